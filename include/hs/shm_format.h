@@ -142,7 +142,8 @@ struct hs_shm_entry {
 	union {
 		struct {
 			uint32_t ref;	    /* of the stock word */
-			uint32_t committed; /* bytes, header included */
+			uint32_t committed; /* bits 0..27: bytes, header
+					       included; 28..31: NUMA node */
 		} buffer;
 		uint64_t arg;
 	} u;
