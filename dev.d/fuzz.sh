@@ -1,0 +1,51 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# ./dev fuzz [seconds] [target...]: each tests/fuzz/fuzz_NAME.c for so many
+# seconds (60) under libFuzzer with ASan and UBSan. The known inputs are in
+# tests/fuzz/corpus/NAME; what the run finds goes to build-fuzz/corpus/NAME
+# and stays there, what crashes to build-fuzz/crash-NAME-*.
+set -euo pipefail
+. dev.d/lib.sh
+packages_need "${packages_build[@]}" clang
+
+seconds=60
+if [[ "${1:-}" =~ ^[0-9]+$ ]]; then
+	seconds=$1
+	shift
+fi
+targets=("$@")
+if [ ${#targets[@]} -eq 0 ]; then
+	for source in tests/fuzz/fuzz_*.c; do
+		name=${source##*/fuzz_}
+		targets+=("${name%.c}")
+	done
+fi
+for name in "${targets[@]}"; do
+	[ -f "tests/fuzz/fuzz_$name.c" ] ||
+		die "there is no tests/fuzz/fuzz_$name.c"
+done
+
+CC=clang build_dir build-fuzz -Db_sanitize=address,undefined \
+	-Db_lundef=false -Dc_args=-fsanitize=fuzzer-no-link
+
+# Every archive of the house is offered; the linker takes what is used.
+mapfile -t archives < <(find build-fuzz -name '*.a' | sort)
+read -ra libraries < <(pkg-config --libs jansson sqlite3 libzstd libarchive \
+	yaml-0.1 libmicrohttpd libcurl)
+rc=0
+for name in "${targets[@]}"; do
+	clang -std=gnu11 -g -O1 -D_GNU_SOURCE -I. -Iinclude \
+		-fsanitize=fuzzer,address,undefined \
+		-fno-sanitize-recover=undefined "tests/fuzz/fuzz_$name.c" \
+		-Wl,--start-group "${archives[@]}" -Wl,--end-group \
+		"${libraries[@]}" -lm -pthread -o "build-fuzz/fuzz_$name"
+	mkdir -p "build-fuzz/corpus/$name"
+	corpus=("build-fuzz/corpus/$name")
+	[ ! -d "tests/fuzz/corpus/$name" ] ||
+		corpus+=("tests/fuzz/corpus/$name")
+	say "fuzzing $name for $seconds s"
+	"build-fuzz/fuzz_$name" -max_total_time="$seconds" -timeout=10 \
+		-print_final_stats=1 -artifact_prefix="build-fuzz/crash-$name-" \
+		"${corpus[@]}" </dev/null || rc=1
+done
+exit "$rc"

@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash disable=SC2034
+# The Debian 12 packages, in this one place. Two lists, so that building and
+# testing asks for no more than it uses.
+
+# What ./dev build, test and demo need.
+packages_build=(
+	meson ninja-build pkg-config
+	gcc g++ libc6-dev
+	libcmocka-dev
+	libjansson-dev libsqlite3-dev libzstd-dev libarchive-dev libyaml-dev
+	libmicrohttpd-dev libcurl4-openssl-dev liburcu-dev libhwloc-dev
+	python3 xz-utils iproute2 ca-certificates
+)
+
+# What ./dev fmt, lint, sanitize, coverage and fuzz need on top.
+packages_workshop=(
+	clang clang-format clang-tidy
+	gcovr valgrind git
+)

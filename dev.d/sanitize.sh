@@ -1,0 +1,35 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# The tests under AddressSanitizer with UndefinedBehaviorSanitizer, and under
+# ThreadSanitizer, each in a build of its own. The checks of the source text
+# are left out: they are the same in every build.
+set -euo pipefail
+. dev.d/lib.sh
+packages_need "${packages_build[@]}"
+
+what=${1:-both}
+[ $# -eq 0 ] || shift
+case "$what" in
+asan | tsan | both) ;;
+*) die "sanitize takes asan or tsan, not '$what'" ;;
+esac
+
+rc=0
+if [ "$what" != tsan ]; then
+	build_dir build-asan -Db_sanitize=address,undefined -Db_lundef=false
+	export ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1
+	export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
+	say "AddressSanitizer and UndefinedBehaviorSanitizer"
+	test_dir build-asan --no-suite lint -t 4 "$@" || rc=1
+fi
+if [ "$what" != asan ]; then
+	build_dir build-tsan -Db_sanitize=thread -Db_lundef=false
+	export TSAN_OPTIONS="halt_on_error=1:suppressions=$PWD/dev.d/tsan.supp"
+	say "ThreadSanitizer"
+	# Without address randomisation: this sanitizer refuses to start where
+	# the kernel scatters mappings over more bits than it expects.
+	setarch -R true 2>/dev/null && wrap="setarch -R" || wrap=
+	test_dir build-tsan --no-suite lint -t 8 ${wrap:+--wrap="$wrap"} \
+		"$@" || rc=1
+fi
+exit "$rc"
