@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * transport.h - messages between nodes, whatever carries them
+ *
+ * One interface, three carriers: TCP (here), RDMA verbs, and the simulator,
+ * which calls the cores directly. A transport delivers whole messages of
+ * wire_format.h in the order they were sent over one connection, or reports
+ * the peer down; it never says that a message arrived. It exchanges HELLO by
+ * itself, checks header, length and checksum, and cuts off (and counts) a peer
+ * that sends anything else.
+ *
+ * Context: one thread owns a transport and everything it calls back.
+ */
+#ifndef HS_RDMA_TRANSPORT_H
+#define HS_RDMA_TRANSPORT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "hs/wire_format.h"
+
+struct hs_transport;
+
+/* Who we say we are in HELLO. */
+struct hs_transport_self {
+	enum hs_wire_role role;
+	uint64_t node;
+	char name[HS_WIRE_NAME_BYTES];
+};
+
+struct hs_transport_peer {
+	uint32_t peer; /* number at this transport, never reused */
+	enum hs_wire_role role;
+	uint64_t node;
+	char name[HS_WIRE_NAME_BYTES];
+};
+
+struct hs_transport_events {
+	void (*peer_up)(void *ctx, const struct hs_transport_peer *peer);
+	void (*peer_down)(void *ctx, uint32_t peer);
+	/* @payload is 8-byte aligned and valid during the call only. */
+	void (*message)(void *ctx, uint32_t peer, uint16_t type,
+			const void *payload, uint32_t payload_bytes);
+	/* After -EAGAIN from send: there is room again. May be NULL. */
+	void (*writable)(void *ctx, uint32_t peer);
+};
+
+struct hs_transport_limits {
+	uint32_t nr_peers;	   /* 0: 1024 */
+	uint32_t send_queue_bytes; /* per peer; 0: 4 MiB */
+	uint64_t reconnect_min_ns; /* 0: 20 ms */
+	uint64_t reconnect_max_ns; /* 0: 2 s */
+	uint64_t idle_timeout_ns;  /* PING when idle, cut after 3; 0: 5 s */
+};
+
+struct hs_transport_stats {
+	uint64_t messages_sent;
+	uint64_t messages_received;
+	uint64_t bytes_sent;
+	uint64_t bytes_received;
+	uint64_t system_calls;
+	uint64_t peers_cut_off; /* malformed, oversized, silent */
+	uint64_t reconnects;
+	uint32_t nr_peers;
+};
+
+struct hs_transport_ops {
+	const char *name; /* "tcp", "verbs" */
+	/** "host:port", "[v6]:port"; port 0 picks one. Return: port or -errno */
+	int (*listen)(struct hs_transport *t, const char *address);
+	/** keep a connection to @address up; peer_up tells when it is */
+	int (*dial)(struct hs_transport *t, const char *address);
+	/**
+	 * send() - queue one message; it is copied
+	 * Return: 0; -EAGAIN: over the peer's queue, wait for writable();
+	 *	-ENOTCONN: no such peer now; -EMSGSIZE: over the limit.
+	 */
+	int (*send)(struct hs_transport *t, uint32_t peer, uint16_t type,
+		    const struct iovec *iov, int nr_iov);
+	/** do what can be done, waiting at most @timeout_ms (0: not at all) */
+	int (*poll)(struct hs_transport *t, int timeout_ms);
+	/** a descriptor that is readable when poll() has something to do */
+	int (*fd)(struct hs_transport *t);
+	void (*stats)(struct hs_transport *t, struct hs_transport_stats *out);
+	void (*destroy)(struct hs_transport *t);
+};
+
+/* Carriers embed it first. */
+struct hs_transport {
+	const struct hs_transport_ops *ops;
+};
+
+/** hs_transport_tcp_create() - NULL with errno set */
+struct hs_transport *
+hs_transport_tcp_create(const struct hs_transport_self *self,
+			const struct hs_transport_limits *limits,
+			const struct hs_transport_events *events, void *ctx);
+
+static inline int hs_transport_listen(struct hs_transport *t,
+				      const char *address)
+{
+	return t->ops->listen(t, address);
+}
+static inline int hs_transport_dial(struct hs_transport *t,
+				    const char *address)
+{
+	return t->ops->dial(t, address);
+}
+static inline int hs_transport_send(struct hs_transport *t, uint32_t peer,
+				    uint16_t type, const struct iovec *iov,
+				    int nr_iov)
+{
+	return t->ops->send(t, peer, type, iov, nr_iov);
+}
+static inline int hs_transport_poll(struct hs_transport *t, int timeout_ms)
+{
+	return t->ops->poll(t, timeout_ms);
+}
+static inline void hs_transport_destroy(struct hs_transport *t)
+{
+	if (t)
+		t->ops->destroy(t);
+}
+
+#endif

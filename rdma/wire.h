@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * wire.h - walking through the payloads of wire_format.h
+ *
+ * Decoders check every count and length before they hand anything out; what
+ * they return points into the payload and lives as long as it does. They do no
+ * I/O and allocate nothing. Encoders write into the caller's bounded buffer.
+ */
+#ifndef HS_RDMA_WIRE_H
+#define HS_RDMA_WIRE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "hs/wire_format.h"
+
+/* A bounded reader: failed sticks, and everything after it returns NULL. */
+struct hs_wire_reader {
+	const uint8_t *data;
+	size_t left_bytes;
+	bool failed;
+};
+
+struct hs_wire_writer {
+	uint8_t *data;
+	size_t used_bytes;
+	size_t room_bytes;
+	bool failed; /* something did not fit; used_bytes is then meaningless */
+};
+
+static inline struct hs_wire_reader hs_wire_reader_make(const void *data,
+							size_t size_bytes)
+{
+	return (struct hs_wire_reader){(const uint8_t *)data, size_bytes,
+				       false};
+}
+static inline struct hs_wire_writer hs_wire_writer_make(void *data,
+							size_t size_bytes)
+{
+	return (struct hs_wire_writer){(uint8_t *)data, 0, size_bytes, false};
+}
+
+/** hs_wire_take() - the next @size_bytes bytes, NULL when there are fewer */
+const void *hs_wire_take(struct hs_wire_reader *r, size_t size_bytes);
+/** hs_wire_put() - copy @size_bytes bytes of @data behind what is there */
+void hs_wire_put(struct hs_wire_writer *w, const void *data,
+		 size_t size_bytes);
+
+/** hs_wire_take_answer() - an answer and its crumbs, limits checked */
+const struct hs_wire_answer *
+hs_wire_take_answer(struct hs_wire_reader *r,
+		    const struct hs_wire_crumb **crumbs);
+void hs_wire_put_answer(struct hs_wire_writer *w,
+			const struct hs_wire_answer *answer,
+			const struct hs_wire_crumb *crumbs);
+
+/** hs_wire_take_group() - TRIGGER, CRUMBS, UPDATE, COLLECT: limits checked */
+const struct hs_wire_group *hs_wire_take_group(struct hs_wire_reader *r);
+/** hs_wire_take_manifest() - head and triggers; answers follow */
+const struct hs_wire_manifest *
+hs_wire_take_manifest(struct hs_wire_reader *r,
+		      const struct hs_wire_trigger **triggers);
+/** hs_wire_take_slice() - head and bytes; NULL too when the CRC is wrong */
+const struct hs_wire_slice *hs_wire_take_slice(struct hs_wire_reader *r,
+					       const uint8_t **bytes);
+/** hs_wire_done() - everything was read and nothing failed */
+bool hs_wire_done(const struct hs_wire_reader *r);
+
+/** hs_wire_name_ok() - a NUL-terminated, printable, non-empty name */
+bool hs_wire_name_ok(const char name[HS_WIRE_NAME_BYTES]);
+
+static inline bool hs_wire_trace_equal(const struct hs_wire_trace_id *a,
+				       const struct hs_wire_trace_id *b)
+{
+	return a->hi == b->hi && a->lo == b->lo;
+}
+
+#endif
