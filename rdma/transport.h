@@ -67,7 +67,8 @@ struct hs_transport_stats {
 
 struct hs_transport_ops {
 	const char *name; /* "tcp", "verbs" */
-	/** "host:port", "[v6]:port"; port 0 picks one. Return: port or -errno */
+	/** "host:port", "[v6]:port"; port 0 picks one. Return: port or -errno
+	 */
 	int (*listen)(struct hs_transport *t, const char *address);
 	/** keep a connection to @address up; peer_up tells when it is */
 	int (*dial)(struct hs_transport *t, const char *address);
@@ -102,8 +103,7 @@ static inline int hs_transport_listen(struct hs_transport *t,
 {
 	return t->ops->listen(t, address);
 }
-static inline int hs_transport_dial(struct hs_transport *t,
-				    const char *address)
+static inline int hs_transport_dial(struct hs_transport *t, const char *address)
 {
 	return t->ops->dial(t, address);
 }

@@ -44,8 +44,7 @@ static inline struct hs_wire_writer hs_wire_writer_make(void *data,
 /** hs_wire_take() - the next @size_bytes bytes, NULL when there are fewer */
 const void *hs_wire_take(struct hs_wire_reader *r, size_t size_bytes);
 /** hs_wire_put() - copy @size_bytes bytes of @data behind what is there */
-void hs_wire_put(struct hs_wire_writer *w, const void *data,
-		 size_t size_bytes);
+void hs_wire_put(struct hs_wire_writer *w, const void *data, size_t size_bytes);
 
 /** hs_wire_take_answer() - an answer and its crumbs, limits checked */
 const struct hs_wire_answer *

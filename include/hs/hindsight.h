@@ -243,18 +243,18 @@ HS_API void hs_tracepoint_at(struct hs_trace *trace, uint64_t time_ns,
 /* ---- spans ------------------------------------------------------------- */
 
 enum hs_span_kind { /* OTLP's numbers */
-	HS_SPAN_KIND_UNSPECIFIED = 0,
-	HS_SPAN_KIND_INTERNAL = 1,
-	HS_SPAN_KIND_SERVER = 2,
-	HS_SPAN_KIND_CLIENT = 3,
-	HS_SPAN_KIND_PRODUCER = 4,
-	HS_SPAN_KIND_CONSUMER = 5,
+		    HS_SPAN_KIND_UNSPECIFIED = 0,
+		    HS_SPAN_KIND_INTERNAL = 1,
+		    HS_SPAN_KIND_SERVER = 2,
+		    HS_SPAN_KIND_CLIENT = 3,
+		    HS_SPAN_KIND_PRODUCER = 4,
+		    HS_SPAN_KIND_CONSUMER = 5,
 };
 
 enum hs_span_status { /* OTLP's numbers */
-	HS_SPAN_STATUS_UNSET = 0,
-	HS_SPAN_STATUS_OK = 1,
-	HS_SPAN_STATUS_ERROR = 2,
+		      HS_SPAN_STATUS_UNSET = 0,
+		      HS_SPAN_STATUS_OK = 1,
+		      HS_SPAN_STATUS_ERROR = 2,
 };
 
 enum hs_value_type {
@@ -292,12 +292,12 @@ struct hs_span {
 struct hs_span_args {
 	size_t size_bytes; /* sizeof(struct hs_span_args) */
 	const char *name;
-	size_t name_bytes;  /* 0: NUL-terminated */
-	uint64_t id;	    /* 0: a random one */
-	uint64_t parent_id; /* 0: none */
-	uint64_t start_ns;  /* meaningful with has_start */
-	bool has_start;	    /* false: now */
-	uint8_t kind;	    /* enum hs_span_kind */
+	size_t name_bytes;		    /* 0: NUL-terminated */
+	uint64_t id;			    /* 0: a random one */
+	uint64_t parent_id;		    /* 0: none */
+	uint64_t start_ns;		    /* meaningful with has_start */
+	bool has_start;			    /* false: now */
+	uint8_t kind;			    /* enum hs_span_kind */
 	const struct hs_resource *resource; /* NULL: the process's own */
 };
 
@@ -337,10 +337,10 @@ HS_API void hs_span_link(struct hs_span *span, enum hs_link_kind kind,
 			 size_t nr_attrs);
 
 enum hs_span_text { /* short texts that a span may have beside attributes */
-	HS_SPAN_TEXT_WARNING = 0, /* any number */
-	HS_SPAN_TEXT_TRACE_STATE = 1,
-	HS_SPAN_TEXT_SCOPE_NAME = 2,
-	HS_SPAN_TEXT_SCOPE_VERSION = 3,
+		    HS_SPAN_TEXT_WARNING = 0, /* any number */
+		    HS_SPAN_TEXT_TRACE_STATE = 1,
+		    HS_SPAN_TEXT_SCOPE_NAME = 2,
+		    HS_SPAN_TEXT_SCOPE_VERSION = 3,
 };
 HS_API void hs_span_text(struct hs_span *span, enum hs_span_text which,
 			 const char *text);

@@ -39,11 +39,11 @@
 #define HS_SHM_ASSERT(cond) _Static_assert(cond, #cond)
 #endif
 
-#define HS_SHM_VERSION	   1u
-#define HS_SHM_DOWN_MAGIC  0x4e574f44534848ffull
-#define HS_SHM_UP_MAGIC	   0x2050555f534848ffull
-#define HS_SHM_BUF_MAGIC   0x42534848u
-#define HS_SHM_LINE_BYTES  64u
+#define HS_SHM_VERSION	  1u
+#define HS_SHM_DOWN_MAGIC 0x4e574f44534848ffull
+#define HS_SHM_UP_MAGIC	  0x2050555f534848ffull
+#define HS_SHM_BUF_MAGIC  0x42534848u
+#define HS_SHM_LINE_BYTES 64u
 
 /* ---- buffers ------------------------------------------------------------ */
 
@@ -156,8 +156,8 @@ HS_SHM_ASSERT(sizeof(struct hs_shm_entry) == 32);
 
 /* One thread writes it; nr_entries entries follow. */
 struct hs_shm_lane {
-	uint64_t head;	     /* entries ever published */
-	uint64_t lost;	     /* entries dropped because the lane was full */
+	uint64_t head;		/* entries ever published */
+	uint64_t lost;		/* entries dropped because the lane was full */
 	uint64_t lost_first_ns; /* of the drops since it last was not full */
 	uint64_t lost_last_ns;
 	uint64_t reserved[4];
@@ -182,7 +182,7 @@ struct hs_shm_slot {
 HS_SHM_ASSERT(sizeof(struct hs_shm_slot) == 64);
 
 struct hs_shm_stock_tail {
-	uint64_t tail; /* stock words ever taken from the ring */
+	uint64_t tail;	/* stock words ever taken from the ring */
 	uint64_t nulls; /* times the ring was found empty */
 	uint64_t reserved[6];
 };
@@ -198,7 +198,7 @@ struct hs_shm_trigger {
 struct hs_shm_up {
 	uint64_t magic; /* HS_SHM_UP_MAGIC once the client has mapped it */
 	uint32_t version;
-	uint32_t nr_triggers; /* names that may be read */
+	uint32_t nr_triggers;	/* names that may be read */
 	uint64_t lost_unpinned; /* drops that no lane counted: no lane free */
 	uint64_t lost_first_ns;
 	uint64_t lost_last_ns;
@@ -223,17 +223,17 @@ struct hs_shm_down {
 	uint32_t domain;
 	uint64_t pool_bytes;
 	uint32_t class_bytes[HS_SHM_NR_CLASSES]; /* 0: not in use */
-	uint32_t nr_rings;     /* stock rings; a thread uses ring cpu % nr */
-	uint32_t ring_words;   /* power of two */
+	uint32_t nr_rings;   /* stock rings; a thread uses ring cpu % nr */
+	uint32_t ring_words; /* power of two */
 	uint32_t nr_lanes;
 	uint32_t lane_entries; /* power of two */
 	uint32_t nr_slots;
 	uint32_t reserved0;
-	uint64_t down_rings;   /* struct hs_shm_stock_ring, ring_words words */
-	uint64_t down_tails;   /* struct hs_shm_lane_tail[nr_lanes] */
-	uint64_t up_rings;     /* struct hs_shm_stock_tail[nr_rings] */
-	uint64_t up_slots;     /* struct hs_shm_slot[nr_slots] */
-	uint64_t up_lanes;     /* lane_stride bytes each */
+	uint64_t down_rings; /* struct hs_shm_stock_ring, ring_words words */
+	uint64_t down_tails; /* struct hs_shm_lane_tail[nr_lanes] */
+	uint64_t up_rings;   /* struct hs_shm_stock_tail[nr_rings] */
+	uint64_t up_slots;   /* struct hs_shm_slot[nr_slots] */
+	uint64_t up_lanes;   /* lane_stride bytes each */
 	uint64_t lane_stride;
 	uint64_t ring_stride;
 	uint64_t down_bytes;
@@ -244,9 +244,9 @@ HS_SHM_ASSERT(sizeof(struct hs_shm_down) <= 256);
 /* At offset 256 of down: changes while the process runs. */
 #define HS_SHM_DOWN_STATUS 256u
 struct hs_shm_status {
-	uint64_t heartbeat;	/* counts the worker's rounds */
-	uint64_t calibration;	/* number of the clock epoch in force */
-	uint64_t tsc_base;	/* of that epoch */
+	uint64_t heartbeat;   /* counts the worker's rounds */
+	uint64_t calibration; /* number of the clock epoch in force */
+	uint64_t tsc_base;    /* of that epoch */
 	uint64_t ns_base;
 	uint64_t ticks_to_ns_mult; /* ns = ticks * mult >> 32 */
 	uint64_t reserved[3];
@@ -265,7 +265,8 @@ struct hs_shm_lane_tail {
 };
 HS_SHM_ASSERT(sizeof(struct hs_shm_lane_tail) == 64);
 
-/* ---- the socket ----------------------------------------------------------- */
+/* ---- the socket -----------------------------------------------------------
+ */
 
 /*
  * A SOCK_SEQPACKET Unix socket per domain. The client sends one
@@ -273,7 +274,7 @@ HS_SHM_ASSERT(sizeof(struct hs_shm_lane_tail) == 64);
  * attachment was resumed or refused, three descriptors: down (read-only), up,
  * pool. After that the socket says only that the other side lives.
  */
-#define HS_SHM_HELLO_MAGIC 0x4f4c4548u
+#define HS_SHM_HELLO_MAGIC    0x4f4c4548u
 #define HS_SHM_DEFAULT_SOCKET "/run/hindsight/agent.sock"
 
 struct hs_shm_hello {

@@ -64,11 +64,11 @@ enum hs_wire_type {
 struct hs_wire_header {
 	uint32_t magic;
 	uint16_t version;
-	uint16_t type;	       /* enum hs_wire_type */
+	uint16_t type; /* enum hs_wire_type */
 	uint32_t payload_bytes;
-	uint32_t payload_crc;  /* CRC32C */
-	uint64_t from;	       /* sender's node id */
-	uint64_t seq;	       /* counts this sender's messages */
+	uint32_t payload_crc; /* CRC32C */
+	uint64_t from;	      /* sender's node id */
+	uint64_t seq;	      /* counts this sender's messages */
 };
 HS_WIRE_ASSERT(sizeof(struct hs_wire_header) == 32);
 
@@ -82,10 +82,10 @@ struct hs_wire_hello {
 	uint16_t role; /* enum hs_wire_role */
 	uint16_t version_min;
 	uint16_t version_max;
-	uint16_t flags;	     /* 0 */
-	uint32_t credit;     /* messages the receiver may have in flight */
+	uint16_t flags;	 /* 0 */
+	uint32_t credit; /* messages the receiver may have in flight */
 	uint32_t reserved;
-	uint64_t node;	     /* id of the speaker */
+	uint64_t node; /* id of the speaker */
 	char name[HS_WIRE_NAME_BYTES];
 };
 HS_WIRE_ASSERT(sizeof(struct hs_wire_hello) == 56);
@@ -103,10 +103,11 @@ struct hs_wire_trace_id {
 
 /* What a node says about a trace. The first two are not about memory. */
 enum hs_wire_state {
-	HS_WIRE_STATE_UNREACHABLE = 0, /* did not answer in time (coordinator) */
-	HS_WIRE_STATE_GONE = 1,	       /* not a member, or a later incarnation */
-	HS_WIRE_STATE_UNKNOWN = 2,     /* never seen, or forgotten */
-	HS_WIRE_STATE_OPEN = 3,	       /* a handle is live: may still grow */
+	HS_WIRE_STATE_UNREACHABLE =
+		0,		   /* did not answer in time (coordinator) */
+	HS_WIRE_STATE_GONE = 1,	   /* not a member, or a later incarnation */
+	HS_WIRE_STATE_UNKNOWN = 2, /* never seen, or forgotten */
+	HS_WIRE_STATE_OPEN = 3,	   /* a handle is live: may still grow */
 	HS_WIRE_STATE_CLOSED = 4,
 };
 /* Any of them makes the trace partial, whatever the state. */
@@ -138,7 +139,7 @@ struct hs_wire_answer {
 	uint16_t flags;	     /* HS_WIRE_F_* */
 	uint32_t nr_buffers; /* that the node ships or shipped */
 	uint32_t nr_crumbs;
-	uint64_t nr_bytes;   /* of those buffers, headers included */
+	uint64_t nr_bytes; /* of those buffers, headers included */
 };
 HS_WIRE_ASSERT(sizeof(struct hs_wire_answer) == 48);
 
@@ -198,9 +199,9 @@ struct hs_wire_slice {
 	uint32_t seq;
 	uint32_t offset;
 	uint32_t length_bytes;
-	uint32_t crc;	   /* CRC32C of the bytes */
-	uint16_t flags;	   /* HS_WIRE_F_* */
-	uint16_t final;	   /* 1: the buffer will not grow */
+	uint32_t crc;	/* CRC32C of the bytes */
+	uint16_t flags; /* HS_WIRE_F_* */
+	uint16_t final; /* 1: the buffer will not grow */
 	uint32_t reserved;
 };
 HS_WIRE_ASSERT(sizeof(struct hs_wire_slice) == 72);
