@@ -3,10 +3,10 @@
 # ./dev fuzz [seconds] [target...]: each tests/fuzz/fuzz_NAME.c for so many
 # seconds (60) under libFuzzer with ASan and UBSan. The known inputs are in
 # tests/fuzz/corpus/NAME; what the run finds goes to build-fuzz/corpus/NAME
-# and stays there, what crashes to build-fuzz/crash-NAME-*.
+# and stays there, what crashes to build-fuzz/NAME-crash-* (or -leak-, -timeout-).
 set -euo pipefail
 . dev.d/lib.sh
-packages_need "${packages_build[@]}" clang
+packages_need "${packages_build[@]}" clang libclang-rt-14-dev llvm
 
 seconds=60
 if [[ "${1:-}" =~ ^[0-9]+$ ]]; then
@@ -25,13 +25,14 @@ for name in "${targets[@]}"; do
 		die "there is no tests/fuzz/fuzz_$name.c"
 done
 
-CC=clang build_dir build-fuzz -Db_sanitize=address,undefined \
-	-Db_lundef=false -Dc_args=-fsanitize=fuzzer-no-link
+sanitizers=-fsanitize=fuzzer-no-link,address,undefined
+CC=clang build_dir build-fuzz -Db_lundef=false -Dc_args="$sanitizers" \
+	-Dc_link_args="$sanitizers"
 
 # Every archive of the house is offered; the linker takes what is used.
-mapfile -t archives < <(find build-fuzz -name '*.a' | sort)
-read -ra libraries < <(pkg-config --libs jansson sqlite3 libzstd libarchive \
-	yaml-0.1 libmicrohttpd libcurl)
+mapfile -t archives <<<"$(find build-fuzz -name '*.a' | sort)"
+read -ra libraries <<<"$(pkg-config --libs jansson sqlite3 libzstd \
+	libarchive yaml-0.1 libmicrohttpd libcurl)"
 rc=0
 for name in "${targets[@]}"; do
 	clang -std=gnu11 -g -O1 -D_GNU_SOURCE -I. -Iinclude \
@@ -45,7 +46,7 @@ for name in "${targets[@]}"; do
 		corpus+=("tests/fuzz/corpus/$name")
 	say "fuzzing $name for $seconds s"
 	"build-fuzz/fuzz_$name" -max_total_time="$seconds" -timeout=10 \
-		-print_final_stats=1 -artifact_prefix="build-fuzz/crash-$name-" \
+		-print_final_stats=1 -artifact_prefix="build-fuzz/$name-" \
 		"${corpus[@]}" </dev/null || rc=1
 done
 exit "$rc"

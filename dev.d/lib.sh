@@ -40,8 +40,9 @@ packages_need() {
 		say "this is no Debian; these packages' contents are needed: $*"
 		return 0
 	fi
-	mapfile -t missing < <(packages_missing "$@")
-	[ ${#missing[@]} -gt 0 ] || return 0
+	# By a here-string: <(...) needs /dev/fd, which a bare chroot may lack.
+	mapfile -t missing <<<"$(packages_missing "$@")"
+	[ -n "${missing[0]}" ] || return 0
 	if [ "$(id -u)" -ne 0 ]; then
 		echo "dev: packages are missing; ask root for:" >&2
 		echo "apt-get install -y --no-install-recommends" \
@@ -51,7 +52,8 @@ packages_need() {
 	say "installing ${missing[*]}"
 	if ! apt-get install -s -q --no-install-recommends "${missing[@]}" \
 		>/dev/null 2>&1 || ! apt_install "${missing[@]}"; then
-		apt-get update -q </dev/null
+		apt-get update -q </dev/null ||
+			say "some package lists could not be fetched"
 		apt_install "${missing[@]}" ||
 			die "could not install: ${missing[*]}"
 	fi
@@ -70,13 +72,15 @@ build_dir() {
 }
 
 # test_dir DIR [MESON-TEST-ARGUMENT...]: run the tests of a compiled DIR and
-# close with the one line that people and machines read.
+# close with the one line that people and machines read. The command stands
+# behind test_prefix, where a caller has set one.
+test_prefix=()
 test_dir() {
 	local dir=$1 rc=0
 	shift
 	rm -f "$dir/meson-logs/testlog.json"
-	meson test -C "$dir" --no-rebuild --print-errorlogs "$@" \
-		</dev/null || rc=$?
+	"${test_prefix[@]}" meson test -C "$dir" --no-rebuild \
+		--print-errorlogs "$@" </dev/null || rc=$?
 	python3 dev.d/summary.py "$dir/meson-logs/testlog.json" || return 1
 	return "$rc"
 }

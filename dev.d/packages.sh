@@ -15,6 +15,6 @@ packages_build=(
 
 # What ./dev fmt, lint, sanitize, coverage and fuzz need on top.
 packages_workshop=(
-	clang clang-format clang-tidy
+	clang libclang-rt-14-dev llvm clang-format clang-tidy
 	gcovr valgrind git
 )

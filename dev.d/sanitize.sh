@@ -28,8 +28,9 @@ if [ "$what" != asan ]; then
 	say "ThreadSanitizer"
 	# Without address randomisation: this sanitizer refuses to start where
 	# the kernel scatters mappings over more bits than it expects.
-	setarch -R true 2>/dev/null && wrap="setarch -R" || wrap=
-	test_dir build-tsan --no-suite lint -t 8 ${wrap:+--wrap="$wrap"} \
-		"$@" || rc=1
+	if setarch -R true 2>/dev/null; then
+		test_prefix=(setarch -R)
+	fi
+	test_dir build-tsan --no-suite lint -t 8 "$@" || rc=1
 fi
 exit "$rc"
