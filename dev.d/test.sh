@@ -6,4 +6,5 @@ set -euo pipefail
 packages_need "${packages_build[@]}"
 build_dir build
 link_programs
-test_dir build "$@"
+# Three times meson's patience: on a busy machine a slow test is not a hung one.
+test_dir build -t 3 "$@"

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tidy finds what it is there to find, and nothing in clean text."""
+import contextlib
+import io
 import os
 import sys
 import tempfile
@@ -219,6 +221,23 @@ class AtomicsTest(unittest.TestCase):
             "; i++)\n\tg();\n")), [])
 
 
+    def test_a_plain_write_to_an_atomic_field_is_found(self):
+        field = "struct x { _Atomic uint64_t %s; atomic_uint b[4]; };\n"
+        for write in ("x->a = 1;", "x->a++;", "x.b[2] |= 1;"):
+            found = self.check(field % "a" + self.body("\t%s\n" % write),
+                               TABLE)
+            self.assertEqual(len(found), 1, write)
+        for other in ("c = x->a2;", "if (x.a == 1)\n\t\tg();", "y->c = 1;"):
+            self.assertEqual(self.check(
+                field % "a" + self.body("\t%s\n" % other), TABLE), [], other)
+
+    def test_a_name_that_is_also_plain_is_left_alone(self):
+        self.assertEqual(self.check(
+            "struct x { _Atomic uint64_t a; };\n"
+            "struct y { uint64_t a; };\n" + self.body("\ty->a = 1;\n"),
+            TABLE), [])
+
+
 class HeadersTest(unittest.TestCase):
     def test_guard_names(self):
         self.assertEqual(headers.guard_wanted("base/log.h"), "LOG_H")
@@ -319,7 +338,11 @@ class SummaryTest(unittest.TestCase):
         self.assertEqual(summary.count(lines)[3][0], "FAIL (FAIL)")
 
     def test_nothing_ran_is_a_failure(self):
-        self.assertEqual(summary.main(["summary", "/nonexistent"]), 1)
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out), \
+                contextlib.redirect_stderr(io.StringIO()):
+            self.assertEqual(summary.main(["summary", "/nonexistent"]), 1)
+        self.assertEqual(out.getvalue(), "0 passed, 0 failed, 0 skipped\n")
 
 
 if __name__ == "__main__":

@@ -27,6 +27,16 @@ IMPLICIT = re.compile(r"\b(atomic_(?:load|store|exchange|"
                       r"compare_exchange_(?:weak|strong)|"
                       r"fetch_(?:add|sub|or|and|xor)|"
                       r"flag_(?:test_and_set|clear))|__sync_\w+)\s*\(")
+# A field or variable of an atomic type, and a plain one. A plain assignment to
+# the first is a seq_cst store that nobody sees in the text.
+ATOMIC_FIELD = re.compile(r"\b(?:_Atomic\b(?:\s*\([^)]*\))?|"
+                          r"atomic_(?:bool|u?int\w*|u?l?long|u?char|flag|"
+                          r"size_t|ptrdiff_t)\b)"
+                          r"[\w\s*]*?\b(\w+)\s*(?:\[[^\]]*\]\s*)?[;,=]")
+PLAIN_FIELD = re.compile(r"\b(?:u?int\d*_t|u?int|bool|long|char|size_t|"
+                         r"unsigned|struct\s+\w+)\s+\**(\w+)\s*[;,=\[)]")
+HIDDEN_WRITE = (r"(?:\b|(?<=\.)|(?<=>))(%s)\b(?:\s*\[[^\]]*\])?\s*"
+                r"(?:\+\+|--|[-+|&^]?=(?!=))")
 ORDER = re.compile(r"\b(?:memory_order_|__ATOMIC_)(relaxed|consume|acquire|"
                    r"release|acq_rel|seq_cst|RELAXED|CONSUME|ACQUIRE|RELEASE|"
                    r"ACQ_REL|SEQ_CST)\b")
@@ -120,6 +130,29 @@ def check_use(source, bounds, match):
                       match.group(1))
 
 
+def hidden_names(sources):
+    """Names that are only ever declared with an atomic type."""
+    atomic, plain = set(), set()
+    for source in sources:
+        if source.is_c and not source.path.startswith("tests/"):
+            atomic.update(ATOMIC_FIELD.findall(source.code))
+            without = ATOMIC_FIELD.sub(";", source.code)
+            plain.update(PLAIN_FIELD.findall(without))
+    return atomic - plain
+
+
+def check_hidden(source, names):
+    if not names:
+        return
+    code = ATOMIC_FIELD.sub(lambda m: re.sub(r"[^\n]", " ", m.group(0)),
+                            source.code)
+    pattern = re.compile(HIDDEN_WRITE % "|".join(sorted(names)))
+    for match in pattern.finditer(code):
+        yield Finding("atomics", source.path, source.line_of(match.start()),
+                      "writing %s plainly is a seq_cst store; use the "
+                      "_explicit form" % match.group(1), match.group(1))
+
+
 def gather(source):
     """Every label in a file's comments."""
     for comment in source.comments:
@@ -178,6 +211,7 @@ def check_table(labels, model):
 def check(sources):
     labels = []
     model = None
+    names = hidden_names(sources)
     for source in sources:
         if source.path == MODEL:
             model = source
@@ -188,6 +222,7 @@ def check(sources):
                           source.line_of(match.start()),
                           "%s leaves its order to the default; use the "
                           "_explicit form" % match.group(1), match.group(1))
+        yield from check_hidden(source, names)
         uses = list(EXPLICIT.finditer(source.code))
         if uses:
             bounds = statement_bounds(source.code)
