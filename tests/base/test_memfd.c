@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Purpose: sealed, populated memory; what is refused on attaching.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include "base/memfd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define MIB ((size_t)1 << 20)
+
+static void test_create(void **state)
+{
+	struct hs_memfd m;
+	struct stat st;
+
+	assert_int_equal(hs_memfd_create(&m, "hs-test", MIB + 1, 0), 0);
+	assert_int_equal(m.size_bytes % 4096, 0);
+	assert_true(m.size_bytes > MIB);
+	assert_int_equal(fstat(m.fd, &st), 0);
+	assert_int_equal(st.st_size, m.size_bytes);
+	/* every page is there already */
+	assert_int_equal((size_t)st.st_blocks * 512, m.size_bytes);
+	assert_true(fcntl(m.fd, F_GETFD) & FD_CLOEXEC);
+	assert_int_equal(ftruncate(m.fd, 4096), -1);
+	assert_int_equal(errno, EPERM);
+	assert_int_equal(ftruncate(m.fd, 64 * (off_t)MIB), -1);
+	assert_int_equal(fcntl(m.fd, F_ADD_SEALS, F_SEAL_WRITE), -1);
+	memset(m.base, 0x5a, m.size_bytes);
+	hs_memfd_close(&m);
+	hs_memfd_close(&m);
+	assert_int_equal(m.fd, -1);
+}
+
+static void test_attach_shares_and_survives_holes(void **state)
+{
+	struct hs_memfd m;
+	struct hs_memfd other;
+	int fd;
+
+	assert_int_equal(hs_memfd_create(&m, "hs-test", MIB, 0), 0);
+	fd = dup(m.fd);
+	assert_int_equal(hs_memfd_attach(&other, fd, MIB, HS_MEMFD_POPULATE),
+			 0);
+	assert_int_equal(other.size_bytes, MIB);
+	((char *)other.base)[77] = 7;
+	assert_int_equal(((char *)m.base)[77], 7);
+	assert_int_equal(fallocate(other.fd,
+				   FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+				   0, (off_t)MIB),
+			 0);
+	assert_int_equal(((char *)m.base)[77], 0);
+	hs_memfd_unmap(&m);
+	assert_null(m.base);
+	assert_true(m.fd >= 0);
+	hs_memfd_close(&other);
+	hs_memfd_close(&m);
+}
+
+static void test_attach_read_only(void **state)
+{
+	struct hs_memfd m;
+	struct hs_memfd other;
+	int status = 0;
+	pid_t pid;
+
+	assert_int_equal(hs_memfd_create(&m, "hs-test", 4096, 0), 0);
+	((char *)m.base)[0] = 3;
+	assert_int_equal(
+		hs_memfd_attach(&other, dup(m.fd), MIB,
+				HS_MEMFD_READ_ONLY | HS_MEMFD_POPULATE),
+		0);
+	assert_int_equal(((char *)other.base)[0], 3);
+	pid = fork();
+	if (pid == 0) {
+		signal(SIGSEGV, SIG_DFL);
+		*(volatile char *)other.base = 4;
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status));
+	assert_int_equal(((char *)m.base)[0], 3);
+	hs_memfd_close(&other);
+	hs_memfd_close(&m);
+}
+
+static void test_attach_refuses(void **state)
+{
+	struct hs_memfd m;
+	int fds[2];
+	int fd = memfd_create("hs-test", MFD_ALLOW_SEALING);
+
+	assert_int_equal(ftruncate(fd, 4096), 0);
+	assert_int_equal(hs_memfd_attach(&m, fd, MIB, 0), -EPERM);
+	assert_int_equal(m.fd, -1);
+	assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW),
+			 0);
+	assert_int_equal(hs_memfd_attach(&m, fd, 4095, 0), -EFBIG);
+	close(fd);
+	assert_int_equal(pipe(fds), 0);
+	assert_int_equal(hs_memfd_attach(&m, fds[0], MIB, 0), -EINVAL);
+	close(fds[0]);
+	close(fds[1]);
+	assert_int_equal(hs_memfd_create(&m, "hs-test", 0, 0), -EINVAL);
+	assert_int_equal(hs_memfd_create(&m, "hs-test", SIZE_MAX, 0), -EINVAL);
+}
+
+static void test_huge_or_plain(void **state)
+{
+	struct hs_memfd m;
+
+	assert_int_equal(hs_memfd_create(&m, "hs-test", 2 * MIB, HS_MEMFD_HUGE),
+			 0);
+	assert_int_equal(m.size_bytes, 2 * MIB);
+	memset(m.base, 1, m.size_bytes);
+	hs_memfd_close(&m);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_create),
+		cmocka_unit_test(test_attach_shares_and_survives_holes),
+		cmocka_unit_test(test_attach_read_only),
+		cmocka_unit_test(test_attach_refuses),
+		cmocka_unit_test(test_huge_or_plain),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
