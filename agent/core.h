@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * core.h - the agent's logic: (state, event, now) -> actions
+ *
+ * Knows which buffer belongs to whom, which trace has which buffers and
+ * crumbs, which traces have fired, and what to tell coordinators and
+ * collectors. Does no I/O, reads no clock, allocates nothing: the shell
+ * (worker.c, or the simulator) hands in memory, events and the time, and
+ * carries out what comes back through the ops.
+ *
+ * One round of the shell:
+ *	1. if hs_agent_core_wants_scan(): begin_scan(), then slot() for every
+ *	   live slot of every process, then end_scan();
+ *	2. entry() for what the lanes hold, stock() to fill the stock rings;
+ *	3. tick().
+ * Slots come before lanes: a handle publishes its END before it leaves its
+ * slot, so one that the scan did not find live is in the lane by then.
+ *
+ * Context: one thread.
+ */
+#ifndef HS_AGENT_CORE_H
+#define HS_AGENT_CORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "hs/shm_format.h"
+#include "hs/wire_format.h"
+
+#define HS_AGENT_DOMAINS_MAX  16u
+#define HS_AGENT_TRIGGERS_MAX 64u
+
+struct hs_agent_core;
+
+/* Bytes of one buffer, to be sent to the collector that owns the trace. */
+struct hs_agent_slice {
+	struct hs_wire_slice head; /* crc is the carrier's to fill in */
+	uint32_t domain;
+	uint64_t pool_offset; /* of the first byte */
+};
+
+struct hs_agent_ops {
+	/* To the shard that owns @primary; each @attempt tries the next. */
+	bool (*send_coordinator)(void *ctx,
+				 const struct hs_wire_trace_id *primary,
+				 uint32_t attempt, uint16_t type,
+				 const void *payload, uint32_t payload_bytes);
+	/* To the coordinator that asked. */
+	bool (*send_node)(void *ctx, uint64_t node, uint16_t type,
+			  const void *payload, uint32_t payload_bytes);
+	/* False: no room now, ask again later. */
+	bool (*ship)(void *ctx, const struct hs_agent_slice *slice);
+};
+
+/* How a named trigger is treated; unnamed ones get the default. */
+struct hs_agent_trigger_policy {
+	char name[HS_WIRE_NAME_BYTES];
+	uint32_t weight;     /* of its reporting queue; 0: 1 */
+	uint32_t rate_per_s; /* local triggers; 0: no limit */
+};
+
+struct hs_agent_config {
+	uint64_t node_id;
+	uint64_t index_seed;	    /* private, random */
+	uint8_t cluster_key[16];    /* priorities; the same on every node */
+	uint32_t nr_groups;	    /* outbox; 0: 4096 */
+	uint32_t nr_fired;	    /* fired traces remembered; 0: 65536 */
+	uint32_t nr_pending;	    /* COLLECTs under way; 0: 1024 */
+	uint64_t remember_ns;	    /* fired ids; 0: 300 s */
+	uint64_t resend_ns;	    /* outbox; 0: 1 s */
+	uint64_t open_ship_ns;	    /* open buffers go after; 0: 500 ms */
+	uint32_t window_bytes;	    /* unacknowledged slices; 0: 4 MiB */
+	uint32_t evict_percent;	    /* use at which eviction starts; 0: 80 */
+	uint32_t trace_buffers_max; /* of one trace here; 0: 16384 */
+	uint32_t trace_crumbs_max;  /* 0: HS_WIRE_CRUMBS_MAX */
+	bool crash_trigger; /* fire "crash" for what a dead process had open */
+	uint32_t nr_policies;
+	struct hs_agent_trigger_policy policies[HS_AGENT_TRIGGERS_MAX];
+};
+
+struct hs_agent_domain_config {
+	uint32_t nr_buffers;
+	uint32_t buffer_bytes; /* multiple of HS_SHM_REF_UNIT_BYTES */
+	uint32_t nr_crumbs;    /* 0: nr_buffers */
+	uint32_t nr_traces;    /* 0: nr_buffers + nr_buffers / 2 */
+};
+
+struct hs_agent_stats {
+	uint64_t buffers_indexed;
+	uint64_t bytes_indexed;
+	uint64_t traces_seen;
+	uint64_t traces_evicted;
+	uint64_t entries_bad;	  /* a lane said something impossible */
+	uint64_t lost_index_full; /* buffers without a place in the index */
+	uint64_t lost_taints;	  /* intervals that tainted a process */
+	uint64_t crumbs_lost;
+	uint64_t triggers_local;
+	uint64_t triggers_limited;
+	uint64_t triggers_refused; /* outbox or fired table full */
+	uint64_t triggers_context; /* came in flagged by a context */
+	uint64_t triggers_stored;
+	uint64_t collects;
+	uint64_t collects_refused;
+	uint64_t updates;
+	uint64_t slices_sent;
+	uint64_t slices_resent;
+	uint64_t slices_acked;
+	uint64_t slices_refused;
+	uint64_t bytes_sent;
+	uint64_t traces_abandoned;
+	uint64_t crashes; /* processes that died with traces open */
+	uint64_t messages_bad;
+	uint64_t adopted_buffers;
+	uint64_t adopted_groups;
+	uint64_t adopted_fired;
+};
+
+struct hs_agent_domain_stats {
+	uint64_t buffers_free, buffers_stocked, buffers_held, buffers_pinned;
+	uint64_t buffers_total;
+	uint64_t traces, traces_fired;
+	uint64_t horizon_ns; /* age of the oldest kept untriggered trace */
+};
+
+struct hs_agent_trigger_stats {
+	char name[HS_WIRE_NAME_BYTES];
+	uint64_t fired_local;
+	uint64_t fired_remote;
+	uint64_t limited;
+	uint64_t bytes_sent;
+	uint32_t queued; /* traces with something to send */
+};
+
+/* Memory that the caller provides; zeroed unless it is to be adopted. */
+size_t hs_agent_core_size_bytes(const struct hs_agent_config *config);
+size_t hs_agent_node_ledger_bytes(const struct hs_agent_config *config);
+size_t hs_agent_domain_size_bytes(const struct hs_agent_domain_config *config);
+size_t
+hs_agent_domain_ledger_bytes(const struct hs_agent_domain_config *config);
+
+/**
+ * hs_agent_core_create() - take over a node's ledger, or begin one
+ * @memory: hs_agent_core_size_bytes() zeroed bytes
+ * @ledger: hs_agent_node_ledger_bytes(), zeroed or a predecessor's
+ *
+ * Return: the core, in @memory; NULL when the ledger is of another version
+ *	or shape: then give it a fresh one.
+ */
+struct hs_agent_core *hs_agent_core_create(void *memory, void *ledger,
+					   const struct hs_agent_config *config,
+					   const struct hs_agent_ops *ops,
+					   void *ctx, uint64_t now_ns,
+					   int64_t wall_offset_ns);
+/** The id that an adopted ledger carries; config's where it is fresh. */
+uint64_t hs_agent_core_node(const struct hs_agent_core *core);
+void hs_agent_core_wall_offset(struct hs_agent_core *core,
+			       int64_t wall_offset_ns);
+
+/**
+ * hs_agent_core_domain_add() - take over a domain's ledger, or begin one
+ * Return: 0; -EPROTO for a ledger of another version or shape; -ENOSPC.
+ */
+int hs_agent_core_domain_add(struct hs_agent_core *core, uint32_t domain,
+			     void *memory, void *ledger,
+			     const struct hs_agent_domain_config *config,
+			     uint64_t now_ns);
+
+/** hs_agent_core_process_new() - the number of a new attachment, never 0 */
+uint32_t hs_agent_core_process_new(struct hs_agent_core *core);
+/** hs_agent_core_stock() - a buffer for @process; 0: none to be had */
+uint64_t hs_agent_core_stock(struct hs_agent_core *core, uint32_t domain,
+			     uint32_t process, uint64_t now_ns);
+/** hs_agent_core_adopt_stocked() - whether this word is @process's still */
+bool hs_agent_core_owns(const struct hs_agent_core *core, uint32_t domain,
+			uint32_t process, uint64_t stock_word);
+
+/** hs_agent_core_wants_scan() - slots must be looked at before tick() */
+bool hs_agent_core_wants_scan(const struct hs_agent_core *core,
+			      uint64_t now_ns);
+void hs_agent_core_begin_scan(struct hs_agent_core *core, uint64_t now_ns);
+/**
+ * hs_agent_core_slot() - a live slot
+ * @slot: a local copy, consistent by its use word
+ * @header: a local copy of the header of its present buffer, NULL if none
+ */
+void hs_agent_core_slot(struct hs_agent_core *core, uint32_t domain,
+			uint32_t process, const struct hs_shm_slot *slot,
+			const struct hs_shm_buffer *header, uint64_t now_ns);
+void hs_agent_core_end_scan(struct hs_agent_core *core);
+
+/**
+ * hs_agent_core_entry() - entries of one lane, in order, in local copies
+ * @names: trigger names of the process
+ * Return: how many were used: a trigger whose laterals are not all there yet
+ *	is left for the next time.
+ */
+uint32_t hs_agent_core_entries(struct hs_agent_core *core, uint32_t domain,
+			       uint32_t process,
+			       const struct hs_shm_entry *entries,
+			       uint32_t nr_entries,
+			       const struct hs_shm_trigger *names,
+			       uint32_t nr_names, uint64_t now_ns);
+
+/** hs_agent_core_loss() - @process dropped what no trace can be named for */
+void hs_agent_core_loss(struct hs_agent_core *core, uint32_t domain,
+			uint32_t process, uint64_t first_ns, uint64_t last_ns);
+
+/**
+ * hs_agent_core_dead_slot() - a slot of a process that has died
+ *
+ * After its lanes were drained, before hs_agent_core_process_dead().
+ */
+void hs_agent_core_dead_slot(struct hs_agent_core *core, uint32_t domain,
+			     uint32_t process, const struct hs_shm_slot *slot,
+			     const struct hs_shm_buffer *header,
+			     uint64_t now_ns);
+/** hs_agent_core_process_dead() - take its remaining buffers back */
+void hs_agent_core_process_dead(struct hs_agent_core *core, uint32_t domain,
+				uint32_t process, uint64_t now_ns);
+
+/**
+ * hs_agent_core_fire() - a trigger from the operator, or a rule
+ * Return: 0; -EBUSY limited; -ENOSPC refused; -EINVAL bad name or ids.
+ */
+int hs_agent_core_fire(struct hs_agent_core *core, const char *name,
+		       const struct hs_wire_trace_id *traces, uint32_t nr,
+		       uint64_t now_ns);
+/**
+ * hs_agent_core_recent() - traces last seen since @since_ns, newest first
+ * @process: 0: of any
+ */
+uint32_t hs_agent_core_recent(const struct hs_agent_core *core, uint32_t domain,
+			      uint32_t process, uint64_t since_ns,
+			      struct hs_wire_trace_id *out, uint32_t nr_out);
+
+/** hs_agent_core_message() - COLLECT, STORED, SLICE_ACK */
+void hs_agent_core_message(struct hs_agent_core *core, uint64_t from_node,
+			   uint16_t type, const void *payload,
+			   uint32_t payload_bytes, uint64_t now_ns);
+/** hs_agent_core_collector_up() - what it had not acknowledged goes again */
+void hs_agent_core_collector_up(struct hs_agent_core *core, uint64_t now_ns);
+void hs_agent_core_coordinator_up(struct hs_agent_core *core, uint64_t now_ns);
+
+/** hs_agent_core_tick() - answer, report, evict, forget */
+void hs_agent_core_tick(struct hs_agent_core *core, uint64_t now_ns);
+
+/** hs_agent_core_busy() - something is on its way: come back soon */
+bool hs_agent_core_busy(const struct hs_agent_core *core);
+void hs_agent_core_stats_get(const struct hs_agent_core *core,
+			     struct hs_agent_stats *out);
+void hs_agent_core_domain_stats_get(const struct hs_agent_core *core,
+				    uint32_t domain, uint64_t now_ns,
+				    struct hs_agent_domain_stats *out);
+uint32_t hs_agent_core_trigger_stats_get(const struct hs_agent_core *core,
+					 struct hs_agent_trigger_stats *out,
+					 uint32_t nr_out);
+/** hs_agent_core_check() - every sum adds up; for tests and the simulator */
+bool hs_agent_core_check(const struct hs_agent_core *core, const char **why);
+
+#endif

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ledger.h - what the agent knows, in memory that only it maps (law 3)
+ *
+ * Two kinds of memfd, held by the keeper and handed to every worker:
+ *
+ *   the node's ledger     triggers not yet stored (the outbox) and the traces
+ *                         that have fired, whichever domain they are in
+ *   a domain's ledger     a line for every buffer of its pool, the crumbs, the
+ *                         attached processes
+ *
+ * Crash-consistent against a kill of the worker at any instruction: a record's
+ * body is written first and its state word last, by one store; whoever adopts
+ * the memory believes the state words and derives everything else. What the
+ * worker keeps beside it (hashes, lists, queues) is rebuilt.
+ */
+#ifndef HS_AGENT_LEDGER_H
+#define HS_AGENT_LEDGER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "hs/wire_format.h"
+
+#define HS_LEDGER_VERSION      1u
+#define HS_LEDGER_NODE_MAGIC   0x45444f4e4c5348ffull
+#define HS_LEDGER_DOMAIN_MAGIC 0x4d4f444c5348ffffull
+#define HS_LEDGER_PROCESSES    256u
+
+enum hs_ledger_state {
+	HS_LEDGER_FREE = 0,
+	HS_LEDGER_STOCKED = 1, /* a process may write it */
+	HS_LEDGER_HELD = 2,    /* published: belongs to a trace */
+	HS_LEDGER_FREEING = 3, /* durable at the collector, being counted */
+};
+
+/* state in bits 0..7, generation 8..31, process 32..63: one store */
+static inline uint64_t hs_ledger_word(enum hs_ledger_state state,
+				      uint32_t generation, uint32_t process)
+{
+	return (uint64_t)state | (uint64_t)(generation & 0xffffffu) << 8 |
+	       (uint64_t)process << 32;
+}
+static inline enum hs_ledger_state hs_ledger_word_state(uint64_t word)
+{
+	return (enum hs_ledger_state)(word & 0xffu);
+}
+static inline uint32_t hs_ledger_word_generation(uint64_t word)
+{
+	return (uint32_t)(word >> 8) & 0xffffffu;
+}
+static inline uint32_t hs_ledger_word_process(uint64_t word)
+{
+	return (uint32_t)(word >> 32);
+}
+
+struct hs_ledger_buffer {
+	uint64_t word;
+	uint64_t trace_hi;
+	uint64_t trace_lo;
+	uint32_t handle;
+	uint32_t seq;
+	uint32_t committed; /* bytes, header included */
+	uint32_t acked;	    /* bytes that the collector has durable */
+	uint32_t sent;	    /* bytes that were ever sent */
+	uint32_t flags;	    /* HS_WIRE_F_* */
+	uint64_t reserved[2];
+};
+_Static_assert(sizeof(struct hs_ledger_buffer) == 64, "a line a buffer");
+
+struct hs_ledger_crumb {
+	uint64_t trace_hi;
+	uint64_t trace_lo;
+	uint64_t node;
+	uint32_t kind;
+	uint32_t live; /* written last */
+};
+_Static_assert(sizeof(struct hs_ledger_crumb) == 32, "two to a line");
+
+/* An attached process; live written last. */
+struct hs_ledger_process {
+	uint32_t live;
+	uint32_t process;
+	int32_t pid;
+	uint32_t reserved;
+	uint64_t start_ticks; /* of /proc/PID/stat: tells a reused pid */
+	uint64_t token;
+	char service[64];
+};
+
+struct hs_ledger_domain {
+	uint64_t magic; /* written last */
+	uint32_t version;
+	uint32_t nr_buffers;
+	uint32_t buffer_bytes;
+	uint32_t nr_crumbs;
+	uint64_t buffers_offset;
+	uint64_t crumbs_offset;
+	uint64_t total_bytes;
+	struct hs_ledger_process processes[HS_LEDGER_PROCESSES];
+};
+
+/* A trigger that fired here, until its manifests are stored. */
+struct hs_ledger_group {
+	uint32_t live; /* written last */
+	uint32_t nr;
+	struct hs_wire_trigger trigger;
+	struct hs_wire_trace_id traces[HS_WIRE_TRACES_MAX];
+};
+
+/* Totals of what was already let go, in two copies: select flips last. */
+struct hs_ledger_totals {
+	uint64_t buffers;
+	uint64_t bytes;
+	uint64_t last; /* the buffer that was counted last: its ship key */
+};
+
+/* A trace that a trigger named, here or elsewhere. */
+struct hs_ledger_fired {
+	uint32_t live; /* written last */
+	uint32_t rev;  /* of the last answer given */
+	struct hs_wire_trace_id trace;
+	struct hs_wire_trigger trigger; /* the first that named it */
+	uint32_t flags;			/* HS_WIRE_F_*, sticky */
+	uint32_t visited;
+	uint32_t totals_select;
+	uint32_t reserved;
+	struct hs_ledger_totals totals[2];
+};
+
+struct hs_ledger_node {
+	uint64_t magic; /* written last */
+	uint32_t version;
+	uint32_t nr_groups;
+	uint32_t nr_fired;
+	uint32_t reserved;
+	uint64_t node_id;
+	uint64_t next_key;     /* of triggers and updates: reserved in blocks */
+	uint32_t next_process; /* number of the next attachment */
+	uint32_t next_domain;
+	uint64_t groups_offset;
+	uint64_t fired_offset;
+	uint64_t total_bytes;
+};
+
+#endif
