@@ -65,6 +65,13 @@ struct hs_transport_stats {
 	uint32_t nr_peers;
 };
 
+/* What PING and PONG told about a peer's clock, smoothed. */
+struct hs_transport_clock {
+	int64_t offset_ns; /* its wall clock minus ours */
+	uint64_t rtt_ns;   /* the offset is uncertain by half of this */
+	uint64_t nr_pongs; /* measured how often; 0: not known yet */
+};
+
 struct hs_transport_ops {
 	const char *name; /* "tcp", "verbs" */
 	/** "host:port", "[v6]:port"; port 0 picks one. Return: port or -errno
@@ -85,6 +92,16 @@ struct hs_transport_ops {
 	int (*fd)(struct hs_transport *t);
 	void (*stats)(struct hs_transport *t, struct hs_transport_stats *out);
 	void (*destroy)(struct hs_transport *t);
+	/**
+	 * cut() - hang up on a peer whose payload the caller refused
+	 *
+	 * Counted in peers_cut_off. peer_down follows from poll(); one that was
+	 * dialled is dialled again, after a while. -ENOTCONN: no such peer.
+	 */
+	int (*cut)(struct hs_transport *t, uint32_t peer);
+	/** clock() - of one peer. -ENOTCONN: no such peer now */
+	int (*clock)(struct hs_transport *t, uint32_t peer,
+		     struct hs_transport_clock *out);
 };
 
 /* Carriers embed it first. */
@@ -116,6 +133,24 @@ static inline int hs_transport_send(struct hs_transport *t, uint32_t peer,
 static inline int hs_transport_poll(struct hs_transport *t, int timeout_ms)
 {
 	return t->ops->poll(t, timeout_ms);
+}
+static inline int hs_transport_fd(struct hs_transport *t)
+{
+	return t->ops->fd(t);
+}
+static inline void hs_transport_stats(struct hs_transport *t,
+				      struct hs_transport_stats *out)
+{
+	t->ops->stats(t, out);
+}
+static inline int hs_transport_cut(struct hs_transport *t, uint32_t peer)
+{
+	return t->ops->cut(t, peer);
+}
+static inline int hs_transport_clock(struct hs_transport *t, uint32_t peer,
+				     struct hs_transport_clock *out)
+{
+	return t->ops->clock(t, peer, out);
 }
 static inline void hs_transport_destroy(struct hs_transport *t)
 {
