@@ -291,7 +291,10 @@ static bool gather(struct exchange *x, const char *data, size_t n)
 	return true;
 }
 
-/* The headers are here: refuse early what will be refused anyway. */
+/* The headers are here: refuse early what will be refused anyway. An answer
+ * before the whole body was read closes the socket on a client that is still
+ * sending, which may then see a broken pipe instead of the answer: so a body
+ * that is somewhat too long is read and dropped first. */
 static enum MHD_Result begin(struct listener *l, struct MHD_Connection *c,
 			     void **con_cls)
 {
@@ -306,8 +309,7 @@ static enum MHD_Result begin(struct listener *l, struct MHD_Connection *c,
 	}
 	text = MHD_lookup_connection_value(c, MHD_HEADER_KIND,
 					   MHD_HTTP_HEADER_CONTENT_LENGTH);
-	if (text != NULL &&
-	    strtoull(text, NULL, 10) > HS_HTTPD_BODY_MAX_BYTES) {
+	if (text != NULL && strtoull(text, NULL, 10) > BODY_DROP_MAX_BYTES) {
 		hs_httpd_error(&response, MHD_HTTP_CONTENT_TOO_LARGE,
 			       "the body may have %zu bytes at most",
 			       HS_HTTPD_BODY_MAX_BYTES);

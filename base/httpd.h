@@ -8,7 +8,8 @@
  * other threads unless they lock it, and must not wait long: everybody else
  * who asks waits with them. Limits: request bodies, headers, connections, and
  * the time a request may take to arrive as a whole (a client that trickles
- * bytes is cut off). Every error is {"error": "..."}.
+ * bytes is cut off). Every error is {"error": "..."}; a body over four times
+ * its limit may be hung up on before its sender has read that.
  */
 #ifndef HS_HTTPD_H
 #define HS_HTTPD_H
