@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * assembly_mark.c - law 4: what a trace may call itself, and why
+ *
+ * The closure of the breadcrumbs starts from every node that answered, so it
+ * is all answers and everything that their crumbs name: a crumb whose node has
+ * no answer leads no further, and is itself a cause.
+ */
+#include "collector/assembly_internal.h"
+
+#include <string.h>
+
+#include "base/hash.h"
+
+struct causes {
+	struct hs_assembly_cause *out;
+	uint32_t max;
+	uint32_t nr;
+	bool open;
+	bool partial;
+};
+
+static void add(struct causes *c, uint64_t node, enum hs_assembly_why why)
+{
+	if (why >= HS_ASSEMBLY_WHY_UNREACHABLE)
+		c->partial = true;
+	else
+		c->open = true;
+	if (c->nr < c->max)
+		c->out[c->nr] = (struct hs_assembly_cause){node, why};
+	c->nr++;
+}
+
+static void add_flags(struct causes *c, uint64_t node, uint16_t flags)
+{
+	static const struct {
+		uint16_t flag;
+		enum hs_assembly_why why;
+	} names[] = {
+		{HS_WIRE_F_EVICTED, HS_ASSEMBLY_WHY_EVICTED},
+		{HS_WIRE_F_LOST, HS_ASSEMBLY_WHY_LOST},
+		{HS_WIRE_F_ABANDONED, HS_ASSEMBLY_WHY_ABANDONED},
+		{HS_WIRE_F_CRASHED, HS_ASSEMBLY_WHY_CRASHED},
+		{HS_WIRE_F_MODIFIED, HS_ASSEMBLY_WHY_MODIFIED},
+		{HS_WIRE_F_CUT, HS_ASSEMBLY_WHY_CUT},
+	};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (flags & names[i].flag)
+			add(c, node, names[i].why);
+		flags &= (uint16_t)~names[i].flag;
+	}
+	/* A flag of a later version: it is some loss, whatever its name. */
+	if (flags)
+		add(c, node, HS_ASSEMBLY_WHY_LOST);
+}
+
+/* What the node's own answer, and what arrived from it, come to. */
+static void judge_node(struct hs_assembly *a, uint32_t n, struct causes *c)
+{
+	const struct hs_asm_node *node = &a->nodes[n];
+
+	add_flags(c, node->id, node->flags | node->slice_flags);
+	if (!node->answered) {
+		add(c, node->id, HS_ASSEMBLY_WHY_NO_ANSWER);
+		return;
+	}
+	switch (node->state) {
+	case HS_WIRE_STATE_CLOSED:
+		break;
+	case HS_WIRE_STATE_OPEN:
+		add(c, node->id, HS_ASSEMBLY_WHY_OPEN);
+		break;
+	case HS_WIRE_STATE_UNKNOWN:
+		add(c, node->id, HS_ASSEMBLY_WHY_UNKNOWN);
+		break;
+	case HS_WIRE_STATE_GONE:
+		add(c, node->id, HS_ASSEMBLY_WHY_GONE);
+		break;
+	default:
+		add(c, node->id, HS_ASSEMBLY_WHY_UNREACHABLE);
+		break;
+	}
+	if (node->arrived_buffers < node->nr_buffers ||
+	    node->arrived_bytes < node->nr_bytes)
+		add(c, node->id, HS_ASSEMBLY_WHY_MISSING);
+}
+
+/*
+ * A coordinator's own word (rev 0: unreachable, gone) is void where a later
+ * incarnation of that node has spoken, and a node that only shipped slices is
+ * judged by its later incarnation's answer too.
+ */
+static bool spoken_for(struct hs_assembly *a, uint32_t t, uint32_t n)
+{
+	const struct hs_asm_node *node = &a->nodes[n];
+	uint32_t alias;
+
+	if (node->answered && node->rev > 0)
+		return false;
+	alias = hs_asm_node_alias(a, t, node->id);
+	return alias && alias != n;
+}
+
+static void judge_crumbs(struct hs_assembly *a, uint32_t t, uint32_t n,
+			 struct causes *c)
+{
+	for (uint32_t at = a->nodes[n].crumbs; at; at = a->crumbs[at].next) {
+		uint64_t target = a->crumbs[at].crumb.node;
+
+		/* A node that is in the union is judged by itself, once. */
+		if (!target || hs_asm_node_find(a, t, target) ||
+		    hs_asm_node_alias(a, t, target))
+			continue;
+		for (uint32_t i = 0; i < c->nr && i < c->max; i++)
+			if (c->out[i].node == target &&
+			    c->out[i].why == HS_ASSEMBLY_WHY_NO_ANSWER)
+				goto next;
+		add(c, target, HS_ASSEMBLY_WHY_NO_ANSWER);
+	next:;
+	}
+}
+
+static void judge(struct hs_assembly *a, uint32_t t, struct causes *c)
+{
+	const struct hs_asm_trace *trace = &a->traces[t];
+
+	if (trace->cut)
+		add(c, 0, HS_ASSEMBLY_WHY_CUT);
+	if (trace->damaged)
+		add(c, 0, HS_ASSEMBLY_WHY_DAMAGED);
+	if (!trace->nr_answers) {
+		add(c, 0, HS_ASSEMBLY_WHY_NO_MANIFEST);
+		for (uint32_t n = trace->nodes; n; n = a->nodes[n].next_trace)
+			add_flags(c, a->nodes[n].id, a->nodes[n].slice_flags);
+		return;
+	}
+	for (uint32_t n = trace->nodes; n; n = a->nodes[n].next_trace)
+		if (spoken_for(a, t, n))
+			add_flags(c, a->nodes[n].id, a->nodes[n].slice_flags);
+		else
+			judge_node(a, n, c);
+	for (uint32_t n = trace->nodes; n; n = a->nodes[n].next_trace)
+		judge_crumbs(a, t, n, c);
+}
+
+void hs_asm_mark(struct hs_assembly *a, uint32_t t)
+{
+	struct hs_asm_trace *trace = &a->traces[t];
+	struct causes c = {0};
+
+	if (trace->marked)
+		return;
+	judge(a, t, &c);
+	trace->mark = c.partial ? HS_ASSEMBLY_PARTIAL
+		      : c.open	? HS_ASSEMBLY_OPEN
+				: HS_ASSEMBLY_COMPLETE;
+	trace->marked = true;
+}
+
+uint32_t hs_assembly_causes(struct hs_assembly *a,
+			    const struct hs_wire_trace_id *id,
+			    struct hs_assembly_cause *out, uint32_t max)
+{
+	struct causes c = {.out = out, .max = max};
+	uint32_t t;
+
+	if (hs_asm_trace_get(a, id, false, &t))
+		return 0;
+	judge(a, t, &c);
+	return c.nr < max ? c.nr : max;
+}
+
+const char *hs_assembly_mark_name(enum hs_assembly_mark mark)
+{
+	static const char *const names[HS_ASSEMBLY_NR_MARKS] = {
+		[HS_ASSEMBLY_OPEN] = "open",
+		[HS_ASSEMBLY_COMPLETE] = "complete",
+		[HS_ASSEMBLY_PARTIAL] = "partial",
+	};
+
+	return (unsigned int)mark < HS_ASSEMBLY_NR_MARKS ? names[mark] : "?";
+}
+
+const char *hs_assembly_why_name(enum hs_assembly_why why)
+{
+	static const char *const names[HS_ASSEMBLY_NR_WHYS] = {
+		[HS_ASSEMBLY_WHY_NO_MANIFEST] = "no manifest yet",
+		[HS_ASSEMBLY_WHY_NO_ANSWER] = "no answer yet",
+		[HS_ASSEMBLY_WHY_OPEN] = "still open",
+		[HS_ASSEMBLY_WHY_MISSING] = "slices missing",
+		[HS_ASSEMBLY_WHY_UNREACHABLE] = "unreachable",
+		[HS_ASSEMBLY_WHY_GONE] = "gone",
+		[HS_ASSEMBLY_WHY_UNKNOWN] = "unknown",
+		[HS_ASSEMBLY_WHY_EVICTED] = "evicted",
+		[HS_ASSEMBLY_WHY_LOST] = "lost",
+		[HS_ASSEMBLY_WHY_ABANDONED] = "abandoned",
+		[HS_ASSEMBLY_WHY_CRASHED] = "application died",
+		[HS_ASSEMBLY_WHY_MODIFIED] = "modified",
+		[HS_ASSEMBLY_WHY_CUT] = "cut",
+		[HS_ASSEMBLY_WHY_DAMAGED] = "damaged in store",
+	};
+
+	return (unsigned int)why < HS_ASSEMBLY_NR_WHYS ? names[why] : "?";
+}
+
+const char *hs_assembly_state_name(uint16_t state)
+{
+	static const char *const names[] = {
+		[HS_WIRE_STATE_UNREACHABLE] = "unreachable",
+		[HS_WIRE_STATE_GONE] = "gone",
+		[HS_WIRE_STATE_UNKNOWN] = "unknown",
+		[HS_WIRE_STATE_OPEN] = "open",
+		[HS_WIRE_STATE_CLOSED] = "closed",
+	};
+
+	return state <= HS_WIRE_STATE_CLOSED ? names[state] : "?";
+}
