@@ -62,10 +62,12 @@ struct hs_agent_trigger_policy {
 
 struct hs_agent_config {
 	uint64_t node_id;
-	uint64_t index_seed;	    /* private, random */
-	uint8_t cluster_key[16];    /* priorities; the same on every node */
-	uint32_t nr_groups;	    /* outbox; 0: 4096 */
-	uint32_t nr_fired;	    /* fired traces remembered; 0: 65536 */
+	uint64_t index_seed;	 /* private, random */
+	uint8_t cluster_key[16]; /* priorities; the same on every node */
+	void *scratch;	    /* HS_WIRE_PAYLOAD_MAX_BYTES for messages under way;
+			       cores of one thread may share it; NULL: its own */
+	uint32_t nr_groups; /* outbox; 0: 4096 */
+	uint32_t nr_fired;  /* fired traces remembered; 0: 65536 */
 	uint32_t nr_pending;	    /* COLLECTs under way; 0: 1024 */
 	uint64_t remember_ns;	    /* fired ids; 0: 300 s */
 	uint64_t resend_ns;	    /* outbox; 0: 1 s */

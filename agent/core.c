@@ -1,0 +1,466 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * core.c - the agent's core put together: memory, scans, messages, rounds
+ */
+#include "agent/core_priv.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "rdma/wire.h"
+
+#define SCAN_MIN_NS	100000ull /* a storm of triggers shares its scans */
+#define ACK_PATIENCE_NS 5000000000ull
+
+struct arena {
+	uint8_t *base; /* NULL: only measure */
+	size_t used_bytes;
+};
+
+static void *carve(struct arena *a, size_t nr, size_t size_bytes)
+{
+	void *p = a->base ? a->base + a->used_bytes : NULL;
+
+	a->used_bytes += (nr * size_bytes + 63u) & ~(size_t)63;
+	return p;
+}
+
+static uint32_t power_of_two(uint32_t n)
+{
+	uint32_t p = 1;
+
+	while (p < n)
+		p *= 2;
+	return p;
+}
+
+static void set_default32(uint32_t *value, uint32_t def)
+{
+	if (*value == 0)
+		*value = def;
+}
+
+static void set_default64(uint64_t *value, uint64_t def)
+{
+	if (*value == 0)
+		*value = def;
+}
+
+static struct hs_agent_config with_defaults(const struct hs_agent_config *in)
+{
+	struct hs_agent_config c = *in;
+
+	set_default32(&c.nr_groups, 4096);
+	set_default32(&c.nr_fired, 65536);
+	set_default32(&c.nr_pending, 1024);
+	c.nr_pending = power_of_two(c.nr_pending);
+	set_default64(&c.remember_ns, 300000000000ull);
+	set_default64(&c.resend_ns, 1000000000ull);
+	set_default64(&c.open_ship_ns, 500000000ull);
+	set_default32(&c.window_bytes, 4u << 20);
+	set_default32(&c.evict_percent, 80);
+	set_default32(&c.trace_buffers_max, 16384);
+	set_default32(&c.trace_crumbs_max, HS_WIRE_CRUMBS_MAX);
+	if (c.trace_crumbs_max > HS_WIRE_CRUMBS_MAX)
+		c.trace_crumbs_max = HS_WIRE_CRUMBS_MAX;
+	return c;
+}
+
+static struct hs_agent_domain_config
+domain_defaults(const struct hs_agent_domain_config *in)
+{
+	struct hs_agent_domain_config c = *in;
+
+	set_default32(&c.nr_crumbs, c.nr_buffers);
+	set_default32(&c.nr_traces, c.nr_buffers + c.nr_buffers / 2 + 64);
+	return c;
+}
+
+static void core_layout(struct hs_agent_core *c, struct arena *a,
+			const struct hs_agent_config *config)
+{
+	struct hs_agent_core own = {.config = *config};
+
+	if (!c)
+		c = &own;
+	carve(a, 1, sizeof(*c));
+	c->groups_rt = carve(a, config->nr_groups, sizeof(*c->groups_rt));
+	c->groups_active = carve(a, config->nr_groups, sizeof(uint32_t));
+	c->fired_rt = carve(a, config->nr_fired, sizeof(*c->fired_rt));
+	c->nr_fired_hash = power_of_two(config->nr_fired);
+	c->fired_hash = carve(a, c->nr_fired_hash, sizeof(uint32_t));
+	c->pending = carve(a, config->nr_pending, sizeof(*c->pending));
+	c->out = config->scratch ? config->scratch
+				 : carve(a, 1, HS_ANSWERS_BYTES);
+}
+
+size_t hs_agent_core_size_bytes(const struct hs_agent_config *config)
+{
+	struct hs_agent_config c = with_defaults(config);
+	struct arena a = {NULL, 0};
+
+	core_layout(NULL, &a, &c);
+	return a.used_bytes;
+}
+
+size_t hs_agent_node_ledger_bytes(const struct hs_agent_config *config)
+{
+	struct hs_agent_config c = with_defaults(config);
+	struct arena a = {NULL, 0};
+
+	carve(&a, 1, sizeof(struct hs_ledger_node));
+	carve(&a, c.nr_groups, sizeof(struct hs_ledger_group));
+	carve(&a, c.nr_fired, sizeof(struct hs_ledger_fired));
+	return a.used_bytes;
+}
+
+static bool node_ledger_open(struct hs_agent_core *c, void *memory, bool *old)
+{
+	struct hs_ledger_node *l = memory;
+	struct arena a = {memory, 0};
+	size_t total = hs_agent_node_ledger_bytes(&c->config);
+
+	carve(&a, 1, sizeof(*l));
+	c->ledger = l;
+	c->groups = carve(&a, c->config.nr_groups, sizeof(*c->groups));
+	c->fired = carve(&a, c->config.nr_fired, sizeof(*c->fired));
+	*old = hs_ledger_get64(&l->magic) == HS_LEDGER_NODE_MAGIC;
+	if (*old)
+		return l->version == HS_LEDGER_VERSION &&
+		       l->nr_groups == c->config.nr_groups &&
+		       l->nr_fired == c->config.nr_fired &&
+		       l->total_bytes == total;
+	l->version = HS_LEDGER_VERSION;
+	l->nr_groups = c->config.nr_groups;
+	l->nr_fired = c->config.nr_fired;
+	l->node_id = c->config.node_id;
+	l->groups_offset = (uint64_t)((uint8_t *)c->groups - (uint8_t *)l);
+	l->fired_offset = (uint64_t)((uint8_t *)c->fired - (uint8_t *)l);
+	l->total_bytes = total;
+	hs_ledger_set64(&l->magic, HS_LEDGER_NODE_MAGIC);
+	return true;
+}
+
+struct hs_agent_core *hs_agent_core_create(void *memory, void *ledger,
+					   const struct hs_agent_config *config,
+					   const struct hs_agent_ops *ops,
+					   void *ctx, uint64_t now_ns,
+					   int64_t wall_offset_ns)
+{
+	struct hs_agent_core *c = memory;
+	struct arena a = {memory, 0};
+	bool old;
+
+	c->config = with_defaults(config);
+	c->ops = ops;
+	c->ctx = ctx;
+	c->wall_offset_ns = wall_offset_ns;
+	core_layout(c, &a, &c->config);
+	/* Scan 0 is "never": index entries begin with it. */
+	c->scan = 1;
+	if (!node_ledger_open(c, ledger, &old))
+		return NULL;
+	hs_fired_init(c);
+	for (uint32_t i = 0; i < c->config.nr_policies; i++)
+		hs_queue_get(c, c->config.policies[i].name);
+	if (old)
+		hs_fired_adopt(c, now_ns);
+	return c;
+}
+
+uint64_t hs_agent_core_node(const struct hs_agent_core *core)
+{
+	return core->ledger->node_id;
+}
+
+void hs_agent_core_wall_offset(struct hs_agent_core *core,
+			       int64_t wall_offset_ns)
+{
+	core->wall_offset_ns = wall_offset_ns;
+}
+
+static void domain_layout(struct hs_domain *d, struct arena *a,
+			  const struct hs_agent_domain_config *config)
+{
+	struct hs_domain own;
+
+	if (!d)
+		d = &own;
+	d->nr_hash = power_of_two(config->nr_traces);
+	d->rt = carve(a, config->nr_buffers, sizeof(*d->rt));
+	d->crumb_next = carve(a, config->nr_crumbs, sizeof(uint32_t));
+	d->traces = carve(a, config->nr_traces, sizeof(*d->traces));
+	d->hash = carve(a, d->nr_hash, sizeof(uint32_t));
+	d->evicted = carve(a, HS_EVICTED_SLOTS, sizeof(uint64_t));
+}
+
+size_t hs_agent_domain_size_bytes(const struct hs_agent_domain_config *config)
+{
+	struct hs_agent_domain_config c = domain_defaults(config);
+	struct arena a = {NULL, 0};
+
+	domain_layout(NULL, &a, &c);
+	return a.used_bytes;
+}
+
+size_t hs_agent_domain_ledger_bytes(const struct hs_agent_domain_config *config)
+{
+	struct hs_agent_domain_config c = domain_defaults(config);
+	struct arena a = {NULL, 0};
+
+	carve(&a, 1, sizeof(struct hs_ledger_domain));
+	carve(&a, c.nr_buffers, sizeof(struct hs_ledger_buffer));
+	carve(&a, c.nr_crumbs, sizeof(struct hs_ledger_crumb));
+	return a.used_bytes;
+}
+
+static int domain_ledger_open(struct hs_domain *d, void *memory,
+			      const struct hs_agent_domain_config *config)
+{
+	struct hs_ledger_domain *l = memory;
+	struct arena a = {memory, 0};
+	size_t total = hs_agent_domain_ledger_bytes(config);
+
+	carve(&a, 1, sizeof(*l));
+	d->ledger = l;
+	d->buffers = carve(&a, d->nr_buffers, sizeof(*d->buffers));
+	d->crumbs = carve(&a, d->nr_crumbs, sizeof(*d->crumbs));
+	if (hs_ledger_get64(&l->magic) == HS_LEDGER_DOMAIN_MAGIC)
+		return l->version == HS_LEDGER_VERSION &&
+				       l->nr_buffers == d->nr_buffers &&
+				       l->buffer_bytes == d->buffer_bytes &&
+				       l->nr_crumbs == d->nr_crumbs &&
+				       l->total_bytes == total
+			       ? 0
+			       : -EPROTO;
+	l->version = HS_LEDGER_VERSION;
+	l->nr_buffers = d->nr_buffers;
+	l->buffer_bytes = d->buffer_bytes;
+	l->nr_crumbs = d->nr_crumbs;
+	l->buffers_offset = (uint64_t)((uint8_t *)d->buffers - (uint8_t *)l);
+	l->crumbs_offset = (uint64_t)((uint8_t *)d->crumbs - (uint8_t *)l);
+	l->total_bytes = total;
+	hs_ledger_set64(&l->magic, HS_LEDGER_DOMAIN_MAGIC);
+	return 0;
+}
+
+int hs_agent_core_domain_add(struct hs_agent_core *core, uint32_t domain,
+			     void *memory, void *ledger,
+			     const struct hs_agent_domain_config *config,
+			     uint64_t now_ns)
+{
+	struct hs_agent_domain_config dc = domain_defaults(config);
+	struct arena a = {memory, 0};
+	struct hs_domain *d;
+	int rc;
+
+	if (domain >= HS_AGENT_DOMAINS_MAX || core->domains[domain].live)
+		return -ENOSPC;
+	if (dc.nr_buffers == 0 || dc.buffer_bytes < 256 ||
+	    dc.buffer_bytes % HS_SHM_REF_UNIT_BYTES)
+		return -EINVAL;
+	d = &core->domains[domain];
+	*d = (struct hs_domain){.id = domain,
+				.nr_buffers = dc.nr_buffers,
+				.buffer_bytes = dc.buffer_bytes,
+				.nr_crumbs = dc.nr_crumbs,
+				.nr_traces = dc.nr_traces,
+				.free_first = HS_NIL,
+				.free_last = HS_NIL};
+	rc = domain_ledger_open(d, ledger, &dc);
+	if (rc)
+		return rc;
+	domain_layout(d, &a, &dc);
+	hs_ix_init(d);
+	d->live = true;
+	core->domain_order[core->nr_domains++] = domain;
+	hs_adopt_domain(core, d, now_ns);
+	return 0;
+}
+
+uint32_t hs_agent_core_process_new(struct hs_agent_core *core)
+{
+	uint32_t process = core->ledger->next_process + 1;
+
+	if (process == 0)
+		process = 1;
+	hs_ledger_set32(&core->ledger->next_process, process);
+	return process;
+}
+
+bool hs_agent_core_wants_scan(const struct hs_agent_core *core, uint64_t now_ns)
+{
+	if (now_ns - core->scan_ns < SCAN_MIN_NS)
+		return false;
+	return core->nr_dirty || core->pending_head != core->pending_tail ||
+	       now_ns >= core->groups_due_ns ||
+	       (core->open_fired && now_ns >= core->open_scan_ns);
+}
+
+void hs_agent_core_begin_scan(struct hs_agent_core *core, uint64_t now_ns)
+{
+	if (++core->scan == 0)
+		core->scan = 1;
+	core->scan_ns = now_ns;
+	core->open_fired = false;
+	core->open_scan_ns = now_ns + core->config.open_ship_ns / 2;
+}
+
+void hs_agent_core_slot(struct hs_agent_core *core, uint32_t domain,
+			uint32_t process, const struct hs_shm_slot *slot,
+			const struct hs_shm_buffer *h, uint64_t now_ns)
+{
+	struct hs_domain *d = hs_domain_get(core, domain);
+	struct hs_ix_trace *t;
+	uint32_t i, fired, buffer;
+
+	if (!d || !(slot->trace_hi | slot->trace_lo))
+		return;
+	fired = hs_fired_find(core, slot->trace_hi, slot->trace_lo);
+	if (fired == HS_NIL)
+		return;
+	i = hs_ix_get(core, d, slot->trace_hi, slot->trace_lo, now_ns);
+	if (i == HS_NIL)
+		return;
+	t = &d->traces[i];
+	t->open_scan = core->scan;
+	core->open_fired = true;
+	if (!t->visited)
+		hs_ix_visit(core, d, i, process, now_ns);
+	else if (core->fired_rt[fired].told.state != HS_WIRE_STATE_OPEN)
+		hs_fired_dirty(core, fired);
+	t->last_ns = now_ns;
+	if (!h ||
+	    now_ns - core->fired_rt[fired].first_ns < core->config.open_ship_ns)
+		return;
+	buffer = hs_buffer_of_word(d, slot->buffer, process);
+	if (buffer != HS_NIL && h->magic == HS_SHM_BUF_MAGIC &&
+	    h->stock_word == slot->buffer && h->trace_hi == slot->trace_hi &&
+	    h->trace_lo == slot->trace_lo && h->handle == slot->handle)
+		hs_report_open(core, d, i, buffer, h);
+}
+
+void hs_agent_core_end_scan(struct hs_agent_core *core)
+{
+	core->scanned = true;
+}
+
+uint32_t hs_agent_core_recent(const struct hs_agent_core *core, uint32_t domain,
+			      uint32_t process, uint64_t since_ns,
+			      struct hs_wire_trace_id *out, uint32_t nr_out)
+{
+	const struct hs_domain *d;
+	uint32_t n = 0;
+
+	if (domain >= HS_AGENT_DOMAINS_MAX || !core->domains[domain].live)
+		return 0;
+	d = &core->domains[domain];
+	for (uint32_t i = d->lru_last; i != HS_NIL && n < nr_out;
+	     i = d->traces[i].lru_prev) {
+		const struct hs_ix_trace *t = &d->traces[i];
+
+		if (t->last_ns < since_ns)
+			break;
+		if (process && t->process != process && !t->several)
+			continue;
+		out[n++] = (struct hs_wire_trace_id){t->hi, t->lo};
+	}
+	return n;
+}
+
+static void message_collect(struct hs_agent_core *c, uint64_t from_node,
+			    struct hs_wire_reader *r, uint64_t now_ns)
+{
+	const struct hs_wire_group *g = hs_wire_take_group(r);
+	const struct hs_wire_trace_id *ids =
+		g ? hs_wire_take(r, g->nr * sizeof(*ids)) : NULL;
+
+	if (!ids || !hs_wire_done(r)) {
+		c->stats.messages_bad++;
+		return;
+	}
+	hs_fired_collect(c, from_node, g, ids, now_ns);
+}
+
+static void message_slice_ack(struct hs_agent_core *c, struct hs_wire_reader *r,
+			      uint64_t now_ns)
+{
+	const struct hs_wire_slice_ack *ack = hs_wire_take(r, sizeof(*ack));
+	const uint64_t *keys = ack && ack->nr <= HS_WIRE_ACKS_MAX
+				       ? hs_wire_take(r, ack->nr * 8u)
+				       : NULL;
+
+	if (!keys || !hs_wire_done(r)) {
+		c->stats.messages_bad++;
+		return;
+	}
+	for (uint32_t i = 0; i < ack->nr; i++)
+		hs_report_ack(c, keys[i], ack->refused != 0, now_ns);
+}
+
+void hs_agent_core_message(struct hs_agent_core *core, uint64_t from_node,
+			   uint16_t type, const void *payload,
+			   uint32_t payload_bytes, uint64_t now_ns)
+{
+	struct hs_wire_reader r = hs_wire_reader_make(payload, payload_bytes);
+	const struct hs_wire_stored *stored;
+
+	switch (type) {
+	case HS_WIRE_COLLECT:
+		message_collect(core, from_node, &r, now_ns);
+		return;
+	case HS_WIRE_SLICE_ACK:
+		message_slice_ack(core, &r, now_ns);
+		return;
+	case HS_WIRE_STORED:
+		stored = hs_wire_take(&r, sizeof(*stored));
+		if (stored && hs_wire_done(&r))
+			hs_fired_stored(core, stored);
+		else
+			core->stats.messages_bad++;
+		return;
+	default:
+		core->stats.messages_bad++;
+	}
+}
+
+void hs_agent_core_collector_up(struct hs_agent_core *core, uint64_t now_ns)
+{
+	hs_report_resend(core, now_ns);
+}
+
+void hs_agent_core_coordinator_up(struct hs_agent_core *core, uint64_t now_ns)
+{
+	for (uint32_t i = 0; i < core->nr_groups_live; i++)
+		core->groups_rt[core->groups_active[i]].next_ns = now_ns;
+	core->groups_due_ns = 0;
+	for (uint32_t i = 0; i < core->config.nr_fired; i++)
+		if (core->fired[i].live && core->fired_rt[i].update_key) {
+			core->fired_rt[i].update_ns = now_ns;
+			hs_fired_dirty(core, i);
+		}
+}
+
+void hs_agent_core_tick(struct hs_agent_core *core, uint64_t now_ns)
+{
+	if (core->scanned) {
+		core->scanned = false;
+		hs_outbox_run(core, now_ns);
+	}
+	if (core->in_flight_bytes &&
+	    now_ns - core->in_flight_ns > ACK_PATIENCE_NS)
+		hs_report_resend(core, now_ns);
+	hs_report_run(core, now_ns);
+	hs_report_overload(core);
+	hs_fired_forget(core, now_ns);
+}
+
+bool hs_agent_core_busy(const struct hs_agent_core *core)
+{
+	if (core->nr_dirty || core->pending_head != core->pending_tail)
+		return true;
+	for (uint32_t i = 0; i < core->nr_queues; i++)
+		if (core->queues[i].nr)
+			return true;
+	return false;
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * core_adopt.c - take a domain's memory over from the ledger alone
+ *
+ * Also how a fresh domain begins: all its words are zero, which is FREE. What
+ * a kill left half done is finished here: a buffer in FREEING was counted if
+ * its trace's totals name it, else it is counted now.
+ */
+#include "agent/core_priv.h"
+
+static void adopt_held(struct hs_agent_core *c, struct hs_domain *d, uint32_t i,
+		       uint64_t now_ns)
+{
+	struct hs_ledger_buffer *b = &d->buffers[i];
+	uint32_t trace;
+
+	if (!(b->trace_hi | b->trace_lo) || b->committed > d->buffer_bytes)
+		trace = HS_NIL;
+	else
+		trace = hs_ix_get(c, d, b->trace_hi, b->trace_lo, now_ns);
+	if (trace == HS_NIL) {
+		c->stats.lost_index_full++;
+		d->nr_stocked++; /* as hs_buffer_free() finds it */
+		b->word = hs_ledger_word(HS_LEDGER_STOCKED,
+					 hs_ledger_word_generation(b->word), 0);
+		hs_buffer_free(c, d, i);
+		return;
+	}
+	d->traces[trace].flags |= (uint16_t)b->flags;
+	d->traces[trace].visited = 1;
+	d->traces[trace].process = hs_ledger_word_process(b->word);
+	d->traces[trace].several = 1; /* which ones is not known any more */
+	hs_buffer_append(d, trace, i);
+	if (d->traces[trace].fired != HS_NIL) {
+		c->fired[d->traces[trace].fired].visited = 1;
+		hs_report_enqueue(c, d->traces[trace].fired);
+	}
+	c->stats.adopted_buffers++;
+}
+
+static void adopt_freeing(struct hs_agent_core *c, struct hs_domain *d,
+			  uint32_t i)
+{
+	struct hs_ledger_buffer *b = &d->buffers[i];
+	uint32_t fired = hs_fired_find(c, b->trace_hi, b->trace_lo);
+	uint64_t key = hs_buffer_ship_key(d, i);
+
+	if (fired != HS_NIL) {
+		struct hs_ledger_fired *f = &c->fired[fired];
+		uint32_t now = f->totals_select & 1;
+
+		if (f->totals[now].last != key) {
+			f->totals[!now].buffers = f->totals[now].buffers + 1;
+			f->totals[!now].bytes =
+				f->totals[now].bytes + b->committed;
+			f->totals[!now].last = key;
+			hs_ledger_set32(&f->totals_select, !now);
+		}
+	}
+	d->nr_stocked++;
+	b->word = hs_ledger_word(HS_LEDGER_STOCKED,
+				 hs_ledger_word_generation(b->word), 0);
+	hs_buffer_free(c, d, i);
+}
+
+static void adopt_free(struct hs_agent_core *c, struct hs_domain *d, uint32_t i)
+{
+	d->nr_stocked++;
+	hs_buffer_free(c, d, i);
+}
+
+void hs_adopt_domain(struct hs_agent_core *c, struct hs_domain *d,
+		     uint64_t now_ns)
+{
+	for (uint32_t i = 0; i < d->nr_buffers; i++) {
+		uint64_t word = hs_ledger_get64(&d->buffers[i].word);
+		uint32_t generation = hs_ledger_word_generation(word);
+
+		d->rt[i] = (struct hs_buffer_rt){
+			.next = HS_NIL, .prev = HS_NIL, .trace = HS_NIL};
+		switch (hs_ledger_word_state(word)) {
+		case HS_LEDGER_STOCKED:
+			d->nr_stocked++;
+			break;
+		case HS_LEDGER_HELD:
+			adopt_held(c, d, i, now_ns);
+			break;
+		case HS_LEDGER_FREEING:
+			adopt_freeing(c, d, i);
+			break;
+		case HS_LEDGER_FREE:
+		default:
+			d->buffers[i].word = hs_ledger_word(HS_LEDGER_STOCKED,
+							    generation, 0);
+			adopt_free(c, d, i);
+		}
+	}
+	d->crumb_free = HS_NIL;
+	for (uint32_t k = d->nr_crumbs; k-- > 0;) {
+		if (hs_ledger_get32(&d->crumbs[k].live)) {
+			hs_ix_crumb_adopt(c, d, k, now_ns);
+			continue;
+		}
+		d->crumb_next[k] = d->crumb_free;
+		d->crumb_free = k;
+		d->nr_crumbs_free++;
+	}
+}

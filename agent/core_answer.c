@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * core_answer.c - what the node can honestly say about a fired trace (law 4)
+ *
+ * One answer for all domains of the node. CLOSED means that no live handle
+ * writes to it, by a scan of the slots that was made before the lanes were
+ * drained; every flag is a reason why the trace is not whole.
+ */
+#include "agent/core_priv.h"
+
+static void add_crumbs(const struct hs_domain *d, const struct hs_ix_trace *t,
+		       struct hs_wire_answer *answer,
+		       struct hs_wire_crumb *crumbs, uint32_t nr_room)
+{
+	for (uint32_t k = t->crumb_first; k != HS_NIL; k = d->crumb_next[k]) {
+		if (answer->nr_crumbs >= nr_room ||
+		    answer->nr_crumbs >= HS_WIRE_CRUMBS_MAX) {
+			answer->flags |= HS_WIRE_F_CUT;
+			return;
+		}
+		if (crumbs)
+			crumbs[answer->nr_crumbs] = (struct hs_wire_crumb){
+				.node = d->crumbs[k].node,
+				.kind = d->crumbs[k].kind,
+			};
+		answer->nr_crumbs++;
+	}
+}
+
+void hs_answer_make(struct hs_agent_core *c, uint32_t fired,
+		    struct hs_wire_answer *answer, struct hs_wire_crumb *crumbs,
+		    uint32_t nr_room)
+{
+	struct hs_ledger_fired *f = &c->fired[fired];
+	const struct hs_ledger_totals *gone = &f->totals[f->totals_select & 1];
+	bool open = false;
+
+	*answer = (struct hs_wire_answer){
+		.trace = f->trace,
+		.node = c->ledger->node_id,
+		.rev = f->rev,
+		.flags = (uint16_t)f->flags,
+		.nr_buffers = (uint32_t)gone->buffers,
+		.nr_bytes = gone->bytes,
+	};
+	for (uint32_t k = 0; k < c->nr_domains; k++) {
+		struct hs_domain *d = &c->domains[c->domain_order[k]];
+		uint32_t i = hs_ix_find(c, d, f->trace.hi, f->trace.lo);
+		const struct hs_ix_trace *t;
+
+		if (i == HS_NIL) {
+			if (hs_ix_was_evicted(c, d, f->trace.hi, f->trace.lo))
+				answer->flags |= HS_WIRE_F_EVICTED;
+			continue;
+		}
+		t = &d->traces[i];
+		if (t->visited)
+			f->visited = 1;
+		answer->flags |= t->flags;
+		if (hs_ix_lossy(d, i))
+			answer->flags |= HS_WIRE_F_LOST;
+		if (t->open_scan == c->scan)
+			open = true;
+		answer->nr_buffers += t->nr_buffers;
+		answer->nr_bytes += t->nr_bytes;
+		add_crumbs(d, t, answer, crumbs, nr_room);
+	}
+	f->flags = answer->flags;
+	if (open)
+		answer->state = HS_WIRE_STATE_OPEN;
+	else if (f->visited)
+		answer->state = HS_WIRE_STATE_CLOSED;
+	else
+		answer->state = HS_WIRE_STATE_UNKNOWN;
+	if (open)
+		c->open_fired = true;
+}
+
+/* While it is open, growth alone is not worth a message; closing says it. */
+bool hs_answer_is_news(const struct hs_wire_answer *told,
+		       const struct hs_wire_answer *now)
+{
+	if (told->state != now->state || told->flags != now->flags ||
+	    told->nr_crumbs != now->nr_crumbs)
+		return true;
+	return now->state == HS_WIRE_STATE_CLOSED &&
+	       (told->nr_buffers != now->nr_buffers ||
+		told->nr_bytes != now->nr_bytes);
+}

@@ -1,0 +1,448 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * core_buffer.c - whose buffer it is, and what the lanes say of it
+ *
+ * A buffer is FREE, STOCKED at one process, HELD by one trace, or FREEING. The
+ * ledger's word alone decides; what a lane claims is checked against it, so
+ * that a process can publish only what it was given, and only once.
+ */
+#include "agent/core_priv.h"
+
+#include <errno.h>
+#include <string.h>
+
+struct hs_domain *hs_domain_get(struct hs_agent_core *c, uint32_t domain)
+{
+	if (domain >= HS_AGENT_DOMAINS_MAX || !c->domains[domain].live)
+		return NULL;
+	return &c->domains[domain];
+}
+
+uint64_t hs_buffer_ship_key(const struct hs_domain *d, uint32_t buffer)
+{
+	uint64_t word = d->buffers[buffer].word;
+
+	return (uint64_t)d->id << 56 | (uint64_t)buffer << 24 |
+	       hs_ledger_word_generation(word);
+}
+
+/* The oldest free buffer first: a late reader of it has had the most time. */
+static void free_push(struct hs_domain *d, uint32_t buffer)
+{
+	d->rt[buffer] = (struct hs_buffer_rt){.next = HS_NIL, .trace = HS_NIL};
+	if (d->free_last != HS_NIL)
+		d->rt[d->free_last].next = buffer;
+	else
+		d->free_first = buffer;
+	d->free_last = buffer;
+	d->nr_free++;
+}
+
+void hs_buffer_append(struct hs_domain *d, uint32_t trace, uint32_t buffer)
+{
+	struct hs_ix_trace *t = &d->traces[trace];
+	struct hs_buffer_rt *rt = &d->rt[buffer];
+
+	rt->next = HS_NIL;
+	rt->prev = t->buf_last;
+	rt->trace = trace;
+	if (t->buf_last != HS_NIL)
+		d->rt[t->buf_last].next = buffer;
+	else
+		t->buf_first = buffer;
+	t->buf_last = buffer;
+	if (t->ship_next == HS_NIL)
+		t->ship_next = buffer;
+	t->nr_buffers++;
+	t->nr_bytes += d->buffers[buffer].committed;
+	d->nr_held++;
+	if (t->fired != HS_NIL)
+		d->nr_pinned++;
+}
+
+static void trace_unlink(struct hs_domain *d, uint32_t buffer)
+{
+	struct hs_buffer_rt *rt = &d->rt[buffer];
+	struct hs_ix_trace *t = &d->traces[rt->trace];
+
+	if (t->ship_next == buffer)
+		t->ship_next = rt->next;
+	if (rt->prev != HS_NIL)
+		d->rt[rt->prev].next = rt->next;
+	else
+		t->buf_first = rt->next;
+	if (rt->next != HS_NIL)
+		d->rt[rt->next].prev = rt->prev;
+	else
+		t->buf_last = rt->prev;
+	t->nr_buffers--;
+	t->nr_bytes -= d->buffers[buffer].committed;
+	d->nr_held--;
+	if (t->fired != HS_NIL)
+		d->nr_pinned--;
+}
+
+/* From whatever state back to the free ones. */
+void hs_buffer_free(struct hs_agent_core *c, struct hs_domain *d,
+		    uint32_t buffer)
+{
+	uint64_t word = d->buffers[buffer].word;
+	uint32_t in_flight = d->rt[buffer].in_flight;
+
+	if (in_flight)
+		c->in_flight_bytes -= in_flight - d->buffers[buffer].acked;
+	if (hs_ledger_word_state(word) == HS_LEDGER_STOCKED)
+		d->nr_stocked--;
+	else
+		trace_unlink(d, buffer);
+	hs_ledger_set64(&d->buffers[buffer].word,
+			hs_ledger_word(HS_LEDGER_FREE,
+				       hs_ledger_word_generation(word), 0));
+	free_push(d, buffer);
+}
+
+static uint32_t used_percent(const struct hs_domain *d)
+{
+	return (uint32_t)(100u - (uint64_t)d->nr_free * 100u / d->nr_buffers);
+}
+
+uint64_t hs_agent_core_stock(struct hs_agent_core *core, uint32_t domain,
+			     uint32_t process, uint64_t now_ns)
+{
+	struct hs_domain *d = hs_domain_get(core, domain);
+	uint32_t buffer, generation;
+
+	if (!d)
+		return 0;
+	/* Two for one, so that use falls back under the threshold. */
+	for (int i = 0; i < 2 && used_percent(d) >= core->config.evict_percent;
+	     i++)
+		if (!hs_ix_evict_one(core, d))
+			break;
+	while (d->nr_free == 0 && hs_ix_evict_one(core, d))
+		;
+	buffer = d->free_first;
+	if (buffer == HS_NIL)
+		return 0;
+	d->free_first = d->rt[buffer].next;
+	if (d->free_first == HS_NIL)
+		d->free_last = HS_NIL;
+	d->nr_free--;
+	d->nr_stocked++;
+	generation = hs_ledger_word_generation(d->buffers[buffer].word) + 1;
+	if ((generation & 0xffffffu) == 0)
+		generation = 1;
+	d->buffers[buffer].acked = 0;
+	d->buffers[buffer].sent = 0;
+	d->rt[buffer] = (struct hs_buffer_rt){.next = HS_NIL, .trace = HS_NIL};
+	hs_ledger_set64(&d->buffers[buffer].word,
+			hs_ledger_word(HS_LEDGER_STOCKED, generation, process));
+	return hs_shm_stock_word(
+		buffer * (d->buffer_bytes / HS_SHM_REF_UNIT_BYTES), 0, 0,
+		generation);
+}
+
+static uint32_t buffer_of_ref(const struct hs_domain *d, uint32_t ref)
+{
+	uint32_t units = d->buffer_bytes / HS_SHM_REF_UNIT_BYTES;
+
+	if (ref % units || ref / units >= d->nr_buffers)
+		return HS_NIL;
+	return ref / units;
+}
+
+static bool stocked_at(const struct hs_domain *d, uint32_t buffer,
+		       uint32_t process)
+{
+	uint64_t word = d->buffers[buffer].word;
+
+	return hs_ledger_word_state(word) == HS_LEDGER_STOCKED &&
+	       hs_ledger_word_process(word) == process;
+}
+
+/* The buffer of a stock word that @process still has; HS_NIL if it has not. */
+uint32_t hs_buffer_of_word(const struct hs_domain *d, uint64_t stock_word,
+			   uint32_t process)
+{
+	uint32_t buffer = buffer_of_ref(d, hs_shm_stock_ref(stock_word));
+
+	if (buffer == HS_NIL || !stocked_at(d, buffer, process) ||
+	    hs_ledger_word_generation(d->buffers[buffer].word) !=
+		    hs_shm_stock_generation(stock_word))
+		return HS_NIL;
+	return buffer;
+}
+
+bool hs_agent_core_owns(const struct hs_agent_core *core, uint32_t domain,
+			uint32_t process, uint64_t stock_word)
+{
+	if (domain >= HS_AGENT_DOMAINS_MAX || !core->domains[domain].live)
+		return false;
+	return hs_buffer_of_word(&core->domains[domain], stock_word, process) !=
+	       HS_NIL;
+}
+
+/*
+ * A stocked buffer becomes a trace's. Lost, with its trace marked where that
+ * can be, when the index has no place for it or the trace is over its limit.
+ */
+bool hs_buffer_publish(struct hs_agent_core *c, struct hs_domain *d,
+		       uint32_t buffer, const struct hs_ledger_buffer *body,
+		       uint32_t process, uint64_t now_ns)
+{
+	uint32_t trace =
+		hs_ix_get(c, d, body->trace_hi, body->trace_lo, now_ns);
+	struct hs_ledger_buffer *b = &d->buffers[buffer];
+
+	if (trace == HS_NIL) {
+		c->stats.lost_index_full++;
+		hs_agent_core_loss(c, d->id, process, now_ns, now_ns);
+		hs_buffer_free(c, d, buffer);
+		return false;
+	}
+	hs_ix_visit(c, d, trace, process, now_ns);
+	d->traces[trace].flags |= (uint16_t)body->flags;
+	if (d->traces[trace].nr_buffers >= c->config.trace_buffers_max) {
+		d->traces[trace].flags |= HS_WIRE_F_CUT;
+		hs_buffer_free(c, d, buffer);
+		return false;
+	}
+	if (hs_fired_abandoned(c, d->traces[trace].fired)) {
+		hs_buffer_free(c, d, buffer);
+		return false;
+	}
+	b->trace_hi = body->trace_hi;
+	b->trace_lo = body->trace_lo;
+	b->handle = body->handle;
+	b->seq = body->seq;
+	b->committed = body->committed;
+	b->flags = body->flags;
+	if (b->acked > b->committed) /* it shrank: not what was shipped */
+		b->flags |= HS_WIRE_F_MODIFIED;
+	hs_ledger_set64(&b->word,
+			hs_ledger_word(HS_LEDGER_HELD,
+				       hs_ledger_word_generation(b->word),
+				       process));
+	d->nr_stocked--;
+	d->traces[trace].flags |= (uint16_t)b->flags;
+	hs_buffer_append(d, trace, buffer);
+	c->stats.buffers_indexed++;
+	c->stats.bytes_indexed += b->committed;
+	if (d->traces[trace].fired != HS_NIL)
+		hs_report_enqueue(c, d->traces[trace].fired);
+	return true;
+}
+
+static void entry_buffer(struct hs_agent_core *c, struct hs_domain *d,
+			 uint32_t process, const struct hs_shm_entry *e,
+			 uint64_t now_ns)
+{
+	uint32_t committed = e->u.buffer.committed & 0x0fffffffu;
+	struct hs_ledger_buffer body = {
+		.trace_hi = e->trace_hi,
+		.trace_lo = e->trace_lo,
+		.handle = e->handle,
+		.seq = e->seq,
+		.committed = committed,
+		.flags = e->aux ? HS_WIRE_F_LOST : 0,
+	};
+	uint32_t buffer, trace;
+
+	if (e->type == HS_SHM_ENTRY_END &&
+	    e->u.buffer.ref == HS_SHM_NO_BUFFER) {
+		trace = hs_ix_get(c, d, e->trace_hi, e->trace_lo, now_ns);
+		if (trace == HS_NIL) {
+			hs_agent_core_loss(c, d->id, process, now_ns, now_ns);
+			return;
+		}
+		d->traces[trace].flags |= (uint16_t)body.flags;
+		hs_ix_visit(c, d, trace, process, now_ns);
+		return;
+	}
+	buffer = buffer_of_ref(d, e->u.buffer.ref);
+	if (buffer == HS_NIL || !stocked_at(d, buffer, process) ||
+	    committed < sizeof(struct hs_shm_buffer) ||
+	    committed > d->buffer_bytes) {
+		c->stats.entries_bad++;
+		return;
+	}
+	hs_buffer_publish(c, d, buffer, &body, process, now_ns);
+}
+
+static void entry_crumb(struct hs_agent_core *c, struct hs_domain *d,
+			uint32_t process, const struct hs_shm_entry *e,
+			uint64_t now_ns)
+{
+	uint32_t trace = hs_ix_get(c, d, e->trace_hi, e->trace_lo, now_ns);
+
+	if (trace == HS_NIL) {
+		c->stats.crumbs_lost++;
+		hs_agent_core_loss(c, d->id, process, now_ns, now_ns);
+		return;
+	}
+	hs_ix_crumb(c, d, trace, e->u.arg,
+		    e->aux <= HS_SHM_CRUMB_REPLY ? e->aux : HS_WIRE_CRUMB_BACK);
+	hs_ix_visit(c, d, trace, process, now_ns);
+}
+
+/* Return: entries used; 0 when the laterals are not all there yet. */
+static uint32_t entry_trigger(struct hs_agent_core *c,
+			      const struct hs_shm_entry *e, uint32_t left,
+			      const struct hs_shm_trigger *names,
+			      uint32_t nr_names, uint64_t now_ns)
+{
+	struct hs_wire_trace_id traces[HS_WIRE_TRACES_MAX];
+	uint32_t nr = 1, nr_lateral = e->aux;
+	char name[HS_WIRE_NAME_BYTES];
+
+	if (nr_lateral + 1 > HS_WIRE_TRACES_MAX || e->u.arg >= nr_names) {
+		c->stats.entries_bad++;
+		return 1;
+	}
+	if (nr_lateral + 1 > left)
+		return 0;
+	traces[0] = (struct hs_wire_trace_id){e->trace_hi, e->trace_lo};
+	for (uint32_t i = 1; i <= nr_lateral; i++) {
+		if (e[i].type != HS_SHM_ENTRY_LATERAL) {
+			c->stats.entries_bad++;
+			return i;
+		}
+		traces[nr++] =
+			(struct hs_wire_trace_id){e[i].trace_hi, e[i].trace_lo};
+	}
+	memcpy(name, names[e->u.arg].name, sizeof(name));
+	if (hs_fired_group(c, name, traces, nr, now_ns) == -EINVAL)
+		c->stats.entries_bad++;
+	return nr;
+}
+
+uint32_t hs_agent_core_entries(struct hs_agent_core *core, uint32_t domain,
+			       uint32_t process,
+			       const struct hs_shm_entry *entries,
+			       uint32_t nr_entries,
+			       const struct hs_shm_trigger *names,
+			       uint32_t nr_names, uint64_t now_ns)
+{
+	struct hs_domain *d = hs_domain_get(core, domain);
+	uint32_t i = 0, used, trace;
+
+	while (d && i < nr_entries) {
+		const struct hs_shm_entry *e = &entries[i];
+
+		used = 1;
+		if (!(e->trace_hi | e->trace_lo)) {
+			core->stats.entries_bad++;
+			i++;
+			continue;
+		}
+		switch (e->type) {
+		case HS_SHM_ENTRY_BUFFER:
+		case HS_SHM_ENTRY_END:
+			entry_buffer(core, d, process, e, now_ns);
+			break;
+		case HS_SHM_ENTRY_CRUMB:
+			entry_crumb(core, d, process, e, now_ns);
+			break;
+		case HS_SHM_ENTRY_TRIGGER:
+			used = entry_trigger(core, e, nr_entries - i, names,
+					     nr_names, now_ns);
+			break;
+		case HS_SHM_ENTRY_CONTEXT_TRIGGER:
+			/* Its coordinator will ask: be the last to forget. */
+			trace = hs_ix_find(core, d, e->trace_hi, e->trace_lo);
+			if (trace != HS_NIL)
+				hs_ix_touch(d, trace, now_ns);
+			core->stats.triggers_context++;
+			break;
+		default:
+			core->stats.entries_bad++;
+		}
+		if (!used)
+			break;
+		i += used;
+	}
+	return i;
+}
+
+void hs_agent_core_loss(struct hs_agent_core *core, uint32_t domain,
+			uint32_t process, uint64_t first_ns, uint64_t last_ns)
+{
+	struct hs_domain *d = hs_domain_get(core, domain);
+	struct hs_process_losses *p = NULL;
+	uint32_t n;
+
+	for (uint32_t i = 0; d && i < HS_LEDGER_PROCESSES; i++) {
+		if (d->losses[i].nr && d->losses[i].process == process) {
+			p = &d->losses[i];
+			break;
+		}
+		if (!p && !d->losses[i].nr)
+			p = &d->losses[i];
+	}
+	if (!p)
+		return;
+	p->process = process;
+	core->stats.lost_taints++;
+	n = p->nr;
+	/* The last interval grows when the new one is close, or no room is
+	 * left: it may taint too much, never too little. */
+	if (n && (n == HS_LOSSES_MAX ||
+		  first_ns <= p->at[n - 1].last_ns + 1000000)) {
+		if (p->at[n - 1].last_ns < last_ns)
+			p->at[n - 1].last_ns = last_ns;
+	} else {
+		p->at[n].first_ns = first_ns;
+		p->at[n].last_ns = last_ns;
+		p->nr = n + 1;
+	}
+	for (uint32_t f = 0; f < core->config.nr_fired; f++)
+		if (core->fired[f].live)
+			hs_fired_dirty(core, f);
+}
+
+void hs_agent_core_dead_slot(struct hs_agent_core *core, uint32_t domain,
+			     uint32_t process, const struct hs_shm_slot *slot,
+			     const struct hs_shm_buffer *h, uint64_t now_ns)
+{
+	struct hs_domain *d = hs_domain_get(core, domain);
+	struct hs_wire_trace_id id = {slot->trace_hi, slot->trace_lo};
+	struct hs_ledger_buffer body = {
+		.trace_hi = slot->trace_hi,
+		.trace_lo = slot->trace_lo,
+		.handle = slot->handle,
+		.seq = slot->seq,
+		.flags = HS_WIRE_F_CRASHED | (slot->lost ? HS_WIRE_F_LOST : 0),
+	};
+	uint32_t buffer, trace;
+
+	if (!d || !(id.hi | id.lo))
+		return;
+	buffer = slot->buffer ? hs_buffer_of_word(d, slot->buffer, process)
+			      : HS_NIL;
+	if (buffer != HS_NIL && h && h->magic == HS_SHM_BUF_MAGIC &&
+	    h->stock_word == slot->buffer && h->trace_hi == id.hi &&
+	    h->trace_lo == id.lo && h->handle == slot->handle &&
+	    h->committed >= sizeof(*h) && h->committed <= d->buffer_bytes) {
+		body.seq = h->seq;
+		body.committed = h->committed;
+		hs_buffer_publish(core, d, buffer, &body, process, now_ns);
+	}
+	trace = hs_ix_get(core, d, id.hi, id.lo, now_ns);
+	if (trace == HS_NIL)
+		return;
+	d->traces[trace].flags |= (uint16_t)body.flags;
+	hs_ix_visit(core, d, trace, process, now_ns);
+	if (core->config.crash_trigger)
+		hs_fired_group(core, "crash", &id, 1, now_ns);
+}
+
+void hs_agent_core_process_dead(struct hs_agent_core *core, uint32_t domain,
+				uint32_t process, uint64_t now_ns)
+{
+	struct hs_domain *d = hs_domain_get(core, domain);
+
+	for (uint32_t i = 0; d && i < d->nr_buffers; i++)
+		if (stocked_at(d, i, process))
+			hs_buffer_free(core, d, i);
+	core->stats.crashes++;
+}

@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * core_fired.c - traces that a trigger named, and what they owe to whom
+ *
+ * A fired trace is pinned in every domain of the node that knows it, or will
+ * come to know it: late data goes after what was sent before. It is forgotten
+ * some minutes after the last thing that happened to it.
+ *
+ * Acknowledged means written to the ledger: a local trigger is a group there
+ * before its caller is told, and leaves it only when a coordinator says that
+ * the manifests of all its traces are stored.
+ */
+#include "agent/core_priv.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "rdma/wire.h"
+
+#define KEY_UPDATE (1ull << 63)
+
+static uint32_t *hash_head(struct hs_agent_core *c, uint64_t hi, uint64_t lo)
+{
+	return &c->fired_hash[hs_hash_trace(c->config.index_seed, hi, lo, 0) &
+			      (c->nr_fired_hash - 1)];
+}
+
+void hs_fired_init(struct hs_agent_core *c)
+{
+	uint32_t n = c->config.nr_fired;
+
+	for (uint32_t i = 0; i < c->nr_fired_hash; i++)
+		c->fired_hash[i] = HS_NIL;
+	for (uint32_t i = 0; i < n; i++)
+		c->fired_rt[i].hash_next = i + 1 < n ? i + 1 : HS_NIL;
+	c->fired_free = 0;
+	c->dirty_first = c->dirty_last = HS_NIL;
+}
+
+uint32_t hs_fired_find(const struct hs_agent_core *c, uint64_t hi, uint64_t lo)
+{
+	uint32_t i = *hash_head((struct hs_agent_core *)c, hi, lo);
+
+	while (i != HS_NIL &&
+	       (c->fired[i].trace.hi != hi || c->fired[i].trace.lo != lo))
+		i = c->fired_rt[i].hash_next;
+	return i;
+}
+
+/* Unique over the life of the ledger; says where to look when it returns. */
+uint64_t hs_fired_key(struct hs_agent_core *c, bool update, uint32_t slot)
+{
+	uint64_t seq = c->ledger->next_key + 1;
+
+	hs_ledger_set64(&c->ledger->next_key, seq);
+	return (update ? KEY_UPDATE : 0) | (uint64_t)(slot & 0x7fffffu) << 40 |
+	       (seq & 0xffffffffffull);
+}
+
+void hs_fired_dirty(struct hs_agent_core *c, uint32_t fired)
+{
+	struct hs_fired_rt *rt = &c->fired_rt[fired];
+
+	if (rt->dirty)
+		return;
+	rt->dirty = true;
+	rt->dirty_next = HS_NIL;
+	if (c->dirty_last != HS_NIL)
+		c->fired_rt[c->dirty_last].dirty_next = fired;
+	else
+		c->dirty_first = fired;
+	c->dirty_last = fired;
+	c->nr_dirty++;
+}
+
+/* Pin what the node knows of it already. */
+static void pin_everywhere(struct hs_agent_core *c, uint32_t fired)
+{
+	struct hs_ledger_fired *f = &c->fired[fired];
+	bool any = false;
+
+	for (uint32_t k = 0; k < c->nr_domains; k++) {
+		struct hs_domain *d = &c->domains[c->domain_order[k]];
+		uint32_t i = hs_ix_find(c, d, f->trace.hi, f->trace.lo);
+
+		if (i == HS_NIL)
+			continue;
+		hs_ix_pin(d, i, fired);
+		if (d->traces[i].visited)
+			f->visited = 1;
+		any |= d->traces[i].nr_buffers > 0;
+	}
+	if (any)
+		hs_report_enqueue(c, fired);
+}
+
+/* Take a slot of the table in: the ledger's record is written already. */
+static void enter(struct hs_agent_core *c, uint32_t i, uint64_t now_ns)
+{
+	struct hs_ledger_fired *f = &c->fired[i];
+	uint32_t *head = hash_head(c, f->trace.hi, f->trace.lo);
+
+	c->fired_rt[i] = (struct hs_fired_rt){
+		.hash_next = *head,
+		.dirty_next = HS_NIL,
+		.queue = hs_queue_get(c, f->trigger.name),
+		.child = HS_NIL,
+		.sibling = HS_NIL,
+		.parent = HS_NIL,
+		.first_ns = now_ns,
+		.last_ns = now_ns,
+	};
+	*head = i;
+	c->nr_fired++;
+}
+
+uint32_t hs_fired_get(struct hs_agent_core *c,
+		      const struct hs_wire_trace_id *id,
+		      const struct hs_wire_trigger *trigger, uint64_t now_ns)
+{
+	uint32_t i = hs_fired_find(c, id->hi, id->lo);
+	struct hs_ledger_fired *f;
+
+	if (i != HS_NIL) {
+		c->fired_rt[i].last_ns = now_ns;
+		return i;
+	}
+	i = c->fired_free;
+	if (i == HS_NIL)
+		return HS_NIL;
+	c->fired_free = c->fired_rt[i].hash_next;
+	f = &c->fired[i];
+	f->rev = 0;
+	f->trace = *id;
+	f->trigger = *trigger;
+	f->flags = 0;
+	f->visited = 0;
+	f->totals_select = 0;
+	memset(f->totals, 0, sizeof(f->totals));
+	hs_ledger_set32(&f->live, 1);
+	enter(c, i, now_ns);
+	if (trigger->origin != c->ledger->node_id)
+		c->queues[c->fired_rt[i].queue].fired_remote++;
+	pin_everywhere(c, i);
+	return i;
+}
+
+static bool within_rate(struct hs_queue *q, uint64_t now_ns)
+{
+	uint64_t step_ns, burst_ns = 1000000000ull;
+
+	if (!q->rate_per_s)
+		return true;
+	step_ns = 1000000000ull / q->rate_per_s;
+	if (q->tokens_ns + burst_ns < now_ns)
+		q->tokens_ns = now_ns - burst_ns;
+	if (q->tokens_ns + step_ns > now_ns) {
+		q->limited++;
+		return false;
+	}
+	q->tokens_ns += step_ns;
+	return true;
+}
+
+static uint64_t priority_of(const struct hs_agent_core *c,
+			    const struct hs_wire_trace_id *primary)
+{
+	return hs_hash_siphash(c->config.cluster_key, primary,
+			       sizeof(*primary));
+}
+
+static bool room_for(const struct hs_agent_core *c, uint32_t nr)
+{
+	return c->nr_groups_live < c->config.nr_groups &&
+	       c->config.nr_fired - c->nr_fired >= nr;
+}
+
+/* A local trigger. It is acknowledged once its group is live. */
+int hs_fired_group(struct hs_agent_core *c, const char *name,
+		   const struct hs_wire_trace_id *traces, uint32_t nr,
+		   uint64_t now_ns)
+{
+	struct hs_ledger_group *g;
+	uint32_t queue, known, slot = 0;
+
+	if (!hs_wire_name_ok(name) || nr == 0 || nr > HS_WIRE_TRACES_MAX)
+		return -EINVAL;
+	for (uint32_t i = 0; i < nr; i++)
+		if (!(traces[i].hi | traces[i].lo))
+			return -EINVAL;
+	queue = hs_queue_get(c, name);
+	known = hs_fired_find(c, traces[0].hi, traces[0].lo);
+	if (nr == 1 && known != HS_NIL &&
+	    (c->fired_rt[known].names >> queue & 1))
+		return 0; /* said before; whatever is new goes by itself */
+	if (!within_rate(&c->queues[queue], now_ns)) {
+		c->stats.triggers_limited++;
+		return -EBUSY;
+	}
+	if (!room_for(c, nr)) {
+		c->stats.triggers_refused++;
+		return -ENOSPC;
+	}
+	while (c->groups[slot].live)
+		slot++;
+	g = &c->groups[slot];
+	g->nr = nr;
+	g->trigger = (struct hs_wire_trigger){
+		.origin = c->ledger->node_id,
+		.key = hs_fired_key(c, false, slot),
+		.fired_ns = now_ns + (uint64_t)c->wall_offset_ns,
+		.priority = priority_of(c, &traces[0]),
+		.primary = traces[0],
+	};
+	memcpy(g->trigger.name, name, strnlen(name, HS_WIRE_NAME_BYTES - 1));
+	memcpy(g->traces, traces, nr * sizeof(*traces));
+	hs_ledger_set32(&g->live, 1);
+	hs_outbox_add(c, slot, now_ns);
+	known = hs_fired_find(c, traces[0].hi, traces[0].lo);
+	if (known != HS_NIL)
+		c->fired_rt[known].names |= 1ull << queue;
+	c->queues[queue].fired_local++;
+	c->stats.triggers_local++;
+	return 0;
+}
+
+int hs_agent_core_fire(struct hs_agent_core *core, const char *name,
+		       const struct hs_wire_trace_id *traces, uint32_t nr,
+		       uint64_t now_ns)
+{
+	return hs_fired_group(core, name, traces, nr, now_ns);
+}
+
+void hs_fired_collect(struct hs_agent_core *c, uint64_t from_node,
+		      const struct hs_wire_group *group,
+		      const struct hs_wire_trace_id *traces, uint64_t now_ns)
+{
+	struct hs_pending *p;
+
+	c->stats.collects++;
+	if (c->pending_head - c->pending_tail == c->config.nr_pending) {
+		c->stats.collects_refused++;
+		return;
+	}
+	p = &c->pending[c->pending_head & (c->config.nr_pending - 1)];
+	p->from = from_node;
+	p->trigger = group->trigger;
+	p->nr = 0;
+	/* Pinned now, answered after the next scan: pinned first. */
+	for (uint32_t i = 0; i < group->nr; i++) {
+		if (!(traces[i].hi | traces[i].lo))
+			continue;
+		if (hs_fired_get(c, &traces[i], &group->trigger, now_ns) ==
+		    HS_NIL) {
+			c->stats.collects_refused++;
+			continue;
+		}
+		p->traces[p->nr++] = traces[i];
+	}
+	if (p->nr)
+		c->pending_head++;
+}
+
+static bool may_forget(struct hs_agent_core *c, uint32_t i, uint64_t now_ns)
+{
+	const struct hs_fired_rt *rt = &c->fired_rt[i];
+	const struct hs_wire_trace_id *id = &c->fired[i].trace;
+
+	if (rt->nr_groups || rt->update_key || rt->dirty || rt->queued ||
+	    now_ns - rt->last_ns < c->config.remember_ns)
+		return false;
+	for (uint32_t k = 0; k < c->nr_domains; k++) {
+		struct hs_domain *d = &c->domains[c->domain_order[k]];
+		uint32_t t = hs_ix_find(c, d, id->hi, id->lo);
+
+		if (t != HS_NIL && d->traces[t].nr_buffers)
+			return false;
+	}
+	return true;
+}
+
+static void forget(struct hs_agent_core *c, uint32_t i)
+{
+	const struct hs_wire_trace_id *id = &c->fired[i].trace;
+	uint32_t *link = hash_head(c, id->hi, id->lo);
+
+	for (uint32_t k = 0; k < c->nr_domains; k++) {
+		struct hs_domain *d = &c->domains[c->domain_order[k]];
+		uint32_t t = hs_ix_find(c, d, id->hi, id->lo);
+
+		if (t != HS_NIL)
+			hs_ix_remove(c, d, t);
+	}
+	while (*link != i)
+		link = &c->fired_rt[*link].hash_next;
+	*link = c->fired_rt[i].hash_next;
+	hs_ledger_set32(&c->fired[i].live, 0);
+	c->fired_rt[i].hash_next = c->fired_free;
+	c->fired_free = i;
+	c->nr_fired--;
+}
+
+/* A part of the table a tick: the whole of it every few hundred. */
+void hs_fired_forget(struct hs_agent_core *c, uint64_t now_ns)
+{
+	uint32_t n = c->config.nr_fired < 256 ? c->config.nr_fired : 256;
+
+	while (n--) {
+		uint32_t i = c->forget_at;
+
+		c->forget_at = (i + 1) % c->config.nr_fired;
+		if (!c->fired[i].live)
+			continue;
+		if (c->fired_rt[i].update_key &&
+		    now_ns >= c->fired_rt[i].update_ns)
+			hs_fired_dirty(c, i);
+		else if (may_forget(c, i, now_ns))
+			forget(c, i);
+	}
+}
+
+/* Take over what a predecessor had remembered, and say all of it again. */
+void hs_fired_adopt(struct hs_agent_core *c, uint64_t now_ns)
+{
+	c->fired_free = HS_NIL;
+	for (uint32_t i = c->config.nr_fired; i-- > 0;) {
+		if (!hs_ledger_get32(&c->fired[i].live)) {
+			c->fired_rt[i].hash_next = c->fired_free;
+			c->fired_free = i;
+			continue;
+		}
+		enter(c, i, now_ns);
+		c->fired_rt[i].told_once = c->fired[i].rev > 0;
+		hs_fired_dirty(c, i);
+		c->stats.adopted_fired++;
+	}
+	for (uint32_t g = 0; g < c->config.nr_groups; g++) {
+		if (!hs_ledger_get32(&c->groups[g].live))
+			continue;
+		hs_outbox_add(c, g, now_ns);
+		c->stats.adopted_groups++;
+	}
+}

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * core_outbox.c - what the node says to coordinators, until it is stored
+ *
+ * Three things are said: the answer to a COLLECT (once; whoever asked asks
+ * again), a TRIGGER (until STORED), and an UPDATE when the answer about a fired
+ * trace has changed (until STORED, or overtaken by the next).
+ */
+#include "agent/core_priv.h"
+
+#include "rdma/wire.h"
+
+#define BACKOFF_MAX 5u
+
+static uint64_t backoff_ns(const struct hs_agent_core *c, uint32_t attempt)
+{
+	return c->config.resend_ns
+	       << (attempt < BACKOFF_MAX ? attempt : BACKOFF_MAX);
+}
+
+/* A live group of the ledger: pin its traces and send it when it is settled. */
+void hs_outbox_add(struct hs_agent_core *c, uint32_t group, uint64_t now_ns)
+{
+	struct hs_ledger_group *g = &c->groups[group];
+
+	for (uint32_t i = 0; i < g->nr; i++) {
+		uint32_t f =
+			hs_fired_get(c, &g->traces[i], &g->trigger, now_ns);
+
+		if (f != HS_NIL)
+			c->fired_rt[f].nr_groups++;
+	}
+	c->groups_rt[group] = (struct hs_group_rt){.next_ns = now_ns};
+	c->groups_active[c->nr_groups_live++] = group;
+	c->groups_due_ns = 0;
+}
+
+static void outbox_drop(struct hs_agent_core *c, uint32_t group)
+{
+	struct hs_ledger_group *g = &c->groups[group];
+
+	for (uint32_t i = 0; i < g->nr; i++) {
+		uint32_t f = hs_fired_find(c, g->traces[i].hi, g->traces[i].lo);
+
+		if (f != HS_NIL && c->fired_rt[f].nr_groups)
+			c->fired_rt[f].nr_groups--;
+	}
+	hs_ledger_set32(&g->live, 0);
+	for (uint32_t i = 0; i < c->nr_groups_live; i++)
+		if (c->groups_active[i] == group) {
+			c->groups_active[i] =
+				c->groups_active[--c->nr_groups_live];
+			break;
+		}
+}
+
+void hs_fired_stored(struct hs_agent_core *c,
+		     const struct hs_wire_stored *stored)
+{
+	uint32_t slot = (uint32_t)(stored->key >> 40) & 0x7fffffu;
+
+	if (stored->key >> 63) {
+		if (slot < c->config.nr_fired && c->fired[slot].live &&
+		    c->fired_rt[slot].update_key == stored->key) {
+			c->fired_rt[slot].update_key = 0;
+			c->fired_rt[slot].update_try = 0;
+		}
+		return;
+	}
+	if (slot < c->config.nr_groups && c->groups[slot].live &&
+	    c->groups[slot].trigger.key == stored->key &&
+	    c->groups[slot].trigger.origin == stored->origin) {
+		outbox_drop(c, slot);
+		c->stats.triggers_stored++;
+	}
+}
+
+/* Append the present answer about one trace, and remember it as told. */
+static void put_answer(struct hs_agent_core *c, struct hs_wire_writer *w,
+		       const struct hs_wire_trace_id *id, uint64_t now_ns)
+{
+	static const struct hs_wire_answer nothing;
+	uint32_t f = hs_fired_find(c, id->hi, id->lo);
+	struct hs_wire_answer answer = nothing;
+	struct hs_wire_crumb *crumbs =
+		(void *)(w->data + w->used_bytes + sizeof(answer));
+	size_t room = w->room_bytes - w->used_bytes;
+
+	if (f == HS_NIL) {
+		/* The table was full: honest, but forgotten at once. */
+		answer.trace = *id;
+		answer.node = c->ledger->node_id;
+		answer.rev = 1;
+		answer.state = HS_WIRE_STATE_UNKNOWN;
+		answer.flags = HS_WIRE_F_CUT;
+		hs_wire_put(w, &answer, sizeof(answer));
+		return;
+	}
+	if (room < sizeof(answer)) {
+		w->failed = true;
+		return;
+	}
+	hs_ledger_set32(&c->fired[f].rev, c->fired[f].rev + 1);
+	hs_answer_make(c, f, &answer, crumbs,
+		       (uint32_t)((room - sizeof(answer)) / sizeof(*crumbs)));
+	hs_wire_put(w, &answer, sizeof(answer));
+	w->used_bytes += answer.nr_crumbs * sizeof(*crumbs);
+	c->fired_rt[f].told = answer;
+	c->fired_rt[f].told_once = true;
+	c->fired_rt[f].last_ns = now_ns;
+}
+
+static struct hs_wire_writer begin(struct hs_agent_core *c,
+				   const struct hs_wire_trigger *trigger,
+				   uint32_t nr)
+{
+	struct hs_wire_writer w = hs_wire_writer_make(c->out, HS_ANSWERS_BYTES);
+	struct hs_wire_group head = {.trigger = *trigger, .nr = nr};
+
+	hs_wire_put(&w, &head, sizeof(head));
+	return w;
+}
+
+/* Send a TRIGGER. It goes again, to the next shard, unless it is stored. */
+static void send_group(struct hs_agent_core *c, uint32_t group, uint64_t now_ns)
+{
+	struct hs_ledger_group *g = &c->groups[group];
+	struct hs_group_rt *rt = &c->groups_rt[group];
+	struct hs_wire_writer w = begin(c, &g->trigger, g->nr);
+
+	for (uint32_t i = 0; i < g->nr; i++)
+		put_answer(c, &w, &g->traces[i], now_ns);
+	if (w.failed)
+		c->stats.messages_bad++;
+	else
+		c->ops->send_coordinator(c->ctx, &g->trigger.primary,
+					 rt->attempt, HS_WIRE_TRIGGER, c->out,
+					 (uint32_t)w.used_bytes);
+	rt->next_ns = now_ns + backoff_ns(c, rt->attempt);
+	rt->attempt++;
+}
+
+static void run_groups(struct hs_agent_core *c, uint64_t now_ns)
+{
+	uint64_t due_ns = UINT64_MAX;
+
+	if (now_ns < c->groups_due_ns)
+		return;
+	for (uint32_t i = 0; i < c->nr_groups_live; i++) {
+		struct hs_group_rt *rt = &c->groups_rt[c->groups_active[i]];
+
+		if (rt->next_ns <= now_ns)
+			send_group(c, c->groups_active[i], now_ns);
+		if (rt->next_ns < due_ns)
+			due_ns = rt->next_ns;
+	}
+	c->groups_due_ns = due_ns;
+}
+
+static void run_pending(struct hs_agent_core *c, uint64_t now_ns)
+{
+	while (c->pending_tail != c->pending_head) {
+		struct hs_pending *p = &c->pending[c->pending_tail &
+						   (c->config.nr_pending - 1)];
+		struct hs_wire_writer w = begin(c, &p->trigger, p->nr);
+
+		for (uint32_t i = 0; i < p->nr; i++)
+			put_answer(c, &w, &p->traces[i], now_ns);
+		/* Not sent, or lost: the coordinator asks again. */
+		if (w.failed)
+			c->stats.messages_bad++;
+		else
+			c->ops->send_node(c->ctx, p->from, HS_WIRE_CRUMBS,
+					  c->out, (uint32_t)w.used_bytes);
+		c->pending_tail++;
+	}
+}
+
+/* Say how it stands with a fired trace, if that is news or was not stored. */
+void hs_outbox_update(struct hs_agent_core *c, uint32_t fired, uint64_t now_ns)
+{
+	struct hs_fired_rt *rt = &c->fired_rt[fired];
+	struct hs_wire_trigger trigger = c->fired[fired].trigger;
+	struct hs_wire_answer answer;
+	struct hs_wire_writer w;
+	bool news;
+
+	if (!rt->told_once)
+		return; /* its TRIGGER or CRUMBS will say it */
+	hs_answer_make(c, fired, &answer, NULL, HS_WIRE_CRUMBS_MAX);
+	news = hs_answer_is_news(&rt->told, &answer);
+	if (!news && !(rt->update_key && now_ns >= rt->update_ns))
+		return;
+	if (news || !rt->update_key) {
+		rt->update_key = hs_fired_key(c, true, fired);
+		rt->update_try = 0;
+	}
+	trigger.origin = c->ledger->node_id;
+	trigger.key = rt->update_key;
+	w = begin(c, &trigger, 1);
+	put_answer(c, &w, &c->fired[fired].trace, now_ns);
+	if (w.failed)
+		c->stats.messages_bad++;
+	else
+		c->ops->send_coordinator(c->ctx, &trigger.primary,
+					 rt->update_try, HS_WIRE_UPDATE, c->out,
+					 (uint32_t)w.used_bytes);
+	rt->update_ns = now_ns + backoff_ns(c, rt->update_try);
+	rt->update_try++;
+	c->stats.updates++;
+}
+
+static void run_dirty(struct hs_agent_core *c, uint64_t now_ns)
+{
+	uint32_t n = c->nr_dirty;
+
+	while (n-- && c->dirty_first != HS_NIL) {
+		uint32_t f = c->dirty_first;
+
+		c->dirty_first = c->fired_rt[f].dirty_next;
+		if (c->dirty_first == HS_NIL)
+			c->dirty_last = HS_NIL;
+		c->fired_rt[f].dirty = false;
+		c->nr_dirty--;
+		if (c->fired[f].live)
+			hs_outbox_update(c, f, now_ns);
+	}
+}
+
+/* After a scan and after the lanes: what is open is known exactly. */
+void hs_outbox_run(struct hs_agent_core *c, uint64_t now_ns)
+{
+	run_groups(c, now_ns);
+	run_pending(c, now_ns);
+	run_dirty(c, now_ns);
+}

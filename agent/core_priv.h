@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * core_priv.h - the inside of the agent's core, shared by core_*.c
+ *
+ * Three tables: per domain the index of traces (core_index.c) over the
+ * ledger's buffers (core_buffer.c); for the node the fired traces and the
+ * outbox (core_fired.c); and what is to be sent (core_report.c). All links are
+ * indices into arrays of fixed size; HS_NIL ends a list.
+ */
+#ifndef HS_AGENT_CORE_PRIV_H
+#define HS_AGENT_CORE_PRIV_H
+
+#include "agent/core.h"
+#include "agent/ledger.h"
+
+#define HS_NIL		 0xffffffffu
+#define HS_LOSSES_MAX	 8u
+#define HS_EVICTED_SLOTS 65536u /* remembered evictions; power of two */
+#define HS_ANSWERS_BYTES HS_WIRE_PAYLOAD_MAX_BYTES
+
+/* Crash order of the ledger: bodies before state words. */
+static inline void hs_ledger_set32(uint32_t *word, uint32_t value)
+{
+	/* ledger.W1 release, pairs ledger.R1: the record before its live. */
+	__atomic_store_n(word, value, __ATOMIC_RELEASE);
+}
+static inline uint32_t hs_ledger_get32(const uint32_t *word)
+{
+	/* ledger.R1 acquire, pairs ledger.W1: live before the record. */
+	return __atomic_load_n(word, __ATOMIC_ACQUIRE);
+}
+static inline void hs_ledger_set64(uint64_t *word, uint64_t value)
+{
+	/* ledger.W2 release, pairs ledger.R2: the line before its word. */
+	__atomic_store_n(word, value, __ATOMIC_RELEASE);
+}
+static inline uint64_t hs_ledger_get64(const uint64_t *word)
+{
+	/* ledger.R2 acquire, pairs ledger.W2: the word before the line. */
+	return __atomic_load_n(word, __ATOMIC_ACQUIRE);
+}
+
+/* What the worker keeps of a buffer beside the ledger. */
+struct hs_buffer_rt {
+	uint32_t next; /* of its trace, or of the free list */
+	uint32_t prev;
+	uint32_t in_flight; /* bytes up to which a slice is under way, or 0 */
+	uint32_t trace;	    /* index entry, HS_NIL: none */
+	bool final_sent;    /* what is under way is all of it */
+};
+
+/* A trace in one domain. */
+struct hs_ix_trace {
+	uint64_t hi, lo;
+	uint64_t first_ns, last_ns;
+	uint32_t hash_next; /* or of the free list */
+	uint32_t lru_prev, lru_next;
+	uint32_t buf_first, buf_last;
+	uint32_t ship_next; /* first buffer not yet given to the carrier */
+	uint32_t nr_buffers;
+	uint32_t crumb_first;
+	uint32_t nr_crumbs;
+	uint32_t fired;	    /* HS_NIL: untriggered */
+	uint32_t process;   /* that wrote first */
+	uint32_t open_scan; /* scan that found it live */
+	uint64_t nr_bytes;
+	uint16_t flags;	 /* HS_WIRE_F_* */
+	uint8_t visited; /* an application named it here */
+	uint8_t several; /* processes */
+};
+
+struct hs_process_losses {
+	uint32_t process;
+	uint32_t nr;
+	struct {
+		uint64_t first_ns, last_ns;
+	} at[HS_LOSSES_MAX];
+};
+
+struct hs_domain {
+	uint32_t id;
+	bool live;
+	uint32_t nr_buffers, buffer_bytes, nr_crumbs, nr_traces, nr_hash;
+	struct hs_ledger_domain *ledger;
+	struct hs_ledger_buffer *buffers; /* of the ledger */
+	struct hs_ledger_crumb *crumbs;	  /* of the ledger */
+	struct hs_buffer_rt *rt;
+	uint32_t *crumb_next;
+	struct hs_ix_trace *traces;
+	uint32_t *hash;
+	uint64_t *evicted; /* fingerprints */
+	uint32_t free_first, free_last, nr_free, nr_stocked, nr_held, nr_pinned;
+	uint32_t crumb_free, nr_crumbs_free;
+	uint32_t trace_free, nr_traces_live, nr_traces_fired;
+	uint32_t lru_first, lru_last; /* first: least recently seen */
+	struct hs_process_losses losses[HS_LEDGER_PROCESSES];
+};
+
+/* What the worker keeps of a fired trace beside the ledger. */
+struct hs_fired_rt {
+	uint32_t hash_next; /* or of the free list */
+	uint32_t dirty_next;
+	bool dirty;  /* its answer may have changed */
+	bool queued; /* in its queue's heap */
+	bool told_once;
+	uint32_t queue;
+	/* the heap of its queue: highest priority first */
+	uint32_t child, sibling, parent;
+	uint32_t nr_groups;  /* of the outbox that name it */
+	uint64_t names;	     /* queues whose trigger fired it here */
+	uint64_t first_ns;   /* when it was first named */
+	uint64_t last_ns;    /* something happened to it */
+	uint64_t update_key; /* outstanding UPDATE, 0: none */
+	uint64_t update_ns;  /* when it goes again */
+	uint32_t update_try;
+	struct hs_wire_answer told; /* last answer given */
+};
+
+struct hs_group_rt {
+	uint32_t attempt;
+	uint64_t next_ns; /* when it goes (again) */
+};
+
+/* A COLLECT to be answered after the next scan. */
+struct hs_pending {
+	uint64_t from;
+	uint32_t nr;
+	struct hs_wire_trigger trigger;
+	struct hs_wire_trace_id traces[HS_WIRE_TRACES_MAX];
+};
+
+struct hs_queue {
+	char name[HS_WIRE_NAME_BYTES];
+	uint32_t root; /* of the heap of fired traces */
+	uint32_t nr;
+	uint32_t weight;
+	uint64_t virtual_bytes; /* served, divided by weight */
+	uint64_t fired_local, fired_remote, limited, bytes_sent;
+	uint32_t rate_per_s;
+	uint64_t tokens_ns; /* token bucket: time up to which it is used */
+};
+
+struct hs_agent_core {
+	struct hs_agent_config config;
+	const struct hs_agent_ops *ops;
+	void *ctx;
+	int64_t wall_offset_ns;
+	struct hs_ledger_node *ledger;
+	struct hs_ledger_group *groups;
+	struct hs_group_rt *groups_rt;
+	struct hs_ledger_fired *fired;
+	struct hs_fired_rt *fired_rt;
+	uint32_t *fired_hash;
+	uint32_t nr_fired_hash;
+	uint32_t fired_free, nr_fired;
+	uint32_t dirty_first, dirty_last, nr_dirty;
+	uint32_t *groups_active; /* indices of the live ones */
+	uint32_t nr_groups_live;
+	uint64_t groups_due_ns; /* not before then is any to be sent */
+	uint32_t forget_at;	/* where the forgetting sweep stands */
+	struct hs_pending *pending;
+	uint32_t pending_head, pending_tail;
+	struct hs_queue queues[HS_AGENT_TRIGGERS_MAX];
+	uint32_t nr_queues;
+	uint32_t in_flight_bytes;
+	uint64_t in_flight_ns; /* last acknowledgement or first sending */
+	uint32_t scan;	       /* number of the last one */
+	bool scanned;	       /* since the last tick */
+	uint64_t scan_ns;
+	uint64_t open_scan_ns; /* when open fired traces are looked at again */
+	bool open_fired;       /* some fired trace is open */
+	struct hs_domain domains[HS_AGENT_DOMAINS_MAX];
+	uint32_t domain_order[HS_AGENT_DOMAINS_MAX];
+	uint32_t nr_domains;
+	struct hs_agent_stats stats;
+	uint8_t *out; /* HS_ANSWERS_BYTES, for messages */
+};
+
+/* core_index.c */
+void hs_ix_init(struct hs_domain *d);
+uint32_t hs_ix_find(const struct hs_agent_core *c, const struct hs_domain *d,
+		    uint64_t hi, uint64_t lo);
+uint32_t hs_ix_get(struct hs_agent_core *c, struct hs_domain *d, uint64_t hi,
+		   uint64_t lo, uint64_t now_ns);
+void hs_ix_touch(struct hs_domain *d, uint32_t trace, uint64_t now_ns);
+void hs_ix_pin(struct hs_domain *d, uint32_t trace, uint32_t fired);
+void hs_ix_remove(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace);
+void hs_ix_crumb(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace,
+		 uint64_t node, uint32_t kind);
+void hs_ix_crumb_adopt(struct hs_agent_core *c, struct hs_domain *d,
+		       uint32_t crumb, uint64_t now_ns);
+void hs_ix_visit(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace,
+		 uint32_t process, uint64_t now_ns);
+bool hs_ix_evict_one(struct hs_agent_core *c, struct hs_domain *d);
+bool hs_ix_was_evicted(const struct hs_agent_core *c, const struct hs_domain *d,
+		       uint64_t hi, uint64_t lo);
+bool hs_ix_lossy(const struct hs_domain *d, uint32_t trace);
+
+/* core_buffer.c */
+struct hs_domain *hs_domain_get(struct hs_agent_core *c, uint32_t domain);
+void hs_buffer_append(struct hs_domain *d, uint32_t trace, uint32_t buffer);
+void hs_buffer_free(struct hs_agent_core *c, struct hs_domain *d,
+		    uint32_t buffer);
+uint32_t hs_buffer_of_word(const struct hs_domain *d, uint64_t stock_word,
+			   uint32_t process);
+bool hs_buffer_publish(struct hs_agent_core *c, struct hs_domain *d,
+		       uint32_t buffer, const struct hs_ledger_buffer *body,
+		       uint32_t process, uint64_t now_ns);
+uint64_t hs_buffer_ship_key(const struct hs_domain *d, uint32_t buffer);
+
+/* core_fired.c */
+void hs_fired_init(struct hs_agent_core *c);
+uint32_t hs_fired_find(const struct hs_agent_core *c, uint64_t hi, uint64_t lo);
+uint32_t hs_fired_get(struct hs_agent_core *c,
+		      const struct hs_wire_trace_id *id,
+		      const struct hs_wire_trigger *trigger, uint64_t now_ns);
+void hs_fired_dirty(struct hs_agent_core *c, uint32_t fired);
+static inline bool hs_fired_abandoned(const struct hs_agent_core *c,
+				      uint32_t fired)
+{
+	return fired != HS_NIL && (c->fired[fired].flags & HS_WIRE_F_ABANDONED);
+}
+int hs_fired_group(struct hs_agent_core *c, const char *name,
+		   const struct hs_wire_trace_id *traces, uint32_t nr,
+		   uint64_t now_ns);
+void hs_fired_collect(struct hs_agent_core *c, uint64_t from_node,
+		      const struct hs_wire_group *group,
+		      const struct hs_wire_trace_id *traces, uint64_t now_ns);
+void hs_fired_stored(struct hs_agent_core *c,
+		     const struct hs_wire_stored *stored);
+void hs_fired_forget(struct hs_agent_core *c, uint64_t now_ns);
+void hs_fired_adopt(struct hs_agent_core *c, uint64_t now_ns);
+uint64_t hs_fired_key(struct hs_agent_core *c, bool update, uint32_t slot);
+
+/* core_outbox.c */
+void hs_outbox_add(struct hs_agent_core *c, uint32_t group, uint64_t now_ns);
+void hs_outbox_run(struct hs_agent_core *c, uint64_t now_ns);
+void hs_outbox_update(struct hs_agent_core *c, uint32_t fired, uint64_t now_ns);
+
+/* core_answer.c */
+void hs_answer_make(struct hs_agent_core *c, uint32_t fired,
+		    struct hs_wire_answer *answer, struct hs_wire_crumb *crumbs,
+		    uint32_t nr_room);
+bool hs_answer_is_news(const struct hs_wire_answer *told,
+		       const struct hs_wire_answer *now);
+
+/* core_report.c */
+uint32_t hs_queue_get(struct hs_agent_core *c, const char *name);
+void hs_report_enqueue(struct hs_agent_core *c, uint32_t fired);
+void hs_report_remove(struct hs_agent_core *c, uint32_t fired);
+void hs_report_run(struct hs_agent_core *c, uint64_t now_ns);
+void hs_report_ack(struct hs_agent_core *c, uint64_t ship_key, bool refused,
+		   uint64_t now_ns);
+void hs_report_resend(struct hs_agent_core *c, uint64_t now_ns);
+void hs_report_open(struct hs_agent_core *c, struct hs_domain *d,
+		    uint32_t trace, uint32_t buffer,
+		    const struct hs_shm_buffer *header);
+void hs_report_overload(struct hs_agent_core *c);
+
+/* core_adopt.c */
+void hs_adopt_domain(struct hs_agent_core *c, struct hs_domain *d,
+		     uint64_t now_ns);
+
+#endif

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * core_stats.c - the core's figures, and whether its sums add up
+ */
+#include "agent/core_priv.h"
+
+#include <string.h>
+
+void hs_agent_core_stats_get(const struct hs_agent_core *core,
+			     struct hs_agent_stats *out)
+{
+	*out = core->stats;
+}
+
+void hs_agent_core_domain_stats_get(const struct hs_agent_core *core,
+				    uint32_t domain, uint64_t now_ns,
+				    struct hs_agent_domain_stats *out)
+{
+	const struct hs_domain *d;
+
+	memset(out, 0, sizeof(*out));
+	if (domain >= HS_AGENT_DOMAINS_MAX || !core->domains[domain].live)
+		return;
+	d = &core->domains[domain];
+	out->buffers_free = d->nr_free;
+	out->buffers_stocked = d->nr_stocked;
+	out->buffers_held = d->nr_held;
+	out->buffers_pinned = d->nr_pinned;
+	out->buffers_total = d->nr_buffers;
+	out->traces = d->nr_traces_live;
+	out->traces_fired = d->nr_traces_fired;
+	if (d->lru_first != HS_NIL)
+		out->horizon_ns = now_ns - d->traces[d->lru_first].first_ns;
+}
+
+uint32_t hs_agent_core_trigger_stats_get(const struct hs_agent_core *core,
+					 struct hs_agent_trigger_stats *out,
+					 uint32_t nr_out)
+{
+	uint32_t n = core->nr_queues < nr_out ? core->nr_queues : nr_out;
+
+	for (uint32_t i = 0; i < n; i++) {
+		const struct hs_queue *q = &core->queues[i];
+
+		memcpy(out[i].name, q->name, sizeof(out[i].name));
+		out[i].fired_local = q->fired_local;
+		out[i].fired_remote = q->fired_remote;
+		out[i].limited = q->limited;
+		out[i].bytes_sent = q->bytes_sent;
+		out[i].queued = q->nr;
+	}
+	return n;
+}
+
+static bool check_trace(const struct hs_domain *d, uint32_t t, uint32_t *held,
+			const char **why)
+{
+	const struct hs_ix_trace *x = &d->traces[t];
+	uint32_t nr = 0, prev = HS_NIL;
+	uint64_t bytes = 0;
+
+	for (uint32_t i = x->buf_first; i != HS_NIL; i = d->rt[i].next) {
+		if (d->rt[i].trace != t || d->rt[i].prev != prev ||
+		    hs_ledger_word_state(d->buffers[i].word) !=
+			    HS_LEDGER_HELD ||
+		    d->buffers[i].trace_hi != x->hi ||
+		    d->buffers[i].trace_lo != x->lo) {
+			*why = "a trace has a buffer that is not its own";
+			return false;
+		}
+		prev = i;
+		nr++;
+		bytes += d->buffers[i].committed;
+	}
+	*held += nr;
+	*why = "a trace's buffers do not add up";
+	return nr == x->nr_buffers && bytes == x->nr_bytes &&
+	       prev == x->buf_last;
+}
+
+static bool check_domain(const struct hs_domain *d, const char **why)
+{
+	uint32_t states[4] = {0}, held = 0, pinned = 0, traces = 0, nr_free = 0;
+
+	for (uint32_t i = 0; i < d->nr_buffers; i++)
+		states[hs_ledger_word_state(d->buffers[i].word) & 3]++;
+	for (uint32_t h = 0; h < d->nr_hash; h++)
+		for (uint32_t t = d->hash[h]; t != HS_NIL;
+		     t = d->traces[t].hash_next) {
+			if (!check_trace(d, t, &held, why))
+				return false;
+			traces++;
+			if (d->traces[t].fired != HS_NIL)
+				pinned += d->traces[t].nr_buffers;
+		}
+	for (uint32_t i = d->free_first; i != HS_NIL; i = d->rt[i].next)
+		nr_free++;
+	*why = "the states of the buffers do not add up to the pool";
+	if (states[HS_LEDGER_FREE] != d->nr_free || nr_free != d->nr_free ||
+	    states[HS_LEDGER_STOCKED] != d->nr_stocked ||
+	    states[HS_LEDGER_HELD] != d->nr_held || held != d->nr_held ||
+	    d->nr_free + d->nr_stocked + d->nr_held != d->nr_buffers)
+		return false;
+	*why = "pinned buffers or live traces do not add up";
+	return pinned == d->nr_pinned && traces == d->nr_traces_live;
+}
+
+bool hs_agent_core_check(const struct hs_agent_core *core, const char **why)
+{
+	uint64_t in_flight = 0;
+	uint32_t fired = 0;
+
+	for (uint32_t k = 0; k < core->nr_domains; k++) {
+		const struct hs_domain *d =
+			&core->domains[core->domain_order[k]];
+
+		if (!check_domain(d, why))
+			return false;
+		for (uint32_t i = 0; i < d->nr_buffers; i++)
+			if (d->rt[i].in_flight)
+				in_flight += d->rt[i].in_flight -
+					     d->buffers[i].acked;
+	}
+	*why = "bytes under way do not add up";
+	if (in_flight != core->in_flight_bytes)
+		return false;
+	for (uint32_t i = 0; i < core->config.nr_fired; i++)
+		fired += core->fired[i].live != 0;
+	*why = "fired traces do not add up";
+	return fired == core->nr_fired;
+}
