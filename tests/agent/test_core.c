@@ -1,0 +1,667 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_core.c - the agent's logic under a virtual clock, checked after each
+ * step
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/core.h"
+#include "base/random.h"
+#include "rdma/wire.h"
+
+#define NODE	     0x0000000700000001ull
+#define BUFFER_BYTES 1024u
+#define NR_BUFFERS   64u
+#define OUT_MAX	     256
+
+struct sent {
+	uint16_t type;
+	uint64_t to;
+	uint32_t attempt;
+	uint32_t bytes;
+	uint8_t payload[8192];
+};
+
+struct world {
+	struct hs_agent_core *core;
+	struct hs_agent_config config;
+	struct hs_agent_domain_config domain;
+	void *memory, *domain_memory;
+	void *ledger, *domain_ledger;
+	uint64_t now_ns;
+	struct sent out[OUT_MAX];
+	uint32_t nr_out;
+	struct hs_agent_slice slices[1024];
+	uint32_t nr_slices;
+	bool full; /* the carrier takes nothing */
+	struct hs_shm_slot slots[16];
+};
+
+static void record(struct world *w, uint16_t type, uint64_t to,
+		   uint32_t attempt, const void *payload, uint32_t bytes)
+{
+	struct sent *s = &w->out[w->nr_out++ % OUT_MAX];
+
+	s->type = type;
+	s->to = to;
+	s->attempt = attempt;
+	s->bytes = bytes;
+	memcpy(s->payload, payload,
+	       bytes < sizeof(s->payload) ? bytes : sizeof(s->payload));
+}
+
+static bool to_coordinator(void *ctx, const struct hs_wire_trace_id *primary,
+			   uint32_t attempt, uint16_t type, const void *payload,
+			   uint32_t bytes)
+{
+	(void)primary;
+	record(ctx, type, 0, attempt, payload, bytes);
+	return true;
+}
+
+static bool to_node(void *ctx, uint64_t node, uint16_t type,
+		    const void *payload, uint32_t bytes)
+{
+	record(ctx, type, node, 0, payload, bytes);
+	return true;
+}
+
+static bool ship(void *ctx, const struct hs_agent_slice *slice)
+{
+	struct world *w = ctx;
+
+	if (w->full)
+		return false;
+	w->slices[w->nr_slices++ % 1024] = *slice;
+	return true;
+}
+
+static const struct hs_agent_ops ops = {to_coordinator, to_node, ship};
+
+static void check(struct world *w)
+{
+	const char *why = "";
+
+	if (!hs_agent_core_check(w->core, &why))
+		fail_msg("%s", why);
+}
+
+/* A worker begins on whatever the ledgers hold. */
+static void start(struct world *w)
+{
+	w->memory = calloc(1, hs_agent_core_size_bytes(&w->config));
+	w->domain_memory = calloc(1, hs_agent_domain_size_bytes(&w->domain));
+	w->core = hs_agent_core_create(w->memory, w->ledger, &w->config, &ops,
+				       w, w->now_ns, 1000);
+	assert_non_null(w->core);
+	assert_int_equal(hs_agent_core_domain_add(w->core, 0, w->domain_memory,
+						  w->domain_ledger, &w->domain,
+						  w->now_ns),
+			 0);
+	check(w);
+}
+
+static struct world *make(void)
+{
+	struct world *w = calloc(1, sizeof(*w));
+
+	w->config = (struct hs_agent_config){
+		.node_id = NODE,
+		.index_seed = 42,
+		.nr_groups = 16,
+		.nr_fired = 32,
+		.nr_pending = 8,
+		.window_bytes = 8 * BUFFER_BYTES,
+	};
+	w->domain = (struct hs_agent_domain_config){
+		.nr_buffers = NR_BUFFERS, .buffer_bytes = BUFFER_BYTES};
+	w->ledger = calloc(1, hs_agent_node_ledger_bytes(&w->config));
+	w->domain_ledger = calloc(1, hs_agent_domain_ledger_bytes(&w->domain));
+	w->now_ns = 1000000000ull;
+	start(w);
+	return w;
+}
+
+/* The worker is gone, and all that was only its own. */
+static void restart(struct world *w)
+{
+	free(w->memory);
+	free(w->domain_memory);
+	start(w);
+}
+
+static void destroy(struct world *w)
+{
+	free(w->memory);
+	free(w->domain_memory);
+	free(w->ledger);
+	free(w->domain_ledger);
+	free(w);
+}
+
+static void round_(struct world *w)
+{
+	w->now_ns += 1000000;
+	if (hs_agent_core_wants_scan(w->core, w->now_ns)) {
+		hs_agent_core_begin_scan(w->core, w->now_ns);
+		for (int i = 0; i < 16; i++)
+			if (w->slots[i].use & 1)
+				hs_agent_core_slot(w->core, 0, 1, &w->slots[i],
+						   NULL, w->now_ns);
+		hs_agent_core_end_scan(w->core);
+	}
+	hs_agent_core_tick(w->core, w->now_ns);
+	check(w);
+}
+
+static uint32_t push(struct world *w, const struct hs_shm_entry *e, uint32_t n)
+{
+	static const struct hs_shm_trigger names[2] = {{"slow"}, {"error"}};
+
+	return hs_agent_core_entries(w->core, 0, 1, e, n, names, 2, w->now_ns);
+}
+
+static void write_buffer(struct world *w, uint64_t lo, uint8_t type,
+			 uint32_t bytes)
+{
+	uint64_t word = hs_agent_core_stock(w->core, 0, 1, w->now_ns);
+	struct hs_shm_entry e = {
+		.trace_lo = lo,
+		.u.buffer = {hs_shm_stock_ref(word), bytes},
+		.handle = 1,
+		.type = type,
+	};
+
+	assert_true(word != 0);
+	assert_int_equal(push(w, &e, 1), 1);
+}
+
+static void crumb(struct world *w, uint64_t lo, uint64_t node)
+{
+	struct hs_shm_entry e = {
+		.trace_lo = lo, .u.arg = node, .type = HS_SHM_ENTRY_CRUMB};
+
+	assert_int_equal(push(w, &e, 1), 1);
+}
+
+static void trigger(struct world *w, uint64_t lo, uint64_t name)
+{
+	struct hs_shm_entry e = {
+		.trace_lo = lo, .u.arg = name, .type = HS_SHM_ENTRY_TRIGGER};
+
+	assert_int_equal(push(w, &e, 1), 1);
+}
+
+static const struct sent *last(struct world *w, uint16_t type)
+{
+	for (uint32_t i = w->nr_out; i-- > 0;)
+		if (w->out[i % OUT_MAX].type == type)
+			return &w->out[i % OUT_MAX];
+	return NULL;
+}
+
+static const struct hs_wire_answer *
+answer_of(const struct sent *s, const struct hs_wire_crumb **crumbs)
+{
+	const struct hs_wire_crumb *ignored;
+	struct hs_wire_reader r = hs_wire_reader_make(s->payload, s->bytes);
+
+	assert_non_null(hs_wire_take_group(&r));
+	return hs_wire_take_answer(&r, crumbs ? crumbs : &ignored);
+}
+
+static const struct hs_wire_trigger *trigger_of(const struct sent *s)
+{
+	return &((const struct hs_wire_group *)s->payload)->trigger;
+}
+
+static void stored(struct world *w, const struct sent *s)
+{
+	struct hs_wire_stored m = {trigger_of(s)->origin, trigger_of(s)->key};
+
+	hs_agent_core_message(w->core, 99, HS_WIRE_STORED, &m, sizeof(m),
+			      w->now_ns);
+}
+
+static void ack(struct world *w, uint64_t key)
+{
+	struct {
+		struct hs_wire_slice_ack head;
+		uint64_t key;
+	} m = {{1, 0}, key};
+
+	hs_agent_core_message(w->core, 98, HS_WIRE_SLICE_ACK, &m, sizeof(m),
+			      w->now_ns);
+	check(w);
+}
+
+static void collect(struct world *w, uint64_t lo, uint64_t key)
+{
+	struct {
+		struct hs_wire_group g;
+		struct hs_wire_trace_id id;
+	} m = {.g = {.trigger = {.origin = 5,
+				 .key = key,
+				 .name = "slow",
+				 .priority = lo,
+				 .primary = {0, lo}},
+		     .nr = 1},
+	       .id = {0, lo}};
+
+	hs_agent_core_message(w->core, 99, HS_WIRE_COLLECT, &m, sizeof(m),
+			      w->now_ns);
+}
+
+static void trigger_after_data(void **state)
+{
+	struct world *w = make();
+	const struct hs_wire_crumb *crumbs;
+	const struct hs_wire_answer *a;
+	const struct sent *s;
+	struct hs_agent_domain_stats stats;
+
+	(void)state;
+	crumb(w, 10, 0x900000001ull);
+	crumb(w, 10, 0x900000001ull);
+	write_buffer(w, 10, HS_SHM_ENTRY_BUFFER, 1024);
+	write_buffer(w, 10, HS_SHM_ENTRY_END, 200);
+	write_buffer(w, 11, HS_SHM_ENTRY_END, 300);
+	trigger(w, 10, 0);
+	round_(w);
+	s = last(w, HS_WIRE_TRIGGER);
+	assert_non_null(s);
+	a = answer_of(s, &crumbs);
+	assert_non_null(a);
+	assert_int_equal(a->state, HS_WIRE_STATE_CLOSED);
+	assert_int_equal(a->flags, 0);
+	assert_int_equal(a->nr_buffers, 2);
+	assert_int_equal(a->nr_bytes, 1224);
+	assert_int_equal(a->nr_crumbs, 1);
+	assert_int_equal(crumbs[0].node, 0x900000001ull);
+	assert_int_equal(w->nr_slices, 2);
+	assert_int_equal(w->slices[0].head.trace.lo, 10);
+	ack(w, w->slices[0].head.ship_key);
+	ack(w, w->slices[0].head.ship_key); /* twice: once */
+	ack(w, w->slices[1].head.ship_key);
+	hs_agent_core_domain_stats_get(w->core, 0, w->now_ns, &stats);
+	assert_int_equal(stats.buffers_held, 1); /* the other trace */
+	stored(w, s);
+	for (int i = 0; i < 5000; i++)
+		round_(w);
+	/* Nothing is said again once it is stored. */
+	assert_ptr_equal(last(w, HS_WIRE_TRIGGER), s);
+	assert_null(last(w, HS_WIRE_UPDATE));
+	destroy(w);
+}
+
+static void trigger_before_data(void **state)
+{
+	struct world *w = make();
+	const struct hs_wire_answer *a;
+	const struct sent *s;
+
+	(void)state;
+	trigger(w, 10, 0);
+	round_(w);
+	a = answer_of(last(w, HS_WIRE_TRIGGER), NULL);
+	assert_int_equal(a->state, HS_WIRE_STATE_UNKNOWN);
+	w->slots[3] = (struct hs_shm_slot){.use = 1, .trace_lo = 10};
+	write_buffer(w, 10, HS_SHM_ENTRY_BUFFER, 500);
+	round_(w);
+	a = answer_of(last(w, HS_WIRE_UPDATE), NULL);
+	assert_int_equal(a->state, HS_WIRE_STATE_OPEN);
+	write_buffer(w, 10, HS_SHM_ENTRY_END, 100);
+	w->slots[3].use = 2;
+	round_(w);
+	s = last(w, HS_WIRE_UPDATE);
+	a = answer_of(s, NULL);
+	assert_int_equal(a->state, HS_WIRE_STATE_CLOSED);
+	assert_int_equal(a->nr_buffers, 2);
+	assert_int_equal(w->nr_slices, 2);
+	/* An update is said until it is stored. */
+	uint32_t before = w->nr_out;
+	for (int i = 0; i < 3000; i++)
+		round_(w);
+	assert_true(w->nr_out > before);
+	stored(w, last(w, HS_WIRE_UPDATE));
+	stored(w, last(w, HS_WIRE_TRIGGER));
+	before = w->nr_out;
+	for (int i = 0; i < 100000; i++)
+		round_(w);
+	assert_int_equal(w->nr_out, before);
+	destroy(w);
+}
+
+static void collect_unknown_then_late(void **state)
+{
+	struct world *w = make();
+	const struct hs_wire_answer *a;
+
+	(void)state;
+	collect(w, 77, 1);
+	round_(w);
+	a = answer_of(last(w, HS_WIRE_CRUMBS), NULL);
+	assert_int_equal(last(w, HS_WIRE_CRUMBS)->to, 99);
+	assert_int_equal(a->state, HS_WIRE_STATE_UNKNOWN);
+	assert_int_equal(a->rev, 1);
+	write_buffer(w, 77, HS_SHM_ENTRY_END, 100);
+	round_(w);
+	a = answer_of(last(w, HS_WIRE_UPDATE), NULL);
+	assert_int_equal(a->state, HS_WIRE_STATE_CLOSED);
+	assert_true(a->rev > 1);
+	assert_int_equal(w->nr_slices, 1);
+	destroy(w);
+}
+
+static void eviction_is_whole_and_remembered(void **state)
+{
+	struct world *w = make();
+	struct hs_agent_stats stats;
+	const struct hs_wire_answer *a;
+
+	(void)state;
+	for (uint64_t t = 1; t <= 100; t++) {
+		write_buffer(w, t, HS_SHM_ENTRY_BUFFER, 1024);
+		write_buffer(w, t, HS_SHM_ENTRY_END, 100);
+		check(w);
+	}
+	hs_agent_core_stats_get(w->core, &stats);
+	assert_true(stats.traces_evicted >= 100 - NR_BUFFERS / 2);
+	collect(w, 1, 1);
+	round_(w);
+	a = answer_of(last(w, HS_WIRE_CRUMBS), NULL);
+	assert_int_equal(a->state, HS_WIRE_STATE_UNKNOWN);
+	assert_int_equal(a->flags, HS_WIRE_F_EVICTED);
+	/* Its second half comes late: it is not whole for that. */
+	write_buffer(w, 1, HS_SHM_ENTRY_END, 100);
+	round_(w);
+	a = answer_of(last(w, HS_WIRE_UPDATE), NULL);
+	assert_int_equal(a->state, HS_WIRE_STATE_CLOSED);
+	assert_int_equal(a->flags, HS_WIRE_F_EVICTED);
+	/* A trigger on the newest still finds it whole. */
+	collect(w, 100, 2);
+	round_(w);
+	a = answer_of(last(w, HS_WIRE_CRUMBS), NULL);
+	assert_int_equal(a->flags, 0);
+	assert_int_equal(a->nr_buffers, 2);
+	destroy(w);
+}
+
+static void losses_taint(void **state)
+{
+	struct world *w = make();
+	const struct hs_wire_answer *a;
+
+	(void)state;
+	write_buffer(w, 5, HS_SHM_ENTRY_END, 100);
+	w->now_ns += 1000000000;
+	write_buffer(w, 6, HS_SHM_ENTRY_END, 100);
+	hs_agent_core_loss(w->core, 0, 1, w->now_ns - 10, w->now_ns);
+	collect(w, 6, 1);
+	round_(w);
+	a = answer_of(last(w, HS_WIRE_CRUMBS), NULL);
+	assert_int_equal(a->flags, HS_WIRE_F_LOST);
+	collect(w, 5, 2);
+	round_(w);
+	a = answer_of(last(w, HS_WIRE_CRUMBS), NULL);
+	assert_int_equal(a->flags, 0);
+	destroy(w);
+}
+
+static void dead_process(void **state)
+{
+	struct world *w = make();
+	uint64_t word = hs_agent_core_stock(w->core, 0, 1, w->now_ns);
+	uint64_t other = hs_agent_core_stock(w->core, 0, 1, w->now_ns);
+	struct hs_shm_slot slot = {
+		.use = 3, .handle = 9, .trace_lo = 44, .buffer = word};
+	struct hs_shm_buffer header = {.magic = HS_SHM_BUF_MAGIC,
+				       .stock_word = word,
+				       .trace_lo = 44,
+				       .handle = 9,
+				       .committed = 333};
+	const struct hs_wire_answer *a;
+	struct hs_agent_domain_stats stats;
+
+	(void)state;
+	assert_true(other != 0);
+	trigger(w, 44, 0);
+	hs_agent_core_dead_slot(w->core, 0, 1, &slot, &header, w->now_ns);
+	hs_agent_core_process_dead(w->core, 0, 1, w->now_ns);
+	round_(w);
+	a = answer_of(last(w, HS_WIRE_TRIGGER), NULL);
+	assert_int_equal(a->flags, HS_WIRE_F_CRASHED);
+	assert_int_equal(a->nr_bytes, 333);
+	hs_agent_core_domain_stats_get(w->core, 0, w->now_ns, &stats);
+	assert_int_equal(stats.buffers_stocked, 0);
+	destroy(w);
+}
+
+static void a_lane_can_claim_only_what_it_has(void **state)
+{
+	struct world *w = make();
+	uint64_t word = hs_agent_core_stock(w->core, 0, 2, w->now_ns);
+	struct hs_agent_stats stats;
+	struct hs_shm_entry bad[] = {
+		{.trace_lo = 1,
+		 .u.buffer = {hs_shm_stock_ref(word), 100},
+		 .type = HS_SHM_ENTRY_END}, /* another process's */
+		{.trace_lo = 1,
+		 .u.buffer = {0x7fffff00, 100},
+		 .type = HS_SHM_ENTRY_END},
+		{.trace_lo = 1,
+		 .u.buffer = {3, 100},
+		 .type = HS_SHM_ENTRY_END}, /* not at a buffer's start */
+		{.trace_lo = 0, .type = HS_SHM_ENTRY_END},
+		{.trace_lo = 1, .type = 77},
+		{.trace_lo = 1, .type = HS_SHM_ENTRY_TRIGGER, .u.arg = 2},
+		{.trace_lo = 1, .type = HS_SHM_ENTRY_TRIGGER, .aux = 200},
+		{.trace_lo = 1, .type = HS_SHM_ENTRY_LATERAL},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+		assert_int_equal(push(w, &bad[i], 1), 1);
+	hs_agent_core_stats_get(w->core, &stats);
+	assert_int_equal(stats.entries_bad, sizeof(bad) / sizeof(*bad));
+	assert_int_equal(stats.buffers_indexed, 0);
+	check(w);
+	destroy(w);
+}
+
+static void lateral_group_waits_for_its_entries(void **state)
+{
+	struct world *w = make();
+	struct hs_shm_entry e[3] = {
+		{.trace_lo = 1, .type = HS_SHM_ENTRY_TRIGGER, .aux = 2},
+		{.trace_lo = 2, .type = HS_SHM_ENTRY_LATERAL},
+		{.trace_lo = 3, .type = HS_SHM_ENTRY_LATERAL},
+	};
+	const struct sent *s;
+
+	(void)state;
+	assert_int_equal(push(w, e, 2), 0);
+	assert_int_equal(push(w, e, 3), 3);
+	round_(w);
+	s = last(w, HS_WIRE_TRIGGER);
+	assert_int_equal(((const struct hs_wire_group *)s->payload)->nr, 3);
+	destroy(w);
+}
+
+static void successor_goes_on(void **state)
+{
+	struct world *w = make();
+	const struct hs_wire_answer *a;
+	struct hs_agent_stats stats;
+	uint64_t key;
+
+	(void)state;
+	crumb(w, 10, 0x900000001ull);
+	write_buffer(w, 10, HS_SHM_ENTRY_BUFFER, 1024);
+	write_buffer(w, 10, HS_SHM_ENTRY_END, 200);
+	write_buffer(w, 12, HS_SHM_ENTRY_END, 300);
+	trigger(w, 10, 1);
+	round_(w);
+	key = trigger_of(last(w, HS_WIRE_TRIGGER))->key;
+	ack(w, w->slices[0].head.ship_key); /* one of two */
+	w->nr_out = w->nr_slices = 0;
+	restart(w);
+	hs_agent_core_stats_get(w->core, &stats);
+	assert_int_equal(stats.adopted_groups, 1);
+	assert_int_equal(stats.adopted_buffers, 2);
+	round_(w);
+	assert_int_equal(trigger_of(last(w, HS_WIRE_TRIGGER))->key, key);
+	assert_string_equal(trigger_of(last(w, HS_WIRE_TRIGGER))->name,
+			    "error");
+	a = answer_of(last(w, HS_WIRE_TRIGGER), NULL);
+	assert_int_equal(a->state, HS_WIRE_STATE_CLOSED);
+	assert_int_equal(a->nr_buffers, 2);
+	assert_int_equal(a->nr_bytes, 1224);
+	assert_int_equal(a->nr_crumbs, 1);
+	assert_int_equal(w->nr_slices, 1); /* the other one */
+	destroy(w);
+}
+
+static void overload_abandons_the_lowest(void **state)
+{
+	struct world *w = make();
+	struct hs_agent_stats stats;
+
+	(void)state;
+	w->full = true;
+	for (uint64_t t = 1; t <= 20; t++) {
+		for (int i = 0; i < 3; i++)
+			write_buffer(w, t, HS_SHM_ENTRY_END, 1000);
+		collect(w, t, t); /* priority t */
+		round_(w);
+	}
+	for (int i = 0; i < 20; i++)
+		round_(w);
+	hs_agent_core_stats_get(w->core, &stats);
+	assert_true(stats.traces_abandoned > 0);
+	w->full = false;
+	for (int i = 0; i < 20; i++) {
+		round_(w);
+		for (uint32_t k = 0; k < w->nr_slices; k++)
+			ack(w, w->slices[k].head.ship_key);
+	}
+	/* What was shipped is what had the highest priority. */
+	for (uint32_t k = 0; k < w->nr_slices; k++)
+		assert_true(w->slices[k].head.trace.lo >
+			    stats.traces_abandoned);
+	assert_true(w->nr_slices >= 3);
+	destroy(w);
+}
+
+/* Anything in any order: every sum holds after every step. */
+static void random_life(uint64_t seed)
+{
+	struct world *w = make();
+	struct hs_random r;
+
+	hs_random_seed(&r, seed);
+	for (int i = 0; i < 3000; i++) {
+		uint64_t lo = 1 + hs_random_u64(&r) % 24;
+		uint64_t word;
+
+		switch (hs_random_u64(&r) % 12) {
+		case 0:
+		case 1:
+		case 2:
+			word = hs_agent_core_stock(w->core, 0, 1, w->now_ns);
+			if (word) {
+				struct hs_shm_entry e = {
+					.trace_lo = lo,
+					.u.buffer = {hs_shm_stock_ref(word),
+						     64 + hs_random_u64(&r) %
+								     960},
+					.type = (uint8_t)(1 +
+							  hs_random_u64(&r) %
+								  2),
+				};
+				push(w, &e, 1);
+			}
+			break;
+		case 3:
+			crumb(w, lo, (hs_random_u64(&r) % 9) << 32 | 1);
+			break;
+		case 4:
+			trigger(w, lo, hs_random_u64(&r) % 2);
+			break;
+		case 5:
+			collect(w, lo, i);
+			break;
+		case 6:
+			for (int k = 0; k < 4 && w->nr_slices; k++)
+				ack(w, w->slices[hs_random_u64(&r) %
+						 (w->nr_slices < 1024
+							  ? w->nr_slices
+							  : 1024)]
+					       .head.ship_key);
+			break;
+		case 7:
+			w->slots[lo % 16] = (struct hs_shm_slot){
+				.use = (uint32_t)hs_random_u64(&r) & 1,
+				.trace_lo = lo};
+			break;
+		case 8:
+			if (last(w, HS_WIRE_TRIGGER))
+				stored(w, last(w, HS_WIRE_TRIGGER));
+			if (last(w, HS_WIRE_UPDATE))
+				stored(w, last(w, HS_WIRE_UPDATE));
+			break;
+		case 9:
+			w->full = hs_random_u64(&r) & 1;
+			if (hs_random_u64(&r) % 8 == 0)
+				hs_agent_core_collector_up(w->core, w->now_ns);
+			break;
+		case 10:
+			if (hs_random_u64(&r) % 16 == 0)
+				restart(w);
+			if (hs_random_u64(&r) % 16 == 0)
+				hs_agent_core_process_dead(w->core, 0, 1,
+							   w->now_ns);
+			if (hs_random_u64(&r) % 16 == 0)
+				w->now_ns += 400000000000ull;
+			break;
+		default:
+			round_(w);
+		}
+		check(w);
+	}
+	destroy(w);
+}
+
+static void random_lives(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 40; seed++)
+		random_life(seed);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(trigger_after_data),
+		cmocka_unit_test(trigger_before_data),
+		cmocka_unit_test(collect_unknown_then_late),
+		cmocka_unit_test(eviction_is_whole_and_remembered),
+		cmocka_unit_test(losses_taint),
+		cmocka_unit_test(dead_process),
+		cmocka_unit_test(a_lane_can_claim_only_what_it_has),
+		cmocka_unit_test(lateral_group_waits_for_its_entries),
+		cmocka_unit_test(successor_goes_on),
+		cmocka_unit_test(overload_abandons_the_lowest),
+		cmocka_unit_test(random_lives),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
