@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "model/ident.h"
+#include "model/utf8.h"
 
 #define NOTE_SIZE  1024
 #define PLACE_SIZE 256
@@ -41,6 +42,24 @@ static size_t place_text(const struct place *at, char *text, size_t size)
 	return len + (size_t)more;
 }
 
+/* Notes quote what files hold, and terminals obey what they are told. */
+static void disarm(char *text)
+{
+	size_t len = strlen(text);
+	uint32_t step;
+
+	for (; len; text += step, len -= step) {
+		step = hs_model_utf8_step(text, len > 4 ? 4 : (uint32_t)len);
+		/* C0, DEL and C1 (in UTF-8: 0xc2 and less than 0xa0). */
+		if (step == 1 && (*text < 0x20 || *text == 0x7f))
+			*text = '?';
+		else if (!step || (step == 2 && (uint8_t)text[0] == 0xc2 &&
+				   (uint8_t)text[1] < 0xa0))
+			memset(text, '?', step ? step : 1);
+		step = step ? step : 1;
+	}
+}
+
 void import_say(const struct import_file *file, const struct place *at,
 		const char *format, ...)
 {
@@ -66,6 +85,7 @@ void import_say(const struct import_file *file, const struct place *at,
 		snprintf(line, sizeof(line), ":%zu", file->first_line);
 	snprintf(note, sizeof(note), "%.500s%s: %s%s%s", file->name, line,
 		 where, *where ? ": " : "", what);
+	disarm(note);
 	imp->note(imp->note_ctx, note);
 }
 

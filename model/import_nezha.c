@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "model/ident.h"
+#include "model/utf8.h"
 
 #define NR_COLUMNS 8
 #define HEAD	   "TraceID,SpanID,ParentID,PodName,OperationName,"
@@ -64,7 +65,17 @@ static int row_split(struct row *row, const char *text, size_t len)
 {
 	size_t from = 0, i;
 	int column = 0;
+	uint32_t step;
 
+	/* JSON's parser sees to that by itself. */
+	for (i = 0; i < len; i += step) {
+		size_t left = len - i;
+
+		step = hs_model_utf8_step(text + i,
+					  left > 4 ? 4 : (uint32_t)left);
+		if (!step)
+			return row_say(row, -1, "is not UTF-8");
+	}
 	if (memchr(text, '"', len))
 		return row_say(row, -1, "quoted columns are not known here");
 	for (i = 0; i <= len; i++) {
