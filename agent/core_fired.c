@@ -18,8 +18,7 @@
 #include "base/hash.h"
 #include "rdma/wire.h"
 
-#define KEY_UPDATE     (1ull << 63)
-#define TAINT_PAUSE_NS 10000000ull /* between walks over all that fired */
+#define KEY_UPDATE (1ull << 63)
 
 static uint32_t *hash_head(struct hs_agent_core *c, uint64_t hi, uint64_t lo)
 {
@@ -183,7 +182,7 @@ int hs_fired_group(struct hs_agent_core *c, const char *name,
 		   uint64_t now_ns)
 {
 	struct hs_ledger_group *g;
-	uint32_t queue, known, slot;
+	uint32_t queue, known, slot = 0;
 
 	if (!hs_wire_name_ok(name) || nr == 0 || nr > HS_WIRE_TRACES_MAX)
 		return -EINVAL;
@@ -203,10 +202,8 @@ int hs_fired_group(struct hs_agent_core *c, const char *name,
 		c->stats.triggers_refused++;
 		return -ENOSPC;
 	}
-	slot = c->group_at;
 	while (c->groups[slot].live)
-		slot = (slot + 1) % c->config.nr_groups;
-	c->group_at = (slot + 1) % c->config.nr_groups;
+		slot++;
 	g = &c->groups[slot];
 	g->nr = nr;
 	g->trigger = (struct hs_wire_trigger){
@@ -302,18 +299,6 @@ static void forget(struct hs_agent_core *c, uint32_t i)
 	c->fired_rt[i].hash_next = c->fired_free;
 	c->fired_free = i;
 	c->nr_fired--;
-}
-
-/* A loss may have hit any of them: say so where it has. */
-void hs_fired_tainted(struct hs_agent_core *c, uint64_t now_ns)
-{
-	if (!c->tainted || now_ns - c->taint_ns < TAINT_PAUSE_NS)
-		return;
-	c->tainted = false;
-	c->taint_ns = now_ns;
-	for (uint32_t f = 0; f < c->config.nr_fired; f++)
-		if (c->fired[f].live)
-			hs_fired_dirty(c, f);
 }
 
 /* A part of the table a tick: the whole of it every few hundred. */
