@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The configurations of a fabric of hs-replay's own: short YAML files, which
+ * stay readable beside the sockets for whoever keeps the directory.
+ */
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "tools/replay/house.h"
+
+/* A port that is free now: the kernel gives fresh ones in turn, so that two
+ * asked for at once differ and are not given out again at once. */
+static int free_ports(uint16_t *ports, size_t nr)
+{
+	int fds[8];
+	size_t i;
+	int err = 0;
+
+	for (i = 0; i < nr; i++) {
+		struct sockaddr_in addr = {
+			.sin_family = AF_INET,
+			.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+		};
+		socklen_t len = sizeof(addr);
+
+		fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		if (fds[i] < 0 ||
+		    bind(fds[i], (struct sockaddr *)&addr, sizeof(addr)) ||
+		    getsockname(fds[i], (struct sockaddr *)&addr, &len))
+			err = -errno;
+		ports[i] = ntohs(addr.sin_port);
+	}
+	for (i = 0; i < nr; i++) {
+		if (fds[i] >= 0)
+			close(fds[i]);
+	}
+	return err;
+}
+
+static FILE *config_open(const struct hs_replay_house *house, const char *name)
+{
+	char path[HS_FABRIC_PATH_BYTES];
+
+	snprintf(path, sizeof(path), "%s/%s.yaml", house->dir, name);
+	return fopen(path, "w");
+}
+
+static int config_close(FILE *f)
+{
+	int err = ferror(f);
+
+	return fclose(f) || err ? -EIO : 0;
+}
+
+static int write_agent(const struct hs_replay_house *house, uint32_t i)
+{
+	const struct hs_fabric_node *node = &house->fabric.nodes[i];
+	char name[32];
+	FILE *f;
+
+	snprintf(name, sizeof(name), "agent-%u", i);
+	f = config_open(house, name);
+	if (!f)
+		return -errno;
+	fprintf(f,
+		"node:\n"
+		"  id: %u\n"
+		"  name: %s\n"
+		"control: %s\n"
+		"state: %s/agent-%u.state\n"
+		"domains:\n"
+		"  - name: default\n"
+		"    socket: %s\n"
+		"    pool: %llu\n"
+		"coordinators: [\"127.0.0.1:%u\"]\n"
+		"collectors: [\"127.0.0.1:%u\"]\n",
+		i + 1, node->name, node->agent, house->dir, i,
+		node->application, (unsigned long long)house->pool_bytes,
+		house->coordinator_port, house->collector_port);
+	return config_close(f);
+}
+
+static int write_coordinator(const struct hs_replay_house *house)
+{
+	FILE *f = config_open(house, "coordinator");
+
+	if (!f)
+		return -errno;
+	fprintf(f,
+		"node:\n"
+		"  id: 1001\n"
+		"  name: coordinator\n"
+		"control: %s\n"
+		"listen: 127.0.0.1:%u\n"
+		"collectors: [\"127.0.0.1:%u\"]\n",
+		house->fabric.coordinators[0], house->coordinator_port,
+		house->collector_port);
+	return config_close(f);
+}
+
+static int write_collector(const struct hs_replay_house *house)
+{
+	FILE *f = config_open(house, "collector");
+
+	if (!f)
+		return -errno;
+	fprintf(f,
+		"node:\n"
+		"  id: 2001\n"
+		"  name: collector\n"
+		"control: %s\n"
+		"listen: 127.0.0.1:%u\n"
+		"store: %s/store\n",
+		house->fabric.collectors[0], house->collector_port, house->dir);
+	return config_close(f);
+}
+
+int hs_replay_house_configure(struct hs_replay_house *house)
+{
+	uint16_t ports[2];
+	uint32_t i;
+	int err = free_ports(ports, 2);
+
+	if (err)
+		return err;
+	house->coordinator_port = ports[0];
+	house->collector_port = ports[1];
+	err = write_collector(house);
+	if (!err)
+		err = write_coordinator(house);
+	for (i = 0; i < house->fabric.nr_nodes && !err; i++)
+		err = write_agent(house, i);
+	return err;
+}
