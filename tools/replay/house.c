@@ -86,9 +86,10 @@ static int daemon_start(struct hs_replay_house *house,
 		return daemon->pid < 0 ? -errno : 0;
 	}
 	/* ^C is for hs-replay, which ends them in order; when it is killed
-	 * they are told to go. */
+	 * they are told to go, unless they are to stay. */
 	setpgid(0, 0);
-	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	if (!house->keep)
+		prctl(PR_SET_PDEATHSIG, SIGTERM);
 	dup2(fd, 1);
 	dup2(fd, 2);
 	execlp(program, daemon->program, "--config", config, (char *)NULL);
@@ -250,7 +251,9 @@ int hs_replay_house_start(struct hs_replay_house *house, uint32_t nr_nodes,
 			dir ? dir : house->dir, strerror(-err));
 		return err;
 	}
-	return await_all(house);
+	err = await_all(house);
+	house->running = !err;
+	return err;
 }
 
 static void purge(const struct hs_replay_daemon *daemon)
@@ -295,11 +298,13 @@ static void signal_all(struct hs_replay_house *house, int signo)
 	}
 }
 
-void hs_replay_house_stop(struct hs_replay_house *house, bool keep)
+void hs_replay_house_stop(struct hs_replay_house *house)
 {
 	uint64_t end_ns = hs_clock_mono_ns() + STOP_TIMEOUT_NS;
 	uint32_t i;
 
+	if (house->keep && house->running)
+		return;
 	for (i = 0; i < house->nr_daemons; i++) {
 		if (house->daemons[i].pid > 0 &&
 		    !strcmp(house->daemons[i].program, "hs-agent"))
@@ -314,6 +319,6 @@ void hs_replay_house_stop(struct hs_replay_house *house, bool keep)
 		sleep_ms(10);
 	}
 	house->nr_daemons = 0;
-	if (!keep && house->dir[0])
+	if (house->dir[0])
 		nftw(house->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }

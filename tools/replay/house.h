@@ -25,6 +25,8 @@ struct hs_replay_daemon {
 struct hs_replay_house {
 	char dir[256];
 	uint64_t pool_bytes; /* of each agent's domain */
+	bool keep;	     /* leave it running, unless it did not start */
+	bool running;
 	struct hs_fabric fabric;
 	uint32_t nr_daemons;
 	struct hs_replay_daemon daemons[HS_REPLAY_DAEMONS_MAX];
@@ -33,7 +35,7 @@ struct hs_replay_house {
 
 /**
  * hs_replay_house_start() - start it all and wait until everybody answers
- * @house: zeroed, with pool_bytes filled in
+ * @house: zeroed, with pool_bytes and keep filled in
  * @dir: where; made when missing; NULL for a temporary directory
  *
  * Return: 0, or negative errno, said on stderr with the end of the log of the
@@ -42,8 +44,9 @@ struct hs_replay_house {
 int hs_replay_house_start(struct hs_replay_house *house, uint32_t nr_nodes,
 			  const char *dir);
 
-/* Ends and purges the daemons. With @keep the directory stays. */
-void hs_replay_house_stop(struct hs_replay_house *house, bool keep);
+/* Ends and purges the daemons, and removes the directory; unless it is to be
+ * kept. */
+void hs_replay_house_stop(struct hs_replay_house *house);
 
 /* Name of the first daemon that has ended by itself, or NULL. */
 const char *hs_replay_house_dead(struct hs_replay_house *house);

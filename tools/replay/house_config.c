@@ -70,16 +70,20 @@ static int write_agent(const struct hs_replay_house *house, uint32_t i)
 		"node:\n"
 		"  id: %u\n"
 		"  name: %s\n"
-		"control: %s\n"
-		"state: %s/agent-%u.state\n"
+		"run_dir: %s/agent-%u\n"
+		"control:\n"
+		"  socket: %s\n"
 		"domains:\n"
 		"  - name: default\n"
 		"    socket: %s\n"
-		"    pool: %llu\n"
-		"coordinators: [\"127.0.0.1:%u\"]\n"
-		"collectors: [\"127.0.0.1:%u\"]\n",
-		i + 1, node->name, node->agent, house->dir, i,
-		node->application, (unsigned long long)house->pool_bytes,
+		"    pool: %lluMiB\n"
+		"coordinators: [127.0.0.1:%u]\n"
+		"collectors: [127.0.0.1:%u]\n"
+		"limits:\n"
+		"  slots: 32768\n",
+		i + 1, node->name, house->dir, i, node->agent,
+		node->application,
+		(unsigned long long)(house->pool_bytes >> 20),
 		house->coordinator_port, house->collector_port);
 	return config_close(f);
 }

@@ -134,3 +134,30 @@ int hs_replay_plan_arrivals(struct hs_replay_plan *plan)
 	free(arrivals);
 	return 0;
 }
+
+/*
+ * A visit takes at least one buffer, and a span a few hundred bytes. Pins may
+ * take half of a domain; a triggered trace goes as soon as it is collected, so
+ * that beyond a bound more memory would not be used.
+ */
+uint64_t hs_replay_plan_pool_bytes(const struct hs_replay_plan *plan)
+{
+	const uint64_t visit_bytes = 2048, span_bytes = 1024;
+	const uint64_t min_bytes = 64ull << 20, max_bytes = 1ull << 30;
+	uint64_t visits[HS_REPLAY_NODES_MAX] = {0}, most = 0;
+	uint32_t i;
+
+	for (i = 0; i < plan->nr_fragments; i++)
+		visits[plan->fragments[i].node]++;
+	for (i = 0; i < plan->nr_nodes; i++) {
+		uint64_t bytes = visits[i] * visit_bytes +
+				 plan->nr_node_spans[i] * span_bytes;
+
+		if (bytes > most)
+			most = bytes;
+	}
+	most *= 2;
+	if (most < min_bytes)
+		return min_bytes;
+	return most < max_bytes ? (most + 0x1fffff) & ~0x1fffffull : max_bytes;
+}

@@ -123,6 +123,9 @@ const char *hs_replay_rule_name(enum hs_replay_rule_type type);
 int hs_replay_plan_make(struct hs_replay_plan *plan);
 void hs_replay_plan_free(struct hs_replay_plan *plan);
 
+/* Memory of one agent that holds the busiest node's part, all of it pinned. */
+uint64_t hs_replay_plan_pool_bytes(const struct hs_replay_plan *plan);
+
 uint32_t hs_replay_plan_node(const struct hs_replay_plan *plan,
 			     struct hs_model_str service);
 
