@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Purpose: the record format that trace buffers carry: what libhindsight
+ * writes and record_read.c decodes. docs/FORMATS.md, "Records", says it in
+ * words; this header holds the numbers and the primitive encodings, once.
+ *
+ * Guarantees: every function here is pure, bounded and async-signal-safe.
+ */
+#ifndef HS_RECORD_H
+#define HS_RECORD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* A record: a little-endian word, type | payload length << 8; the payload. */
+#define HS_RECORD_HEADER_BYTES 4u
+/* A writer keeps to it; a reader takes more for garbage. */
+#define HS_RECORD_MAX_BYTES (1u << 20)
+/* What a reader needs to put together a record that spans buffers. */
+#define HS_RECORD_SCRATCH_BYTES (HS_RECORD_HEADER_BYTES + HS_RECORD_MAX_BYTES)
+
+/* Bit 7 of the type: a name, text or list in this record was cut. */
+#define HS_RECORD_F_CUT	    0x80u
+#define HS_RECORD_TYPE_MASK 0x7fu
+
+enum hs_record_type {
+	HS_RECORD_RESOURCE = 1,
+	HS_RECORD_SPAN_START = 2,
+	HS_RECORD_SPAN_END = 3,
+	HS_RECORD_ATTR = 4,
+	HS_RECORD_EVENT = 5,
+	HS_RECORD_LINK = 6,
+	HS_RECORD_STATUS = 7,
+	HS_RECORD_TEXT = 8,
+	HS_RECORD_FLAGS = 9,
+	HS_RECORD_TRACEPOINT = 10,
+	HS_RECORD_TYPE_END /* one past the last */
+};
+
+/* The byte before an attribute's value: enum hs_value_type, and this flag. */
+#define HS_RECORD_ATTR_CUT	 0x80u
+#define HS_RECORD_ATTR_TYPE_MASK 0x0fu
+/* Flag bytes of RESOURCE and EVENT. */
+#define HS_RECORD_HAS_SERVICE 0x01u
+#define HS_RECORD_HAS_NAME    0x01u
+
+#define HS_RECORD_VARINT_MAX_BYTES 10u
+
+static inline uint32_t hs_record_header(uint32_t type, uint32_t payload_bytes)
+{
+	return (type & 0xffu) | payload_bytes << 8;
+}
+
+static inline uint64_t hs_record_zigzag(int64_t v)
+{
+	return ((uint64_t)v << 1) ^ (uint64_t)(v >> 63);
+}
+
+static inline int64_t hs_record_unzigzag(uint64_t v)
+{
+	return (int64_t)(v >> 1) ^ -(int64_t)(v & 1);
+}
+
+/* How many bytes hs_record_varint_put() will write: 1 to 10. */
+static inline uint32_t hs_record_varint_size(uint64_t v)
+{
+	return (70u - (uint32_t)__builtin_clzll(v | 1)) / 7u;
+}
+
+/**
+ * hs_record_varint_put() - LEB128
+ * @out: room for HS_RECORD_VARINT_MAX_BYTES
+ *
+ * Return: bytes written.
+ */
+static inline uint32_t hs_record_varint_put(uint8_t *out, uint64_t v)
+{
+	uint32_t n = 0;
+
+	while (v >= 0x80) {
+		out[n++] = (uint8_t)(v | 0x80);
+		v >>= 7;
+	}
+	out[n++] = (uint8_t)v;
+	return n;
+}
+
+/**
+ * hs_record_varint_get() - LEB128
+ *
+ * Return: bytes read; 0 when cut short or of more than 64 bits.
+ */
+static inline uint32_t hs_record_varint_get(const uint8_t *p, size_t len_bytes,
+					    uint64_t *out)
+{
+	uint64_t v = 0;
+	uint32_t n;
+
+	for (n = 0; n < len_bytes && n < HS_RECORD_VARINT_MAX_BYTES; n++) {
+		if (n == 9 && p[n] > 1)
+			return 0;
+		v |= (uint64_t)(p[n] & 0x7f) << (7 * n);
+		if (!(p[n] & 0x80)) {
+			*out = v;
+			return n + 1;
+		}
+	}
+	return 0;
+}
+
+#endif

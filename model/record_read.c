@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Purpose: see record_read.h. The stream of a handle is walked buffer by
+ * buffer; a record that lies whole in one buffer is decoded in place, one that
+ * runs on is gathered in the scratch area first.
+ */
+#include "model/record_read.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "hs/shm_format.h"
+
+static uint64_t get_varint(struct hs_bytes_reader *r)
+{
+	uint64_t v = 0;
+	uint32_t n;
+
+	if (r->failed)
+		return 0;
+	n = hs_record_varint_get(r->p, r->left, &v);
+	if (!n) {
+		r->failed = true;
+		return 0;
+	}
+	r->p += n;
+	r->left -= n;
+	return v;
+}
+
+static struct hs_record_str get_str(struct hs_bytes_reader *r)
+{
+	uint64_t len = get_varint(r);
+	const uint8_t *p;
+
+	if (len > r->left)
+		r->failed = true;
+	if (r->failed)
+		return (struct hs_record_str){"", 0};
+	p = hs_bytes_get_blob(r, (size_t)len);
+	return (struct hs_record_str){(const char *)p, (size_t)len};
+}
+
+static uint64_t get_time(struct hs_bytes_reader *r, uint64_t base)
+{
+	return base + (uint64_t)hs_record_unzigzag(get_varint(r));
+}
+
+static void get_attr(struct hs_bytes_reader *r, struct hs_record_attr *a)
+{
+	uint8_t type;
+	uint64_t bits;
+
+	memset(a, 0, sizeof(*a));
+	a->key = get_str(r);
+	type = hs_bytes_get_u8(r);
+	a->cut = type & HS_RECORD_ATTR_CUT;
+	a->type = (enum hs_value_type)(type & HS_RECORD_ATTR_TYPE_MASK);
+	if (a->cut)
+		a->original_bytes = get_varint(r);
+	switch (a->type) {
+	case HS_VALUE_STRING:
+	case HS_VALUE_BYTES:
+	case HS_VALUE_JSON:
+		a->value.bytes = get_str(r);
+		break;
+	case HS_VALUE_INT64:
+		a->value.i64 = hs_record_unzigzag(get_varint(r));
+		break;
+	case HS_VALUE_FLOAT64:
+		bits = hs_bytes_get_u64(r);
+		memcpy(&a->value.f64, &bits, sizeof(bits));
+		break;
+	case HS_VALUE_BOOL:
+		a->value.b = hs_bytes_get_u8(r) != 0;
+		break;
+	default:
+		r->failed = true;
+		break;
+	}
+}
+
+static void get_attrs(struct hs_bytes_reader *r, struct hs_record_attrs *attrs)
+{
+	uint64_t nr = get_varint(r);
+	struct hs_record_attr unused;
+	const uint8_t *start = r->p;
+
+	/* No attribute is shorter than three bytes. */
+	if (nr > r->left / 3)
+		r->failed = true;
+	for (uint64_t i = 0; i < nr && !r->failed; i++)
+		get_attr(r, &unused);
+	if (r->failed)
+		nr = 0;
+	attrs->ptr = start;
+	attrs->len = nr ? (size_t)(r->p - start) : 0;
+	attrs->nr = (uint32_t)nr;
+}
+
+bool hs_record_attr_next(struct hs_record_attrs *attrs,
+			 struct hs_record_attr *out)
+{
+	struct hs_bytes_reader r = hs_bytes_reader_make(attrs->ptr, attrs->len);
+
+	if (!attrs->nr)
+		return false;
+	get_attr(&r, out);
+	if (r.failed) {
+		attrs->nr = 0;
+		return false;
+	}
+	attrs->ptr = r.p;
+	attrs->len = r.left;
+	attrs->nr--;
+	return true;
+}
+
+static void get_resource(struct hs_bytes_reader *r, struct hs_record *out)
+{
+	out->u.resource.local_id = get_varint(r);
+	out->u.resource.has_service =
+		hs_bytes_get_u8(r) & HS_RECORD_HAS_SERVICE;
+	out->u.resource.service = get_str(r);
+	get_attrs(r, &out->u.resource.attrs);
+}
+
+static void get_start(struct hs_bytes_reader *r, uint64_t time_base,
+		      struct hs_record *out)
+{
+	out->ref = get_varint(r);
+	out->u.start.id = hs_bytes_get_u64(r);
+	out->u.start.parent_id = hs_bytes_get_u64(r);
+	out->u.start.resource = get_varint(r);
+	out->u.start.kind = hs_bytes_get_u8(r);
+	out->time_ns = get_time(r, time_base);
+	out->u.start.name = get_str(r);
+}
+
+static void get_event(struct hs_bytes_reader *r, uint64_t time_base,
+		      struct hs_record *out)
+{
+	out->ref = get_varint(r);
+	out->time_ns = get_time(r, time_base);
+	out->u.event.has_name = hs_bytes_get_u8(r) & HS_RECORD_HAS_NAME;
+	out->u.event.name = get_str(r);
+	get_attrs(r, &out->u.event.attrs);
+}
+
+static void get_link(struct hs_bytes_reader *r, struct hs_record *out)
+{
+	out->ref = get_varint(r);
+	out->u.link.kind = hs_bytes_get_u8(r);
+	out->u.link.trace_id.hi = hs_bytes_get_u64(r);
+	out->u.link.trace_id.lo = hs_bytes_get_u64(r);
+	out->u.link.span_id = hs_bytes_get_u64(r);
+	out->u.link.trace_state = get_str(r);
+	get_attrs(r, &out->u.link.attrs);
+}
+
+static void get_tracepoint(struct hs_bytes_reader *r, uint64_t time_base,
+			   struct hs_record *out)
+{
+	uint64_t original = 0;
+
+	out->time_ns = get_time(r, time_base);
+	if (out->cut)
+		original = get_varint(r);
+	out->u.tracepoint.size_bytes = r->left;
+	out->u.tracepoint.data = hs_bytes_get_blob(r, r->left);
+	out->u.tracepoint.original_bytes =
+		out->cut ? original : out->u.tracepoint.size_bytes;
+}
+
+static void get_flags(struct hs_bytes_reader *r, struct hs_record *out)
+{
+	uint64_t flags;
+
+	out->ref = get_varint(r);
+	flags = get_varint(r);
+	if (flags > UINT32_MAX)
+		r->failed = true;
+	out->u.flags = (uint32_t)flags;
+}
+
+int hs_record_decode(uint8_t type, const void *payload, size_t payload_bytes,
+		     uint64_t time_base, struct hs_record *out)
+{
+	struct hs_bytes_reader r = hs_bytes_reader_make(payload, payload_bytes);
+
+	memset(out, 0, sizeof(*out));
+	out->cut = type & HS_RECORD_F_CUT;
+	out->type = (enum hs_record_type)(type & HS_RECORD_TYPE_MASK);
+	switch (out->type) {
+	case HS_RECORD_RESOURCE:
+		get_resource(&r, out);
+		break;
+	case HS_RECORD_SPAN_START:
+		get_start(&r, time_base, out);
+		break;
+	case HS_RECORD_SPAN_END:
+		out->ref = get_varint(&r);
+		out->time_ns = get_time(&r, time_base);
+		break;
+	case HS_RECORD_ATTR:
+		out->ref = get_varint(&r);
+		get_attr(&r, &out->u.attr);
+		break;
+	case HS_RECORD_EVENT:
+		get_event(&r, time_base, out);
+		break;
+	case HS_RECORD_LINK:
+		get_link(&r, out);
+		break;
+	case HS_RECORD_STATUS:
+		out->ref = get_varint(&r);
+		out->u.status.status = hs_bytes_get_u8(&r);
+		out->u.status.message = get_str(&r);
+		break;
+	case HS_RECORD_TEXT:
+		out->ref = get_varint(&r);
+		out->u.text.which = hs_bytes_get_u8(&r);
+		out->u.text.text = get_str(&r);
+		break;
+	case HS_RECORD_FLAGS:
+		get_flags(&r, out);
+		break;
+	case HS_RECORD_TRACEPOINT:
+		get_tracepoint(&r, time_base, out);
+		break;
+	default:
+		/* 0 is what a hole reads as, never a future type */
+		return out->type ? 1 : -EBADMSG;
+	}
+	return hs_bytes_reader_done(&r) ? 0 : -EBADMSG;
+}
+
+/* Where the reader stands in the stream. */
+struct reader {
+	const struct hs_record_visitor *visitor;
+	struct hs_record_stats *stats;
+	uint8_t *scratch;
+	size_t scratch_bytes;
+	size_t have; /* bytes of a record that runs on, in scratch; 0: none */
+	uint64_t pending_base; /* time base of the buffer where it started */
+};
+
+static int deliver(struct reader *r, uint32_t header, const uint8_t *payload,
+		   uint64_t time_base)
+{
+	struct hs_record record;
+	int rc;
+
+	rc = hs_record_decode((uint8_t)header, payload, header >> 8, time_base,
+			      &record);
+	if (rc < 0) {
+		r->stats->garbage++;
+		return 0;
+	}
+	if (rc > 0) {
+		r->stats->unknown++;
+		return 0;
+	}
+	r->stats->records++;
+	return r->visitor->record(r->visitor->context, &record);
+}
+
+/* What the pending record lacks; 0 when its header says nonsense. */
+static size_t pending_need(const struct reader *r)
+{
+	uint32_t payload;
+
+	if (r->have < HS_RECORD_HEADER_BYTES)
+		return HS_RECORD_HEADER_BYTES - r->have;
+	payload = hs_le32_load(r->scratch) >> 8;
+	if (payload > HS_RECORD_MAX_BYTES)
+		return 0;
+	return HS_RECORD_HEADER_BYTES + payload - r->have;
+}
+
+static void pending_drop(struct reader *r)
+{
+	if (r->have)
+		r->stats->cut++;
+	r->have = 0;
+}
+
+/*
+ * Feed the pending record with the bytes that precede the buffer's first
+ * record; returns how many of them it took, or a visitor's verdict in *rc.
+ */
+static size_t pending_feed(struct reader *r, const uint8_t *p, size_t len,
+			   int *rc)
+{
+	size_t used = 0;
+
+	while (r->have) {
+		size_t need = pending_need(r);
+		size_t take = need < len - used ? need : len - used;
+
+		if (need == 0 && r->have > HS_RECORD_HEADER_BYTES)
+			break; /* cannot be: whole records leave at once */
+		if (take > r->scratch_bytes - r->have) {
+			pending_drop(r);
+			break;
+		}
+		memcpy(r->scratch + r->have, p + used, take);
+		r->have += take;
+		used += take;
+		if (take < need)
+			break;
+		if (r->have == HS_RECORD_HEADER_BYTES &&
+		    hs_le32_load(r->scratch) >> 8 > HS_RECORD_MAX_BYTES) {
+			r->stats->garbage++;
+			r->have = 0;
+			break;
+		}
+		if (pending_need(r) == 0) {
+			r->have = 0;
+			*rc = deliver(r, hs_le32_load(r->scratch),
+				      r->scratch + HS_RECORD_HEADER_BYTES,
+				      r->pending_base);
+		}
+	}
+	return used;
+}
+
+/* Records that start in this buffer. */
+static int read_records(struct reader *r, const uint8_t *p, size_t len,
+			uint64_t time_base)
+{
+	while (len) {
+		uint32_t header, payload;
+		int rc;
+
+		if (len >= HS_RECORD_HEADER_BYTES) {
+			header = hs_le32_load(p);
+			payload = header >> 8;
+			if (payload > HS_RECORD_MAX_BYTES) {
+				r->stats->garbage++;
+				r->stats->skipped_bytes += len;
+				return 0;
+			}
+			if (payload <= len - HS_RECORD_HEADER_BYTES) {
+				rc = deliver(r, header,
+					     p + HS_RECORD_HEADER_BYTES,
+					     time_base);
+				if (rc)
+					return rc;
+				p += HS_RECORD_HEADER_BYTES + payload;
+				len -= HS_RECORD_HEADER_BYTES + payload;
+				continue;
+			}
+		}
+		if (len > r->scratch_bytes) {
+			r->stats->cut++;
+			return 0;
+		}
+		memcpy(r->scratch, p, len);
+		r->have = len;
+		r->pending_base = time_base;
+		return 0;
+	}
+	return 0;
+}
+
+static bool header_good(const struct hs_record_buffer *buffer,
+			struct hs_shm_buffer *out)
+{
+	if (buffer->size_bytes < sizeof(*out))
+		return false;
+	memcpy(out, buffer->data, sizeof(*out));
+	return out->magic == HS_SHM_BUF_MAGIC &&
+	       out->version == HS_SHM_VERSION &&
+	       out->header_bytes == sizeof(*out) &&
+	       out->first_record <= buffer->size_bytes &&
+	       (out->first_record == 0 || out->first_record >= sizeof(*out));
+}
+
+static int read_buffer(struct reader *r, const struct hs_record_buffer *buffer,
+		       const struct hs_shm_buffer *header)
+{
+	const uint8_t *p = buffer->data;
+	size_t first = header->first_record;
+	size_t end = first ? first : buffer->size_bytes;
+	size_t pos = sizeof(*header);
+	int rc = 0;
+
+	if (r->have)
+		pos += pending_feed(r, p + pos, end - pos, &rc);
+	if (rc)
+		return rc;
+	r->stats->skipped_bytes += end - pos;
+	if (!first) {
+		/* It was fed all there is, so it may go on. */
+		return 0;
+	}
+	pending_drop(r);
+	return read_records(r, p + first, buffer->size_bytes - first,
+			    header->time_base);
+}
+
+int hs_record_read(const struct hs_record_buffer *buffers, size_t nr_buffers,
+		   void *scratch, size_t scratch_bytes,
+		   const struct hs_record_visitor *visitor,
+		   struct hs_record_stats *stats)
+{
+	struct hs_record_stats own = {0};
+	struct reader r = {
+		.visitor = visitor,
+		.stats = stats ? stats : &own,
+		.scratch = scratch,
+		.scratch_bytes = scratch_bytes,
+	};
+	uint64_t next_seq = 0;
+	int rc = 0;
+
+	for (size_t i = 0; i < nr_buffers && !rc; i++) {
+		struct hs_shm_buffer header;
+
+		if (buffers[i].seq < next_seq) {
+			r.stats->duplicates++;
+			continue;
+		}
+		if (buffers[i].seq > next_seq) {
+			r.stats->gaps += buffers[i].seq - next_seq;
+			pending_drop(&r);
+		}
+		next_seq = (uint64_t)buffers[i].seq + 1;
+		if (!header_good(&buffers[i], &header)) {
+			r.stats->bad_buffers++;
+			pending_drop(&r);
+			continue;
+		}
+		rc = read_buffer(&r, &buffers[i], &header);
+	}
+	if (!rc)
+		pending_drop(&r);
+	return rc;
+}
