@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Purpose: see attachment.h. */
+#include "dataplane/attachment.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "dataplane/clock.h"
+
+/* More than any sane agent grants; keeps private tables small. */
+#define RINGS_MAX	 4096u
+#define RING_WORDS_MAX	 (1u << 20)
+#define LANES_MAX	 65536u
+#define LANE_ENTRIES_MAX (1u << 20)
+#define SLOTS_MAX	 (1u << 24)
+/* An entry has 28 bits for a buffer's committed length. */
+#define CLASS_BYTES_MAX (1u << 27)
+#define CLASS_BYTES_MIN 256u
+
+static bool power_of_two(uint32_t v)
+{
+	return v != 0 && (v & (v - 1)) == 0;
+}
+
+/* Whether nr items of stride bytes at off lie within len, on a cache line. */
+static bool inside(uint64_t off, uint64_t nr, uint64_t stride, uint64_t len)
+{
+	uint64_t n;
+
+	if (__builtin_mul_overflow(nr, stride, &n))
+		return false;
+	return off % HS_SHM_LINE_BYTES == 0 && off <= len && n <= len - off;
+}
+
+static bool counts_good(const struct hs_shm_down *d)
+{
+	bool any = false;
+
+	for (uint32_t i = 0; i < HS_SHM_NR_CLASSES; i++) {
+		uint32_t size = d->class_bytes[i];
+
+		if (size == 0)
+			continue;
+		if (size < CLASS_BYTES_MIN || size > CLASS_BYTES_MAX ||
+		    size % HS_SHM_LINE_BYTES)
+			return false;
+		any = true;
+	}
+	return any && d->nr_rings && d->nr_rings <= RINGS_MAX &&
+	       power_of_two(d->ring_words) && d->ring_words <= RING_WORDS_MAX &&
+	       d->nr_lanes && d->nr_lanes <= LANES_MAX &&
+	       power_of_two(d->lane_entries) &&
+	       d->lane_entries >= HS_LANE_PUSH_MAX &&
+	       d->lane_entries <= LANE_ENTRIES_MAX && d->nr_slots &&
+	       d->nr_slots <= SLOTS_MAX;
+}
+
+int hs_attachment_check(const struct hs_shm_down *d, uint64_t down_bytes,
+			uint64_t up_bytes, uint64_t pool_bytes)
+{
+	uint64_t ring_bytes, lane_bytes;
+
+	if (d->magic != HS_SHM_DOWN_MAGIC || d->version != HS_SHM_VERSION)
+		return -EPROTO;
+	if (d->header_bytes < sizeof(*d) || !counts_good(d))
+		return -EBADMSG;
+	if (d->down_bytes > down_bytes || d->up_bytes > up_bytes ||
+	    d->pool_bytes > pool_bytes || d->pool_bytes == 0)
+		return -EBADMSG;
+	ring_bytes = sizeof(struct hs_shm_stock_ring) +
+		     (uint64_t)d->ring_words * sizeof(uint64_t);
+	lane_bytes = sizeof(struct hs_shm_lane) +
+		     (uint64_t)d->lane_entries * sizeof(struct hs_shm_entry);
+	if (d->ring_stride < ring_bytes || d->ring_stride % HS_SHM_LINE_BYTES ||
+	    d->lane_stride < lane_bytes || d->lane_stride % HS_SHM_LINE_BYTES)
+		return -EBADMSG;
+	if (!inside(d->down_rings, d->nr_rings, d->ring_stride,
+		    d->down_bytes) ||
+	    !inside(d->down_tails, d->nr_lanes, sizeof(struct hs_shm_lane_tail),
+		    d->down_bytes) ||
+	    !inside(d->up_rings, d->nr_rings, sizeof(struct hs_shm_stock_tail),
+		    d->up_bytes) ||
+	    !inside(d->up_slots, d->nr_slots, sizeof(struct hs_shm_slot),
+		    d->up_bytes) ||
+	    !inside(d->up_lanes, d->nr_lanes, d->lane_stride, d->up_bytes))
+		return -EBADMSG;
+	/* What we write must not lie over our own header. */
+	if (d->up_bytes < sizeof(struct hs_shm_up) ||
+	    d->up_rings < sizeof(struct hs_shm_up) ||
+	    d->up_slots < sizeof(struct hs_shm_up) ||
+	    d->up_lanes < sizeof(struct hs_shm_up))
+		return -EBADMSG;
+	return 0;
+}
+
+static int map_one(int fd, int prot, uint8_t **out, size_t *out_bytes)
+{
+	struct stat st;
+	void *p;
+	int seals;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode) || st.st_size <= 0)
+		return -EBADMSG;
+	/* Without the seal the agent could shrink it and have us fault. */
+	seals = fcntl(fd, F_GET_SEALS);
+	if (seals < 0 || !(seals & F_SEAL_SHRINK))
+		return -EPERM;
+	p = mmap(NULL, (size_t)st.st_size, prot, MAP_SHARED, fd, 0);
+	if (p == MAP_FAILED)
+		return -errno;
+	/* A forked child must neither hold nor reach the parent's memory. */
+	(void)madvise(p, (size_t)st.st_size, MADV_DONTFORK);
+	*out = p;
+	*out_bytes = (size_t)st.st_size;
+	return 0;
+}
+
+static int lanes_make(struct hs_attachment *at)
+{
+	const struct hs_shm_down *d = &at->layout;
+
+	at->lanes = calloc(d->nr_lanes, sizeof(*at->lanes));
+	at->lanes_taken = calloc((d->nr_lanes + 63) / 64, sizeof(uint64_t));
+	if (!at->lanes || !at->lanes_taken)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < d->nr_lanes; i++) {
+		struct hs_lane *lane = &at->lanes[i];
+
+		lane->shared =
+			(void *)(at->up + d->up_lanes + i * d->lane_stride);
+		lane->entries = (void *)(lane->shared + 1);
+		lane->tail = (const struct hs_shm_lane_tail *)(at->down +
+							       d->down_tails) +
+			     i;
+		lane->nr_entries = d->lane_entries;
+		lane->index = i;
+	}
+	return 0;
+}
+
+int hs_attachment_make(const int fds[3], struct hs_attachment **out)
+{
+	struct hs_attachment *at = calloc(1, sizeof(*at));
+	int rc;
+
+	if (!at)
+		return -ENOMEM;
+	rc = map_one(fds[0], PROT_READ, &at->down, &at->down_bytes);
+	if (!rc)
+		rc = map_one(fds[1], PROT_READ | PROT_WRITE, &at->up,
+			     &at->up_bytes);
+	if (!rc)
+		rc = map_one(fds[2], PROT_READ | PROT_WRITE, &at->pool,
+			     &at->pool_bytes);
+	if (!rc && at->down_bytes < sizeof(at->layout))
+		rc = -EBADMSG;
+	if (!rc) {
+		memcpy(&at->layout, at->down, sizeof(at->layout));
+		rc = hs_attachment_check(&at->layout, at->down_bytes,
+					 at->up_bytes, at->pool_bytes);
+	}
+	if (!rc)
+		rc = lanes_make(at);
+	if (rc) {
+		hs_attachment_free(at, true);
+		return rc;
+	}
+	*out = at;
+	return 0;
+}
+
+static void cover(uint8_t *p, size_t size_bytes)
+{
+	if (p)
+		(void)mmap(p, size_bytes, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED |
+				   MAP_NORESERVE,
+			   -1, 0);
+}
+
+void hs_attachment_retire(struct hs_attachment *at)
+{
+	cover(at->pool, at->pool_bytes);
+	cover(at->up, at->up_bytes);
+	cover(at->down, at->down_bytes);
+}
+
+void hs_attachment_free(struct hs_attachment *at, bool mapped)
+{
+	if (mapped && at->down)
+		munmap(at->down, at->down_bytes);
+	if (mapped && at->up)
+		munmap(at->up, at->up_bytes);
+	if (mapped && at->pool)
+		munmap(at->pool, at->pool_bytes);
+	free(at->lanes_taken);
+	free(at->lanes);
+	free(at);
+}
+
+struct hs_lane *hs_attachment_lane_take(struct hs_attachment *at)
+{
+	uint32_t nr_words = (at->layout.nr_lanes + 63) / 64;
+
+	for (uint32_t i = 0; i < nr_words; i++) {
+		uint64_t *word = &at->lanes_taken[i];
+		uint64_t bits;
+
+		/* client.C1 relaxed: confirmed by the exchange. */
+		bits = __atomic_load_n(word, __ATOMIC_RELAXED);
+		while (~bits) {
+			uint32_t bit = (uint32_t)__builtin_ctzll(~bits);
+
+			if (i * 64 + bit >= at->layout.nr_lanes)
+				break;
+			/* client.R2 acquire, pairs client.W2: the lane's
+			 * private state as its last holder left it. */
+			if (__atomic_compare_exchange_n(
+				    word, &bits, bits | 1ull << bit, false,
+				    __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+				return &at->lanes[i * 64 + bit];
+		}
+	}
+	return NULL;
+}
+
+void hs_attachment_lane_return(struct hs_attachment *at, struct hs_lane *lane)
+{
+	uint64_t bit = 1ull << (lane->index % 64);
+
+	/* client.W2 release, pairs client.R2: the lane's private state before
+	 * its bit. */
+	__atomic_fetch_and(&at->lanes_taken[lane->index / 64], ~bit,
+			   __ATOMIC_RELEASE);
+}
+
+void hs_attachment_lost_unpinned(struct hs_attachment *at)
+{
+	struct hs_shm_up *up = hs_attachment_up(at);
+	uint64_t now = hs_clock_real_ns();
+
+	/* up.C1 relaxed: announced by up.W3. */
+	if (__atomic_load_n(&up->lost_unpinned, __ATOMIC_RELAXED) == 0)
+		/* up.C2 relaxed: announced by up.W3. */
+		__atomic_store_n(&up->lost_first_ns, now, __ATOMIC_RELAXED);
+	/* up.C3 relaxed: announced by up.W3. */
+	__atomic_store_n(&up->lost_last_ns, now, __ATOMIC_RELAXED);
+	/* up.W3 release, pairs up.R3: the interval before its count. */
+	__atomic_fetch_add(&up->lost_unpinned, 1, __ATOMIC_RELEASE);
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Purpose: one attachment to an agent: the three mappings, and this process's
+ * private view of them.
+ *
+ * Guarantees: everything in `down` is checked once, at hs_attachment_make(),
+ * against the sizes that the kernel reports for the descriptors; what was
+ * checked is kept here and the shared copy is not asked again. A descriptor
+ * that could shrink is refused, so that no later access can fault.
+ *
+ * Life: made by the helper, published in hs_client.attachment, and kept until
+ * hs_client_close(). When a new one replaces it, hs_attachment_retire() lays
+ * private zero pages over its mappings: a thread that is still inside a call
+ * then writes where nobody reads, and the old pool's memory is given back.
+ */
+#ifndef HS_DATAPLANE_ATTACHMENT_H
+#define HS_DATAPLANE_ATTACHMENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "dataplane/lane.h"
+#include "hs/shm_format.h"
+
+struct hs_attachment {
+	uint64_t number; /* of this process, from 1 */
+	struct hs_attachment *next;
+	uint8_t *down;
+	uint8_t *up;
+	uint8_t *pool;
+	size_t down_bytes, up_bytes, pool_bytes;
+	struct hs_shm_down layout; /* the checked copy */
+	uint32_t bad; /* 1: shared memory held nonsense; drop everything */
+	uint32_t lane_hint;
+	uint64_t *lanes_taken; /* bitmap */
+	struct hs_lane *lanes;
+};
+
+/**
+ * hs_attachment_check() - whether a layout fits into mappings of these sizes
+ *
+ * Context: pure.
+ * Return:  0, -EPROTO for another magic or version, -EBADMSG for bad numbers.
+ */
+int hs_attachment_check(const struct hs_shm_down *layout, uint64_t down_bytes,
+			uint64_t up_bytes, uint64_t pool_bytes);
+
+/**
+ * hs_attachment_make() - map what an agent sent
+ * @fds: down, up, pool; they stay the caller's
+ *
+ * Return: 0; negative errno when refused.
+ */
+int hs_attachment_make(const int fds[3], struct hs_attachment **out);
+
+/* Detach the memory but keep the address range; see above. */
+void hs_attachment_retire(struct hs_attachment *at);
+
+/* Context: no thread uses it any more. @mapped: false in a forked child. */
+void hs_attachment_free(struct hs_attachment *at, bool mapped);
+
+/**
+ * hs_attachment_lane_take() - a lane for the calling thread
+ *
+ * Return: NULL when all are taken.
+ */
+struct hs_lane *hs_attachment_lane_take(struct hs_attachment *at);
+void hs_attachment_lane_return(struct hs_attachment *at, struct hs_lane *lane);
+
+/* A drop that no lane can count. */
+void hs_attachment_lost_unpinned(struct hs_attachment *at);
+
+static inline struct hs_shm_up *hs_attachment_up(const struct hs_attachment *at)
+{
+	return (struct hs_shm_up *)at->up;
+}
+
+static inline struct hs_shm_slot *
+hs_attachment_slot(const struct hs_attachment *at, uint32_t index)
+{
+	if (index >= at->layout.nr_slots)
+		return NULL;
+	return (struct hs_shm_slot *)(at->up + at->layout.up_slots) + index;
+}
+
+#endif

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Purpose: see handle.h. The free list is a stack of indices under a tag that
+ * counts its changes, so that a stale top never wins the exchange.
+ */
+#include "dataplane/handle.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+#define NO_INDEX 0xffffffffu
+
+struct hs_trace hs_trace_null;
+
+static struct {
+	struct hs_trace *handles;
+	uint32_t nr;
+	uint64_t top; /* tag << 32 | index */
+} pool = {.top = NO_INDEX};
+
+static void stack_push(struct hs_trace *trace)
+{
+	uint64_t top, next;
+
+	/* client.C13 relaxed: confirmed by the exchange. */
+	top = __atomic_load_n(&pool.top, __ATOMIC_RELAXED);
+	do {
+		/* client.C14 relaxed: ordered by the exchange. */
+		__atomic_store_n(&trace->free_next, (uint32_t)top,
+				 __ATOMIC_RELAXED);
+		next = ((top >> 32) + 1) << 32 | trace->index;
+		/* client.W7 release, pairs client.R7: the handle as its last
+		 * user left it. */
+	} while (!__atomic_compare_exchange_n(&pool.top, &top, next, true,
+					      __ATOMIC_RELEASE,
+					      __ATOMIC_RELAXED));
+}
+
+static struct hs_trace *stack_pop(void)
+{
+	uint64_t top, next;
+	struct hs_trace *trace;
+
+	/* client.R7 acquire, pairs client.W7: the handle as its last user
+	 * left it. */
+	top = __atomic_load_n(&pool.top, __ATOMIC_ACQUIRE);
+	do {
+		if ((uint32_t)top == NO_INDEX)
+			return NULL;
+		trace = &pool.handles[(uint32_t)top];
+		/* client.C15 relaxed: a stale one fails the exchange. */
+		next = ((top >> 32) + 1) << 32 |
+		       __atomic_load_n(&trace->free_next, __ATOMIC_RELAXED);
+		/* client.R8 acquire, pairs client.W7: as client.R7. */
+	} while (!__atomic_compare_exchange_n(&pool.top, &top, next, true,
+					      __ATOMIC_ACQUIRE,
+					      __ATOMIC_ACQUIRE));
+	return trace;
+}
+
+int hs_handle_pool_make(uint32_t nr)
+{
+	if (pool.nr < nr) {
+		void *p = mmap(NULL, nr * sizeof(struct hs_trace),
+			       PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+		if (p == MAP_FAILED)
+			return -ENOMEM;
+		/* The smaller pool stays: spans may name its handles. */
+		pool.handles = p;
+		pool.nr = nr;
+	}
+	pool.top = NO_INDEX;
+	/* Low indices on top: they have slots even where slots are few. */
+	for (uint32_t i = pool.nr; i-- > 0;) {
+		struct hs_trace *trace = &pool.handles[i];
+
+		trace->index = i;
+		if (!(trace->use & 1))
+			stack_push(trace);
+	}
+	return 0;
+}
+
+struct hs_trace *hs_handle_take(struct hs_lane *lane)
+{
+	if (lane && lane->nr_free)
+		return lane->free[--lane->nr_free];
+	return stack_pop();
+}
+
+void hs_handle_give(struct hs_lane *lane, struct hs_trace *trace)
+{
+	/* A handle of a smaller pool of before is out of use for good. */
+	if (trace != pool.handles + trace->index)
+		return;
+	if (lane && lane->nr_free < HS_LANE_HANDLES_MAX)
+		lane->free[lane->nr_free++] = trace;
+	else
+		stack_push(trace);
+}
+
+void hs_handle_flush(struct hs_lane *lane)
+{
+	while (lane->nr_free)
+		stack_push(lane->free[--lane->nr_free]);
+}
+
+void hs_handle_close_all(void)
+{
+	for (uint32_t i = 0; i < pool.nr; i++) {
+		pool.handles[i].at = NULL;
+		pool.handles[i].slot = NULL;
+		pool.handles[i].buffer = NULL;
+	}
+}
+
+bool hs_handle_push(struct hs_tls *tls, struct hs_trace *trace,
+		    const struct hs_shm_entry *entries, uint32_t nr)
+{
+	struct hs_lane *lane = hs_handle_lane(tls, trace);
+
+	if (lane && hs_lane_push(lane, entries, nr))
+		return true;
+	hs_client_count(HS_COUNT_ENTRIES_LOST, nr);
+	return lane ? false : hs_handle_drop(trace);
+}
+
+bool hs_handle_drop(struct hs_trace *trace)
+{
+	if (!trace->at || trace->at != hs_client_attachment())
+		return false;
+	hs_attachment_lost_unpinned(trace->at);
+	hs_handle_lost(trace);
+	return false;
+}
+
+void hs_handle_lost(struct hs_trace *trace)
+{
+	trace->lost++;
+	if (trace->slot)
+		/* slot.C1 relaxed: a count for the reader to mark the trace
+		 * by. */
+		__atomic_store_n(&trace->slot->lost, trace->lost,
+				 __ATOMIC_RELAXED);
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Purpose: trace handles and the pool that they come from.
+ *
+ * Guarantees: handles are never unmapped, so a pointer kept too long reads an
+ * old handle and not a fault; `use` (odd while live) and `epoch` tell it. Take
+ * and give are lock-free; a lane keeps a few free ones for its thread.
+ */
+#ifndef HS_DATAPLANE_HANDLE_H
+#define HS_DATAPLANE_HANDLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "dataplane/client.h"
+#include "hs/hindsight.h"
+#include "hs/shm_format.h"
+
+/* Resources that a handle remembers to have written. */
+#define HS_HANDLE_RESOURCES_MAX 8u
+/* Crumbs that a handle remembers to have deposited. */
+#define HS_HANDLE_CRUMBS_MAX 32u
+
+struct hs_trace {
+	uint32_t use;	/* odd while live */
+	uint32_t index; /* in the pool; also its slot's */
+	uint64_t epoch; /* of the client it began under */
+	struct hs_trace_id id;
+	struct hs_attachment *at; /* NULL: nothing is kept */
+	struct hs_shm_slot *slot;
+	uint8_t *buffer; /* present one, NULL: none */
+	uint32_t pos;	 /* where the next record goes */
+	uint32_t size_bytes;
+	uint64_t word; /* stock word of buffer */
+	uint64_t time_base;
+	uint64_t last_ns; /* of the latest timed record */
+	uint32_t number;  /* what the agent calls this handle */
+	uint32_t seq;	  /* of buffer, or of the one to come */
+	uint32_t lost;	  /* records dropped */
+	uint32_t next_ref;
+	uint32_t next_resource;
+	uint32_t trigger; /* FNV-1a of the name, with F_TRIGGERED */
+	uint32_t free_next;
+	uint8_t flags; /* HS_CONTEXT_F_* */
+	uint8_t nr_upstream;
+	uint8_t nr_crumbs; /* of crumbs[], never shrinks */
+	uint8_t was_current;
+	uint64_t upstream[HS_CONTEXT_CRUMBS_MAX];
+	uint64_t crumbs[HS_HANDLE_CRUMBS_MAX];
+	uint8_t crumb_kinds[HS_HANDLE_CRUMBS_MAX];
+	const struct hs_resource *resources[HS_HANDLE_RESOURCES_MAX];
+};
+
+/* Stands for every trace that could not be begun; never live. */
+extern struct hs_trace hs_trace_null __attribute__((visibility("hidden")));
+
+/**
+ * hs_handle_pool_make() - have a pool of at least this many, all free ones in
+ *
+ * Context: no other thread is inside the API.
+ * Return:  0 or -ENOMEM.
+ */
+int hs_handle_pool_make(uint32_t nr);
+
+/* Context: write path. @lane: the calling thread's, or NULL. */
+struct hs_trace *hs_handle_take(struct hs_lane *lane);
+void hs_handle_give(struct hs_lane *lane, struct hs_trace *trace);
+
+/* Give back what a lane keeps, before its thread leaves it. */
+void hs_handle_flush(struct hs_lane *lane);
+
+/* The client closes: no live handle has a buffer or a slot any more. */
+void hs_handle_close_all(void);
+
+static inline bool hs_handle_live(const struct hs_trace *trace)
+{
+	return (trace->use & 1) && trace->epoch == hs_client_epoch();
+}
+
+/**
+ * hs_handle_lane() - whether this handle can still be written to, and how
+ *
+ * A handle whose attachment was replaced or went bad keeps nothing more.
+ *
+ * Return: the calling thread's lane, or NULL: drop.
+ */
+static inline struct hs_lane *hs_handle_lane(struct hs_tls *tls,
+					     struct hs_trace *trace)
+{
+	if (!trace->at || trace->at != hs_client_attachment())
+		return NULL;
+	return hs_client_lane(tls, trace->at);
+}
+
+/* Entries on @trace's behalf; a loss is counted. */
+bool hs_handle_push(struct hs_tls *tls, struct hs_trace *trace,
+		    const struct hs_shm_entry *entries, uint32_t nr);
+
+/* Something was dropped for want of a lane; false, for the caller's return. */
+bool hs_handle_drop(struct hs_trace *trace);
+
+/* A record of @trace is dropped: said in its slot and its later entries. */
+void hs_handle_lost(struct hs_trace *trace);
+
+#endif

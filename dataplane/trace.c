@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Purpose: begin, end, detach, attach, tracepoints and crumbs of a trace.
+ *
+ * The agent looks at the slots before it drains the lanes. So the end of a
+ * handle is published as an entry first and taken out of its slot second: an
+ * agent that finds the slot empty has the END already within its reach.
+ */
+#include "dataplane/trace.h"
+
+#include <string.h>
+
+#include "dataplane/clock.h"
+#include "dataplane/write.h"
+
+#define NUMBER_BLOCK 1024u
+
+/* ---- crumbs ---------------------------------------------------------------
+ */
+
+static bool crumb_known(const struct hs_trace *trace, uint8_t kind,
+			hs_node_id node)
+{
+	for (uint32_t i = 0; i < trace->nr_crumbs; i++) {
+		if (trace->crumbs[i] == node && trace->crumb_kinds[i] == kind)
+			return true;
+	}
+	return false;
+}
+
+void hs_trace_deposit(struct hs_tls *tls, struct hs_trace *trace, uint8_t kind,
+		      const hs_node_id *nodes, uint32_t nr,
+		      const uint32_t *trigger)
+{
+	struct hs_shm_entry entries[HS_CONTEXT_CRUMBS_MAX + 1];
+	hs_node_id own = hs_client_node();
+	uint32_t known = trace->nr_crumbs;
+	uint32_t n = 0;
+
+	if (!trace->at)
+		return;
+	for (uint32_t i = 0; i < nr && i < HS_CONTEXT_CRUMBS_MAX; i++) {
+		if (nodes[i] == 0 || nodes[i] == own ||
+		    crumb_known(trace, kind, nodes[i]))
+			continue;
+		entries[n++] = (struct hs_shm_entry){
+			.trace_hi = trace->id.hi,
+			.trace_lo = trace->id.lo,
+			.u.arg = nodes[i],
+			.handle = trace->number,
+			.type = HS_SHM_ENTRY_CRUMB,
+			.aux = kind,
+		};
+		if (trace->nr_crumbs < HS_HANDLE_CRUMBS_MAX) {
+			trace->crumb_kinds[trace->nr_crumbs] = kind;
+			trace->crumbs[trace->nr_crumbs++] = nodes[i];
+		}
+	}
+	if (trigger)
+		entries[n++] = (struct hs_shm_entry){
+			.trace_hi = trace->id.hi,
+			.trace_lo = trace->id.lo,
+			.u.arg = *trigger,
+			.handle = trace->number,
+			.type = HS_SHM_ENTRY_CONTEXT_TRIGGER,
+		};
+	if (n && !hs_handle_push(tls, trace, entries, n)) {
+		/* To be tried again, should they come again. */
+		trace->nr_crumbs = (uint8_t)known;
+		hs_handle_lost(trace);
+	}
+}
+
+/* ---- begin and end ---------------------------------------------------------
+ */
+
+static uint32_t number_take(struct hs_lane *lane)
+{
+	if (lane->number_next == lane->number_end) {
+		/* client.C16 relaxed: only has to be different for each. */
+		uint32_t block = __atomic_fetch_add(&hs_client.number_blocks, 1,
+						    __ATOMIC_RELAXED);
+
+		/* 0 stays free: entries without a handle say it. */
+		lane->number_next = block * NUMBER_BLOCK + (block == 0);
+		lane->number_end = (block + 1) * NUMBER_BLOCK;
+	}
+	return lane->number_next++;
+}
+
+/* The slot's words are stored in the order in which a reader may trust them. */
+static void slot_open(struct hs_trace *trace)
+{
+	struct hs_shm_slot *s = trace->slot;
+
+	/* slot.W2 release, pairs slot.R2: the former life's even use before
+	 * the first word of this one, so that a reader who mixes the two finds
+	 * use changed. */
+	__atomic_store_n(&s->handle, trace->number, __ATOMIC_RELEASE);
+	/* slot.W4 release, pairs slot.R4: as slot.W2. */
+	__atomic_store_n(&s->trace_hi, trace->id.hi, __ATOMIC_RELEASE);
+	/* slot.W5 release, pairs slot.R5: as slot.W2. */
+	__atomic_store_n(&s->trace_lo, trace->id.lo, __ATOMIC_RELEASE);
+	/* slot.W6 release, pairs slot.R3: as slot.W2. */
+	__atomic_store_n(&s->buffer, 0, __ATOMIC_RELEASE);
+	/* slot.C3 relaxed: hints. */
+	__atomic_store_n(&s->seq, 0, __ATOMIC_RELAXED);
+	/* slot.C4 relaxed: hints. */
+	__atomic_store_n(&s->lost, trace->lost, __ATOMIC_RELAXED);
+	/* slot.C5 relaxed: hints. */
+	__atomic_store_n(&s->begin_ns, trace->last_ns, __ATOMIC_RELAXED);
+	/* slot.W1 release, pairs slot.R1: the other words before an odd use,
+	 * the END entry before an even one. */
+	__atomic_store_n(&s->use, trace->use, __ATOMIC_RELEASE);
+}
+
+static void begin_attached(struct hs_tls *tls, struct hs_trace *trace)
+{
+	struct hs_attachment *at = hs_client_attachment();
+	struct hs_lane *lane;
+
+	if (!at)
+		return;
+	lane = hs_client_lane(tls, at);
+	if (!lane) {
+		hs_attachment_lost_unpinned(at);
+		return;
+	}
+	trace->slot = hs_attachment_slot(at, trace->index);
+	if (!trace->slot) {
+		hs_client_count(HS_COUNT_HANDLES_LOST, 1);
+		hs_attachment_lost_unpinned(at);
+		return;
+	}
+	trace->at = at;
+	trace->number = number_take(lane);
+	trace->last_ns = hs_clock_real_ns();
+	slot_open(trace);
+}
+
+static void begin_context(struct hs_tls *tls, struct hs_trace *trace,
+			  const struct hs_context *from)
+{
+	uint32_t trigger = from->trigger;
+	uint32_t nr = from->nr_crumbs;
+	bool triggered = from->flags & HS_CONTEXT_F_TRIGGERED;
+
+	if (nr > HS_CONTEXT_CRUMBS_MAX)
+		nr = HS_CONTEXT_CRUMBS_MAX;
+	trace->flags =
+		from->flags & (HS_CONTEXT_F_SAMPLED | HS_CONTEXT_F_RANDOM |
+			       HS_CONTEXT_F_TRIGGERED);
+	trace->trigger = triggered ? trigger : 0;
+	for (uint32_t i = 0; i < nr; i++)
+		trace->upstream[i] = from->crumbs[i];
+	trace->nr_upstream = (uint8_t)nr;
+	hs_trace_deposit(tls, trace, HS_SHM_CRUMB_BACK, trace->upstream, nr,
+			 triggered ? &trigger : NULL);
+}
+
+static bool id_set(const struct hs_trace_id *id)
+{
+	return id && (id->hi || id->lo);
+}
+
+static struct hs_trace *begin(struct hs_tls *tls, const struct hs_trace_id *id,
+			      const struct hs_context *from)
+{
+	struct hs_trace *trace = hs_handle_take(hs_client_lane_held(tls));
+
+	if (!trace) {
+		hs_client_count(HS_COUNT_HANDLES_LOST, 1);
+		return &hs_trace_null;
+	}
+	trace->use++;
+	trace->epoch = hs_client_epoch();
+	trace->at = NULL;
+	trace->slot = NULL;
+	trace->buffer = NULL;
+	trace->word = 0;
+	trace->seq = 0;
+	trace->lost = 0;
+	trace->next_ref = 0;
+	trace->next_resource = 0;
+	trace->nr_crumbs = 0;
+	trace->nr_upstream = 0;
+	trace->was_current = 0;
+	trace->trigger = 0;
+	trace->flags = HS_CONTEXT_F_SAMPLED;
+	memset(trace->resources, 0, sizeof(trace->resources));
+	if (id_set(id)) {
+		trace->id = *id;
+	} else if (from && id_set(&from->trace_id)) {
+		trace->id = from->trace_id;
+	} else {
+		trace->id.hi = hs_client_random(tls);
+		trace->id.lo = hs_client_random(tls) | 1;
+		trace->flags |= HS_CONTEXT_F_RANDOM;
+	}
+	begin_attached(tls, trace);
+	if (from && id_set(&from->trace_id))
+		begin_context(tls, trace, from);
+	return trace;
+}
+
+struct hs_trace *hs_trace_begin(const struct hs_trace_id *id,
+				const struct hs_context *from)
+{
+	struct hs_tls *tls = hs_client_enter();
+	struct hs_trace *trace;
+
+	if (!tls)
+		return &hs_trace_null;
+	trace = begin(tls, id, from);
+	hs_client_leave(tls);
+	return trace;
+}
+
+static void end_attached(struct hs_tls *tls, struct hs_trace *trace)
+{
+	struct hs_shm_entry entry = {
+		.trace_hi = trace->id.hi,
+		.trace_lo = trace->id.lo,
+		.u.buffer.ref = trace->buffer ? hs_shm_stock_ref(trace->word)
+					      : HS_SHM_NO_BUFFER,
+		.handle = trace->number,
+		.seq = trace->seq < 0xffff ? (uint16_t)trace->seq : 0xffff,
+		.type = HS_SHM_ENTRY_END,
+		.aux = trace->lost != 0,
+	};
+
+	if (trace->buffer)
+		entry.u.buffer.committed =
+			trace->pos | hs_shm_stock_node(trace->word) << 28;
+	/* Where it is lost the lane says so; the slot is empty all the same,
+	 * and the agent misses a buffer that it handed out. */
+	(void)hs_handle_push(tls, trace, &entry, 1);
+	/* slot.W7 release, pairs slot.R1: the END entry before an even use. */
+	__atomic_store_n(&trace->slot->use, trace->use + 1, __ATOMIC_RELEASE);
+}
+
+static void end(struct hs_tls *tls, struct hs_trace *trace)
+{
+	/* One of an earlier client has nothing left to end. */
+	if (trace->at && trace->epoch == hs_client_epoch())
+		end_attached(tls, trace);
+	trace->use++;
+	trace->at = NULL;
+	trace->slot = NULL;
+	trace->buffer = NULL;
+	if (tls->current == trace)
+		tls->current = NULL;
+	hs_handle_give(hs_client_lane_held(tls), trace);
+}
+
+void hs_trace_end(struct hs_trace *trace)
+{
+	struct hs_tls *tls = hs_client_enter();
+
+	if (!tls) {
+		/* Of a client that was closed: free for the next one. */
+		if (trace && hs_client_epoch() == 0 && (trace->use & 1))
+			trace->use++;
+		return;
+	}
+	if (!trace)
+		trace = tls->current;
+	if (trace && (trace->use & 1))
+		end(tls, trace);
+	else if (trace && trace != &hs_trace_null)
+		hs_client_count(HS_COUNT_CALLS_STALE, 1);
+	hs_client_leave(tls);
+}
+
+struct hs_trace_id hs_trace_id_get(const struct hs_trace *trace)
+{
+	if (!trace)
+		trace = hs_tls.current;
+	if (!trace || !hs_handle_live(trace))
+		return (struct hs_trace_id){0, 0};
+	return trace->id;
+}
+
+/* ---- threads ------------------------------------------------------------- */
+
+void hs_trace_detach(struct hs_trace *trace)
+{
+	struct hs_tls *tls = hs_trace_enter(&trace);
+
+	if (!tls)
+		return;
+	if (tls->current == trace) {
+		tls->current = NULL;
+		trace->was_current = 1;
+	}
+	/* trace.W1 release, pairs trace.R1: all that this thread wrote in the
+	 * handle before it goes to another. */
+	__atomic_store_n(&trace->use, trace->use, __ATOMIC_RELEASE);
+	hs_client_leave(tls);
+}
+
+void hs_trace_attach(struct hs_trace *trace)
+{
+	struct hs_tls *tls;
+
+	if (!trace)
+		return;
+	/* trace.R1 acquire, pairs trace.W1: the handle as it was left. */
+	(void)__atomic_load_n(&trace->use, __ATOMIC_ACQUIRE);
+	tls = hs_trace_enter(&trace);
+	if (!tls)
+		return;
+	if (trace->was_current) {
+		trace->was_current = 0;
+		if (!tls->current)
+			tls->current = trace;
+	}
+	hs_client_leave(tls);
+}
+
+void hs_thread_begin(const struct hs_trace_id *id,
+		     const struct hs_context *from)
+{
+	struct hs_tls *tls = hs_client_enter();
+
+	if (!tls)
+		return;
+	if (tls->current && (tls->current->use & 1))
+		end(tls, tls->current);
+	tls->current = begin(tls, id, from);
+	hs_client_leave(tls);
+}
+
+void hs_thread_end(void)
+{
+	if (hs_tls.current)
+		hs_trace_end(NULL);
+	else
+		return;
+	/* Not left behind by a client that was closed meanwhile. */
+	if (hs_client_epoch() == 0)
+		hs_tls.current = NULL;
+}
+
+struct hs_trace *hs_thread_trace(void)
+{
+	struct hs_trace *trace = hs_tls.current;
+
+	return trace && hs_handle_live(trace) ? trace : &hs_trace_null;
+}
+
+/* ---- tracepoints ------------------------------------------------------------
+ */
+
+struct tracepoint {
+	uint64_t time_ns;
+	const void *data;
+	size_t size_bytes;
+};
+
+static void emit_tracepoint(struct hs_sink *s, const void *args)
+{
+	const struct tracepoint *t = args;
+	size_t n = t->size_bytes;
+
+	hs_sink_time(s, t->time_ns);
+	if (n > HS_VALUE_MAX_BYTES) {
+		s->cut = true;
+		hs_sink_varint(s, n);
+		n = HS_VALUE_MAX_BYTES;
+	}
+	hs_sink_bytes(s, t->data, n);
+}
+
+static void tracepoint(struct hs_tls *tls, struct hs_trace *trace,
+		       uint64_t time_ns, const void *data, size_t size_bytes)
+{
+	struct tracepoint args = {time_ns, data, data ? size_bytes : 0};
+
+	hs_write_record(tls, trace, HS_RECORD_TRACEPOINT, &time_ns,
+			emit_tracepoint, &args);
+}
+
+void hs_tracepoint(struct hs_trace *trace, const void *data, size_t size_bytes)
+{
+	struct hs_tls *tls = hs_trace_enter(&trace);
+
+	if (!tls)
+		return;
+	if (trace->at)
+		tracepoint(tls, trace, hs_clock_real_ns(), data, size_bytes);
+	hs_client_leave(tls);
+}
+
+void hs_tracepoint_at(struct hs_trace *trace, uint64_t time_ns,
+		      const void *data, size_t size_bytes)
+{
+	struct hs_tls *tls = hs_trace_enter(&trace);
+
+	if (!tls)
+		return;
+	if (trace->at)
+		tracepoint(tls, trace, time_ns, data, size_bytes);
+	hs_client_leave(tls);
+}
