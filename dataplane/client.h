@@ -76,7 +76,7 @@ static inline uint64_t hs_client_epoch(void)
 
 	/* client.R3 acquire, pairs client.W3: the page before its address. */
 	live = __atomic_load_n(&hs_client.live, __ATOMIC_ACQUIRE);
-	/* client.R1 acquire, pairs client.W1: what open set up. */
+	/* client.R1 acquire, pairs client.W1 client.W5: what open set up. */
 	return __atomic_load_n(live, __ATOMIC_ACQUIRE);
 }
 

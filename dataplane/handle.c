@@ -24,16 +24,18 @@ static void stack_push(struct hs_trace *trace)
 
 	/* client.C13 relaxed: confirmed by the exchange. */
 	top = __atomic_load_n(&pool.top, __ATOMIC_RELAXED);
-	do {
+	for (;;) {
 		/* client.C14 relaxed: ordered by the exchange. */
 		__atomic_store_n(&trace->free_next, (uint32_t)top,
 				 __ATOMIC_RELAXED);
 		next = ((top >> 32) + 1) << 32 | trace->index;
-		/* client.W7 release, pairs client.R7: the handle as its last
-		 * user left it. */
-	} while (!__atomic_compare_exchange_n(&pool.top, &top, next, true,
-					      __ATOMIC_RELEASE,
-					      __ATOMIC_RELAXED));
+		/* client.W7 release, pairs client.R7 client.R8: the handle as
+		 * its last user left it. */
+		if (__atomic_compare_exchange_n(&pool.top, &top, next, true,
+						__ATOMIC_RELEASE,
+						__ATOMIC_RELAXED))
+			return;
+	}
 }
 
 static struct hs_trace *stack_pop(void)
@@ -44,18 +46,19 @@ static struct hs_trace *stack_pop(void)
 	/* client.R7 acquire, pairs client.W7: the handle as its last user
 	 * left it. */
 	top = __atomic_load_n(&pool.top, __ATOMIC_ACQUIRE);
-	do {
+	for (;;) {
 		if ((uint32_t)top == NO_INDEX)
 			return NULL;
 		trace = &pool.handles[(uint32_t)top];
 		/* client.C15 relaxed: a stale one fails the exchange. */
-		next = ((top >> 32) + 1) << 32 |
-		       __atomic_load_n(&trace->free_next, __ATOMIC_RELAXED);
+		next = __atomic_load_n(&trace->free_next, __ATOMIC_RELAXED);
+		next |= ((top >> 32) + 1) << 32;
 		/* client.R8 acquire, pairs client.W7: as client.R7. */
-	} while (!__atomic_compare_exchange_n(&pool.top, &top, next, true,
-					      __ATOMIC_ACQUIRE,
-					      __ATOMIC_ACQUIRE));
-	return trace;
+		if (__atomic_compare_exchange_n(&pool.top, &top, next, true,
+						__ATOMIC_ACQUIRE,
+						__ATOMIC_ACQUIRE))
+			return trace;
+	}
 }
 
 int hs_handle_pool_make(uint32_t nr)

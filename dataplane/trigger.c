@@ -108,14 +108,16 @@ bool hs_trigger_admit(uint64_t *full_at, uint64_t now_ns, uint32_t rate_per_s)
 
 	/* trigger.C1 relaxed: the word is all there is. */
 	old = __atomic_load_n(full_at, __ATOMIC_RELAXED);
-	do {
+	for (;;) {
 		next = (old > now_ns ? old : now_ns) + token_ns;
 		if (next - now_ns > SECOND_NS)
 			return false;
 		/* trigger.C2 relaxed: the word is all there is. */
-	} while (!__atomic_compare_exchange_n(
-		full_at, &old, next, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
-	return true;
+		if (__atomic_compare_exchange_n(full_at, &old, next, true,
+						__ATOMIC_RELAXED,
+						__ATOMIC_RELAXED))
+			return true;
+	}
 }
 
 /* Let the calling thread's own trace carry the news onwards. */

@@ -39,14 +39,55 @@ static int teardown(void **state)
 	return 0;
 }
 
+static struct hs_attr attrs_of_two[2] = {
+	{.key = "n", .type = HS_VALUE_INT64, .value.i64 = -7},
+	{.key = "xyz",
+	 .key_bytes = 2,
+	 .type = HS_VALUE_JSON,
+	 .value.bytes = {"[1]", 3}},
+};
+
+/* One of each call on a span. */
+static void say_everything(struct hs_span *c)
+{
+	struct hs_trace_id other = {1, 2};
+
+	hs_span_attr_str(c, "s", "text");
+	hs_span_attr_i64(c, "i", INT64_MIN);
+	hs_span_attr_f64(c, "f", 1.0);
+	hs_span_attr_bool(c, "b", true);
+	hs_span_event_at(c, 5001, "ev", attrs_of_two, 2);
+	hs_span_event_at(c, 4999, NULL, attrs_of_two, 1);
+	hs_span_status(c, HS_SPAN_STATUS_ERROR, "bad");
+	hs_span_link(c, HS_LINK_FOLLOWS_FROM, &other, 3, "a=b", attrs_of_two,
+		     1);
+	hs_span_text(c, HS_SPAN_TEXT_SCOPE_NAME, "scope");
+	hs_span_flags(c, 0x80000001u);
+}
+
+static const char EVERYTHING[] =
+	"resource 0 svc\n"
+	"start 0 id=a1 parent=0 res=0 kind=0 t=4000 root\n"
+	"resource 1 - n=i:-7 xy=j:[1]\n"
+	"start 1 id=c1 parent=a1 res=1 kind=3 t=5000 child\n"
+	"attr 1 s=s:text\n"
+	"attr 1 i=i:-9223372036854775808\n"
+	"attr 1 f=f:1\n"
+	"attr 1 b=b:1\n"
+	"event 1 t=5001 ev n=i:-7 xy=j:[1]\n"
+	"event 1 t=4999 - n=i:-7\n"
+	"status 1 2 bad\n"
+	"link 1 kind=1 1/2 3 a=b n=i:-7\n"
+	"text 1 2 scope\n"
+	"flags 1 2147483649\n"
+	"point t=6000 raw\n"
+	"end 0 t=7000\n"
+	"end 1 t=8000\n";
+
 static void test_every_call(void **state)
 {
-	struct hs_attr attrs[2] = {
-		{.key = "n", .type = HS_VALUE_INT64},
-		{.key = "xyz", .key_bytes = 2, .type = HS_VALUE_JSON},
-	};
-	struct hs_trace_id other = {1, 2};
-	struct hs_resource *resource;
+	struct hs_resource *resource =
+		hs_resource_create(NULL, attrs_of_two, 2);
 	struct hs_record_stats stats;
 	struct hs_trace *t;
 	struct hs_span s, c;
@@ -59,6 +100,7 @@ static void test_every_call(void **state)
 		.start_ns = 5000,
 		.has_start = true,
 		.kind = HS_SPAN_KIND_CLIENT,
+		.resource = resource,
 	};
 	struct hs_span_args root = {
 		.size_bytes = sizeof(root),
@@ -68,48 +110,16 @@ static void test_every_call(void **state)
 		.has_start = true,
 	};
 
-	attrs[0].value.i64 = -7;
-	attrs[1].value.bytes.data = "[1]";
-	attrs[1].value.bytes.size_bytes = 3;
-	resource = hs_resource_create(NULL, attrs, 2);
 	assert_non_null(resource);
-	args.resource = resource;
 	t = hs_trace_begin(&ID, NULL);
 	hs_span_start_args(t, &s, &root);
 	hs_span_start_args(t, &c, &args);
-	hs_span_attr_str(&c, "s", "text");
-	hs_span_attr_i64(&c, "i", INT64_MIN);
-	hs_span_attr_f64(&c, "f", 1.0);
-	hs_span_attr_bool(&c, "b", true);
-	hs_span_event_at(&c, 5001, "ev", attrs, 2);
-	hs_span_event_at(&c, 4999, NULL, attrs, 1);
-	hs_span_status(&c, HS_SPAN_STATUS_ERROR, "bad");
-	hs_span_link(&c, HS_LINK_FOLLOWS_FROM, &other, 3, "a=b", attrs, 1);
-	hs_span_text(&c, HS_SPAN_TEXT_SCOPE_NAME, "scope");
-	hs_span_flags(&c, 0x80000001u);
+	say_everything(&c);
 	hs_tracepoint_at(t, 6000, "raw", 3);
 	hs_span_end_at(&s, 7000);
 	hs_span_end_at(&c, 8000);
 	hs_trace_end(t);
-	assert_string_equal(
-		harness_text(&agent, ID, 0, &stats),
-		"resource 0 svc\n"
-		"start 0 id=a1 parent=0 res=0 kind=0 t=4000 root\n"
-		"resource 1 - n=i:-7 xy=j:[1]\n"
-		"start 1 id=c1 parent=a1 res=1 kind=3 t=5000 child\n"
-		"attr 1 s=s:text\n"
-		"attr 1 i=i:-9223372036854775808\n"
-		"attr 1 f=f:1\n"
-		"attr 1 b=b:1\n"
-		"event 1 t=5001 ev n=i:-7 xy=j:[1]\n"
-		"event 1 t=4999 - n=i:-7\n"
-		"status 1 2 bad\n"
-		"link 1 kind=1 1/2 3 a=b n=i:-7\n"
-		"text 1 2 scope\n"
-		"flags 1 2147483649\n"
-		"point t=6000 raw\n"
-		"end 0 t=7000\n"
-		"end 1 t=8000\n");
+	assert_string_equal(harness_text(&agent, ID, 0, &stats), EVERYTHING);
 	assert_int_equal(stats.records, 17);
 	assert_int_equal(stats.garbage + stats.cut + stats.gaps +
 				 stats.skipped_bytes,
