@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * index_query.c - everything that reads the index
+ */
+#include "collector/index_internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Walk the rows of a bound statement. */
+static int each_row(struct hs_index *ix, sqlite3_stmt *st,
+		    int (*row)(void *ctx, sqlite3_stmt *st), void *ctx)
+{
+	int rc = 0;
+	int step;
+
+	while ((step = sqlite3_step(st)) == SQLITE_ROW) {
+		rc = row(ctx, st);
+		if (rc)
+			break;
+	}
+	if (!rc && step != SQLITE_DONE)
+		rc = hs_index_fail(ix, step);
+	sqlite3_reset(st);
+	sqlite3_clear_bindings(st);
+	return rc;
+}
+
+static struct hs_index_place column_place(sqlite3_stmt *st, int at)
+{
+	return (struct hs_index_place){
+		.segment = (uint32_t)sqlite3_column_int64(st, at),
+		.offset = (uint64_t)sqlite3_column_int64(st, at + 1)};
+}
+
+struct records {
+	const struct hs_index_records *visitor;
+	const struct hs_wire_trace_id *trace;
+	struct hs_index_place manifests;
+};
+
+static int union_row(void *ctx, sqlite3_stmt *st)
+{
+	((struct records *)ctx)->manifests = column_place(st, 0);
+	return 0;
+}
+
+static int manifests_once(struct records *r)
+{
+	struct hs_index_place place = r->manifests;
+
+	r->manifests.segment = 0;
+	return place.segment ? r->visitor->manifests(r->visitor->ctx, place)
+			     : 0;
+}
+
+static bool before(struct hs_index_place a, struct hs_index_place b)
+{
+	return a.segment < b.segment ||
+	       (a.segment == b.segment && a.offset < b.offset);
+}
+
+static int slice_row(void *ctx, sqlite3_stmt *st)
+{
+	struct records *r = ctx;
+	struct hs_index_place place = column_place(st, 0);
+	struct hs_wire_slice head = {
+		.trace = *r->trace,
+		.node = (uint64_t)sqlite3_column_int64(st, 2),
+		.process = (uint32_t)sqlite3_column_int64(st, 3),
+		.handle = (uint32_t)sqlite3_column_int64(st, 4),
+		.seq = (uint32_t)sqlite3_column_int64(st, 5),
+		.offset = (uint32_t)sqlite3_column_int64(st, 6),
+		.length_bytes = (uint32_t)sqlite3_column_int64(st, 7),
+		.flags = (uint16_t)sqlite3_column_int64(st, 8),
+		.final = (uint16_t)sqlite3_column_int64(st, 9),
+	};
+	int rc = 0;
+
+	if (before(r->manifests, place))
+		rc = manifests_once(r);
+	return rc ? rc
+		  : r->visitor->slice(r->visitor->ctx, &head, place,
+				      sqlite3_column_int(st, 10) != 0);
+}
+
+int hs_index_each_record(struct hs_index *ix,
+			 const struct hs_wire_trace_id *trace,
+			 const struct hs_index_records *visitor)
+{
+	struct records r = {.visitor = visitor, .trace = trace};
+	sqlite3_stmt *st = ix->statements[HS_INDEX_UNION_OF];
+	int64_t key;
+	int rc = hs_index_key(ix, trace, &key);
+
+	if (rc <= 0)
+		return rc;
+	sqlite3_bind_int64(st, 1, key);
+	rc = each_row(ix, st, union_row, &r);
+	if (rc)
+		return rc;
+	st = ix->statements[HS_INDEX_SLICES_OF];
+	sqlite3_bind_int64(st, 1, key);
+	rc = each_row(ix, st, slice_row, &r);
+	return rc ? rc : manifests_once(&r);
+}
+
+static int number_row(void *ctx, sqlite3_stmt *st)
+{
+	*(uint64_t *)ctx = (uint64_t)sqlite3_column_int64(st, 0);
+	return 0;
+}
+
+uint64_t hs_index_version(struct hs_index *ix,
+			  const struct hs_wire_trace_id *trace)
+{
+	sqlite3_stmt *st = ix->statements[HS_INDEX_VERSION_OF];
+	uint64_t version = 0;
+
+	hs_index_bind_id(st, 1, trace);
+	return each_row(ix, st, number_row, &version) ? 0 : version;
+}
+
+int hs_index_segment_get(struct hs_index *ix, uint32_t segment, uint64_t *end)
+{
+	sqlite3_stmt *st = ix->statements[HS_INDEX_SEGMENT_GET];
+
+	*end = 0;
+	sqlite3_bind_int64(st, 1, segment);
+	return each_row(ix, st, number_row, end);
+}
+
+struct number_list {
+	uint32_t *out;
+	uint32_t max;
+	uint32_t nr;
+};
+
+static int segment_row(void *ctx, sqlite3_stmt *st)
+{
+	struct number_list *list = ctx;
+
+	if (list->nr < list->max)
+		list->out[list->nr++] = (uint32_t)sqlite3_column_int64(st, 0);
+	return 0;
+}
+
+int hs_index_segments(struct hs_index *ix, uint32_t *out, uint32_t max)
+{
+	struct number_list list = {.out = out, .max = max};
+	int rc = each_row(ix, ix->statements[HS_INDEX_SEGMENT_LIST],
+			  segment_row, &list);
+
+	return rc ? rc : (int)list.nr;
+}
+
+struct id_list {
+	struct hs_wire_trace_id *out;
+	uint32_t nr;
+};
+
+static int id_row(void *ctx, sqlite3_stmt *st)
+{
+	struct id_list *list = ctx;
+
+	return hs_index_column_id(st, 0, &list->out[list->nr++]);
+}
+
+int hs_index_stale(struct hs_index *ix, int64_t before_ns,
+		   struct hs_wire_trace_id *out, uint32_t max)
+{
+	sqlite3_stmt *st = ix->statements[HS_INDEX_STALE_LIST];
+	struct id_list list = {.out = out};
+	int rc;
+
+	sqlite3_bind_int64(st, 1, before_ns);
+	sqlite3_bind_int64(st, 2, max);
+	rc = each_row(ix, st, id_row, &list);
+	return rc ? rc : (int)list.nr;
+}
+
+static int marks_row(void *ctx, sqlite3_stmt *st)
+{
+	struct hs_index_counts *counts = ctx;
+	int mark = sqlite3_column_int(st, 0);
+
+	if (mark >= 0 && mark < 3)
+		counts->nr_marks[mark] = (uint64_t)sqlite3_column_int64(st, 1);
+	return 0;
+}
+
+static int rest_row(void *ctx, sqlite3_stmt *st)
+{
+	struct hs_index_counts *counts = ctx;
+
+	counts->nr_slices = (uint64_t)sqlite3_column_int64(st, 0);
+	counts->nr_stale = (uint64_t)sqlite3_column_int64(st, 1);
+	return 0;
+}
+
+int hs_index_count(struct hs_index *ix, struct hs_index_counts *out)
+{
+	int rc;
+
+	*out = (struct hs_index_counts){0};
+	rc = each_row(ix, ix->statements[HS_INDEX_COUNT_MARKS], marks_row, out);
+	return rc ? rc
+		  : each_row(ix, ix->statements[HS_INDEX_COUNT_REST], rest_row,
+			     out);
+}
+
+/* ---- listings ------------------------------------------------------------ */
+
+#define COLUMNS                                                                \
+	"SELECT id, start_ns, duration_ns, service, operation, error, mark,"   \
+	" version, nr_spans, nr_bytes, updated_ns, causes, nodes,"             \
+	" (SELECT json_group_array(name) FROM (SELECT DISTINCT name FROM"      \
+	" triggers WHERE trace = t.key ORDER BY name)),"                       \
+	" (SELECT json_group_array(service) FROM services WHERE trace ="       \
+	" t.key), stale FROM traces AS t"
+
+struct listing {
+	int (*visit)(void *ctx, const struct hs_index_trace *trace);
+	void *ctx;
+};
+
+static int trace_row(void *ctx, sqlite3_stmt *st)
+{
+	const struct listing *listing = ctx;
+	struct hs_index_trace t = {
+		.start_ns = sqlite3_column_int64(st, 1),
+		.duration_ns = sqlite3_column_int64(st, 2),
+		.service = (const char *)sqlite3_column_text(st, 3),
+		.operation = (const char *)sqlite3_column_text(st, 4),
+		.error = sqlite3_column_int(st, 5) != 0,
+		.mark = sqlite3_column_int(st, 6),
+		.version = (uint64_t)sqlite3_column_int64(st, 7),
+		.nr_spans = (uint32_t)sqlite3_column_int64(st, 8),
+		.nr_bytes = (uint64_t)sqlite3_column_int64(st, 9),
+		.updated_ns = sqlite3_column_int64(st, 10),
+		.causes = (const char *)sqlite3_column_text(st, 11),
+		.nodes = (const char *)sqlite3_column_text(st, 12),
+		.triggers = (const char *)sqlite3_column_text(st, 13),
+		.services = (const char *)sqlite3_column_text(st, 14),
+		.stale = sqlite3_column_int(st, 15) != 0,
+	};
+	int rc = hs_index_column_id(st, 0, &t.id);
+
+	if (rc)
+		return rc;
+	if (!t.service || !t.operation || !t.causes || !t.nodes ||
+	    !t.triggers || !t.services)
+		return -ENOMEM;
+	return listing->visit(listing->ctx, &t);
+}
+
+static void bind_text(sqlite3_stmt *st, const char *name, const char *value)
+{
+	int at = sqlite3_bind_parameter_index(st, name);
+
+	if (at)
+		sqlite3_bind_text(st, at, value, -1, SQLITE_TRANSIENT);
+}
+
+static void bind_number(sqlite3_stmt *st, const char *name, int64_t value)
+{
+	int at = sqlite3_bind_parameter_index(st, name);
+
+	if (at)
+		sqlite3_bind_int64(st, at, value);
+}
+
+int hs_index_query(struct hs_index *ix, const struct hs_index_filter *f,
+		   int (*visit)(void *ctx, const struct hs_index_trace *trace),
+		   void *ctx)
+{
+	struct listing listing = {.visit = visit, .ctx = ctx};
+	sqlite3_stmt *st;
+	char text[2048];
+	int rc;
+
+	snprintf(text, sizeof(text),
+		 COLUMNS " WHERE 1%s%s%s%s%s%s%s%s"
+			 " ORDER BY start_ns DESC, key DESC LIMIT :limit",
+		 f->service ? " AND key IN (SELECT trace FROM services WHERE"
+			      " service = :service)"
+			    : "",
+		 f->trigger ? " AND key IN (SELECT trace FROM triggers WHERE"
+			      " name = :trigger)"
+			    : "",
+		 f->min_duration_ns >= 0 ? " AND duration_ns >= :min" : "",
+		 f->max_duration_ns >= 0 ? " AND duration_ns <= :max" : "",
+		 f->error >= 0 ? " AND error = :error" : "",
+		 f->since_ns ? " AND start_ns >= :since" : "",
+		 f->until_ns ? " AND start_ns < :until" : "",
+		 f->mark >= 0 ? " AND mark = :mark" : "");
+	rc = sqlite3_prepare_v2(ix->db, text, -1, &st, NULL);
+	if (rc)
+		return hs_index_fail(ix, rc);
+	bind_text(st, ":service", f->service);
+	bind_text(st, ":trigger", f->trigger);
+	bind_number(st, ":min", f->min_duration_ns);
+	bind_number(st, ":max", f->max_duration_ns);
+	bind_number(st, ":error", f->error);
+	bind_number(st, ":since", f->since_ns);
+	bind_number(st, ":until", f->until_ns);
+	bind_number(st, ":mark", f->mark);
+	bind_number(st, ":limit", f->limit);
+	rc = each_row(ix, st, trace_row, &listing);
+	sqlite3_finalize(st);
+	return rc;
+}
+
+int hs_index_get(struct hs_index *ix, const struct hs_wire_trace_id *trace,
+		 int (*visit)(void *ctx, const struct hs_index_trace *trace),
+		 void *ctx)
+{
+	struct listing listing = {.visit = visit, .ctx = ctx};
+	sqlite3_stmt *st;
+	int rc;
+
+	rc = sqlite3_prepare_v2(ix->db, COLUMNS " WHERE id = ?1", -1, &st,
+				NULL);
+	if (rc)
+		return hs_index_fail(ix, rc);
+	hs_index_bind_id(st, 1, trace);
+	rc = each_row(ix, st, trace_row, &listing);
+	sqlite3_finalize(st);
+	return rc;
+}
