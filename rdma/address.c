@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tcp_address.c - see tcp_address.h
+ * address.c - see address.h
  */
-#include "rdma/tcp_address.h"
+#include "rdma/address.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -10,15 +10,15 @@
 #include <string.h>
 
 /* Both parts end up NUL-terminated within @host; *@port points behind. */
-static int split(const char *text, char host[HS_TCP_ADDRESS_BYTES],
+static int split(const char *text, char host[HS_ADDRESS_BYTES],
 		 const char **port)
 {
-	size_t size = strnlen(text, HS_TCP_ADDRESS_BYTES);
+	size_t size = strnlen(text, HS_ADDRESS_BYTES);
 	char *colon;
 	unsigned long number;
 	char *end;
 
-	if (size == 0 || size == HS_TCP_ADDRESS_BYTES)
+	if (size == 0 || size == HS_ADDRESS_BYTES)
 		return -EINVAL;
 	memcpy(host, text, size + 1);
 	colon = strrchr(host, ':');
@@ -40,16 +40,15 @@ static int split(const char *text, char host[HS_TCP_ADDRESS_BYTES],
 	return 0;
 }
 
-int hs_tcp_address_check(const char *text)
+int hs_address_check(const char *text)
 {
-	char host[HS_TCP_ADDRESS_BYTES];
+	char host[HS_ADDRESS_BYTES];
 	const char *port;
 
 	return split(text, host, &port);
 }
 
-int hs_tcp_address_resolve(const char *text, int passive,
-			   struct hs_tcp_addresses *out)
+int hs_address_resolve(const char *text, int passive, struct hs_addresses *out)
 {
 	struct addrinfo hints = {
 		.ai_family = AF_UNSPEC,
@@ -57,7 +56,7 @@ int hs_tcp_address_resolve(const char *text, int passive,
 		.ai_flags = AI_NUMERICSERV | AI_NUMERICHOST |
 			    (passive ? AI_PASSIVE : 0),
 	};
-	char host[HS_TCP_ADDRESS_BYTES];
+	char host[HS_ADDRESS_BYTES];
 	struct addrinfo *list = NULL;
 	const char *port;
 	int rc = split(text, host, &port);
@@ -71,7 +70,7 @@ int hs_tcp_address_resolve(const char *text, int passive,
 			return -EADDRNOTAVAIL;
 	}
 	for (struct addrinfo *a = list; a; a = a->ai_next) {
-		if (out->nr == HS_TCP_ADDRESSES_MAX ||
+		if (out->nr == HS_ADDRESSES_MAX ||
 		    a->ai_addrlen > sizeof(out->at[0]))
 			break;
 		memcpy(&out->at[out->nr], a->ai_addr, a->ai_addrlen);

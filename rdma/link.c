@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * link.c - one connection, whatever carries it: see link.h
+ *
+ * Bytes in through the stream parser, bytes out through a ring that the
+ * carrier drains. HELLO, PING and PONG live and die here.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/crc32c.h"
+#include "base/log.h"
+#include "rdma/link.h"
+#include "rdma/wire.h"
+
+void hs_link_doom(struct hs_link *l)
+{
+	l->state = HS_LINK_DOOMED;
+	hs_hub_dirty(l); /* so that a poll() comes, and reaps it */
+}
+
+void hs_link_cut(struct hs_link *l, const char *reason)
+{
+	if (l->state == HS_LINK_DOOMED)
+		return;
+	l->hub->stats.peers_cut_off++;
+	hs_log_limited(HS_LOG_WARN, l->hub->base.ops->name,
+		       "peer cut off: %s peer=%u node=%llx from=%s", reason,
+		       l->id, (unsigned long long)l->peer.node,
+		       l->dial ? l->dial->address : "accepted");
+	hs_link_doom(l);
+}
+
+static uint32_t free_id(struct hs_hub *h)
+{
+	for (uint32_t i = 0; i < h->limits.nr_peers; i++) {
+		uint32_t id = h->next_id++;
+
+		if (id && !h->links[id % h->limits.nr_peers])
+			return id;
+	}
+	return 0;
+}
+
+int hs_link_init(struct hs_link *l, struct hs_hub *h, struct hs_dial *dial)
+{
+	size_t room = h->limits.send_queue_bytes;
+	size_t least =
+		sizeof(struct hs_wire_header) + HS_WIRE_PAYLOAD_MAX_BYTES;
+	uint32_t id = free_id(h);
+	void *in;
+
+	if (!id)
+		return -ENOSPC;
+	in = malloc(HS_STREAM_BUFFER_BYTES);
+	l->out.room_bytes =
+		(room > least ? room : least) + HS_LINK_URGENT_BYTES;
+	l->out.data = malloc(l->out.room_bytes);
+	if (!in || !l->out.data) {
+		free(l->out.data);
+		free(in);
+		return -ENOMEM;
+	}
+	hs_stream_init(&l->in, in, sizeof(struct hs_wire_hello));
+	l->hub = h;
+	l->dial = dial;
+	l->id = id;
+	l->state = HS_LINK_CONNECTING;
+	l->since_ns = h->now_ns;
+	l->received_ns = h->now_ns;
+	if (dial)
+		dial->link = l;
+	h->links[id % h->limits.nr_peers] = l;
+	h->stats.nr_peers++;
+	hs_hub_timer_by(h, h->now_ns + h->limits.idle_timeout_ns);
+	return 0;
+}
+
+void hs_link_fini(struct hs_link *l)
+{
+	l->hub->links[l->id % l->hub->limits.nr_peers] = NULL;
+	l->hub->stats.nr_peers--;
+	free(l->in.buffer);
+	free(l->out.data);
+}
+
+static void queue_bytes(struct hs_link_queue *q, const void *data, size_t size)
+{
+	size_t at = (q->head + q->used_bytes) % q->room_bytes;
+	size_t first = q->room_bytes - at;
+
+	if (size == 0)
+		return;
+	if (first > size)
+		first = size;
+	memcpy(q->data + at, data, first);
+	memcpy(q->data, (const uint8_t *)data + first, size - first);
+	q->used_bytes += size;
+}
+
+int hs_link_queue(struct hs_link *l, uint16_t type, const struct iovec *iov,
+		  int nr_iov, bool urgent)
+{
+	struct hs_wire_header h;
+	size_t payload = 0;
+	size_t limit = l->hub->limits.send_queue_bytes;
+	uint32_t crc = 0;
+
+	for (int i = 0; i < nr_iov; i++) {
+		if (iov[i].iov_len > HS_WIRE_PAYLOAD_MAX_BYTES - payload)
+			return -EMSGSIZE;
+		payload += iov[i].iov_len;
+	}
+	if (urgent)
+		limit = l->out.room_bytes;
+	/* A message always fits into an empty queue, so that none waits for
+	 * ever for a room that a small queue never has. */
+	if (l->out.used_bytes &&
+	    (l->out.used_bytes > limit ||
+	     sizeof(h) + payload > limit - l->out.used_bytes)) {
+		if (!urgent)
+			l->wants_writable = true;
+		return -EAGAIN;
+	}
+	for (int i = 0; i < nr_iov; i++)
+		crc = hs_crc32c(crc, iov[i].iov_base, iov[i].iov_len);
+	h = hs_stream_header(type, l->hub->self.node, ++l->seq,
+			     (uint32_t)payload, crc);
+	queue_bytes(&l->out, &h, sizeof(h));
+	for (int i = 0; i < nr_iov; i++)
+		queue_bytes(&l->out, iov[i].iov_base, iov[i].iov_len);
+	l->hub->stats.messages_sent++;
+	hs_hub_dirty(l);
+	return 0;
+}
+
+int hs_link_peek(struct hs_link *l, struct iovec iov[2], size_t size_bytes)
+{
+	struct hs_link_queue *q = &l->out;
+	size_t first = q->room_bytes - q->head;
+
+	if (size_bytes > q->used_bytes)
+		size_bytes = q->used_bytes;
+	if (size_bytes == 0)
+		return 0;
+	iov[0] = (struct iovec){q->data + q->head, size_bytes};
+	if (size_bytes <= first)
+		return 1;
+	iov[0].iov_len = first;
+	iov[1] = (struct iovec){q->data, size_bytes - first};
+	return 2;
+}
+
+void hs_link_took(struct hs_link *l, size_t size_bytes)
+{
+	struct hs_link_queue *q = &l->out;
+
+	l->hub->stats.bytes_sent += size_bytes;
+	q->used_bytes -= size_bytes;
+	q->head = q->used_bytes ? (q->head + size_bytes) % q->room_bytes : 0;
+}
+
+void hs_link_flushed(struct hs_link *l)
+{
+	struct hs_hub *h = l->hub;
+
+	if (!l->wants_writable || l->state != HS_LINK_UP ||
+	    l->out.used_bytes > h->limits.send_queue_bytes / 2)
+		return;
+	l->wants_writable = false;
+	if (h->events.writable)
+		h->events.writable(h->ctx, l->id);
+}
+
+void hs_link_connected(struct hs_link *l)
+{
+	struct hs_wire_hello hello = {
+		.role = l->hub->self.role,
+		.version_min = HS_WIRE_VERSION,
+		.version_max = HS_WIRE_VERSION,
+		.credit = UINT32_MAX, /* the carrier has a window of its own */
+		.node = l->hub->self.node,
+	};
+	struct iovec iov = {&hello, sizeof(hello)};
+
+	memcpy(hello.name, l->hub->self.name, sizeof(hello.name));
+	l->state = HS_LINK_HELLO;
+	l->received_ns = l->hub->now_ns;
+	hs_link_queue(l, HS_WIRE_HELLO, &iov, 1, true);
+}
+
+static void send_ping(struct hs_link *l)
+{
+	struct hs_wire_ping ping = {.sent_ns = hs_clock_real_ns()};
+	struct iovec iov = {&ping, sizeof(ping)};
+
+	hs_link_queue(l, HS_WIRE_PING, &iov, 1, true);
+	l->pinged_ns = l->hub->now_ns;
+}
+
+static void take_hello(struct hs_link *l, const struct hs_wire_header *head,
+		       const struct hs_wire_hello *hello)
+{
+	const char *wrong = NULL;
+
+	if (head->type != HS_WIRE_HELLO || head->payload_bytes < sizeof(*hello))
+		wrong = "HELLO is too short";
+	else if (hello->version_min > HS_WIRE_VERSION ||
+		 hello->version_max < HS_WIRE_VERSION)
+		wrong = "speaks no version of ours";
+	else if (hello->role < HS_WIRE_ROLE_AGENT ||
+		 hello->role > HS_WIRE_ROLE_COLLECTOR)
+		wrong = "no such role";
+	else if (hello->node != head->from)
+		wrong = "HELLO and header name different nodes";
+	else if (!hs_wire_name_ok(hello->name))
+		wrong = "name is not printable";
+	else if (hello->node == l->hub->self.node &&
+		 hello->role == l->hub->self.role)
+		wrong = "it is ourselves";
+	if (wrong) {
+		hs_link_cut(l, wrong);
+		return;
+	}
+	l->peer.peer = l->id;
+	l->peer.role = hello->role;
+	l->peer.node = hello->node;
+	memcpy(l->peer.name, hello->name, sizeof(l->peer.name));
+	l->in.payload_limit = HS_WIRE_PAYLOAD_MAX_BYTES;
+	l->state = HS_LINK_UP;
+	l->since_ns = l->hub->now_ns;
+	l->was_up = true;
+	if (l->dial && l->dial->was_up)
+		l->hub->stats.reconnects++;
+	if (l->dial)
+		l->dial->was_up = true;
+	l->hub->events.peer_up(l->hub->ctx, &l->peer);
+	send_ping(l);
+}
+
+static void take_ping(struct hs_link *l, const struct hs_wire_header *head,
+		      const struct hs_wire_ping *ping)
+{
+	struct hs_wire_ping pong;
+	struct iovec iov = {&pong, sizeof(pong)};
+	uint64_t now = hs_clock_real_ns();
+	struct hs_transport_clock *k = &l->clock;
+	uint64_t rtt;
+	int64_t offset;
+
+	if (head->payload_bytes != sizeof(*ping)) {
+		hs_link_cut(l, "PING or PONG of a wrong size");
+		return;
+	}
+	if (head->type == HS_WIRE_PING) {
+		/* No room: it hears from us by what fills the queue. */
+		pong = (struct hs_wire_ping){ping->sent_ns, now};
+		hs_link_queue(l, HS_WIRE_PONG, &iov, 1, true);
+		return;
+	}
+	/* Our clock was set back meanwhile, or the peer made the time up. */
+	if (ping->sent_ns > now || now - ping->sent_ns > 60 * HS_NS_PER_SEC)
+		return;
+	rtt = now - ping->sent_ns;
+	offset = (int64_t)(ping->peer_ns - (ping->sent_ns + rtt / 2));
+	if (k->nr_pongs++ == 0) {
+		k->rtt_ns = rtt;
+		k->offset_ns = offset;
+		return;
+	}
+	k->rtt_ns = k->rtt_ns - k->rtt_ns / 8 + rtt / 8;
+	k->offset_ns = (int64_t)((uint64_t)k->offset_ns +
+				 (uint64_t)((int64_t)((uint64_t)offset -
+						      (uint64_t)k->offset_ns) /
+					    8));
+}
+
+static void take_messages(struct hs_link *l)
+{
+	struct hs_wire_header head;
+	const void *payload;
+	int rc = 0;
+
+	while (l->state != HS_LINK_DOOMED) {
+		rc = hs_stream_next(&l->in, &head, &payload);
+		if (rc != HS_STREAM_MESSAGE)
+			break;
+		l->hub->stats.messages_received++;
+		l->nr_pings = 0;
+		if (l->state == HS_LINK_HELLO)
+			take_hello(l, &head, payload);
+		else if (head.type == HS_WIRE_HELLO)
+			hs_link_cut(l, "HELLO twice");
+		else if (head.type == HS_WIRE_PING || head.type == HS_WIRE_PONG)
+			take_ping(l, &head, payload);
+		else
+			l->hub->events.message(l->hub->ctx, l->id, head.type,
+					       payload, head.payload_bytes);
+	}
+	if (rc < 0)
+		hs_link_cut(l, l->in.error_reason);
+}
+
+size_t hs_link_room(struct hs_link *l, uint8_t **room)
+{
+	return hs_stream_room(&l->in, room);
+}
+
+void hs_link_came(struct hs_link *l, size_t size_bytes)
+{
+	l->hub->stats.bytes_received += size_bytes;
+	l->received_ns = l->hub->now_ns;
+	hs_stream_came(&l->in, size_bytes);
+	take_messages(l);
+}
+
+uint64_t hs_link_tick(struct hs_link *l)
+{
+	uint64_t now = l->hub->now_ns;
+	uint64_t idle = l->hub->limits.idle_timeout_ns;
+	uint64_t last;
+
+	if (l->state == HS_LINK_DOOMED)
+		return UINT64_MAX;
+	if (l->state != HS_LINK_UP) {
+		/* Counted from the connection's start: one byte now and then
+		 * does not buy more time before HELLO. */
+		if (now - l->since_ns < idle)
+			return l->since_ns + idle;
+		if (l->state == HS_LINK_CONNECTING)
+			hs_link_doom(l);
+		else
+			hs_link_cut(l, "no HELLO in time");
+		return UINT64_MAX;
+	}
+	last = l->received_ns > l->pinged_ns ? l->received_ns : l->pinged_ns;
+	if (now - last < idle)
+		return last + idle;
+	if (l->nr_pings >= HS_LINK_PINGS_MAX) {
+		hs_link_cut(l, "silent");
+		return UINT64_MAX;
+	}
+	l->nr_pings++;
+	send_ping(l);
+	return now + idle;
+}
