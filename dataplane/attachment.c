@@ -230,12 +230,22 @@ struct hs_lane *hs_attachment_lane_take(struct hs_attachment *at)
 	return NULL;
 }
 
+bool hs_attachment_lane_take_index(struct hs_attachment *at, uint32_t index)
+{
+	uint64_t bit = 1ull << (index % 64);
+
+	/* client.R9 acquire, pairs client.W2: as client.R2. */
+	return !(__atomic_fetch_or(&at->lanes_taken[index / 64], bit,
+				   __ATOMIC_ACQUIRE) &
+		 bit);
+}
+
 void hs_attachment_lane_return(struct hs_attachment *at, struct hs_lane *lane)
 {
 	uint64_t bit = 1ull << (lane->index % 64);
 
-	/* client.W2 release, pairs client.R2: the lane's private state before
-	 * its bit. */
+	/* client.W2 release, pairs client.R2 client.R9: the lane's private
+	 * state before its bit. */
 	__atomic_fetch_and(&at->lanes_taken[lane->index / 64], ~bit,
 			   __ATOMIC_RELEASE);
 }

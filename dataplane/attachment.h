@@ -66,6 +66,8 @@ void hs_attachment_free(struct hs_attachment *at, bool mapped);
  * Return: NULL when all are taken.
  */
 struct hs_lane *hs_attachment_lane_take(struct hs_attachment *at);
+/** hs_attachment_lane_take_index() - this one; false when a thread has it */
+bool hs_attachment_lane_take_index(struct hs_attachment *at, uint32_t index);
 void hs_attachment_lane_return(struct hs_attachment *at, struct hs_lane *lane);
 
 /* A drop that no lane can count. */

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "dataplane/clock.h"
+#include "dataplane/ending.h"
 #include "dataplane/handle.h"
 #include "dataplane/trigger.h"
 
@@ -55,6 +56,9 @@ static void lane_leave(struct hs_tls *tls)
 	struct hs_attachment *at = tls_attachment(tls);
 
 	if (at) {
+		if (at != hs_client_attachment())
+			hs_ending_drop(tls->lane);
+		(void)hs_ending_flush(tls->lane);
 		hs_handle_flush(tls->lane);
 		hs_attachment_lane_return(at, tls->lane);
 	}
@@ -182,6 +186,8 @@ static void round_once(uint64_t now_ns)
 	case HS_CONNECT_LOST:
 		break;
 	}
+	if (hs_client_attachment())
+		hs_ending_sweep(hs_client_attachment());
 	if (c->state == HS_CONNECT_UP) {
 		attached = 1;
 		/* client.C7 relaxed: one word, nothing hangs on it. */

@@ -5,6 +5,8 @@
  */
 #include "dataplane/handle.h"
 
+#include "dataplane/ending.h"
+
 #include <errno.h>
 #include <sys/mman.h>
 
@@ -124,7 +126,7 @@ bool hs_handle_push(struct hs_tls *tls, struct hs_trace *trace,
 {
 	struct hs_lane *lane = hs_handle_lane(tls, trace);
 
-	if (lane && hs_lane_push(lane, entries, nr))
+	if (lane && hs_ending_flush(lane) && hs_lane_offer(lane, entries, nr))
 		return true;
 	hs_client_count(HS_COUNT_ENTRIES_LOST, nr);
 	return lane ? false : hs_handle_drop(trace);

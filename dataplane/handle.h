@@ -42,7 +42,9 @@ struct hs_trace {
 	uint32_t next_resource;
 	uint32_t trigger; /* FNV-1a of the name, with F_TRIGGERED */
 	uint32_t free_next;
-	uint8_t flags; /* HS_CONTEXT_F_* */
+	uint32_t slot_use; /* odd; what the slot says while it is live */
+	struct hs_trace *ended_next; /* waits for room in its lane */
+	uint8_t flags;		     /* HS_CONTEXT_F_* */
 	uint8_t nr_upstream;
 	uint8_t nr_crumbs; /* of crumbs[], never shrinks */
 	uint8_t was_current;

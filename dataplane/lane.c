@@ -38,15 +38,11 @@ static void lane_lost(struct hs_lane *lane, uint32_t nr)
 	__atomic_store_n(&shared->lost, lane->lost, __ATOMIC_RELEASE);
 }
 
-bool hs_lane_push(struct hs_lane *lane, const struct hs_shm_entry *entries,
-		  uint32_t nr)
+bool hs_lane_offer(struct hs_lane *lane, const struct hs_shm_entry *entries,
+		   uint32_t nr)
 {
-	if (nr == 0 || nr > HS_LANE_PUSH_MAX)
+	if (nr == 0 || nr > HS_LANE_PUSH_MAX || !lane_has_room(lane, nr))
 		return false;
-	if (!lane_has_room(lane, nr)) {
-		lane_lost(lane, nr);
-		return false;
-	}
 	lane->dropping = false;
 	for (uint32_t i = 0; i < nr; i++)
 		lane->entries[(lane->head + i) & (lane->nr_entries - 1)] =
@@ -56,4 +52,15 @@ bool hs_lane_push(struct hs_lane *lane, const struct hs_shm_entry *entries,
 	 * buffers they name, before head. */
 	__atomic_store_n(&lane->shared->head, lane->head, __ATOMIC_RELEASE);
 	return true;
+}
+
+bool hs_lane_push(struct hs_lane *lane, const struct hs_shm_entry *entries,
+		  uint32_t nr)
+{
+	if (nr == 0 || nr > HS_LANE_PUSH_MAX)
+		return false;
+	if (hs_lane_offer(lane, entries, nr))
+		return true;
+	lane_lost(lane, nr);
+	return false;
 }

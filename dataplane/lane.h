@@ -38,11 +38,12 @@ struct hs_lane {
 	uint32_t number_end;
 	uint32_t nr_free; /* handles kept here, so that begin is local */
 	struct hs_trace *free[HS_LANE_HANDLES_MAX];
-	bool dropping; /* the last push found it full */
+	struct hs_trace *ended; /* their END found no room: ending.h */
+	bool dropping;		/* the last push found it full */
 };
 
 /**
- * hs_lane_push() - hand entries to the agent, all or none
+ * hs_lane_offer() - hand entries to the agent, all or none
  * @lane: the calling thread's own
  * @entries: copied
  * @nr: 1 to HS_LANE_PUSH_MAX
@@ -50,8 +51,12 @@ struct hs_lane {
  * Context: the thread that holds the lane; wait-free.
  * Order:   lane.W1 publishes the entries, and with them every byte of the
  *	    buffers that they name (pairs lane.R1).
- * Return:  false when the lane is full: counted in the lane.
+ * Return:  false when the lane is full: for the caller to account for.
  */
+bool hs_lane_offer(struct hs_lane *lane, const struct hs_shm_entry *entries,
+		   uint32_t nr);
+
+/** hs_lane_push() - the same; a full lane counts them as lost, with the time */
 bool hs_lane_push(struct hs_lane *lane, const struct hs_shm_entry *entries,
 		  uint32_t nr);
 

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "dataplane/clock.h"
+#include "dataplane/ending.h"
 #include "dataplane/write.h"
 
 #define NUMBER_BLOCK 1024u
@@ -109,6 +110,7 @@ static void slot_open(struct hs_trace *trace)
 	__atomic_store_n(&s->lost, trace->lost, __ATOMIC_RELAXED);
 	/* slot.C5 relaxed: hints. */
 	__atomic_store_n(&s->begin_ns, trace->last_ns, __ATOMIC_RELAXED);
+	trace->slot_use = trace->use;
 	/* slot.W1 release, pairs slot.R1: the other words before an odd use,
 	 * the END entry before an even one. */
 	__atomic_store_n(&s->use, trace->use, __ATOMIC_RELEASE);
@@ -166,8 +168,12 @@ static bool id_set(const struct hs_trace_id *id)
 static struct hs_trace *begin(struct hs_tls *tls, const struct hs_trace_id *id,
 			      const struct hs_context *from)
 {
-	struct hs_trace *trace = hs_handle_take(hs_client_lane_held(tls));
+	struct hs_lane *held = hs_client_lane_held(tls);
+	struct hs_trace *trace;
 
+	if (held)
+		(void)hs_ending_flush(held);
+	trace = hs_handle_take(held);
 	if (!trace) {
 		hs_client_count(HS_COUNT_HANDLES_LOST, 1);
 		return &hs_trace_null;
@@ -216,41 +222,24 @@ struct hs_trace *hs_trace_begin(const struct hs_trace_id *id,
 	return trace;
 }
 
-static void end_attached(struct hs_tls *tls, struct hs_trace *trace)
-{
-	struct hs_shm_entry entry = {
-		.trace_hi = trace->id.hi,
-		.trace_lo = trace->id.lo,
-		.u.buffer.ref = trace->buffer ? hs_shm_stock_ref(trace->word)
-					      : HS_SHM_NO_BUFFER,
-		.handle = trace->number,
-		.seq = trace->seq < 0xffff ? (uint16_t)trace->seq : 0xffff,
-		.type = HS_SHM_ENTRY_END,
-		.aux = trace->lost != 0,
-	};
-
-	if (trace->buffer)
-		entry.u.buffer.committed =
-			trace->pos | hs_shm_stock_node(trace->word) << 28;
-	/* Where it is lost the lane says so; the slot is empty all the same,
-	 * and the agent misses a buffer that it handed out. */
-	(void)hs_handle_push(tls, trace, &entry, 1);
-	/* slot.W7 release, pairs slot.R1: the END entry before an even use. */
-	__atomic_store_n(&trace->slot->use, trace->use + 1, __ATOMIC_RELEASE);
-}
-
 static void end(struct hs_tls *tls, struct hs_trace *trace)
 {
+	struct hs_lane *lane = hs_client_lane_held(tls);
+
 	/* One of an earlier client has nothing left to end. */
-	if (trace->at && trace->epoch == hs_client_epoch())
-		end_attached(tls, trace);
+	bool attached = trace->at && trace->epoch == hs_client_epoch();
+
 	trace->use++;
+	if (tls->current == trace)
+		tls->current = NULL;
+	if (attached && trace->at == hs_client_attachment()) {
+		hs_ending_publish(hs_client_lane(tls, trace->at), trace);
+		return;
+	}
 	trace->at = NULL;
 	trace->slot = NULL;
 	trace->buffer = NULL;
-	if (tls->current == trace)
-		tls->current = NULL;
-	hs_handle_give(hs_client_lane_held(tls), trace);
+	hs_handle_give(lane, trace);
 }
 
 void hs_trace_end(struct hs_trace *trace)

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Purpose: the END of a handle, and what becomes of it when the lane is full.
+ *
+ * Guarantees: a buffer that the agent handed out is never forgotten. A handle
+ * whose END finds no room is over for its owner, but keeps its slot and waits
+ * in the lane; whoever pushes next on that lane, or the helper once the thread
+ * is gone, publishes it first. So a full lane costs handles for a while, and
+ * not buffers for ever.
+ */
+#ifndef HS_DATAPLANE_ENDING_H
+#define HS_DATAPLANE_ENDING_H
+
+#include "dataplane/attachment.h"
+#include "dataplane/handle.h"
+
+/**
+ * hs_ending_publish() - publish the END of a handle now, or as soon as may be
+ * @lane: the calling thread's, NULL if it has none: the handle is dropped
+ * @trace: on the present attachment; no more its owner's afterwards
+ *
+ * Context: write path.
+ */
+void hs_ending_publish(struct hs_lane *lane, struct hs_trace *trace);
+
+/** hs_ending_flush() - publish what waits; false when the lane is still full */
+bool hs_ending_flush_slow(struct hs_lane *lane);
+static inline bool hs_ending_flush(struct hs_lane *lane)
+{
+	return !lane->ended || hs_ending_flush_slow(lane);
+}
+
+/** hs_ending_drop() - give up what waits: its attachment was replaced */
+void hs_ending_drop(struct hs_lane *lane);
+
+/**
+ * hs_ending_sweep() - publish what waits in lanes that no thread holds
+ *
+ * Context: the helper; not on the write path.
+ */
+void hs_ending_sweep(struct hs_attachment *at);
+
+#endif

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_ending.c - a full lane delays the end of a trace, and loses nothing
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <pthread.h>
+
+#include "harness.h"
+
+#define LANE_ENTRIES 64u
+#define NR_TRACES    200u
+
+static struct fake_agent agent;
+
+static void attach(void)
+{
+	struct fake_config config = fake_config_default();
+	struct hs_client_options options = {.size_bytes = sizeof(options),
+					    .no_thread = true,
+					    .max_traces = 1024};
+
+	config.lane_entries = LANE_ENTRIES;
+	config.nr_slots = 1024;
+	harness_attach(&agent, &config, &options);
+	fake_agent_stock_all(&agent, 0, NR_TRACES + 10);
+}
+
+static void write_traces(uint32_t nr)
+{
+	for (uint32_t i = 0; i < nr; i++) {
+		struct hs_trace_id id = {7, i + 1};
+		struct hs_trace *t = hs_trace_begin(&id, NULL);
+
+		hs_tracepoint(t, &i, sizeof(i));
+		hs_trace_end(t);
+	}
+}
+
+static uint32_t live_slots(void)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < agent.layout.nr_slots; i++)
+		n += fake_agent_slot(&agent, i)->use & 1;
+	return n;
+}
+
+static void full_lane_keeps_the_rest(void **state)
+{
+	(void)state;
+	attach();
+	write_traces(NR_TRACES);
+	/* What is not in the lane is still in its slot: open, not lost. */
+	assert_int_equal(live_slots(), NR_TRACES - LANE_ENTRIES);
+	assert_int_equal(fake_agent_lane(&agent, 0)->lost, 0);
+	for (int i = 0; i < 5; i++) {
+		struct hs_trace *t;
+
+		fake_agent_drain(&agent);
+		t = hs_trace_begin(NULL, NULL);
+		hs_trace_end(t);
+	}
+	fake_agent_drain(&agent);
+	assert_int_equal(live_slots(), 0);
+	for (uint32_t i = 0; i < NR_TRACES; i++) {
+		struct hs_record_buffer out[4];
+		struct hs_trace_id id = {7, i + 1};
+
+		assert_int_equal(fake_agent_buffers(&agent, id, 0, out, 4), 1);
+	}
+	harness_detach(&agent);
+}
+
+static void *thread(void *unused)
+{
+	(void)unused;
+	write_traces(NR_TRACES);
+	return NULL;
+}
+
+static void a_gone_thread_is_finished_by_the_helper(void **state)
+{
+	pthread_t t;
+
+	(void)state;
+	attach();
+	assert_int_equal(pthread_create(&t, NULL, thread, NULL), 0);
+	pthread_join(t, NULL);
+	assert_int_equal(live_slots(), NR_TRACES - LANE_ENTRIES);
+	for (int i = 0; i < 5; i++) {
+		fake_agent_drain(&agent);
+		hs_client_poll();
+	}
+	fake_agent_drain(&agent);
+	assert_int_equal(live_slots(), 0);
+	assert_int_equal(fake_agent_count(&agent, HS_SHM_ENTRY_END), NR_TRACES);
+	harness_detach(&agent);
+}
+
+static void handles_are_the_limit(void **state)
+{
+	struct hs_client_stats stats;
+
+	(void)state;
+	attach();
+	write_traces(1024 + LANE_ENTRIES + 5);
+	hs_client_stats_get(&stats);
+	assert_int_equal(stats.handles_lost, 5);
+	fake_agent_drain(&agent);
+	assert_int_equal(fake_agent_count(&agent, HS_SHM_ENTRY_END),
+			 LANE_ENTRIES);
+	harness_detach(&agent);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(full_lane_keeps_the_rest),
+		cmocka_unit_test(a_gone_thread_is_finished_by_the_helper),
+		cmocka_unit_test(handles_are_the_limit),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
