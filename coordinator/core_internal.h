@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * core_internal.h - the inside of the coordinator's logic
+ *
+ * core.c		create, messages in, time
+ * core_state.c		the two tables of transitions
+ * core_table.c		pools, hash chains, lists, the heap of deadlines
+ * core_traverse.c	who is asked, what was answered
+ * core_manifest.c	what the collector is told, and whom STORED goes to
+ *
+ * Everything lies in pools and is named by its index; 0 is nothing.
+ */
+#ifndef HS_COORDINATOR_CORE_INTERNAL_H
+#define HS_COORDINATOR_CORE_INTERNAL_H
+
+#include "coordinator/core.h"
+
+#define HS_COORD_BLOCK_CRUMBS 6u
+/* A manifest fits into one message: answers and crumbs into this. */
+#define HS_COORD_TRACE_BYTES                                                   \
+	(HS_WIRE_PAYLOAD_MAX_BYTES - sizeof(struct hs_wire_manifest) -         \
+	 HS_WIRE_TRIGGERS_MAX * sizeof(struct hs_wire_trigger))
+
+struct hs_coord_link {
+	uint32_t prev, next;
+};
+struct hs_coord_list {
+	uint32_t head, tail;
+};
+
+/* Elements that were never used are not touched before they are. */
+struct hs_coord_pool {
+	uint8_t *base;
+	uint32_t stride_bytes;
+	uint32_t nr; /* 1..nr are elements */
+	uint32_t fresh;
+	uint32_t free; /* chained through the first word of the element */
+	uint32_t used;
+};
+
+struct hs_coord_trace {
+	uint32_t next_hash;
+	struct hs_wire_trace_id id;
+	enum hs_coord_state state; /* hs_coord_step() alone writes it */
+	uint64_t epoch;		   /* differs from that of a forgotten one */
+	uint32_t version;	   /* told last; 0: never */
+	uint32_t acked;
+	bool changed;	     /* since that version */
+	bool failed;	     /* the last attempt did not leave */
+	bool settled_told;   /* that version said so */
+	uint64_t changed_ns; /* first of the changes since */
+	uint64_t told_ns;    /* last attempt */
+	uint32_t nr_tries;   /* without an ack */
+	uint32_t visits, visits_tail;
+	struct hs_coord_list waiting; /* ASKED and UNREACHABLE */
+	uint32_t nr_visits;
+	uint32_t nr_waiting; /* ASKED */
+	uint32_t bytes;	     /* answers and crumbs in a manifest */
+	uint32_t triggers, triggers_tail;
+	uint32_t nr_triggers;
+	uint32_t contents;	    /* parts of requests, not acknowledged */
+	struct hs_wire_trigger why; /* what COLLECT names */
+	bool why_is_update;
+	uint64_t deadline_ns;
+	uint32_t heap_at;	  /* 0: in no heap */
+	struct hs_coord_link lru; /* STORED, oldest first */
+	uint64_t stored_ns;
+};
+
+struct hs_coord_visit {
+	uint32_t next_hash; /* of the same trace and node number */
+	uint32_t next;	    /* of the same trace */
+	uint32_t trace;
+	uint32_t member;
+	uint64_t id;
+	enum hs_coord_visit_state state; /* hs_coord_visit_step() alone */
+	bool in_flight;
+	bool queued;
+	uint16_t cut; /* flags of our own on top of the answer's */
+	struct hs_coord_link of_member;
+	struct hs_coord_link wait;
+	struct hs_coord_link ask;
+	uint64_t since_ns; /* of its wait */
+	uint64_t next_ns;
+	uint32_t nr_asks;
+	/* The answer. */
+	uint32_t rev;
+	uint16_t told; /* enum hs_wire_state */
+	uint16_t flags;
+	uint32_t nr_buffers;
+	uint32_t nr_crumbs;
+	uint64_t nr_bytes;
+	uint32_t crumbs; /* blocks */
+};
+
+struct hs_coord_block {
+	uint32_t next;
+	uint32_t nr;
+	struct hs_wire_crumb crumbs[HS_COORD_BLOCK_CRUMBS];
+};
+
+/* A node by number, whatever its incarnation. */
+struct hs_coord_member {
+	uint32_t next_hash;
+	uint32_t number;
+	uint64_t up; /* id of the connection; 0: none */
+	uint32_t in_flight;
+	struct hs_coord_list visits;
+	struct hs_coord_list asks;  /* want to be sent */
+	struct hs_coord_link ready; /* in core.ready while asks is not empty */
+	bool is_ready;
+};
+
+struct hs_coord_name {
+	uint32_t next; /* of the same trace */
+	uint32_t reserved;
+	struct hs_wire_trigger trigger;
+};
+
+/* A TRIGGER or UPDATE that waits for STORED. */
+struct hs_coord_request {
+	uint32_t next_hash;
+	uint32_t nr_left; /* traces of it that are not acknowledged */
+	uint64_t origin;
+	uint64_t key;
+};
+
+/* What of a request one trace holds. */
+struct hs_coord_content {
+	uint32_t next; /* of the same trace */
+	uint32_t request;
+	uint32_t version; /* that tells it; 0: the next one */
+};
+
+struct hs_coord_core {
+	struct hs_coord_config config;
+	const struct hs_coord_ops *ops;
+	void *ctx;
+	uint64_t now_ns; /* of the event under way */
+	uint64_t created_ns;
+	struct hs_coord_pool traces, visits, blocks, members, names, requests,
+		contents;
+	uint32_t *trace_table, *visit_table, *member_table, *request_table;
+	uint32_t trace_mask, visit_mask, member_mask, request_mask;
+	uint32_t *heap; /* 1..nr_heap, by deadline */
+	uint32_t nr_heap;
+	struct hs_coord_list stored; /* traces, by lru */
+	struct hs_coord_list ready;  /* members with asks */
+	bool stalled;		     /* a node took no more: try again soon */
+	uint8_t *out;		     /* HS_WIRE_PAYLOAD_MAX_BYTES */
+	struct hs_coord_stats stats;
+};
+
+static inline struct hs_coord_trace *
+hs_coord_trace(const struct hs_coord_core *c, uint32_t i)
+{
+	return (struct hs_coord_trace *)c->traces.base + i;
+}
+static inline struct hs_coord_visit *
+hs_coord_visit(const struct hs_coord_core *c, uint32_t i)
+{
+	return (struct hs_coord_visit *)c->visits.base + i;
+}
+static inline struct hs_coord_block *
+hs_coord_block(const struct hs_coord_core *c, uint32_t i)
+{
+	return (struct hs_coord_block *)c->blocks.base + i;
+}
+static inline struct hs_coord_member *
+hs_coord_member(const struct hs_coord_core *c, uint32_t i)
+{
+	return (struct hs_coord_member *)c->members.base + i;
+}
+static inline struct hs_coord_name *hs_coord_name(const struct hs_coord_core *c,
+						  uint32_t i)
+{
+	return (struct hs_coord_name *)c->names.base + i;
+}
+static inline struct hs_coord_request *
+hs_coord_request(const struct hs_coord_core *c, uint32_t i)
+{
+	return (struct hs_coord_request *)c->requests.base + i;
+}
+static inline struct hs_coord_content *
+hs_coord_content(const struct hs_coord_core *c, uint32_t i)
+{
+	return (struct hs_coord_content *)c->contents.base + i;
+}
+
+/* core_table.c */
+uint32_t hs_coord_pool_take(struct hs_coord_pool *p); /* zeroed; 0: none */
+void hs_coord_pool_give(struct hs_coord_pool *p, uint32_t i);
+static inline uint32_t hs_coord_pool_left(const struct hs_coord_pool *p)
+{
+	return p->nr - p->used;
+}
+#define HS_COORD_LINK(pool, type, field) (pool), offsetof(type, field)
+void hs_coord_list_push(struct hs_coord_list *l, struct hs_coord_pool *p,
+			size_t link_offset, uint32_t i);
+void hs_coord_list_drop(struct hs_coord_list *l, struct hs_coord_pool *p,
+			size_t link_offset, uint32_t i);
+uint32_t hs_coord_trace_find(const struct hs_coord_core *c,
+			     const struct hs_wire_trace_id *id);
+uint32_t hs_coord_trace_new(struct hs_coord_core *c,
+			    const struct hs_wire_trace_id *id);
+void hs_coord_trace_free(struct hs_coord_core *c, uint32_t t);
+uint32_t *hs_coord_visit_chain(const struct hs_coord_core *c, uint32_t t,
+			       uint64_t node);
+uint32_t hs_coord_visit_find(const struct hs_coord_core *c, uint32_t t,
+			     uint64_t node);
+uint32_t hs_coord_member_find(const struct hs_coord_core *c, uint64_t node);
+/* Found or made; 0: no room. */
+uint32_t hs_coord_member_get(struct hs_coord_core *c, uint64_t node);
+/* Freed when nothing speaks of it any more. */
+void hs_coord_member_put(struct hs_coord_core *c, uint32_t m);
+uint32_t hs_coord_request_find(const struct hs_coord_core *c, uint64_t origin,
+			       uint64_t key);
+uint32_t hs_coord_request_new(struct hs_coord_core *c, uint64_t origin,
+			      uint64_t key);
+void hs_coord_request_free(struct hs_coord_core *c, uint32_t r);
+/* Look at trace @t at @when_ns at the latest. */
+void hs_coord_deadline_by(struct hs_coord_core *c, uint32_t t,
+			  uint64_t when_ns);
+void hs_coord_deadline_drop(struct hs_coord_core *c, uint32_t t);
+
+/* core.c */
+/* Take the steps that are due after something about @t changed. */
+void hs_coord_review(struct hs_coord_core *c, uint32_t t);
+
+/* core_state.c */
+void hs_coord_step(struct hs_coord_core *c, uint32_t t,
+		   enum hs_coord_event event);
+void hs_coord_visit_step(struct hs_coord_core *c, uint32_t v,
+			 enum hs_coord_visit_event event);
+
+/* core_traverse.c */
+void hs_coord_changed(struct hs_coord_core *c, uint32_t t);
+/* Return: false when there was no place for it; counted. */
+bool hs_coord_answer(struct hs_coord_core *c, uint32_t t,
+		     const struct hs_wire_answer *answer,
+		     const struct hs_wire_crumb *crumbs);
+void hs_coord_cut(struct hs_coord_core *c, uint32_t t);
+/* Retries and timeouts of one trace; Return: when to look again. */
+uint64_t hs_coord_visits_due(struct hs_coord_core *c, uint32_t t);
+void hs_coord_ask(struct hs_coord_core *c, uint32_t v);
+void hs_coord_want(struct hs_coord_core *c, uint32_t t, uint64_t node,
+		   uint32_t named_by);
+void hs_coord_member_up(struct hs_coord_core *c, uint32_t m, uint64_t node);
+void hs_coord_member_down(struct hs_coord_core *c, uint32_t m);
+void hs_coord_send_asks(struct hs_coord_core *c);
+void hs_coord_visits_free(struct hs_coord_core *c, uint32_t t);
+
+/* core_manifest.c */
+/* When the collector is to hear of it; UINT64_MAX: nothing to say. */
+uint64_t hs_coord_tell_ns(const struct hs_coord_core *c, uint32_t t);
+void hs_coord_tell(struct hs_coord_core *c, uint32_t t);
+void hs_coord_name_add(struct hs_coord_core *c, uint32_t t,
+		       const struct hs_wire_trigger *trigger);
+/* Part of request @r is in trace @t as it stands now. */
+void hs_coord_content_add(struct hs_coord_core *c, uint32_t t, uint32_t r);
+void hs_coord_request_done(struct hs_coord_core *c, uint32_t r);
+int hs_coord_ack(struct hs_coord_core *c, const void *payload,
+		 uint32_t payload_bytes);
+
+#endif

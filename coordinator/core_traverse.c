@@ -1,0 +1,482 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * core_traverse.c - who is asked, and what was answered
+ *
+ * Every node that a crumb names is a visit. A node has one connection at most,
+ * that of its present incarnation, and an earlier one's visit is resolved by
+ * what the present one says (docs/adr/0010).
+ */
+#include <string.h>
+
+#include "coordinator/core_internal.h"
+#include "rdma/wire.h"
+
+#define OF_MEMBER HS_COORD_LINK(&c->visits, struct hs_coord_visit, of_member)
+#define ASK	  HS_COORD_LINK(&c->visits, struct hs_coord_visit, ask)
+#define READY	  HS_COORD_LINK(&c->members, struct hs_coord_member, ready)
+
+#define BACKOFF_MAX 16u
+
+void hs_coord_changed(struct hs_coord_core *c, uint32_t t)
+{
+	struct hs_coord_trace *trace = hs_coord_trace(c, t);
+
+	if (!trace->changed) {
+		trace->changed = true;
+		trace->changed_ns = c->now_ns;
+	}
+	hs_coord_step(c, t, HS_COORD_CHANGED);
+}
+
+static void cut_visit(struct hs_coord_core *c, uint32_t v)
+{
+	struct hs_coord_visit *visit = hs_coord_visit(c, v);
+
+	c->stats.answers_cut++;
+	if (visit->cut)
+		return;
+	visit->cut = HS_WIRE_F_CUT;
+	hs_coord_changed(c, visit->trace);
+}
+
+/* Something about the trace found no place, and no better one to say so. */
+void hs_coord_cut(struct hs_coord_core *c, uint32_t t)
+{
+	cut_visit(c, hs_coord_trace(c, t)->visits);
+}
+
+static uint32_t visit_new(struct hs_coord_core *c, uint32_t t, uint64_t node)
+{
+	struct hs_coord_trace *trace = hs_coord_trace(c, t);
+	uint32_t *chain = hs_coord_visit_chain(c, t, node);
+	struct hs_coord_visit *visit;
+	uint32_t m;
+	uint32_t v;
+
+	if (trace->nr_visits >= c->config.trace_nodes ||
+	    HS_COORD_TRACE_BYTES - trace->bytes <
+		    sizeof(struct hs_wire_answer) ||
+	    !hs_coord_pool_left(&c->visits))
+		return 0;
+	m = hs_coord_member_get(c, node);
+	if (!m)
+		return 0;
+	v = hs_coord_pool_take(&c->visits);
+	visit = hs_coord_visit(c, v);
+	visit->id = node;
+	visit->trace = t;
+	visit->member = m;
+	visit->since_ns = c->now_ns;
+	visit->next_hash = *chain;
+	*chain = v;
+	hs_coord_list_push(&hs_coord_member(c, m)->visits, OF_MEMBER, v);
+	if (trace->visits)
+		hs_coord_visit(c, trace->visits_tail)->next = v;
+	else
+		trace->visits = v;
+	trace->visits_tail = v;
+	trace->nr_visits++;
+	trace->bytes += sizeof(struct hs_wire_answer);
+	return v;
+}
+
+static void crumbs_free(struct hs_coord_core *c, struct hs_coord_visit *visit)
+{
+	while (visit->crumbs) {
+		uint32_t b = visit->crumbs;
+
+		visit->crumbs = hs_coord_block(c, b)->next;
+		hs_coord_pool_give(&c->blocks, b);
+	}
+	hs_coord_trace(c, visit->trace)->bytes -=
+		visit->nr_crumbs * (uint32_t)sizeof(struct hs_wire_crumb);
+	visit->nr_crumbs = 0;
+}
+
+void hs_coord_visits_free(struct hs_coord_core *c, uint32_t t)
+{
+	struct hs_coord_trace *trace = hs_coord_trace(c, t);
+
+	while (trace->visits) {
+		uint32_t v = trace->visits;
+		struct hs_coord_visit *visit = hs_coord_visit(c, v);
+		struct hs_coord_member *m = hs_coord_member(c, visit->member);
+		uint32_t *chain = hs_coord_visit_chain(c, t, visit->id);
+		uint32_t member = visit->member;
+
+		trace->visits = visit->next;
+		if (visit->queued)
+			hs_coord_list_drop(&m->asks, ASK, v);
+		if (visit->in_flight)
+			m->in_flight--;
+		hs_coord_list_drop(&m->visits, OF_MEMBER, v);
+		crumbs_free(c, visit);
+		while (*chain != v)
+			chain = &hs_coord_visit(c, *chain)->next_hash;
+		*chain = visit->next_hash;
+		hs_coord_pool_give(&c->visits, v);
+		hs_coord_member_put(c, member);
+	}
+}
+
+static uint64_t backoff_ns(const struct hs_coord_core *c, uint32_t nr_asks)
+{
+	uint32_t doubling = nr_asks < BACKOFF_MAX ? nr_asks : BACKOFF_MAX;
+	uint64_t wait = c->config.retry_ns << doubling;
+
+	return wait < c->config.retry_max_ns ? wait : c->config.retry_max_ns;
+}
+
+/* Queue the question if there is a connection that can answer it, else look
+ * again when it is time to give up: node_up() comes by itself. */
+void hs_coord_ask(struct hs_coord_core *c, uint32_t v)
+{
+	struct hs_coord_visit *visit = hs_coord_visit(c, v);
+	struct hs_coord_member *m = hs_coord_member(c, visit->member);
+
+	if (visit->queued)
+		return;
+	if (visit->in_flight) {
+		visit->in_flight = false;
+		m->in_flight--;
+	}
+	if (m->up < visit->id) {
+		visit->next_ns = UINT64_MAX;
+		if (visit->state == HS_COORD_VISIT_ASKED)
+			hs_coord_deadline_by(
+				c, visit->trace,
+				visit->since_ns +
+					c->config.unreachable_after_ns);
+		return;
+	}
+	visit->queued = true;
+	visit->next_ns = UINT64_MAX;
+	hs_coord_list_push(&m->asks, ASK, v);
+	if (!m->is_ready) {
+		m->is_ready = true;
+		hs_coord_list_push(&c->ready, READY, visit->member);
+	}
+}
+
+static bool knows(const struct hs_coord_visit *visit)
+{
+	return visit->told == HS_WIRE_STATE_OPEN ||
+	       visit->told == HS_WIRE_STATE_CLOSED;
+}
+
+/* The latest incarnation after @node that has spoken of the trace; 0: none. */
+static uint32_t later_one(const struct hs_coord_core *c, uint32_t t,
+			  uint64_t node)
+{
+	uint32_t best = 0;
+
+	for (uint32_t v = *hs_coord_visit_chain(c, t, node); v;
+	     v = hs_coord_visit(c, v)->next_hash) {
+		const struct hs_coord_visit *at = hs_coord_visit(c, v);
+
+		if (at->trace != t || at->id >> 32 != node >> 32 ||
+		    at->id <= node || at->state != HS_COORD_VISIT_ANSWERED)
+			continue;
+		if (!best || at->id > hs_coord_visit(c, best)->id)
+			best = v;
+	}
+	return best;
+}
+
+void hs_coord_want(struct hs_coord_core *c, uint32_t t, uint64_t node,
+		   uint32_t named_by)
+{
+	uint32_t later;
+	uint32_t v;
+
+	if (!node || hs_coord_visit_find(c, t, node))
+		return;
+	later = later_one(c, t, node);
+	if (later && knows(hs_coord_visit(c, later)))
+		return;
+	v = visit_new(c, t, node);
+	if (!v) {
+		/* The answer that names it cannot count as followed up. */
+		cut_visit(c, named_by);
+		return;
+	}
+	if (later) {
+		c->stats.gone++;
+		hs_coord_visit_step(c, v, HS_COORD_VISIT_LATER_UNKNOWN);
+		hs_coord_changed(c, t);
+		return;
+	}
+	hs_coord_visit_step(c, v, HS_COORD_VISIT_NAMED);
+	hs_coord_step(c, t, HS_COORD_ASKED);
+	hs_coord_ask(c, v);
+}
+
+/* What incarnation @v said settles what is asked of the ones before it. */
+static void resolve_earlier(struct hs_coord_core *c, uint32_t t, uint32_t v)
+{
+	const struct hs_coord_visit *visit = hs_coord_visit(c, v);
+
+	for (uint32_t e = *hs_coord_visit_chain(c, t, visit->id); e;
+	     e = hs_coord_visit(c, e)->next_hash) {
+		struct hs_coord_visit *at = hs_coord_visit(c, e);
+		enum hs_coord_visit_state was = at->state;
+
+		if (at->trace != t || at->id >> 32 != visit->id >> 32 ||
+		    at->id >= visit->id)
+			continue;
+		hs_coord_visit_step(c, e,
+				    knows(visit)
+					    ? HS_COORD_VISIT_LATER_KNOWS
+					    : HS_COORD_VISIT_LATER_UNKNOWN);
+		if (at->state == was)
+			continue;
+		c->stats.gone += at->state == HS_COORD_VISIT_GONE;
+		/* ASKED was in no manifest, and an alias is in none. */
+		if (at->state == HS_COORD_VISIT_GONE ||
+		    was != HS_COORD_VISIT_ASKED)
+			hs_coord_changed(c, t);
+	}
+}
+
+static bool same_content(const struct hs_coord_core *c,
+			 const struct hs_coord_visit *visit,
+			 const struct hs_wire_answer *answer,
+			 const struct hs_wire_crumb *crumbs)
+{
+	uint32_t i = 0;
+
+	if (visit->state != HS_COORD_VISIT_ANSWERED ||
+	    visit->told != answer->state || visit->flags != answer->flags ||
+	    visit->nr_buffers != answer->nr_buffers ||
+	    visit->nr_bytes != answer->nr_bytes ||
+	    visit->nr_crumbs != answer->nr_crumbs)
+		return false;
+	for (uint32_t b = visit->crumbs; b; b = hs_coord_block(c, b)->next) {
+		const struct hs_coord_block *block = hs_coord_block(c, b);
+
+		for (uint32_t k = 0; k < block->nr; k++, i++)
+			if (block->crumbs[k].node != crumbs[i].node ||
+			    block->crumbs[k].kind != crumbs[i].kind)
+				return false;
+	}
+	return true;
+}
+
+static void put_crumbs(struct hs_coord_core *c, uint32_t v,
+		       const struct hs_wire_crumb *crumbs, uint32_t nr)
+{
+	struct hs_coord_visit *visit = hs_coord_visit(c, v);
+	struct hs_coord_trace *trace = hs_coord_trace(c, visit->trace);
+	uint32_t room = (uint32_t)((HS_COORD_TRACE_BYTES - trace->bytes) /
+				   sizeof(*crumbs));
+	uint32_t *at = &visit->crumbs;
+	struct hs_coord_block *block = NULL;
+
+	for (uint32_t i = 0; i < nr; i++) {
+		if (!block || block->nr == HS_COORD_BLOCK_CRUMBS) {
+			uint32_t b =
+				i < room ? hs_coord_pool_take(&c->blocks) : 0;
+
+			if (!b) {
+				cut_visit(c, v);
+				break;
+			}
+			*at = b;
+			block = hs_coord_block(c, b);
+			at = &block->next;
+		}
+		if (i >= room) {
+			cut_visit(c, v);
+			break;
+		}
+		block->crumbs[block->nr++] = crumbs[i];
+		visit->nr_crumbs++;
+	}
+	trace->bytes += visit->nr_crumbs * (uint32_t)sizeof(*crumbs);
+}
+
+bool hs_coord_answer(struct hs_coord_core *c, uint32_t t,
+		     const struct hs_wire_answer *answer,
+		     const struct hs_wire_crumb *crumbs)
+{
+	uint32_t v = hs_coord_visit_find(c, t, answer->node);
+	struct hs_coord_visit *visit;
+	bool same;
+
+	if (!v)
+		v = visit_new(c, t, answer->node);
+	if (!v) {
+		hs_coord_cut(c, t);
+		return false;
+	}
+	visit = hs_coord_visit(c, v);
+	if (visit->state == HS_COORD_VISIT_ANSWERED &&
+	    answer->rev <= visit->rev) {
+		c->stats.answers_stale++;
+		return true;
+	}
+	same = same_content(c, visit, answer, crumbs);
+	hs_coord_visit_step(c, v, HS_COORD_VISIT_ANSWER);
+	visit->rev = answer->rev;
+	if (same)
+		return true;
+	c->stats.answers++;
+	visit->told = answer->state;
+	visit->flags = answer->flags;
+	visit->nr_buffers = answer->nr_buffers;
+	visit->nr_bytes = answer->nr_bytes;
+	crumbs_free(c, visit);
+	put_crumbs(c, v, crumbs, answer->nr_crumbs);
+	hs_coord_changed(c, t);
+	resolve_earlier(c, t, v);
+	for (uint32_t i = 0; i < answer->nr_crumbs; i++)
+		hs_coord_want(c, t, crumbs[i].node, v);
+	return true;
+}
+
+uint64_t hs_coord_visits_due(struct hs_coord_core *c, uint32_t t)
+{
+	struct hs_coord_trace *trace = hs_coord_trace(c, t);
+	uint64_t next = UINT64_MAX;
+
+	for (uint32_t v = trace->waiting.head; v;
+	     v = hs_coord_visit(c, v)->wait.next) {
+		struct hs_coord_visit *visit = hs_coord_visit(c, v);
+		uint64_t give_up =
+			visit->since_ns + c->config.unreachable_after_ns;
+
+		if (visit->next_ns <= c->now_ns)
+			hs_coord_ask(c, v);
+		if (visit->next_ns < next)
+			next = visit->next_ns;
+		/* Behind others in a node's queue is not unreachable. */
+		if (visit->state != HS_COORD_VISIT_ASKED ||
+		    (visit->queued && !visit->nr_asks))
+			continue;
+		if (give_up <= c->now_ns) {
+			c->stats.unreachable++;
+			hs_coord_visit_step(c, v, HS_COORD_VISIT_TIMEOUT);
+			hs_coord_changed(c, t);
+		} else if (give_up < next) {
+			next = give_up;
+		}
+	}
+	return next;
+}
+
+static void asked(struct hs_coord_core *c, uint32_t v)
+{
+	struct hs_coord_visit *visit = hs_coord_visit(c, v);
+	struct hs_coord_member *m = hs_coord_member(c, visit->member);
+
+	hs_coord_list_drop(&m->asks, ASK, v);
+	visit->queued = false;
+	visit->in_flight = true;
+	m->in_flight++;
+	if (visit->nr_asks == 0)
+		visit->since_ns = c->now_ns;
+	else
+		c->stats.collects_again++;
+	c->stats.collects_asked++;
+	visit->next_ns = c->now_ns + backoff_ns(c, visit->nr_asks++);
+	hs_coord_deadline_by(c, visit->trace, visit->next_ns);
+	if (visit->state == HS_COORD_VISIT_ASKED)
+		hs_coord_deadline_by(c, visit->trace,
+				     visit->since_ns +
+					     c->config.unreachable_after_ns);
+}
+
+/* One COLLECT: the first question and those behind it of the same group.
+ * Return: false when the node takes no more now. */
+static bool send_collect(struct hs_coord_core *c, struct hs_coord_member *m)
+{
+	struct hs_wire_writer w =
+		hs_wire_writer_make(c->out, HS_WIRE_PAYLOAD_MAX_BYTES);
+	uint32_t v = m->asks.head;
+	const struct hs_wire_trigger *why =
+		&hs_coord_trace(c, hs_coord_visit(c, v)->trace)->why;
+	struct hs_wire_group group = {.trigger = *why};
+	uint32_t batch[HS_WIRE_TRACES_MAX];
+	uint32_t room = c->config.window - m->in_flight;
+
+	hs_wire_put(&w, &group, sizeof(group));
+	while (v && group.nr < HS_WIRE_TRACES_MAX && group.nr < room) {
+		const struct hs_coord_trace *trace =
+			hs_coord_trace(c, hs_coord_visit(c, v)->trace);
+
+		if (trace->why.origin != why->origin ||
+		    trace->why.key != why->key)
+			break;
+		hs_wire_put(&w, &trace->id, sizeof(trace->id));
+		batch[group.nr++] = v;
+		v = hs_coord_visit(c, v)->ask.next;
+	}
+	memcpy(c->out, &group, sizeof(group));
+	if (!c->ops->send_node(c->ctx, m->up, HS_WIRE_COLLECT, c->out,
+			       (uint32_t)w.used_bytes))
+		return false;
+	c->stats.collects_sent++;
+	for (uint32_t i = 0; i < group.nr; i++)
+		asked(c, batch[i]);
+	return true;
+}
+
+void hs_coord_send_asks(struct hs_coord_core *c)
+{
+	uint32_t next;
+
+	c->stalled = false;
+	for (uint32_t i = c->ready.head; i; i = next) {
+		struct hs_coord_member *m = hs_coord_member(c, i);
+
+		next = m->ready.next;
+		while (m->asks.head && m->in_flight < c->config.window)
+			if (!send_collect(c, m)) {
+				c->stalled = true;
+				break;
+			}
+		if (!m->asks.head) {
+			hs_coord_list_drop(&c->ready, READY, i);
+			m->is_ready = false;
+		}
+	}
+}
+
+/* What the old connection was asked, the new one has to be asked again; and
+ * an open trace of an earlier incarnation, whether it went on. */
+void hs_coord_member_up(struct hs_coord_core *c, uint32_t m, uint64_t node)
+{
+	struct hs_coord_member *member = hs_coord_member(c, m);
+
+	member->up = node;
+	for (uint32_t v = member->visits.head; v;
+	     v = hs_coord_visit(c, v)->of_member.next) {
+		struct hs_coord_visit *visit = hs_coord_visit(c, v);
+
+		if (visit->state == HS_COORD_VISIT_ASKED ||
+		    visit->state == HS_COORD_VISIT_UNREACHABLE)
+			hs_coord_ask(c, v);
+		else if (visit->state == HS_COORD_VISIT_ANSWERED &&
+			 visit->told == HS_WIRE_STATE_OPEN && visit->id < node)
+			hs_coord_want(c, visit->trace, node, v);
+	}
+}
+
+void hs_coord_member_down(struct hs_coord_core *c, uint32_t m)
+{
+	struct hs_coord_member *member = hs_coord_member(c, m);
+
+	member->up = 0;
+	for (uint32_t v = member->visits.head; v;
+	     v = hs_coord_visit(c, v)->of_member.next) {
+		struct hs_coord_visit *visit = hs_coord_visit(c, v);
+
+		if (visit->state != HS_COORD_VISIT_ASKED &&
+		    visit->state != HS_COORD_VISIT_UNREACHABLE)
+			continue;
+		if (visit->queued)
+			hs_coord_list_drop(&member->asks, ASK, v);
+		visit->queued = false;
+		hs_coord_ask(c, v);
+	}
+}
