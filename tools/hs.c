@@ -15,17 +15,16 @@ struct command {
 };
 
 static const struct command commands[] = {
-	{ "traces", "list", hs_command_list,
-	  "what was collected, newest first" },
-	{ "traces", "show", hs_command_show,
-	  "one trace as a tree with a time bar for every span" },
-	{ "traces", "export", hs_command_export,
-	  "as Jaeger, OTLP or Perfetto JSON" },
-	{ NULL, "status", hs_command_status,
-	  "agents, event horizon, losses, triggers" },
-	{ NULL, "trigger", hs_command_trigger,
-	  "have traces collected: by id, or by place and time" },
-	{ NULL, "stop", hs_command_stop, "end an agent; --purge leaves nothing" },
+	{"traces", "list", hs_command_list, "what was collected, newest first"},
+	{"traces", "show", hs_command_show,
+	 "one trace as a tree with a time bar for every span"},
+	{"traces", "export", hs_command_export,
+	 "as Jaeger, OTLP or Perfetto JSON"},
+	{NULL, "status", hs_command_status,
+	 "agents, event horizon, losses, triggers"},
+	{NULL, "trigger", hs_command_trigger,
+	 "have traces collected: by id, or by place and time"},
+	{NULL, "stop", hs_command_stop, "end an agent; --purge leaves nothing"},
 };
 #define NR_COMMANDS (sizeof(commands) / sizeof(*commands))
 
@@ -77,8 +76,8 @@ int main(int argc, char **argv)
 	const struct command *command;
 	int words;
 
-	if (argc > 1 && (!strcmp(argv[1], "--help") ||
-			 !strcmp(argv[1], "-h") || !strcmp(argv[1], "help"))) {
+	if (argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") ||
+			 !strcmp(argv[1], "help"))) {
 		usage(stdout);
 		return HS_EXIT_OK;
 	}

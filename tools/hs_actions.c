@@ -10,6 +10,7 @@
 #include "base/table.h"
 #include "hs/hindsight.h"
 #include "model/ident.h"
+#include "model/trace.h"
 #include "tools/hs.h"
 
 struct trigger {
@@ -66,10 +67,9 @@ static json_t *request_by_id(const struct trigger *t, const char *id)
 
 static json_t *request_by_time(const struct trigger *t)
 {
-	json_t *request =
-		json_pack("{s:s, s:I, s:I}", "trigger", t->name, "last_ns",
-			  (json_int_t)t->last_ns, "limit",
-			  (json_int_t)t->limit);
+	json_t *request = json_pack("{s:s, s:I, s:I}", "trigger", t->name,
+				    "last_ns", (json_int_t)t->last_ns, "limit",
+				    (json_int_t)t->limit);
 
 	if (request && t->service)
 		json_object_set_new(request, "service",
@@ -97,9 +97,9 @@ static int fire(const struct hs_where *where, const char *request,
 		if (err) {
 			fprintf(stderr, "hs: %s: %s\n", f->nodes[i].name,
 				door.error);
-			json_object_set_new(answers, f->nodes[i].name,
-					    json_pack("{s:s}", "error",
-						      door.error));
+			json_object_set_new(
+				answers, f->nodes[i].name,
+				json_pack("{s:s}", "error", door.error));
 			rc = err == -EINVAL || err == -EIO
 				     ? HS_EXIT_DAEMON
 				     : HS_EXIT_UNREACHABLE;
@@ -175,20 +175,19 @@ static int trigger_check(const struct trigger *t, int nr_words)
 
 int hs_command_trigger(int argc, char **argv)
 {
-	struct trigger t = { .name = "operator", .limit = 100 };
+	struct trigger t = {.name = "operator", .limit = 100};
 	struct hs_where where;
 	struct hs_args_option options[5 + HS_WHERE_OPTIONS] = {
-		{ "trigger", 't', HS_ARGS_STRING, &t.name, "NAME",
-		  "under this trigger's name", 0, 0 },
-		{ "lateral", 0, HS_ARGS_LIST, &t.lateral, "ID",
-		  "another trace that belongs to it; may be given again", 0,
-		  0 },
-		{ "last", 0, HS_ARGS_DURATION, &t.last_ns, "TIME",
-		  "what was seen since so long ago", 0, 0 },
-		{ "service", 's', HS_ARGS_STRING, &t.service, "NAME",
-		  "with --last: of this service", 0, 0 },
-		{ "limit", 'l', HS_ARGS_U64, &t.limit, "N",
-		  "with --last: at most so many on each node", 1, 100000 },
+		{"trigger", 't', HS_ARGS_STRING, &t.name, "NAME",
+		 "under this trigger's name", 0, 0},
+		{"lateral", 0, HS_ARGS_LIST, &t.lateral, "ID",
+		 "another trace that belongs to it; may be given again", 0, 0},
+		{"last", 0, HS_ARGS_DURATION, &t.last_ns, "TIME",
+		 "what was seen since so long ago", 0, 0},
+		{"service", 's', HS_ARGS_STRING, &t.service, "NAME",
+		 "with --last: of this service", 0, 0},
+		{"limit", 'l', HS_ARGS_U64, &t.limit, "N",
+		 "with --last: at most so many on each node", 1, 100000},
 	};
 	struct hs_args_program program = {
 		.name = "hs trigger",
@@ -220,10 +219,9 @@ static int stop_one(const struct hs_where *where, const char *name,
 {
 	struct hs_tools_door door = hs_where_door(where, address);
 	json_t *answer;
-	int err = hs_tools_ask_json(&door, "POST", "/v1/stop",
-				    purge ? "{\"purge\":true}"
-					  : "{\"purge\":false}",
-				    &answer);
+	int err = hs_tools_ask_json(
+		&door, "POST", "/v1/stop",
+		purge ? "{\"purge\":true}" : "{\"purge\":false}", &answer);
 
 	if (err) {
 		fprintf(stderr, "hs: %s: %s\n", name, door.error);
@@ -256,8 +254,7 @@ static int stop(const struct hs_where *where, bool purge, bool all)
 	}
 	for (i = 0; all && i < f->nr_coordinators; i++) {
 		snprintf(name, sizeof(name), "coordinator-%u", i);
-		one = stop_one(where, name, f->coordinators[i], purge,
-			       answers);
+		one = stop_one(where, name, f->coordinators[i], purge, answers);
 		rc = one ? one : rc;
 	}
 	for (i = 0; all && i < f->nr_collectors; i++) {
@@ -276,8 +273,8 @@ int hs_command_stop(int argc, char **argv)
 	bool purge = false;
 	struct hs_where where;
 	struct hs_args_option options[1 + HS_WHERE_OPTIONS] = {
-		{ "purge", 0, HS_ARGS_FLAG, &purge, NULL,
-		  "leave nothing: no memory for a successor, no files", 0, 0 },
+		{"purge", 0, HS_ARGS_FLAG, &purge, NULL,
+		 "leave nothing: no memory for a successor, no files", 0, 0},
 	};
 	struct hs_args_program program = {
 		.name = "hs stop",
@@ -301,6 +298,5 @@ int hs_command_stop(int argc, char **argv)
 			fprintf(stderr, "hs stop: takes options only\n");
 		return HS_EXIT_USAGE;
 	}
-	return stop(&where, purge,
-		    where.fabric_dir && !where.nodes.nr_items);
+	return stop(&where, purge, where.fabric_dir && !where.nodes.nr_items);
 }

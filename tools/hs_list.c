@@ -45,9 +45,9 @@ static void query_add(struct query *q, const char *key, const char *value)
 	bigger = realloc(q->text, q->len + more + 1);
 	if (bigger) {
 		q->text = bigger;
-		q->len += (size_t)snprintf(q->text + q->len, more + 1,
-					   "%c%s=%s", q->len ? '&' : '?', key,
-					   escaped);
+		q->len +=
+			(size_t)snprintf(q->text + q->len, more + 1, "%c%s=%s",
+					 q->len ? '&' : '?', key, escaped);
 	} else {
 		q->failed = true;
 	}
@@ -65,7 +65,7 @@ static void query_add_u64(struct query *q, const char *key, uint64_t value)
 /* "10m" ago, or seconds since the epoch, or 2026-01-02T03:04:05. */
 static int parse_time(const char *option, const char *text, uint64_t *out_ns)
 {
-	struct tm tm = { 0 };
+	struct tm tm = {0};
 	uint64_t ago_ns;
 	const char *end;
 	char *number_end;
@@ -146,14 +146,14 @@ static void add_row(struct hs_table *table, const struct hs_tools_row *row)
 static int print_rows(const json_t *rows)
 {
 	static const struct hs_table_column columns[] = {
-		{ "TRACE", false, 0 },	   { "START", false, 0 },
-		{ "DURATION", true, 0 },   { "SPANS", true, 0 },
-		{ "SERVICE", false, 24 },  { "OPERATION", false, 32 },
-		{ "ERROR", false, 0 },	   { "MARK", false, 0 },
-		{ "TRIGGERS", false, 24 },
+		{"TRACE", false, 0},	 {"START", false, 0},
+		{"DURATION", true, 0},	 {"SPANS", true, 0},
+		{"SERVICE", false, 24},	 {"OPERATION", false, 32},
+		{"ERROR", false, 0},	 {"MARK", false, 0},
+		{"TRIGGERS", false, 24},
 	};
-	struct hs_table *table = hs_table_new(
-		columns, sizeof(columns) / sizeof(*columns));
+	struct hs_table *table =
+		hs_table_new(columns, sizeof(columns) / sizeof(*columns));
 	struct hs_tools_row row;
 	size_t i;
 	int err;
@@ -170,8 +170,7 @@ static int print_rows(const json_t *rows)
 }
 
 /* All collectors' rows in one answer. */
-static int ask_all(const struct hs_where *where, const char *path,
-		   json_t *all)
+static int ask_all(const struct hs_where *where, const char *path, json_t *all)
 {
 	uint32_t i;
 
@@ -193,7 +192,7 @@ static int ask_all(const struct hs_where *where, const char *path,
 
 static int list(const struct hs_where *where, const struct filter *filter)
 {
-	struct query q = { 0 };
+	struct query q = {0};
 	json_t *all = json_array();
 	char *path = NULL;
 	int rc = HS_EXIT_USAGE;
@@ -223,29 +222,29 @@ out:
 
 int hs_command_list(int argc, char **argv)
 {
-	struct filter f = { .limit = 50 };
+	struct filter f = {.limit = 50};
 	struct hs_where where;
 	struct hs_args_option options[10 + HS_WHERE_OPTIONS] = {
-		{ "service", 's', HS_ARGS_STRING, &f.service, "NAME",
-		  "that this service took part in", 0, 0 },
-		{ "trigger", 't', HS_ARGS_STRING, &f.trigger, "NAME",
-		  "that this trigger named", 0, 0 },
-		{ "min-duration", 0, HS_ARGS_DURATION, &f.min_duration_ns,
-		  "TIME", "at least so long", 0, 0 },
-		{ "max-duration", 0, HS_ARGS_DURATION, &f.max_duration_ns,
-		  "TIME", "at most so long", 0, 0 },
-		{ "error", 'e', HS_ARGS_FLAG, &f.error, NULL,
-		  "with an error only", 0, 0 },
-		{ "no-error", 0, HS_ARGS_FLAG, &f.no_error, NULL,
-		  "without an error only", 0, 0 },
-		{ "since", 0, HS_ARGS_STRING, &f.since, "WHEN",
-		  "begun since: 10m ago, or 2026-01-02T03:04:05Z", 0, 0 },
-		{ "until", 0, HS_ARGS_STRING, &f.until, "WHEN",
-		  "begun before then", 0, 0 },
-		{ "mark", 'm', HS_ARGS_STRING, &f.mark, "MARK",
-		  "complete, partial or open", 0, 0 },
-		{ "limit", 'l', HS_ARGS_U64, &f.limit, "N", "at most so many",
-		  1, 1000000 },
+		{"service", 's', HS_ARGS_STRING, &f.service, "NAME",
+		 "that this service took part in", 0, 0},
+		{"trigger", 't', HS_ARGS_STRING, &f.trigger, "NAME",
+		 "that this trigger named", 0, 0},
+		{"min-duration", 0, HS_ARGS_DURATION, &f.min_duration_ns,
+		 "TIME", "at least so long", 0, 0},
+		{"max-duration", 0, HS_ARGS_DURATION, &f.max_duration_ns,
+		 "TIME", "at most so long", 0, 0},
+		{"error", 'e', HS_ARGS_FLAG, &f.error, NULL,
+		 "with an error only", 0, 0},
+		{"no-error", 0, HS_ARGS_FLAG, &f.no_error, NULL,
+		 "without an error only", 0, 0},
+		{"since", 0, HS_ARGS_STRING, &f.since, "WHEN",
+		 "begun since: 10m ago, or 2026-01-02T03:04:05Z", 0, 0},
+		{"until", 0, HS_ARGS_STRING, &f.until, "WHEN",
+		 "begun before then", 0, 0},
+		{"mark", 'm', HS_ARGS_STRING, &f.mark, "MARK",
+		 "complete, partial or open", 0, 0},
+		{"limit", 'l', HS_ARGS_U64, &f.limit, "N", "at most so many", 1,
+		 1000000},
 	};
 	struct hs_args_program program = {
 		.name = "hs traces list",

@@ -59,13 +59,13 @@ static int fetch(const struct hs_where *where, const char *id,
 	return err;
 }
 
-static int fetch_json(const struct hs_where *where, const char *id, json_t **out,
-		      char *error, size_t error_bytes)
+static int fetch_json(const struct hs_where *where, const char *id,
+		      json_t **out, char *error, size_t error_bytes)
 {
 	char *body;
 	size_t body_bytes;
-	int err = fetch(where, id, "hs", &body, &body_bytes, error,
-			error_bytes);
+	int err =
+		fetch(where, id, "hs", &body, &body_bytes, error, error_bytes);
 
 	if (err)
 		return err;
@@ -183,19 +183,20 @@ int hs_command_show(int argc, char **argv)
 	bool ascii = false;
 	struct hs_where where;
 	struct hs_args_option options[2 + HS_WHERE_OPTIONS] = {
-		{ "lines", 'l', HS_ARGS_U64, &max_lines, "N",
-		  "draw at most N spans; 0: all", 0, UINT32_MAX },
-		{ "ascii", 0, HS_ARGS_FLAG, &ascii, NULL,
-		  "for terminals without UTF-8", 0, 0 },
+		{"lines", 'l', HS_ARGS_U64, &max_lines, "N",
+		 "draw at most N spans; 0: all", 0, UINT32_MAX},
+		{"ascii", 0, HS_ARGS_FLAG, &ascii, NULL,
+		 "for terminals without UTF-8", 0, 0},
 	};
 	struct hs_args_program program = {
 		.name = "hs traces show",
 		.synopsis = "[options] ID",
 		.summary = "Draws one trace as a tree, with a time bar for "
 			   "every span, and says whether it is whole.",
-		.examples = "  hs traces show 4bf92f3577b34da6a3ce929d0e0e4736\n"
-			    "  hs traces show --json "
-			    "4bf92f3577b34da6a3ce929d0e0e4736 | jq .mark\n",
+		.examples =
+			"  hs traces show 4bf92f3577b34da6a3ce929d0e0e4736\n"
+			"  hs traces show --json "
+			"4bf92f3577b34da6a3ce929d0e0e4736 | jq .mark\n",
 	};
 	struct id id;
 	int first, rc;
@@ -222,8 +223,8 @@ int hs_command_show(int argc, char **argv)
  */
 static int merge(json_t **into, json_t *more)
 {
-	static const char *const lists[] = { "data", "resourceSpans",
-					     "traceEvents" };
+	static const char *const lists[] = {"data", "resourceSpans",
+					    "traceEvents"};
 	size_t i;
 
 	if (!*into) {
@@ -314,7 +315,7 @@ static int export_one(const struct hs_where *where, const char *format,
 
 static bool format_ok(const char *format)
 {
-	static const char *const formats[] = { "jaeger", "otlp", "perfetto" };
+	static const char *const formats[] = {"jaeger", "otlp", "perfetto"};
 	size_t i;
 
 	for (i = 0; i < sizeof(formats) / sizeof(*formats); i++) {
@@ -351,10 +352,10 @@ int hs_command_export(int argc, char **argv)
 	const char *format = "otlp", *output = "-";
 	struct hs_where where;
 	struct hs_args_option options[2 + HS_WHERE_OPTIONS] = {
-		{ "format", 'f', HS_ARGS_STRING, &format, "FORMAT",
-		  "jaeger, otlp or perfetto (Chrome trace events)", 0, 0 },
-		{ "output", 'o', HS_ARGS_STRING, &output, "FILE",
-		  "where to; -: standard output", 0, 0 },
+		{"format", 'f', HS_ARGS_STRING, &format, "FORMAT",
+		 "jaeger, otlp or perfetto (Chrome trace events)", 0, 0},
+		{"output", 'o', HS_ARGS_STRING, &output, "FILE",
+		 "where to; -: standard output", 0, 0},
 	};
 	struct hs_args_program program = {
 		.name = "hs traces export",

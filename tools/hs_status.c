@@ -56,8 +56,8 @@ static uint64_t sum(const json_t *object)
 	json_t *value;
 	uint64_t total = 0;
 
-	json_object_foreach((json_t *)object, key, value)
-		total += (uint64_t)json_integer_value(value);
+	json_object_foreach((json_t *)object, key, value) total +=
+		(uint64_t)json_integer_value(value);
 	return total;
 }
 
@@ -85,8 +85,8 @@ static void add_domain(struct hs_table *table, const struct answer *answer,
 		total = sum(buffers);
 	hs_table_text(table, answer->name);
 	hs_table_text(table, name ? name : "");
-	hs_table_number(table, json_array_size(json_object_get(
-				       domain, "processes")));
+	hs_table_number(table,
+			json_array_size(json_object_get(domain, "processes")));
 	hs_table_size(table, number(domain, NULL, "pool_bytes"));
 	hs_table_textf(table, "%.1f %%",
 		       total ? 100.0 * (double)(total - free) / (double)total
@@ -94,17 +94,16 @@ static void add_domain(struct hs_table *table, const struct answer *answer,
 	hs_table_textf(table, "%.1f %%",
 		       total ? 100.0 * (double)pinned / (double)total : 0.0);
 	hs_table_duration(table, number(domain, NULL, "event_horizon_ns"));
-	hs_table_number(table,
-			sum(json_object_get(answer->json, "losses")));
+	hs_table_number(table, sum(json_object_get(answer->json, "losses")));
 }
 
 static void print_nodes(const struct status *status)
 {
 	static const struct hs_table_column columns[] = {
-		{ "NODE", false, 0 },	    { "DOMAIN", false, 0 },
-		{ "PROCESSES", true, 0 },   { "POOL", true, 0 },
-		{ "USED", true, 0 },	    { "PINNED", true, 0 },
-		{ "EVENT HORIZON", true, 0 }, { "LOSSES", true, 0 },
+		{"NODE", false, 0},	    {"DOMAIN", false, 0},
+		{"PROCESSES", true, 0},	    {"POOL", true, 0},
+		{"USED", true, 0},	    {"PINNED", true, 0},
+		{"EVENT HORIZON", true, 0}, {"LOSSES", true, 0},
 	};
 	struct hs_table *table = hs_table_new(columns, 8);
 	uint32_t i;
@@ -160,9 +159,9 @@ static void print_per_node(const struct status *status, const char *title,
 				       const struct answer *))
 {
 	const struct hs_table_column columns[] = {
-		{ "NODE", false, 0 },
-		{ title, false, 0 },
-		{ "COUNT", true, 0 },
+		{"NODE", false, 0},
+		{title, false, 0},
+		{"COUNT", true, 0},
 	};
 	struct hs_table *table = hs_table_new(columns, 3);
 	uint32_t i;
@@ -258,8 +257,7 @@ static void ask_everybody(const struct hs_where *where, struct status *s)
 		    f->coordinators[i]);
 	s->nr_coordinators = f->nr_coordinators;
 	for (i = 0; i < f->nr_collectors; i++)
-		ask(where, s, &s->collectors[i], "collector",
-		    f->collectors[i]);
+		ask(where, s, &s->collectors[i], "collector", f->collectors[i]);
 	s->nr_collectors = f->nr_collectors;
 }
 
@@ -273,9 +271,10 @@ int hs_command_status(int argc, char **argv)
 		.synopsis = "[options]",
 		.summary = "Asks every daemon that is known how it is. Without "
 			   "--fabric or --node those of this machine.",
-		.examples = "  hs status\n"
-			    "  hs status --fabric /tmp/f\n"
-			    "  hs status --json | jq '.nodes[].status.losses'\n",
+		.examples =
+			"  hs status\n"
+			"  hs status --fabric /tmp/f\n"
+			"  hs status --json | jq '.nodes[].status.losses'\n",
 	};
 	int first, rc;
 
@@ -297,8 +296,7 @@ int hs_command_status(int argc, char **argv)
 			answers_json(status.coordinators,
 				     status.nr_coordinators),
 			"collectors",
-			answers_json(status.collectors,
-				     status.nr_collectors)));
+			answers_json(status.collectors, status.nr_collectors)));
 	else
 		print_text(&status);
 	forget(status.nodes, status.nr_nodes);

@@ -36,30 +36,29 @@ void hs_where_init(struct hs_where *where)
 size_t hs_where_options(struct hs_where *where, struct hs_args_option *options)
 {
 	const struct hs_args_option table[HS_WHERE_OPTIONS] = {
-		{ "collector", 0, HS_ARGS_STRING, &where->collector, "ADDRESS",
-		  "socket or host:port; else $HS_COLLECTOR, "
-		  "/run/hindsight/collector.sock",
-		  0, 0 },
-		{ "agent", 0, HS_ARGS_STRING, &where->agent, "ADDRESS",
-		  "else $HS_AGENT, /run/hindsight/control.sock", 0, 0 },
-		{ "coordinator", 0, HS_ARGS_STRING, &where->coordinator,
-		  "ADDRESS",
-		  "else $HS_COORDINATOR, /run/hindsight/coordinator.sock", 0,
-		  0 },
-		{ "fabric", 0, HS_ARGS_STRING, &where->fabric_dir, "DIR",
-		  "a directory whose fabric.json names all daemons; else "
-		  "$HS_FABRIC",
-		  0, 0 },
-		{ "node", 'n', HS_ARGS_LIST, &where->nodes, "NAME[=ADDRESS]",
-		  "only this node; with an address: its agent; may be given "
-		  "again",
-		  0, 0 },
-		{ "token", 0, HS_ARGS_STRING, &where->token, "TOKEN",
-		  "for host:port; else $HS_TOKEN", 0, 0 },
-		{ "timeout", 0, HS_ARGS_DURATION, &where->timeout_ns, "TIME",
-		  "for each answer", 0, 0 },
-		{ "json", 'j', HS_ARGS_FLAG, &where->json, NULL,
-		  "answer in JSON", 0, 0 },
+		{"collector", 0, HS_ARGS_STRING, &where->collector, "ADDRESS",
+		 "socket or host:port; else $HS_COLLECTOR, "
+		 "/run/hindsight/collector.sock",
+		 0, 0},
+		{"agent", 0, HS_ARGS_STRING, &where->agent, "ADDRESS",
+		 "else $HS_AGENT, /run/hindsight/control.sock", 0, 0},
+		{"coordinator", 0, HS_ARGS_STRING, &where->coordinator,
+		 "ADDRESS",
+		 "else $HS_COORDINATOR, /run/hindsight/coordinator.sock", 0, 0},
+		{"fabric", 0, HS_ARGS_STRING, &where->fabric_dir, "DIR",
+		 "a directory whose fabric.json names all daemons; else "
+		 "$HS_FABRIC",
+		 0, 0},
+		{"node", 'n', HS_ARGS_LIST, &where->nodes, "NAME[=ADDRESS]",
+		 "only this node; with an address: its agent; may be given "
+		 "again",
+		 0, 0},
+		{"token", 0, HS_ARGS_STRING, &where->token, "TOKEN",
+		 "for host:port; else $HS_TOKEN", 0, 0},
+		{"timeout", 0, HS_ARGS_DURATION, &where->timeout_ns, "TIME",
+		 "for each answer", 0, 0},
+		{"json", 'j', HS_ARGS_FLAG, &where->json, NULL,
+		 "answer in JSON", 0, 0},
 	};
 
 	memcpy(options, table, sizeof(table));

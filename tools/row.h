@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 struct hs_tools_row {
-	const char *id; /* 32 hexadecimal digits */
+	const char *id;	  /* 32 hexadecimal digits */
 	const char *mark; /* "complete", "partial", "open" */
 	uint64_t version;
 	int64_t start_ns;
