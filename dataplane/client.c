@@ -35,7 +35,7 @@ struct hs_client hs_client = {
 static pthread_key_t thread_key;
 static bool has_thread_key;
 
-/* ---- threads ---------------------------------------------------------- */
+/* ---- threads ------------------------------------------------------------ */
 
 /* The lane that tls names, if it still exists. */
 static struct hs_attachment *tls_attachment(const struct hs_tls *tls)
@@ -295,7 +295,7 @@ static void fork_child(void)
 		fork_parent();
 }
 
-/* ---- open and close ------------------------------------------------------ */
+/* ---- open and close ----------------------------------------------------- */
 
 /* The page that a fork wipes; made once in a line of processes. */
 static int page_make(void)

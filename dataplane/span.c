@@ -196,8 +196,7 @@ void hs_span_end_at(struct hs_span *span, uint64_t end_ns)
 		   &args);
 }
 
-/* ---- attributes ------------------------------------------------------------
- */
+/* ---- attributes --------------------------------------------------------- */
 
 struct span_attr {
 	uint32_t ref;
@@ -256,8 +255,7 @@ void hs_span_attr_bool(struct hs_span *span, const char *key, bool value)
 	hs_span_attr(span, &attr);
 }
 
-/* ---- events and links
- * -------------------------------------------------------- */
+/* ---- events and links --------------------------------------------------- */
 
 struct event {
 	uint64_t time_ns;
@@ -350,8 +348,7 @@ void hs_span_link(struct hs_span *span, enum hs_link_kind kind,
 	span_write(tls, span, HS_RECORD_LINK, NULL, emit_link, &args);
 }
 
-/* ---- status, texts, flags -------------------------------------------------
- */
+/* ---- status, texts, flags ----------------------------------------------- */
 
 struct text {
 	uint32_t ref;

@@ -16,8 +16,7 @@
 
 #define NUMBER_BLOCK 1024u
 
-/* ---- crumbs ---------------------------------------------------------------
- */
+/* ---- crumbs ------------------------------------------------------------- */
 
 static bool crumb_known(const struct hs_trace *trace, uint8_t kind,
 			hs_node_id node)
@@ -72,8 +71,7 @@ void hs_trace_deposit(struct hs_tls *tls, struct hs_trace *trace, uint8_t kind,
 	}
 }
 
-/* ---- begin and end ---------------------------------------------------------
- */
+/* ---- begin and end ------------------------------------------------------ */
 
 static uint32_t number_take(struct hs_lane *lane)
 {
@@ -270,7 +268,7 @@ struct hs_trace_id hs_trace_id_get(const struct hs_trace *trace)
 	return trace->id;
 }
 
-/* ---- threads ------------------------------------------------------------- */
+/* ---- threads ------------------------------------------------------------ */
 
 void hs_trace_detach(struct hs_trace *trace)
 {
@@ -338,8 +336,7 @@ struct hs_trace *hs_thread_trace(void)
 	return trace && hs_handle_live(trace) ? trace : &hs_trace_null;
 }
 
-/* ---- tracepoints ------------------------------------------------------------
- */
+/* ---- tracepoints -------------------------------------------------------- */
 
 struct tracepoint {
 	uint64_t time_ns;

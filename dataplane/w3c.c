@@ -51,8 +51,7 @@ static bool hex_get(const char *p, unsigned int digits, uint64_t *out)
 	return true;
 }
 
-/* ---- members ----------------------------------------------------------------
- */
+/* ---- members ------------------------------------------------------------ */
 
 struct member {
 	const char *ptr;
@@ -116,8 +115,7 @@ static bool member_good(const struct member *m)
 	return m->len > (size_t)(eq - m->ptr) + 1;
 }
 
-/* ---- encode
- * ------------------------------------------------------------------ */
+/* ---- encode ------------------------------------------------------------- */
 
 static size_t own_member(const struct hs_context *c, char *out)
 {
@@ -235,8 +233,7 @@ int hs_context_encode_w3c(const struct hs_context *context, char *traceparent,
 	return 0;
 }
 
-/* ---- decode ----------------------------------------------------------------
- */
+/* ---- decode ------------------------------------------------------------- */
 
 static int traceparent_get(const char *s, struct hs_context *c)
 {

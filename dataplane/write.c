@@ -99,7 +99,7 @@ static bool buffer_next(struct hs_tls *tls, struct hs_trace *trace,
 	return true;
 }
 
-/* ---- sinks ------------------------------------------------------------- */
+/* ---- sinks -------------------------------------------------------------- */
 
 static void sink_run_on(struct hs_sink *s)
 {
@@ -277,8 +277,7 @@ void hs_sink_attrs(struct hs_sink *s, const struct hs_attr *attrs, size_t nr)
 		hs_sink_attr(s, &attrs[i]);
 }
 
-/* ---- records --------------------------------------------------------------
- */
+/* ---- records ------------------------------------------------------------ */
 
 size_t hs_write_measure(hs_emit_fn emit, const void *args)
 {
