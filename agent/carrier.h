@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Purpose: the core's messages and slices on a transport: who is up, whom a
+ * message goes to, and which messages may come from whom.
+ */
+#ifndef HS_AGENT_CARRIER_H
+#define HS_AGENT_CARRIER_H
+
+#include "agent/worker.h"
+
+extern const struct hs_agent_ops hs_carrier_ops; /* ctx: struct hs_worker */
+
+/** hs_carrier_make() - begin to dial everybody. Return: 0 or -errno */
+int hs_carrier_make(struct hs_worker *w);
+void hs_carrier_free(struct hs_worker *w);
+/** hs_carrier_poll() - take in and send what can be */
+void hs_carrier_poll(struct hs_worker *w);
+
+#endif

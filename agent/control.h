@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Purpose: what the control door answers, in the worker's thread.
+ *
+ *   GET  /v1/status   everything that is known, as JSON
+ *   GET  /metrics     the same counters, in the OpenMetrics text format
+ *   POST /v1/trigger  {"name", "trace_id", "lateral": []}: those traces; or
+ *                     {"name", "last_ns", "service", "limit"}: what was seen
+ *                     here of late; answers {"fired": n}
+ *   POST /v1/stop     {"purge": bool}
+ */
+#ifndef HS_AGENT_CONTROL_H
+#define HS_AGENT_CONTROL_H
+
+#include "agent/worker.h"
+#include "base/httpd.h"
+
+/** hs_control_serve() - answer one request */
+void hs_control_serve(struct hs_worker *w,
+		      const struct hs_httpd_request *request,
+		      struct hs_httpd_response *response);
+
+struct hs_control_number {
+	const char *name;
+	uint64_t value;
+};
+
+#define HS_CONTROL_NUMBERS_MAX 64u
+
+/** hs_control_stats() - all counters of core and shell, by name */
+uint32_t hs_control_stats(const struct hs_worker *w,
+			  struct hs_control_number out[HS_CONTROL_NUMBERS_MAX]);
+/** hs_control_metrics() - the text. Own: the caller frees; NULL: no memory */
+char *hs_control_metrics(const struct hs_worker *w, size_t *size_bytes);
+
+#endif

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Purpose: see domain.h. */
+#include "agent/domain.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/fault.h"
+#include "agent/shm_read.h"
+#include "base/log.h"
+
+#define POOL_MAX_BYTES	 ((size_t)1 << 41)
+#define LEDGER_MAX_BYTES ((size_t)1 << 40)
+
+static void name_of(const struct hs_tenant *t, const char *what,
+		    char out[HS_HELD_NAME_BYTES])
+{
+	snprintf(out, HS_HELD_NAME_BYTES, "d%u:%u:%s:%s", t->index, t->uid,
+		 t->name, what);
+}
+
+static void tenant_free(struct hs_tenant *t)
+{
+	hs_fault_forget(t->pool.base);
+	hs_memfd_close(&t->pool);
+	hs_memfd_close(&t->ledger);
+	free(t->memory);
+	free(t);
+}
+
+/* The pool is the guests' to write: we only ever read it. */
+static int pool_make(struct hs_memfd *pool, uint64_t size_bytes, bool huge)
+{
+	struct hs_memfd made;
+	int rc = hs_memfd_create(&made, "hs-pool", size_bytes,
+				 huge ? HS_MEMFD_HUGE : 0);
+
+	if (rc)
+		return rc;
+	/* Nobody but whom we hand it to may open it anew by /proc. */
+	fchmod(made.fd, 0600);
+	hs_memfd_unmap(&made);
+	rc = hs_memfd_attach(pool, made.fd, made.size_bytes,
+			     HS_MEMFD_READ_ONLY | HS_MEMFD_POPULATE);
+	if (rc)
+		hs_memfd_close(&made);
+	return rc;
+}
+
+static int add_to_core(struct hs_worker *w, struct hs_tenant *t)
+{
+	int rc;
+
+	t->memory = calloc(1, hs_agent_domain_size_bytes(&t->config));
+	if (!t->memory)
+		return -ENOMEM;
+	rc = hs_agent_core_domain_add(w->core, t->index, t->memory,
+				      t->ledger.base, &t->config, w->now_ns);
+	if (!rc) {
+		hs_fault_watch(t->pool.base, t->pool.size_bytes,
+			       t->pool.is_huge);
+		w->tenants[t->index] = t;
+	}
+	return rc;
+}
+
+static int tenant_fill(struct hs_worker *w, struct hs_tenant *t,
+		       uint64_t pool_bytes)
+{
+	char name[HS_HELD_NAME_BYTES];
+	int rc = pool_make(&t->pool, pool_bytes, w->settings.huge_pages);
+
+	if (!rc)
+		rc = hs_memfd_create(&t->ledger, "hs-ledger",
+				     hs_agent_domain_ledger_bytes(&t->config),
+				     0);
+	if (rc)
+		return rc;
+	fchmod(t->ledger.fd, 0600);
+	rc = add_to_core(w, t);
+	if (rc)
+		return rc;
+	name_of(t, "pool", name);
+	rc = hs_worker_store(w, name, t->pool.fd);
+	name_of(t, "ledger", name);
+	return rc ? rc : hs_worker_store(w, name, t->ledger.fd);
+}
+
+static struct hs_tenant *tenant_make(struct hs_worker *w, uint32_t index,
+				     const struct hs_agent_listener *listener,
+				     uint32_t uid)
+{
+	struct hs_tenant *t = calloc(1, sizeof(*t));
+	int rc;
+
+	if (!t)
+		return NULL;
+	t->pool.fd = t->ledger.fd = -1;
+	t->index = index;
+	t->uid = uid;
+	snprintf(t->name, sizeof(t->name), "%s", listener->name);
+	t->config.buffer_bytes = (uint32_t)listener->buffer_bytes;
+	t->config.nr_buffers =
+		(uint32_t)(listener->pool_bytes / listener->buffer_bytes);
+	rc = tenant_fill(w, t, hs_tenant_pool_bytes(t));
+	if (rc) {
+		hs_log_error("agent",
+			     "no memory for a domain: make its pool smaller "
+			     "domain=%s uid=%u pool_bytes=%llu error=%s",
+			     t->name, uid,
+			     (unsigned long long)listener->pool_bytes,
+			     strerror(-rc));
+		/* What the core was given it keeps. */
+		if (!w->tenants[index])
+			tenant_free(t);
+		return NULL;
+	}
+	hs_log_info("agent",
+		    "domain made domain=%s uid=%u pool_bytes=%llu "
+		    "huge_pages=%d",
+		    t->name, uid, (unsigned long long)hs_tenant_pool_bytes(t),
+		    t->pool.is_huge);
+	return t;
+}
+
+struct hs_tenant *hs_tenant_get(struct hs_worker *w,
+				const struct hs_agent_listener *listener,
+				uint32_t uid)
+{
+	static struct hs_log_limit limit = HS_LOG_LIMIT_INIT;
+	uint32_t room = HS_AGENT_DOMAINS_MAX;
+	uint64_t quiet;
+
+	for (uint32_t i = HS_AGENT_DOMAINS_MAX; i-- > 0;) {
+		struct hs_tenant *t = w->tenants[i];
+
+		if (!t)
+			room = i;
+		else if (t->uid == uid && !strcmp(t->name, listener->name))
+			return t;
+	}
+	if (room < HS_AGENT_DOMAINS_MAX)
+		return tenant_make(w, room, listener, uid);
+	if (hs_log_limit_pass(&limit, w->now_ns, &quiet))
+		hs_log_warn("agent",
+			    "too many domains, attachment refused domain=%s "
+			    "uid=%u max=%u",
+			    listener->name, uid, HS_AGENT_DOMAINS_MAX);
+	return NULL;
+}
+
+/* Own copies: w->held keeps its own until it is freed. */
+static int attach_held(struct hs_memfd *m, const struct hs_held *held,
+		       const char *name, size_t max_bytes, unsigned int flags)
+{
+	int fd = hs_held_find(held, name);
+	int copy, rc;
+
+	if (fd < 0)
+		return -ENOENT;
+	copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (copy < 0)
+		return -errno;
+	rc = hs_memfd_attach(m, copy, max_bytes, flags);
+	if (rc)
+		close(copy);
+	return rc;
+}
+
+static int adopt_fill(struct hs_worker *w, struct hs_tenant *t)
+{
+	char name[HS_HELD_NAME_BYTES];
+	const struct hs_ledger_domain *ledger;
+	int rc;
+
+	name_of(t, "ledger", name);
+	rc = attach_held(&t->ledger, &w->held, name, LEDGER_MAX_BYTES,
+			 HS_MEMFD_POPULATE);
+	if (rc)
+		return rc;
+	name_of(t, "pool", name);
+	rc = attach_held(&t->pool, &w->held, name, POOL_MAX_BYTES,
+			 HS_MEMFD_READ_ONLY | HS_MEMFD_POPULATE);
+	if (rc)
+		return rc;
+	/* The shape that it was made with, whatever the file says now. */
+	ledger = t->ledger.base;
+	if (t->ledger.size_bytes < sizeof(*ledger) ||
+	    ledger->magic != HS_LEDGER_DOMAIN_MAGIC ||
+	    ledger->version != HS_LEDGER_VERSION || ledger->nr_buffers == 0 ||
+	    ledger->buffer_bytes < sizeof(struct hs_shm_buffer) ||
+	    ledger->buffer_bytes % HS_SHM_REF_UNIT_BYTES)
+		return -EPROTO;
+	t->config.nr_buffers = ledger->nr_buffers;
+	t->config.buffer_bytes = ledger->buffer_bytes;
+	t->config.nr_crumbs = ledger->nr_crumbs;
+	if (hs_agent_domain_ledger_bytes(&t->config) > t->ledger.size_bytes ||
+	    hs_tenant_pool_bytes(t) > t->pool.size_bytes)
+		return -EPROTO;
+	return add_to_core(w, t);
+}
+
+static void adopt_one(struct hs_worker *w, const char *held_name)
+{
+	struct hs_tenant *t = calloc(1, sizeof(*t));
+	char name[HS_HELD_NAME_BYTES], expect[HS_HELD_NAME_BYTES];
+	int rc = -EPROTO;
+
+	if (!t)
+		return;
+	t->pool.fd = t->ledger.fd = -1;
+	if (sscanf(held_name, "d%u:%u:%31[^:]:", &t->index, &t->uid, t->name) ==
+	    3) {
+		name_of(t, "ledger", expect);
+		if (!strcmp(expect, held_name) &&
+		    t->index < HS_AGENT_DOMAINS_MAX && !w->tenants[t->index])
+			rc = adopt_fill(w, t);
+	}
+	if (!rc) {
+		hs_log_info("agent", "domain adopted domain=%s uid=%u", t->name,
+			    t->uid);
+		return;
+	}
+	hs_log_error("agent",
+		     "a domain of a predecessor cannot be adopted, its traces "
+		     "are given up domain=%s uid=%u error=%s",
+		     t->name, t->uid, strerror(-rc));
+	name_of(t, "ledger", name);
+	hs_worker_drop(w, name);
+	name_of(t, "pool", name);
+	hs_worker_drop(w, name);
+	tenant_free(t);
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+	size_t a = strlen(text), b = strlen(end);
+
+	return a >= b && !strcmp(text + a - b, end);
+}
+
+void hs_tenants_adopt(struct hs_worker *w)
+{
+	for (uint32_t i = 0; i < w->held.nr_items; i++) {
+		const char *name = w->held.items[i].name;
+		char other[HS_HELD_NAME_BYTES];
+		size_t len = strlen(name);
+
+		if (ends_with(name, ":ledger"))
+			adopt_one(w, name);
+		/* A predecessor died before it stored the other half. */
+		if (!ends_with(name, ":pool"))
+			continue;
+		snprintf(other, sizeof(other), "%.*sledger",
+			 (int)(len - strlen("pool")), name);
+		if (hs_held_find(&w->held, other) < 0)
+			hs_worker_drop(w, name);
+	}
+}
+
+void hs_tenants_free(struct hs_worker *w)
+{
+	for (uint32_t i = 0; i < HS_AGENT_DOMAINS_MAX; i++) {
+		if (w->tenants[i])
+			tenant_free(w->tenants[i]);
+		w->tenants[i] = NULL;
+	}
+}
+
+bool hs_tenant_header(const struct hs_tenant *t, uint64_t stock_word,
+		      struct hs_shm_buffer *out)
+{
+	uint64_t offset =
+		(uint64_t)hs_shm_stock_ref(stock_word) * HS_SHM_REF_UNIT_BYTES;
+	uint64_t pool_bytes = hs_tenant_pool_bytes(t);
+
+	if (stock_word == 0 || hs_shm_stock_class(stock_word) != 0 ||
+	    hs_shm_stock_node(stock_word) != 0 ||
+	    offset % t->config.buffer_bytes || offset > pool_bytes ||
+	    t->config.buffer_bytes > pool_bytes - offset)
+		return false;
+	hs_shm_read_header(
+		out, (const void *)((const uint8_t *)t->pool.base + offset));
+	return true;
+}

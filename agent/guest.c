@@ -1,0 +1,453 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Purpose: see guest.h. */
+#include "agent/guest.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/fault.h"
+#include "agent/shm_read.h"
+#include "base/clock.h"
+#include "base/fdpass.h"
+#include "base/log.h"
+#include "base/random.h"
+
+#define GUEST_MAX_BYTES ((size_t)1 << 32)
+#define LEVEL_FIRST	128u
+#define UNDATED_NS	(5 * HS_NS_PER_SEC)
+
+static uint64_t to_line(uint64_t bytes)
+{
+	return (bytes + HS_SHM_LINE_BYTES - 1) &
+	       ~(uint64_t)(HS_SHM_LINE_BYTES - 1);
+}
+
+/* Offsets from counts; the settings' limits keep the sums far from wrapping. */
+static void place(struct hs_shm_down *d)
+{
+	uint64_t at = HS_SHM_DOWN_STATUS + sizeof(struct hs_shm_status);
+
+	d->ring_stride = to_line(sizeof(struct hs_shm_stock_ring) +
+				 d->ring_words * sizeof(uint64_t));
+	d->lane_stride = to_line(sizeof(struct hs_shm_lane) +
+				 d->lane_entries * sizeof(struct hs_shm_entry));
+	d->down_rings = to_line(at);
+	at = d->down_rings + d->nr_rings * d->ring_stride;
+	d->down_tails = at;
+	d->down_bytes = at + d->nr_lanes * sizeof(struct hs_shm_lane_tail);
+	d->up_rings = to_line(sizeof(struct hs_shm_up));
+	d->up_slots =
+		d->up_rings + d->nr_rings * sizeof(struct hs_shm_stock_tail);
+	d->up_lanes = d->up_slots + d->nr_slots * sizeof(struct hs_shm_slot);
+	d->up_bytes = d->up_lanes + d->nr_lanes * d->lane_stride;
+}
+
+void hs_guest_layout(struct hs_shm_down *out, const struct hs_tenant *tenant,
+		     const struct hs_agent_settings *settings)
+{
+	memset(out, 0, sizeof(*out));
+	out->magic = HS_SHM_DOWN_MAGIC;
+	out->version = HS_SHM_VERSION;
+	out->header_bytes = sizeof(*out);
+	out->domain = tenant->index;
+	out->pool_bytes = hs_tenant_pool_bytes(tenant);
+	out->class_bytes[0] = tenant->config.buffer_bytes;
+	out->nr_rings = (uint32_t)settings->nr_rings;
+	out->ring_words = (uint32_t)settings->ring_words;
+	out->nr_lanes = (uint32_t)settings->nr_lanes;
+	out->lane_entries = (uint32_t)settings->lane_entries;
+	out->nr_slots = (uint32_t)settings->nr_slots;
+	place(out);
+}
+
+static void name_of(const struct hs_guest *g, const char *what,
+		    char out[HS_HELD_NAME_BYTES])
+{
+	snprintf(out, HS_HELD_NAME_BYTES, "d%u:p%u:%s", g->tenant->index,
+		 g->number, what);
+}
+
+static void guest_free(struct hs_guest *g)
+{
+	hs_fault_forget(g->up.base);
+	hs_memfd_close(&g->down);
+	hs_memfd_close(&g->up);
+	if (g->exit_fd >= 0)
+		close(g->exit_fd);
+	hs_guest_hang_up(g);
+	free(g->lanes);
+	free(g->rings);
+	free(g);
+}
+
+static int up_make(struct hs_memfd *up, uint64_t size_bytes)
+{
+	struct hs_memfd made;
+	int rc = hs_memfd_create(&made, "hs-up", size_bytes, 0);
+
+	if (rc)
+		return rc;
+	fchmod(made.fd, 0600);
+	hs_memfd_unmap(&made);
+	rc = hs_memfd_attach(up, made.fd, made.size_bytes,
+			     HS_MEMFD_READ_ONLY | HS_MEMFD_POPULATE);
+	if (rc)
+		hs_memfd_close(&made);
+	return rc;
+}
+
+static int tables_make(struct hs_guest *g)
+{
+	g->lanes = calloc(g->layout.nr_lanes, sizeof(*g->lanes));
+	g->rings = calloc(g->layout.nr_rings, sizeof(*g->rings));
+	if (!g->lanes || !g->rings)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < g->layout.nr_rings; i++)
+		g->rings[i].level = LEVEL_FIRST;
+	return hs_fault_watch(g->up.base, g->up.size_bytes, false);
+}
+
+static int memory_make(struct hs_worker *w, struct hs_guest *g)
+{
+	char name[HS_HELD_NAME_BYTES];
+	int rc = hs_memfd_create(&g->down, "hs-down", g->layout.down_bytes, 0);
+
+	if (!rc)
+		rc = up_make(&g->up, g->layout.up_bytes);
+	if (!rc)
+		rc = tables_make(g);
+	if (rc)
+		return rc;
+	/* Read-only for good: no other user can open it anew by /proc. */
+	fchmod(g->down.fd, 0400);
+	memcpy(g->down.base, &g->layout, sizeof(g->layout));
+	name_of(g, "down", name);
+	rc = hs_worker_store(w, name, g->down.fd);
+	name_of(g, "up", name);
+	return rc ? rc : hs_worker_store(w, name, g->up.fd);
+}
+
+static void live_set(struct hs_ledger_process *p, uint32_t live)
+{
+	/* guest.W1 release, pairs guest.R1: the record before its live. */
+	__atomic_store_n(&p->live, live, __ATOMIC_RELEASE);
+}
+
+static uint32_t live_get(const struct hs_ledger_process *p)
+{
+	/* guest.R1 acquire, pairs guest.W1: live before the record. */
+	return __atomic_load_n(&p->live, __ATOMIC_ACQUIRE);
+}
+
+/* Return: false when the ledger has no place left. */
+static bool record(struct hs_guest *g)
+{
+	struct hs_ledger_process *p = hs_tenant_processes(g->tenant);
+	uint32_t i = 0;
+
+	while (i < HS_LEDGER_PROCESSES && live_get(&p[i]))
+		i++;
+	if (i == HS_LEDGER_PROCESSES)
+		return false;
+	g->place = i;
+	p[i].process = g->number;
+	p[i].pid = g->pid;
+	p[i].start_ticks = g->start_ticks;
+	p[i].token = g->token;
+	memcpy(p[i].service, g->service, sizeof(p[i].service));
+	live_set(&p[i], 1);
+	return true;
+}
+
+static uint32_t index_free(const struct hs_worker *w)
+{
+	uint32_t i = 0;
+
+	while (i < (uint32_t)w->settings.nr_processes && w->guests[i])
+		i++;
+	return i;
+}
+
+static void enter(struct hs_worker *w, struct hs_guest *g, uint32_t index)
+{
+	g->index = index;
+	w->guests[index] = g;
+	if (w->nr_guests <= index)
+		w->nr_guests = index + 1;
+	g->tenant->nr_guests++;
+	g->since_ns = g->read_ns = w->now_ns;
+	if (g->exit_fd >= 0)
+		hs_worker_watch(w, g->exit_fd, HS_WORKER_GUEST_EXIT, index);
+}
+
+static void forget_memory(struct hs_worker *w, const struct hs_guest *g)
+{
+	char name[HS_HELD_NAME_BYTES];
+
+	name_of(g, "down", name);
+	hs_worker_drop(w, name);
+	name_of(g, "up", name);
+	hs_worker_drop(w, name);
+}
+
+struct hs_guest *hs_guest_make(struct hs_worker *w, struct hs_tenant *tenant,
+			       pid_t pid, uint64_t start_ticks, int exit_fd,
+			       const char *service)
+{
+	uint32_t index = index_free(w);
+	struct hs_guest *g;
+	int rc;
+
+	if (index >= (uint32_t)w->settings.nr_processes ||
+	    tenant->nr_guests >= (uint32_t)w->settings.nr_domain_processes)
+		return NULL;
+	g = calloc(1, sizeof(*g));
+	if (!g)
+		return NULL;
+	g->tenant = tenant;
+	g->pid = pid;
+	g->start_ticks = start_ticks;
+	g->line = g->exit_fd = g->down.fd = g->up.fd = -1;
+	snprintf(g->service, sizeof(g->service), "%s", service);
+	hs_guest_layout(&g->layout, tenant, &w->settings);
+	g->number = hs_agent_core_process_new(w->core);
+	g->layout.process = g->number;
+	g->layout.node_id = w->node_id;
+	rc = hs_random_secure(&g->token, sizeof(g->token));
+	if (!rc)
+		rc = memory_make(w, g);
+	if (!rc && !record(g))
+		rc = -ENOSPC;
+	if (rc) {
+		hs_log_error("agent",
+			     "cannot take a process in pid=%ld "
+			     "service=%s error=%s",
+			     (long)pid, service, strerror(-rc));
+		forget_memory(w, g);
+		guest_free(g);
+		return NULL;
+	}
+	g->exit_fd = exit_fd;
+	enter(w, g, index);
+	return g;
+}
+
+static int attach_held(struct hs_memfd *m, const struct hs_held *held,
+		       const char *name, unsigned int flags)
+{
+	int fd = hs_held_find(held, name);
+	int copy, rc;
+
+	if (fd < 0)
+		return -ENOENT;
+	copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (copy < 0)
+		return -errno;
+	rc = hs_memfd_attach(m, copy, GUEST_MAX_BYTES, flags);
+	if (rc)
+		close(copy);
+	return rc;
+}
+
+/* The layout that a predecessor wrote must be one that we would have made. */
+static int layout_adopt(struct hs_guest *g)
+{
+	struct hs_shm_down expect;
+
+	if (g->down.size_bytes < sizeof(g->layout))
+		return -EPROTO;
+	memcpy(&g->layout, g->down.base, sizeof(g->layout));
+	expect = g->layout;
+	if (expect.magic != HS_SHM_DOWN_MAGIC ||
+	    expect.version != HS_SHM_VERSION || expect.process != g->number ||
+	    expect.class_bytes[0] != g->tenant->config.buffer_bytes ||
+	    expect.pool_bytes != hs_tenant_pool_bytes(g->tenant) ||
+	    expect.nr_rings > 4096 || expect.ring_words > 65536 ||
+	    expect.nr_lanes > 4096 || expect.lane_entries > 65536 ||
+	    expect.nr_slots > 1 << 20 || !expect.nr_rings ||
+	    !expect.ring_words || !expect.lane_entries)
+		return -EPROTO;
+	place(&expect);
+	if (memcmp(&expect, &g->layout, sizeof(expect)) ||
+	    expect.down_bytes > g->down.size_bytes ||
+	    expect.up_bytes > g->up.size_bytes)
+		return -EPROTO;
+	return 0;
+}
+
+/* A word that was put in its place but not announced is announced now. */
+static void ring_adopt(struct hs_worker *w, struct hs_guest *g, uint32_t ring)
+{
+	struct hs_shm_stock_ring *shared = hs_guest_ring(g, ring);
+	uint64_t *words = (uint64_t *)(shared + 1);
+	uint32_t mask = g->layout.ring_words - 1;
+	struct hs_guest_ring *r = &g->rings[ring];
+	uint64_t word;
+
+	r->head = hs_shm_read_own_head(shared);
+	r->tail = hs_shm_read_stock_tail(hs_guest_stock_tail(g, ring));
+	r->nulls = hs_shm_read_stock_nulls(hs_guest_stock_tail(g, ring));
+	word = hs_shm_read_own_word(&words[r->head & mask]);
+	if (!word ||
+	    !hs_agent_core_owns(w->core, g->tenant->index, g->number, word))
+		return;
+	hs_shm_write_stock_word(&words[(r->head + 1) & mask], 0);
+	r->head++;
+	hs_shm_write_stock_head(shared, r->head);
+}
+
+static int adopt_fill(struct hs_worker *w, struct hs_guest *g)
+{
+	char name[HS_HELD_NAME_BYTES];
+	int rc;
+
+	name_of(g, "down", name);
+	rc = attach_held(&g->down, &w->held, name, HS_MEMFD_POPULATE);
+	if (rc)
+		return rc;
+	name_of(g, "up", name);
+	rc = attach_held(&g->up, &w->held, name,
+			 HS_MEMFD_READ_ONLY | HS_MEMFD_POPULATE);
+	if (!rc)
+		rc = layout_adopt(g);
+	if (!rc)
+		rc = tables_make(g);
+	if (rc)
+		return rc;
+	for (uint32_t i = 0; i < g->layout.nr_lanes; i++) {
+		g->lanes[i].tail =
+			hs_shm_read_own_tail(hs_guest_lane_tail(g, i));
+		/* What was lost in between is seen as an increase from 0. */
+		g->lanes[i].lost = 0;
+	}
+	for (uint32_t i = 0; i < g->layout.nr_rings; i++)
+		ring_adopt(w, g, i);
+	return 0;
+}
+
+/* Its pidfd, if it is still the process that attached. */
+static int still_there(const struct hs_ledger_process *p)
+{
+	uint64_t ticks;
+	int fd = hs_process_pidfd(p->pid);
+
+	if (fd < 0)
+		return -1;
+	if (hs_process_start_ticks(p->pid, &ticks) || ticks != p->start_ticks) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+static void adopt_one(struct hs_worker *w, struct hs_tenant *t, uint32_t i)
+{
+	struct hs_ledger_process *p = &hs_tenant_processes(t)[i];
+	struct hs_guest *g = calloc(1, sizeof(*g));
+	uint32_t index = index_free(w);
+	int rc = -ENOSPC;
+
+	if (!g)
+		return;
+	g->tenant = t;
+	g->place = i;
+	g->number = p->process;
+	g->pid = p->pid;
+	g->start_ticks = p->start_ticks;
+	g->token = p->token;
+	memcpy(g->service, p->service, sizeof(g->service) - 1);
+	g->line = g->exit_fd = g->down.fd = g->up.fd = -1;
+	g->adopted = true;
+	if (index < (uint32_t)w->settings.nr_processes)
+		rc = adopt_fill(w, g);
+	if (!rc) {
+		g->exit_fd = still_there(p);
+		g->dead = g->exit_fd < 0;
+		enter(w, g, index);
+		/* Losses since the predecessor last looked are not dated. */
+		g->read_ns -= g->read_ns < UNDATED_NS ? g->read_ns : UNDATED_NS;
+		return;
+	}
+	hs_log_error("agent",
+		     "a process of a predecessor cannot be adopted, it has to "
+		     "attach anew pid=%d service=%s error=%s",
+		     p->pid, g->service, strerror(-rc));
+	hs_agent_core_process_dead(w->core, t->index, g->number, w->now_ns);
+	live_set(p, 0);
+	forget_memory(w, g);
+	guest_free(g);
+}
+
+/* Memory of processes that the ledgers do not know (any more). */
+static void drop_strays(struct hs_worker *w)
+{
+	for (uint32_t i = 0; i < w->held.nr_items; i++) {
+		const char *name = w->held.items[i].name;
+		uint32_t domain, number;
+		bool known = false;
+
+		if (sscanf(name, "d%u:p%u:", &domain, &number) != 2)
+			continue;
+		for (uint32_t j = 0; j < w->nr_guests; j++)
+			known |= w->guests[j] &&
+				 w->guests[j]->tenant->index == domain &&
+				 w->guests[j]->number == number;
+		if (!known)
+			hs_worker_drop(w, name);
+	}
+}
+
+void hs_guests_adopt(struct hs_worker *w)
+{
+	for (uint32_t d = 0; d < HS_AGENT_DOMAINS_MAX; d++) {
+		struct hs_tenant *t = w->tenants[d];
+
+		for (uint32_t i = 0; t && i < HS_LEDGER_PROCESSES; i++)
+			if (live_get(&hs_tenant_processes(t)[i]))
+				adopt_one(w, t, i);
+	}
+	drop_strays(w);
+}
+
+void hs_guest_remove(struct hs_worker *w, struct hs_guest *g)
+{
+	live_set(&hs_tenant_processes(g->tenant)[g->place], 0);
+	forget_memory(w, g);
+	w->guests[g->index] = NULL;
+	while (w->nr_guests && !w->guests[w->nr_guests - 1])
+		w->nr_guests--;
+	g->tenant->nr_guests--;
+	guest_free(g);
+}
+
+void hs_guests_free(struct hs_worker *w)
+{
+	for (uint32_t i = 0; i < w->nr_guests; i++)
+		if (w->guests[i])
+			guest_free(w->guests[i]);
+	w->nr_guests = 0;
+}
+
+struct hs_guest *hs_guest_find(struct hs_worker *w, uint32_t number,
+			       uint64_t token)
+{
+	for (uint32_t i = 0; i < w->nr_guests; i++) {
+		struct hs_guest *g = w->guests[i];
+
+		if (g && g->number == number && g->token == token && !g->dead)
+			return g;
+	}
+	return NULL;
+}
+
+void hs_guest_hang_up(struct hs_guest *g)
+{
+	if (g->line >= 0)
+		close(g->line);
+	g->line = -1;
+}

@@ -1,0 +1,527 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Purpose: see keeper.h. */
+#include "agent/keeper.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "agent/held.h"
+#include "agent/linger.h"
+#include "base/clock.h"
+#include "base/fdpass.h"
+#include "base/log.h"
+
+#define QUICK_NS       (1 * HS_NS_PER_SEC)
+#define BACKOFF_MAX_NS (2 * HS_NS_PER_SEC)
+/* Deaths in a row, by its own hand, after which the memory is given up. */
+#define CRASHES_MAX 10u
+#define FINISH_NS   (5 * HS_NS_PER_SEC)
+
+struct keeper {
+	const struct hs_agent_settings *settings;
+	struct hs_held held;
+	int lock_fd;
+	int signal_fd;
+	pid_t worker; /* 0: none */
+	int sock;     /* to the worker, -1 */
+	uint64_t started_ns;
+	uint64_t start_at_ns; /* when worker is 0 */
+	uint64_t kill_at_ns;  /* while stopping */
+	uint32_t quick_deaths;
+	uint32_t crashes;
+	bool was_ready; /* some worker */
+	bool is_ready;	/* this worker */
+	bool stopping;
+	bool purging;
+	int status; /* to exit with */
+};
+
+static int make_directory(const char *path)
+{
+	char partial[512];
+	size_t len = strlen(path);
+
+	if (len == 0 || len >= sizeof(partial))
+		return -ENAMETOOLONG;
+	for (size_t i = 1; i <= len; i++) {
+		if (path[i] != '/' && path[i] != '\0')
+			continue;
+		memcpy(partial, path, i);
+		partial[i] = '\0';
+		if (mkdir(partial, 0755) && errno != EEXIST)
+			return -errno;
+	}
+	return 0;
+}
+
+/* The lock may be unlinked by its last holder while we wait to open it. */
+static int take_lock(const char *path)
+{
+	struct stat ours, there;
+	int fd;
+
+	for (;;) {
+		fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+		if (fd < 0)
+			return -errno;
+		if (flock(fd, LOCK_EX | LOCK_NB)) {
+			close(fd);
+			return -EBUSY;
+		}
+		if (!fstat(fd, &ours) && !stat(path, &there) &&
+		    ours.st_ino == there.st_ino && ours.st_dev == there.st_dev)
+			return fd;
+		close(fd);
+	}
+}
+
+static int lock(struct keeper *k)
+{
+	char path[512], pid[32] = "";
+	int rc = hs_agent_path(k->settings, HS_AGENT_LOCK_FILE, path,
+			       sizeof(path));
+	int fd, n;
+
+	if (rc)
+		return rc;
+	fd = take_lock(path);
+	if (fd == -EBUSY) {
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd >= 0 && read(fd, pid, sizeof(pid) - 1) > 0)
+			pid[strcspn(pid, "\n")] = '\0';
+		if (fd >= 0)
+			close(fd);
+		hs_log_error("keeper",
+			     "another hs-agent runs in this run_dir: stop it, "
+			     "or give this one a run_dir of its own run_dir=%s "
+			     "pid=%s",
+			     k->settings->run_dir, pid);
+		return -EBUSY;
+	}
+	if (fd < 0) {
+		hs_log_error("keeper", "cannot lock file=%s error=%s", path,
+			     strerror(-fd));
+		return fd;
+	}
+	k->lock_fd = fd;
+	n = snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
+	if (ftruncate(fd, 0) || pwrite(fd, pid, (size_t)n, 0) != n)
+		return -EIO;
+	return 0;
+}
+
+static void unlock(struct keeper *k)
+{
+	if (k->lock_fd < 0)
+		return;
+	flock(k->lock_fd, LOCK_UN);
+	close(k->lock_fd);
+	k->lock_fd = -1;
+}
+
+static void unlink_file(const struct hs_agent_settings *s, const char *file)
+{
+	char path[512];
+
+	if (!hs_agent_path(s, file, path, sizeof(path)))
+		unlink(path);
+}
+
+/* Sockets that a worker of ours has listened on. */
+static void unlink_sockets(const struct keeper *k)
+{
+	if (!k->was_ready)
+		return;
+	for (size_t i = 0; i < k->settings->domains.nr_items; i++)
+		unlink(hs_agent_listener_get(k->settings, i)->socket);
+	unlink(k->settings->control_socket);
+}
+
+static int hold_text(struct keeper *k, const void *text, size_t text_bytes)
+{
+	int fd = memfd_create("hs-agent-config", MFD_CLOEXEC);
+	int rc;
+
+	if (fd < 0)
+		return -errno;
+	if (pwrite(fd, text, text_bytes, 0) != (ssize_t)text_bytes)
+		rc = -EIO;
+	else
+		rc = hs_held_put(&k->held, "config", fd);
+	if (rc)
+		close(fd);
+	return rc;
+}
+
+static void raise_limits(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static _Noreturn void become_worker(int sock, pid_t keeper)
+{
+	sigset_t none;
+	char fd[16];
+	int copy;
+
+	/* It must not outlive us: nobody would hold what it makes. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != keeper)
+		_exit(1);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	copy = fcntl(sock, F_DUPFD, 3);
+	if (copy < 0)
+		_exit(1);
+	snprintf(fd, sizeof(fd), "%d", copy);
+	execl("/proc/self/exe", "hs-agent-worker", "--worker-fd", fd, NULL);
+	_exit(127);
+}
+
+static int start_worker(struct keeper *k)
+{
+	pid_t self = getpid();
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
+		return -errno;
+	k->worker = fork();
+	if (k->worker == 0)
+		become_worker(pair[1], self);
+	close(pair[1]);
+	if (k->worker < 0) {
+		int rc = -errno;
+
+		k->worker = 0;
+		close(pair[0]);
+		return rc;
+	}
+	fcntl(pair[0], F_SETFL, O_NONBLOCK);
+	k->sock = pair[0];
+	k->is_ready = false;
+	k->started_ns = hs_clock_mono_ns();
+	return 0;
+}
+
+static void begin_stop(struct keeper *k, bool purge)
+{
+	if (!k->stopping)
+		hs_log_info("keeper", "ending purge=%d", purge);
+	k->stopping = true;
+	k->purging |= purge;
+	k->kill_at_ns = hs_clock_mono_ns() + FINISH_NS;
+	if (k->worker)
+		hs_held_send(k->sock, HS_HELD_FINISH, k->purging, NULL, -1);
+}
+
+static void take_message(struct keeper *k,
+			 const struct hs_held_message *message, int fd)
+{
+	int rc = 0;
+
+	switch (message->type) {
+	case HS_HELD_NEXT:
+		rc = hs_held_answer(&k->held, k->sock, message->arg);
+		break;
+	case HS_HELD_STORE:
+		rc = hs_held_put(&k->held, message->name, fd);
+		if (!rc)
+			fd = -1;
+		break;
+	case HS_HELD_DROP:
+		hs_held_drop(&k->held, message->name);
+		break;
+	case HS_HELD_READY:
+		k->was_ready = k->is_ready = true;
+		break;
+	case HS_HELD_STOP:
+		begin_stop(k, message->arg);
+		break;
+	default:
+		rc = -EPROTO;
+	}
+	if (rc)
+		hs_log_warn("keeper", "message failed type=%u name=%s error=%s",
+			    message->type, message->name, strerror(-rc));
+	if (fd >= 0)
+		close(fd);
+}
+
+static void take_messages(struct keeper *k)
+{
+	struct hs_held_message message;
+	int fd;
+
+	while (hs_held_receive(k->sock, &message, &fd) > 0)
+		take_message(k, &message, fd);
+}
+
+/* Nothing but what every worker needs: what cannot be adopted is let go. */
+static void forget_memory(struct keeper *k)
+{
+	hs_log_error("keeper",
+		     "workers fail on what they adopt: its traces are given "
+		     "up crashes=%u",
+		     k->crashes);
+	for (uint32_t i = k->held.nr_items; i-- > 0;)
+		if (strcmp(k->held.items[i].name, "config"))
+			hs_held_drop(&k->held, k->held.items[i].name);
+	k->crashes = 0;
+}
+
+static void worker_died(struct keeper *k, int status)
+{
+	uint64_t now_ns = hs_clock_mono_ns();
+	bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+	uint64_t wait_ns = 0;
+
+	take_messages(k);
+	close(k->sock);
+	k->sock = -1;
+	k->worker = 0;
+	if (k->stopping)
+		return;
+	if (!k->was_ready && WIFEXITED(status) &&
+	    WEXITSTATUS(status) == HS_AGENT_EXIT_SETUP) {
+		k->status = 1;
+		k->stopping = k->purging = true;
+		return;
+	}
+	k->quick_deaths =
+		now_ns - k->started_ns < QUICK_NS ? k->quick_deaths + 1 : 0;
+	k->crashes = killed || k->quick_deaths == 0 ? 0 : k->crashes + 1;
+	if (k->crashes >= CRASHES_MAX)
+		forget_memory(k);
+	if (k->quick_deaths >= 3) {
+		uint32_t doublings = k->quick_deaths / 3;
+
+		wait_ns = doublings < 11 ? HS_NS_PER_MS << doublings
+					 : BACKOFF_MAX_NS;
+	}
+	k->start_at_ns = now_ns + wait_ns;
+	hs_log_warn("keeper",
+		    "worker ended, starting another status=%d "
+		    "signal=%d in_ms=%llu",
+		    WIFEXITED(status) ? WEXITSTATUS(status) : -1,
+		    WIFSIGNALED(status) ? WTERMSIG(status) : 0,
+		    (unsigned long long)(wait_ns / HS_NS_PER_MS));
+}
+
+static void take_signals(struct keeper *k)
+{
+	struct signalfd_siginfo info;
+	int status;
+
+	while (read(k->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
+		if (info.ssi_signo != SIGCHLD)
+			begin_stop(k, false);
+	if (k->worker && waitpid(k->worker, &status, WNOHANG) == k->worker)
+		worker_died(k, status);
+}
+
+static int wait_ms(const struct keeper *k, uint64_t now_ns)
+{
+	uint64_t at_ns = k->stopping ? k->kill_at_ns : k->start_at_ns;
+
+	if (k->worker && !k->stopping)
+		return -1;
+	return at_ns <= now_ns ? 0 : (int)((at_ns - now_ns) / HS_NS_PER_MS) + 1;
+}
+
+static int open_signals(struct keeper *k)
+{
+	sigset_t signals;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGHUP);
+	sigaddset(&signals, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &signals, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	k->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+	return k->signal_fd < 0 ? -errno : 0;
+}
+
+static void loop(struct keeper *k)
+{
+	while (!k->stopping || k->worker) {
+		uint64_t now_ns = hs_clock_mono_ns();
+		struct pollfd fds[2] = {
+			{.fd = k->signal_fd, .events = POLLIN},
+			{.fd = k->sock, .events = POLLIN},
+		};
+
+		if (!k->worker && now_ns >= k->start_at_ns) {
+			int rc = start_worker(k);
+
+			if (rc) {
+				hs_log_error("keeper",
+					     "cannot start a worker error=%s",
+					     strerror(-rc));
+				k->start_at_ns = now_ns + BACKOFF_MAX_NS;
+			}
+			continue;
+		}
+		if (k->worker && k->stopping && now_ns >= k->kill_at_ns) {
+			kill(k->worker, SIGKILL);
+			k->kill_at_ns = now_ns + FINISH_NS;
+		}
+		if (poll(fds, 2, wait_ms(k, now_ns)) < 0 && errno != EINTR)
+			break;
+		if (k->worker && fds[1].revents)
+			take_messages(k);
+		/* A hung-up line stays readable until the death is reaped. */
+		if (k->worker && fds[1].revents & POLLHUP &&
+		    !(fds[0].revents & POLLIN))
+			poll(fds, 1, 100);
+		take_signals(k);
+	}
+}
+
+static bool holds_domains(const struct keeper *k)
+{
+	for (uint32_t i = 0; i < k->held.nr_items; i++)
+		if (k->held.items[i].name[0] == 'd')
+			return true;
+	return false;
+}
+
+/* In a child: our own process has ended for whoever waits for it. */
+static void linger(struct keeper *k)
+{
+	char path[512];
+	int listener, null_fd;
+	pid_t child;
+
+	if (hs_agent_path(k->settings, HS_AGENT_KEEPER_FILE, path,
+			  sizeof(path)))
+		return;
+	listener = hs_unix_listen(path, SOCK_SEQPACKET, 0600, 4);
+	if (listener < 0) {
+		hs_log_error("keeper", "cannot linger socket=%s error=%s", path,
+			     strerror(-listener));
+		return;
+	}
+	hs_log_info(
+		"keeper", "memory is kept for a successor seconds=%llu",
+		(unsigned long long)(k->settings->linger_ns / HS_NS_PER_SEC));
+	/* Listening already, so that whoever gets the lock finds us. */
+	unlock(k);
+	child = fork();
+	if (child) {
+		close(listener);
+		return;
+	}
+	setsid();
+	prctl(PR_SET_NAME, "hs-agent-linger");
+	null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	for (int fd = 0; null_fd >= 0 && fd <= 2; fd++)
+		dup2(null_fd, fd);
+	hs_linger_serve(&k->held, listener, k->settings->linger_ns);
+	unlink(path);
+	close(listener);
+	if (lock(k) == 0)
+		unlink_file(k->settings, HS_AGENT_LOCK_FILE);
+	_exit(0);
+}
+
+static int begin(struct keeper *k, const void *text, size_t text_bytes)
+{
+	char path[512];
+	int rc = make_directory(k->settings->run_dir);
+
+	if (rc) {
+		hs_log_error("keeper", "cannot make run_dir=%s error=%s",
+			     k->settings->run_dir, strerror(-rc));
+		return rc;
+	}
+	rc = lock(k);
+	if (!rc)
+		rc = hs_agent_path(k->settings, HS_AGENT_KEEPER_FILE, path,
+				   sizeof(path));
+	if (rc)
+		return rc;
+	raise_limits();
+	rc = hs_held_make(&k->held);
+	if (rc)
+		return rc;
+	rc = hs_linger_take(&k->held, path);
+	if (rc == 0)
+		hs_log_info("keeper",
+			    "took over a predecessor's memory "
+			    "nr_items=%u",
+			    k->held.nr_items);
+	else if (rc < 0)
+		hs_log_warn("keeper", "no takeover, beginning afresh error=%s",
+			    strerror(-rc));
+	rc = hold_text(k, text, text_bytes);
+	return rc ? rc : open_signals(k);
+}
+
+int hs_keeper_run(const struct hs_agent_settings *settings, const void *text,
+		  size_t text_bytes)
+{
+	struct keeper k = {
+		.settings = settings,
+		.lock_fd = -1,
+		.signal_fd = -1,
+		.sock = -1,
+	};
+
+	if (begin(&k, text, text_bytes)) {
+		unlock(&k);
+		hs_held_free(&k.held);
+		return 1;
+	}
+	hs_log_info("keeper", "started node=%lld run_dir=%s",
+		    (long long)settings->node, settings->run_dir);
+	loop(&k);
+	unlink_sockets(&k);
+	if (!k.purging && settings->linger_ns && holds_domains(&k)) {
+		linger(&k);
+	} else {
+		unlink_file(settings, HS_AGENT_KEEPER_FILE);
+		unlink_file(settings, HS_AGENT_LOCK_FILE);
+		unlock(&k);
+	}
+	hs_held_free(&k.held);
+	close(k.signal_fd);
+	return k.status;
+}
+
+int hs_keeper_purge(const struct hs_agent_settings *settings)
+{
+	char path[512];
+	int rc = hs_agent_path(settings, HS_AGENT_KEEPER_FILE, path,
+			       sizeof(path));
+
+	if (!rc)
+		rc = hs_linger_purge(path);
+	if (rc < 0) {
+		hs_log_error("keeper", "cannot purge error=%s", strerror(-rc));
+		return 1;
+	}
+	if (rc == 1)
+		hs_log_info("keeper", "nothing lingers run_dir=%s",
+			    settings->run_dir);
+	return 0;
+}

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Purpose: see lanes.h. */
+#include "agent/lanes.h"
+
+#include "agent/shm_read.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+/* Of one lane in one round; a trigger with its laterals always fits. */
+#define BATCH_ENTRIES 256u
+_Static_assert(BATCH_ENTRIES > 2 * HS_WIRE_TRACES_MAX, "a group must fit");
+
+#define LEVEL_MIN 32u
+#define CALM_NS	  (5 * HS_NS_PER_SEC)
+/* A guest may have one part in so many of its domain's buffers in stock. */
+#define STOCK_SHARE  2u
+#define STOCK_GUESTS 4u
+
+static void cut_off(struct hs_worker *w, struct hs_guest *g, const char *why)
+{
+	static struct hs_log_limit limit = HS_LOG_LIMIT_INIT;
+	uint64_t quiet;
+
+	g->garbage = true;
+	w->counters.guests_garbage++;
+	/* Its data may be worthless, and it may have had more than it said. */
+	hs_agent_core_loss(w->core, g->tenant->index, g->number, g->read_ns,
+			   w->now_ns);
+	hs_guest_hang_up(g);
+	if (hs_log_limit_pass(&limit, w->now_ns, &quiet))
+		hs_log_warn("agent",
+			    "a process wrote nonsense into shared "
+			    "memory and is cut off: %s pid=%ld "
+			    "service=%s process=%u",
+			    why, (long)g->pid, g->service, g->number);
+}
+
+static void read_names(struct hs_guest *g)
+{
+	const struct hs_shm_up *up = g->up.base;
+	uint32_t nr = hs_shm_read_nr_triggers(up);
+
+	/* A name that may be read does not change: what was read stays. */
+	while (g->nr_names < nr) {
+		hs_shm_read_trigger(&g->names[g->nr_names], up, g->nr_names);
+		g->nr_names++;
+	}
+}
+
+static bool has_trigger(const struct hs_shm_entry *entries, uint32_t nr)
+{
+	for (uint32_t i = 0; i < nr; i++)
+		if (entries[i].type == HS_SHM_ENTRY_TRIGGER)
+			return true;
+	return false;
+}
+
+/* Return: entries used. */
+static uint32_t drain_lane(struct hs_worker *w, struct hs_guest *g,
+			   uint32_t lane)
+{
+	struct hs_shm_entry entries[BATCH_ENTRIES];
+	const struct hs_shm_lane *shared = hs_guest_lane(g, lane);
+	const struct hs_shm_entry *ring = (const void *)(shared + 1);
+	struct hs_guest_lane *own = &g->lanes[lane];
+	uint64_t left = hs_shm_read_lane_head(shared) - own->tail;
+	uint32_t nr, used;
+
+	if (left == 0)
+		return 0;
+	if (left > g->layout.lane_entries) {
+		cut_off(w, g, "a lane's head beyond its entries");
+		return 0;
+	}
+	nr = left < BATCH_ENTRIES ? (uint32_t)left : BATCH_ENTRIES;
+	for (uint32_t i = 0; i < nr; i++)
+		hs_shm_read_entry(&entries[i], ring, g->layout.lane_entries - 1,
+				  own->tail + i);
+	if (has_trigger(entries, nr))
+		read_names(g);
+	used = hs_agent_core_entries(w->core, g->tenant->index, g->number,
+				     entries, nr, g->names, g->nr_names,
+				     w->now_ns);
+	if (used == 0 && nr > HS_WIRE_TRACES_MAX) {
+		cut_off(w, g, "entries that are never complete");
+		return 0;
+	}
+	own->tail += used < nr ? used : nr;
+	hs_shm_write_lane_tail(hs_guest_lane_tail(g, lane), own->tail);
+	return used;
+}
+
+/*
+ * Drops that name no trace. Those for want of a buffer (the rings' nulls) are
+ * not among them: the handle itself carries them, in its slot and its END.
+ */
+static void count_losses(struct hs_worker *w, struct hs_guest *g)
+{
+	uint64_t unpinned = hs_shm_read_unpinned(g->up.base);
+	bool lost = unpinned != g->unpinned;
+
+	if (lost) {
+		w->counters.lost_unpinned += unpinned - g->unpinned;
+		g->lost_total += unpinned - g->unpinned;
+		g->unpinned = unpinned;
+	}
+	for (uint32_t i = 0; i < g->layout.nr_lanes; i++) {
+		uint64_t n = hs_shm_read_lane_lost(hs_guest_lane(g, i));
+
+		if (n == g->lanes[i].lost)
+			continue;
+		w->counters.lane_lost += n - g->lanes[i].lost;
+		g->lost_total += n - g->lanes[i].lost;
+		g->lanes[i].lost = n;
+		lost = true;
+	}
+	if (lost)
+		hs_agent_core_loss(w->core, g->tenant->index, g->number,
+				   g->read_ns, w->now_ns);
+}
+
+static uint32_t level_max(const struct hs_guest *g)
+{
+	uint32_t guests = g->tenant->nr_guests;
+	uint32_t share = g->tenant->config.nr_buffers / STOCK_SHARE /
+			 (guests < STOCK_GUESTS ? STOCK_GUESTS : guests) /
+			 g->layout.nr_rings;
+
+	/* One place stays empty: see ring_fill(). */
+	if (share > g->layout.ring_words - 1)
+		share = g->layout.ring_words - 1;
+	return share < 2 ? 2 : share;
+}
+
+static void ring_demand(struct hs_worker *w, struct hs_guest_ring *r,
+			uint64_t taken, bool was_empty, uint32_t max)
+{
+	if (was_empty || taken * 2 >= r->level) {
+		r->level = r->level * 2 < max ? r->level * 2 : max;
+		r->busy_ns = w->now_ns;
+	} else if (w->now_ns - r->busy_ns > CALM_NS) {
+		r->level = r->level / 2 > LEVEL_MIN ? r->level / 2 : LEVEL_MIN;
+		r->busy_ns = w->now_ns;
+	}
+	if (r->level > max)
+		r->level = max;
+}
+
+/*
+ * The place behind the last word is cleared before the word is announced, so
+ * that a successor can tell a word that was placed and not announced.
+ */
+static uint32_t ring_fill(struct hs_worker *w, struct hs_guest *g,
+			  uint32_t ring, uint64_t used)
+{
+	struct hs_shm_stock_ring *shared = hs_guest_ring(g, ring);
+	uint64_t *words = (uint64_t *)(shared + 1);
+	uint32_t mask = g->layout.ring_words - 1;
+	struct hs_guest_ring *r = &g->rings[ring];
+	uint32_t nr = 0;
+
+	while (used + nr < r->level) {
+		uint64_t word = hs_agent_core_stock(w->core, g->tenant->index,
+						    g->number, w->now_ns);
+
+		if (!word)
+			break;
+		hs_shm_write_stock_word(&words[r->head & mask], word);
+		hs_shm_write_stock_word(&words[(r->head + 1) & mask], 0);
+		r->head++;
+		hs_shm_write_stock_head(shared, r->head);
+		nr++;
+	}
+	return nr;
+}
+
+static uint32_t stock_ring(struct hs_worker *w, struct hs_guest *g,
+			   uint32_t ring, uint32_t max)
+{
+	const struct hs_shm_stock_tail *shared = hs_guest_stock_tail(g, ring);
+	struct hs_guest_ring *r = &g->rings[ring];
+	uint64_t tail = hs_shm_read_stock_tail(shared);
+	uint64_t nulls = hs_shm_read_stock_nulls(shared);
+	uint64_t used = r->head - tail;
+	uint64_t taken = tail - r->tail;
+
+	if (used > g->layout.ring_words || taken > g->layout.ring_words) {
+		cut_off(w, g, "a stock's tail beyond its words");
+		return 0;
+	}
+	if (nulls != r->nulls) {
+		w->counters.stock_nulls += nulls - r->nulls;
+		g->nulls_total += nulls - r->nulls;
+	}
+	ring_demand(w, r, taken, nulls != r->nulls, max);
+	r->tail = tail;
+	r->nulls = nulls;
+	return used < r->level ? ring_fill(w, g, ring, used) : 0;
+}
+
+static void scan_guest(struct hs_worker *w, struct hs_guest *g, bool dead)
+{
+	const struct hs_shm_slot *slots = hs_guest_slots(g);
+	struct hs_shm_slot slot;
+	struct hs_shm_buffer header;
+
+	for (uint32_t i = 0; i < g->layout.nr_slots; i++) {
+		bool has_header;
+
+		if (!hs_shm_read_slot(&slot, &slots[i]))
+			continue;
+		has_header = hs_tenant_header(g->tenant, slot.buffer, &header);
+		if (dead)
+			hs_agent_core_dead_slot(
+				w->core, g->tenant->index, g->number, &slot,
+				has_header ? &header : NULL, w->now_ns);
+		else
+			hs_agent_core_slot(w->core, g->tenant->index, g->number,
+					   &slot, has_header ? &header : NULL,
+					   w->now_ns);
+	}
+}
+
+void hs_lanes_scan(struct hs_worker *w)
+{
+	if (!hs_agent_core_wants_scan(w->core, w->now_ns))
+		return;
+	hs_agent_core_begin_scan(w->core, w->now_ns);
+	for (uint32_t i = 0; i < w->nr_guests; i++) {
+		struct hs_guest *g = w->guests[i];
+
+		if (g && !g->garbage && !g->dead)
+			scan_guest(w, g, false);
+	}
+	hs_agent_core_end_scan(w->core);
+}
+
+static uint32_t drain(struct hs_worker *w, struct hs_guest *g)
+{
+	uint32_t nr = 0;
+
+	for (uint32_t i = 0; i < g->layout.nr_lanes && !g->garbage; i++)
+		nr += drain_lane(w, g, i);
+	return nr;
+}
+
+uint32_t hs_lanes_round(struct hs_worker *w)
+{
+	uint32_t nr = 0;
+
+	for (uint32_t i = 0; i < w->nr_guests; i++) {
+		struct hs_guest *g = w->guests[i];
+		uint32_t max;
+
+		if (!g || g->garbage || g->dead)
+			continue;
+		nr += drain(w, g);
+		count_losses(w, g);
+		max = level_max(g);
+		for (uint32_t r = 0; r < g->layout.nr_rings && !g->garbage; r++)
+			nr += stock_ring(w, g, r, max);
+		g->read_ns = w->now_ns;
+		hs_shm_write_heartbeat(
+			(void *)((uint8_t *)g->down.base + HS_SHM_DOWN_STATUS),
+			w->counters.rounds);
+	}
+	return nr;
+}
+
+void hs_lanes_bury(struct hs_worker *w, struct hs_guest *g)
+{
+	/* Heads stand still now; each pass uses something or is the last. */
+	while (!g->garbage && drain(w, g))
+		;
+	if (!g->garbage) {
+		count_losses(w, g);
+		scan_guest(w, g, true);
+	}
+	hs_agent_core_process_dead(w->core, g->tenant->index, g->number,
+				   w->now_ns);
+	w->counters.guests_dead++;
+	hs_log_debug("agent", "process gone pid=%ld service=%s process=%u",
+		     (long)g->pid, g->service, g->number);
+	hs_guest_remove(w, g);
+}
+
+bool hs_lanes_quiet(const struct hs_guest *g)
+{
+	const struct hs_shm_slot *slots = hs_guest_slots(g);
+	struct hs_shm_slot slot;
+
+	for (uint32_t i = 0; i < g->layout.nr_slots; i++)
+		if (hs_shm_read_slot(&slot, &slots[i]))
+			return false;
+	for (uint32_t i = 0; i < g->layout.nr_lanes; i++)
+		if (hs_shm_read_lane_head(hs_guest_lane(g, i)) !=
+		    g->lanes[i].tail)
+			return false;
+	return true;
+}

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Purpose: see mailbox.h. The door's thread serves one request at a time, so
+ * that there is one letter at most; its contents are the door's until the
+ * letter is taken back, answered or not.
+ */
+#include "agent/mailbox.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "agent/control.h"
+#include "base/log.h"
+
+#define PATIENCE_SECONDS 5
+
+struct hs_mailbox {
+	pthread_mutex_t lock;
+	pthread_cond_t answered;
+	int bell; /* eventfd */
+	bool is_full;
+	bool is_answered;
+	bool closing;
+	const struct hs_httpd_request *request;
+	struct hs_httpd_response *response;
+	struct hs_httpd *door;
+};
+
+/* In the door's thread. */
+static void ask(void *ctx, const struct hs_httpd_request *request,
+		struct hs_httpd_response *response)
+{
+	struct hs_mailbox *m = ctx;
+	uint64_t one = 1;
+	struct timespec until;
+	int rc = 0;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += PATIENCE_SECONDS;
+	pthread_mutex_lock(&m->lock);
+	m->request = request;
+	m->response = response;
+	m->is_full = !m->closing;
+	m->is_answered = false;
+	if (write(m->bell, &one, sizeof(one)) != (ssize_t)sizeof(one))
+		rc = -errno;
+	while (m->is_full && !m->is_answered && !m->closing && rc == 0)
+		rc = pthread_cond_timedwait(&m->answered, &m->lock, &until);
+	m->is_full = false;
+	if (!m->is_answered)
+		hs_httpd_error(response, 503,
+			       m->closing ? "the agent is ending"
+					  : "the agent is busy");
+	pthread_mutex_unlock(&m->lock);
+}
+
+/*
+ * Held while answering: the door's thread is the only one that it keeps
+ * waiting, and it would wait for the answer anyway.
+ */
+void hs_mailbox_serve(struct hs_worker *w)
+{
+	struct hs_mailbox *m = w->mailbox;
+	uint64_t rings;
+
+	if (read(m->bell, &rings, sizeof(rings)) < 0)
+		return;
+	pthread_mutex_lock(&m->lock);
+	if (m->is_full && !m->is_answered) {
+		hs_control_serve(w, m->request, m->response);
+		m->is_answered = true;
+		pthread_cond_signal(&m->answered);
+	}
+	pthread_mutex_unlock(&m->lock);
+}
+
+static const struct hs_httpd_route routes[] = {
+	{"GET", "/v1/status", ask},
+	{"GET", "/metrics", ask},
+	{"POST", "/v1/trigger", ask},
+	{"POST", "/v1/stop", ask},
+};
+
+static int open_door(struct hs_worker *w, struct hs_mailbox *m)
+{
+	const struct hs_agent_settings *s = &w->settings;
+	struct hs_httpd_options options = {
+		.socket_path = s->control_socket,
+		.tcp_port = (uint16_t)s->control_tcp_port,
+		.tcp_token = s->control_token,
+		.routes = routes,
+		.nr_routes = sizeof(routes) / sizeof(routes[0]),
+		.ctx = m,
+	};
+	int rc = hs_httpd_start(&m->door, &options);
+
+	if (rc)
+		hs_log_error("agent",
+			     "cannot open the control door socket=%s "
+			     "error=%s",
+			     s->control_socket, strerror(-rc));
+	else if (s->control_token)
+		hs_log_info("agent", "control door on 127.0.0.1 port=%u",
+			    hs_httpd_tcp_port(m->door));
+	return rc;
+}
+
+int hs_mailbox_make(struct hs_worker *w)
+{
+	struct hs_mailbox *m = calloc(1, sizeof(*m));
+	pthread_condattr_t attr;
+	int rc;
+
+	if (!m)
+		return -ENOMEM;
+	w->mailbox = m;
+	pthread_mutex_init(&m->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&m->answered, &attr);
+	pthread_condattr_destroy(&attr);
+	m->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (m->bell < 0)
+		return -errno;
+	rc = hs_worker_watch(w, m->bell, HS_WORKER_MAILBOX, 0);
+	return rc ? rc : open_door(w, m);
+}
+
+void hs_mailbox_free(struct hs_worker *w)
+{
+	struct hs_mailbox *m = w->mailbox;
+
+	if (!m)
+		return;
+	pthread_mutex_lock(&m->lock);
+	m->closing = true;
+	pthread_cond_signal(&m->answered);
+	pthread_mutex_unlock(&m->lock);
+	hs_httpd_stop(m->door);
+	if (m->bell >= 0)
+		close(m->bell);
+	pthread_cond_destroy(&m->answered);
+	pthread_mutex_destroy(&m->lock);
+	free(m);
+	w->mailbox = NULL;
+}

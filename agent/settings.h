@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Purpose: the agent's configuration file, read and checked as a whole.
+ *
+ * Guarantees: what hs_agent_settings_load() hands out fits together: names are
+ * unique, sizes fit each other, derived paths are filled in, keys are decoded.
+ */
+#ifndef HS_AGENT_SETTINGS_H
+#define HS_AGENT_SETTINGS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "agent/core.h"
+#include "base/config.h"
+
+#define HS_AGENT_LISTENERS_MAX	     HS_AGENT_DOMAINS_MAX
+#define HS_AGENT_PROCESSES_MAX	     1024u
+#define HS_AGENT_PEERS_MAX	     64u
+#define HS_AGENT_LISTENER_NAME_BYTES 32u
+
+/* One of the sockets that applications attach to. */
+struct hs_agent_listener {
+	char *name;
+	char *socket;
+	uint64_t pool_bytes;
+	uint64_t buffer_bytes;
+	int64_t mode; /* of the socket, octal digits read as decimal */
+};
+
+struct hs_agent_trigger_settings {
+	char *name;
+	int64_t weight;
+	int64_t rate_per_s;
+};
+
+struct hs_agent_settings {
+	int64_t node;
+	char *node_name;
+	char *run_dir;
+	struct hs_config_maps domains; /* struct hs_agent_listener */
+	struct hs_config_strings coordinators;
+	struct hs_config_strings collectors;
+	char *control_socket;
+	int64_t control_tcp_port;
+	char *control_token;
+	char *cluster_key_text;
+	char *cluster_key_file;
+	struct hs_config_maps triggers; /* struct hs_agent_trigger_settings */
+	bool crash_trigger;
+	bool huge_pages;
+	uint64_t linger_ns;
+	int log_level;
+	/* limits */
+	int64_t nr_processes;	     /* of all domains */
+	int64_t nr_domain_processes; /* of one */
+	int64_t nr_lanes;
+	int64_t lane_entries;
+	int64_t nr_slots;
+	int64_t nr_rings; /* 0: one a core */
+	int64_t ring_words;
+	int64_t evict_percent;
+	uint64_t window_bytes;
+	/* derived */
+	uint8_t cluster_key[16];
+	char path[4096]; /* of the file, for the worker */
+};
+
+/**
+ * hs_agent_settings_load() - read, check, derive
+ * @path: the file, or what to call it where @data is given
+ * @data: NULL, or the file's text: a worker reads what its keeper read
+ * @error: filled in after a refusal
+ *
+ * Own: hs_agent_settings_free().
+ * Return: 0; -EINVAL refused; or -errno.
+ */
+int hs_agent_settings_load(struct hs_agent_settings *settings, const char *path,
+			   const void *data, size_t data_bytes,
+			   struct hs_config_error *error);
+void hs_agent_settings_free(struct hs_agent_settings *settings);
+void hs_agent_settings_print_example(FILE *f);
+
+static inline struct hs_agent_listener *
+hs_agent_listener_get(const struct hs_agent_settings *s, size_t index)
+{
+	return (struct hs_agent_listener *)s->domains.items + index;
+}
+
+/** hs_agent_settings_core() - the core's part, without its random seed */
+void hs_agent_settings_core(const struct hs_agent_settings *settings,
+			    struct hs_agent_config *out);
+
+/** hs_agent_path() - run_dir/@file; Return: 0 or -ENAMETOOLONG */
+int hs_agent_path(const struct hs_agent_settings *settings, const char *file,
+		  char *out, size_t out_bytes);
+
+extern const struct hs_config_schema hs_agent_schema;
+
+#endif

@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Purpose: see worker.h: beginning, the loop, the end. */
+#include "agent/worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/attach.h"
+#include "agent/carrier.h"
+#include "agent/fault.h"
+#include "agent/guest.h"
+#include "agent/keeper.h"
+#include "agent/lanes.h"
+#include "agent/mailbox.h"
+#include "base/clock.h"
+#include "base/fdpass.h"
+#include "base/log.h"
+#include "base/random.h"
+
+#define EVENTS_MAX     64
+#define NODE_MAX_BYTES ((size_t)1 << 32)
+/* Rounds without anything to do before the thread begins to sleep. */
+#define SPIN_ROUNDS    16u
+#define SLEEP_FIRST_NS (20 * HS_NS_PER_US)
+#define SLEEP_MAX_NS   HS_NS_PER_MS
+#define SLEEP_BUSY_NS  (200 * HS_NS_PER_US)
+/* What stays on its way longer than so many rounds waits for somebody else. */
+#define BUSY_ROUNDS    256u
+#define SLEEP_ALONE_NS (20 * HS_NS_PER_MS) /* nobody is attached */
+#define WALL_EVERY     1024u		   /* rounds */
+#define FINISH_NS      (2 * HS_NS_PER_SEC)
+
+int hs_worker_watch(struct hs_worker *w, int fd, enum hs_worker_event event,
+		    uint32_t index)
+{
+	struct epoll_event e = {
+		.events = EPOLLIN,
+		.data.u64 = hs_worker_tag(event, index),
+	};
+
+	return epoll_ctl(w->epoll, EPOLL_CTL_ADD, fd, &e) ? -errno : 0;
+}
+
+int hs_worker_store(struct hs_worker *w, const char *name, int fd)
+{
+	return hs_held_send(w->keeper, HS_HELD_STORE, 0, name, fd);
+}
+
+void hs_worker_drop(struct hs_worker *w, const char *name)
+{
+	hs_held_send(w->keeper, HS_HELD_DROP, 0, name, -1);
+}
+
+static int64_t wall_offset(void)
+{
+	return (int64_t)(hs_clock_real_ns() - hs_clock_mono_ns());
+}
+
+static int load_settings(struct hs_worker *w)
+{
+	struct hs_config_error error;
+	int fd = hs_held_find(&w->held, "config");
+	struct stat st;
+	char *text;
+	int rc;
+
+	if (fd < 0 || fstat(fd, &st) || st.st_size < 0 ||
+	    (size_t)st.st_size > HS_CONFIG_FILE_MAX_BYTES)
+		return -EPROTO;
+	text = malloc((size_t)st.st_size + 1);
+	if (!text)
+		return -ENOMEM;
+	rc = pread(fd, text, (size_t)st.st_size, 0) == st.st_size ? 0 : -EIO;
+	if (!rc)
+		rc = hs_agent_settings_load(&w->settings, "configuration", text,
+					    (size_t)st.st_size, &error);
+	free(text);
+	if (!rc)
+		hs_log_level_set((enum hs_log_level)w->settings.log_level);
+	return rc;
+}
+
+/* Everything that a predecessor left, when its node ledger is of no use. */
+static void drop_memory(struct hs_worker *w)
+{
+	for (uint32_t i = w->held.nr_items; i-- > 0;) {
+		char name[HS_HELD_NAME_BYTES];
+
+		memcpy(name, w->held.items[i].name, sizeof(name));
+		if (!strcmp(name, "config"))
+			continue;
+		hs_worker_drop(w, name);
+		hs_held_drop(&w->held, name);
+	}
+}
+
+static bool adopt_node(struct hs_worker *w,
+		       const struct hs_agent_config *config)
+{
+	int fd = hs_held_find(&w->held, "node");
+	int copy = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 3) : -1;
+
+	if (copy < 0)
+		return false;
+	if (hs_memfd_attach(&w->node_ledger, copy, NODE_MAX_BYTES,
+			    HS_MEMFD_POPULATE)) {
+		close(copy);
+		return false;
+	}
+	if (w->node_ledger.size_bytes >= hs_agent_node_ledger_bytes(config))
+		w->core = hs_agent_core_create(
+			w->core_memory, w->node_ledger.base, config,
+			&hs_carrier_ops, w, w->now_ns, wall_offset());
+	/* A number of our own on another node's memory would be a lie. */
+	if (w->core &&
+	    hs_agent_core_node(w->core) >> 32 != (uint64_t)w->settings.node)
+		w->core = NULL;
+	if (!w->core)
+		hs_memfd_close(&w->node_ledger);
+	return w->core;
+}
+
+static int make_core(struct hs_worker *w)
+{
+	struct hs_agent_config config;
+	size_t size_bytes;
+	int rc;
+
+	hs_agent_settings_core(&w->settings, &config);
+	config.node_id = (uint64_t)w->settings.node << 32 |
+			 (uint32_t)(hs_clock_real_ns() / HS_NS_PER_SEC);
+	rc = hs_random_secure(&config.index_seed, sizeof(config.index_seed));
+	if (rc)
+		return rc;
+	size_bytes = hs_agent_core_size_bytes(&config);
+	w->core_memory = calloc(1, size_bytes);
+	if (!w->core_memory)
+		return -ENOMEM;
+	if (!adopt_node(w, &config)) {
+		if (w->held.nr_items > 1)
+			hs_log_warn("agent", "nothing to adopt, beginning "
+					     "afresh");
+		drop_memory(w);
+		memset(w->core_memory, 0, size_bytes);
+		rc = hs_memfd_create(&w->node_ledger, "hs-node-ledger",
+				     hs_agent_node_ledger_bytes(&config), 0);
+		if (rc)
+			return rc;
+		fchmod(w->node_ledger.fd, 0600);
+		w->core = hs_agent_core_create(
+			w->core_memory, w->node_ledger.base, &config,
+			&hs_carrier_ops, w, w->now_ns, wall_offset());
+		if (!w->core)
+			return -EINVAL;
+		rc = hs_worker_store(w, "node", w->node_ledger.fd);
+	}
+	w->node_id = hs_agent_core_node(w->core);
+	return rc;
+}
+
+static int begin(struct hs_worker *w)
+{
+	int rc;
+
+	w->now_ns = w->began_ns = hs_clock_mono_ns();
+	rc = hs_held_make(&w->held);
+	if (!rc)
+		rc = hs_held_fetch(&w->held, w->keeper);
+	if (!rc)
+		rc = load_settings(w);
+	if (!rc)
+		rc = hs_fault_install();
+	if (rc)
+		return rc;
+	w->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (w->epoll < 0)
+		return -errno;
+	rc = hs_worker_watch(w, w->keeper, HS_WORKER_KEEPER, 0);
+	if (!rc)
+		rc = make_core(w);
+	if (rc)
+		return rc;
+	hs_tenants_adopt(w);
+	hs_guests_adopt(w);
+	hs_held_free(&w->held);
+	rc = hs_carrier_make(w);
+	if (!rc)
+		rc = hs_attach_make(w);
+	if (!rc)
+		rc = hs_mailbox_make(w);
+	if (!rc)
+		rc = hs_held_send(w->keeper, HS_HELD_READY, 0, NULL, -1);
+	return rc;
+}
+
+static void begin_finish(struct hs_worker *w, bool purge)
+{
+	if (!w->finishing)
+		w->finish_by_ns = w->now_ns + FINISH_NS;
+	w->finishing = true;
+	w->purging |= purge;
+	hs_attach_shut(w);
+}
+
+/* Return: false when the keeper is gone, and so is our reason to be. */
+static bool hear_keeper(struct hs_worker *w)
+{
+	struct hs_held_message message;
+	int fd;
+	int rc = hs_held_receive(w->keeper, &message, &fd);
+
+	if (fd >= 0)
+		close(fd);
+	if (rc <= 0)
+		return rc == -EAGAIN || rc == -EINTR;
+	if (message.type == HS_HELD_FINISH)
+		begin_finish(w, message.arg);
+	return true;
+}
+
+static bool dispatch(struct hs_worker *w, uint64_t tag)
+{
+	uint32_t index = (uint32_t)tag;
+
+	switch ((enum hs_worker_event)(tag >> 32)) {
+	case HS_WORKER_KEEPER:
+		return hear_keeper(w);
+	case HS_WORKER_LISTENER:
+		hs_attach_accept(w, index);
+		break;
+	case HS_WORKER_PENDING:
+		hs_attach_pending(w, index);
+		break;
+	case HS_WORKER_GUEST_LINE:
+		hs_attach_line(w, index);
+		break;
+	case HS_WORKER_GUEST_EXIT:
+		hs_attach_exit(w, index);
+		break;
+	case HS_WORKER_TRANSPORT:
+		hs_carrier_poll(w);
+		break;
+	case HS_WORKER_MAILBOX:
+		hs_mailbox_serve(w);
+		break;
+	}
+	return true;
+}
+
+static uint64_t sleep_ns(const struct hs_worker *w)
+{
+	uint64_t ns, max_ns = SLEEP_MAX_NS;
+	uint32_t doublings;
+
+	if (w->idle_rounds < SPIN_ROUNDS)
+		return 0;
+	if (hs_agent_core_busy(w->core) && w->idle_rounds < BUSY_ROUNDS)
+		max_ns = SLEEP_BUSY_NS;
+	else if (w->nr_guests == 0)
+		max_ns = SLEEP_ALONE_NS;
+	doublings = w->idle_rounds - SPIN_ROUNDS;
+	ns = doublings < 16 ? SLEEP_FIRST_NS << doublings : max_ns;
+	return ns < max_ns ? ns : max_ns;
+}
+
+/* Return: events taken; -1: the keeper is gone. */
+static int wait_events(struct hs_worker *w)
+{
+	struct epoll_event events[EVENTS_MAX];
+	uint64_t ns = sleep_ns(w);
+	int n;
+
+	if (ns) {
+		struct pollfd fd = {.fd = w->epoll, .events = POLLIN};
+		struct timespec ts = {.tv_nsec = (long)ns};
+
+		ppoll(&fd, 1, &ts, NULL);
+	}
+	n = epoll_wait(w->epoll, events, EVENTS_MAX, 0);
+	w->now_ns = hs_clock_mono_ns();
+	for (int i = 0; i < n; i++)
+		if (!dispatch(w, events[i].data.u64))
+			return -1;
+	return n > 0 ? n : 0;
+}
+
+/* Return: false when it is time to end. */
+static bool one_round(struct hs_worker *w)
+{
+	int events = wait_events(w);
+	uint32_t work;
+
+	if (events < 0)
+		return false;
+	if (w->counters.rounds++ % WALL_EVERY == 0)
+		hs_agent_core_wall_offset(w->core, wall_offset());
+	/* Slots before lanes: see core.h. The dead are read like lanes. */
+	hs_lanes_scan(w);
+	hs_attach_round(w);
+	work = hs_lanes_round(w);
+	hs_agent_core_tick(w->core, w->now_ns);
+	if (w->sent)
+		hs_carrier_poll(w);
+	w->idle_rounds = work || events ? 0 : w->idle_rounds + 1;
+	if (w->asked_to_stop && w->now_ns >= w->ask_stop_ns) {
+		w->asked_to_stop = false;
+		hs_held_send(w->keeper, HS_HELD_STOP, w->purging, NULL, -1);
+	}
+	if (!w->finishing)
+		return true;
+	return !w->purging && hs_agent_core_busy(w->core) &&
+	       w->now_ns < w->finish_by_ns;
+}
+
+static void end(struct hs_worker *w)
+{
+	hs_mailbox_free(w);
+	hs_attach_free(w);
+	hs_carrier_free(w);
+	hs_guests_free(w);
+	hs_tenants_free(w);
+	hs_memfd_close(&w->node_ledger);
+	free(w->core_memory);
+	hs_held_free(&w->held);
+	hs_agent_settings_free(&w->settings);
+	if (w->epoll >= 0)
+		close(w->epoll);
+	close(w->keeper);
+}
+
+int hs_worker_main(int keeper)
+{
+	static struct hs_worker w;
+	int rc;
+
+	w.keeper = keeper;
+	w.epoll = -1;
+	w.node_ledger.fd = -1;
+	/* A terminal's Ctrl-C is for the keeper, which tells us. */
+	signal(SIGINT, SIG_IGN);
+	signal(SIGTERM, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGPIPE, SIG_IGN);
+	fcntl(keeper, F_SETFD, FD_CLOEXEC);
+	prctl(PR_SET_NAME, "hs-agent-worker");
+	prctl(PR_SET_TIMERSLACK, 1000);
+	rc = begin(&w);
+	if (rc) {
+		hs_log_error("agent", "worker cannot begin error=%s",
+			     strerror(rc < 0 ? -rc : rc));
+		end(&w);
+		return HS_AGENT_EXIT_SETUP;
+	}
+	hs_log_info("agent", "worker ready node=%016llx processes=%u",
+		    (unsigned long long)w.node_id, w.nr_guests);
+	while (one_round(&w))
+		;
+	hs_log_info("agent", "worker ends purge=%d", w.purging);
+	end(&w);
+	return 0;
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Purpose: the agent's working process: everything around the core that
+ * touches the outside (sockets, shared memory, the clock), in one thread.
+ *
+ * Guarantees: it may be killed at any instruction; the keeper holds what it
+ * made, and its successor goes on from the ledgers. Nothing that a guest
+ * writes is used before it was copied and checked.
+ */
+#ifndef HS_AGENT_WORKER_H
+#define HS_AGENT_WORKER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "agent/core.h"
+#include "agent/held.h"
+#include "agent/settings.h"
+#include "base/memfd.h"
+#include "rdma/transport.h"
+
+struct hs_attach;
+struct hs_guest;
+struct hs_mailbox;
+struct hs_tenant;
+
+/* What an epoll event is about: kind in the upper half, index in the lower. */
+enum hs_worker_event {
+	HS_WORKER_KEEPER = 1,
+	HS_WORKER_LISTENER,
+	HS_WORKER_PENDING,
+	HS_WORKER_GUEST_LINE,
+	HS_WORKER_GUEST_EXIT,
+	HS_WORKER_TRANSPORT,
+	HS_WORKER_MAILBOX,
+};
+
+struct hs_worker_counters {
+	uint64_t rounds;
+	uint64_t attachments;
+	uint64_t resumed;
+	uint64_t refused_full;
+	uint64_t refused_version;
+	uint64_t refused_rate;
+	uint64_t hellos_bad;
+	uint64_t guests_garbage; /* said something impossible: cut off */
+	uint64_t guests_dead;
+	uint64_t lane_lost;
+	uint64_t lost_unpinned;
+	uint64_t stock_nulls;
+	uint64_t holes;	       /* faults in shared memory, covered */
+	uint64_t ship_refused; /* the carrier had no room */
+	uint64_t messages_misplaced;
+};
+
+struct hs_worker_peer {
+	struct hs_transport_peer peer;
+	bool live;
+};
+
+struct hs_worker {
+	struct hs_agent_settings settings;
+	struct hs_held held; /* what the keeper had when we began */
+	int keeper;
+	int epoll;
+	struct hs_agent_core *core;
+	void *core_memory;
+	struct hs_memfd node_ledger;
+	uint64_t node_id;
+	struct hs_tenant *tenants[HS_AGENT_DOMAINS_MAX];
+	struct hs_guest *guests[HS_AGENT_PROCESSES_MAX];
+	uint32_t nr_guests; /* places in use, holes included */
+	struct hs_attach *attach;
+	struct hs_mailbox *mailbox;
+	struct hs_transport *transport;
+	struct hs_worker_peer peers[HS_AGENT_PEERS_MAX];
+	uint8_t *bounce; /* HS_WIRE_SLICE_MAX_BYTES */
+	struct hs_worker_counters counters;
+	uint64_t now_ns; /* of this round */
+	uint64_t began_ns;
+	uint32_t idle_rounds;
+	bool sent; /* something, since the transport was polled last */
+	bool finishing;
+	bool purging;
+	bool asked_to_stop; /* by the control door */
+	uint64_t ask_stop_ns;
+	uint64_t finish_by_ns;
+};
+
+static inline uint64_t hs_worker_tag(enum hs_worker_event event, uint32_t index)
+{
+	return (uint64_t)event << 32 | index;
+}
+
+/** hs_worker_watch() - Return: 0 or -errno */
+int hs_worker_watch(struct hs_worker *w, int fd, enum hs_worker_event event,
+		    uint32_t index);
+/** hs_worker_store() - have the keeper hold @fd. Return: 0 or -errno */
+int hs_worker_store(struct hs_worker *w, const char *name, int fd);
+void hs_worker_drop(struct hs_worker *w, const char *name);
+
+/**
+ * hs_worker_main() - be the worker of the keeper behind @keeper
+ * Return: exit status.
+ */
+int hs_worker_main(int keeper);
+
+#endif
