@@ -296,8 +296,10 @@ void hs_assembly_replay_damage(struct hs_assembly *a,
 
 	if (!t)
 		return;
-	a->traces[t].damaged = true;
-	hs_asm_change(a, t, false);
+	if (!a->traces[t].damaged) {
+		a->traces[t].damaged = true;
+		hs_asm_change(a, t, false);
+	}
 	if (a->traces[t].version < version_min)
 		a->traces[t].version = version_min;
 }

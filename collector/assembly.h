@@ -205,7 +205,8 @@ int hs_assembly_replay_slice(struct hs_assembly *a,
 int hs_assembly_replay_union(struct hs_assembly *a,
 			     const struct hs_wire_trace_id *trace,
 			     const void *blob, uint32_t blob_bytes);
-/** hs_assembly_replay_damage() - from ops->load: something is unreadable */
+/** hs_assembly_replay_damage() - from ops->load, or whenever it shows: some
+ * of what is stored cannot be read any more */
 void hs_assembly_replay_damage(struct hs_assembly *a,
 			       const struct hs_wire_trace_id *trace,
 			       uint64_t version_min);

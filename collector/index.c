@@ -24,11 +24,12 @@ static const char schema[] =
 	" causes TEXT NOT NULL DEFAULT '[]', nodes TEXT NOT NULL DEFAULT '[]',"
 	" union_segment INTEGER NOT NULL DEFAULT 0,"
 	" union_offset INTEGER NOT NULL DEFAULT 0,"
-	" stale INTEGER NOT NULL DEFAULT 1);"
+	" stale INTEGER NOT NULL DEFAULT 1,"
+	" stale_ns INTEGER NOT NULL DEFAULT 0);"
 	"CREATE INDEX traces_start ON traces(start_ns);"
 	"CREATE INDEX traces_duration ON traces(duration_ns);"
 	"CREATE INDEX traces_mark ON traces(mark, start_ns);"
-	"CREATE INDEX traces_stale ON traces(updated_ns) WHERE stale = 1;"
+	"CREATE INDEX traces_stale ON traces(stale_ns) WHERE stale = 1;"
 	"CREATE TABLE slices(trace INTEGER NOT NULL, segment INTEGER NOT NULL,"
 	" offset INTEGER NOT NULL, stored_bytes INTEGER NOT NULL,"
 	" node INTEGER NOT NULL, process INTEGER NOT NULL,"
@@ -55,9 +56,9 @@ static const char *const texts[HS_INDEX_NR_STATEMENTS] = {
 	[HS_INDEX_COMMIT] = "COMMIT",
 	[HS_INDEX_ROLLBACK] = "ROLLBACK",
 	[HS_INDEX_TRACE_KEY] = "SELECT key FROM traces WHERE id = ?1",
-	[HS_INDEX_TRACE_ADD] = "INSERT INTO traces(id, start_ns, updated_ns) "
-			       "VALUES(?1, ?2, ?2)",
-	[HS_INDEX_TRACE_STALE] = "UPDATE traces SET stale = 1, updated_ns = ?2"
+	[HS_INDEX_TRACE_ADD] = "INSERT INTO traces(id, start_ns, updated_ns,"
+			       " stale_ns) VALUES(?1, ?2, ?2, ?2)",
+	[HS_INDEX_TRACE_STALE] = "UPDATE traces SET stale = 1, stale_ns = ?2"
 				 " WHERE key = ?1 AND stale = 0",
 	[HS_INDEX_SLICE_ADD] =
 		"INSERT OR IGNORE INTO slices(trace, segment, offset,"
@@ -89,9 +90,10 @@ static const char *const texts[HS_INDEX_NR_STATEMENTS] = {
 	[HS_INDEX_SLICE_DAMAGED] = "UPDATE slices SET damaged = 1 WHERE trace"
 				   " = ?1 AND segment = ?2 AND offset = ?3",
 	[HS_INDEX_VERSION_OF] = "SELECT version FROM traces WHERE id = ?1",
+	[HS_INDEX_MARK_OF] = "SELECT mark FROM traces WHERE id = ?1",
 	[HS_INDEX_STALE_LIST] =
-		"SELECT id FROM traces WHERE stale = 1 AND updated_ns <= ?1"
-		" ORDER BY updated_ns LIMIT ?2",
+		"SELECT id FROM traces WHERE stale = 1 AND stale_ns <= ?1"
+		" ORDER BY stale_ns LIMIT ?2",
 	[HS_INDEX_SEGMENT_GET] =
 		"SELECT indexed_to FROM segments WHERE number = ?1",
 	[HS_INDEX_SEGMENT_SET] =

@@ -121,6 +121,9 @@ int hs_index_mark_damaged(struct hs_index *ix,
 uint64_t hs_index_version(struct hs_index *ix,
 			  const struct hs_wire_trace_id *trace);
 
+/** hs_index_mark() - enum hs_assembly_mark of its row; -1: unknown trace */
+int hs_index_mark(struct hs_index *ix, const struct hs_wire_trace_id *trace);
+
 /** hs_index_stale() - traces not summed up since @before_ns, oldest first */
 int hs_index_stale(struct hs_index *ix, int64_t before_ns,
 		   struct hs_wire_trace_id *out, uint32_t max);

@@ -122,6 +122,15 @@ uint64_t hs_index_version(struct hs_index *ix,
 	return each_row(ix, st, number_row, &version) ? 0 : version;
 }
 
+int hs_index_mark(struct hs_index *ix, const struct hs_wire_trace_id *trace)
+{
+	sqlite3_stmt *st = ix->statements[HS_INDEX_MARK_OF];
+	uint64_t mark = UINT64_MAX;
+
+	hs_index_bind_id(st, 1, trace);
+	return each_row(ix, st, number_row, &mark) ? -1 : (int)(int64_t)mark;
+}
+
 int hs_index_segment_get(struct hs_index *ix, uint32_t segment, uint64_t *end)
 {
 	sqlite3_stmt *st = ix->statements[HS_INDEX_SEGMENT_GET];

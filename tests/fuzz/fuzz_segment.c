@@ -13,10 +13,9 @@
 #include "base/check.h"
 #include "collector/assembly.h"
 #include "collector/segment.h"
+#include "tests/fuzz/fuzz.h"
 
 #define SALT 0x1234567890abcdefull
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct hs_segment_codec *codec;
 static uint8_t sound[4096];
@@ -104,3 +103,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	hs_check(size > 1 || nr_seen == 3);
 	return 0;
 }
+
+const struct hs_fuzz_seed hs_fuzz_seeds[] = {
+	{"\0", 1},     {"\0\x90\0\x01", 4}, {"\0\x88\0\x02\x00\x01\x80", 7},
+	{"\1HREC", 5}, {NULL, 0},
+};

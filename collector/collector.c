@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * collector.c - assembly, store and acknowledgements put together
+ */
+#include "collector/collector.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "collector/summary.h"
+
+#define LOG "collector"
+/* A trace that keeps growing is summed up so often. */
+#define SUMMARY_INTERVAL_NS HS_NS_PER_SEC
+#define SUMMARIES_PER_STEP  32u
+/* A disk that refuses is asked again so often. */
+#define RETRY_NS     HS_NS_PER_SEC
+#define IDLE_STEP_NS (250 * HS_NS_PER_MS)
+
+struct hs_collector {
+	struct hs_collector_options options;
+	pthread_mutex_t lock;
+	struct hs_store *store;
+	struct hs_assembly *assembly;
+	void *memory;
+	/* Acknowledgements for one peer that have not been sent. */
+	struct {
+		struct hs_wire_slice_ack head;
+		uint64_t keys[HS_WIRE_ACKS_MAX];
+	} acks;
+	uint32_t acks_peer;
+	bool dirty;	     /* something came since the last sync */
+	uint64_t dirty_ns;   /* when */
+	uint64_t retry_ns;   /* not before this; 0: whenever */
+	uint64_t summary_ns; /* when stale rows were looked for last */
+	struct hs_collector_stats stats;
+};
+
+/* ---- what the assembly asks for ------------------------------------------ */
+
+static int store_slice(void *ctx, const struct hs_wire_slice *slice,
+		       const uint8_t *bytes)
+{
+	struct hs_collector *c = ctx;
+
+	return hs_store_put_slice(c->store, slice, bytes,
+				  (int64_t)hs_clock_real_ns());
+}
+
+static int store_union(void *ctx, const struct hs_wire_trace_id *trace,
+		       const void *blob, uint32_t blob_bytes)
+{
+	struct hs_collector *c = ctx;
+
+	return hs_store_put_union(c->store, trace, blob, blob_bytes,
+				  (int64_t)hs_clock_real_ns());
+}
+
+struct loading {
+	struct hs_collector *c;
+	const struct hs_wire_trace_id *trace;
+};
+
+static int load_slice(void *ctx, const struct hs_wire_slice *slice,
+		      const uint8_t *bytes)
+{
+	return hs_assembly_replay_slice(((struct loading *)ctx)->c->assembly,
+					slice);
+}
+
+static int load_union(void *ctx, const void *blob, uint32_t blob_bytes)
+{
+	struct loading *l = ctx;
+
+	return hs_assembly_replay_union(l->c->assembly, l->trace, blob,
+					blob_bytes);
+}
+
+static int load_damage(void *ctx)
+{
+	struct loading *l = ctx;
+
+	hs_assembly_replay_damage(
+		l->c->assembly, l->trace,
+		hs_index_version(hs_store_index(l->c->store), l->trace));
+	return 0;
+}
+
+static int load(void *ctx, const struct hs_wire_trace_id *trace)
+{
+	struct loading l = {ctx, trace};
+	const struct hs_store_reader reader = {&l, load_slice, load_union,
+					       load_damage};
+
+	return hs_store_read(l.c->store, trace, false, &reader);
+}
+
+static int summarise(struct hs_collector *c,
+		     const struct hs_wire_trace_id *trace)
+{
+	struct hs_assembly_view view;
+	int rc = hs_summary_make(c->store, trace);
+
+	c->stats.summaries++;
+	if (rc > 0) {
+		hs_assembly_replay_damage(c->assembly, trace, 0);
+		rc = hs_summary_mark(c->store, c->assembly, trace, &view);
+	}
+	c->stats.summary_errors += rc < 0;
+	return rc;
+}
+
+/* The row follows at once; what its spans say when the mark turned. */
+static int changed(void *ctx, const struct hs_wire_trace_id *trace)
+{
+	struct hs_collector *c = ctx;
+	struct hs_assembly_view view;
+	int before = hs_index_mark(hs_store_index(c->store), trace);
+	int rc = hs_summary_mark(c->store, c->assembly, trace, &view);
+
+	if (rc)
+		return rc;
+	if (view.mark != HS_ASSEMBLY_OPEN && before != (int)view.mark)
+		return summarise(c, trace);
+	return 0;
+}
+
+static void acks_send(struct hs_collector *c)
+{
+	struct iovec iov = {&c->acks,
+			    sizeof(c->acks.head) +
+				    c->acks.head.nr * sizeof(uint64_t)};
+
+	if (!c->acks.head.nr)
+		return;
+	if (c->options.send(c->options.ctx, c->acks_peer, HS_WIRE_SLICE_ACK,
+			    &iov, 1))
+		c->stats.acks_dropped += c->acks.head.nr;
+	else
+		c->stats.acks_sent += c->acks.head.nr;
+	c->acks.head.nr = 0;
+}
+
+static void slice_ack(void *ctx, uint32_t peer, uint64_t ship_key, bool refused)
+{
+	struct hs_collector *c = ctx;
+
+	if (c->acks.head.nr == HS_WIRE_ACKS_MAX || c->acks_peer != peer ||
+	    c->acks.head.refused != refused)
+		acks_send(c);
+	c->acks_peer = peer;
+	c->acks.head.refused = refused;
+	c->acks.keys[c->acks.head.nr++] = ship_key;
+}
+
+static void manifest_ack(void *ctx, uint32_t peer,
+			 const struct hs_wire_manifest_ack *ack)
+{
+	struct hs_collector *c = ctx;
+	struct hs_wire_manifest_ack copy = *ack;
+	struct iovec iov = {&copy, sizeof(copy)};
+
+	if (c->options.send(c->options.ctx, peer, HS_WIRE_MANIFEST_ACK, &iov,
+			    1))
+		c->stats.acks_dropped++;
+	else
+		c->stats.acks_sent++;
+}
+
+static const struct hs_assembly_ops assembly_ops = {
+	.store_slice = store_slice,
+	.store_union = store_union,
+	.load = load,
+	.changed = changed,
+	.slice_ack = slice_ack,
+	.manifest_ack = manifest_ack,
+};
+
+/* ---- messages and time ----------------------------------------------------
+ */
+
+int hs_collector_sync(struct hs_collector *c)
+{
+	uint64_t seq;
+	int rc = hs_assembly_flush(c->assembly, &seq);
+
+	if (!rc)
+		rc = hs_store_sync(c->store);
+	if (rc) {
+		struct hs_store_stats stats;
+
+		hs_store_stats(c->store, &stats);
+		hs_log_limited(HS_LOG_ERROR, LOG,
+			       "not durable, nothing is acknowledged: %s",
+			       stats.error_text[0] ? stats.error_text
+						   : strerror(-rc));
+		c->retry_ns = hs_clock_mono_ns() + RETRY_NS;
+		return rc;
+	}
+	c->dirty = false;
+	c->retry_ns = 0;
+	hs_assembly_durable(c->assembly, seq);
+	acks_send(c);
+	return 0;
+}
+
+void hs_collector_message(struct hs_collector *c, uint32_t peer, uint16_t type,
+			  const void *payload, uint32_t payload_bytes,
+			  uint64_t now_ns)
+{
+	int rc;
+
+	if (type != HS_WIRE_SLICE && type != HS_WIRE_MANIFEST)
+		return;
+	rc = hs_assembly_message(c->assembly, peer, type, payload,
+				 payload_bytes);
+	if (rc == HS_ASSEMBLY_BUSY && now_ns >= c->retry_ns &&
+	    !hs_collector_sync(c))
+		rc = hs_assembly_message(c->assembly, peer, type, payload,
+					 payload_bytes);
+	if (rc < 0 || rc == HS_ASSEMBLY_BUSY)
+		c->stats.messages_failed++;
+	if (!c->dirty) {
+		c->dirty = true;
+		c->dirty_ns = now_ns;
+	}
+}
+
+/* Return: whether there are more of them. */
+static bool sum_up(struct hs_collector *c)
+{
+	struct hs_wire_trace_id ids[SUMMARIES_PER_STEP];
+	int64_t before = (int64_t)(hs_clock_real_ns() - SUMMARY_INTERVAL_NS);
+	int nr = hs_index_stale(hs_store_index(c->store), before, ids,
+				SUMMARIES_PER_STEP);
+
+	for (int i = 0; i < nr; i++) {
+		struct hs_assembly_view view;
+		int rc = hs_summary_mark(c->store, c->assembly, &ids[i], &view);
+
+		if (!rc)
+			rc = summarise(c, &ids[i]);
+		if (rc)
+			return false;
+	}
+	if (nr > 0 && !c->dirty) {
+		c->dirty = true;
+		c->dirty_ns = hs_clock_mono_ns();
+	}
+	return nr == (int)SUMMARIES_PER_STEP;
+}
+
+uint64_t hs_collector_step(struct hs_collector *c, uint64_t now_ns)
+{
+	uint64_t due;
+
+	/* Refusals are told at once; they wait for no disk. */
+	acks_send(c);
+	due = c->dirty_ns + c->options.sync_interval_ns;
+	if (c->dirty && now_ns >= due && now_ns >= c->retry_ns)
+		hs_collector_sync(c);
+	if (now_ns - c->summary_ns >= IDLE_STEP_NS && !c->retry_ns) {
+		if (sum_up(c))
+			return 0;
+		c->summary_ns = now_ns;
+	}
+	if (!c->dirty)
+		return IDLE_STEP_NS;
+	due = c->dirty_ns + c->options.sync_interval_ns;
+	due = due > c->retry_ns ? due : c->retry_ns;
+	return due > now_ns ? due - now_ns : 0;
+}
+
+/* ---- opening and closing --------------------------------------------------
+ */
+
+static int open_all(struct hs_collector *c, char *error, size_t error_bytes)
+{
+	struct hs_assembly_limits *limits = &c->options.limits;
+	size_t size;
+	int rc = hs_random_secure(&limits->seed, sizeof(limits->seed));
+
+	size = hs_assembly_size(limits);
+	if (!size) {
+		snprintf(error, error_bytes,
+			 "limits: the nodes, crumbs and triggers of all traces "
+			 "must be at least twice those of one");
+		return -EINVAL;
+	}
+	c->memory = aligned_alloc(64, (size + 63) / 64 * 64);
+	if (rc || !c->memory) {
+		snprintf(error, error_bytes, "no %zu bytes of memory", size);
+		return rc ? rc : -ENOMEM;
+	}
+	memset(c->memory, 0, size);
+	c->assembly = hs_assembly_create(c->memory, limits, &assembly_ops, c);
+	return hs_store_open(&c->store, &c->options.store, error, error_bytes);
+}
+
+int hs_collector_open(struct hs_collector **out,
+		      const struct hs_collector_options *options, char *error,
+		      size_t error_bytes)
+{
+	struct hs_collector *c = calloc(1, sizeof(*c));
+	int rc;
+
+	*out = NULL;
+	if (!c)
+		return -ENOMEM;
+	c->options = *options;
+	pthread_mutex_init(&c->lock, NULL);
+	rc = open_all(c, error, error_bytes);
+	if (rc) {
+		hs_store_close(c->store);
+		free(c->memory);
+		free(c);
+		return rc;
+	}
+	*out = c;
+	return 0;
+}
+
+void hs_collector_close(struct hs_collector *c)
+{
+	if (!c)
+		return;
+	hs_collector_sync(c);
+	hs_store_close(c->store);
+	pthread_mutex_destroy(&c->lock);
+	free(c->memory);
+	free(c);
+}
+
+void hs_collector_lock(struct hs_collector *c)
+{
+	pthread_mutex_lock(&c->lock);
+}
+
+void hs_collector_unlock(struct hs_collector *c)
+{
+	pthread_mutex_unlock(&c->lock);
+}
+
+void hs_collector_damaged(struct hs_collector *c,
+			  const struct hs_wire_trace_id *trace)
+{
+	hs_assembly_replay_damage(c->assembly, trace, 0);
+	if (!c->dirty) {
+		c->dirty = true;
+		c->dirty_ns = hs_clock_mono_ns();
+	}
+}
+
+struct hs_assembly *hs_collector_assembly(struct hs_collector *c)
+{
+	return c->assembly;
+}
+
+struct hs_store *hs_collector_store(struct hs_collector *c)
+{
+	return c->store;
+}
+
+void hs_collector_stats(struct hs_collector *c, struct hs_collector_stats *out)
+{
+	*out = c->stats;
+	hs_assembly_stats(c->assembly, &out->assembly);
+	hs_store_stats(c->store, &out->store);
+	hs_index_count(hs_store_index(c->store), &out->counts);
+}

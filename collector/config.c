@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * config.c - hs-collector's YAML file, as a schema
+ */
+#include "collector/config.h"
+
+#include <stddef.h>
+
+#define AT(field) offsetof(struct hs_collector_config, field)
+
+static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
+
+static const struct hs_config_key keys[] = {
+	{.path = "node.id",
+	 .type = HS_CONFIG_INT,
+	 .offset = AT(node.id),
+	 .default_text = "2001",
+	 .min = 1,
+	 .max = UINT32_MAX,
+	 .doc = "Number of this daemon, unlike any other node's, coordinator's "
+		"or collector's."},
+	{.path = "node.name",
+	 .type = HS_CONFIG_STRING,
+	 .offset = AT(node.name),
+	 .default_text = "collector",
+	 .doc = "What peers and status call it: at most 31 characters, without "
+		"blanks."},
+	{.path = "control",
+	 .type = HS_CONFIG_STRING,
+	 .offset = AT(control),
+	 .default_text = "/run/hindsight/collector.sock",
+	 .doc = "Unix socket for hs and everybody who asks over HTTP and "
+		"JSON."},
+	{.path = "http.port",
+	 .type = HS_CONFIG_INT,
+	 .offset = AT(http.port),
+	 .default_text = "0",
+	 .min = 0,
+	 .max = 65535,
+	 .doc = "The same on 127.0.0.1, where a token file is given; 0: any "
+		"free port, named in the log."},
+	{.path = "http.token_file",
+	 .type = HS_CONFIG_STRING,
+	 .offset = AT(http.token_file),
+	 .doc = "File whose first line, at least 16 characters, clients send "
+		"as "
+		"bearer token. Without it there is no TCP door.",
+	 .example = "/etc/hindsight/collector.token"},
+	{.path = "listen",
+	 .type = HS_CONFIG_STRING,
+	 .offset = AT(listen),
+	 .default_text = "0.0.0.0:7402",
+	 .doc = "Where agents ship slices to and coordinators send manifests."},
+	{.path = "store",
+	 .type = HS_CONFIG_STRING,
+	 .offset = AT(store),
+	 .default_text = "/var/lib/hindsight/store",
+	 .doc = "Directory of segments and index; made when missing."},
+	{.path = "segment",
+	 .type = HS_CONFIG_SIZE,
+	 .offset = AT(segment_bytes),
+	 .default_text = "64MiB",
+	 .min = 4 << 20,
+	 .max = 4ll << 30,
+	 .doc = "A segment file gets no longer than this."},
+	{.path = "sync_interval",
+	 .type = HS_CONFIG_DURATION,
+	 .offset = AT(sync_interval_ns),
+	 .default_text = "20ms",
+	 .min = 0,
+	 .max = 10000000000ll,
+	 .doc = "What arrives is synced to disk and acknowledged in batches; "
+		"the first of a batch waits at most so long."},
+	{.path = "zstd_level",
+	 .type = HS_CONFIG_INT,
+	 .offset = AT(zstd_level),
+	 .default_text = "3",
+	 .min = -1,
+	 .max = 19,
+	 .doc = "Compression of stored slices, 1 to 19; 0 takes 3; -1: none."},
+	{.path = "limits.traces",
+	 .type = HS_CONFIG_INT,
+	 .offset = AT(limits.traces),
+	 .default_text = "16384",
+	 .min = 16,
+	 .max = 4194304,
+	 .doc = "Traces kept in memory while they come in; the others are read "
+		"back from the store when something new comes for them."},
+	{.path = "limits.nodes",
+	 .type = HS_CONFIG_INT,
+	 .offset = AT(limits.nodes),
+	 .default_text = "65536",
+	 .min = 16384,
+	 .max = 16777216,
+	 .doc = "Nodes of all traces in memory together."},
+	{.path = "limits.buffers",
+	 .type = HS_CONFIG_INT,
+	 .offset = AT(limits.buffers),
+	 .default_text = "262144",
+	 .min = 65537,
+	 .max = 67108864,
+	 .doc = "Buffers of all traces in memory together."},
+	{.path = "limits.crumbs",
+	 .type = HS_CONFIG_INT,
+	 .offset = AT(limits.crumbs),
+	 .default_text = "262144",
+	 .min = 131072,
+	 .max = 67108864,
+	 .doc = "Breadcrumbs of all traces in memory together."},
+	{.path = "limits.trace_buffers",
+	 .type = HS_CONFIG_INT,
+	 .offset = AT(limits.trace_buffers),
+	 .default_text = "65536",
+	 .min = 1,
+	 .max = 65536,
+	 .doc = "Buffers of one trace; what comes over it is refused, and the "
+		"trace is partial: cut."},
+	{.path = "limits.peers",
+	 .type = HS_CONFIG_INT,
+	 .offset = AT(limits.peers),
+	 .default_text = "1024",
+	 .min = 1,
+	 .max = 65536,
+	 .doc = "Agents and coordinators connected at once."},
+	{.path = "log_level",
+	 .type = HS_CONFIG_ENUM,
+	 .offset = AT(log_level),
+	 .default_text = "info",
+	 .choices = levels,
+	 .doc = "debug, info, warn or error."},
+};
+
+const struct hs_config_schema hs_collector_schema = {
+	.title = "hs-collector: assembles triggered traces and stores them",
+	.size_bytes = sizeof(struct hs_collector_config),
+	.keys = keys,
+	.nr_keys = sizeof(keys) / sizeof(keys[0]),
+};

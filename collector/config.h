@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * config.h - hs-collector's YAML file
+ */
+#ifndef HS_COLLECTOR_CONFIG_H
+#define HS_COLLECTOR_CONFIG_H
+
+#include "base/config.h"
+#include "collector/collector.h"
+
+struct hs_collector_config {
+	struct {
+		int64_t id;
+		char *name;
+	} node;
+	char *control;
+	struct {
+		int64_t port;
+		char *token_file;
+	} http;
+	char *listen;
+	char *store;
+	uint64_t segment_bytes;
+	uint64_t sync_interval_ns;
+	int64_t zstd_level;
+	struct {
+		int64_t traces;
+		int64_t nodes;
+		int64_t buffers;
+		int64_t crumbs;
+		int64_t trace_buffers;
+		int64_t peers;
+	} limits;
+	int log_level; /* enum hs_log_level */
+};
+
+extern const struct hs_config_schema hs_collector_schema;
+
+#endif

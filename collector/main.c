@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * main.c - hs-collector: takes slices and manifests over the network, keeps
+ * them, and answers what is asked about them
+ *
+ * One thread owns the transport; it shares the collector with the HTTP
+ * server's thread under the collector's lock. SIGTERM and SIGINT end it in
+ * order. After kill -9 a start needs no cleaning up: see store.h.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/args.h"
+#include "base/clock.h"
+#include "base/hex.h"
+#include "base/httpd.h"
+#include "base/log.h"
+#include "collector/api.h"
+#include "collector/collector.h"
+#include "collector/config.h"
+#include "rdma/transport.h"
+#include "rdma/wire.h"
+
+#define LOG		"collector"
+#define TOKEN_MAX_BYTES 256
+
+struct peer_entry {
+	struct hs_transport_peer peer;
+	struct peer_entry *next;
+};
+
+struct daemon {
+	struct hs_collector_config config;
+	struct hs_collector *collector;
+	struct hs_transport *transport;
+	struct hs_httpd *httpd;
+	struct hs_api api;
+	struct peer_entry *peers; /* under the collector's lock */
+	struct hs_transport_stats transport_stats; /* a copy, under the lock */
+	int signal_fd;
+	int stop_fd; /* an eventfd: POST /v1/stop */
+	char token[TOKEN_MAX_BYTES];
+};
+
+/* ---- the network -----------------------------------------------------------
+ */
+
+static void peer_up(void *ctx, const struct hs_transport_peer *peer)
+{
+	struct daemon *d = ctx;
+	struct peer_entry *entry = malloc(sizeof(*entry));
+
+	hs_log_info(LOG, "%s is here", peer->name);
+	if (!entry)
+		return;
+	entry->peer = *peer;
+	entry->next = d->peers;
+	d->peers = entry;
+}
+
+static void peer_down(void *ctx, uint32_t peer)
+{
+	struct daemon *d = ctx;
+
+	for (struct peer_entry **at = &d->peers; *at; at = &(*at)->next) {
+		struct peer_entry *entry = *at;
+
+		if (entry->peer.peer != peer)
+			continue;
+		hs_log_info(LOG, "%s is gone", entry->peer.name);
+		*at = entry->next;
+		free(entry);
+		return;
+	}
+}
+
+static void message(void *ctx, uint32_t peer, uint16_t type,
+		    const void *payload, uint32_t payload_bytes)
+{
+	struct daemon *d = ctx;
+
+	hs_collector_message(d->collector, peer, type, payload, payload_bytes,
+			     hs_clock_mono_ns());
+}
+
+static const struct hs_transport_events events = {
+	.peer_up = peer_up, .peer_down = peer_down, .message = message};
+
+static int send_to(void *ctx, uint32_t peer, uint16_t type,
+		   const struct iovec *iov, int nr_iov)
+{
+	struct daemon *d = ctx;
+
+	if (!d->transport)
+		return -ENOTCONN;
+	return hs_transport_send(d->transport, peer, type, iov, nr_iov);
+}
+
+static int listen_start(struct daemon *d)
+{
+	struct hs_transport_self self = {.role = HS_WIRE_ROLE_COLLECTOR,
+					 .node = d->api.node};
+	const struct hs_transport_limits limits = {
+		.nr_peers = (uint32_t)d->config.limits.peers};
+	int port;
+
+	snprintf(self.name, sizeof(self.name), "%s", d->config.node.name);
+	d->transport = hs_transport_tcp_create(&self, &limits, &events, d);
+	if (!d->transport) {
+		hs_log_error(LOG, "transport: %s", strerror(errno));
+		return -errno;
+	}
+	port = hs_transport_listen(d->transport, d->config.listen);
+	if (port < 0) {
+		hs_log_error(LOG, "listen: %s: %s", d->config.listen,
+			     strerror(-port));
+		return port;
+	}
+	hs_log_info(LOG, "listens at %s (port %d)", d->config.listen, port);
+	return 0;
+}
+
+/* ---- HTTP
+ * -------------------------------------------------------------------- */
+
+static const char *role_name(enum hs_wire_role role)
+{
+	return role == HS_WIRE_ROLE_AGENT	  ? "agent"
+	       : role == HS_WIRE_ROLE_COORDINATOR ? "coordinator"
+						  : "collector";
+}
+
+static void add_status(void *ctx, json_t *status)
+{
+	struct daemon *d = ctx;
+	const struct hs_transport_stats *s = &d->transport_stats;
+	json_t *peers = json_array();
+
+	for (struct peer_entry *at = d->peers; at; at = at->next) {
+		char node[17];
+
+		hs_hex_u64_encode(node, at->peer.node);
+		json_array_append_new(peers,
+				      json_pack("{s:s, s:s, s:s}", "name",
+						at->peer.name, "role",
+						role_name(at->peer.role),
+						"node", node));
+	}
+	json_object_set_new(status, "peers", peers);
+	json_object_set_new(
+		status, "transport",
+		json_pack("{s:I, s:I, s:I, s:I, s:I}", "messages_received",
+			  (json_int_t)s->messages_received, "messages_sent",
+			  (json_int_t)s->messages_sent, "bytes_received",
+			  (json_int_t)s->bytes_received, "bytes_sent",
+			  (json_int_t)s->bytes_sent, "peers_cut_off",
+			  (json_int_t)s->peers_cut_off));
+}
+
+static void stop_asked(void *ctx)
+{
+	struct daemon *d = ctx;
+	uint64_t one = 1;
+
+	if (write(d->stop_fd, &one, sizeof(one)) != sizeof(one))
+		hs_log_error(LOG, "stop: %s", strerror(errno));
+}
+
+static int token_read(struct daemon *d)
+{
+	const char *path = d->config.http.token_file;
+	FILE *f = fopen(path, "r");
+
+	if (!f || !fgets(d->token, sizeof(d->token), f)) {
+		int error = f && !ferror(f) ? EINVAL : errno;
+
+		hs_log_error(LOG, "http.token_file: %s: %s", path,
+			     error == EINVAL ? "empty" : strerror(error));
+		if (f)
+			fclose(f);
+		return -error;
+	}
+	fclose(f);
+	d->token[strcspn(d->token, "\r\n")] = '\0';
+	return 0;
+}
+
+static int http_start(struct daemon *d)
+{
+	struct hs_httpd_options options = {
+		.socket_path = d->config.control,
+		.tcp_port = (uint16_t)d->config.http.port,
+		.routes = hs_api_routes,
+		.nr_routes = hs_api_nr_routes,
+		.ctx = &d->api,
+	};
+	int rc;
+
+	if (d->config.http.token_file) {
+		rc = token_read(d);
+		if (rc)
+			return rc;
+		options.tcp_token = d->token;
+	}
+	rc = hs_httpd_start(&d->httpd, &options);
+	if (rc)
+		hs_log_error(LOG, "control: %s: %s%s", d->config.control,
+			     strerror(-rc),
+			     rc == -EINVAL ? " (a token of at least 16 "
+					     "characters is wanted)"
+					   : "");
+	else if (options.tcp_token)
+		hs_log_info(LOG, "http at 127.0.0.1:%u",
+			    hs_httpd_tcp_port(d->httpd));
+	return rc;
+}
+
+/* ---- running
+ * ------------------------------------------------------------------ */
+
+static bool should_stop(struct daemon *d, uint64_t wait_ns)
+{
+	struct pollfd fds[] = {
+		{.fd = d->signal_fd, .events = POLLIN},
+		{.fd = d->stop_fd, .events = POLLIN},
+		{.fd = d->transport->ops->fd(d->transport), .events = POLLIN},
+	};
+	struct timespec wait = {(time_t)(wait_ns / HS_NS_PER_SEC),
+				(long)(wait_ns % HS_NS_PER_SEC)};
+
+	if (ppoll(fds, 3, &wait, NULL) < 0 && errno != EINTR) {
+		hs_log_error(LOG, "poll: %s", strerror(errno));
+		return true;
+	}
+	return fds[0].revents || fds[1].revents;
+}
+
+static void run(struct daemon *d)
+{
+	uint64_t wait_ns = 0;
+
+	while (!should_stop(d, wait_ns)) {
+		int rc;
+
+		hs_collector_lock(d->collector);
+		rc = hs_transport_poll(d->transport, 0);
+		if (rc < 0)
+			hs_log_limited(HS_LOG_ERROR, LOG, "transport: %s",
+				       strerror(-rc));
+		wait_ns = hs_collector_step(d->collector, hs_clock_mono_ns());
+		d->transport->ops->stats(d->transport, &d->transport_stats);
+		hs_collector_unlock(d->collector);
+	}
+	hs_log_info(LOG, "ending");
+}
+
+static int collector_start(struct daemon *d)
+{
+	const struct hs_collector_config *c = &d->config;
+	const struct hs_collector_options options = {
+		.store = {.dir = c->store,
+			  .segment_bytes = c->segment_bytes,
+			  .zstd_level = (int)c->zstd_level},
+		.limits = {.nr_traces = (uint32_t)c->limits.traces,
+			   .nr_nodes = (uint32_t)c->limits.nodes,
+			   .nr_buffers = (uint32_t)c->limits.buffers,
+			   .nr_crumbs = (uint32_t)c->limits.crumbs,
+			   .trace_buffers = (uint32_t)c->limits.trace_buffers},
+		.sync_interval_ns = c->sync_interval_ns,
+		.send = send_to,
+		.ctx = d,
+	};
+	char error[512] = "";
+	int rc = hs_collector_open(&d->collector, &options, error,
+				   sizeof(error));
+
+	if (rc)
+		hs_log_error(LOG, "%s", error[0] ? error : strerror(-rc));
+	return rc;
+}
+
+static int signals_take(struct daemon *d)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	/* A file over its limit is a full disk, not a reason to die. */
+	signal(SIGXFSZ, SIG_IGN);
+	d->signal_fd = signalfd(-1, &set, SFD_CLOEXEC);
+	d->stop_fd = eventfd(0, EFD_CLOEXEC);
+	return d->signal_fd < 0 || d->stop_fd < 0 ? -errno : 0;
+}
+
+static bool name_ok(const char *name)
+{
+	char wire[HS_WIRE_NAME_BYTES] = "";
+
+	if (strlen(name) >= sizeof(wire))
+		return false;
+	memcpy(wire, name, strlen(name));
+	return hs_wire_name_ok(wire);
+}
+
+static int serve(struct daemon *d)
+{
+	int rc = signals_take(d);
+
+	if (!rc && !name_ok(d->config.node.name)) {
+		hs_log_error(LOG,
+			     "node.name: '%s': wants 1 to 31 printable "
+			     "characters without blanks",
+			     d->config.node.name);
+		rc = -EINVAL;
+	}
+	d->api = (struct hs_api){.node = (uint64_t)d->config.node.id << 32,
+				 .name = d->config.node.name,
+				 .started_ns = hs_clock_mono_ns(),
+				 .ctx = d,
+				 .status = add_status,
+				 .stop = stop_asked};
+	if (!rc)
+		rc = collector_start(d);
+	d->api.collector = d->collector;
+	if (!rc)
+		rc = listen_start(d);
+	if (!rc)
+		rc = http_start(d);
+	if (!rc)
+		run(d);
+	hs_httpd_stop(d->httpd);
+	/* The last acknowledgements still find their way out. */
+	if (d->collector) {
+		hs_collector_sync(d->collector);
+		if (d->transport)
+			hs_transport_poll(d->transport, 0);
+	}
+	hs_transport_destroy(d->transport);
+	d->transport = NULL;
+	hs_collector_close(d->collector);
+	while (d->peers)
+		peer_down(d, d->peers->peer.peer);
+	return rc;
+}
+
+int main(int argc, char **argv)
+{
+	static struct daemon d;
+	const char *path = NULL;
+	bool print = false;
+	bool check = false;
+	const struct hs_args_option options[] = {
+		{"config", 'c', HS_ARGS_STRING, &path, "FILE",
+		 "the configuration", 0, 0},
+		{"print-config", 0, HS_ARGS_FLAG, &print, NULL,
+		 "print a commented configuration with every key, and end", 0,
+		 0},
+		{"check", 0, HS_ARGS_FLAG, &check, NULL,
+		 "read the configuration, say what is wrong, and end", 0, 0},
+	};
+	const struct hs_args_program program = {
+		.name = "hs-collector",
+		.synopsis = "--config FILE",
+		.summary = "Collects the slices of triggered traces and the "
+			   "manifests that name them, stores them, and answers "
+			   "over HTTP on its control socket.",
+		.options = options,
+		.nr_options = sizeof(options) / sizeof(options[0]),
+		.examples = "  hs-collector --print-config > collector.yaml\n"
+			    "  hs-collector --config collector.yaml\n",
+		.exit_codes = "  0  ended when asked to\n"
+			      "  1  could not start, or failed\n"
+			      "  2  wrong options or configuration\n",
+	};
+	struct hs_config_error error;
+	int first;
+	int rc = hs_args_parse(&program, argc, argv, &first, stdout, stderr);
+
+	if (rc)
+		return rc == HS_ARGS_HELP ? 0 : HS_ARGS_EXIT_USAGE;
+	if (print) {
+		hs_config_print_example(&hs_collector_schema, stdout);
+		return 0;
+	}
+	if (!path || first < argc) {
+		fprintf(stderr, "hs-collector: wants --config FILE; "
+				"--print-config shows one\n");
+		return HS_ARGS_EXIT_USAGE;
+	}
+	if (hs_config_load(&hs_collector_schema, path, &d.config, &error)) {
+		fprintf(stderr, "hs-collector: %s\n", error.text);
+		return HS_ARGS_EXIT_USAGE;
+	}
+	if (!check) {
+		hs_log_level_set((enum hs_log_level)d.config.log_level);
+		rc = serve(&d);
+	}
+	hs_config_free(&hs_collector_schema, &d.config);
+	return rc ? 1 : 0;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * summary.h - a trace's row in the index: its mark, and what its spans say
+ */
+#ifndef HS_COLLECTOR_SUMMARY_H
+#define HS_COLLECTOR_SUMMARY_H
+
+#include <jansson.h>
+
+#include "collector/assembly.h"
+#include "collector/store.h"
+
+/* Of a trace with more, the row shows the first. */
+#define HS_SUMMARY_CAUSES_MAX	64u
+#define HS_SUMMARY_NODES_MAX	64u
+#define HS_SUMMARY_SERVICES_MAX 64u
+
+/** hs_summary_mark() - mark, version, causes and nodes, as they are now */
+int hs_summary_mark(struct hs_store *store, struct hs_assembly *assembly,
+		    const struct hs_wire_trace_id *trace,
+		    struct hs_assembly_view *view);
+
+/**
+ * hs_summary_make() - decode the slices: service, duration, error
+ *
+ * The row is no more stale after that.
+ * Return: 0; 1: done, and some slices could not be read; negative errno.
+ */
+int hs_summary_make(struct hs_store *store,
+		    const struct hs_wire_trace_id *trace);
+
+/* [{"node": "...", "cause": "..."}]; NULL without memory. */
+json_t *hs_summary_causes(struct hs_assembly *assembly,
+			  const struct hs_wire_trace_id *trace, uint32_t max);
+
+#endif
