@@ -2,6 +2,14 @@
 /* Purpose: see ending.h. */
 #include "dataplane/ending.h"
 
+static void slot_close(struct hs_trace *trace)
+{
+	/* slot.W7 release, pairs slot.R1: the END entry, or the loss of one,
+	 * before an even use. */
+	__atomic_store_n(&trace->slot->use, trace->slot_use + 1,
+			 __ATOMIC_RELEASE);
+}
+
 static bool try_publish(struct hs_lane *lane, struct hs_trace *trace)
 {
 	struct hs_shm_entry entry = {
@@ -20,9 +28,7 @@ static bool try_publish(struct hs_lane *lane, struct hs_trace *trace)
 			trace->pos | hs_shm_stock_node(trace->word) << 28;
 	if (!hs_lane_offer(lane, &entry, 1))
 		return false;
-	/* slot.W7 release, pairs slot.R1: the END entry before an even use. */
-	__atomic_store_n(&trace->slot->use, trace->slot_use + 1,
-			 __ATOMIC_RELEASE);
+	slot_close(trace);
 	return true;
 }
 
@@ -34,15 +40,23 @@ static void over(struct hs_lane *lane, struct hs_trace *trace)
 	hs_handle_give(lane, trace);
 }
 
-void hs_ending_publish(struct hs_lane *lane, struct hs_trace *trace)
+static void wait_for_room(struct hs_lane *lane, struct hs_trace *trace)
 {
-	if (!lane || (hs_ending_flush(lane) && try_publish(lane, trace))) {
-		over(lane, trace);
-		return;
-	}
 	trace->ended_next = lane->ended;
 	/* lane.C3 relaxed: the helper only looks whether there is one. */
 	__atomic_store_n(&lane->ended, trace, __ATOMIC_RELAXED);
+}
+
+void hs_ending_publish(struct hs_lane *lane, struct hs_trace *trace)
+{
+	if (!lane) {
+		hs_attachment_lost_unpinned(trace->at);
+		slot_close(trace);
+	} else if (!hs_ending_flush(lane) || !try_publish(lane, trace)) {
+		wait_for_room(lane, trace);
+		return;
+	}
+	over(lane, trace);
 }
 
 bool hs_ending_flush_slow(struct hs_lane *lane)

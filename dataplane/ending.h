@@ -16,7 +16,7 @@
 
 /**
  * hs_ending_publish() - publish the END of a handle now, or as soon as may be
- * @lane: the calling thread's, NULL if it has none: the handle is dropped
+ * @lane: the calling thread's, NULL if it has none: counted as a loss
  * @trace: on the present attachment; no more its owner's afterwards
  *
  * Context: write path.

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * control.c - HTTP and JSON for people and hs(1)
+ *
+ *	GET  /v1/status	   counters, peers, traces under way (100 at most)
+ *	GET  /v1/config	   the settings in effect
+ *	POST /v1/stop	   as SIGTERM
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/hex.h"
+#include "base/log.h"
+#include "coordinator/shell.h"
+
+#define TRACES_SHOWN 100
+
+static json_t *number(uint64_t value)
+{
+	return json_integer((json_int_t)value);
+}
+
+struct counter {
+	const char *name;
+	size_t offset;
+};
+#define C64(field)                                                             \
+	{                                                                      \
+#field, offsetof(struct hs_coord_stats, field)                 \
+	}
+
+static const struct counter counters[] = {
+	C64(triggers),	       C64(triggers_repeated),
+	C64(triggers_refused), C64(triggers_cut),
+	C64(updates),	       C64(updates_refused),
+	C64(answers),	       C64(answers_stale),
+	C64(answers_strange),  C64(answers_cut),
+	C64(messages_bad),     C64(collects_sent),
+	C64(collects_asked),   C64(collects_again),
+	C64(unreachable),      C64(gone),
+	C64(manifests_sent),   C64(manifests_again),
+	C64(manifests_failed), C64(acks),
+	C64(acks_strange),     C64(stored_sent),
+	C64(forgotten),	       C64(evicted),
+};
+
+static json_t *stats_json(struct hs_coordinator *c)
+{
+	struct hs_coord_stats st;
+	json_t *o = json_object();
+
+	hs_coord_core_stats_get(c->core, &st);
+	for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++) {
+		uint64_t value;
+
+		memcpy(&value, (const char *)&st + counters[i].offset,
+		       sizeof(value));
+		json_object_set_new(o, counters[i].name, number(value));
+	}
+	json_object_set_new(o, "messages_misplaced",
+			    number(c->messages_misplaced));
+	json_object_set_new(o, "traces", number(st.nr_traces));
+	json_object_set_new(o, "traces_seeking", number(st.nr_seeking));
+	json_object_set_new(o, "traces_telling", number(st.nr_telling));
+	json_object_set_new(o, "traces_stored", number(st.nr_stored));
+	json_object_set_new(o, "visits", number(st.nr_visits));
+	json_object_set_new(o, "visits_waiting", number(st.nr_waiting));
+	json_object_set_new(o, "nodes", number(st.nr_nodes));
+	json_object_set_new(o, "nodes_up", number(st.nr_nodes_up));
+	json_object_set_new(o, "requests", number(st.nr_requests));
+	return o;
+}
+
+static json_t *transport_json(struct hs_coordinator *c)
+{
+	struct hs_transport_stats t;
+
+	hs_transport_stats(c->transport, &t);
+	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+			 "carrier", c->transport->ops->name, "messages_sent",
+			 (json_int_t)t.messages_sent, "messages_received",
+			 (json_int_t)t.messages_received, "bytes_sent",
+			 (json_int_t)t.bytes_sent, "bytes_received",
+			 (json_int_t)t.bytes_received, "system_calls",
+			 (json_int_t)t.system_calls, "peers_cut_off",
+			 (json_int_t)t.peers_cut_off, "reconnects",
+			 (json_int_t)t.reconnects, "peers",
+			 (json_int_t)t.nr_peers);
+}
+
+static const char *role_name(enum hs_wire_role role)
+{
+	switch (role) {
+	case HS_WIRE_ROLE_AGENT:
+		return "agent";
+	case HS_WIRE_ROLE_COORDINATOR:
+		return "coordinator";
+	case HS_WIRE_ROLE_COLLECTOR:
+		return "collector";
+	}
+	return "?";
+}
+
+static json_t *peers_json(struct hs_coordinator *c)
+{
+	json_t *list = json_array();
+
+	for (uint32_t i = 1; i <= c->peers.nr; i++) {
+		const struct hs_peer *p = &c->peers.peers[i];
+		struct hs_transport_clock k = {0};
+		char id[17];
+
+		if (!p->live)
+			continue;
+		hs_hex_u64_encode(id, p->at.node);
+		(void)hs_transport_clock(c->transport, p->at.peer, &k);
+		json_array_append_new(
+			list, json_pack("{s:s, s:s, s:s, s:I, s:I}", "name",
+					p->at.name, "node", id, "role",
+					role_name(p->at.role), "rtt_ns",
+					(json_int_t)k.rtt_ns, "clock_offset_ns",
+					(json_int_t)k.offset_ns));
+	}
+	return list;
+}
+
+static json_t *traces_json(struct hs_coordinator *c)
+{
+	static struct hs_coord_view views[TRACES_SHOWN]; /* under the lock */
+	uint32_t nr = hs_coord_core_view(c->core, views, TRACES_SHOWN);
+	json_t *list = json_array();
+
+	for (uint32_t i = 0; i < nr; i++) {
+		const struct hs_coord_view *v = &views[i];
+		char id[33];
+
+		hs_hex_u128_encode(id, v->trace.hi, v->trace.lo);
+		json_array_append_new(
+			list,
+			json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, "
+				  "s:I}",
+				  "trace", id, "state",
+				  hs_coord_state_name(v->state), "trigger",
+				  v->name, "triggers",
+				  (json_int_t)v->nr_triggers, "nodes",
+				  (json_int_t)v->nr_nodes, "waiting",
+				  (json_int_t)v->nr_waiting, "unreachable",
+				  (json_int_t)v->nr_unreachable, "version",
+				  (json_int_t)v->version, "acknowledged",
+				  (json_int_t)v->acked));
+	}
+	return list;
+}
+
+static void serve_status(void *ctx, const struct hs_httpd_request *request,
+			 struct hs_httpd_response *response)
+{
+	struct hs_coordinator *c = ctx;
+	json_t *root = json_object();
+	char id[17];
+
+	(void)request;
+	hs_hex_u64_encode(id, c->node);
+	pthread_mutex_lock(&c->lock);
+	json_object_set_new(
+		root, "node",
+		json_pack("{s:s, s:s, s:s, s:i, s:I, s:I}", "role",
+			  "coordinator", "name", c->settings->name, "node", id,
+			  "port", c->port, "pid", (json_int_t)getpid(),
+			  "uptime_ns",
+			  (json_int_t)(hs_clock_mono_ns() - c->started_ns)));
+	json_object_set_new(root, "stats", stats_json(c));
+	json_object_set_new(root, "transport", transport_json(c));
+	json_object_set_new(root, "peers", peers_json(c));
+	json_object_set_new(root, "traces", traces_json(c));
+	pthread_mutex_unlock(&c->lock);
+	hs_httpd_json(response, 200, root);
+}
+
+static json_t *value_json(const struct hs_config_key *key, const char *at)
+{
+	const struct hs_config_strings *strings = (const void *)at;
+	json_t *list;
+
+	switch (key->type) {
+	case HS_CONFIG_STRING:
+		return json_string(*(char *const *)(const void *)at);
+	case HS_CONFIG_INT:
+		return json_integer(*(const int64_t *)(const void *)at);
+	case HS_CONFIG_SIZE:
+	case HS_CONFIG_DURATION:
+		return number(*(const uint64_t *)(const void *)at);
+	case HS_CONFIG_ENUM:
+		return json_string(
+			key->choices[*(const int *)(const void *)at]);
+	case HS_CONFIG_STRINGS:
+		list = json_array();
+		for (size_t i = 0; i < strings->nr_items; i++)
+			json_array_append_new(list,
+					      json_string(strings->items[i]));
+		return list;
+	default:
+		return NULL;
+	}
+}
+
+static void serve_config(void *ctx, const struct hs_httpd_request *request,
+			 struct hs_httpd_response *response)
+{
+	const struct hs_coordinator *c = ctx;
+	json_t *root = json_object();
+
+	(void)request;
+	for (size_t i = 0; i < hs_coordinator_schema.nr_keys; i++) {
+		const struct hs_config_key *key =
+			&hs_coordinator_schema.keys[i];
+		json_t *value;
+
+		if (!strcmp(key->path, "control.token"))
+			continue; /* a secret stays one */
+		value = value_json(key,
+				   (const char *)c->settings + key->offset);
+		json_object_set_new(root, key->path,
+				    value ? value : json_null());
+	}
+	hs_httpd_json(response, 200, root);
+}
+
+static void serve_stop(void *ctx, const struct hs_httpd_request *request,
+		       struct hs_httpd_response *response)
+{
+	struct hs_coordinator *c = ctx;
+	uint64_t one = 1;
+
+	(void)request;
+	if (write(c->stop_fd, &one, sizeof(one)) != sizeof(one)) {
+		hs_httpd_error(response, 500, "cannot stop: %s",
+			       strerror(errno));
+		return;
+	}
+	hs_httpd_json(response, 200, json_pack("{s:b}", "stopping", 1));
+}
+
+int hs_control_open(struct hs_coordinator *c)
+{
+	static const struct hs_httpd_route routes[] = {
+		{"GET", "/v1/status", serve_status},
+		{"GET", "/v1/config", serve_config},
+		{"POST", "/v1/stop", serve_stop},
+	};
+	const struct hs_coordinator_settings *s = c->settings;
+	const struct hs_httpd_options options = {
+		.socket_path = s->control_socket,
+		.tcp_port = (uint16_t)s->control_tcp_port,
+		.tcp_token = s->control_token,
+		.routes = routes,
+		.nr_routes = sizeof(routes) / sizeof(routes[0]),
+		.ctx = c,
+	};
+	int rc = hs_httpd_start(&c->httpd, &options);
+
+	if (rc)
+		hs_log_error("coordinator",
+			     "cannot open control.socket: its folder has to be "
+			     "there and nobody else be serving it socket=%s "
+			     "error=%s",
+			     s->control_socket, strerror(-rc));
+	return rc;
+}

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * settings.c - see settings.h
+ */
+#include "coordinator/settings.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "rdma/wire.h"
+
+#define KEY(p, t, field)                                                       \
+	.path = (p), .type = HS_CONFIG_##t,                                    \
+	.offset = offsetof(struct hs_coordinator_settings, field)
+#define SECOND 1000000000ll
+
+static const char *const log_levels[] = {"debug", "info", "warn", "error",
+					 NULL};
+
+static const struct hs_config_key keys[] = {
+	{KEY("node.id", INT, node), .required = true, .example = "1001",
+	 .min = 1, .max = 0xffffffffll,
+	 .doc = "This coordinator's number, different from every other node's "
+		"of the cluster."},
+	{KEY("node.name", STRING, name),
+	 .doc = "What people call it; the host's name when absent.",
+	 .example = "coordinator-a"},
+	{KEY("listen", STRING, listen), .default_text = "127.0.0.1:7410",
+	 .doc = "host:port where agents connect; port 0 lets the kernel "
+		"choose."},
+	{KEY("collectors", STRINGS, collectors),
+	 .max = HS_COORDINATOR_COLLECTORS_MAX, .example = "[127.0.0.1:7420]",
+	 .doc = "host:port of each collector; the same ones as the agents "
+		"have."},
+	{KEY("control.socket", STRING, control_socket),
+	 .default_text = "/run/hindsight/coordinator.sock",
+	 .doc = "Where hs(1) asks for status."},
+	{KEY("control.tcp_port", INT, control_tcp_port), .default_text = "0",
+	 .max = 65535,
+	 .doc = "The same on 127.0.0.1 when there is a token; 0 lets the "
+		"kernel choose."},
+	{KEY("control.token", STRING, control_token),
+	 .doc = "Bearer token for TCP, at least 16 characters.",
+	 .example = "change-me-change-me"},
+	{KEY("log", ENUM, log_level), .default_text = "info",
+	 .choices = log_levels, .doc = "Say nothing below this."},
+	{KEY("timeouts.retry", DURATION, retry_ns), .default_text = "200ms",
+	 .min = 1000000, .max = 60 * SECOND,
+	 .doc = "A node that does not answer is asked again after this, then "
+		"after twice as long, up to 5 s."},
+	{KEY("timeouts.unreachable", DURATION, unreachable_after_ns),
+	 .default_text = "2s", .min = 1000000, .max = 3600 * SECOND,
+	 .doc = "It is called unreachable in the manifest after this; a later "
+		"answer still counts."},
+	{KEY("timeouts.tell", DURATION, tell_unsettled_ns),
+	 .default_text = "200ms", .min = 1000000, .max = 60 * SECOND,
+	 .doc = "While nodes have yet to answer, collectors hear of changes at "
+		"most this often."},
+	{KEY("timeouts.resend", DURATION, resend_ns), .default_text = "500ms",
+	 .min = 1000000, .max = 60 * SECOND,
+	 .doc = "A manifest that is not acknowledged goes again after this, "
+		"then after twice as long, up to 5 s."},
+	{KEY("timeouts.forget", DURATION, forget_after_ns),
+	 .default_text = "5m", .min = SECOND, .max = 86400 * SECOND,
+	 .doc = "How long a stored trace is remembered for what comes late."},
+	{KEY("timeouts.idle", DURATION, idle_ns), .default_text = "5s",
+	 .min = 10000000, .max = 3600 * SECOND,
+	 .doc = "A silent peer is pinged after this, and cut off when three "
+		"pings in a row stay unanswered."},
+	{KEY("limits.peers", INT, nr_peers), .default_text = "4096", .min = 1,
+	 .max = 1 << 20, .doc = "Connections at a time."},
+	{KEY("limits.send_queue", SIZE, send_queue_bytes),
+	 .default_text = "4MiB", .min = 1 << 16, .max = 1 << 30,
+	 .doc = "What may wait to be sent to one peer."},
+	{KEY("limits.traces", INT, nr_traces), .default_text = "16384",
+	 .min = 64, .max = 1 << 24,
+	 .doc = "Traces at a time. Stored ones give way to new ones; when none "
+		"is stored, triggers have to wait at their agents."},
+	{KEY("limits.visits", INT, nr_visits), .default_text = "131072",
+	 .min = 64, .max = 1 << 26, .doc = "Nodes of all these traces."},
+	{KEY("limits.crumbs", INT, nr_crumbs), .default_text = "262144",
+	 .min = 256, .max = 1 << 26, .doc = "Breadcrumbs of all of them."},
+	{KEY("limits.nodes", INT, nr_nodes), .default_text = "16384", .min = 16,
+	 .max = 1 << 24,
+	 .doc = "Nodes known by their connection or a breadcrumb."},
+	{KEY("limits.requests", INT, nr_requests), .default_text = "16384",
+	 .min = 16, .max = 1 << 24,
+	 .doc = "Triggers and updates that no collector has stored yet."},
+	{KEY("limits.trace_nodes", INT, trace_nodes), .default_text = "8192",
+	 .min = 1, .max = HS_WIRE_ANSWERS_MAX,
+	 .doc = "Nodes of one trace; over it the trace is marked as cut."},
+	{KEY("limits.window", INT, window), .default_text = "1024", .min = 1,
+	 .max = 1 << 20,
+	 .doc = "Traces that one node is asked about at a time."},
+};
+
+const struct hs_config_schema hs_coordinator_schema = {
+	.title = "hs-coordinator: finds the nodes that a triggered trace "
+		 "visited.",
+	.size_bytes = sizeof(struct hs_coordinator_settings),
+	.keys = keys,
+	.nr_keys = sizeof(keys) / sizeof(keys[0]),
+};
+
+static int default_name(struct hs_coordinator_settings *s)
+{
+	char host[HS_WIRE_NAME_BYTES] = "";
+
+	if (s->name)
+		return 0;
+	gethostname(host, sizeof(host) - 1);
+	if (!hs_wire_name_ok(host))
+		snprintf(host, sizeof(host), "coordinator-%u",
+			 (uint32_t)s->node);
+	s->name = strdup(host);
+	return s->name ? 0 : -ENOMEM;
+}
+
+int hs_coordinator_settings_load(const char *path,
+				 struct hs_coordinator_settings *out,
+				 struct hs_config_error *error)
+{
+	char name[HS_WIRE_NAME_BYTES] = "";
+	int rc = hs_config_load(&hs_coordinator_schema, path, out, error);
+
+	if (rc)
+		return rc;
+	rc = default_name(out);
+	if (!rc && strlen(out->name) < sizeof(name))
+		memcpy(name, out->name, strlen(out->name));
+	if (!rc && !hs_wire_name_ok(name)) {
+		snprintf(error->text, sizeof(error->text),
+			 "%s: node.name should be 1 to %u printable characters "
+			 "without blanks",
+			 path, HS_WIRE_NAME_BYTES - 1);
+		rc = -EINVAL;
+	}
+	if (rc)
+		hs_config_free(&hs_coordinator_schema, out);
+	return rc;
+}
+
+struct hs_coord_config
+hs_coordinator_settings_core(const struct hs_coordinator_settings *s)
+{
+	return (struct hs_coord_config){
+		.nr_traces = (uint32_t)s->nr_traces,
+		.nr_visits = (uint32_t)s->nr_visits,
+		.nr_crumbs = (uint32_t)s->nr_crumbs,
+		.nr_nodes = (uint32_t)s->nr_nodes,
+		.nr_requests = (uint32_t)s->nr_requests,
+		.trace_nodes = (uint32_t)s->trace_nodes,
+		.window = (uint32_t)s->window,
+		.retry_ns = s->retry_ns,
+		.unreachable_after_ns = s->unreachable_after_ns,
+		.tell_unsettled_ns = s->tell_unsettled_ns,
+		.resend_ns = s->resend_ns,
+		.forget_after_ns = s->forget_after_ns,
+	};
+}

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * shell.c - see shell.h
+ */
+#include "coordinator/shell.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/random.h"
+
+static bool send_to(struct hs_coordinator *c, const struct hs_peer *p,
+		    uint16_t type, const void *payload, uint32_t payload_bytes)
+{
+	struct iovec iov = {(void *)(uintptr_t)payload, payload_bytes};
+
+	return p &&
+	       hs_transport_send(c->transport, p->at.peer, type, &iov, 1) == 0;
+}
+
+static bool send_node(void *ctx, uint64_t node, uint16_t type,
+		      const void *payload, uint32_t payload_bytes)
+{
+	struct hs_coordinator *c = ctx;
+
+	return send_to(c, hs_peers_node(&c->peers, HS_WIRE_ROLE_AGENT, node),
+		       type, payload, payload_bytes);
+}
+
+static bool send_collector(void *ctx, const struct hs_wire_trace_id *trace,
+			   uint16_t type, const void *payload,
+			   uint32_t payload_bytes)
+{
+	struct hs_coordinator *c = ctx;
+
+	return send_to(c, hs_peers_owner(&c->peers, trace), type, payload,
+		       payload_bytes);
+}
+
+static const struct hs_coord_ops core_ops = {send_node, send_collector};
+
+static void on_peer_up(void *ctx, const struct hs_transport_peer *peer)
+{
+	struct hs_coordinator *c = ctx;
+
+	hs_log_info("coordinator", "peer up role=%d name=%s node=%016llx",
+		    (int)peer->role, peer->name,
+		    (unsigned long long)peer->node);
+	if (!hs_peers_add(&c->peers, peer)) {
+		hs_transport_cut(c->transport, peer->peer);
+		return;
+	}
+	if (peer->role == HS_WIRE_ROLE_AGENT)
+		hs_coord_core_node_up(c->core, hs_clock_mono_ns(), peer->node);
+	else if (peer->role == HS_WIRE_ROLE_COLLECTOR)
+		hs_coord_core_collector_up(c->core, hs_clock_mono_ns());
+}
+
+static void on_peer_down(void *ctx, uint32_t peer)
+{
+	struct hs_coordinator *c = ctx;
+	const struct hs_peer *p = hs_peers_find(&c->peers, peer);
+	struct hs_transport_peer was;
+	const struct hs_peer *now;
+	uint64_t now_ns = hs_clock_mono_ns();
+
+	if (!p)
+		return;
+	was = p->at;
+	hs_log_info("coordinator", "peer down role=%d name=%s node=%016llx",
+		    (int)was.role, was.name, (unsigned long long)was.node);
+	hs_peers_drop(&c->peers, peer);
+	if (was.role != HS_WIRE_ROLE_AGENT)
+		return;
+	/* The node may have come back before its old connection was seen to
+	 * end; what is there still, or already, is what counts. */
+	now = hs_peers_node(&c->peers, HS_WIRE_ROLE_AGENT, was.node);
+	if (now)
+		hs_coord_core_node_up(c->core, now_ns, now->at.node);
+	else
+		hs_coord_core_node_down(c->core, now_ns, was.node);
+}
+
+static bool may_say(enum hs_wire_role role, uint16_t type)
+{
+	switch (type) {
+	case HS_WIRE_TRIGGER:
+	case HS_WIRE_CRUMBS:
+	case HS_WIRE_UPDATE:
+		return role == HS_WIRE_ROLE_AGENT;
+	case HS_WIRE_MANIFEST_ACK:
+		return role == HS_WIRE_ROLE_COLLECTOR;
+	default:
+		return false;
+	}
+}
+
+static void on_message(void *ctx, uint32_t peer, uint16_t type,
+		       const void *payload, uint32_t payload_bytes)
+{
+	struct hs_coordinator *c = ctx;
+	const struct hs_peer *p = hs_peers_find(&c->peers, peer);
+
+	if (!p)
+		return;
+	if (!may_say(p->at.role, type)) {
+		c->messages_misplaced++;
+		hs_transport_cut(c->transport, peer);
+		return;
+	}
+	if (hs_coord_core_message(c->core, hs_clock_mono_ns(), p->at.node, type,
+				  payload, payload_bytes) != 0)
+		hs_transport_cut(c->transport, peer);
+}
+
+static void on_writable(void *ctx, uint32_t peer)
+{
+	struct hs_coordinator *c = ctx;
+
+	(void)peer;
+	hs_coord_core_tick(c->core, hs_clock_mono_ns());
+}
+
+static int open_core(struct hs_coordinator *c)
+{
+	struct hs_coord_config config =
+		hs_coordinator_settings_core(c->settings);
+	int rc = hs_random_secure(&config.seed, sizeof(config.seed));
+
+	if (rc)
+		return rc;
+	c->epoch = hs_clock_real_ns();
+	c->started_ns = hs_clock_mono_ns();
+	/* Of seconds: a restart within one is the same node to its peers, who
+	 * keep nothing by it. */
+	c->node = (uint64_t)c->settings->node << 32 |
+		  (uint32_t)(c->epoch / HS_NS_PER_SEC);
+	config.node = c->node;
+	config.epoch = c->epoch;
+	c->memory = calloc(1, hs_coord_core_size_bytes(&config));
+	if (!c->memory)
+		return -ENOMEM;
+	c->core = hs_coord_core_create(c->memory, &config, &core_ops, c,
+				       c->started_ns);
+	return hs_peers_init(&c->peers, (uint32_t)c->settings->nr_peers);
+}
+
+static int open_transport(struct hs_coordinator *c)
+{
+	static const struct hs_transport_events events = {
+		on_peer_up, on_peer_down, on_message, on_writable};
+	const struct hs_coordinator_settings *s = c->settings;
+	const struct hs_transport_limits limits = {
+		.nr_peers = (uint32_t)s->nr_peers,
+		.send_queue_bytes = (uint32_t)s->send_queue_bytes,
+		.idle_timeout_ns = s->idle_ns,
+	};
+	struct hs_transport_self self = {HS_WIRE_ROLE_COORDINATOR, c->node, ""};
+	int rc;
+
+	snprintf(self.name, sizeof(self.name), "%s", s->name);
+	c->transport = hs_transport_tcp_create(&self, &limits, &events, c);
+	if (!c->transport)
+		return -errno;
+	c->port = hs_transport_listen(c->transport, s->listen);
+	if (c->port < 0) {
+		hs_log_error("coordinator",
+			     "cannot listen; listen should be a free host:port "
+			     "address=%s error=%s",
+			     s->listen, strerror(-c->port));
+		return c->port;
+	}
+	for (size_t i = 0; i < s->collectors.nr_items; i++) {
+		rc = hs_transport_dial(c->transport, s->collectors.items[i]);
+		if (rc) {
+			hs_log_error("coordinator",
+				     "an address of collectors should be "
+				     "host:port address=%s error=%s",
+				     s->collectors.items[i], strerror(-rc));
+			return rc;
+		}
+	}
+	return 0;
+}
+
+int hs_coordinator_open(struct hs_coordinator *c,
+			const struct hs_coordinator_settings *settings)
+{
+	int rc;
+
+	*c = (struct hs_coordinator){.settings = settings};
+	pthread_mutex_init(&c->lock, NULL);
+	c->stop_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	rc = c->stop_fd < 0 ? -errno : open_core(c);
+	if (!rc)
+		rc = open_transport(c);
+	if (!rc)
+		rc = hs_control_open(c);
+	if (rc)
+		return rc;
+	hs_log_info("coordinator", "ready port=%d node=%016llx collectors=%zu",
+		    c->port, (unsigned long long)c->node,
+		    settings->collectors.nr_items);
+	return 0;
+}
+
+static int wait_ms(const struct hs_coordinator *c)
+{
+	uint64_t next = hs_coord_core_next_ns(c->core);
+	uint64_t now = hs_clock_mono_ns();
+
+	if (next <= now)
+		return 0;
+	if (next - now > 3600 * HS_NS_PER_SEC)
+		return -1;
+	return (int)((next - now) / HS_NS_PER_MS) + 1;
+}
+
+int hs_coordinator_run(struct hs_coordinator *c, int signal_fd)
+{
+	struct pollfd fds[3] = {
+		{hs_transport_fd(c->transport), POLLIN, 0},
+		{signal_fd, POLLIN, 0},
+		{c->stop_fd, POLLIN, 0},
+	};
+	int rc = 0;
+
+	pthread_mutex_lock(&c->lock);
+	while (!rc) {
+		int wait = wait_ms(c);
+
+		pthread_mutex_unlock(&c->lock);
+		if (poll(fds, 3, wait) < 0 && errno != EINTR)
+			rc = -errno;
+		pthread_mutex_lock(&c->lock);
+		if (fds[1].revents || fds[2].revents)
+			break;
+		if (!rc)
+			rc = hs_transport_poll(c->transport, 0);
+		hs_coord_core_tick(c->core, hs_clock_mono_ns());
+	}
+	pthread_mutex_unlock(&c->lock);
+	if (rc)
+		hs_log_error("coordinator", "cannot go on: %s", strerror(-rc));
+	return rc;
+}
+
+void hs_coordinator_close(struct hs_coordinator *c)
+{
+	hs_httpd_stop(c->httpd);
+	hs_transport_destroy(c->transport);
+	hs_peers_free(&c->peers);
+	free(c->memory);
+	if (c->stop_fd >= 0)
+		close(c->stop_fd);
+	pthread_mutex_destroy(&c->lock);
+}

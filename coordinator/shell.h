@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * shell.h - the core with a transport, a clock and a control door around it
+ *
+ * Context: one thread runs the shell; the door's thread looks in under the
+ * lock, which the shell lets go of while it waits.
+ */
+#ifndef HS_COORDINATOR_SHELL_H
+#define HS_COORDINATOR_SHELL_H
+
+#include <pthread.h>
+
+#include "base/httpd.h"
+#include "coordinator/peers.h"
+#include "coordinator/settings.h"
+
+struct hs_coordinator {
+	const struct hs_coordinator_settings *settings;
+	pthread_mutex_t lock;
+	struct hs_transport *transport;
+	struct hs_coord_core *core;
+	void *memory;
+	struct hs_peers peers;
+	struct hs_httpd *httpd;
+	uint64_t node;
+	uint64_t epoch;
+	uint64_t started_ns;
+	uint64_t messages_misplaced; /* of a role that does not say that */
+	int port;
+	int stop_fd; /* an eventfd: the door asks for the end */
+};
+
+/** hs_coordinator_open() - listen, dial, open the door; logs what fails.
+ * Return: 0; -errno */
+int hs_coordinator_open(struct hs_coordinator *c,
+			const struct hs_coordinator_settings *settings);
+/** hs_coordinator_run() - until @signal_fd or the door says so */
+int hs_coordinator_run(struct hs_coordinator *c, int signal_fd);
+void hs_coordinator_close(struct hs_coordinator *c);
+
+/** hs_control_open() - control.c: the door. Return: 0; -errno */
+int hs_control_open(struct hs_coordinator *c);
+
+#endif
