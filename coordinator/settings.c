@@ -14,14 +14,14 @@
 #define KEY(p, t, field)                                                       \
 	.path = (p), .type = HS_CONFIG_##t,                                    \
 	.offset = offsetof(struct hs_coordinator_settings, field)
-#define SECOND 1000000000ll
+#define SECOND 1000000000LL
 
 static const char *const log_levels[] = {"debug", "info", "warn", "error",
 					 NULL};
 
 static const struct hs_config_key keys[] = {
 	{KEY("node.id", INT, node), .required = true, .example = "1001",
-	 .min = 1, .max = 0xffffffffll,
+	 .min = 1, .max = 0xffffffffLL,
 	 .doc = "This coordinator's number, different from every other node's "
 		"of the cluster."},
 	{KEY("node.name", STRING, name),

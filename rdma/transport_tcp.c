@@ -219,7 +219,11 @@ static int tcp_listen(struct hs_transport *transport, const char *address)
 {
 	struct hs_tcp *t = tcp_of(transport);
 	struct hs_addresses at;
-	struct sockaddr_storage got;
+	union {
+		struct sockaddr sa;
+		struct sockaddr_in v4;
+		struct sockaddr_in6 v6;
+	} got = {.v6 = {0}};
 	socklen_t size = sizeof(got);
 	int rc = hs_address_resolve(address, 1, &at);
 
@@ -233,11 +237,11 @@ static int tcp_listen(struct hs_transport *transport, const char *address)
 			       at.size_bytes[i]);
 	if (rc < 0)
 		return rc;
-	if (getsockname(rc, (struct sockaddr *)&got, &size) != 0)
+	if (getsockname(rc, &got.sa, &size) != 0)
 		return -errno;
-	if (got.ss_family == AF_INET6)
-		return ntohs(((struct sockaddr_in6 *)&got)->sin6_port);
-	return ntohs(((struct sockaddr_in *)&got)->sin_port);
+	if (got.sa.sa_family == AF_INET6)
+		return ntohs(got.v6.sin6_port);
+	return ntohs(got.v4.sin_port);
 }
 
 static void tcp_destroy(struct hs_transport *transport)

@@ -428,7 +428,7 @@ int main(int argc, char **argv)
 		each(wrong_addresses),
 	};
 
-	if (argc != 2 || strcmp(argv[1], "tcp")) {
+	if (argc != 2 || strcmp(argv[1], "tcp") != 0) {
 		fprintf(stderr, "usage: %s tcp\n", argv[0]);
 		return 2;
 	}
