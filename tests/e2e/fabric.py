@@ -1,0 +1,353 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A fabric for scenario tests: daemons as children, applications on a string.
+
+Nothing here waits for a fixed time to pass for good: wait_for() asks for a
+state until it is there, and fails with what it saw last.
+"""
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+BUILD = os.environ.get("HS_BUILD", os.path.join(os.path.dirname(
+    os.path.abspath(__file__)), "..", "..", "build"))
+PATIENCE_S = float(os.environ.get("HS_PATIENCE_S", "30"))
+
+
+class Failure(Exception):
+    """A state that should have come did not."""
+
+
+def program(name):
+    """The path of a built program."""
+    folder = {"hs-agent": "agent", "hs-coordinator": "coordinator",
+              "hs-collector": "collector"}.get(name, "tools")
+    return os.path.join(BUILD, folder, name)
+
+
+def wait_for(what, probe, patience_s=None):
+    """Ask `probe` until it gives something true, and return that."""
+    end = time.monotonic() + (patience_s or PATIENCE_S)
+    last = None
+    while True:
+        try:
+            last = probe()
+        except (OSError, http.client.HTTPException) as error:
+            last = None
+            reason = error
+        else:
+            reason = last
+        if last:
+            return last
+        if time.monotonic() > end:
+            raise Failure("%s: not in time; last seen: %r" % (what, reason))
+        time.sleep(0.02)
+
+
+def free_ports(count):
+    """Ports of 127.0.0.1 that nobody has now."""
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+class Door(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path):
+        super().__init__("localhost", timeout=10)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
+
+
+def ask(path, method, what, body=None):
+    """Return (status, decoded answer)."""
+    door = Door(path)
+    try:
+        door.request(method, what, json.dumps(body) if body else None)
+        answer = door.getresponse()
+        return answer.status, json.loads(answer.read())
+    finally:
+        door.close()
+
+
+class App:
+    """An hs-client: say() gives the rest of its "ok", or fails."""
+
+    def __init__(self, sock, service, attach=True):
+        self.process = subprocess.Popen(
+            [program("hs-client")], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, text=True, bufsize=1)
+        self.say("open %s %s" % (sock, service))
+        if attach:
+            self.say("attach 15")
+
+    def tell(self, line):
+        """Send a command without reading the answer."""
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+    def hear(self):
+        """One answer; None at the end."""
+        line = self.process.stdout.readline()
+        return line.rstrip("\n") if line else None
+
+    def say(self, line):
+        self.tell(line)
+        answer = self.hear()
+        if answer is None or not answer.startswith("ok"):
+            raise Failure("hs-client: %s -> %r" % (line, answer))
+        return answer[3:]
+
+    def stats(self):
+        pairs = (pair.split("=") for pair in self.say("stats").split())
+        return {key: int(value) for key, value in pairs}
+
+    def kill(self, signo=signal.SIGKILL):
+        self.process.send_signal(signo)
+        if signo == signal.SIGKILL:
+            self.process.wait()
+
+    def close(self):
+        if self.process.poll() is None:
+            try:
+                self.tell("quit")
+                self.process.wait(10)
+            except (OSError, subprocess.TimeoutExpired):
+                self.process.kill()
+        self.process.wait()
+        self.process.stdin.close()
+        self.process.stdout.close()
+
+
+class Fabric:
+    """N agents, a coordinator and a collector under one directory."""
+
+    def __init__(self, nodes, agent_yaml=""):
+        self.dir = tempfile.mkdtemp(prefix="hs-e2e-")
+        self.nodes = nodes
+        self.agent_yaml = agent_yaml
+        self.running = {}
+        self.apps = []
+        self.coordinator_port, self.collector_port = free_ports(2)
+        self.write_configs()
+
+    def __enter__(self):
+        try:
+            for name in self.names():
+                self.start(name, wait=False)
+            for name in self.names():
+                self.wait_up(name)
+        except BaseException:
+            self.__exit__(True, None, None)
+            raise
+        return self
+
+    def __exit__(self, kind, value, trace):
+        for app in self.apps:
+            app.kill(signal.SIGCONT)
+            app.close()
+        if kind:
+            self.print_logs()
+        self.stop_all()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def names(self):
+        return (["collector", "coordinator"] +
+                ["agent-%d" % i for i in range(self.nodes)])
+
+    def path(self, name):
+        return os.path.join(self.dir, name)
+
+    def control(self, name):
+        return self.path(name + ".sock")
+
+    def write(self, name, text):
+        with open(self.path(name), "w", encoding="utf-8") as out:
+            out.write(text)
+
+    def write_configs(self):
+        self.write("collector.yaml", COLLECTOR.format(
+            control=self.control("collector"), port=self.collector_port,
+            store=self.path("store")))
+        self.write("coordinator.yaml", COORDINATOR.format(
+            control=self.control("coordinator"), port=self.coordinator_port,
+            collector=self.collector_port))
+        for i in range(self.nodes):
+            self.write("agent-%d.yaml" % i, AGENT.format(
+                number=i + 1, name="node-%d" % i,
+                run_dir=self.path("agent-%d" % i),
+                control=self.control("agent-%d" % i),
+                app=self.path("app-%d.sock" % i),
+                coordinator=self.coordinator_port,
+                collector=self.collector_port) + self.agent_yaml)
+        self.write("fabric.json", json.dumps({
+            "nodes": [{"name": "node-%d" % i, "agent": "agent-%d.sock" % i,
+                       "application": "app-%d.sock" % i}
+                      for i in range(self.nodes)],
+            "coordinators": ["coordinator.sock"],
+            "collectors": ["collector.sock"]}))
+
+    def start(self, name, wait=True):
+        kind = name.split("-")[0]
+        with open(self.path(name + ".log"), "ab") as log:
+            self.running[name] = subprocess.Popen(
+                [program("hs-" + kind), "--config",
+                 self.path(name + ".yaml")],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        if wait:
+            self.wait_up(name)
+
+    def wait_up(self, name):
+        def probe():
+            if self.running[name].poll() is not None:
+                raise Failure("%s ended with %s" %
+                              (name, self.running[name].returncode))
+            return ask(self.control(name), "GET", "/v1/status")[0] == 200
+        wait_for(name + " answers", probe)
+
+    def kill(self, name, signo=signal.SIGKILL):
+        self.running[name].send_signal(signo)
+        if signo in (signal.SIGKILL, signal.SIGTERM):
+            self.running[name].wait(30)
+
+    def worker(self, name):
+        """The pid of an agent's worker: what its keeper started."""
+        return self.status(name)["node"]["pid"]
+
+    def stop_all(self):
+        for name, process in self.running.items():
+            if process.poll() is None and name.startswith("agent"):
+                process.send_signal(signal.SIGCONT)
+                try:
+                    ask(self.control(name), "POST", "/v1/stop",
+                        {"purge": True})
+                except (OSError, http.client.HTTPException, ValueError):
+                    pass
+        for process in self.running.values():
+            if process.poll() is None:
+                process.terminate()
+        for process in self.running.values():
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def print_logs(self):
+        for name in self.names():
+            try:
+                with open(self.path(name + ".log"), errors="replace") as log:
+                    lines = log.read().splitlines()[-15:]
+            except OSError:
+                continue
+            for line in lines:
+                print("  %s: %s" % (name, line))
+
+    def app(self, node, service, attach=True):
+        one = App(self.path("app-%d.sock" % node), service, attach)
+        self.apps.append(one)
+        return one
+
+    def status(self, name):
+        code, answer = ask(self.control(name), "GET", "/v1/status")
+        if code != 200:
+            raise Failure("%s: status %d: %r" % (name, code, answer))
+        return answer
+
+    def hs(self, *words):
+        """Run hs; return (exit code, its JSON answer or text)."""
+        done = subprocess.run(
+            [program("hs"), *words, "--fabric", self.dir, "--json"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            timeout=60, check=False)
+        try:
+            return done.returncode, json.loads(done.stdout)
+        except ValueError:
+            return done.returncode, done.stdout + done.stderr
+
+    def rows(self, **filters):
+        words = []
+        for key, value in filters.items():
+            words += ["--" + key.replace("_", "-"), str(value)]
+        code, answer = self.hs("traces", "list", "--limit", "100000", *words)
+        if code not in (0, 1):
+            raise OSError("hs traces list: %d %r" % (code, answer))
+        return answer["traces"]
+
+    def row(self, trace):
+        for row in self.rows():
+            if row["trace_id"] == trace:
+                return row
+        return None
+
+    def wait_mark(self, trace, mark, spans=None):
+        """Wait until the trace has this mark, and so many spans."""
+        def probe():
+            row = self.row(trace)
+            good = (row and row["mark"] == mark and
+                    (spans is None or row["spans"] == spans))
+            if not good:
+                raise OSError("row is %r" % (row,))
+            return row
+        return wait_for("trace %s %s" % (trace, mark), probe)
+
+    def spans(self, trace):
+        """(service, operation) of every span, sorted, from the export."""
+        code, answer = self.hs("traces", "export", "--format", "jaeger",
+                               trace)
+        if code:
+            raise Failure("export: %d %r" % (code, answer))
+        found = []
+        for one in answer["data"]:
+            for span in one["spans"]:
+                process = one["processes"][span["processID"]]
+                found.append((process["serviceName"], span["operationName"]))
+        return sorted(found)
+
+
+COLLECTOR = """node:
+  id: 2001
+  name: collector
+control:
+  socket: {control}
+listen: 127.0.0.1:{port}
+store: {store}
+"""
+
+COORDINATOR = """node:
+  id: 1001
+  name: coordinator
+control:
+  socket: {control}
+listen: 127.0.0.1:{port}
+collectors: [127.0.0.1:{collector}]
+"""
+
+AGENT = """node:
+  id: {number}
+  name: {name}
+run_dir: {run_dir}
+control:
+  socket: {control}
+domains:
+  - name: default
+    socket: {app}
+    pool: 16MiB
+coordinators: [127.0.0.1:{coordinator}]
+collectors: [127.0.0.1:{collector}]
+linger: 5s
+"""

@@ -1,0 +1,504 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What a fabric must stand, one scenario a function.
+
+    scenarios.py                 run them all
+    scenarios.py NAME...         run these
+    scenarios.py --list          print their names
+"""
+import glob
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import traceback
+
+from fabric import Failure, Fabric, ask, wait_for
+
+
+def check(good, what):
+    if not good:
+        raise Failure(what)
+
+
+def chain(fabric, hops, trace=None, reply=True):
+    """A request through nodes 0..hops-1; all have ended. Return its id."""
+    apps = [fabric.app(i, "svc-%d" % i) for i in range(hops)]
+    spans = []
+    context = ""
+    for i, app in enumerate(apps):
+        answer = app.say("begin h %s %s" % (trace or "", context))
+        trace = answer
+        spans.append(app.say("span h op-%d" % i))
+        context = app.say("inject h %s" % spans[i])
+    for i in reversed(range(hops)):
+        apps[i].say("finish h %s" % spans[i])
+        answer = apps[i].say("reply h")
+        if i and reply:
+            apps[i - 1].say("replied h %s" % answer)
+        apps[i].say("end h")
+    return apps, trace
+
+
+def names(row):
+    return sorted(t if isinstance(t, str) else t["name"]
+                  for t in row["triggers"])
+
+
+def late_trigger():
+    """Fired on the last node when the request is long over."""
+    with Fabric(3) as fabric:
+        apps, trace = chain(fabric, 3, reply=False)
+        apps[2].say("trigger late " + trace)
+        fabric.wait_mark(trace, "complete", 3)
+        check(fabric.spans(trace) == [("svc-%d" % i, "op-%d" % i)
+                                      for i in range(3)], "three spans")
+
+
+def fan_out():
+    """One request to sixteen nodes is whole."""
+    with Fabric(16) as fabric:
+        apps = [fabric.app(i, "svc-%02d" % i) for i in range(16)]
+        trace = apps[0].say("begin h")
+        root = apps[0].say("span h root")
+        for app in apps[1:]:
+            app.say("begin h %s" % apps[0].say("inject h " + root))
+            app.say("finish h %s" % app.say("span h leaf %s" % root))
+            apps[0].say("replied h %s" % app.say("reply h"))
+            app.say("end h")
+        apps[0].say("finish h " + root)
+        apps[0].say("end h")
+        apps[0].say("trigger wide " + trace)
+        row = fabric.wait_mark(trace, "complete", 16)
+        check(len(row["nodes"]) == 16, "sixteen nodes")
+
+
+def trigger_before_data():
+    """A trace that fired before it began is collected all the same."""
+    trace = "00000000000000000000000000abcdef"
+    with Fabric(2) as fabric:
+        apps = [fabric.app(i, "svc-%d" % i) for i in range(2)]
+        apps[0].say("trigger early " + trace)
+        wait_for("the trigger is known",
+                 lambda: fabric.status("agent-0")["triggers"])
+        apps[0].say("begin h " + trace)
+        root = apps[0].say("span h root")
+        apps[1].say("begin h %s" % apps[0].say("inject h " + root))
+        apps[1].say("finish h %s" % apps[1].say("span h leaf " + root))
+        apps[0].say("replied h %s" % apps[1].say("reply h"))
+        apps[1].say("end h")
+        apps[0].say("finish h " + root)
+        apps[0].say("end h")
+        fabric.wait_mark(trace, "complete", 2)
+
+
+def two_triggers():
+    """Stored once, naming both."""
+    with Fabric(2) as fabric:
+        apps, trace = chain(fabric, 2)
+        apps[0].say("trigger one " + trace)
+        apps[1].say("trigger two " + trace)
+        wait_for("both names", lambda: names(
+            fabric.wait_mark(trace, "complete", 2)) == ["one", "two"])
+        check(len(fabric.rows()) == 1, "one trace")
+        check(len(fabric.spans(trace)) == 2, "two spans")
+
+
+def no_reply():
+    """The callee's part comes although it never answered."""
+    with Fabric(2) as fabric:
+        caller, callee = [fabric.app(i, "svc-%d" % i) for i in range(2)]
+        trace = caller.say("begin h")
+        root = caller.say("span h root")
+        caller.say("forward h " + callee.say("node"))
+        callee.say("begin h %s" % caller.say("inject h " + root))
+        callee.say("finish h %s" % callee.say("span h leaf " + root))
+        callee.say("end h")
+        caller.say("finish h " + root)
+        caller.say("end h")
+        caller.say("trigger lonely " + trace)
+        fabric.wait_mark(trace, "complete", 2)
+
+
+def lateral():
+    """A lateral trace comes with its primary."""
+    with Fabric(2) as fabric:
+        app = fabric.app(0, "svc-0")
+        other = fabric.app(1, "svc-1")
+        ids = []
+        for name in ("a", "b"):
+            ids.append(app.say("begin " + name))
+            app.say("finish %s %s" % (name, app.say("span %s op" % name)))
+            app.say("end " + name)
+        other.say("begin c")
+        other.say("end c")
+        app.say("trigger set %s %s" % tuple(ids))
+        for one in ids:
+            fabric.wait_mark(one, "complete", 1)
+        check(len(fabric.rows()) == 2, "nothing else")
+
+
+def app_killed():
+    """kill -9 in mid-trace: what was committed comes, marked partial."""
+    with Fabric(2) as fabric:
+        apps = [fabric.app(i, "svc-%d" % i) for i in range(2)]
+        trace = apps[0].say("begin h")
+        root = apps[0].say("span h root")
+        apps[0].say("attr h %s colour red" % root)
+        apps[1].say("begin h %s" % apps[0].say("inject h " + root))
+        apps[1].say("finish h %s" % apps[1].say("span h leaf " + root))
+        apps[1].say("end h")
+        apps[0].kill()
+        apps[1].say("trigger seen " + trace)
+        row = fabric.wait_mark(trace, "partial", 2)
+        check("died" in json.dumps(row["causes"]),
+              "the cause is named: %r" % row["causes"])
+
+
+def crash_trigger():
+    """A dead application's open traces fire by themselves."""
+    with Fabric(1, "crash_trigger: true\n") as fabric:
+        app = fabric.app(0, "svc-0")
+        trace = app.say("begin h")
+        app.say("span h root")
+        app.kill()
+        row = fabric.wait_mark(trace, "partial", 1)
+        check(names(row) == ["crash"], "fired as crash: %r" % row)
+
+
+def prefork():
+    """A child that opens for itself is a process of its own."""
+    with Fabric(1) as fabric:
+        app = fabric.app(0, "parent")
+        sock = fabric.path("app-0.sock")
+        app.tell("fork open %s child; attach 10; begin c "
+                 "00000000000000000000000000000c0c; span c child-op; end c; "
+                 "trigger kid 00000000000000000000000000000c0c; sleep 200"
+                 % sock)
+        answers = [app.hear() for _ in range(8)]
+        check(all(a and a.startswith("ok") for a in answers),
+              "the child: %r" % answers)
+        fabric.wait_mark("00000000000000000000000000000c0c", "complete", 1)
+        trace = app.say("begin p")
+        app.say("finish p " + app.say("span p parent-op"))
+        app.say("end p")
+        app.say("trigger dad " + trace)
+        fabric.wait_mark(trace, "complete", 1)
+
+
+def fork_in_mid_trace():
+    """A child without exec and without open writes nothing of its parent's."""
+    with Fabric(1) as fabric:
+        app = fabric.app(0, "svc")
+        trace = app.say("begin h")
+        root = app.say("span h root")
+        app.tell("fork tracepoint h stray; span h stray; end h; "
+                 "trigger stray %s" % trace)
+        answers = [app.hear() for _ in range(5)]
+        check(answers[-1] == "ok 0", "the child ended well: %r" % answers)
+        app.say("finish h " + root)
+        app.say("end h")
+        app.say("trigger own " + trace)
+        row = fabric.wait_mark(trace, "complete", 1)
+        check(names(row) == ["own"], "the child's trigger is none: %r" % row)
+
+
+def closed_descriptors():
+    """closefrom(3) under the library: the application goes on."""
+    with Fabric(1) as fabric:
+        app = fabric.app(0, "svc")
+        app.say("closefrom 3")
+        for i in range(50):
+            trace = app.say("begin h")
+            app.say("finish h " + app.say("span h op-%d" % i))
+            app.say("end h")
+        app.say("stats")
+        wait_for("it is taken in again", lambda: app.say("attach 1") == "")
+        trace = app.say("begin h")
+        app.say("finish h " + app.say("span h after"))
+        app.say("end h")
+        app.say("trigger after " + trace)
+        fabric.wait_mark(trace, "complete", 1)
+
+
+def stopped_agent():
+    """SIGSTOP to the agent: the application goes on, and later all is well."""
+    with Fabric(1) as fabric:
+        app = fabric.app(0, "svc")
+        worker = fabric.worker("agent-0")
+        os.kill(worker, signal.SIGSTOP)
+        try:
+            for i in range(200):
+                app.say("begin h")
+                app.say("finish h " + app.say("span h op-%d" % i))
+                app.say("fill h 20000")
+                app.say("end h")
+            lost = app.stats()["buffers_null"]
+        finally:
+            os.kill(worker, signal.SIGCONT)
+        check(lost > 0, "200 traces of 20 kB do not fit a stock")
+
+        def later():
+            trace = app.say("begin h")
+            app.say("finish h " + app.say("span h op"))
+            app.say("end h")
+            app.say("trigger later " + trace)
+            row = wait_for("row", lambda: fabric.row(trace))
+            return row["mark"] == "complete" and row["spans"] == 1 or \
+                wait_for("mark", lambda: fabric.row(trace)["mark"] != "open")
+        wait_for("traces are whole again", later)
+
+
+def fire_many(fabric, app, count, first=1):
+    """`count` small traces with a trigger each; return their ids."""
+    ids = []
+    for i in range(first, first + count):
+        trace = app.say("begin h %032x" % i)
+        app.say("finish h " + app.say("span h op-%d" % i))
+        app.say("end h")
+        app.say("trigger many " + trace)
+        ids.append(trace)
+    return ids
+
+
+def all_there(fabric, ids):
+    marks = {row["trace_id"]: row["mark"] for row in fabric.rows()}
+    missing = [i for i in ids if marks.get(i) != "complete"]
+    if missing:
+        raise OSError("%d not complete, such as %s: %s" %
+                      (len(missing), missing[0], marks.get(missing[0])))
+    return True
+
+
+def fired_count(fabric):
+    """Triggers that the agent has taken in, which is: acknowledged."""
+    return sum(t.get("fired_local", t.get("fired", 0))
+               for t in fabric.status("agent-0")["triggers"])
+
+
+def worker_killed():
+    """kill -9 of an agent's worker: what it acknowledged is delivered."""
+    with Fabric(1) as fabric:
+        app = fabric.app(0, "svc")
+        fabric.kill("collector")
+        ids = fire_many(fabric, app, 50)
+        wait_for("all acknowledged", lambda: fired_count(fabric) == 50)
+        worker = fabric.worker("agent-0")
+        os.kill(worker, signal.SIGKILL)
+        wait_for("a successor", lambda: fabric.worker("agent-0") != worker)
+        fabric.start("collector")
+        wait_for("all delivered", lambda: all_there(fabric, ids))
+        wait_for("the application is back", lambda: app.say("attach 5") == "")
+        more = fire_many(fabric, app, 10, first=1000)
+        wait_for("life goes on", lambda: all_there(fabric, more))
+
+
+def agent_killed():
+    """kill -9 of keeper and worker: a start needs no cleaning up."""
+    with Fabric(1) as fabric:
+        app = fabric.app(0, "svc")
+        worker = fabric.worker("agent-0")
+        fabric.kill("agent-0")
+        wait_for("the worker goes along",
+                 lambda: not os.path.exists("/proc/%d" % worker))
+        app.say("begin x")
+        app.say("fill x 5000")
+        app.say("end x")
+        fabric.start("agent-0")
+        wait_for("the application is back", lambda: app.say("attach 5") == "")
+        ids = fire_many(fabric, app, 10)
+        wait_for("life goes on", lambda: all_there(fabric, ids))
+
+
+def coordinator_killed():
+    """Triggers that fired while it was dead arrive after its restart."""
+    with Fabric(2) as fabric:
+        app = fabric.app(0, "svc")
+        before = fire_many(fabric, app, 20)
+        fabric.kill("coordinator")
+        during = fire_many(fabric, app, 20, first=100)
+        fabric.start("coordinator")
+        after = fire_many(fabric, app, 20, first=200)
+        wait_for("all delivered",
+                 lambda: all_there(fabric, before + during + after))
+
+
+def collector_killed():
+    """What is said to be stored is; the rest comes after the restart."""
+    with Fabric(1) as fabric:
+        app = fabric.app(0, "svc")
+        before = fire_many(fabric, app, 20)
+        wait_for("stored", lambda: all_there(fabric, before))
+        during = fire_many(fabric, app, 20, first=100)
+        fabric.kill("collector")
+        during += fire_many(fabric, app, 20, first=200)
+        fabric.start("collector")
+        wait_for("all delivered", lambda: all_there(fabric, before + during))
+
+
+def last_seconds():
+    """By place and time: newest first, no more than the limit, this node."""
+    with Fabric(2) as fabric:
+        apps = [fabric.app(i, "svc-%d" % i) for i in range(2)]
+        ids = []
+        for app in apps:
+            for i in range(10):
+                trace = app.say("begin h")
+                app.say("finish h " + app.say("span h op"))
+                app.say("end h")
+                ids.append(trace)
+        wait_for("the agent has seen them", lambda: sum(
+            d["traces"] for d in fabric.status("agent-0")["domains"]) == 10)
+        code, answer = fabric.hs("trigger", "--last", "1h", "--node",
+                                 "node-0", "--limit", "4")
+        check(code == 0 and answer["fired"] == 4, "four fired: %r" % answer)
+        wait_for("four collected",
+                 lambda: len(fabric.rows(mark="complete")) == 4)
+        check(all(row["trace_id"] in ids[:10] for row in fabric.rows()),
+              "all of node 0")
+        code, answer = fabric.hs("trigger", "--last", "1h", "--service",
+                                 "svc-1", "--limit", "100")
+        check(code == 0 and answer["fired"] == 10, "ten fired: %r" % answer)
+        wait_for("fourteen collected",
+                 lambda: len(fabric.rows(mark="complete")) == 14)
+
+
+def memfds(pids):
+    found = []
+    for pid in pids:
+        for link in glob.glob("/proc/%d/fd/*" % pid):
+            try:
+                if "memfd:" in os.readlink(link):
+                    found.append(link)
+            except OSError:
+                pass
+    return found
+
+
+def descendants(pid):
+    """Processes whose run_dir argument or ancestry is the agent's."""
+    out = subprocess.run(["ps", "-eo", "pid=,args="], text=True,
+                         stdout=subprocess.PIPE, check=True).stdout
+    return [int(line.split()[0]) for line in out.splitlines()
+            if pid in line and "scenarios.py" not in line]
+
+
+def purge():
+    """hs stop --purge leaves nothing anywhere."""
+    with Fabric(2) as fabric:
+        app = fabric.app(0, "svc")
+        fire_many(fabric, app, 5)
+        code, answer = fabric.hs("stop", "--purge", "--node", "node-0",
+                                 "--node", "node-1")
+        check(code == 0, "stopped: %r" % answer)
+        for name in ("agent-0", "agent-1"):
+            check(fabric.running[name].wait(20) == 0, name + " ended well")
+            wait_for("no process of " + name, lambda n=name: not descendants(
+                fabric.path(n + ".yaml")))
+            left = [os.path.join(top, one) for top, _, files in
+                    os.walk(fabric.path(name)) for one in files]
+            check(not left, "files are left: %r" % left)
+            check(not os.path.exists(fabric.control(name)), "its socket")
+        for i in range(2):
+            check(not os.path.exists(fabric.path("app-%d.sock" % i)),
+                  "the application's socket")
+        app.say("begin h")
+        app.say("end h")
+
+
+def linger():
+    """SIGTERM keeps the pool; a successor delivers what had fired."""
+    with Fabric(1, ) as fabric:
+        app = fabric.app(0, "svc")
+        fabric.kill("collector")
+        ids = fire_many(fabric, app, 20)
+        wait_for("all acknowledged", lambda: fired_count(fabric) == 20)
+        fabric.kill("agent-0", signal.SIGTERM)
+        check(fabric.running["agent-0"].returncode == 0, "a clean end")
+        fabric.start("agent-0")
+        fabric.start("collector")
+        wait_for("all delivered", lambda: all_there(fabric, ids))
+
+
+def command_line():
+    """hs: exit codes that scripts can rely on."""
+    with Fabric(1) as fabric:
+        app = fabric.app(0, "svc")
+        check(fabric.hs("traces", "list")[0] == 1, "nothing yet: 1")
+        check(fabric.hs("traces", "show", "1234")[0] == 1, "unknown: 1")
+        check(fabric.hs("traces", "show", "xyz")[0] == 2, "no id: 2")
+        check(fabric.hs("nonsense")[0] == 2, "no command: 2")
+        check(fabric.hs("trigger")[0] == 2, "nothing to trigger: 2")
+        check(fabric.hs("traces", "list", "--mark", "soso")[0] in (2, 4),
+              "no such mark")
+        code, answer = fabric.hs("status")
+        check(code == 0 and len(answer["nodes"]) == 1, "status: %r" % answer)
+        trace = app.say("begin h")
+        span = app.say("span h op")
+        app.say("error h %s broken" % span)
+        app.say("finish h " + span)
+        app.say("end h")
+        code, answer = fabric.hs("trigger", trace, "--trigger", "by-hand")
+        check(code == 0 and answer["fired"] == 1, "fired: %r" % answer)
+        fabric.wait_mark(trace, "complete", 1)
+        for good in (["--service", "svc"], ["--error"],
+                     ["--trigger", "by-hand"], ["--mark", "complete"],
+                     ["--since", "1h"], ["--max-duration", "1h"]):
+            code, answer = fabric.hs("traces", "list", *good)
+            check(code == 0 and len(answer["traces"]) == 1, good)
+        for bad in (["--service", "other"], ["--no-error"],
+                    ["--trigger", "other"], ["--mark", "open"],
+                    ["--until", "1h"], ["--min-duration", "1h"]):
+            check(fabric.hs("traces", "list", *bad)[0] == 1, bad)
+        for form in ("jaeger", "otlp", "perfetto"):
+            code, answer = fabric.hs("traces", "export", "--format", form,
+                                     trace)
+            check(code == 0 and isinstance(answer, dict), form)
+        code, answer = fabric.hs("traces", "show", trace)
+        check(code == 0 and answer["mark"] == "complete", "show: %r" % answer)
+        fabric.kill("collector")
+        check(fabric.hs("traces", "list")[0] == 3, "nobody there: 3")
+        check(fabric.hs("status")[0] == 3, "status says so: 3")
+
+
+SCENARIOS = [late_trigger, fan_out, trigger_before_data, two_triggers,
+             no_reply, lateral, app_killed, crash_trigger, prefork,
+             fork_in_mid_trace, closed_descriptors, stopped_agent,
+             worker_killed, agent_killed, coordinator_killed,
+             collector_killed, last_seconds, purge, linger, command_line]
+
+
+def run(scenario):
+    began = time.monotonic()
+    try:
+        scenario()
+    except (Failure, OSError, ValueError, KeyError, TypeError,
+            subprocess.SubprocessError) as error:
+        print("FAIL %s: %s" % (scenario.__name__, error), flush=True)
+        if not isinstance(error, Failure):
+            traceback.print_exc()
+        return False
+    print("ok   %s (%.1f s)" % (scenario.__name__,
+                                time.monotonic() - began), flush=True)
+    return True
+
+
+def main(argv):
+    known = {s.__name__: s for s in SCENARIOS}
+    if argv == ["--list"]:
+        print("\n".join(known))
+        return 0
+    unknown = [name for name in argv if name not in known]
+    if unknown:
+        print("no scenario %s" % ", ".join(unknown), file=sys.stderr)
+        return 2
+    results = [run(known[name]) for name in argv or known]
+    print("%d passed, %d failed" % (results.count(True),
+                                    results.count(False)))
+    return 0 if all(results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
