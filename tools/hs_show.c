@@ -167,6 +167,7 @@ static int show(const struct hs_where *where, const struct id *id,
 	if (where->json)
 		return hs_print_json(json);
 	err = hs_tools_row_read(json, &row);
+	row.nodes = json_object_get(json_object_get(json, "manifest"), "nodes");
 	if (!err)
 		print_head(&row);
 	json_decref(json);

@@ -138,6 +138,25 @@ static void add_losses(struct hs_table *table, const struct answer *a)
 	}
 }
 
+static void print_losses(const struct status *status)
+{
+	static const struct hs_table_column columns[] = {
+		{"NODE", false, 0},
+		{"LOSS", false, 0},
+		{"COUNT", true, 0},
+	};
+	struct hs_table *table = hs_table_new(columns, 3);
+	uint32_t i;
+
+	for (i = 0; i < status->nr_nodes && table; i++)
+		add_losses(table, &status->nodes[i]);
+	if (table && hs_table_nr_rows(table)) {
+		putchar('\n');
+		hs_table_print(table, stdout, true);
+	}
+	hs_table_free(table);
+}
+
 static void add_triggers(struct hs_table *table, const struct answer *a)
 {
 	const json_t *triggers = json_object_get(a->json, "triggers");
@@ -150,24 +169,27 @@ static void add_triggers(struct hs_table *table, const struct answer *a)
 
 		hs_table_text(table, a->name);
 		hs_table_text(table, name ? name : "");
-		hs_table_number(table, number(t, NULL, "fired"));
+		hs_table_number(table, number(t, NULL, "fired_local"));
+		hs_table_number(table, number(t, NULL, "fired_remote"));
+		hs_table_number(table, number(t, NULL, "limited"));
+		hs_table_number(table, number(t, NULL, "queued"));
+		hs_table_size(table, number(t, NULL, "bytes_sent"));
 	}
 }
 
-static void print_per_node(const struct status *status, const char *title,
-			   void (*add)(struct hs_table *,
-				       const struct answer *))
+static void print_triggers(const struct status *status)
 {
-	const struct hs_table_column columns[] = {
-		{"NODE", false, 0},
-		{title, false, 0},
-		{"COUNT", true, 0},
+	static const struct hs_table_column columns[] = {
+		{"NODE", false, 0},    {"TRIGGER", false, 0},
+		{"FIRED", true, 0},    {"FROM ELSEWHERE", true, 0},
+		{"LIMITED", true, 0},  {"QUEUED", true, 0},
+		{"REPORTED", true, 0},
 	};
-	struct hs_table *table = hs_table_new(columns, 3);
+	struct hs_table *table = hs_table_new(columns, 7);
 	uint32_t i;
 
 	for (i = 0; i < status->nr_nodes && table; i++)
-		add(table, &status->nodes[i]);
+		add_triggers(table, &status->nodes[i]);
 	if (table && hs_table_nr_rows(table)) {
 		putchar('\n');
 		hs_table_print(table, stdout, true);
@@ -206,8 +228,8 @@ static void print_text(const struct status *status)
 	uint32_t i;
 
 	print_nodes(status);
-	print_per_node(status, "LOSS", add_losses);
-	print_per_node(status, "TRIGGER", add_triggers);
+	print_losses(status);
+	print_triggers(status);
 	putchar('\n');
 	for (i = 0; i < status->nr_coordinators; i++)
 		print_daemon("coordinator", &status->coordinators[i]);

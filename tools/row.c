@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/hex.h"
 #include "tools/row.h"
 
 static const char *text_of(const json_t *json, const char *key)
@@ -61,25 +62,32 @@ static size_t append(char *text, size_t text_bytes, size_t used,
 	return n < 0 ? used : used + (size_t)n;
 }
 
+/* A node's id as a person knows it: its number, without the incarnation. */
+static void node_name(const char *id, char *out, size_t out_bytes)
+{
+	uint64_t node;
+
+	if (strlen(id) == 16 && !hs_hex_u64_parse(id, 16, &node))
+		snprintf(out, out_bytes, "node %llu",
+			 (unsigned long long)(node >> 32));
+	else
+		snprintf(out, out_bytes, "%s", id);
+}
+
 static size_t append_one(char *text, size_t text_bytes, size_t used,
 			 const json_t *item)
 {
 	const char *cause = text_of(item, "cause");
 	const char *name = json_string_value(item);
-	char number[32];
+	char node[64] = "";
 
 	if (!name)
-		name = json_string_value(json_object_get(item, "name"));
-	if (!name)
-		name = json_string_value(json_object_get(item, "node"));
-	if (!name && json_is_integer(json_object_get(item, "node"))) {
-		snprintf(number, sizeof(number), "%lld",
-			 (long long)number_of(item, "node"));
-		name = number;
-	}
-	if (name)
-		used = append(text, text_bytes, used, name);
-	if (*cause && name)
+		name = text_of(item, "name");
+	if (!*name)
+		name = text_of(item, "node");
+	node_name(name, node, sizeof(node));
+	used = append(text, text_bytes, used, node);
+	if (*cause && *node)
 		used = append(text, text_bytes, used, ": ");
 	return append(text, text_bytes, used, cause);
 }

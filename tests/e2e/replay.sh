@@ -1,0 +1,16 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# One replay as a test: replay.sh SET [hs-replay options...]. SET is below
+# HS_SHARED_DATA; without it the test is skipped, and says why.
+set -euo pipefail
+replay=${HS_BUILD:?}/tools/hs-replay
+data=${HS_SHARED_DATA:?}
+set=$1
+shift
+# shellcheck disable=SC2206
+files=($data/$set)
+if [ ! -e "${files[0]}" ]; then
+	echo "skipped: no $set in HS_SHARED_DATA=$data"
+	exit 77
+fi
+exec "$replay" "$@" "${files[@]}"
