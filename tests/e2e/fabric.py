@@ -322,8 +322,7 @@ class Fabric:
 COLLECTOR = """node:
   id: 2001
   name: collector
-control:
-  socket: {control}
+control: {control}
 listen: 127.0.0.1:{port}
 store: {store}
 """

@@ -98,7 +98,8 @@ static int write_coordinator(const struct hs_replay_house *house)
 		"node:\n"
 		"  id: 1001\n"
 		"  name: coordinator\n"
-		"control: %s\n"
+		"control:\n"
+		"  socket: %s\n"
 		"listen: 127.0.0.1:%u\n"
 		"collectors: [\"127.0.0.1:%u\"]\n",
 		house->fabric.coordinators[0], house->coordinator_port,
