@@ -208,6 +208,19 @@ static int64_t time_of(uint64_t time_ns)
 	return time_ns > INT64_MAX ? INT64_MAX : (int64_t)time_ns;
 }
 
+/* The parent is the first reference, as it is for every importer. */
+static int parent_put(struct build *b, struct hs_model_span *span, uint64_t id)
+{
+	struct hs_model_ref *ref;
+
+	if (!id)
+		return 0;
+	span->has_parent = true;
+	id_put(span->parent_id, id);
+	return hs_model_span_add_ref(b->trace, span, HS_MODEL_REF_CHILD_OF,
+				     b->trace->id, span->parent_id, &ref);
+}
+
 static int on_start(struct build *b, const struct hs_record *r)
 {
 	uint8_t id[HS_MODEL_SPAN_ID_SIZE];
@@ -227,8 +240,9 @@ static int on_start(struct build *b, const struct hs_record *r)
 	if (limited(b, err))
 		return err;
 	span->start_ns = time_of(r->time_ns);
-	span->has_parent = r->u.start.parent_id != 0;
-	id_put(span->parent_id, r->u.start.parent_id);
+	err = parent_put(b, span, r->u.start.parent_id);
+	if (limited(b, err))
+		return err;
 	if (r->u.start.kind < HS_MODEL_KIND_NR)
 		span->kind = (enum hs_model_kind)r->u.start.kind;
 	open = calloc(1, sizeof(*open));

@@ -135,7 +135,7 @@ static void test_two_handles(void **state)
 	assert_non_null(span);
 	assert_true(span->has_parent);
 	assert_memory_equal(span->parent_id, parent, 8);
-	assert_int_equal(span->nr_refs, 1);
+	assert_int_equal(span->nr_refs, 2);
 	assert_int_equal(span->status, HS_MODEL_STATUS_ERROR);
 	assert_int_equal(span->kind, HS_MODEL_KIND_SERVER);
 	assert_int_equal(span->nr_events, 1);

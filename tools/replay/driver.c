@@ -355,8 +355,15 @@ static bool reap(struct hs_replay_driver *driver, int *rc)
 			continue;
 		}
 		driver->pids[i] = 0;
-		if (!WIFEXITED(status) || WEXITSTATUS(status))
-			*rc = -EPIPE;
+		if (WIFEXITED(status) && !WEXITSTATUS(status))
+			continue;
+		*rc = -EPIPE;
+		fprintf(stderr, "hs-replay: the application of node %u %s %d\n",
+			i,
+			WIFSIGNALED(status) ? "was killed by signal"
+					    : "ended with status",
+			WIFSIGNALED(status) ? WTERMSIG(status)
+					    : WEXITSTATUS(status));
 	}
 	return all;
 }

@@ -256,30 +256,52 @@ int hs_replay_house_start(struct hs_replay_house *house, uint32_t nr_nodes,
 	return err;
 }
 
-static void purge(const struct hs_replay_daemon *daemon)
+static int purge(const struct hs_replay_daemon *daemon)
 {
 	struct hs_httpc_target target = {
 		.socket_path = daemon->control,
 		.timeout_ns = 5 * HS_NS_PER_SEC,
 	};
 	struct hs_httpc_response response;
+	int err = hs_httpc_request(&target, "POST", "/v1/stop",
+				   "{\"purge\":true}", &response);
 
-	hs_httpc_request(&target, "POST", "/v1/stop", "{\"purge\":true}",
-			 &response);
+	if (!err && response.status != 200)
+		err = -EIO;
 	hs_httpc_response_free(&response);
+	return err;
 }
 
-static bool any_alive(struct hs_replay_house *house)
+static bool is_agent(const struct hs_replay_daemon *daemon)
 {
+	return !strcmp(daemon->program, "hs-agent");
+}
+
+/* Wait for those that @agents tells; kill what takes too long. */
+static void await_end(struct hs_replay_house *house, bool agents)
+{
+	uint64_t end_ns = hs_clock_mono_ns() + STOP_TIMEOUT_NS;
+	bool alive = true;
 	uint32_t i;
 
-	while (hs_replay_house_dead(house))
-		;
-	for (i = 0; i < house->nr_daemons; i++) {
-		if (house->daemons[i].pid > 0)
-			return true;
+	while (alive) {
+		bool late = hs_clock_mono_ns() > end_ns;
+
+		while (hs_replay_house_dead(house))
+			;
+		alive = false;
+		for (i = 0; i < house->nr_daemons; i++) {
+			struct hs_replay_daemon *daemon = &house->daemons[i];
+
+			if (daemon->pid <= 0 || is_agent(daemon) != agents)
+				continue;
+			alive = true;
+			if (late)
+				kill(daemon->pid, SIGKILL);
+		}
+		if (alive)
+			sleep_ms(10);
 	}
-	return false;
 }
 
 static int remove_one(const char *path, const struct stat *st, int type,
@@ -288,36 +310,26 @@ static int remove_one(const char *path, const struct stat *st, int type,
 	return remove(path);
 }
 
-static void signal_all(struct hs_replay_house *house, int signo)
-{
-	uint32_t i;
-
-	for (i = 0; i < house->nr_daemons; i++) {
-		if (house->daemons[i].pid > 0)
-			kill(house->daemons[i].pid, signo);
-	}
-}
-
+/* An agent that is told by SIGTERM keeps its memory for a successor, so that
+ * one that takes the request to purge must not get both. */
 void hs_replay_house_stop(struct hs_replay_house *house)
 {
-	uint64_t end_ns = hs_clock_mono_ns() + STOP_TIMEOUT_NS;
 	uint32_t i;
 
 	if (house->keep && house->running)
 		return;
 	for (i = 0; i < house->nr_daemons; i++) {
-		if (house->daemons[i].pid > 0 &&
-		    !strcmp(house->daemons[i].program, "hs-agent"))
-			purge(&house->daemons[i]);
+		struct hs_replay_daemon *daemon = &house->daemons[i];
+
+		if (daemon->pid > 0 && is_agent(daemon) && purge(daemon))
+			kill(daemon->pid, SIGTERM);
 	}
-	signal_all(house, SIGTERM);
-	while (any_alive(house)) {
-		if (hs_clock_mono_ns() > end_ns) {
-			signal_all(house, SIGKILL);
-			end_ns = UINT64_MAX;
-		}
-		sleep_ms(10);
+	await_end(house, true);
+	for (i = 0; i < house->nr_daemons; i++) {
+		if (house->daemons[i].pid > 0)
+			kill(house->daemons[i].pid, SIGTERM);
 	}
+	await_end(house, false);
 	house->nr_daemons = 0;
 	if (house->dir[0])
 		nftw(house->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);

@@ -284,6 +284,7 @@ int hs_replay_run_request(struct hs_replay_node *node, uint32_t fragment,
 			  const struct hs_context *from)
 {
 	struct hs_replay_run *run;
+	bool mine;
 
 	if (fragment >= node->plan->nr_fragments ||
 	    node->plan->fragments[fragment].node != node->index)
@@ -294,10 +295,12 @@ int hs_replay_run_request(struct hs_replay_node *node, uint32_t fragment,
 	run->from = *from;
 	pthread_mutex_lock(&node->lock);
 	node->runs[fragment] = run;
-	if (run->by_worker)
+	mine = !run->by_worker;
+	/* Once queued it is a worker's, and may be gone at any moment. */
+	if (!mine)
 		queue(node, run);
 	pthread_mutex_unlock(&node->lock);
-	return run->by_worker ? 0 : advance_here(node, run);
+	return mine ? advance_here(node, run) : 0;
 }
 
 int hs_replay_run_reply(struct hs_replay_node *node, uint32_t fragment,
