@@ -12,6 +12,7 @@
 #include "base/crc32c.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "rdma/wire.h"
 
 static struct hs_worker_peer *peer_find(struct hs_worker *w, uint32_t peer)
 {
@@ -144,7 +145,7 @@ static const struct hs_worker_peer *pick(const struct hs_worker *w,
 					 const struct hs_wire_trace_id *trace,
 					 uint32_t attempt)
 {
-	uint64_t key = hs_hash_mix64(trace->hi) ^ trace->lo;
+	uint64_t key = hs_wire_trace_key(trace);
 	const struct hs_worker_peer *order[HS_AGENT_PEERS_MAX];
 	uint64_t wants[HS_AGENT_PEERS_MAX];
 	uint32_t nr = 0;

@@ -102,7 +102,7 @@ static json_t *status_triggers(const struct hs_worker *w)
 	for (uint32_t i = 0; i < nr; i++)
 		json_array_append_new(
 			list,
-			json_pack("{s:s, s:I, s:I, s:I, s:I, s:I}", "name",
+			json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "name",
 				  t[i].name, "fired_local",
 				  (json_int_t)t[i].fired_local, "fired_remote",
 				  (json_int_t)t[i].fired_remote, "limited",
@@ -194,14 +194,28 @@ static bool trace_of(const json_t *value, struct hs_wire_trace_id *out)
 	       (out->hi | out->lo);
 }
 
+static void answer_fired(const struct hs_wire_trace_id *traces, uint32_t nr,
+			 struct hs_httpd_response *response)
+{
+	json_t *ids = json_array();
+	char id[33];
+
+	for (uint32_t i = 0; i < nr; i++) {
+		hs_hex_u128_encode(id, traces[i].hi, traces[i].lo);
+		json_array_append_new(ids, json_string(id));
+	}
+	hs_httpd_json(response, 200,
+		      json_pack("{s:I, s:o}", "fired", (json_int_t)nr,
+				"trace_ids", ids));
+}
+
 static void serve_fire(struct hs_worker *w, const char *name,
 		       const struct hs_wire_trace_id *traces, uint32_t nr,
 		       struct hs_httpd_response *response)
 {
 	switch (hs_agent_core_fire(w->core, name, traces, nr, w->now_ns)) {
 	case 0:
-		hs_httpd_json(response, 200,
-			      json_pack("{s:I}", "fired", (json_int_t)nr));
+		answer_fired(traces, nr, response);
 		break;
 	case -EBUSY:
 		hs_httpd_error(response, 429,
@@ -216,7 +230,7 @@ static void serve_fire(struct hs_worker *w, const char *name,
 		break;
 	default:
 		hs_httpd_error(response, 400,
-			       "name: should be 1 to %u "
+			       "trigger: should be 1 to %u "
 			       "printable characters",
 			       HS_WIRE_NAME_BYTES - 1);
 	}
@@ -286,7 +300,7 @@ static void trigger_recent(struct hs_worker *w, const json_t *body,
 	const json_t *limit_value = json_object_get(body, "limit");
 	json_int_t limit = limit_value ? json_integer_value(limit_value)
 				       : (json_int_t)RECENT_FIRST;
-	json_int_t fired = 0;
+	uint32_t fired = 0;
 	uint64_t since_ns;
 	uint32_t nr;
 	int rc = 0;
@@ -312,9 +326,7 @@ static void trigger_recent(struct hs_worker *w, const json_t *body,
 		serve_fire(w, name, traces, 1, response);
 		return;
 	}
-	hs_httpd_json(response, 200,
-		      json_pack("{s:I, s:I}", "fired", fired, "found",
-				(json_int_t)nr));
+	answer_fired(traces, fired, response);
 }
 
 static json_t *body_of(const struct hs_httpd_request *request,
@@ -351,11 +363,11 @@ static void serve_trigger(struct hs_worker *w,
 
 	if (!body)
 		return;
-	given = json_object_get(body, "name");
-	name = given ? json_string_value(given) : "manual";
+	given = json_object_get(body, "trigger");
+	name = given ? json_string_value(given) : "operator";
 	if (!name || strlen(name) >= HS_WIRE_NAME_BYTES)
 		hs_httpd_error(response, 400,
-			       "name: should be 1 to %u "
+			       "trigger: should be 1 to %u "
 			       "printable characters",
 			       HS_WIRE_NAME_BYTES - 1);
 	else if (json_object_get(body, "trace_id"))

@@ -4,9 +4,9 @@
  *
  *   GET  /v1/status   everything that is known, as JSON
  *   GET  /metrics     the same counters, in the OpenMetrics text format
- *   POST /v1/trigger  {"name", "trace_id", "lateral": []}: those traces; or
- *                     {"name", "last_ns", "service", "limit"}: what was seen
- *                     here of late; answers {"fired": n}
+ *   POST /v1/trigger  {"trigger", "trace_id", "lateral": []}: those traces; or
+ *                     {"trigger", "last_ns", "service", "limit"}: what was seen
+ *                     here of late; answers {"fired", "trace_ids"}
  *   POST /v1/stop     {"purge": bool}
  */
 #ifndef HS_AGENT_CONTROL_H

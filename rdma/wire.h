@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/hash.h"
 #include "hs/wire_format.h"
 
 /* A bounded reader: failed sticks, and everything after it returns NULL. */
@@ -73,6 +74,13 @@ static inline bool hs_wire_trace_equal(const struct hs_wire_trace_id *a,
 				       const struct hs_wire_trace_id *b)
 {
 	return a->hi == b->hi && a->lo == b->lo;
+}
+
+/** hs_wire_trace_key() - by which hs_hash_rendezvous() ranks a trace's owners:
+ * coordinators by the primary trace, collectors by the trace itself */
+static inline uint64_t hs_wire_trace_key(const struct hs_wire_trace_id *trace)
+{
+	return hs_hash_mix64(trace->hi) ^ trace->lo;
 }
 
 #endif
