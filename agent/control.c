@@ -99,16 +99,20 @@ static json_t *status_triggers(const struct hs_worker *w)
 						      HS_AGENT_TRIGGERS_MAX);
 	json_t *list = json_array();
 
-	for (uint32_t i = 0; i < nr; i++)
-		json_array_append_new(
-			list,
-			json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "name",
-				  t[i].name, "fired_local",
-				  (json_int_t)t[i].fired_local, "fired_remote",
-				  (json_int_t)t[i].fired_remote, "limited",
-				  (json_int_t)t[i].limited, "bytes_sent",
-				  (json_int_t)t[i].bytes_sent, "queued",
-				  (json_int_t)t[i].queued));
+	for (uint32_t i = 0; i < nr; i++) {
+		json_t *one = json_object();
+
+		json_object_set_new(one, "name", json_string(t[i].name));
+		json_object_set_new(one, "fired", number(t[i].fired_local));
+		json_object_set_new(one, "fired_local",
+				    number(t[i].fired_local));
+		json_object_set_new(one, "fired_remote",
+				    number(t[i].fired_remote));
+		json_object_set_new(one, "limited", number(t[i].limited));
+		json_object_set_new(one, "bytes_sent", number(t[i].bytes_sent));
+		json_object_set_new(one, "queued", number(t[i].queued));
+		json_array_append_new(list, one);
+	}
 	return list;
 }
 

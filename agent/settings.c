@@ -82,8 +82,8 @@ static const struct hs_config_key keys[] = {
 	{KEY("run_dir", STRING, run_dir), .default_text = "/run/hindsight",
 	 .doc = "A directory for the agent's own sockets and its lock; made "
 		"when it is missing. One agent for each."},
-	{KEY("domains", MAPS, domains), .items = &domain_schema, .min = 1,
-	 .max = HS_AGENT_LISTENERS_MAX,
+	{KEY("domains", MAPS, domains), .required = true,
+	 .items = &domain_schema, .min = 1, .max = HS_AGENT_LISTENERS_MAX,
 	 .doc = "The sockets that applications attach to. A trust domain is "
 		"a socket and the user id that came through it, with its own "
 		"memory."},

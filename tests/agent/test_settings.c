@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is refused in the configuration, and that the example is good. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "agent/settings.h"
+
+#define HEAD                                                                   \
+	"node: {id: 3}\n"                                                      \
+	"domains:\n"                                                           \
+	"  - {name: a, socket: /tmp/a.sock}\n"
+
+static void refused(const char *text, const char *says)
+{
+	static struct hs_agent_settings s;
+	struct hs_config_error error;
+
+	assert_int_equal(hs_agent_settings_load(&s, "x.yaml", text,
+						strlen(text), &error),
+			 -EINVAL);
+	if (!strstr(error.text, says))
+		fail_msg("\"%s\" is not in \"%s\"", says, error.text);
+	assert_non_null(strstr(error.text, "x.yaml"));
+}
+
+static void test_defaults(void **state)
+{
+	static struct hs_agent_settings s;
+	struct hs_config_error error;
+	struct hs_agent_config core;
+
+	assert_int_equal(
+		hs_agent_settings_load(&s, "x", HEAD, strlen(HEAD), &error), 0);
+	assert_int_equal(s.node, 3);
+	assert_string_equal(s.control_socket, "/run/hindsight/control.sock");
+	assert_int_equal(hs_agent_listener_get(&s, 0)->mode, 0666);
+	assert_int_equal(hs_agent_listener_get(&s, 0)->buffer_bytes, 1024);
+	assert_int_equal(s.linger_ns, 30000000000);
+	assert_true(s.nr_rings > 0);
+	assert_non_null(s.node_name);
+	hs_agent_settings_core(&s, &core);
+	assert_int_equal(core.evict_percent, 80);
+	assert_false(core.crash_trigger);
+	hs_agent_settings_free(&s);
+}
+
+static void test_refused(void **state)
+{
+	refused("node: {id: 0}\n", "4294967295");
+	refused("node: {id: 3}\n", "domains");
+	refused(HEAD "bogus: 1\n", "bogus");
+	refused(HEAD "cluster_key: 12\n", "32 hexadecimal digits");
+	refused(HEAD "control: {token: short}\n", "16");
+	refused(HEAD "limits: {lane_entries: 1000}\n", "powers of two");
+	refused(HEAD "  - {name: a, socket: /tmp/b.sock}\n", "of their own");
+	refused(HEAD "  - {name: b, socket: /tmp/a.sock}\n", "of their own");
+	refused(HEAD "  - {name: 'b:c', socket: /tmp/b.sock}\n", "letters");
+	refused(HEAD "  - {name: b, socket: /tmp/b, buffer: 1000}\n",
+		"multiple of 256");
+	refused(HEAD "  - {name: b, socket: /tmp/b, mode: 689}\n", "octal");
+	refused(HEAD "triggers: [{name: x}, {name: x}]\n", "twice");
+}
+
+static void test_example(void **state)
+{
+	char why[256], *printed = NULL, *kept;
+	static struct hs_agent_settings s;
+	struct hs_config_error error;
+	size_t size_bytes, kept_bytes;
+	FILE *f = open_memstream(&printed, &size_bytes);
+
+	assert_true(hs_config_schema_check(&hs_agent_schema, why, sizeof(why)));
+	assert_non_null(f);
+	hs_agent_settings_print_example(f);
+	assert_int_equal(fclose(f), 0);
+	assert_int_equal(hs_agent_settings_load(&s, "example", printed,
+						size_bytes, &error),
+			 0);
+	hs_agent_settings_free(&s);
+	/* The copy for readers is the same. */
+	f = fopen(getenv("HS_AGENT_EXAMPLE"), "r");
+	assert_non_null(f);
+	kept = calloc(1, size_bytes + 2);
+	assert_non_null(kept);
+	kept_bytes = fread(kept, 1, size_bytes + 1, f);
+	fclose(f);
+	assert_int_equal(kept_bytes, size_bytes);
+	assert_memory_equal(kept, printed, size_bytes);
+	free(kept);
+	free(printed);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_example),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
