@@ -25,6 +25,7 @@
 
 struct hs_collector {
 	struct hs_collector_options options;
+	pthread_mutex_t next; /* whoever waits for the lock holds it */
 	pthread_mutex_t lock;
 	struct hs_store *store;
 	struct hs_assembly *assembly;
@@ -314,6 +315,7 @@ int hs_collector_open(struct hs_collector **out,
 	if (!c)
 		return -ENOMEM;
 	c->options = *options;
+	pthread_mutex_init(&c->next, NULL);
 	pthread_mutex_init(&c->lock, NULL);
 	rc = open_all(c, error, error_bytes);
 	if (rc) {
@@ -333,13 +335,20 @@ void hs_collector_close(struct hs_collector *c)
 	hs_collector_sync(c);
 	hs_store_close(c->store);
 	pthread_mutex_destroy(&c->lock);
+	pthread_mutex_destroy(&c->next);
 	free(c->memory);
 	free(c);
 }
 
 void hs_collector_lock(struct hs_collector *c)
 {
+	/*
+	 * A thread that unlocks and locks again at once would win for ever
+	 * against one that has to be woken first: it queues here instead.
+	 */
+	pthread_mutex_lock(&c->next);
 	pthread_mutex_lock(&c->lock);
+	pthread_mutex_unlock(&c->next);
 }
 
 void hs_collector_unlock(struct hs_collector *c)

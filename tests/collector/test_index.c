@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Purpose: what a listing may ask for, and what is counted, on a real index.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include "collector/index.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "tests/collector/tmpdir.h"
+#include "tests/collector/wire_make.h"
+
+#define NOW 1700000000000000000ll
+#define ANY                                                                    \
+	.min_duration_ns = -1, .max_duration_ns = -1, .error = -1, .mark = -1
+
+struct rig {
+	char dir[256];
+	struct hs_index *ix;
+};
+
+struct listed {
+	uint32_t nr;
+	uint64_t ids[16];
+};
+
+static int on_trace(void *ctx, const struct hs_index_trace *t)
+{
+	struct listed *l = ctx;
+
+	l->ids[l->nr++] = t->id.lo;
+	return 0;
+}
+
+static struct listed list(struct rig *r, struct hs_index_filter f)
+{
+	struct listed l = {0};
+
+	f.limit = f.limit ? f.limit : 16;
+	assert_int_equal(hs_index_query(r->ix, &f, on_trace, &l), 0);
+	return l;
+}
+
+static void slice(struct rig *r, uint64_t trace, uint64_t offset)
+{
+	struct hs_wire_slice s = {.trace = make_trace(trace), .node = 5};
+
+	assert_int_equal(hs_index_add_slice(r->ix, &s,
+					    (struct hs_index_place){1, offset},
+					    100, NOW),
+			 0);
+}
+
+/* Trace 1 to 5: t us after NOW, t * 100 ns long, 3 failed, 5 is complete. */
+static void fill(struct rig *r, uint64_t t)
+{
+	const char *services[] = {"front", t % 2 ? "odd" : "even"};
+	const struct hs_index_summary s = {
+		.start_ns = NOW + (int64_t)t * 1000,
+		.duration_ns = (int64_t)t * 100,
+		.service = services[0],
+		.operation = "GET /",
+		.error = t == 3,
+		.nr_spans = 2,
+		.services = services,
+		.nr_services = 2,
+	};
+	struct hs_wire_trace_id id = make_trace(t);
+	struct hs_wire_trigger trigger = {
+		.origin = 1, .key = t, .name = "slow"};
+
+	slice(r, t, 128);
+	if (t > 3)
+		assert_int_equal(
+			hs_index_add_union(r->ix, &id,
+					   (struct hs_index_place){1, 8},
+					   &trigger, 1, NOW),
+			0);
+	assert_int_equal(hs_index_put_summary(r->ix, &id, &s), 0);
+	assert_int_equal(
+		hs_index_put_mark(r->ix, &id, t == 5, t, "[]", "[]", 10, NOW),
+		0);
+}
+
+static int setup(void **state)
+{
+	struct rig *r = calloc(1, sizeof(*r));
+	char path[300];
+	char error[256];
+
+	tmpdir_make(r->dir);
+	snprintf(path, sizeof(path), "%s/index.db", r->dir);
+	assert_int_equal(hs_index_open(&r->ix, path, error, sizeof(error)), 0);
+	for (uint64_t t = 1; t <= 5; t++)
+		fill(r, t);
+	*state = r;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct rig *r = *state;
+
+	hs_index_close(r->ix);
+	tmpdir_remove(r->dir);
+	free(r);
+	return 0;
+}
+
+#define FILTER(...) list(r, (struct hs_index_filter){__VA_ARGS__})
+
+static void test_filters(void **state)
+{
+	struct rig *r = *state;
+	struct hs_index_filter f = {ANY};
+
+	assert_int_equal(FILTER(ANY).nr, 5);
+	assert_int_equal(FILTER(ANY).ids[0], 5);
+	assert_int_equal(FILTER(ANY, .service = "odd").nr, 3);
+	assert_int_equal(FILTER(ANY, .service = "no").nr, 0);
+	assert_int_equal(FILTER(ANY, .service = "' OR 1 --").nr, 0);
+	assert_int_equal(FILTER(ANY, .trigger = "slow").nr, 2);
+	assert_int_equal(FILTER(ANY, .limit = 2).nr, 2);
+	assert_int_equal(
+		FILTER(ANY, .since_ns = NOW + 2000, .until_ns = NOW + 4000).nr,
+		2);
+	f.min_duration_ns = 200;
+	f.max_duration_ns = 300;
+	assert_int_equal(list(r, f).nr, 2);
+	f = (struct hs_index_filter){ANY};
+	f.error = 1;
+	assert_int_equal(list(r, f).nr, 1);
+	assert_int_equal(list(r, f).ids[0], 3);
+	f = (struct hs_index_filter){ANY};
+	f.mark = 1;
+	assert_int_equal(list(r, f).nr, 1);
+	assert_int_equal(list(r, f).ids[0], 5);
+}
+
+static void test_counts_and_what_is_stale(void **state)
+{
+	struct rig *r = *state;
+	struct hs_wire_trace_id ids[4];
+	struct hs_index_counts counts;
+
+	assert_int_equal(hs_index_count(r->ix, &counts), 0);
+	assert_int_equal(counts.nr_marks[0], 4);
+	assert_int_equal(counts.nr_marks[1], 1);
+	assert_int_equal(counts.nr_slices, 5);
+	assert_int_equal(counts.nr_stale, 0);
+	slice(r, 2, 512);
+	assert_int_equal(hs_index_count(r->ix, &counts), 0);
+	assert_int_equal(counts.nr_stale, 1);
+	assert_int_equal(hs_index_stale(r->ix, NOW - 1, ids, 4), 0);
+	assert_int_equal(hs_index_stale(r->ix, NOW, ids, 4), 1);
+	assert_int_equal(ids[0].lo, 2);
+	/* The same record again, as after a crash, is one record. */
+	slice(r, 2, 512);
+	assert_int_equal(hs_index_count(r->ix, &counts), 0);
+	assert_int_equal(counts.nr_slices, 6);
+}
+
+static void test_rolled_back_and_forgotten(void **state)
+{
+	struct rig *r = *state;
+	struct hs_index_counts counts;
+
+	assert_int_equal(hs_index_segment_set(r->ix, 1, 600), 0);
+	assert_int_equal(hs_index_commit(r->ix), 0);
+	slice(r, 9, 1024);
+	assert_int_equal(hs_index_rollback(r->ix), 0);
+	assert_int_equal(hs_index_count(r->ix, &counts), 0);
+	assert_int_equal(counts.nr_slices, 5);
+	assert_int_equal(hs_index_segment_forget(r->ix, 1), 0);
+	assert_int_equal(hs_index_count(r->ix, &counts), 0);
+	assert_int_equal(counts.nr_slices, 0);
+	assert_int_equal(counts.nr_stale, 5);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(test_filters),
+		T(test_counts_and_what_is_stale),
+		T(test_rolled_back_and_forgotten),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
