@@ -302,8 +302,16 @@ void hs_agent_core_begin_scan(struct hs_agent_core *core, uint64_t now_ns)
 	if (++core->scan == 0)
 		core->scan = 1;
 	core->scan_ns = now_ns;
+	if (!core->open_fired || now_ns < core->open_scan_ns)
+		return;
+	/* A handle's END may be consumed while its slot is still live: the
+	 * scan after that says open, and nothing else ever comes. So whatever
+	 * was told to be open is answered for again. */
 	core->open_fired = false;
-	core->open_scan_ns = now_ns + core->config.open_ship_ns / 2;
+	for (uint32_t i = 0; i < core->config.nr_fired; i++)
+		if (core->fired[i].live &&
+		    core->fired_rt[i].told.state == HS_WIRE_STATE_OPEN)
+			hs_fired_dirty(core, i);
 }
 
 void hs_agent_core_slot(struct hs_agent_core *core, uint32_t domain,
@@ -324,7 +332,7 @@ void hs_agent_core_slot(struct hs_agent_core *core, uint32_t domain,
 		return;
 	t = &d->traces[i];
 	t->open_scan = core->scan;
-	core->open_fired = true;
+	hs_answer_look_again(core);
 	if (!t->visited)
 		hs_ix_visit(core, d, i, process, now_ns);
 	else if (core->fired_rt[fired].told.state != HS_WIRE_STATE_OPEN)

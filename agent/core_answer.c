@@ -73,7 +73,16 @@ void hs_answer_make(struct hs_agent_core *c, uint32_t fired,
 	else
 		answer->state = HS_WIRE_STATE_UNKNOWN;
 	if (open)
-		c->open_fired = true;
+		hs_answer_look_again(c);
+}
+
+/* The first one that is open starts the clock; more do not put it off. */
+void hs_answer_look_again(struct hs_agent_core *c)
+{
+	if (c->open_fired)
+		return;
+	c->open_fired = true;
+	c->open_scan_ns = c->scan_ns + c->config.open_ship_ns / 2;
 }
 
 /* While it is open, growth alone is not worth a message; closing says it. */

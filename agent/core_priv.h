@@ -241,6 +241,7 @@ void hs_outbox_update(struct hs_agent_core *c, uint32_t fired, uint64_t now_ns);
 void hs_answer_make(struct hs_agent_core *c, uint32_t fired,
 		    struct hs_wire_answer *answer, struct hs_wire_crumb *crumbs,
 		    uint32_t nr_room);
+void hs_answer_look_again(struct hs_agent_core *c);
 bool hs_answer_is_news(const struct hs_wire_answer *told,
 		       const struct hs_wire_answer *now);
 
