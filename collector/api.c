@@ -36,11 +36,41 @@ static json_t *list_of(const char *text)
 	return list ? list : json_array();
 }
 
+void hs_api_names(const struct hs_api *api, json_t *list)
+{
+	json_t *item;
+	size_t i;
+
+	if (!api->node_name)
+		return;
+	json_array_foreach(list, i, item)
+	{
+		const char *text =
+			json_string_value(json_object_get(item, "node"));
+		const char *name;
+		uint64_t node;
+
+		if (!text || hs_hex_u64_parse(text, strlen(text), &node))
+			continue;
+		name = api->node_name(api->ctx, node);
+		if (name)
+			json_object_set_new(item, "name", json_string(name));
+	}
+}
+
+struct rows {
+	const struct hs_api *api;
+	json_t *list;
+};
+
 static int add_row(void *ctx, const struct hs_index_trace *t)
 {
+	const struct rows *rows = ctx;
+	json_t *causes = list_of(t->causes);
 	char id[33];
 	json_t *row;
 
+	hs_api_names(rows->api, causes);
 	hs_hex_u128_encode(id, t->id.hi, t->id.lo);
 	row = json_pack(
 		"{s:s, s:s, s:I, s:I, s:I, s:o, s:o, s:b, s:I, s:I, s:I, s:o,"
@@ -55,9 +85,8 @@ static int add_row(void *ctx, const struct hs_index_trace *t)
 		(json_int_t)t->nr_spans, "bytes", (json_int_t)t->nr_bytes,
 		"updated_ns", (json_int_t)t->updated_ns, "triggers",
 		list_of(t->triggers), "nodes", list_of(t->nodes), "services",
-		list_of(t->services), "causes", list_of(t->causes), "stale",
-		t->stale);
-	return json_array_append_new(ctx, row) ? -ENOMEM : 0;
+		list_of(t->services), "causes", causes, "stale", t->stale);
+	return json_array_append_new(rows->list, row) ? -ENOMEM : 0;
 }
 
 /* ---- what is asked for -----------------------------------------------------
@@ -153,7 +182,7 @@ static void traces(void *ctx, const struct hs_httpd_request *request,
 		.mark = ask_mark(&q),
 	};
 	int64_t limit = ask_number(&q, "limit", false, HS_API_LIMIT_DEFAULT);
-	json_t *rows;
+	struct rows rows = {.api = api};
 	int rc;
 
 	if (limit < 1 || limit > HS_API_LIMIT_MAX)
@@ -162,17 +191,17 @@ static void traces(void *ctx, const struct hs_httpd_request *request,
 	if (q.failed)
 		return;
 	filter.limit = (uint32_t)limit;
-	rows = json_array();
+	rows.list = json_array();
 	hs_collector_lock(api->collector);
 	rc = hs_index_query(hs_store_index(hs_collector_store(api->collector)),
-			    &filter, add_row, rows);
+			    &filter, add_row, &rows);
 	hs_collector_unlock(api->collector);
 	if (rc) {
-		json_decref(rows);
+		json_decref(rows.list);
 		hs_httpd_error(response, 500, "the index: %s", strerror(-rc));
 		return;
 	}
-	hs_httpd_json(response, 200, json_pack("{s:o}", "traces", rows));
+	hs_httpd_json(response, 200, json_pack("{s:o}", "traces", rows.list));
 }
 
 /* ---- status

@@ -32,6 +32,8 @@ struct hs_api {
 	void *ctx;
 	/* Add what the daemon knows besides: peers, transport. May be NULL. */
 	void (*status)(void *ctx, json_t *status);
+	/* What a connected node calls itself, or NULL. May be NULL itself. */
+	const char *(*node_name)(void *ctx, uint64_t node);
 	/* POST /v1/stop. May be NULL. */
 	void (*stop)(void *ctx);
 };
@@ -42,6 +44,9 @@ extern const size_t hs_api_nr_routes;
 /* From api_trace.c. */
 void hs_api_trace(void *ctx, const struct hs_httpd_request *request,
 		  struct hs_httpd_response *response);
+
+/* Give the objects of a list that have a "node" its "name", where known. */
+void hs_api_names(const struct hs_api *api, json_t *list);
 
 /* A JSON string of anything: what is no UTF-8 is replaced. */
 json_t *hs_api_string(const char *text);

@@ -126,12 +126,14 @@ static json_t *row_json(const char *text, const struct hs_assembly_view *view,
 }
 
 /* Everything that a manifest and what arrived say, without the spans. */
-static json_t *head_json(struct hs_assembly *a, const char *text,
+static json_t *head_json(const struct hs_api *api, const char *text,
 			 const struct hs_assembly_view *view,
 			 const struct hs_model_trace *trace,
 			 const struct hs_decode_stats *stats)
 {
+	struct hs_assembly *a = hs_collector_assembly(api->collector);
 	json_t *out = row_json(text, view, trace);
+	json_t *causes = hs_summary_causes(a, &view->id, CAUSES_MAX);
 	json_t *nodes = nodes_json(a, &view->id);
 	json_t *names = json_array();
 	json_t *node;
@@ -139,8 +141,9 @@ static json_t *head_json(struct hs_assembly *a, const char *text,
 
 	json_array_foreach(nodes, i, node)
 		json_array_append(names, json_object_get(node, "node"));
-	json_object_set_new(out, "causes",
-			    hs_summary_causes(a, &view->id, CAUSES_MAX));
+	hs_api_names(api, causes);
+	hs_api_names(api, nodes);
+	json_object_set_new(out, "causes", causes);
 	json_object_set_new(out, "triggers", triggers_json(a, &view->id));
 	json_object_set_new(out, "nodes", names);
 	json_object_set_new(out, "manifest",
@@ -218,9 +221,10 @@ static int wanted_parse(const struct hs_httpd_request *request,
 }
 
 /* Under the collector's lock: everything that is needed, copied out. */
-static int gather(struct hs_collector *c, const struct wanted *wanted,
+static int gather(const struct hs_api *api, const struct wanted *wanted,
 		  struct hs_model_trace **trace, json_t **head)
 {
+	struct hs_collector *c = api->collector;
 	struct hs_assembly *a = hs_collector_assembly(c);
 	struct hs_assembly_view view;
 	struct hs_decode_stats stats;
@@ -235,7 +239,7 @@ static int gather(struct hs_collector *c, const struct wanted *wanted,
 		rc = hs_assembly_view(a, &wanted->id, &view);
 	}
 	if (!rc && wanted->hs)
-		*head = head_json(a, wanted->text, &view, *trace, &stats);
+		*head = head_json(api, wanted->text, &view, *trace, &stats);
 	return rc;
 }
 
@@ -252,7 +256,7 @@ void hs_api_trace(void *ctx, const struct hs_httpd_request *request,
 	if (wanted_parse(request, response, &wanted))
 		return;
 	hs_collector_lock(api->collector);
-	rc = gather(api->collector, &wanted, &trace, &head);
+	rc = gather(api, &wanted, &trace, &head);
 	hs_collector_unlock(api->collector);
 	if (rc == -ENOENT) {
 		hs_httpd_error(response, 404, "no trace %s here", wanted.text);

@@ -164,6 +164,17 @@ static void add_status(void *ctx, json_t *status)
 			  (json_int_t)s->peers_cut_off));
 }
 
+static const char *node_name(void *ctx, uint64_t node)
+{
+	struct daemon *d = ctx;
+
+	for (struct peer_entry *at = d->peers; at; at = at->next)
+		if (at->peer.role == HS_WIRE_ROLE_AGENT &&
+		    at->peer.node >> 32 == node >> 32)
+			return at->peer.name;
+	return NULL;
+}
+
 static void stop_asked(void *ctx)
 {
 	struct daemon *d = ctx;
@@ -328,6 +339,7 @@ static int serve(struct daemon *d)
 				 .started_ns = hs_clock_mono_ns(),
 				 .ctx = d,
 				 .status = add_status,
+				 .node_name = node_name,
 				 .stop = stop_asked};
 	if (!rc)
 		rc = collector_start(d);

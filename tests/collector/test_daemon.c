@@ -51,6 +51,29 @@ static void refused(struct rig *r, const char *path, int status,
 	json_decref(json);
 }
 
+static void test_causes_name_the_node(void **state)
+{
+	struct rig *r = *state;
+	const json_t *cause;
+	json_t *json;
+
+	make_manifest(&scratch, (struct manifest_args){.trace = 1},
+		      ANSWERS({A, 1, HS_WIRE_STATE_UNKNOWN, 0, 0, 0, {0}}));
+	send_scratch(&r->coordinator);
+	UNTIL(r, r->coordinator.nr_manifest_acks == 1);
+	json = trace_json(r, 1, NULL);
+	assert_string_equal(text(json, "mark"), "partial");
+	cause = json_array_get(json_object_get(json, "causes"), 0);
+	assert_string_equal(text(cause, "cause"), "unknown");
+	assert_string_equal(text(cause, "name"), "node-1");
+	json_decref(json);
+	assert_int_equal(get(r, "GET", "/v1/traces?mark=partial", &json), 200);
+	cause = json_array_get(json_object_get(json, "traces"), 0);
+	cause = json_array_get(json_object_get(cause, "causes"), 0);
+	assert_string_equal(text(cause, "name"), "node-1");
+	json_decref(json);
+}
+
 static void test_wrong_questions(void **state)
 {
 	struct rig *r = *state;
@@ -104,6 +127,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_a_trace_comes_and_is_found),
+		T(test_causes_name_the_node),
 		T(test_wrong_questions),
 		T(test_malformed),
 	};

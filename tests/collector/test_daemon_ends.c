@@ -57,6 +57,10 @@ static void test_kill_and_start_again(void **state)
 		text(json_array_get(json_object_get(json, "causes"), 0),
 		     "cause"),
 		"application died");
+	assert_string_equal(
+		text(json_array_get(json_object_get(json, "causes"), 0),
+		     "node"),
+		"0000000200000001");
 	json_decref(json);
 	assert_int_equal(count(r, "mark=partial"), 1);
 }
