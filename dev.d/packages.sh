@@ -18,3 +18,8 @@ packages_workshop=(
 	clang libclang-rt-14-dev llvm clang-format clang-tidy
 	gcovr valgrind git
 )
+
+# What ./dev bench compares with. Without them there are no ratios to peers.
+packages_bench=(
+	liblttng-ust-dev lttng-tools libdpdk-dev
+)

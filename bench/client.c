@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Purpose: hs-perf client: what begin, tracepoint, span and end cost the
+ * application, with a real agent on another core, beside what others and what
+ * bare memory cost in the same run.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/args.h"
+#include "base/clock.h"
+#include "bench/bench.h"
+#include "bench/memory.h"
+#include "bench/pace.h"
+#include "hs/hindsight.h"
+
+#define MIB		  (1u << 20)
+#define SMALL_BYTES	  32u
+#define PAYLOAD_BYTES	  2048u
+#define POINTS_OF_TRACE	  1000u
+#define PAYLOADS_OF_TRACE 64u
+#define SPANS_OF_TRACE	  100u
+/* Larger than the last-level cache of today's servers' single dies. */
+#define PAYLOAD_POOL_BYTES (512u * MIB)
+#define POINT_POOL_BYTES   (64u * MIB)
+
+struct options {
+	uint64_t rounds;
+	uint64_t pace_ns;
+	const char *only;
+	bool json;
+	bool no_peers;
+};
+
+struct client {
+	struct hs_bench_report report;
+	struct options options;
+	int cpu, agent_cpu;
+	uint8_t data[PAYLOAD_BYTES] __attribute__((aligned(64)));
+};
+
+static bool wanted(const struct client *c, const char *name)
+{
+	return !c->options.only ||
+	       !strncmp(name, c->options.only, strlen(c->options.only));
+}
+
+/* ---- ours -----------------------------------------------------------------
+ */
+
+static void points(void *context, uint32_t n)
+{
+	const struct client *c = context;
+
+	for (uint32_t i = 0; i < n; i += POINTS_OF_TRACE) {
+		struct hs_trace *t = hs_trace_begin(NULL, NULL);
+
+		for (uint32_t k = 0; k < POINTS_OF_TRACE; k++)
+			hs_tracepoint(t, c->data, SMALL_BYTES);
+		hs_trace_end(t);
+	}
+}
+
+static void points_nostamp(void *context, uint32_t n)
+{
+	const struct client *c = context;
+
+	for (uint32_t i = 0; i < n; i += POINTS_OF_TRACE) {
+		struct hs_trace *t = hs_trace_begin(NULL, NULL);
+
+		for (uint32_t k = 0; k < POINTS_OF_TRACE; k++)
+			hs_tracepoint_at(t, 1, c->data, SMALL_BYTES);
+		hs_trace_end(t);
+	}
+}
+
+static void payloads(void *context, uint32_t n)
+{
+	const struct client *c = context;
+
+	for (uint32_t i = 0; i < n; i += PAYLOADS_OF_TRACE) {
+		struct hs_trace *t = hs_trace_begin(NULL, NULL);
+
+		for (uint32_t k = 0; k < PAYLOADS_OF_TRACE; k++)
+			hs_tracepoint(t, c->data, PAYLOAD_BYTES);
+		hs_trace_end(t);
+	}
+}
+
+static void spans(void *context, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i += SPANS_OF_TRACE) {
+		struct hs_trace *t = hs_trace_begin(NULL, NULL);
+
+		for (uint32_t k = 0; k < SPANS_OF_TRACE; k++) {
+			struct hs_span s;
+
+			hs_span_start(t, &s, "GET /item", 7);
+			hs_span_attr_str(&s, "http.method", "GET");
+			hs_span_attr_str(&s, "http.target", "/item/12");
+			hs_span_attr_i64(&s, "http.status_code", 200);
+			hs_span_attr_i64(&s, "bytes", 1234 + k);
+			hs_span_attr_bool(&s, "cached", true);
+			hs_span_event(&s, "flushed", NULL, 0);
+			hs_span_end(&s);
+		}
+		hs_trace_end(t);
+	}
+}
+
+static void begin_end(void *context, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		hs_trace_end(hs_trace_begin(NULL, NULL));
+}
+
+static void begin_end_64(void *context, uint32_t n)
+{
+	const struct client *c = context;
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct hs_trace *t = hs_trace_begin(NULL, NULL);
+
+		hs_tracepoint(t, c->data, 64);
+		hs_trace_end(t);
+	}
+}
+
+/* ---- cases ----------------------------------------------------------------
+ */
+
+static int node(const struct client *c, struct hs_bench_node *out,
+		uint64_t pool_bytes, uint64_t buffer_bytes)
+{
+	struct hs_bench_node_config config = {
+		.pool_bytes = pool_bytes,
+		.buffer_bytes = buffer_bytes,
+		.cpu = c->agent_cpu,
+	};
+
+	return hs_bench_node_start(out, &config);
+}
+
+static void peer_add(struct client *c, struct hs_bench_op *ops, uint32_t *nr,
+		     const struct hs_bench_peer *peer)
+{
+	if (peer)
+		ops[(*nr)++] = (struct hs_bench_op){
+			.name = peer->name,
+			.run = peer->run,
+			.context = c->data,
+		};
+}
+
+static int measure_points(struct client *c)
+{
+	const struct hs_bench_peer *lttng = NULL, *rte = NULL;
+	struct hs_bench_memory memory;
+	struct hs_bench_node n;
+	struct hs_bench_op ops[4] = {
+		{.name = "ours", .run = points, .context = c},
+		{.name = "rdtsc_store",
+		 .run = hs_bench_append_stamped,
+		 .context = &memory},
+	};
+	uint32_t nr = 2, rounds = (uint32_t)c->options.rounds;
+	int rc = hs_bench_memory_make(&memory, POINT_POOL_BYTES, c->data,
+				      SMALL_BYTES);
+
+	if (rc)
+		return rc;
+	if (!c->options.no_peers) {
+		lttng = hs_bench_peer_open("lttng_ust", c->agent_cpu);
+		rte = hs_bench_peer_open("rte_trace", c->cpu);
+	}
+	peer_add(c, ops, &nr, lttng);
+	peer_add(c, ops, &nr, rte);
+	rc = node(c, &n, POINT_POOL_BYTES, 32768);
+	if (!rc) {
+		hs_bench_turns(hs_bench_add(&c->report, "tracepoint_32B", "ns"),
+			       ops, nr, 10 * POINTS_OF_TRACE, rounds);
+		ops[0].run = points_nostamp;
+		ops[1].name = "append";
+		ops[1].run = hs_bench_append;
+		hs_bench_turns(hs_bench_add(&c->report,
+					    "tracepoint_32B_nostamp", "ns"),
+			       ops, 2, 10 * POINTS_OF_TRACE, rounds);
+		hs_bench_node_stop(&n);
+	}
+	if (rte)
+		rte->stop();
+	if (lttng)
+		lttng->stop();
+	hs_bench_memory_free(&memory);
+	return rc;
+}
+
+static int measure_spans(struct client *c)
+{
+	struct hs_bench_op op = {.name = "ours", .run = spans, .context = c};
+	struct hs_bench_node n;
+	int rc = node(c, &n, POINT_POOL_BYTES, 32768);
+
+	if (rc)
+		return rc;
+	hs_bench_turns(hs_bench_add(&c->report, "span_5attr", "ns"), &op, 1,
+		       5 * SPANS_OF_TRACE, (uint32_t)c->options.rounds * 4);
+	hs_bench_node_stop(&n);
+	return 0;
+}
+
+static int measure_begin_end(struct client *c, const char *name,
+			     void (*run)(void *context, uint32_t n),
+			     uint64_t buffer_bytes)
+{
+	struct hs_bench_op op = {.name = "ours", .run = run, .context = c};
+	struct hs_bench_node n;
+	int rc = node(c, &n, 4 * POINT_POOL_BYTES, buffer_bytes);
+
+	if (rc)
+		return rc;
+	hs_bench_pace(hs_bench_add(&c->report, name, "ns"), &op,
+		      c->options.pace_ns);
+	hs_bench_node_stop(&n);
+	return 0;
+}
+
+/* From ns an operation to bytes a second; ratios turn with it. */
+static void as_bytes(struct hs_bench_result *r, double bytes)
+{
+	double low = r->low;
+
+	r->median = bytes / r->median;
+	r->p99 = bytes / r->p99;
+	r->low = bytes / r->high;
+	r->high = bytes / low;
+	for (uint32_t i = 0; i < r->nr_ratios; i++)
+		r->ratios[i].value = 1 / r->ratios[i].value;
+}
+
+static int measure_payloads(struct client *c)
+{
+	struct hs_bench_memory memory;
+	struct hs_bench_node n;
+	struct hs_bench_op ops[2] = {
+		{.name = "ours", .run = payloads, .context = c},
+		{.name = "memcpy", .run = hs_bench_append, .context = &memory},
+	};
+	struct hs_bench_result *r;
+	int rc = hs_bench_memory_make(&memory, PAYLOAD_POOL_BYTES, c->data,
+				      PAYLOAD_BYTES);
+
+	if (rc)
+		return rc;
+	rc = node(c, &n, PAYLOAD_POOL_BYTES, 32768);
+	if (!rc) {
+		r = hs_bench_add(&c->report, "payload_2kB", "GB/s");
+		hs_bench_turns(r, ops, 2, 32 * PAYLOADS_OF_TRACE,
+			       (uint32_t)c->options.rounds * 2);
+		as_bytes(r, PAYLOAD_BYTES);
+		hs_bench_node_stop(&n);
+	}
+	hs_bench_memory_free(&memory);
+	return rc;
+}
+
+static int measure(struct client *c)
+{
+	int rc = 0;
+
+	if (wanted(c, "machine"))
+		hs_bench_control_run(&c->report, c->options.pace_ns);
+	if (wanted(c, "tracepoint"))
+		rc = measure_points(c);
+	if (!rc && wanted(c, "span"))
+		rc = measure_spans(c);
+	if (!rc && wanted(c, "begin_end_empty"))
+		rc = measure_begin_end(c, "begin_end_empty", begin_end, 512);
+	if (!rc && wanted(c, "begin_end_64B"))
+		rc = measure_begin_end(c, "begin_end_64B", begin_end_64, 512);
+	if (!rc && wanted(c, "payload"))
+		rc = measure_payloads(c);
+	return rc;
+}
+
+int hs_perf_client(int argc, char **argv)
+{
+	static struct client c = {
+		.options = {.rounds = 60, .pace_ns = 300 * HS_NS_PER_MS},
+	};
+	const struct hs_args_option options[] = {
+		{"rounds", 'r', HS_ARGS_U64, &c.options.rounds, "N",
+		 "turns A B B A behind each figure", 1, 100000},
+		{"span", 's', HS_ARGS_DURATION, &c.options.pace_ns, "TIME",
+		 "how long begin and end are sustained at each rate tried",
+		 HS_NS_PER_MS, 100 * HS_NS_PER_SEC},
+		{"only", 'o', HS_ARGS_STRING, &c.options.only, "NAME",
+		 "measure only what begins with this", 0, 0},
+		{"no-peers", 0, HS_ARGS_FLAG, &c.options.no_peers, NULL,
+		 "leave out LTTng-UST and rte_trace", 0, 0},
+		{"json", 'j', HS_ARGS_FLAG, &c.options.json, NULL,
+		 "one JSON object, as docs/BENCH.md says", 0, 0},
+	};
+	const struct hs_args_program program = {
+		.name = "hs-perf client",
+		.synopsis = "[options]",
+		.summary = "What tracing costs the application, beside others "
+			   "in the same run.",
+		.options = options,
+		.nr_options = sizeof(options) / sizeof(options[0]),
+		.exit_codes = "0 good\n1 invalid or not measured\n2 usage\n",
+	};
+	int first, rc;
+
+	rc = hs_args_parse(&program, argc, argv, &first, stdout, stderr);
+	if (rc)
+		return rc == HS_ARGS_HELP ? 0 : HS_ARGS_EXIT_USAGE;
+	c.report.json = c.options.json;
+	c.agent_cpu = hs_bench_nr_cpus() - 1;
+	hs_bench_pin(c.cpu);
+	memset(c.data, 0x5a, sizeof(c.data));
+	rc = measure(&c);
+	rc = hs_bench_print(&c.report, stdout) || rc;
+	hs_bench_free(&c.report);
+	return rc ? 1 : 0;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Purpose: hs-perf: one program for every measurement, a line of the table
+ * for each.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "bench/bench.h"
+
+static const struct hs_perf_command commands[] = {
+	{"client", "what tracing costs the application", hs_perf_client},
+	{"pool", "bytes and buffers a second through a pool", hs_perf_pool},
+};
+
+static void usage(FILE *f)
+{
+	fputs("usage: hs-perf COMMAND [options]\n\n", f);
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		fprintf(f, "  %-8s %s\n", commands[i].name,
+			commands[i].summary);
+	fputs("\nhs-perf COMMAND --help tells more. Figures in which more "
+	      "than\n"
+	      "0.1 % of the work was lost are marked invalid.\n"
+	      "Exit status: 0 good, 1 a figure is invalid or could not be\n"
+	      "measured, 2 bad usage.\n",
+	      f);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc < 2) {
+		usage(stderr);
+		return 2;
+	}
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
+		usage(stdout);
+		return 0;
+	}
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		if (!strcmp(argv[1], commands[i].name))
+			return commands[i].run(argc - 1, argv + 1);
+	fprintf(stderr, "hs-perf: there is no command '%s'\n", argv[1]);
+	usage(stderr);
+	return 2;
+}

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Purpose: the stopwatch: calibrated ticks, contenders in turns, and the
+ * control run that shows what the machine does to a loop that does nothing.
+ */
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "bench/bench.h"
+
+#define CALIBRATE_NS (20 * HS_NS_PER_MS)
+#define STALL_NS     10000.0
+
+double hs_bench_ns_per_tick(void)
+{
+	static double ns_per_tick;
+
+	if (ns_per_tick == 0) {
+		uint64_t ns = hs_clock_mono_ns();
+		uint64_t ticks = hs_bench_ticks();
+		uint64_t now;
+
+		do
+			now = hs_clock_mono_ns();
+		while (now - ns < CALIBRATE_NS);
+		ns_per_tick =
+			(double)(now - ns) / (double)(hs_bench_ticks() - ticks);
+	}
+	return ns_per_tick;
+}
+
+int hs_bench_nr_cpus(void)
+{
+	return (int)sysconf(_SC_NPROCESSORS_ONLN);
+}
+
+void hs_bench_pin(int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET((size_t)cpu, &set);
+	/* Not allowed: then it runs where it may, and the stalls show. */
+	(void)sched_setaffinity(0, sizeof(set), &set);
+}
+
+static double turn(const struct hs_bench_op *op, uint32_t n)
+{
+	uint64_t start;
+
+	if (op->settle)
+		op->settle(op->context);
+	start = hs_bench_ticks();
+	op->run(op->context, n);
+	return (double)(hs_bench_ticks() - start) * hs_bench_ns_per_tick() / n;
+}
+
+void hs_bench_turns(struct hs_bench_result *r, const struct hs_bench_op *ops,
+		    uint32_t nr_ops, uint32_t n, uint32_t rounds)
+{
+	double *samples = calloc((size_t)rounds * 2, sizeof(*samples));
+	double *ratios = calloc((size_t)rounds * nr_ops, sizeof(*ratios));
+	double t[HS_BENCH_OPS_MAX];
+	uint64_t lost;
+
+	if (!samples || !ratios || nr_ops > HS_BENCH_OPS_MAX)
+		abort();
+	for (uint32_t k = 0; k < nr_ops; k++)
+		turn(&ops[k], n);
+	lost = hs_bench_lost();
+	for (uint32_t i = 0; i < rounds; i++) {
+		for (uint32_t k = 0; k < nr_ops; k++)
+			t[k] = turn(&ops[k], n);
+		samples[2 * i] = t[0];
+		for (uint32_t k = nr_ops; k-- > 0;) {
+			double back = turn(&ops[k], n);
+
+			if (k == 0)
+				samples[2 * i + 1] = back;
+			t[k] += back;
+		}
+		for (uint32_t k = 1; k < nr_ops; k++)
+			ratios[k * rounds + i] = t[0] / t[k];
+	}
+	r->n = (uint64_t)rounds * 2 * n;
+	r->lost_share = (double)(hs_bench_lost() - lost) / (double)r->n;
+	hs_bench_summarize(r, samples, (size_t)rounds * 2);
+	for (uint32_t k = 1; k < nr_ops; k++)
+		hs_bench_ratio_add(
+			r, ops[k].name,
+			hs_bench_median(&ratios[k * rounds], rounds));
+	free(samples);
+	free(ratios);
+}
+
+void hs_bench_control_run(struct hs_bench_report *report, uint64_t ns)
+{
+	double scale = hs_bench_ns_per_tick();
+	uint64_t end = hs_bench_ticks() + (uint64_t)((double)ns / scale);
+	uint64_t last = hs_bench_ticks();
+	double worst = 0, stalled = 0;
+	uint64_t nr = 0, rounds = 0;
+	struct hs_bench_result *r;
+
+	while (last < end) {
+		uint64_t now = hs_bench_ticks();
+		double gap = (double)(now - last) * scale;
+
+		if (gap > STALL_NS) {
+			nr++;
+			stalled += gap;
+			if (gap > worst)
+				worst = gap;
+		}
+		last = now;
+		rounds++;
+	}
+	r = hs_bench_add(report, "machine_stalls", "share");
+	r->median = stalled / (double)ns;
+	r->p99 = r->low = r->high = r->median;
+	r->n = rounds;
+	snprintf(r->note, sizeof(r->note),
+		 "an empty loop stood still %llu times for over 10 us, %.2g "
+		 "ms at worst",
+		 (unsigned long long)nr, worst / 1e6);
+}
