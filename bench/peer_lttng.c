@@ -5,7 +5,7 @@
  */
 #define LTTNG_UST_TRACEPOINT_CREATE_PROBES
 #define LTTNG_UST_TRACEPOINT_DEFINE
-#include "bench/peer_lttng.inc"
+#include <bench/peer_lttng.inc>
 
 #include <signal.h>
 #include <stdio.h>

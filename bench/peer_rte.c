@@ -2,7 +2,7 @@
 /*
  * Purpose: a peer: DPDK's rte_trace, an event of four u64, overwrite mode.
  */
-#include "bench/peer_rte.inc"
+#include <bench/peer_rte.inc>
 
 #include <stdio.h>
 #include <string.h>

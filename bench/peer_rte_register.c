@@ -5,6 +5,6 @@
  */
 #include <rte_trace_point_register.h>
 
-#include "bench/peer_rte.inc"
+#include <bench/peer_rte.inc>
 
 RTE_TRACE_POINT_REGISTER(hs_bench_event, hs.bench.event)
