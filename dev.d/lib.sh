@@ -59,6 +59,11 @@ packages_need() {
 	fi
 }
 
+# As packages_need, but go on without them.
+packages_wish() {
+	(packages_need "$@") || say "without these packages some tests are skipped"
+}
+
 # build_dir DIR [MESON-OPTION...]: configure DIR once, then compile it. A
 # directory whose configuration was cut short is configured anew.
 build_dir() {

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash disable=SC2034
-# The Debian 12 packages, in this one place. Two lists, so that building and
+# The Debian 12 packages, in this one place. Lists, so that building and
 # testing asks for no more than it uses.
 
 # What ./dev build, test and demo need.
@@ -10,7 +10,15 @@ packages_build=(
 	libcmocka-dev
 	libjansson-dev libsqlite3-dev libzstd-dev libarchive-dev libyaml-dev
 	libmicrohttpd-dev libcurl4-openssl-dev liburcu-dev libhwloc-dev
+	libibverbs-dev librdmacm-dev
 	python3 xz-utils iproute2 ca-certificates
+)
+
+# What the tests in a guest with RDMA devices need (tests/vm); without them
+# those tests are skipped, and say so.
+packages_guest=(
+	qemu-system-x86 busybox-static cpio kmod xz-utils binutils
+	rdma-core ibverbs-providers iproute2
 )
 
 # What ./dev fmt, lint, sanitize, coverage and fuzz need on top.

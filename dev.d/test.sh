@@ -4,6 +4,7 @@
 set -euo pipefail
 . dev.d/lib.sh
 packages_need "${packages_build[@]}"
+packages_wish "${packages_guest[@]}"
 build_dir build
 link_programs
 # Three times meson's patience: on a busy machine a slow test is not a hung one.

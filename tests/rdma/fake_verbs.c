@@ -1,0 +1,896 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fake_verbs.c - see fake_verbs.h
+ */
+#include "tests/rdma/fake_verbs.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#define IDS_MAX	   64
+#define MRS_MAX	   64
+#define EVENTS_MAX 512
+#define QUEUE_MAX  4096u
+
+struct fake_qp;
+
+struct fake_id {
+	struct rdma_cm_id id; /* first */
+	struct fake_id *peer;
+	uint16_t port; /* bound, or dialled */
+	bool listening;
+	bool connected;
+	uint8_t private_data[64];
+	uint8_t private_size;
+};
+
+struct fake_event {
+	struct rdma_cm_event event; /* first */
+	struct rdma_event_channel *channel;
+	uint8_t private_data[64];
+};
+
+struct fake_channel {
+	struct ibv_comp_channel channel; /* first */
+	uint32_t nr_events;
+	struct ibv_cq *cq;
+};
+
+struct fake_cq {
+	struct ibv_cq cq; /* first */
+	struct fake_channel *channel;
+	struct ibv_wc wc[QUEUE_MAX];
+	struct fake_qp *from[QUEUE_MAX]; /* whose, and is it a send? */
+	bool is_send[QUEUE_MAX];
+	uint32_t head, tail;
+	int depth;
+	bool armed;
+};
+
+struct fake_srq {
+	struct ibv_srq srq; /* first */
+	struct ibv_sge sge[QUEUE_MAX];
+	uint64_t wr_id[QUEUE_MAX];
+	uint32_t head, tail;
+	uint32_t depth;
+};
+
+struct fake_qp {
+	struct ibv_qp qp; /* first */
+	struct fake_id *id;
+	uint32_t max_inline;
+	uint32_t max_sends;
+	uint32_t posted; /* counting */
+	uint32_t polled; /* requests that a polled completion covers */
+	bool error;
+};
+
+struct fake_verbs fake;
+static struct ibv_device device = {.name = "fake0"};
+static struct ibv_context context = {.device = &device, .async_fd = -1};
+static struct fake_id *ids[IDS_MAX];
+static struct ibv_mr *mrs[MRS_MAX];
+static struct fake_event *events[EVENTS_MAX];
+static uint32_t nr_events;
+static struct ibv_async_event asyncs[8];
+static uint32_t nr_asyncs;
+static uint16_t next_port;
+static uint32_t next_qp_num;
+
+void fake_reset(void)
+{
+	if (fake.nr_objects)
+		fake.wrong = "objects of an earlier test are alive";
+	if (context.async_fd >= 0)
+		close(context.async_fd);
+	context.async_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	fake = (struct fake_verbs){.inline_max = 256,
+				   .max_srq_wr = QUEUE_MAX - 1,
+				   .max_cqe = QUEUE_MAX - 1,
+				   .wrong = fake.wrong};
+	nr_asyncs = 0;
+	next_port = 20000;
+	next_qp_num = 100;
+}
+
+/* Every call that may fail asks here first. */
+static bool fails(void)
+{
+	if (++fake.nr_calls != fake.fail_at)
+		return false;
+	errno = ENOMEM;
+	return true;
+}
+
+static void *make(size_t size_bytes)
+{
+	void *p = fails() ? NULL : calloc(1, size_bytes);
+
+	if (p)
+		fake.nr_objects++;
+	return p;
+}
+
+static void drop(void *p)
+{
+	fake.nr_objects--;
+	free(p);
+}
+
+static void note(const char *wrong)
+{
+	if (!fake.wrong)
+		fake.wrong = wrong;
+}
+
+static void signal_fd(int fd)
+{
+	uint64_t one = 1;
+
+	if (write(fd, &one, sizeof(one)) != sizeof(one))
+		note("cannot signal");
+}
+
+static void quiet_fd(int fd)
+{
+	uint64_t n;
+
+	if (read(fd, &n, sizeof(n)) < 0 && errno != EAGAIN)
+		note("cannot read a signal");
+}
+
+/* -- librdmacm ----------------------------------------------------------- */
+
+static struct rdma_event_channel *fake_cm_open(void)
+{
+	struct rdma_event_channel *c = make(sizeof(*c));
+
+	if (c)
+		c->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	return c;
+}
+
+static void fake_cm_close(struct rdma_event_channel *c)
+{
+	close(c->fd);
+	drop(c);
+}
+
+static void push_event(struct fake_id *id, enum rdma_cm_event_type type,
+		       int status, const struct fake_id *from)
+{
+	struct fake_event *e = calloc(1, sizeof(*e));
+
+	e->event.id = &id->id;
+	e->event.event = type;
+	e->event.status = status;
+	e->channel = id->id.channel;
+	if (from && from->private_size) {
+		memcpy(e->private_data, from->private_data, from->private_size);
+		e->event.param.conn.private_data = e->private_data;
+		e->event.param.conn.private_data_len = from->private_size;
+	}
+	if (nr_events == EVENTS_MAX) {
+		note("too many CM events");
+		free(e);
+		return;
+	}
+	events[nr_events++] = e;
+	signal_fd(e->channel->fd);
+}
+
+static int fake_cm_event(struct rdma_event_channel *channel,
+			 struct rdma_cm_event **event)
+{
+	for (uint32_t i = 0; i < nr_events; i++) {
+		if (events[i]->channel != channel)
+			continue;
+		*event = &events[i]->event;
+		memmove(events + i, events + i + 1,
+			(--nr_events - i) * sizeof(events[0]));
+		return 0;
+	}
+	quiet_fd(channel->fd);
+	errno = EAGAIN;
+	return -1;
+}
+
+static int fake_cm_ack(struct rdma_cm_event *event)
+{
+	free(event);
+	return 0;
+}
+
+static struct fake_id *new_id(struct rdma_event_channel *channel, void *ctx)
+{
+	struct fake_id *id = make(sizeof(*id));
+
+	if (!id)
+		return NULL;
+	id->id.channel = channel;
+	id->id.context = ctx;
+	for (int i = 0; i < IDS_MAX; i++)
+		if (!ids[i]) {
+			ids[i] = id;
+			return id;
+		}
+	note("too many ids");
+	drop(id);
+	return NULL;
+}
+
+static int fake_create_id(struct rdma_event_channel *channel,
+			  struct rdma_cm_id **id, void *ctx)
+{
+	struct fake_id *made = new_id(channel, ctx);
+
+	*id = made ? &made->id : NULL;
+	return made ? 0 : -1;
+}
+
+static void hang_up(struct fake_id *id)
+{
+	struct fake_id *peer = id->peer;
+
+	if (!id->connected)
+		return;
+	id->connected = false;
+	id->peer = NULL;
+	if (!peer)
+		return;
+	peer->peer = NULL;
+	push_event(peer, RDMA_CM_EVENT_DISCONNECTED, 0, NULL);
+}
+
+static int fake_destroy_id(struct rdma_cm_id *cm_id)
+{
+	struct fake_id *id = (struct fake_id *)cm_id;
+	uint32_t kept = 0;
+
+	hang_up(id);
+	if (id->peer)
+		id->peer->peer = NULL;
+	if (cm_id->qp)
+		note("an id was destroyed before its queue pair");
+	for (uint32_t i = 0; i < nr_events; i++) {
+		if (events[i]->event.id == cm_id &&
+		    events[i]->event.event != RDMA_CM_EVENT_CONNECT_REQUEST)
+			free(events[i]);
+		else
+			events[kept++] = events[i];
+	}
+	nr_events = kept;
+	for (int i = 0; i < IDS_MAX; i++)
+		if (ids[i] == id)
+			ids[i] = NULL;
+	drop(id);
+	return 0;
+}
+
+static uint16_t port_of(const struct sockaddr *at)
+{
+	return at->sa_family == AF_INET6
+		       ? ntohs(((const struct sockaddr_in6 *)at)->sin6_port)
+		       : ntohs(((const struct sockaddr_in *)at)->sin_port);
+}
+
+static struct fake_id *listener_at(uint16_t port)
+{
+	for (int i = 0; i < IDS_MAX; i++)
+		if (ids[i] && ids[i]->listening && ids[i]->port == port)
+			return ids[i];
+	return NULL;
+}
+
+static int fake_bind_addr(struct rdma_cm_id *cm_id, struct sockaddr *at)
+{
+	struct fake_id *id = (struct fake_id *)cm_id;
+
+	if (fails())
+		return -1;
+	id->port = port_of(at) ? port_of(at) : next_port++;
+	cm_id->verbs = &context;
+	return 0;
+}
+
+static int fake_listen(struct rdma_cm_id *cm_id, int backlog)
+{
+	struct fake_id *id = (struct fake_id *)cm_id;
+
+	if (fails())
+		return -1;
+	if (listener_at(id->port)) {
+		errno = EADDRINUSE;
+		return -1;
+	}
+	id->listening = true;
+	return 0;
+}
+
+static int fake_resolve_addr(struct rdma_cm_id *cm_id, struct sockaddr *from,
+			     struct sockaddr *to, int timeout_ms)
+{
+	struct fake_id *id = (struct fake_id *)cm_id;
+
+	if (fails())
+		return -1;
+	id->port = port_of(to);
+	cm_id->verbs = &context;
+	cm_id->port_num = 1;
+	push_event(id, RDMA_CM_EVENT_ADDR_RESOLVED, 0, NULL);
+	return 0;
+}
+
+static int fake_resolve_route(struct rdma_cm_id *cm_id, int timeout_ms)
+{
+	if (fails())
+		return -1;
+	push_event((struct fake_id *)cm_id, RDMA_CM_EVENT_ROUTE_RESOLVED, 0,
+		   NULL);
+	return 0;
+}
+
+static void keep_private(struct fake_id *id, const struct rdma_conn_param *p)
+{
+	id->private_size = p->private_data_len;
+	memcpy(id->private_data, p->private_data, id->private_size);
+}
+
+static int fake_connect(struct rdma_cm_id *cm_id, struct rdma_conn_param *param)
+{
+	struct fake_id *id = (struct fake_id *)cm_id;
+	struct fake_id *listener = listener_at(id->port);
+	struct fake_id *other;
+
+	if (fails())
+		return -1;
+	keep_private(id, param);
+	if (!listener) {
+		push_event(id, RDMA_CM_EVENT_REJECTED, -ECONNREFUSED, NULL);
+		return 0;
+	}
+	other = new_id(listener->id.channel, listener->id.context);
+	if (!other)
+		return -1;
+	other->id.verbs = &context;
+	other->id.port_num = 1;
+	other->peer = id;
+	id->peer = other;
+	push_event(other, RDMA_CM_EVENT_CONNECT_REQUEST, 0, id);
+	return 0;
+}
+
+static int fake_accept(struct rdma_cm_id *cm_id, struct rdma_conn_param *param)
+{
+	struct fake_id *id = (struct fake_id *)cm_id;
+
+	if (fails())
+		return -1;
+	if (!id->peer) {
+		errno = ECONNRESET;
+		return -1;
+	}
+	keep_private(id, param);
+	id->connected = true;
+	id->peer->connected = true;
+	push_event(id->peer, RDMA_CM_EVENT_ESTABLISHED, 0, id);
+	push_event(id, RDMA_CM_EVENT_ESTABLISHED, 0, NULL);
+	return 0;
+}
+
+static int fake_reject(struct rdma_cm_id *cm_id)
+{
+	struct fake_id *id = (struct fake_id *)cm_id;
+
+	if (id->peer) {
+		push_event(id->peer, RDMA_CM_EVENT_REJECTED, 28, NULL);
+		id->peer->peer = NULL;
+		id->peer = NULL;
+	}
+	return 0;
+}
+
+static int fake_disconnect(struct rdma_cm_id *cm_id)
+{
+	if (cm_id->qp)
+		((struct fake_qp *)cm_id->qp)->error = true;
+	hang_up((struct fake_id *)cm_id);
+	return 0;
+}
+
+static int fake_set_option(struct rdma_cm_id *id, int option, void *value,
+			   size_t size_bytes)
+{
+	return 0;
+}
+
+static int fake_src_port(struct rdma_cm_id *id)
+{
+	return ((struct fake_id *)id)->port;
+}
+
+static int fake_create_qp(struct rdma_cm_id *id, struct ibv_pd *pd,
+			  struct ibv_qp_init_attr *attr)
+{
+	struct fake_qp *qp;
+
+	if (attr->cap.max_inline_data > fake.inline_max) {
+		errno = EINVAL;
+		return -1;
+	}
+	qp = make(sizeof(*qp));
+	if (!qp)
+		return -1;
+	qp->qp.qp_num = next_qp_num++;
+	qp->qp.send_cq = attr->send_cq;
+	qp->qp.recv_cq = attr->recv_cq;
+	qp->qp.srq = attr->srq;
+	qp->id = (struct fake_id *)id;
+	qp->max_inline = attr->cap.max_inline_data;
+	qp->max_sends = attr->cap.max_send_wr;
+	id->qp = &qp->qp;
+	return 0;
+}
+
+static void fake_destroy_qp(struct rdma_cm_id *id)
+{
+	struct fake_qp *qp = (struct fake_qp *)id->qp;
+	struct fake_cq *cq = (struct fake_cq *)qp->qp.send_cq;
+
+	for (uint32_t i = cq->head; i != cq->tail; i++)
+		if (cq->from[i % QUEUE_MAX] == qp)
+			cq->from[i % QUEUE_MAX] = NULL;
+	id->qp = NULL;
+	drop(qp);
+}
+
+/* -- libibverbs ---------------------------------------------------------- */
+
+static struct ibv_device **fake_device_list(int *nr)
+{
+	struct ibv_device **list = calloc(2, sizeof(struct ibv_device *));
+
+	list[0] = &device;
+	*nr = 1;
+	return list;
+}
+
+static void fake_device_list_free(struct ibv_device **list)
+{
+	free(list);
+}
+
+static const char *fake_device_name(struct ibv_device *d)
+{
+	return d->name;
+}
+
+static struct ibv_context *fake_device_open(struct ibv_device *d)
+{
+	return fails() ? NULL : &context;
+}
+
+static int fake_device_close(struct ibv_context *verbs)
+{
+	return 0;
+}
+
+static int fake_query_gid(struct ibv_context *verbs, uint8_t port, int index,
+			  union ibv_gid *gid)
+{
+	static const uint8_t link_local[16] = {0xfe, 0x80, [15] = 1};
+	static const uint8_t v4[16] = {
+		[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1};
+
+	if (port != 1 || index > 1)
+		return -1;
+	memcpy(gid->raw, index ? v4 : link_local, 16);
+	return 0;
+}
+
+static int fake_query_device(struct ibv_context *verbs,
+			     struct ibv_device_attr *attr)
+{
+	if (fails())
+		return ENOMEM;
+	attr->max_srq_wr = fake.max_srq_wr;
+	attr->max_cqe = fake.max_cqe;
+	return 0;
+}
+
+static struct ibv_pd *fake_alloc_pd(struct ibv_context *verbs)
+{
+	return make(sizeof(struct ibv_pd));
+}
+
+static int fake_dealloc_pd(struct ibv_pd *pd)
+{
+	drop(pd);
+	return 0;
+}
+
+static struct ibv_mr *fake_reg_mr(struct ibv_pd *pd, void *data,
+				  size_t size_bytes, int access)
+{
+	struct ibv_mr *mr = make(sizeof(*mr));
+
+	if (!mr)
+		return NULL;
+	if (access != IBV_ACCESS_LOCAL_WRITE)
+		note("memory is open to peers");
+	mr->addr = data;
+	mr->length = size_bytes;
+	for (uint32_t i = 0; i < MRS_MAX; i++)
+		if (!mrs[i]) {
+			mrs[i] = mr;
+			mr->lkey = i + 1;
+			return mr;
+		}
+	note("too many memory regions");
+	drop(mr);
+	return NULL;
+}
+
+static int fake_dereg_mr(struct ibv_mr *mr)
+{
+	mrs[mr->lkey - 1] = NULL;
+	drop(mr);
+	return 0;
+}
+
+static struct ibv_comp_channel *fake_create_channel(struct ibv_context *verbs)
+{
+	struct fake_channel *c = make(sizeof(*c));
+
+	if (!c)
+		return NULL;
+	c->channel.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	return &c->channel;
+}
+
+static int fake_destroy_channel(struct ibv_comp_channel *channel)
+{
+	close(channel->fd);
+	drop(channel);
+	return 0;
+}
+
+static struct ibv_cq *fake_create_cq(struct ibv_context *verbs, int nr,
+				     struct ibv_comp_channel *channel)
+{
+	struct fake_cq *cq = make(sizeof(*cq));
+
+	if (!cq)
+		return NULL;
+	cq->depth = nr;
+	cq->channel = (struct fake_channel *)channel;
+	cq->channel->cq = &cq->cq;
+	return &cq->cq;
+}
+
+static int fake_destroy_cq(struct ibv_cq *cq)
+{
+	drop(cq);
+	return 0;
+}
+
+static void raise_event(struct fake_cq *cq)
+{
+	if (!cq->armed)
+		return;
+	cq->armed = false;
+	cq->channel->nr_events++;
+	signal_fd(cq->channel->channel.fd);
+}
+
+static void push_wc(struct fake_cq *cq, struct fake_qp *qp, bool is_send,
+		    struct ibv_wc wc)
+{
+	uint32_t at = cq->tail % QUEUE_MAX;
+
+	if (cq->tail - cq->head >= (uint32_t)cq->depth) {
+		note("completion queue overrun");
+		return;
+	}
+	wc.qp_num = qp->qp.qp_num;
+	cq->wc[at] = wc;
+	cq->from[at] = qp;
+	cq->is_send[at] = is_send;
+	cq->tail++;
+	raise_event(cq);
+}
+
+static int fake_arm_cq(struct ibv_cq *cq)
+{
+	if (fails())
+		return ENOMEM;
+	((struct fake_cq *)cq)->armed = true;
+	return 0;
+}
+
+static int fake_cq_event(struct ibv_comp_channel *channel, struct ibv_cq **cq,
+			 void **ctx)
+{
+	struct fake_channel *c = (struct fake_channel *)channel;
+
+	if (c->nr_events == 0) {
+		quiet_fd(channel->fd);
+		errno = EAGAIN;
+		return -1;
+	}
+	if (--c->nr_events == 0)
+		quiet_fd(channel->fd);
+	*cq = c->cq;
+	return 0;
+}
+
+static void fake_cq_ack(struct ibv_cq *cq, unsigned int nr)
+{
+}
+
+/* The completion as it shall appear, and what it does to its queue pair. */
+static struct ibv_wc appear(struct fake_cq *cq, uint32_t at)
+{
+	struct ibv_wc wc = cq->wc[at];
+	struct fake_qp *qp = cq->from[at];
+
+	if (fake.status != IBV_WC_SUCCESS &&
+	    cq->is_send[at] != fake.status_of_receive &&
+	    wc.status == IBV_WC_SUCCESS && qp) {
+		wc.status = fake.status;
+		wc.byte_len = 0xdeadbeef; /* not valid on errors */
+		fake.status = IBV_WC_SUCCESS;
+		qp->error = true;
+	}
+	if (cq->is_send[at] && qp)
+		qp->polled = (uint32_t)wc.wr_id + 1;
+	return wc;
+}
+
+static int fake_poll_cq(struct ibv_cq *ibv_cq, int nr, struct ibv_wc *wc)
+{
+	struct fake_cq *cq = (struct fake_cq *)ibv_cq;
+	int got = 0;
+
+	if (fake.poll_fails)
+		return -1;
+	if (fake.poll_max && nr > (int)fake.poll_max)
+		nr = (int)fake.poll_max;
+	while (got < nr && cq->head != cq->tail) {
+		uint32_t at = cq->head % QUEUE_MAX;
+
+		if (fake.hold_sends && cq->is_send[at])
+			break;
+		wc[got++] = appear(cq, at);
+		cq->head++;
+	}
+	return got;
+}
+
+static struct ibv_srq *fake_create_srq(struct ibv_pd *pd,
+				       struct ibv_srq_init_attr *attr)
+{
+	struct fake_srq *srq = make(sizeof(*srq));
+
+	if (!srq)
+		return NULL;
+	srq->depth = attr->attr.max_wr;
+	return &srq->srq;
+}
+
+static int fake_destroy_srq(struct ibv_srq *srq)
+{
+	drop(srq);
+	return 0;
+}
+
+static bool registered(const struct ibv_sge *sge)
+{
+	struct ibv_mr *mr =
+		sge->lkey && sge->lkey <= MRS_MAX ? mrs[sge->lkey - 1] : NULL;
+	uint64_t begin = mr ? (uintptr_t)mr->addr : 0;
+
+	return mr && sge->addr >= begin && sge->length <= mr->length &&
+	       sge->addr - begin <= mr->length - sge->length;
+}
+
+static int fake_post_srq(struct ibv_srq *ibv_srq, struct ibv_recv_wr *wr,
+			 struct ibv_recv_wr **bad)
+{
+	struct fake_srq *srq = (struct fake_srq *)ibv_srq;
+
+	if (fake.post_srq_fails || fails()) {
+		*bad = wr;
+		return ENOMEM;
+	}
+	for (; wr; wr = wr->next) {
+		uint32_t at = srq->tail % QUEUE_MAX;
+
+		if (srq->tail - srq->head == srq->depth)
+			note("more receives than the queue takes");
+		if (!registered(wr->sg_list))
+			note("a receive into unregistered memory");
+		srq->sge[at] = wr->sg_list[0];
+		srq->wr_id[at] = wr->wr_id;
+		srq->tail++;
+	}
+	return 0;
+}
+
+static void send_failed(struct fake_qp *qp, const struct ibv_send_wr *wr,
+			enum ibv_wc_status status)
+{
+	qp->error = true;
+	push_wc((struct fake_cq *)qp->qp.send_cq, qp, true,
+		(struct ibv_wc){.wr_id = wr->wr_id, .status = status});
+}
+
+static void deliver(struct fake_qp *qp, const struct ibv_send_wr *wr)
+{
+	struct fake_id *peer = qp->id->connected ? qp->id->peer : NULL;
+	struct fake_qp *to = peer ? (struct fake_qp *)peer->id.qp : NULL;
+	struct fake_srq *srq = to ? (struct fake_srq *)to->qp.srq : NULL;
+	uint32_t size = 0;
+	uint32_t at;
+
+	if (!to || to->error) {
+		send_failed(qp, wr, IBV_WC_RETRY_EXC_ERR);
+		return;
+	}
+	if (srq->head == srq->tail) {
+		note("a frame found no receive buffer");
+		send_failed(qp, wr, IBV_WC_RNR_RETRY_EXC_ERR);
+		return;
+	}
+	at = srq->head++ % QUEUE_MAX;
+	for (int i = 0; i < wr->num_sge; i++) {
+		const struct ibv_sge *s = &wr->sg_list[i];
+
+		if (s->length > srq->sge[at].length - size) {
+			send_failed(qp, wr, IBV_WC_REM_INV_REQ_ERR);
+			return;
+		}
+		memcpy((void *)(uintptr_t)(srq->sge[at].addr + size),
+		       (void *)(uintptr_t)s->addr, s->length);
+		size += s->length;
+	}
+	push_wc((struct fake_cq *)to->qp.recv_cq, to, false,
+		(struct ibv_wc){.wr_id = srq->wr_id[at], .byte_len = size});
+	if (wr->send_flags & IBV_SEND_SIGNALED)
+		push_wc((struct fake_cq *)qp->qp.send_cq, qp, true,
+			(struct ibv_wc){.wr_id = wr->wr_id});
+}
+
+static int check_send(const struct fake_qp *qp, const struct ibv_send_wr *wr)
+{
+	uint32_t size = 0;
+
+	if (wr->opcode != IBV_WR_SEND)
+		note("something else than a send");
+	if (qp->posted - qp->polled >= qp->max_sends) {
+		note("send queue overrun");
+		return ENOMEM;
+	}
+	for (int i = 0; i < wr->num_sge; i++) {
+		size += wr->sg_list[i].length;
+		if (!(wr->send_flags & IBV_SEND_INLINE) &&
+		    !registered(&wr->sg_list[i]))
+			note("a send from unregistered memory");
+	}
+	if (wr->send_flags & IBV_SEND_INLINE && size > qp->max_inline)
+		note("too much inline");
+	return 0;
+}
+
+static int fake_post_send(struct ibv_qp *ibv_qp, struct ibv_send_wr *wr,
+			  struct ibv_send_wr **bad)
+{
+	struct fake_qp *qp = (struct fake_qp *)ibv_qp;
+
+	for (; wr; wr = wr->next) {
+		int rc = fails() ? ENOMEM : check_send(qp, wr);
+
+		if (rc) {
+			*bad = wr;
+			return rc;
+		}
+		qp->posted++;
+		if (qp->error)
+			send_failed(qp, wr, IBV_WC_WR_FLUSH_ERR);
+		else
+			deliver(qp, wr);
+	}
+	return 0;
+}
+
+static int fake_async_event(struct ibv_context *verbs,
+			    struct ibv_async_event *event)
+{
+	if (nr_asyncs == 0) {
+		quiet_fd(verbs->async_fd);
+		errno = EAGAIN;
+		return -1;
+	}
+	*event = asyncs[--nr_asyncs];
+	return 0;
+}
+
+static void fake_async_ack(struct ibv_async_event *event)
+{
+}
+
+void fake_remove_device(void)
+{
+	for (int i = 0; i < IDS_MAX; i++)
+		if (ids[i] && ids[i]->id.verbs)
+			push_event(ids[i], RDMA_CM_EVENT_DEVICE_REMOVAL, 0,
+				   NULL);
+}
+
+void fake_async(enum ibv_event_type type)
+{
+	asyncs[nr_asyncs] = (struct ibv_async_event){.event_type = type};
+	for (int i = 0; i < IDS_MAX; i++)
+		if (ids[i] && ids[i]->id.qp) {
+			if (type == IBV_EVENT_CQ_ERR)
+				asyncs[nr_asyncs].element.cq =
+					ids[i]->id.qp->send_cq;
+			else if (type == IBV_EVENT_SRQ_ERR)
+				asyncs[nr_asyncs].element.srq =
+					ids[i]->id.qp->srq;
+			else
+				asyncs[nr_asyncs].element.qp = ids[i]->id.qp;
+		}
+	nr_asyncs++;
+	signal_fd(context.async_fd);
+}
+
+const struct hs_verbs_api fake_verbs_api = {
+	.cm_open = fake_cm_open,
+	.cm_close = fake_cm_close,
+	.cm_event = fake_cm_event,
+	.cm_ack = fake_cm_ack,
+	.create_id = fake_create_id,
+	.destroy_id = fake_destroy_id,
+	.bind_addr = fake_bind_addr,
+	.listen = fake_listen,
+	.resolve_addr = fake_resolve_addr,
+	.resolve_route = fake_resolve_route,
+	.connect = fake_connect,
+	.accept = fake_accept,
+	.reject = fake_reject,
+	.disconnect = fake_disconnect,
+	.set_option = fake_set_option,
+	.src_port = fake_src_port,
+	.create_qp = fake_create_qp,
+	.destroy_qp = fake_destroy_qp,
+	.device_list = fake_device_list,
+	.device_list_free = fake_device_list_free,
+	.device_name = fake_device_name,
+	.device_open = fake_device_open,
+	.device_close = fake_device_close,
+	.query_gid = fake_query_gid,
+	.query_device = fake_query_device,
+	.alloc_pd = fake_alloc_pd,
+	.dealloc_pd = fake_dealloc_pd,
+	.reg_mr = fake_reg_mr,
+	.dereg_mr = fake_dereg_mr,
+	.create_channel = fake_create_channel,
+	.destroy_channel = fake_destroy_channel,
+	.create_cq = fake_create_cq,
+	.destroy_cq = fake_destroy_cq,
+	.arm_cq = fake_arm_cq,
+	.cq_event = fake_cq_event,
+	.cq_ack = fake_cq_ack,
+	.poll_cq = fake_poll_cq,
+	.create_srq = fake_create_srq,
+	.destroy_srq = fake_destroy_srq,
+	.post_srq = fake_post_srq,
+	.post_send = fake_post_send,
+	.async_event = fake_async_event,
+	.async_ack = fake_async_ack,
+};
