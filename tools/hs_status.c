@@ -197,29 +197,33 @@ static void print_triggers(const struct status *status)
 	hs_table_free(table);
 }
 
-/* The numbers of a daemon, as it names them, on one line. */
+static void print_numbers(const json_t *object, const char *prefix)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach((json_t *)object, key, value)
+	{
+		if (json_integer_value(value))
+			printf(" %s%s=%lld", prefix, key,
+			       (long long)json_integer_value(value));
+	}
+}
+
+/* What a daemon counts, as it names it; zeros go without saying, and so does
+ * what only --json readers want. */
 static void print_daemon(const char *role, const struct answer *a)
 {
-	const char *key, *inner_key;
-	json_t *value, *inner;
+	static const char *const groups[] = {"traces", "stats", "store",
+					     "assembly"};
+	size_t i;
 
 	printf("%s %s:", role, a->address);
 	if (!a->json)
 		printf(" no answer");
-	json_object_foreach(a->json, key, value)
-	{
-		if (json_is_integer(value))
-			printf(" %s=%lld", key,
-			       (long long)json_integer_value(value));
-		if (!json_is_object(value))
-			continue;
-		json_object_foreach(value, inner_key, inner)
-		{
-			if (json_is_integer(inner))
-				printf(" %s.%s=%lld", key, inner_key,
-				       (long long)json_integer_value(inner));
-		}
-	}
+	for (i = 0; i < sizeof(groups) / sizeof(*groups); i++)
+		print_numbers(json_object_get(a->json, groups[i]), "");
+	print_numbers(json_object_get(a->json, "losses"), "lost.");
 	putchar('\n');
 }
 

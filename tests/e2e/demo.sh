@@ -8,7 +8,7 @@ cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../.."
 build=${HS_BUILD:-build}
 hs=$build/tools/hs
 replay=$build/tools/hs-replay
-speed=${HS_DEMO_SPEED:-5}
+speed=${HS_DEMO_SPEED:-20}
 
 # The sample that lives in the repository, or else the sets beside it.
 sample=tests/data/traceweaver/demo.tar.xz
@@ -34,7 +34,7 @@ trap 'exit 130' INT TERM
 echo "demo: replaying $sample over three nodes, $speed times as fast"
 rc=0
 "$replay" --nodes 3 --speed "$speed" --trigger share=0.05 \
-	--trigger slow=p99 --keep "$dir" "$sample" >"$dir/replay.txt" || rc=$?
+	--trigger slow=p95 --keep "$dir" "$sample" >"$dir/replay.txt" || rc=$?
 cat "$dir/replay.txt"
 last=$(grep '^replay: triggered=' "$dir/replay.txt" || true)
 if [ "$rc" -ne 0 ] || [ -z "$last" ]; then
@@ -48,7 +48,7 @@ echo "\$ hs status"
 echo
 echo "\$ hs traces list --trigger slow --limit 5"
 "$hs" traces list --fabric "$dir" --trigger slow --limit 5
-trace=$("$hs" traces list --fabric "$dir" --trigger slow --limit 1 --json |
+trace=$("$hs" traces list --fabric "$dir" --service nginx --limit 1 --json |
 	sed -n 's/.*"trace_id": *"\([0-9a-f]*\)".*/\1/p' | head -n 1)
 echo
 echo "\$ hs traces show $trace"

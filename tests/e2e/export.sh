@@ -5,7 +5,7 @@
 set -euo pipefail
 here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 tools=${HS_BUILD:?}/tools
-source=${HS_SHARED_DATA:?}/traceweaver/media_load50.tar.xz
+source=${HS_SHARED_DATA:-${HS_SHARED_DATA_DEFAULT:?}}/traceweaver/media_load50.tar.xz
 if [ ! -e "$source" ]; then
 	echo "skipped: no $source"
 	exit 77

@@ -4,7 +4,7 @@
 # HS_SHARED_DATA; without it the test is skipped, and says why.
 set -euo pipefail
 replay=${HS_BUILD:?}/tools/hs-replay
-data=${HS_SHARED_DATA:?}
+data=${HS_SHARED_DATA:-${HS_SHARED_DATA_DEFAULT:?}}
 set=$1
 shift
 # shellcheck disable=SC2206

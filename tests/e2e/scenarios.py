@@ -12,10 +12,11 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import traceback
 
-from fabric import Failure, Fabric, ask, wait_for
+from fabric import Failure, Fabric, program, wait_for
 
 
 def check(good, what):
@@ -410,7 +411,7 @@ def purge():
 
 def linger():
     """SIGTERM keeps the pool; a successor delivers what had fired."""
-    with Fabric(1, ) as fabric:
+    with Fabric(1) as fabric:
         app = fabric.app(0, "svc")
         fabric.kill("collector")
         ids = fire_many(fabric, app, 20)
@@ -463,11 +464,73 @@ def command_line():
         check(fabric.hs("status")[0] == 3, "status says so: 3")
 
 
+SAMPLE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..",
+                      "data", "traceweaver", "demo.tar.xz")
+
+
+def replay_interrupted():
+    """^C in mid-replay ends and removes everything that it started."""
+    with tempfile.TemporaryDirectory() as tmp:
+        with subprocess.Popen(
+                [program("hs-replay"), "--trigger", "share=1", SAMPLE],
+                env=dict(os.environ, TMPDIR=tmp), text=True,
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE) as replay:
+            wait_for("applications attached", lambda: [
+                one for name in glob.glob(tmp + "/*/agent-0.log")
+                for one in open(name) if "process attached" in one])
+            replay.send_signal(signal.SIGINT)
+            check(replay.wait(60) == 130, "it says that it was interrupted")
+        wait_for("no process", lambda: not descendants(tmp))
+        check(not os.listdir(tmp), "no file: %r" % os.listdir(tmp))
+
+
+def replay_exit_codes():
+    """hs-replay: every way to fail has its number."""
+    def code(*words):
+        return subprocess.run(
+            [program("hs-replay"), *words], stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL, timeout=60, check=False).returncode
+    check(code("--help") == 0, "help")
+    check(code(SAMPLE) == 2, "no trigger")
+    check(code("--trigger", "often", SAMPLE) == 2, "no such rule")
+    check(code("--trigger", "error", "/nonexistent") == 4, "no input")
+    check(code("--trigger", "error", SAMPLE) == 4,
+          "a rule that fires on nothing fails")
+    check(code("--trigger", "share=1", "--fabric", "/nonexistent",
+               SAMPLE) in (2, 3), "no fabric")
+    with Fabric(2) as fabric:
+        check(code("--trigger", "share=0.1", "--fabric", fabric.dir,
+                   "--nodes", "3", SAMPLE) == 2, "too few nodes")
+        check(code("--trigger", "share=0.1", "--fabric", fabric.dir,
+                   "--nodes", "2", "--speed", "500", SAMPLE) in (0, 5),
+              "a running fabric serves")
+        check(code("--trigger", "share=0.1", "--fabric", fabric.dir,
+                   "--nodes", "2", "--speed", "500", SAMPLE) == 3,
+              "its store holds these traces already")
+
+
+def replay_sees_loss():
+    """A verification that cannot fail proves nothing: lose a node's data."""
+    with Fabric(3) as fabric:
+        with subprocess.Popen(
+                [program("hs-replay"), "--trigger", "share=1", "--fabric",
+                 fabric.dir, "--speed", "20", "--patience", "3s", SAMPLE],
+                text=True, stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT) as replay:
+            wait_for("traces arrive", lambda: len(fabric.rows()) > 20)
+            fabric.kill("agent-1")
+            out = replay.communicate(timeout=100)[0]
+        check(replay.returncode in (1, 3), "it noticed: %r" % out)
+        check("spans_equal=true" not in out or "partial=0" not in out,
+              "it says so: %r" % out)
+
+
 SCENARIOS = [late_trigger, fan_out, trigger_before_data, two_triggers,
              no_reply, lateral, app_killed, crash_trigger, prefork,
              fork_in_mid_trace, closed_descriptors, stopped_agent,
              worker_killed, agent_killed, coordinator_killed,
-             collector_killed, last_seconds, purge, linger, command_line]
+             collector_killed, last_seconds, purge, linger, command_line,
+             replay_interrupted, replay_exit_codes, replay_sees_loss]
 
 
 def run(scenario):
