@@ -5,6 +5,7 @@
  * A daemon that does not answer is part of the answer: it shows in its line,
  * and in the exit code.
  */
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -197,34 +198,85 @@ static void print_triggers(const struct status *status)
 	hs_table_free(table);
 }
 
-static void print_numbers(const json_t *object, const char *prefix)
+static bool print_head(const char *role, const struct answer *a)
 {
-	const char *key;
-	json_t *value;
-
-	json_object_foreach((json_t *)object, key, value)
-	{
-		if (json_integer_value(value))
-			printf(" %s%s=%lld", prefix, key,
-			       (long long)json_integer_value(value));
-	}
+	printf("%-12s %s: ", role, a->address);
+	if (a->json)
+		return true;
+	printf("no answer (%s)\n", a->error);
+	return false;
 }
 
-/* What a daemon counts, as it names it; zeros go without saying, and so does
- * what only --json readers want. */
-static void print_daemon(const char *role, const struct answer *a)
+/* What should be 0 is shown only where it is not. */
+static void print_troubles(const struct answer *a, const char *const *names,
+			   size_t nr_names)
 {
-	static const char *const groups[] = {"traces", "stats", "store",
-					     "assembly"};
 	size_t i;
 
-	printf("%s %s:", role, a->address);
-	if (!a->json)
-		printf(" no answer");
-	for (i = 0; i < sizeof(groups) / sizeof(*groups); i++)
-		print_numbers(json_object_get(a->json, groups[i]), "");
-	print_numbers(json_object_get(a->json, "losses"), "lost.");
+	for (i = 0; i < nr_names; i += 2) {
+		uint64_t n = number(a->json, names[i], names[i + 1]);
+
+		if (n)
+			printf(", %s %" PRIu64, names[i + 1], n);
+	}
 	putchar('\n');
+}
+
+static void print_coordinator(const struct answer *a)
+{
+	static const char *const troubles[] = {
+		"stats",     "triggers_refused", "stats", "updates_refused",
+		"stats",     "triggers_cut",	 "stats", "answers_cut",
+		"stats",     "messages_bad",	 "stats", "manifests_failed",
+		"stats",     "unreachable",	 "stats", "gone",
+		"transport", "peers_cut_off",
+	};
+
+	if (!print_head("coordinator", a))
+		return;
+	printf("%" PRIu64 " of %" PRIu64 " nodes up, %" PRIu64
+	       " triggers; traces: %" PRIu64 " seeking, %" PRIu64
+	       " telling, %" PRIu64 " stored",
+	       number(a->json, "stats", "nodes_up"),
+	       number(a->json, "stats", "nodes"),
+	       number(a->json, "stats", "triggers"),
+	       number(a->json, "stats", "traces_seeking"),
+	       number(a->json, "stats", "traces_telling"),
+	       number(a->json, "stats", "traces_stored"));
+	print_troubles(a, troubles, sizeof(troubles) / sizeof(*troubles));
+}
+
+static void print_collector(const struct answer *a)
+{
+	static const char *const troubles[] = {
+		"traces",    "stale",
+		"store",     "sync_errors",
+		"losses",    "slices_malformed",
+		"losses",    "slices_over_limit",
+		"losses",    "manifests_malformed",
+		"losses",    "answers_over_limit",
+		"losses",    "triggers_over_limit",
+		"losses",    "ranges_over_limit",
+		"losses",    "store_errors",
+		"losses",    "messages_failed",
+		"losses",    "summary_errors",
+		"losses",    "damaged_bytes",
+		"losses",    "torn_bytes",
+		"losses",    "bad_segments",
+		"transport", "peers_cut_off",
+	};
+	char disk[HS_UNITS_TEXT_MAX], raw[HS_UNITS_TEXT_MAX];
+
+	if (!print_head("collector", a))
+		return;
+	hs_units_size_format(disk, number(a->json, "store", "disk_bytes"));
+	hs_units_size_format(raw, number(a->json, "store", "raw_bytes"));
+	printf("traces: %" PRIu64 " complete, %" PRIu64 " partial, %" PRIu64
+	       " open; %s on disk for %s",
+	       number(a->json, "traces", "complete"),
+	       number(a->json, "traces", "partial"),
+	       number(a->json, "traces", "open"), disk, raw);
+	print_troubles(a, troubles, sizeof(troubles) / sizeof(*troubles));
 }
 
 static void print_text(const struct status *status)
@@ -236,9 +288,9 @@ static void print_text(const struct status *status)
 	print_triggers(status);
 	putchar('\n');
 	for (i = 0; i < status->nr_coordinators; i++)
-		print_daemon("coordinator", &status->coordinators[i]);
+		print_coordinator(&status->coordinators[i]);
 	for (i = 0; i < status->nr_collectors; i++)
-		print_daemon("collector", &status->collectors[i]);
+		print_collector(&status->collectors[i]);
 }
 
 static json_t *answers_json(const struct answer *answers, uint32_t nr)
