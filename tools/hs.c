@@ -63,7 +63,7 @@ static const struct command *find(int argc, char **argv, int *words)
 		*words = c->group ? 2 : 1;
 		if (argc <= *words)
 			continue;
-		if (c->group && strcmp(argv[1], c->group))
+		if (c->group && strcmp(argv[1], c->group) != 0)
 			continue;
 		if (!strcmp(argv[*words], c->name))
 			return c;

@@ -390,7 +390,7 @@ static void do_fork(int nr, char **words)
 
 static void do_closefrom(int nr, char **words)
 {
-	closefrom(atoi(words[1]));
+	closefrom((int)strtol(words[1], NULL, 10));
 	ok();
 }
 
@@ -409,7 +409,7 @@ static void do_crash(int nr, char **words)
 
 static void do_sleep(int nr, char **words)
 {
-	long ms = atol(words[1]);
+	long ms = strtol(words[1], NULL, 10);
 	const struct timespec wait = {.tv_sec = ms / 1000,
 				      .tv_nsec = ms % 1000 * 1000000};
 
@@ -490,7 +490,7 @@ static void run_line(char *line)
 	if (!nr || words[0][0] == '#')
 		return;
 	for (i = 0; i < sizeof(commands) / sizeof(*commands); i++) {
-		if (strcmp(words[0], commands[i].name))
+		if (strcmp(words[0], commands[i].name) != 0)
 			continue;
 		if (nr < commands[i].nr_words)
 			printf("error %s wants %d words\n", words[0],

@@ -246,7 +246,8 @@ static int merge(json_t **into, json_t *more)
 static int write_document(const struct hs_where *where, const char *output,
 			  const char *body, size_t body_bytes)
 {
-	FILE *f = output && strcmp(output, "-") ? fopen(output, "w") : stdout;
+	FILE *f = output && strcmp(output, "-") != 0 ? fopen(output, "w")
+						     : stdout;
 	int err = 0;
 
 	if (!f || fwrite(body, 1, body_bytes, f) != body_bytes)

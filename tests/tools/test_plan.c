@@ -107,8 +107,8 @@ static void plan(struct world *w, uint32_t nr_nodes, const char *rule)
 static void check_fragment(const struct hs_replay_plan *p, uint32_t index)
 {
 	const struct hs_replay_fragment *f = &p->fragments[index];
-	uint8_t *started = calloc(f->nr_spans, 1);
-	uint8_t *ended = calloc(f->nr_spans, 1);
+	uint8_t *started = calloc(f->nr_spans + 1, 1);
+	uint8_t *ended = calloc(f->nr_spans + 1, 1);
 	uint8_t *called = calloc(f->nr_calls + 1, 1);
 	uint32_t i, nr_replies = 0, nr_calls = 0;
 
@@ -164,7 +164,7 @@ static void check_plan(const struct world *w)
 	for (i = 0; i < w->set.nr_traces; i++) {
 		const struct hs_replay_trace *t = &p->traces[i];
 		const struct hs_model_trace *trace = w->set.traces[i];
-		uint8_t *there = calloc(trace->nr_spans, 1);
+		uint8_t *there = calloc(trace->nr_spans + 1, 1);
 
 		for (j = 0; j < t->nr_fragments; j++) {
 			const struct hs_replay_fragment *f =

@@ -33,7 +33,8 @@ static int make_room(struct hs_replay_conn *conn, size_t want_bytes)
 
 	if (conn->out_cap - conn->out_end >= want_bytes)
 		return 0;
-	memmove(conn->out, conn->out + conn->out_start, used);
+	if (used)
+		memmove(conn->out, conn->out + conn->out_start, used);
 	conn->out_start = 0;
 	conn->out_end = used;
 	while (cap - used < want_bytes)
@@ -57,11 +58,11 @@ int hs_replay_conn_put(struct hs_replay_conn *conn,
 	if (payload_bytes > HS_REPLAY_FRAME_MAX_BYTES - sizeof(*frame))
 		return -EMSGSIZE;
 	frame->length_bytes = (uint32_t)(sizeof(*frame) + payload_bytes);
-	err = conn->out ? 0 : make_room(conn, 4096);
-	if (!err)
-		err = make_room(conn, frame->length_bytes);
+	err = make_room(conn, frame->length_bytes);
 	if (err)
 		return err;
+	if (!conn->out)
+		return -ENOMEM;
 	memcpy(conn->out + conn->out_end, frame, sizeof(*frame));
 	conn->out_end += sizeof(*frame);
 	if (payload_bytes)

@@ -43,12 +43,15 @@ static void raise_nofile(void)
 
 static void close_except(struct sockets *s, uint32_t row)
 {
-	uint32_t i;
+	uint32_t i, j;
 
-	for (i = 0; i < s->nr * s->nr; i++) {
-		if (i / s->nr != row && s->fds[i] >= 0) {
-			close(s->fds[i]);
-			s->fds[i] = -1;
+	for (i = 0; i < s->nr; i++) {
+		for (j = 0; j < s->nr && i != row; j++) {
+			int *fd = fd_at(s, i, j);
+
+			if (*fd >= 0)
+				close(*fd);
+			*fd = -1;
 		}
 	}
 }

@@ -181,7 +181,8 @@ static int loop_init(struct loop *loop, const int *fds)
 
 	node->nr_conns = node->plan->nr_nodes + 1;
 	node->conns = calloc(node->nr_conns, sizeof(*node->conns));
-	node->runs = calloc(node->plan->nr_fragments, sizeof(*node->runs));
+	node->runs = calloc(node->plan->nr_fragments,
+			    sizeof(struct hs_replay_run *));
 	if (!node->conns || !node->runs)
 		return -ENOMEM;
 	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);

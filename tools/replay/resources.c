@@ -134,9 +134,9 @@ int hs_replay_resources_make(struct hs_replay_node *node)
 
 	for (i = 0; i < set->nr_traces; i++)
 		nr += set->traces[i]->nr_resources;
-	node->resources = calloc(nr + 1, sizeof(*node->resources));
+	node->resources = calloc(nr + 1, sizeof(struct hs_resource *));
 	node->first_resource =
-		calloc(set->nr_traces, sizeof(*node->first_resource));
+		calloc(set->nr_traces + 1, sizeof(*node->first_resource));
 	if (!node->resources || !node->first_resource)
 		return -ENOMEM;
 	for (nr = 0, i = 0; i < set->nr_traces && !err; i++) {

@@ -55,7 +55,7 @@ static uint32_t find_parent(const struct hs_model_trace *trace,
 		return HS_REPLAY_NONE;
 	i = lower_bound(ids, trace->nr_spans, child->parent_id);
 	for (; i < trace->nr_spans; i++) {
-		if (memcmp(ids[i].id, child->parent_id, sizeof(ids[i].id)))
+		if (memcmp(ids[i].id, child->parent_id, sizeof(ids[i].id)) != 0)
 			break;
 		if (ids[i].span == span)
 			continue;
@@ -143,8 +143,8 @@ static uint32_t tie_pieces(const struct hs_model_trace *trace,
 /* Breadth first; children of one parent in the order of the source. */
 static int walk(struct hs_replay_tree *tree, uint32_t first)
 {
-	uint32_t *child = malloc(tree->nr * sizeof(*child));
-	uint32_t *sibling = malloc(tree->nr * sizeof(*sibling));
+	uint32_t *child = calloc(tree->nr, sizeof(*child));
+	uint32_t *sibling = calloc(tree->nr, sizeof(*sibling));
 	uint32_t i, head, tail = 0;
 
 	if (!child || !sibling) {
@@ -205,8 +205,8 @@ int hs_replay_tree_make(const struct hs_model_trace *trace,
 	tree->nr = trace->nr_spans;
 	if (!tree->nr)
 		return 0;
-	tree->parent = malloc(tree->nr * sizeof(*tree->parent));
-	tree->order = malloc(tree->nr * sizeof(*tree->order));
+	tree->parent = calloc(tree->nr, sizeof(*tree->parent));
+	tree->order = calloc(tree->nr, sizeof(*tree->order));
 	tree->start_ns = malloc(tree->nr * sizeof(*tree->start_ns));
 	tree->end_ns = malloc(tree->nr * sizeof(*tree->end_ns));
 	if (!tree->parent || !tree->order || !tree->start_ns || !tree->end_ns)

@@ -17,7 +17,7 @@
 #include "tools/replay/verify.h"
 #include "tools/store.h"
 
-#define LOOK_INTERVAL_MS 100
+#define LOOK_INTERVAL_NS (100 * HS_NS_PER_MS)
 
 enum mark {
 	MARK_MISSING,
@@ -236,12 +236,14 @@ static int take_after(struct look *look, const uint8_t *id, const char *mark,
 
 static void draw(const struct hs_replay_verify *verify, bool last)
 {
+	unsigned long long nr_there = verify->result.nr_complete;
+
+	nr_there += verify->result.nr_partial;
 	if (verify->progress)
 		fprintf(stderr,
 			"\rreplay: %llu of %llu triggered traces collected, "
 			"%llu not complete yet%s",
-			(unsigned long long)(verify->result.nr_complete +
-					     verify->result.nr_partial),
+			nr_there,
 			(unsigned long long)verify->plan->nr_triggered,
 			(unsigned long long)verify->result.nr_partial,
 			last ? "\n" : "");
@@ -250,7 +252,7 @@ static void draw(const struct hs_replay_verify *verify, bool last)
 /* Looking takes the collector's time, so it gets at most a fifth of it. */
 static void rest(uint64_t look_ns)
 {
-	uint64_t rest_ns = LOOK_INTERVAL_MS * HS_NS_PER_MS;
+	uint64_t rest_ns = LOOK_INTERVAL_NS;
 	struct timespec wait;
 
 	if (rest_ns < 4 * look_ns)
