@@ -23,6 +23,8 @@ struct trigger {
 static const char trigger_examples[] =
 	"  # one trace, wherever it went\n"
 	"  hs trigger 4bf92f3577b34da6a3ce929d0e0e4736\n"
+	"  hs trigger --fabric /tmp/f --node node-1 "
+	"4bf92f3577b34da6a3ce929d0e0e4736\n"
 	"  # what this node saw in the last two seconds\n"
 	"  hs trigger --last 2s --service checkout --limit 100\n"
 	"  # the same on two nodes of a fabric\n"
@@ -206,10 +208,13 @@ int hs_command_trigger(int argc, char **argv)
 		return HS_EXIT_OK;
 	if (rc || trigger_check(&t, argc - first))
 		return HS_EXIT_USAGE;
-	/* A trace is found from any node that it visited; one has to be told,
-	 * and which one only the operator knows. */
-	if (!t.last_ns && !where.nodes.nr_items)
-		where.fabric.nr_nodes = 1;
+	/* A trace is found from any node that it visited; a node that never
+	 * saw it would only make it partial. */
+	if (!t.last_ns && where.fabric.nr_nodes > 1 && !where.nodes.nr_items) {
+		fprintf(stderr, "hs trigger: which node saw it? With an id, "
+				"and several nodes known, give --node NAME\n");
+		return HS_EXIT_USAGE;
+	}
 	return trigger(&where, t.last_ns ? request_by_time(&t)
 					 : request_by_id(&t, argv[first]));
 }

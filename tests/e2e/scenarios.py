@@ -339,6 +339,16 @@ def collector_killed():
         wait_for("all delivered", lambda: all_there(fabric, before + during))
 
 
+def trigger_by_id():
+    """From a node that saw it; which one, with several, has to be said."""
+    with Fabric(2) as fabric:
+        _, trace = chain(fabric, 2)
+        check(fabric.hs("trigger", trace)[0] == 2, "which node?")
+        code, answer = fabric.hs("trigger", trace, "--node", "node-1")
+        check(code == 0 and answer["fired"] == 1, "fired: %r" % answer)
+        fabric.wait_mark(trace, "complete", 2)
+
+
 def last_seconds():
     """By place and time: newest first, no more than the limit, this node."""
     with Fabric(2) as fabric:
@@ -529,8 +539,9 @@ SCENARIOS = [late_trigger, fan_out, trigger_before_data, two_triggers,
              no_reply, lateral, app_killed, crash_trigger, prefork,
              fork_in_mid_trace, closed_descriptors, stopped_agent,
              worker_killed, agent_killed, coordinator_killed,
-             collector_killed, last_seconds, purge, linger, command_line,
-             replay_interrupted, replay_exit_codes, replay_sees_loss]
+             collector_killed, trigger_by_id, last_seconds, purge, linger,
+             command_line, replay_interrupted, replay_exit_codes,
+             replay_sees_loss]
 
 
 def run(scenario):
