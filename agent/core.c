@@ -460,6 +460,7 @@ void hs_agent_core_tick(struct hs_agent_core *core, uint64_t now_ns)
 		hs_report_resend(core, now_ns);
 	hs_report_run(core, now_ns);
 	hs_report_overload(core);
+	hs_fired_tainted(core, now_ns);
 	hs_fired_forget(core, now_ns);
 }
 

@@ -395,9 +395,7 @@ void hs_agent_core_loss(struct hs_agent_core *core, uint32_t domain,
 		p->at[n].last_ns = last_ns;
 		p->nr = n + 1;
 	}
-	for (uint32_t f = 0; f < core->config.nr_fired; f++)
-		if (core->fired[f].live)
-			hs_fired_dirty(core, f);
+	core->tainted = true;
 }
 
 void hs_agent_core_dead_slot(struct hs_agent_core *core, uint32_t domain,

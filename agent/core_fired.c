@@ -18,7 +18,10 @@
 #include "base/hash.h"
 #include "rdma/wire.h"
 
-#define KEY_UPDATE (1ull << 63)
+#define KEY_UPDATE	(1ull << 63)
+#define FORGET_AT_ONCE	256u
+#define FORGET_PAUSE_NS 1000000ull
+#define TAINT_PAUSE_NS	10000000ull /* between walks over all that fired */
 
 static uint32_t *hash_head(struct hs_agent_core *c, uint64_t hi, uint64_t lo)
 {
@@ -182,7 +185,7 @@ int hs_fired_group(struct hs_agent_core *c, const char *name,
 		   uint64_t now_ns)
 {
 	struct hs_ledger_group *g;
-	uint32_t queue, known, slot = 0;
+	uint32_t queue, known, slot;
 
 	if (!hs_wire_name_ok(name) || nr == 0 || nr > HS_WIRE_TRACES_MAX)
 		return -EINVAL;
@@ -202,8 +205,10 @@ int hs_fired_group(struct hs_agent_core *c, const char *name,
 		c->stats.triggers_refused++;
 		return -ENOSPC;
 	}
+	slot = c->group_at;
 	while (c->groups[slot].live)
-		slot++;
+		slot = (slot + 1) % c->config.nr_groups;
+	c->group_at = (slot + 1) % c->config.nr_groups;
 	g = &c->groups[slot];
 	g->nr = nr;
 	g->trigger = (struct hs_wire_trigger){
@@ -301,11 +306,30 @@ static void forget(struct hs_agent_core *c, uint32_t i)
 	c->nr_fired--;
 }
 
-/* A part of the table a tick: the whole of it every few hundred. */
+/* A loss may have hit any of them: say so where it has. */
+void hs_fired_tainted(struct hs_agent_core *c, uint64_t now_ns)
+{
+	if (!c->tainted || now_ns - c->taint_ns < TAINT_PAUSE_NS)
+		return;
+	c->tainted = false;
+	c->taint_ns = now_ns;
+	for (uint32_t f = 0; f < c->config.nr_fired; f++)
+		if (c->fired[f].live)
+			hs_fired_dirty(c, f);
+}
+
+/*
+ * A part of the table now and then, so that a worker that spins does not walk
+ * it all day: the whole of a full-sized one takes a quarter of a second.
+ */
 void hs_fired_forget(struct hs_agent_core *c, uint64_t now_ns)
 {
-	uint32_t n = c->config.nr_fired < 256 ? c->config.nr_fired : 256;
+	uint32_t n = c->config.nr_fired < FORGET_AT_ONCE ? c->config.nr_fired
+							 : FORGET_AT_ONCE;
 
+	if (now_ns - c->forget_ns < FORGET_PAUSE_NS)
+		return;
+	c->forget_ns = now_ns;
 	while (n--) {
 		uint32_t i = c->forget_at;
 

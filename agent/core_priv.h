@@ -157,7 +157,11 @@ struct hs_agent_core {
 	uint32_t *groups_active; /* indices of the live ones */
 	uint32_t nr_groups_live;
 	uint64_t groups_due_ns; /* not before then is any to be sent */
-	uint32_t forget_at;	/* where the forgetting sweep stands */
+	bool tainted;		/* a process lost something since taint_ns */
+	uint64_t taint_ns;
+	uint32_t group_at;  /* where the search for a free group begins */
+	uint64_t forget_ns; /* when it last went on */
+	uint32_t forget_at; /* where the forgetting sweep stands */
 	struct hs_pending *pending;
 	uint32_t pending_head, pending_tail;
 	struct hs_queue queues[HS_AGENT_TRIGGERS_MAX];
@@ -228,6 +232,7 @@ void hs_fired_collect(struct hs_agent_core *c, uint64_t from_node,
 		      const struct hs_wire_trace_id *traces, uint64_t now_ns);
 void hs_fired_stored(struct hs_agent_core *c,
 		     const struct hs_wire_stored *stored);
+void hs_fired_tainted(struct hs_agent_core *c, uint64_t now_ns);
 void hs_fired_forget(struct hs_agent_core *c, uint64_t now_ns);
 void hs_fired_adopt(struct hs_agent_core *c, uint64_t now_ns);
 uint64_t hs_fired_key(struct hs_agent_core *c, bool update, uint32_t slot);
