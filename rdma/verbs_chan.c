@@ -22,7 +22,7 @@ _Static_assert(SLOTS >= HS_VERBS_SIGNAL_EVERY, "a full ring has a signal");
 _Static_assert(HS_VERBS_SENDS >= 2 * HS_VERBS_SIGNAL_EVERY, "two signals");
 
 #define IDLE_NS	 (100 * HS_NS_PER_MS)
-#define GRAVE_NS (50 * HS_NS_PER_MS)
+#define GRAVE_NS (20 * HS_NS_PER_MS)
 
 /* The requests of one doorbell. */
 struct batch {
@@ -151,7 +151,9 @@ const char *hs_verbs_chan_greet(struct hs_verbs_chan *c,
 				 ? g->frame_bytes
 				 : HS_VERBS_FRAME_BYTES;
 	c->peer_credits = g->credits;
-	c->credit.limit = g->credits;
+	/* A frame that was faster may have granted more already. */
+	if ((int32_t)(g->credits - c->credit.limit) > 0)
+		c->credit.limit = g->credits;
 	return NULL;
 }
 

@@ -138,8 +138,6 @@ static void established(struct hs_verbs_chan *c, const struct event *e)
 {
 	const char *wrong;
 
-	if (c->link->state != HS_LINK_CONNECTING)
-		return; /* a frame was faster */
 	if (c->link->dial) {
 		wrong = hs_verbs_chan_greet(c, &e->greeting);
 		if (wrong) {
@@ -147,7 +145,8 @@ static void established(struct hs_verbs_chan *c, const struct event *e)
 			return;
 		}
 	}
-	hs_link_connected(c->link);
+	if (c->link->state == HS_LINK_CONNECTING)
+		hs_link_connected(c->link);
 }
 
 static void refuse(struct hs_verbs *v, struct rdma_cm_id *id, const char *why)

@@ -31,12 +31,14 @@ static void reserve(struct hs_verbs_pool *p, uint32_t before, uint32_t after)
 		p->reserved_max = p->reserved;
 }
 
-/* Beyond a peer's one: the last quarter is kept for peers to come. */
+/* Beyond a peer's one, and beyond what peers to come will need. */
 static uint32_t spare(const struct hs_verbs_pool *p)
 {
-	uint32_t usable = p->depth - p->depth / 4;
+	uint32_t to_come =
+		p->peers_max > p->nr_peers ? p->peers_max - p->nr_peers : 0;
+	uint32_t kept = p->reserved + to_come * HS_VERBS_SHARE;
 
-	return p->reserved < usable ? usable - p->reserved : 0;
+	return kept < p->depth ? p->depth - kept : 0;
 }
 
 static void grant(struct hs_verbs_credit *c)
@@ -53,12 +55,13 @@ static void grant(struct hs_verbs_credit *c)
 
 bool hs_verbs_credit_open(struct hs_verbs_credit *c, struct hs_verbs_pool *pool)
 {
-	if (pool->depth - pool->reserved < HS_VERBS_CONTROLS + 1)
+	if (pool->depth - pool->reserved < HS_VERBS_SHARE)
 		return false;
 	*c = (struct hs_verbs_credit){
 		.pool = pool,
 		.target = HS_VERBS_CREDITS_OPEN,
 	};
+	pool->nr_peers++;
 	reserve(pool, 0, share(c));
 	grant(c);
 	c->told_granted = c->granted; /* by the private data of the CM */
@@ -67,8 +70,10 @@ bool hs_verbs_credit_open(struct hs_verbs_credit *c, struct hs_verbs_pool *pool)
 
 void hs_verbs_credit_close(struct hs_verbs_credit *c)
 {
-	if (c->pool)
-		reserve(c->pool, share(c), 0);
+	if (!c->pool)
+		return;
+	reserve(c->pool, share(c), 0);
+	c->pool->nr_peers--;
 	c->pool = NULL;
 }
 

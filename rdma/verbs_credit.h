@@ -16,9 +16,10 @@
  * it. Then nobody waits for ever: whoever has no credit left used up what the
  * last grant gave, and the frame that did so answered it.
  *
- * A peer owns 1 + HS_VERBS_CONTROLS buffers of the queue when idle, which are
- * never denied; more are granted to one that has more to say, and given back
- * by it when it falls silent. The sum over all peers never exceeds the queue.
+ * A peer owns HS_VERBS_SHARE buffers of the queue when idle, which are never
+ * denied to as many peers as the pool is made for; more are granted to one that
+ *has more to say, and given back by it when it falls silent. The sum over all
+ *peers never exceeds the queue.
  *
  * Pure: no I/O, no clock, no allocation.
  */
@@ -29,6 +30,7 @@
 #include <stdint.h>
 
 #define HS_VERBS_CONTROLS     2u
+#define HS_VERBS_SHARE	      (1u + HS_VERBS_CONTROLS) /* of an idle peer */
 #define HS_VERBS_CREDITS_MAX  64u /* of one peer at a time */
 #define HS_VERBS_CREDITS_OPEN 8u  /* at first, where there are enough */
 
@@ -51,6 +53,8 @@ _Static_assert(sizeof(struct hs_verbs_frame) == 16, "frame");
 /* One shared receive queue. */
 struct hs_verbs_pool {
 	uint32_t depth;
+	uint32_t peers_max; /* an idle peer's share is kept for so many */
+	uint32_t nr_peers;
 	uint32_t reserved;
 	uint32_t reserved_max;
 };
@@ -113,7 +117,14 @@ struct hs_verbs_frame hs_verbs_credit_put(struct hs_verbs_credit *c,
 const char *hs_verbs_credit_take(struct hs_verbs_credit *c,
 				 const struct hs_verbs_frame *f);
 
-/** hs_verbs_credit_idle() - give back all but one; true if that is news */
+/**
+ * hs_verbs_credit_idle() - give back all but one
+ *
+ * It is told once our last control frame is answered: at the latest with the
+ * next PING.
+ *
+ * Return: true if there is something to tell.
+ */
 bool hs_verbs_credit_idle(struct hs_verbs_credit *c);
 
 #endif

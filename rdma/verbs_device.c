@@ -235,12 +235,14 @@ static int size_up(struct hs_verbs_device *d)
 	if (d->v->api->query_device(d->verbs, &attr))
 		return -EIO;
 	if (!srq)
-		srq = (1 + HS_VERBS_CONTROLS) * peers + 256;
+		srq = (HS_VERBS_SHARE + 1) * peers + 64;
+	/* Every buffer may stand in the completion queue at a time. */
 	d->pool.depth = at_most(srq, attr.max_srq_wr);
+	d->pool.depth = at_most(d->pool.depth, attr.max_cqe / 2);
 	d->cq_depth =
 		at_most(d->pool.depth + HS_VERBS_SENDS * peers, attr.max_cqe);
 	d->cq_promised = d->pool.depth;
-	if (d->pool.depth < 1 + HS_VERBS_CONTROLS ||
+	if (d->pool.depth < HS_VERBS_SHARE ||
 	    d->cq_depth < d->pool.depth + HS_VERBS_SENDS)
 		return -ENOSPC;
 	d->by_qp_mask = 63;

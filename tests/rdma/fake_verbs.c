@@ -14,7 +14,7 @@
 #define IDS_MAX	   64
 #define MRS_MAX	   64
 #define EVENTS_MAX 512
-#define QUEUE_MAX  4096u
+#define QUEUE_MAX  16384u
 
 struct fake_qp;
 
