@@ -25,31 +25,28 @@ static const struct hs_config_key keys[] = {
 	 .default_text = "collector",
 	 .doc = "What peers and status call it: at most 31 characters, without "
 		"blanks."},
-	{.path = "control",
+	{.path = "control.socket",
 	 .type = HS_CONFIG_STRING,
-	 .offset = AT(control),
+	 .offset = AT(control.socket),
 	 .default_text = "/run/hindsight/collector.sock",
-	 .doc = "Unix socket for hs and everybody who asks over HTTP and "
-		"JSON."},
-	{.path = "http.port",
+	 .doc = "Where hs(1) and everybody else asks, over HTTP and JSON."},
+	{.path = "control.tcp_port",
 	 .type = HS_CONFIG_INT,
-	 .offset = AT(http.port),
+	 .offset = AT(control.tcp_port),
 	 .default_text = "0",
 	 .min = 0,
 	 .max = 65535,
-	 .doc = "The same on 127.0.0.1, where a token file is given; 0: any "
-		"free port, named in the log."},
-	{.path = "http.token_file",
+	 .doc = "The same on 127.0.0.1 when there is a token; 0 lets the "
+		"kernel choose."},
+	{.path = "control.token",
 	 .type = HS_CONFIG_STRING,
-	 .offset = AT(http.token_file),
-	 .doc = "File whose first line, at least 16 characters, clients send "
-		"as "
-		"bearer token. Without it there is no TCP door.",
-	 .example = "/etc/hindsight/collector.token"},
+	 .offset = AT(control.token),
+	 .doc = "Bearer token for TCP, at least 16 characters.",
+	 .example = "change-me-change-me"},
 	{.path = "listen",
 	 .type = HS_CONFIG_STRING,
 	 .offset = AT(listen),
-	 .default_text = "0.0.0.0:7402",
+	 .default_text = "127.0.0.1:7420",
 	 .doc = "Where agents ship slices to and coordinators send manifests."},
 	{.path = "store",
 	 .type = HS_CONFIG_STRING,
@@ -122,12 +119,12 @@ static const struct hs_config_key keys[] = {
 	 .min = 1,
 	 .max = 65536,
 	 .doc = "Agents and coordinators connected at once."},
-	{.path = "log_level",
+	{.path = "log",
 	 .type = HS_CONFIG_ENUM,
 	 .offset = AT(log_level),
 	 .default_text = "info",
 	 .choices = levels,
-	 .doc = "debug, info, warn or error."},
+	 .doc = "Say nothing below this."},
 };
 
 const struct hs_config_schema hs_collector_schema = {

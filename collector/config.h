@@ -13,11 +13,11 @@ struct hs_collector_config {
 		int64_t id;
 		char *name;
 	} node;
-	char *control;
 	struct {
-		int64_t port;
-		char *token_file;
-	} http;
+		char *socket;
+		int64_t tcp_port;
+		char *token;
+	} control;
 	char *listen;
 	char *store;
 	uint64_t segment_bytes;

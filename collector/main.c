@@ -28,8 +28,7 @@
 #include "rdma/transport.h"
 #include "rdma/wire.h"
 
-#define LOG		"collector"
-#define TOKEN_MAX_BYTES 256
+#define LOG "collector"
 
 struct peer_entry {
 	struct hs_transport_peer peer;
@@ -46,7 +45,6 @@ struct daemon {
 	struct hs_transport_stats transport_stats; /* a copy, under the lock */
 	int signal_fd;
 	int stop_fd; /* an eventfd: POST /v1/stop */
-	char token[TOKEN_MAX_BYTES];
 };
 
 /* ---- the network -----------------------------------------------------------
@@ -184,45 +182,21 @@ static void stop_asked(void *ctx)
 		hs_log_error(LOG, "stop: %s", strerror(errno));
 }
 
-static int token_read(struct daemon *d)
-{
-	const char *path = d->config.http.token_file;
-	FILE *f = fopen(path, "r");
-
-	if (!f || !fgets(d->token, sizeof(d->token), f)) {
-		int error = f && !ferror(f) ? EINVAL : errno;
-
-		hs_log_error(LOG, "http.token_file: %s: %s", path,
-			     error == EINVAL ? "empty" : strerror(error));
-		if (f)
-			fclose(f);
-		return -error;
-	}
-	fclose(f);
-	d->token[strcspn(d->token, "\r\n")] = '\0';
-	return 0;
-}
-
 static int http_start(struct daemon *d)
 {
 	struct hs_httpd_options options = {
-		.socket_path = d->config.control,
-		.tcp_port = (uint16_t)d->config.http.port,
+		.socket_path = d->config.control.socket,
+		.tcp_port = (uint16_t)d->config.control.tcp_port,
+		.tcp_token = d->config.control.token,
 		.routes = hs_api_routes,
 		.nr_routes = hs_api_nr_routes,
 		.ctx = &d->api,
 	};
 	int rc;
 
-	if (d->config.http.token_file) {
-		rc = token_read(d);
-		if (rc)
-			return rc;
-		options.tcp_token = d->token;
-	}
 	rc = hs_httpd_start(&d->httpd, &options);
 	if (rc)
-		hs_log_error(LOG, "control: %s: %s%s", d->config.control,
+		hs_log_error(LOG, "control: %s: %s%s", d->config.control.socket,
 			     strerror(-rc),
 			     rc == -EINVAL ? " (a token of at least 16 "
 					     "characters is wanted)"

@@ -177,10 +177,10 @@ static void test_configuration(void **state)
 	snprintf(command, sizeof(command), "%s --config %s 2>&1",
 		 daemon_program, r->config);
 	assert_int_equal(run(command, printed, sizeof(printed)), 2);
-	assert_non_null(strstr(printed, "c.yaml:5"));
+	assert_non_null(strstr(printed, "c.yaml:6"));
 	assert_non_null(strstr(printed, "store"));
 	/* Two of them on one store. */
-	config_write(r, "log_level: error\n");
+	config_write(r, "log: error\n");
 	assert_int_equal(run(command, printed, sizeof(printed)), 1);
 	assert_non_null(strstr(printed, "another collector"));
 }

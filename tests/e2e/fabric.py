@@ -322,7 +322,8 @@ class Fabric:
 COLLECTOR = """node:
   id: 2001
   name: collector
-control: {control}
+control:
+  socket: {control}
 listen: 127.0.0.1:{port}
 store: {store}
 """

@@ -117,7 +117,8 @@ static int write_collector(const struct hs_replay_house *house)
 		"node:\n"
 		"  id: 2001\n"
 		"  name: collector\n"
-		"control: %s\n"
+		"control:\n"
+		"  socket: %s\n"
 		"listen: 127.0.0.1:%u\n"
 		"store: %s/store\n",
 		house->fabric.collectors[0], house->collector_port, house->dir);
