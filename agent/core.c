@@ -57,6 +57,7 @@ static struct hs_agent_config with_defaults(const struct hs_agent_config *in)
 	set_default64(&c.remember_ns, 300000000000ull);
 	set_default64(&c.resend_ns, 1000000000ull);
 	set_default64(&c.open_ship_ns, 500000000ull);
+	set_default64(&c.taint_ns, 5000000000ull);
 	set_default32(&c.window_bytes, 4u << 20);
 	set_default32(&c.evict_percent, 80);
 	set_default32(&c.trace_buffers_max, 16384);
@@ -191,7 +192,6 @@ static void domain_layout(struct hs_domain *d, struct arena *a,
 	d->crumb_next = carve(a, config->nr_crumbs, sizeof(uint32_t));
 	d->traces = carve(a, config->nr_traces, sizeof(*d->traces));
 	d->hash = carve(a, d->nr_hash, sizeof(uint32_t));
-	d->evicted = carve(a, HS_EVICTED_SLOTS, sizeof(uint64_t));
 }
 
 size_t hs_agent_domain_size_bytes(const struct hs_agent_domain_config *config)
@@ -211,11 +211,13 @@ size_t hs_agent_domain_ledger_bytes(const struct hs_agent_domain_config *config)
 	carve(&a, 1, sizeof(struct hs_ledger_domain));
 	carve(&a, c.nr_buffers, sizeof(struct hs_ledger_buffer));
 	carve(&a, c.nr_crumbs, sizeof(struct hs_ledger_crumb));
+	carve(&a, HS_EVICTED_SLOTS, sizeof(uint64_t));
 	return a.used_bytes;
 }
 
 static int domain_ledger_open(struct hs_domain *d, void *memory,
-			      const struct hs_agent_domain_config *config)
+			      const struct hs_agent_domain_config *config,
+			      uint64_t seed)
 {
 	struct hs_ledger_domain *l = memory;
 	struct arena a = {memory, 0};
@@ -225,6 +227,7 @@ static int domain_ledger_open(struct hs_domain *d, void *memory,
 	d->ledger = l;
 	d->buffers = carve(&a, d->nr_buffers, sizeof(*d->buffers));
 	d->crumbs = carve(&a, d->nr_crumbs, sizeof(*d->crumbs));
+	d->evicted = carve(&a, HS_EVICTED_SLOTS, sizeof(*d->evicted));
 	if (hs_ledger_get64(&l->magic) == HS_LEDGER_DOMAIN_MAGIC)
 		return l->version == HS_LEDGER_VERSION &&
 				       l->nr_buffers == d->nr_buffers &&
@@ -239,6 +242,8 @@ static int domain_ledger_open(struct hs_domain *d, void *memory,
 	l->nr_crumbs = d->nr_crumbs;
 	l->buffers_offset = (uint64_t)((uint8_t *)d->buffers - (uint8_t *)l);
 	l->crumbs_offset = (uint64_t)((uint8_t *)d->crumbs - (uint8_t *)l);
+	l->evicted_offset = (uint64_t)((uint8_t *)d->evicted - (uint8_t *)l);
+	l->evicted_seed = seed;
 	l->total_bytes = total;
 	hs_ledger_set64(&l->magic, HS_LEDGER_DOMAIN_MAGIC);
 	return 0;
@@ -267,7 +272,7 @@ int hs_agent_core_domain_add(struct hs_agent_core *core, uint32_t domain,
 				.nr_traces = dc.nr_traces,
 				.free_first = HS_NIL,
 				.free_last = HS_NIL};
-	rc = domain_ledger_open(d, ledger, &dc);
+	rc = domain_ledger_open(d, ledger, &dc, ~core->config.index_seed);
 	if (rc)
 		return rc;
 	domain_layout(d, &a, &dc);
@@ -455,8 +460,7 @@ void hs_agent_core_tick(struct hs_agent_core *core, uint64_t now_ns)
 		core->scanned = false;
 		hs_outbox_run(core, now_ns);
 	}
-	if (core->in_flight_bytes &&
-	    now_ns - core->in_flight_ns > ACK_PATIENCE_NS)
+	if (core->nr_in_flight && now_ns - core->in_flight_ns > ACK_PATIENCE_NS)
 		hs_report_resend(core, now_ns);
 	hs_report_run(core, now_ns);
 	hs_report_overload(core);

@@ -68,12 +68,14 @@ struct hs_agent_config {
 			       cores of one thread may share it; NULL: its own */
 	uint32_t nr_groups; /* outbox; 0: 4096 */
 	uint32_t nr_fired;  /* fired traces remembered; 0: 65536 */
-	uint32_t nr_pending;	    /* COLLECTs under way; 0: 1024 */
-	uint64_t remember_ns;	    /* fired ids; 0: 300 s */
-	uint64_t resend_ns;	    /* outbox; 0: 1 s */
-	uint64_t open_ship_ns;	    /* open buffers go after; 0: 500 ms */
-	uint32_t window_bytes;	    /* unacknowledged slices; 0: 4 MiB */
-	uint32_t evict_percent;	    /* use at which eviction starts; 0: 80 */
+	uint32_t nr_pending;	/* COLLECTs under way; 0: 1024 */
+	uint64_t remember_ns;	/* fired ids; 0: 300 s */
+	uint64_t resend_ns;	/* outbox; 0: 1 s */
+	uint64_t open_ship_ns;	/* open buffers go after; 0: 500 ms */
+	uint32_t window_bytes;	/* unacknowledged slices; 0: 4 MiB */
+	uint32_t evict_percent; /* use at which eviction starts; 0: 80 */
+	uint64_t taint_ns; /* how long before its first and after its last entry
+			      a trace may have lost one; 0: 5 s */
 	uint32_t trace_buffers_max; /* of one trace here; 0: 16384 */
 	uint32_t trace_crumbs_max;  /* 0: HS_WIRE_CRUMBS_MAX */
 	bool crash_trigger; /* fire "crash" for what a dead process had open */

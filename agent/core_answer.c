@@ -49,7 +49,7 @@ void hs_answer_make(struct hs_agent_core *c, uint32_t fired,
 		const struct hs_ix_trace *t;
 
 		if (i == HS_NIL) {
-			if (hs_ix_was_evicted(c, d, f->trace.hi, f->trace.lo))
+			if (hs_ix_was_evicted(d, f->trace.hi, f->trace.lo))
 				answer->flags |= HS_WIRE_F_EVICTED;
 			continue;
 		}
@@ -57,7 +57,7 @@ void hs_answer_make(struct hs_agent_core *c, uint32_t fired,
 		if (t->visited)
 			f->visited = 1;
 		answer->flags |= t->flags;
-		if (hs_ix_lossy(d, i))
+		if (hs_ix_lossy(c, d, i))
 			answer->flags |= HS_WIRE_F_LOST;
 		if (t->open_scan == c->scan)
 			open = true;

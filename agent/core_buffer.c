@@ -89,8 +89,10 @@ void hs_buffer_free(struct hs_agent_core *c, struct hs_domain *d,
 	uint64_t word = d->buffers[buffer].word;
 	uint32_t in_flight = d->rt[buffer].in_flight;
 
-	if (in_flight)
+	if (in_flight) {
 		c->in_flight_bytes -= in_flight - d->buffers[buffer].acked;
+		c->nr_in_flight--;
+	}
 	if (hs_ledger_word_state(word) == HS_LEDGER_STOCKED)
 		d->nr_stocked--;
 	else
@@ -201,9 +203,9 @@ bool hs_buffer_publish(struct hs_agent_core *c, struct hs_domain *d,
 		return false;
 	}
 	hs_ix_visit(c, d, trace, process, now_ns);
-	d->traces[trace].flags |= (uint16_t)body->flags;
+	hs_ix_flag(c, d, trace, (uint16_t)body->flags);
 	if (d->traces[trace].nr_buffers >= c->config.trace_buffers_max) {
-		d->traces[trace].flags |= HS_WIRE_F_CUT;
+		hs_ix_flag(c, d, trace, HS_WIRE_F_CUT);
 		hs_buffer_free(c, d, buffer);
 		return false;
 	}
@@ -216,7 +218,7 @@ bool hs_buffer_publish(struct hs_agent_core *c, struct hs_domain *d,
 	b->handle = body->handle;
 	b->seq = body->seq;
 	b->committed = body->committed;
-	b->flags = body->flags;
+	b->flags = d->traces[trace].flags;
 	if (b->acked > b->committed) /* it shrank: not what was shipped */
 		b->flags |= HS_WIRE_F_MODIFIED;
 	hs_ledger_set64(&b->word,
@@ -224,7 +226,7 @@ bool hs_buffer_publish(struct hs_agent_core *c, struct hs_domain *d,
 				       hs_ledger_word_generation(b->word),
 				       process));
 	d->nr_stocked--;
-	d->traces[trace].flags |= (uint16_t)b->flags;
+	hs_ix_flag(c, d, trace, (uint16_t)b->flags);
 	hs_buffer_append(d, trace, buffer);
 	c->stats.buffers_indexed++;
 	c->stats.bytes_indexed += b->committed;
@@ -255,7 +257,7 @@ static void entry_buffer(struct hs_agent_core *c, struct hs_domain *d,
 			hs_agent_core_loss(c, d->id, process, now_ns, now_ns);
 			return;
 		}
-		d->traces[trace].flags |= (uint16_t)body.flags;
+		hs_ix_flag(c, d, trace, (uint16_t)body.flags);
 		hs_ix_visit(c, d, trace, process, now_ns);
 		return;
 	}
@@ -428,7 +430,7 @@ void hs_agent_core_dead_slot(struct hs_agent_core *core, uint32_t domain,
 	trace = hs_ix_get(core, d, id.hi, id.lo, now_ns);
 	if (trace == HS_NIL)
 		return;
-	d->traces[trace].flags |= (uint16_t)body.flags;
+	hs_ix_flag(core, d, trace, (uint16_t)body.flags);
 	hs_ix_visit(core, d, trace, process, now_ns);
 	if (core->config.crash_trigger)
 		hs_fired_group(core, "crash", &id, 1, now_ns);

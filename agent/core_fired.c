@@ -90,6 +90,7 @@ static void pin_everywhere(struct hs_agent_core *c, uint32_t fired)
 		if (i == HS_NIL)
 			continue;
 		hs_ix_pin(d, i, fired);
+		f->flags |= d->traces[i].flags;
 		if (d->traces[i].visited)
 			f->visited = 1;
 		any |= d->traces[i].nr_buffers > 0;
@@ -250,6 +251,7 @@ void hs_fired_collect(struct hs_agent_core *c, uint64_t from_node,
 	}
 	p = &c->pending[c->pending_head & (c->config.nr_pending - 1)];
 	p->from = from_node;
+	p->scan = c->scan;
 	p->trigger = group->trigger;
 	p->nr = 0;
 	/* Pinned now, answered after the next scan: pinned first. */

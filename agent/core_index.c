@@ -18,11 +18,12 @@ static uint32_t hash_slot(const struct hs_agent_core *c,
 	       (d->nr_hash - 1);
 }
 
-static uint64_t *evicted_slot(const struct hs_agent_core *c,
-			      const struct hs_domain *d, uint64_t hi,
+/* In the ledger: a successor must know it too. */
+static uint64_t *evicted_slot(const struct hs_domain *d, uint64_t hi,
 			      uint64_t lo, uint64_t *fingerprint)
 {
-	*fingerprint = hs_hash_trace(~c->config.index_seed, hi, lo, d->id) | 1;
+	*fingerprint =
+		hs_hash_trace(d->ledger->evicted_seed, hi, lo, d->id) | 1;
 	return &d->evicted[*fingerprint >> 48 & (HS_EVICTED_SLOTS - 1)];
 }
 
@@ -108,7 +109,7 @@ uint32_t hs_ix_get(struct hs_agent_core *c, struct hs_domain *d, uint64_t hi,
 	*head = i;
 	d->nr_traces_live++;
 	c->stats.traces_seen++;
-	evicted = evicted_slot(c, d, hi, lo, &fingerprint);
+	evicted = evicted_slot(d, hi, lo, &fingerprint);
 	if (*evicted == fingerprint)
 		d->traces[i].flags |= HS_WIRE_F_EVICTED;
 	lru_append(d, i);
@@ -116,6 +117,29 @@ uint32_t hs_ix_get(struct hs_agent_core *c, struct hs_domain *d, uint64_t hi,
 	if (fired != HS_NIL)
 		hs_ix_pin(d, i, fired);
 	return i;
+}
+
+/*
+ * Something about the trace is not whole. It is written to whatever of it is in
+ * the ledger, since a successor knows nothing else; what comes to the ledger
+ * later carries it from the beginning.
+ */
+void hs_ix_flag(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace,
+		uint16_t flags)
+{
+	struct hs_ix_trace *t = &d->traces[trace];
+
+	t->flags |= flags;
+	if (!flags)
+		return;
+	if (t->buf_last != HS_NIL)
+		d->buffers[t->buf_last].flags |= flags;
+	if (t->crumb_first != HS_NIL)
+		hs_ledger_set32(&d->crumbs[t->crumb_first].live,
+				d->crumbs[t->crumb_first].live | (uint32_t)flags
+									 << 8);
+	if (t->fired != HS_NIL)
+		c->fired[t->fired].flags |= flags;
 }
 
 void hs_ix_touch(struct hs_domain *d, uint32_t trace, uint64_t now_ns)
@@ -187,7 +211,7 @@ void hs_ix_crumb(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace,
 	if (node == 0 || node == c->ledger->node_id || crumb_known(d, t, node))
 		return;
 	if (k == HS_NIL || t->nr_crumbs >= c->config.trace_crumbs_max) {
-		t->flags |= HS_WIRE_F_CUT;
+		hs_ix_flag(c, d, trace, HS_WIRE_F_CUT);
 		c->stats.crumbs_lost++;
 		return;
 	}
@@ -197,7 +221,7 @@ void hs_ix_crumb(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace,
 	d->crumbs[k].trace_lo = t->lo;
 	d->crumbs[k].node = node;
 	d->crumbs[k].kind = kind;
-	hs_ledger_set32(&d->crumbs[k].live, 1);
+	hs_ledger_set32(&d->crumbs[k].live, 1u | (uint32_t)t->flags << 8);
 	d->crumb_next[k] = t->crumb_first;
 	t->crumb_first = k;
 	t->nr_crumbs++;
@@ -219,6 +243,7 @@ void hs_ix_crumb_adopt(struct hs_agent_core *c, struct hs_domain *d,
 		return;
 	}
 	d->traces[i].visited = 1;
+	d->traces[i].flags |= (uint16_t)(d->crumbs[crumb].live >> 8);
 	d->crumb_next[crumb] = d->traces[i].crumb_first;
 	d->traces[i].crumb_first = crumb;
 	d->traces[i].nr_crumbs++;
@@ -250,9 +275,9 @@ bool hs_ix_evict_one(struct hs_agent_core *c, struct hs_domain *d)
 
 	if (i == HS_NIL)
 		return false;
-	evicted = evicted_slot(c, d, d->traces[i].hi, d->traces[i].lo,
-			       &fingerprint);
-	*evicted = fingerprint;
+	evicted =
+		evicted_slot(d, d->traces[i].hi, d->traces[i].lo, &fingerprint);
+	hs_ledger_set64(evicted, fingerprint);
 	while (d->traces[i].buf_first != HS_NIL)
 		hs_buffer_free(c, d, d->traces[i].buf_first);
 	hs_ix_remove(c, d, i);
@@ -260,27 +285,31 @@ bool hs_ix_evict_one(struct hs_agent_core *c, struct hs_domain *d)
 	return true;
 }
 
-bool hs_ix_was_evicted(const struct hs_agent_core *c, const struct hs_domain *d,
-		       uint64_t hi, uint64_t lo)
+bool hs_ix_was_evicted(const struct hs_domain *d, uint64_t hi, uint64_t lo)
 {
 	uint64_t fingerprint;
-	const uint64_t *evicted = evicted_slot(c, d, hi, lo, &fingerprint);
+	const uint64_t *evicted = evicted_slot(d, hi, lo, &fingerprint);
 
 	return *evicted == fingerprint;
 }
 
+/*
+ * What was lost may have been the first that a trace had to say, or its last:
+ * it was there for longer than its entries show.
+ */
 static bool overlaps(const struct hs_process_losses *p,
-		     const struct hs_ix_trace *t)
+		     const struct hs_ix_trace *t, uint64_t taint_ns)
 {
 	for (uint32_t i = 0; i < p->nr; i++)
-		if (p->at[i].first_ns <= t->last_ns &&
-		    t->first_ns <= p->at[i].last_ns)
+		if (p->at[i].first_ns <= t->last_ns + taint_ns &&
+		    t->first_ns <= p->at[i].last_ns + taint_ns)
 			return true;
 	return false;
 }
 
 /* Whether a loss that no trace could be named for may have hit this one. */
-bool hs_ix_lossy(const struct hs_domain *d, uint32_t trace)
+bool hs_ix_lossy(const struct hs_agent_core *c, const struct hs_domain *d,
+		 uint32_t trace)
 {
 	const struct hs_ix_trace *t = &d->traces[trace];
 
@@ -288,7 +317,7 @@ bool hs_ix_lossy(const struct hs_domain *d, uint32_t trace)
 		const struct hs_process_losses *p = &d->losses[i];
 
 		if (p->nr && (t->several || p->process == t->process) &&
-		    overlaps(p, t))
+		    overlaps(p, t, c->config.taint_ns))
 			return true;
 	}
 	return false;

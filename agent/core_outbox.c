@@ -30,7 +30,8 @@ void hs_outbox_add(struct hs_agent_core *c, uint32_t group, uint64_t now_ns)
 		if (f != HS_NIL)
 			c->fired_rt[f].nr_groups++;
 	}
-	c->groups_rt[group] = (struct hs_group_rt){.next_ns = now_ns};
+	c->groups_rt[group] =
+		(struct hs_group_rt){.scan = c->scan, .next_ns = now_ns};
 	c->groups_active[c->nr_groups_live++] = group;
 	c->groups_due_ns = 0;
 }
@@ -140,6 +141,10 @@ static void send_group(struct hs_agent_core *c, uint32_t group, uint64_t now_ns)
 	rt->attempt++;
 }
 
+/*
+ * What fired since the last scan waits for the next: that scan passed the slots
+ * of traces by that had not fired, so their live handles are not known.
+ */
 static void run_groups(struct hs_agent_core *c, uint64_t now_ns)
 {
 	uint64_t due_ns = UINT64_MAX;
@@ -149,7 +154,7 @@ static void run_groups(struct hs_agent_core *c, uint64_t now_ns)
 	for (uint32_t i = 0; i < c->nr_groups_live; i++) {
 		struct hs_group_rt *rt = &c->groups_rt[c->groups_active[i]];
 
-		if (rt->next_ns <= now_ns)
+		if (rt->next_ns <= now_ns && rt->scan != c->scan)
 			send_group(c, c->groups_active[i], now_ns);
 		if (rt->next_ns < due_ns)
 			due_ns = rt->next_ns;
@@ -162,8 +167,11 @@ static void run_pending(struct hs_agent_core *c, uint64_t now_ns)
 	while (c->pending_tail != c->pending_head) {
 		struct hs_pending *p = &c->pending[c->pending_tail &
 						   (c->config.nr_pending - 1)];
-		struct hs_wire_writer w = begin(c, &p->trigger, p->nr);
+		struct hs_wire_writer w;
 
+		if (p->scan == c->scan)
+			break;
+		w = begin(c, &p->trigger, p->nr);
 		for (uint32_t i = 0; i < p->nr; i++)
 			put_answer(c, &w, &p->traces[i], now_ns);
 		/* Not sent, or lost: the coordinator asks again. */

@@ -88,7 +88,7 @@ struct hs_domain {
 	uint32_t *crumb_next;
 	struct hs_ix_trace *traces;
 	uint32_t *hash;
-	uint64_t *evicted; /* fingerprints */
+	uint64_t *evicted; /* of the ledger: fingerprints */
 	uint32_t free_first, free_last, nr_free, nr_stocked, nr_held, nr_pinned;
 	uint32_t crumb_free, nr_crumbs_free;
 	uint32_t trace_free, nr_traces_live, nr_traces_fired;
@@ -118,6 +118,7 @@ struct hs_fired_rt {
 
 struct hs_group_rt {
 	uint32_t attempt;
+	uint32_t scan;	  /* the last one when it was added */
 	uint64_t next_ns; /* when it goes (again) */
 };
 
@@ -125,6 +126,7 @@ struct hs_group_rt {
 struct hs_pending {
 	uint64_t from;
 	uint32_t nr;
+	uint32_t scan; /* the last one when it came */
 	struct hs_wire_trigger trigger;
 	struct hs_wire_trace_id traces[HS_WIRE_TRACES_MAX];
 };
@@ -167,6 +169,8 @@ struct hs_agent_core {
 	struct hs_queue queues[HS_AGENT_TRIGGERS_MAX];
 	uint32_t nr_queues;
 	uint32_t in_flight_bytes;
+	uint32_t nr_in_flight; /* slices; one that only says final has no
+				  bytes */
 	uint64_t in_flight_ns; /* last acknowledgement or first sending */
 	uint32_t scan;	       /* number of the last one */
 	bool scanned;	       /* since the last tick */
@@ -186,6 +190,8 @@ uint32_t hs_ix_find(const struct hs_agent_core *c, const struct hs_domain *d,
 		    uint64_t hi, uint64_t lo);
 uint32_t hs_ix_get(struct hs_agent_core *c, struct hs_domain *d, uint64_t hi,
 		   uint64_t lo, uint64_t now_ns);
+void hs_ix_flag(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace,
+		uint16_t flags);
 void hs_ix_touch(struct hs_domain *d, uint32_t trace, uint64_t now_ns);
 void hs_ix_pin(struct hs_domain *d, uint32_t trace, uint32_t fired);
 void hs_ix_remove(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace);
@@ -196,9 +202,9 @@ void hs_ix_crumb_adopt(struct hs_agent_core *c, struct hs_domain *d,
 void hs_ix_visit(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace,
 		 uint32_t process, uint64_t now_ns);
 bool hs_ix_evict_one(struct hs_agent_core *c, struct hs_domain *d);
-bool hs_ix_was_evicted(const struct hs_agent_core *c, const struct hs_domain *d,
-		       uint64_t hi, uint64_t lo);
-bool hs_ix_lossy(const struct hs_domain *d, uint32_t trace);
+bool hs_ix_was_evicted(const struct hs_domain *d, uint64_t hi, uint64_t lo);
+bool hs_ix_lossy(const struct hs_agent_core *c, const struct hs_domain *d,
+		 uint32_t trace);
 
 /* core_buffer.c */
 struct hs_domain *hs_domain_get(struct hs_agent_core *c, uint32_t domain);

@@ -174,6 +174,7 @@ static bool ship(struct hs_agent_core *c, struct hs_domain *d, uint32_t buffer,
 	b->sent = upto;
 	d->rt[buffer].in_flight = upto;
 	c->in_flight_bytes += s.head.length_bytes;
+	c->nr_in_flight++;
 	c->stats.slices_sent++;
 	c->stats.bytes_sent += s.head.length_bytes;
 	return true;
@@ -287,6 +288,7 @@ void hs_report_ack(struct hs_agent_core *c, uint64_t ship_key, bool refused,
 	b = &d->buffers[i];
 	upto = d->rt[i].in_flight;
 	c->in_flight_bytes -= upto - b->acked;
+	c->nr_in_flight--;
 	c->in_flight_ns = now_ns;
 	b->acked = upto;
 	d->rt[i].in_flight = 0;
@@ -295,7 +297,7 @@ void hs_report_ack(struct hs_agent_core *c, uint64_t ship_key, bool refused,
 		return;
 	if (refused) {
 		c->stats.slices_refused++;
-		d->traces[d->rt[i].trace].flags |= HS_WIRE_F_LOST;
+		hs_ix_flag(c, d, d->rt[i].trace, HS_WIRE_F_LOST);
 		hs_fired_dirty(c, d->traces[d->rt[i].trace].fired);
 	}
 	if (refused || d->rt[i].final_sent) {
@@ -327,6 +329,7 @@ void hs_report_resend(struct hs_agent_core *c, uint64_t now_ns)
 		}
 	}
 	c->in_flight_bytes = 0;
+	c->nr_in_flight = 0;
 	c->in_flight_ns = now_ns;
 }
 

@@ -108,7 +108,7 @@ static bool check_domain(const struct hs_domain *d, const char **why)
 bool hs_agent_core_check(const struct hs_agent_core *core, const char **why)
 {
 	uint64_t in_flight = 0;
-	uint32_t fired = 0;
+	uint32_t fired = 0, nr_in_flight = 0;
 
 	for (uint32_t k = 0; k < core->nr_domains; k++) {
 		const struct hs_domain *d =
@@ -117,12 +117,15 @@ bool hs_agent_core_check(const struct hs_agent_core *core, const char **why)
 		if (!check_domain(d, why))
 			return false;
 		for (uint32_t i = 0; i < d->nr_buffers; i++)
-			if (d->rt[i].in_flight)
+			if (d->rt[i].in_flight) {
 				in_flight += d->rt[i].in_flight -
 					     d->buffers[i].acked;
+				nr_in_flight++;
+			}
 	}
 	*why = "bytes under way do not add up";
-	if (in_flight != core->in_flight_bytes)
+	if (in_flight != core->in_flight_bytes ||
+	    nr_in_flight != core->nr_in_flight)
 		return false;
 	for (uint32_t i = 0; i < core->config.nr_fired; i++)
 		fired += core->fired[i].live != 0;

@@ -73,7 +73,7 @@ struct hs_ledger_crumb {
 	uint64_t trace_lo;
 	uint64_t node;
 	uint32_t kind;
-	uint32_t live; /* written last */
+	uint32_t live; /* written last; its trace's flags from bit 8 */
 };
 _Static_assert(sizeof(struct hs_ledger_crumb) == 32, "two to a line");
 
@@ -96,6 +96,8 @@ struct hs_ledger_domain {
 	uint32_t nr_crumbs;
 	uint64_t buffers_offset;
 	uint64_t crumbs_offset;
+	uint64_t evicted_offset; /* fingerprints of evicted traces */
+	uint64_t evicted_seed;	 /* that they were made with */
 	uint64_t total_bytes;
 	struct hs_ledger_process processes[HS_LEDGER_PROCESSES];
 };

@@ -402,7 +402,7 @@ static void losses_taint(void **state)
 
 	(void)state;
 	write_buffer(w, 5, HS_SHM_ENTRY_END, 100);
-	w->now_ns += 1000000000;
+	w->now_ns += 6000000000;
 	write_buffer(w, 6, HS_SHM_ENTRY_END, 100);
 	hs_agent_core_loss(w->core, 0, 1, w->now_ns - 10, w->now_ns);
 	collect(w, 6, 1);
