@@ -235,12 +235,25 @@ void hs_lanes_scan(struct hs_worker *w)
 	hs_agent_core_end_scan(w->core);
 }
 
+/*
+ * Up to where the heads stand now: what ended before the scan of the slots must
+ * be known when the round answers "closed". Bounded, since no lane holds more
+ * than its entries.
+ */
 static uint32_t drain(struct hs_worker *w, struct hs_guest *g)
 {
 	uint32_t nr = 0;
 
-	for (uint32_t i = 0; i < g->layout.nr_lanes && !g->garbage; i++)
-		nr += drain_lane(w, g, i);
+	for (uint32_t i = 0; i < g->layout.nr_lanes && !g->garbage; i++) {
+		uint64_t head = hs_shm_read_lane_head(hs_guest_lane(g, i));
+		uint32_t used = 0;
+
+		do {
+			used = drain_lane(w, g, i);
+			nr += used;
+		} while (used && !g->garbage &&
+			 (int64_t)(head - g->lanes[i].tail) > 0);
+	}
 	return nr;
 }
 
