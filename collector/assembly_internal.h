@@ -153,8 +153,7 @@ int hs_asm_trace_get(struct hs_assembly *a, const struct hs_wire_trace_id *id,
 void hs_asm_trace_drop(struct hs_assembly *a, uint32_t t);
 uint32_t hs_asm_node_find(const struct hs_assembly *a, uint32_t t,
 			  uint64_t node);
-uint32_t hs_asm_node_alias(const struct hs_assembly *a, uint32_t t,
-			   uint64_t node);
+bool hs_asm_node_later(const struct hs_assembly *a, uint32_t t, uint64_t node);
 uint32_t hs_asm_node_add(struct hs_assembly *a, uint32_t t, uint64_t node);
 uint32_t hs_asm_buffer_find(const struct hs_assembly *a, uint32_t n,
 			    const struct hs_wire_slice *s);

@@ -55,6 +55,17 @@ static void add_flags(struct causes *c, uint64_t node, uint16_t flags)
 		add(c, node, HS_ASSEMBLY_WHY_LOST);
 }
 
+/*
+ * Why a node has not spoken. A later incarnation began without the memory of
+ * this one, so whatever it says, what this one had is not there any more.
+ */
+static enum hs_assembly_why unanswered(const struct hs_assembly *a, uint32_t t,
+				       uint64_t node)
+{
+	return hs_asm_node_later(a, t, node) ? HS_ASSEMBLY_WHY_GONE
+					     : HS_ASSEMBLY_WHY_NO_ANSWER;
+}
+
 /* What the node's own answer, and what arrived from it, come to. */
 static void judge_node(struct hs_assembly *a, uint32_t n, struct causes *c)
 {
@@ -62,7 +73,7 @@ static void judge_node(struct hs_assembly *a, uint32_t n, struct causes *c)
 
 	add_flags(c, node->id, node->flags | node->slice_flags);
 	if (!node->answered) {
-		add(c, node->id, HS_ASSEMBLY_WHY_NO_ANSWER);
+		add(c, node->id, unanswered(a, node->trace, node->id));
 		return;
 	}
 	switch (node->state) {
@@ -86,22 +97,6 @@ static void judge_node(struct hs_assembly *a, uint32_t n, struct causes *c)
 		add(c, node->id, HS_ASSEMBLY_WHY_MISSING);
 }
 
-/*
- * A coordinator's own word (rev 0: unreachable, gone) is void where a later
- * incarnation of that node has spoken, and a node that only shipped slices is
- * judged by its later incarnation's answer too.
- */
-static bool spoken_for(struct hs_assembly *a, uint32_t t, uint32_t n)
-{
-	const struct hs_asm_node *node = &a->nodes[n];
-	uint32_t alias;
-
-	if (node->answered && node->rev > 0)
-		return false;
-	alias = hs_asm_node_alias(a, t, node->id);
-	return alias && alias != n;
-}
-
 static void judge_crumbs(struct hs_assembly *a, uint32_t t, uint32_t n,
 			 struct causes *c)
 {
@@ -109,14 +104,14 @@ static void judge_crumbs(struct hs_assembly *a, uint32_t t, uint32_t n,
 		uint64_t target = a->crumbs[at].crumb.node;
 
 		/* A node that is in the union is judged by itself, once. */
-		if (!target || hs_asm_node_find(a, t, target) ||
-		    hs_asm_node_alias(a, t, target))
+		enum hs_assembly_why why = unanswered(a, t, target);
+
+		if (!target || hs_asm_node_find(a, t, target))
 			continue;
 		for (uint32_t i = 0; i < c->nr && i < c->max; i++)
-			if (c->out[i].node == target &&
-			    c->out[i].why == HS_ASSEMBLY_WHY_NO_ANSWER)
+			if (c->out[i].node == target && c->out[i].why == why)
 				goto next;
-		add(c, target, HS_ASSEMBLY_WHY_NO_ANSWER);
+		add(c, target, why);
 	next:;
 	}
 }
@@ -136,10 +131,7 @@ static void judge(struct hs_assembly *a, uint32_t t, struct causes *c)
 		return;
 	}
 	for (uint32_t n = trace->nodes; n; n = a->nodes[n].next_trace)
-		if (spoken_for(a, t, n))
-			add_flags(c, a->nodes[n].id, a->nodes[n].slice_flags);
-		else
-			judge_node(a, n, c);
+		judge_node(a, n, c);
 	for (uint32_t n = trace->nodes; n; n = a->nodes[n].next_trace)
 		judge_crumbs(a, t, n, c);
 }

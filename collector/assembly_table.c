@@ -281,29 +281,19 @@ uint32_t hs_asm_node_find(const struct hs_assembly *a, uint32_t t,
 	return n;
 }
 
-/*
- * The answer that speaks for @node: its own, or else the one of its latest
- * later incarnation, which has adopted or knows that it lost the memory. Only
- * a node's own word counts (rev > 0). 0: nobody.
- */
-uint32_t hs_asm_node_alias(const struct hs_assembly *a, uint32_t t,
-			   uint64_t node)
+/* Whether a later incarnation of @node has answered in its own words. */
+bool hs_asm_node_later(const struct hs_assembly *a, uint32_t t, uint64_t node)
 {
 	uint32_t n = a->node_table[node_slot(a, t, node)];
-	uint32_t best = 0;
 
 	for (; n; n = a->nodes[n].next_hash) {
 		const struct hs_asm_node *at = &a->nodes[n];
 
-		if (at->trace != t || at->id >> 32 != node >> 32 ||
-		    at->id < node || !at->answered || at->rev == 0)
-			continue;
-		if (at->id == node)
-			return n;
-		if (!best || at->id > a->nodes[best].id)
-			best = n;
+		if (at->trace == t && at->id >> 32 == node >> 32 &&
+		    at->id > node && at->answered && at->rev > 0)
+			return true;
 	}
-	return best;
+	return false;
 }
 
 uint32_t hs_asm_node_add(struct hs_assembly *a, uint32_t t, uint64_t id)

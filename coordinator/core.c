@@ -142,7 +142,7 @@ void hs_coord_review(struct hs_coord_core *c, uint32_t t)
 
 	if (trace->state == HS_COORD_SEEKING && !trace->nr_waiting) {
 		hs_coord_step(c, t, HS_COORD_SETTLED);
-		if (!trace->settled_told)
+		if (!trace->settled_told || trace->contents)
 			hs_coord_changed(c, t);
 	}
 	if (trace->state == HS_COORD_TELLING && !trace->changed &&

@@ -124,17 +124,16 @@ enum hs_coord_visit_state {
 	HS_COORD_VISIT_ASKED = 1,	/* must answer before it settles */
 	HS_COORD_VISIT_UNREACHABLE = 2, /* given up; asked now and then */
 	HS_COORD_VISIT_ANSWERED = 3,	/* in its own words */
-	HS_COORD_VISIT_ALIAS = 4,	/* a later incarnation knows */
-	HS_COORD_VISIT_GONE = 5,	/* a later incarnation does not */
+	HS_COORD_VISIT_GONE = 4,	/* a later incarnation is there: it
+					   began without this one's memory */
 	HS_COORD_NR_VISIT_STATES
 };
 
 enum hs_coord_visit_event {
-	HS_COORD_VISIT_NAMED,	      /* a crumb names it */
-	HS_COORD_VISIT_ANSWER,	      /* it spoke */
-	HS_COORD_VISIT_TIMEOUT,	      /* it did not, in time */
-	HS_COORD_VISIT_LATER_KNOWS,   /* its later incarnation spoke */
-	HS_COORD_VISIT_LATER_UNKNOWN, /* ... and knows nothing */
+	HS_COORD_VISIT_NAMED,	/* a crumb names it */
+	HS_COORD_VISIT_ANSWER,	/* it spoke */
+	HS_COORD_VISIT_TIMEOUT, /* it did not, in time */
+	HS_COORD_VISIT_LATER,	/* a later incarnation spoke */
 	HS_COORD_NR_VISIT_EVENTS
 };
 

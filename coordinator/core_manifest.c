@@ -5,7 +5,7 @@
  * A version is what was told at one time; it is sent again until the collector
  * says that it is durable, or overtaken by the next. A request (TRIGGER,
  * UPDATE) is stored when every trace of it has an acknowledged version that
- * contains it.
+ * contains it and is settled.
  */
 #include <errno.h>
 #include <string.h>
@@ -91,8 +91,7 @@ static uint32_t write_manifest(struct hs_coord_core *c, uint32_t t)
 	for (uint32_t v = trace->visits; v; v = hs_coord_visit(c, v)->next) {
 		const struct hs_coord_visit *visit = hs_coord_visit(c, v);
 
-		if (visit->state == HS_COORD_VISIT_ASKED ||
-		    visit->state == HS_COORD_VISIT_ALIAS)
+		if (visit->state == HS_COORD_VISIT_ASKED)
 			continue;
 		put_answer(c, &w, visit, &trace->id);
 		head.nr_answers++;
@@ -125,6 +124,10 @@ void hs_coord_tell(struct hs_coord_core *c, uint32_t t)
 	trace->nr_tries = 1;
 	trace->changed = false;
 	trace->settled_told = trace->state != HS_COORD_SEEKING;
+	/* Until it is settled its TRIGGER is the only memory that somebody has
+	 * still to be asked, should this coordinator die. */
+	if (!trace->settled_told)
+		return;
 	for (uint32_t i = trace->contents; i; i = hs_coord_content(c, i)->next)
 		if (!hs_coord_content(c, i)->version)
 			hs_coord_content(c, i)->version = trace->version;
@@ -162,14 +165,19 @@ void hs_coord_content_add(struct hs_coord_core *c, uint32_t t, uint32_t r)
 	struct hs_coord_trace *trace = hs_coord_trace(c, t);
 	uint32_t i;
 
-	if (!trace->changed && trace->version && trace->acked == trace->version)
+	if (!trace->changed && trace->settled_told &&
+	    trace->state != HS_COORD_SEEKING && trace->version &&
+	    trace->acked == trace->version)
 		return; /* it is on the disk already */
 	i = hs_coord_pool_take(&c->contents);
 	hs_check(i, "room was made before");
 	*hs_coord_content(c, i) = (struct hs_coord_content){
 		.next = trace->contents,
 		.request = r,
-		.version = trace->changed ? 0 : trace->version,
+		.version = trace->changed || !trace->settled_told ||
+					   trace->state == HS_COORD_SEEKING
+				   ? 0
+				   : trace->version,
 	};
 	trace->contents = i;
 	hs_coord_request(c, r)->nr_left++;

@@ -158,12 +158,6 @@ void hs_coord_ask(struct hs_coord_core *c, uint32_t v)
 	}
 }
 
-static bool knows(const struct hs_coord_visit *visit)
-{
-	return visit->told == HS_WIRE_STATE_OPEN ||
-	       visit->told == HS_WIRE_STATE_CLOSED;
-}
-
 /* The latest incarnation after @node that has spoken of the trace; 0: none. */
 static uint32_t later_one(const struct hs_coord_core *c, uint32_t t,
 			  uint64_t node)
@@ -192,8 +186,6 @@ void hs_coord_want(struct hs_coord_core *c, uint32_t t, uint64_t node,
 	if (!node || hs_coord_visit_find(c, t, node))
 		return;
 	later = later_one(c, t, node);
-	if (later && knows(hs_coord_visit(c, later)))
-		return;
 	v = visit_new(c, t, node);
 	if (!v) {
 		/* The answer that names it cannot count as followed up. */
@@ -202,7 +194,7 @@ void hs_coord_want(struct hs_coord_core *c, uint32_t t, uint64_t node,
 	}
 	if (later) {
 		c->stats.gone++;
-		hs_coord_visit_step(c, v, HS_COORD_VISIT_LATER_UNKNOWN);
+		hs_coord_visit_step(c, v, HS_COORD_VISIT_LATER);
 		hs_coord_changed(c, t);
 		return;
 	}
@@ -224,17 +216,11 @@ static void resolve_earlier(struct hs_coord_core *c, uint32_t t, uint32_t v)
 		if (at->trace != t || at->id >> 32 != visit->id >> 32 ||
 		    at->id >= visit->id)
 			continue;
-		hs_coord_visit_step(c, e,
-				    knows(visit)
-					    ? HS_COORD_VISIT_LATER_KNOWS
-					    : HS_COORD_VISIT_LATER_UNKNOWN);
+		hs_coord_visit_step(c, e, HS_COORD_VISIT_LATER);
 		if (at->state == was)
 			continue;
 		c->stats.gone += at->state == HS_COORD_VISIT_GONE;
-		/* ASKED was in no manifest, and an alias is in none. */
-		if (at->state == HS_COORD_VISIT_GONE ||
-		    was != HS_COORD_VISIT_ASKED)
-			hs_coord_changed(c, t);
+		hs_coord_changed(c, t);
 	}
 }
 
