@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Purpose: see planted.h. */
+#include "base/planted.h"
+
+#ifdef HS_PLANTED_BUGS
+uint32_t hs_planted;
+
+bool hs_planted_choose(uint32_t n)
+{
+	hs_planted = n;
+	return n <= HS_NR_PLANTED;
+}
+#else
+bool hs_planted_choose(uint32_t n)
+{
+	return n == 0;
+}
+#endif

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Purpose: bugs put in on purpose, so that the simulator can be shown to find
+ * them. Only a build with -Dplanted_bugs=true has any; elsewhere HS_PLANTED()
+ * is the constant false and its branch is compiled away.
+ */
+#ifndef HS_PLANTED_H
+#define HS_PLANTED_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* How many there are; numbered from 1. */
+#define HS_NR_PLANTED 24u
+
+#ifdef HS_PLANTED_BUGS
+extern uint32_t hs_planted;
+#define HS_PLANTED(n) (hs_planted == (n))
+#else
+#define HS_PLANTED(n) false
+#endif
+
+/**
+ * hs_planted_choose() - which of them is there from now on
+ * @n: 0: none
+ *
+ * Context: before anything else runs.
+ * Return: false: this build has none, or not that one.
+ */
+bool hs_planted_choose(uint32_t n);
+
+#endif
