@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * agent.c - the shell around an agent's core: memory that outlives a worker,
+ * rounds of slots, lanes and tick with applications running in between, and
+ * workers that die at any step, also in the middle of a call out of the core
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/crc32c.h"
+#include "tests/sim/sim.h"
+
+uint64_t sim_node_now(const struct sim *s, const struct sim_node *n)
+{
+	uint64_t drifted = (uint64_t)((double)s->now_ns * (1.0 + n->drift));
+
+	return (uint64_t)((int64_t)drifted + n->clock_ns);
+}
+
+/* ---- what the core calls ------------------------------------------------- */
+
+struct op_ctx {
+	struct sim *s;
+	uint32_t node;
+};
+
+/* Where a worker is to die in the middle of its work, it dies here. */
+static void maybe_die(struct sim *s, struct sim_node *n)
+{
+	if (n->kill_in_ops && --n->kill_in_ops == 0 && s->kill)
+		longjmp(*s->kill, 1);
+}
+
+static bool op_coordinator(void *ctx, const struct hs_wire_trace_id *primary,
+			   uint32_t attempt, uint16_t type, const void *payload,
+			   uint32_t bytes)
+{
+	struct op_ctx *o = ctx;
+	struct sim_node *n = &o->s->nodes[o->node];
+	uint32_t c = sim_coord_owner(o->s, primary, attempt);
+	bool sent;
+
+	maybe_die(o->s, n);
+	ora_answers(o->s, n, type, payload, bytes);
+	sent = sim_net_send(o->s, o->node, sim_ep_coord(o->s, c), type, payload,
+			    bytes);
+	maybe_die(o->s, n);
+	return sent;
+}
+
+static bool op_node(void *ctx, uint64_t node, uint16_t type,
+		    const void *payload, uint32_t bytes)
+{
+	struct op_ctx *o = ctx;
+	uint32_t c = (uint32_t)(node >> 32) - SIM_COORD_ID;
+	bool sent = false;
+
+	maybe_die(o->s, &o->s->nodes[o->node]);
+	ora_answers(o->s, &o->s->nodes[o->node], type, payload, bytes);
+	if (c < o->s->p.nr_coords)
+		sent = sim_net_send(o->s, o->node, sim_ep_coord(o->s, c), type,
+				    payload, bytes);
+	maybe_die(o->s, &o->s->nodes[o->node]);
+	return sent;
+}
+
+static bool op_ship(void *ctx, const struct hs_agent_slice *slice)
+{
+	struct op_ctx *o = ctx;
+	struct sim *s = o->s;
+	struct sim_node *n = &s->nodes[o->node];
+	uint32_t k = sim_coll_owner(s, &slice->head.trace);
+	uint32_t bytes = slice->head.length_bytes;
+	uint64_t room = (uint64_t)n->domain.nr_buffers * n->domain.buffer_bytes;
+	struct hs_wire_slice *m;
+	bool sent;
+
+	maybe_die(s, n);
+	judge_ship(s, n, &slice->head);
+	if (slice->pool_offset > room || bytes > room - slice->pool_offset) {
+		sim_fail(s, "node%u ships bytes beyond its pool", n->number);
+		return false;
+	}
+	m = malloc(sizeof(*m) + bytes);
+	if (!m)
+		abort();
+	*m = slice->head;
+	memcpy(m + 1, n->pool + slice->domain * room + slice->pool_offset,
+	       bytes);
+	m->crc = hs_crc32c(0, m + 1, bytes);
+	sent = sim_net_send(s, o->node, sim_ep_coll(s, k), HS_WIRE_SLICE, m,
+			    (uint32_t)sizeof(*m) + bytes);
+	s->t.slice_bytes += sent ? bytes : 0;
+	free(m);
+	maybe_die(s, n);
+	return sent;
+}
+
+static const struct hs_agent_ops ops = {op_coordinator, op_node, op_ship};
+
+/* ---- life of a worker -----------------------------------------------------
+ */
+
+static void stats_add(struct hs_agent_stats *sum,
+		      const struct hs_agent_stats *x)
+{
+	const uint64_t *from = (const uint64_t *)x;
+	uint64_t *to = (uint64_t *)sum;
+
+	for (size_t i = 0; i < sizeof(*x) / sizeof(uint64_t); i++)
+		to[i] += from[i];
+}
+
+struct hs_agent_stats sim_node_stats(const struct sim_node *n)
+{
+	struct hs_agent_stats sum = n->before, now;
+
+	if (n->core) {
+		hs_agent_core_stats_get(n->core, &now);
+		stats_add(&sum, &now);
+	}
+	return sum;
+}
+
+void sim_node_create(struct sim *s, uint32_t i)
+{
+	struct sim_node *n = &s->nodes[i];
+	size_t domains = s->p.hostile ? 2 : 1;
+
+	n->number = i + 1;
+	n->incarnation = 1;
+	n->drift = (hs_random_f64(&s->shell) * 2 - 1) * s->p.drift;
+	n->clock_ns = (int64_t)sim_between(&s->shell, 0, 1000 * SIM_S);
+	n->wall_ns = (int64_t)sim_between(&s->shell, 0, 1000 * SIM_S);
+	n->domain.nr_buffers = s->p.nr_buffers;
+	n->domain.buffer_bytes = s->p.buffer_bytes;
+	n->pool = sim_zalloc(domains * s->p.nr_buffers, s->p.buffer_bytes);
+	n->round_at_ns = UINT64_MAX;
+}
+
+static void ledgers_new(struct sim *s, struct sim_node *n)
+{
+	uint32_t domains = s->p.hostile ? 2 : 1;
+
+	free(n->ledger);
+	free(n->domain_ledger);
+	n->id = (uint64_t)n->number << 32 | n->incarnation;
+	n->config = (struct hs_agent_config){
+		.node_id = n->id,
+		.index_seed = hs_random_u64(&s->shell),
+		.scratch = s->scratch,
+		.nr_groups = 64,
+		.nr_fired = 128,
+		.nr_pending = 64,
+		.remember_ns = s->p.remember_ns,
+		.taint_ns = 10 * SIM_S,
+		.window_bytes = s->p.window_bytes,
+		.trace_buffers_max = s->p.trace_buffers_max,
+		.crash_trigger = s->p.crash_trigger,
+	};
+	memcpy(n->config.cluster_key, s->cluster_key, 16);
+	if (s->p.rate_limit) {
+		n->config.nr_policies = 1;
+		n->config.policies[0].weight = 3;
+		n->config.policies[0].rate_per_s = 20;
+		strcpy(n->config.policies[0].name, sim_app_name(0));
+	}
+	n->ledger = sim_zalloc(1, hs_agent_node_ledger_bytes(&n->config));
+	n->domain_ledger =
+		sim_zalloc(domains, hs_agent_domain_ledger_bytes(&n->domain));
+}
+
+static void start_core(struct sim *s, uint32_t i)
+{
+	struct sim_node *n = &s->nodes[i];
+	uint32_t domains = s->p.hostile ? 2 : 1;
+	size_t ledger = hs_agent_domain_ledger_bytes(&n->domain);
+	size_t each = hs_agent_domain_size_bytes(&n->domain);
+	uint64_t now = sim_node_now(s, n);
+	struct op_ctx *ctx;
+
+	/* The ops' context lies behind the core's memory. */
+	n->memory = sim_zalloc(1, hs_agent_core_size_bytes(&n->config) +
+					  sizeof(*ctx));
+	ctx = (void *)((uint8_t *)n->memory +
+		       hs_agent_core_size_bytes(&n->config));
+	*ctx = (struct op_ctx){s, i};
+	n->domain_memory = sim_zalloc(domains, each);
+	n->core = hs_agent_core_create(n->memory, n->ledger, &n->config, &ops,
+				       ctx, now, n->wall_ns);
+	if (!n->core) {
+		sim_fail(s, "node%u: its own ledger is refused", n->number);
+		return;
+	}
+	for (uint32_t d = 0; d < domains; d++)
+		if (hs_agent_core_domain_add(
+			    n->core, d, (uint8_t *)n->domain_memory + d * each,
+			    (uint8_t *)n->domain_ledger + d * ledger,
+			    &n->domain, now))
+			sim_fail(s, "node%u: its own domain is refused",
+				 n->number);
+}
+
+void sim_process_attach(struct sim *s, uint32_t i, uint32_t p)
+{
+	struct sim_node *n = &s->nodes[i];
+	struct sim_process *proc = &n->procs[p];
+	bool hostile = s->p.hostile && p == s->p.nr_procs - 1;
+
+	memset(proc, 0, sizeof(*proc));
+	proc->alive = true;
+	proc->hostile = hostile;
+	proc->domain = hostile ? 1 : 0;
+	proc->number = hs_agent_core_process_new(n->core);
+	proc->read_ns = sim_node_now(s, n);
+}
+
+void sim_node_start(struct sim *s, uint32_t i)
+{
+	struct sim_node *n = &s->nodes[i];
+	bool fresh = !n->ledger;
+
+	if (n->up || n->gone)
+		return;
+	if (fresh)
+		ledgers_new(s, n);
+	start_core(s, i);
+	if (s->failed)
+		return;
+	n->up = true;
+	n->gen++;
+	n->kill_in_ops = 0;
+	sim_story(s, i, fresh ? "starts" : "a successor takes over");
+	for (uint32_t p = 0; p < s->p.nr_procs; p++) {
+		struct sim_process *proc = &n->procs[p];
+
+		if (fresh) {
+			sim_process_attach(s, i, p);
+			continue;
+		}
+		/* What was counted before is not known any more. */
+		proc->unpinned_seen = 0;
+		proc->read_ns = 0;
+		for (uint32_t l = 0; l < SIM_LANES; l++)
+			proc->lanes[l].lost_seen = 0;
+	}
+	sim_node_check(s, i);
+	sim_net_endpoint_up(s, i);
+	n->round_at_ns = UINT64_MAX;
+	sim_node_wake(s, i, SIM_MS);
+}
+
+void sim_node_kill(struct sim *s, uint32_t i)
+{
+	struct sim_node *n = &s->nodes[i];
+
+	if (!n->up)
+		return;
+	sim_story(s, i, "its worker is killed");
+	n->before = sim_node_stats(n);
+	n->up = false;
+	n->core = NULL;
+	n->in_tick = false;
+	n->in_round = false;
+	n->round_gen++;
+	n->round_at_ns = UINT64_MAX;
+	free(n->memory);
+	free(n->domain_memory);
+	n->memory = n->domain_memory = NULL;
+	sim_net_endpoint_down(s, i);
+	n->kills++;
+	s->t.kills++;
+}
+
+/* The machine: its processes and all memory are gone. */
+void sim_node_reboot(struct sim *s, uint32_t i)
+{
+	struct sim_node *n = &s->nodes[i];
+
+	for (uint32_t p = 0; p < s->p.nr_procs; p++)
+		if (n->procs[p].alive)
+			sim_app_crash(s, i, p);
+	sim_node_kill(s, i);
+	sim_story(s, i, "reboots: its memory is lost");
+	free(n->ledger);
+	free(n->domain_ledger);
+	n->ledger = n->domain_ledger = NULL;
+	n->incarnation++;
+	n->lost_memory = true;
+	n->clock_ns = (int64_t)sim_between(&s->shell, 0, 1000 * SIM_S);
+	for (uint32_t g = 0; g < s->nr_groups; g++)
+		if (s->groups[g].node == i)
+			s->groups[g].is_void = true;
+	s->t.reboots++;
+}
+
+void sim_node_destroy(struct sim *s, uint32_t i)
+{
+	struct sim_node *n = &s->nodes[i];
+
+	free(n->memory);
+	free(n->domain_memory);
+	free(n->ledger);
+	free(n->domain_ledger);
+	free(n->pool);
+}
+
+bool sim_node_check(struct sim *s, uint32_t i)
+{
+	const char *why = "";
+
+	s->t.checks++;
+	if (hs_agent_core_check(s->nodes[i].core, &why))
+		return true;
+	sim_fail(s, "node%u: its core does not add up: %s", i + 1, why);
+	return false;
+}

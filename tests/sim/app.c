@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * app.c - processes that write as libhindsight does: a handle has a slot and a
+ * buffer, publishes through a lane that may be full, and dies with its process
+ *
+ * Whatever it does is noted with the oracle in the same step.
+ */
+#include <string.h>
+
+#include "base/hash.h"
+#include "tests/sim/sim.h"
+
+#define HEADER_BYTES ((uint32_t)sizeof(struct hs_shm_buffer))
+
+const char *sim_app_name(uint32_t i)
+{
+	static const char *const names[SIM_NR_NAMES] = {"slow", "error",
+							"queue"};
+
+	return names[i % SIM_NR_NAMES];
+}
+
+/* Entries that belong together, or none of them. */
+static bool push(struct sim *s, uint32_t node, struct sim_process *p,
+		 const struct hs_shm_entry *entries, uint32_t nr)
+{
+	struct sim_lane *lane = &p->lanes[hs_random_below(&s->app, SIM_LANES)];
+
+	if (s->p.lane_room - (lane->head - lane->tail) < nr) {
+		lane->lost += nr;
+		return false;
+	}
+	for (uint32_t i = 0; i < nr; i++)
+		lane->entries[lane->head++ % SIM_LANE_ROOM] = entries[i];
+	if (s->nodes[node].up)
+		sim_node_wake(s, node,
+			      sim_between(&s->shell, 10, 1000) * SIM_US);
+	return true;
+}
+
+static struct sim_process *process_of(struct sim *s, const struct sim_handle *h)
+{
+	return &s->nodes[h->node].procs[h->process];
+}
+
+static struct hs_shm_buffer *header_of(struct sim *s,
+				       const struct sim_handle *h)
+{
+	struct sim_node *n = &s->nodes[h->node];
+	uint64_t at =
+		(uint64_t)hs_shm_stock_ref(h->word) * HS_SHM_REF_UNIT_BYTES;
+
+	return (struct hs_shm_buffer *)(n->pool + at);
+}
+
+static struct hs_shm_entry entry_of(struct sim *s, const struct sim_handle *h,
+				    uint8_t type)
+{
+	const struct ora_trace *t = &s->traces[h->trace];
+
+	return (struct hs_shm_entry){
+		.trace_hi = t->id.hi,
+		.trace_lo = t->id.lo,
+		.handle = h->handle,
+		.seq = h->seq < 0xffff ? (uint16_t)h->seq : 0xffff,
+		.type = type,
+		.aux = h->lost != 0,
+	};
+}
+
+static void lost(struct sim *s, struct sim_handle *h)
+{
+	h->lost++;
+	process_of(s, h)->slots[h->slot].lost = h->lost;
+	ora_lost(s, h->visit, h->process_number);
+}
+
+bool sim_handle_begin(struct sim *s, struct sim_handle *h, uint32_t node,
+		      uint32_t process, uint32_t trace)
+{
+	struct sim_node *n = &s->nodes[node];
+	struct sim_process *p = &n->procs[process];
+	uint32_t slot = 0;
+
+	memset(h, 0, sizeof(*h));
+	if (!p->alive)
+		return false;
+	h->node = node;
+	h->process = process;
+	h->process_number = p->number;
+	h->node_id = n->id;
+	h->trace = trace;
+	h->visit = ora_visit_get(s, trace, n->id);
+	p->recent[p->nr_recent++ % 16] = trace;
+	while (slot < s->p.nr_slots && (p->slots[slot].use & 1))
+		slot++;
+	if (slot == s->p.nr_slots) {
+		p->unpinned++;
+		ora_lost(s, h->visit, p->number);
+		return false;
+	}
+	h->slot = slot;
+	h->handle = ++p->next_handle;
+	h->live = true;
+	h->begun = s->order;
+	h->visit->nr_open++;
+	p->owners[slot] = h;
+	sim_story(s, node, "process %u begins handle %u of trace %u", p->number,
+		  h->handle, trace);
+	p->slots[slot] = (struct hs_shm_slot){
+		.use = p->slots[slot].use + 1,
+		.handle = h->handle,
+		.trace_hi = s->traces[trace].id.hi,
+		.trace_lo = s->traces[trace].id.lo,
+		.begin_ns = sim_node_now(s, n),
+	};
+	return true;
+}
+
+static bool take_buffer(struct sim *s, struct sim_handle *h)
+{
+	struct sim_process *p = process_of(s, h);
+	struct hs_shm_buffer *header;
+
+	if (p->ring_head == p->ring_tail) {
+		p->slots[h->slot].buffer = 0;
+		return false;
+	}
+	h->word = p->ring[p->ring_tail++ % SIM_RING_ROOM];
+	h->pos = HEADER_BYTES;
+	header = header_of(s, h);
+	*header = (struct hs_shm_buffer){
+		.magic = HS_SHM_BUF_MAGIC,
+		.version = HS_SHM_VERSION,
+		.header_bytes = (uint16_t)HEADER_BYTES,
+		.stock_word = h->word,
+		.trace_hi = s->traces[h->trace].id.hi,
+		.trace_lo = s->traces[h->trace].id.lo,
+		.process = p->number,
+		.handle = h->handle,
+		.seq = h->seq,
+		.committed = HEADER_BYTES,
+	};
+	h->buffer = ora_buffer_new(s, h->visit, h);
+	p->slots[h->slot].seq = h->seq;
+	p->slots[h->slot].buffer = h->word;
+	return true;
+}
+
+static bool publish(struct sim *s, struct sim_handle *h)
+{
+	struct hs_shm_entry e = entry_of(s, h, HS_SHM_ENTRY_BUFFER);
+
+	e.u.buffer.ref = hs_shm_stock_ref(h->word);
+	e.u.buffer.committed = h->pos;
+	if (!push(s, h->node, process_of(s, h), &e, 1))
+		return false;
+	h->buffer->born = s->order;
+	h->visit->nr_published++;
+	ora_named(s, h->visit, h->process_number);
+	h->word = 0;
+	h->buffer = NULL;
+	h->seq++;
+	return true;
+}
+
+void sim_handle_write(struct sim *s, struct sim_handle *h, uint32_t bytes)
+{
+	while (h->live && bytes) {
+		uint32_t room;
+
+		if (h->word && h->pos == s->p.buffer_bytes && !publish(s, h)) {
+			lost(s, h);
+			return;
+		}
+		if (!h->word && !take_buffer(s, h)) {
+			lost(s, h);
+			return;
+		}
+		room = s->p.buffer_bytes - h->pos;
+		if (room > bytes)
+			room = bytes;
+		ora_bytes(h->buffer->key, h->pos, h->pos + room,
+			  (uint8_t *)header_of(s, h) + h->pos);
+		h->pos += room;
+		h->buffer->committed = h->pos;
+		header_of(s, h)->committed = h->pos;
+		bytes -= room;
+	}
+}
+
+void sim_handle_crumb(struct sim *s, struct sim_handle *h, uint64_t node,
+		      uint8_t kind)
+{
+	struct hs_shm_entry e = entry_of(s, h, HS_SHM_ENTRY_CRUMB);
+
+	if (!h->live)
+		return;
+	e.u.arg = node;
+	e.aux = kind;
+	if (!push(s, h->node, process_of(s, h), &e, 1)) {
+		lost(s, h);
+		return;
+	}
+	ora_named(s, h->visit, h->process_number);
+	if (node != h->node_id)
+		ora_crumb(s, h->visit, node);
+}
+
+void sim_handle_end(struct sim *s, struct sim_handle *h)
+{
+	struct sim_process *p = process_of(s, h);
+	struct hs_shm_entry e = entry_of(s, h, HS_SHM_ENTRY_END);
+
+	if (!h->live)
+		return;
+	e.u.buffer.ref = h->word ? hs_shm_stock_ref(h->word) : HS_SHM_NO_BUFFER;
+	e.u.buffer.committed = h->word ? h->pos : 0;
+	sim_story(s, h->node, "process %u ends handle %u of trace %u",
+		  p->number, h->handle, h->trace);
+	if (!push(s, h->node, p, &e, 1)) {
+		sim_story(s, h->node, "its end is lost");
+		ora_lost(s, h->visit, h->process_number);
+		if (h->buffer)
+			h->buffer->lost = true;
+	} else {
+		ora_named(s, h->visit, h->process_number);
+	}
+	if (h->buffer) {
+		h->buffer->born = s->order;
+		h->visit->nr_published++;
+	}
+	p->slots[h->slot].use++;
+	p->owners[h->slot] = NULL;
+	h->visit->ended = s->order;
+	h->visit->ended_begun = h->begun;
+	h->visit->nr_open--;
+	h->live = false;
+}
+
+void sim_app_trigger(struct sim *s, uint32_t node, uint32_t process,
+		     const uint32_t *traces, uint32_t nr, uint32_t name)
+{
+	struct sim_process *p = &s->nodes[node].procs[process];
+	struct hs_shm_entry e[HS_WIRE_TRACES_MAX];
+
+	if (!p->alive)
+		return;
+	for (uint32_t i = 0; i < nr; i++)
+		e[i] = (struct hs_shm_entry){
+			.trace_hi = s->traces[traces[i]].id.hi,
+			.trace_lo = s->traces[traces[i]].id.lo,
+			.u.arg = name,
+			.type = i ? HS_SHM_ENTRY_LATERAL : HS_SHM_ENTRY_TRIGGER,
+			.aux = i ? 0 : (uint8_t)(nr - 1),
+		};
+	push(s, node, p, e, nr);
+	s->t.triggers++;
+}
+
+void sim_app_crash(struct sim *s, uint32_t node, uint32_t process)
+{
+	struct sim_node *n = &s->nodes[node];
+	struct sim_process *p = &n->procs[process];
+
+	if (!p->alive)
+		return;
+	sim_story(s, node, "process %u crashes", p->number);
+	for (uint32_t i = 0; i < s->p.nr_slots; i++) {
+		struct sim_handle *h = p->owners[i];
+
+		if (!(p->slots[i].use & 1) || !h)
+			continue;
+		h->visit->crashed = true;
+		ora_lost(s, h->visit, p->number);
+		ora_named(s, h->visit, p->number);
+		ora_priority(s, h->trace, h->trace);
+		h->visit->nr_open--;
+		h->live = false;
+		p->owners[i] = NULL;
+	}
+	p->alive = false;
+	p->dead = true;
+	n->crashes++;
+	s->t.app_crashes++;
+	sim_node_wake(s, node, 10 * SIM_MS);
+}
+
+static struct hs_wire_trace_id any_trace(struct sim *s)
+{
+	struct hs_wire_trace_id id;
+	uint32_t hit;
+
+	if (s->nr_traces && hs_random_chance(&s->app, 0.5)) {
+		uint32_t t = (uint32_t)hs_random_below(&s->app, s->nr_traces);
+
+		s->traces[t].touched = true;
+		return s->traces[t].id;
+	}
+	id.hi = hs_random_chance(&s->app, 0.3) ? 0 : hs_random_u64(&s->app);
+	id.lo = hs_random_chance(&s->app, 0.1)
+			? 0
+			: hs_random_below(&s->app, 64) | id.hi;
+	hit = ora_trace_find(s, &id);
+	if (hit != UINT32_MAX)
+		s->traces[hit].touched = true;
+	return id;
+}
+
+/* A process of another domain that says whatever it likes. */
+void sim_app_nonsense(struct sim *s, uint32_t node, uint32_t process)
+{
+	struct sim_process *p = &s->nodes[node].procs[process];
+
+	s->nodes[node].hostile_seen = true;
+	for (uint32_t i = 0; p->alive && i < 24; i++) {
+		struct hs_wire_trace_id id = any_trace(s);
+		struct hs_shm_entry e = {
+			.trace_hi = id.hi,
+			.trace_lo = id.lo,
+			.handle = (uint32_t)hs_random_below(&s->app, 4),
+			.seq = (uint16_t)hs_random_below(&s->app, 4),
+			.type = (uint8_t)hs_random_below(&s->app, 9),
+			.aux = (uint8_t)hs_random_below(&s->app, 3),
+		};
+
+		e.u.arg = hs_random_below(&s->app, 2 * s->p.nr_nodes) << 32 |
+			  hs_random_below(&s->app, 3);
+		if (e.type == HS_SHM_ENTRY_BUFFER ||
+		    e.type == HS_SHM_ENTRY_END) {
+			e.u.buffer.ref =
+				p->ring_head != p->ring_tail
+					? hs_shm_stock_ref(
+						  p->ring[p->ring_tail++ %
+							  SIM_RING_ROOM])
+					: (uint32_t)hs_random_u64(&s->app);
+			e.u.buffer.committed = (uint32_t)hs_random_below(
+				&s->app, 2 * s->p.buffer_bytes);
+		} else if (e.type == HS_SHM_ENTRY_TRIGGER) {
+			e.u.arg = hs_random_below(&s->app, 5);
+		}
+		push(s, node, p, &e, 1);
+	}
+}
