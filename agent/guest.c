@@ -18,7 +18,7 @@
 #include "base/random.h"
 
 #define GUEST_MAX_BYTES ((size_t)1 << 32)
-#define LEVEL_FIRST	128u
+#define LEVEL_FIRST	512u
 #define UNDATED_NS	(5 * HS_NS_PER_SEC)
 
 static uint64_t to_line(uint64_t bytes)

@@ -10,7 +10,7 @@
 #define BATCH_ENTRIES 256u
 _Static_assert(BATCH_ENTRIES > 2 * HS_WIRE_TRACES_MAX, "a group must fit");
 
-#define LEVEL_MIN 32u
+#define LEVEL_MIN 256u /* what a burst finds after a quiet time */
 #define CALM_NS	  (5 * HS_NS_PER_SEC)
 /* A guest may have one part in so many of its domain's buffers in stock. */
 #define STOCK_SHARE  2u

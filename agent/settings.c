@@ -142,7 +142,7 @@ static const struct hs_config_key keys[] = {
 	 .doc = "Traces that a process can have open at a time."},
 	{KEY("limits.rings", INT, nr_rings), .default_text = "0", .max = 4096,
 	 .doc = "Stocks of free buffers of a process; 0 for one a core."},
-	{KEY("limits.ring_words", INT, ring_words), .default_text = "1024",
+	{KEY("limits.ring_words", INT, ring_words), .default_text = "4096",
 	 .min = 16, .max = 65536,
 	 .doc = "The most buffers of a stock; a power of two."},
 	{KEY("limits.evict_percent", INT, evict_percent), .default_text = "80",
