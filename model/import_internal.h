@@ -70,6 +70,14 @@ int import_commit(const struct import_file *file, const struct place *at,
 /* Decode base64. Own: *@out is the caller's to free. Return: 0, -EINVAL. */
 int import_base64(const char *text, size_t len, char **out, size_t *out_len);
 
+/*
+ * OTLP's AnyValue. Own: *@owned, where set, holds the value's bytes and is the
+ * caller's to free. Return: 0, IMPORT_SKIP (said), -ENOMEM.
+ */
+int import_otlp_value(const struct import_file *file, const struct place *at,
+		      const json_t *any, struct hs_model_value *value,
+		      char **owned);
+
 /* Documents: each returns 0, IMPORT_SKIP (nothing usable, said), -ENOMEM. */
 int import_jaeger(const struct import_file *file, const json_t *root);
 int import_otlp(const struct import_file *file, const json_t *root,
