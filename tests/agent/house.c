@@ -66,7 +66,8 @@ static void spawn(struct house *h)
 
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		dup2(fd, 2);
-		execl(program, "hs-agent", "--config", h->config, NULL);
+		if (program)
+			execl(program, "hs-agent", "--config", h->config, NULL);
 		_exit(127);
 	}
 }
@@ -136,7 +137,7 @@ static json_t *walk(json_t *json, const char *path)
 		part[len] = '\0';
 		path += len + (path[len] == '.');
 		json = json_is_array(json)
-			       ? json_array_get(json, (size_t)atoi(part))
+			       ? json_array_get(json, strtoul(part, NULL, 10))
 			       : json_object_get(json, part);
 	}
 	return json;

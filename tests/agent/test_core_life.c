@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_core_life.c - the agent's logic under anything in any order
+ */
+#include "tests/agent/core_world.h"
+
+/* A thread fills a buffer of the stock and hands it over, or ends with it. */
+static void use_stock(struct world *w, struct hs_random *r, uint64_t lo)
+{
+	uint64_t word = hs_agent_core_stock(w->core, 0, 1, w->now_ns);
+	struct hs_shm_entry e = {
+		.trace_lo = lo,
+		.u.buffer = {hs_shm_stock_ref(word),
+			     64 + hs_random_u64(r) % 960},
+		.type = (uint8_t)(1 + hs_random_u64(r) % 2),
+	};
+
+	if (word)
+		push(w, &e, 1);
+}
+
+/* Anything in any order: every sum holds after every step. */
+static void random_life(uint64_t seed)
+{
+	struct world *w = make();
+	struct hs_random r;
+
+	hs_random_seed(&r, seed);
+	for (int i = 0; i < 3000; i++) {
+		uint64_t lo = 1 + hs_random_u64(&r) % 24;
+
+		switch (hs_random_u64(&r) % 12) {
+		case 0:
+		case 1:
+		case 2:
+			use_stock(w, &r, lo);
+			break;
+		case 3:
+			crumb(w, lo, (hs_random_u64(&r) % 9) << 32 | 1);
+			break;
+		case 4:
+			trigger(w, lo, hs_random_u64(&r) % 2);
+			break;
+		case 5:
+			collect(w, lo, i);
+			break;
+		case 6:
+			for (int k = 0; k < 4 && w->nr_slices; k++)
+				ack(w, w->slices[hs_random_u64(&r) %
+						 (w->nr_slices < 1024
+							  ? w->nr_slices
+							  : 1024)]
+					       .head.ship_key);
+			break;
+		case 7:
+			w->slots[lo % 16] = (struct hs_shm_slot){
+				.use = (uint32_t)hs_random_u64(&r) & 1,
+				.trace_lo = lo};
+			break;
+		case 8:
+			if (last(w, HS_WIRE_TRIGGER))
+				stored(w, last(w, HS_WIRE_TRIGGER));
+			if (last(w, HS_WIRE_UPDATE))
+				stored(w, last(w, HS_WIRE_UPDATE));
+			break;
+		case 9:
+			w->full = hs_random_u64(&r) & 1;
+			if (hs_random_u64(&r) % 8 == 0)
+				hs_agent_core_collector_up(w->core, w->now_ns);
+			break;
+		case 10:
+			if (hs_random_u64(&r) % 16 == 0)
+				restart(w);
+			if (hs_random_u64(&r) % 16 == 0)
+				hs_agent_core_process_dead(w->core, 0, 1,
+							   w->now_ns);
+			if (hs_random_u64(&r) % 16 == 0)
+				w->now_ns += 400000000000ull;
+			break;
+		default:
+			round_(w);
+		}
+		check(w);
+	}
+	destroy(w);
+}
+
+static void random_lives(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 40; seed++)
+		random_life(seed);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(random_lives),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
