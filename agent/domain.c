@@ -205,6 +205,27 @@ static int adopt_fill(struct hs_worker *w, struct hs_tenant *t)
 	return add_to_core(w, t);
 }
 
+/* "dN:UID:NAME:..." is memory of domain N. */
+static bool held_name_read(const char *held_name, struct hs_tenant *t)
+{
+	char *end;
+	size_t len;
+
+	if (*held_name != 'd')
+		return false;
+	t->index = (uint32_t)strtoul(held_name + 1, &end, 10);
+	if (*end != ':')
+		return false;
+	t->uid = (uint32_t)strtoul(end + 1, &end, 10);
+	if (*end != ':')
+		return false;
+	len = strcspn(++end, ":");
+	if (len == 0 || len >= sizeof(t->name) || end[len] != ':')
+		return false;
+	memcpy(t->name, end, len);
+	return true;
+}
+
 static void adopt_one(struct hs_worker *w, const char *held_name)
 {
 	struct hs_tenant *t = calloc(1, sizeof(*t));
@@ -214,8 +235,7 @@ static void adopt_one(struct hs_worker *w, const char *held_name)
 	if (!t)
 		return;
 	t->pool.fd = t->ledger.fd = -1;
-	if (sscanf(held_name, "d%u:%u:%31[^:]:", &t->index, &t->uid, t->name) ==
-	    3) {
+	if (held_name_read(held_name, t)) {
 		name_of(t, "ledger", expect);
 		if (!strcmp(expect, held_name) &&
 		    t->index < HS_AGENT_DOMAINS_MAX && !w->tenants[t->index])

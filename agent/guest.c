@@ -383,6 +383,20 @@ static void adopt_one(struct hs_worker *w, struct hs_tenant *t, uint32_t i)
 	guest_free(g);
 }
 
+/* "dN:pM:..." is memory of process M in domain N. */
+static bool stray_name(const char *name, uint32_t *domain, uint32_t *number)
+{
+	char *end;
+
+	if (*name != 'd')
+		return false;
+	*domain = (uint32_t)strtoul(name + 1, &end, 10);
+	if (end[0] != ':' || end[1] != 'p')
+		return false;
+	*number = (uint32_t)strtoul(end + 2, &end, 10);
+	return *end == ':';
+}
+
 /* Memory of processes that the ledgers do not know (any more). */
 static void drop_strays(struct hs_worker *w)
 {
@@ -391,7 +405,7 @@ static void drop_strays(struct hs_worker *w)
 		uint32_t domain, number;
 		bool known = false;
 
-		if (sscanf(name, "d%u:p%u:", &domain, &number) != 2)
+		if (!stray_name(name, &domain, &number))
 			continue;
 		for (uint32_t j = 0; j < w->nr_guests; j++)
 			known |= w->guests[j] &&

@@ -111,8 +111,8 @@ int hs_held_answer(const struct hs_held *held, int sock, uint32_t index)
 
 int hs_held_fetch(struct hs_held *held, int sock)
 {
-	struct hs_held_message message;
-	int fd, rc;
+	struct hs_held_message message = {0};
+	int fd = -1, rc;
 
 	for (uint32_t i = 0; i <= HS_HELD_MAX; i++) {
 		rc = hs_held_send(sock, HS_HELD_NEXT, i, NULL, -1);

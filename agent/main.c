@@ -71,7 +71,7 @@ static int parse(int argc, char **argv, struct options *o)
 			o->purge = true;
 			break;
 		case 'w':
-			o->worker_fd = atoi(optarg);
+			o->worker_fd = (int)strtol(optarg, NULL, 10);
 			break;
 		case 'h':
 			fputs(help, stdout);

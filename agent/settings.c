@@ -38,7 +38,7 @@ static const struct hs_config_key domain_keys[] = {
 	 .doc = "Where applications attach. A socket for each tenant can be "
 		"mounted into that tenant's containers."},
 	{DOMAIN_KEY("pool", SIZE, pool_bytes), .default_text = "64MiB",
-	 .min = 1 << 20, .max = 1ll << 40,
+	 .min = 1 << 20, .max = 1LL << 40,
 	 .doc = "Memory for traces, of each user id that attaches there. It "
 		"is taken at the first attachment, all at once."},
 	{DOMAIN_KEY("buffer", SIZE, buffer_bytes), .default_text = "1KiB",
@@ -73,7 +73,7 @@ static const struct hs_config_schema trigger_schema = {
 
 static const struct hs_config_key keys[] = {
 	{KEY("node.id", INT, node), .required = true, .example = "1", .min = 1,
-	 .max = 0xffffffffll,
+	 .max = 0xffffffffLL,
 	 .doc = "This node's number, different on every node of the "
 		"cluster."},
 	{KEY("node.name", STRING, node_name),
@@ -120,7 +120,7 @@ static const struct hs_config_key keys[] = {
 	 .doc = "Ask for 2 MiB pages for the pools; plain ones where there "
 		"are none."},
 	{KEY("linger", DURATION, linger_ns), .default_text = "30s",
-	 .max = 86400ll * 1000000000,
+	 .max = 86400LL * 1000000000,
 	 .doc = "How long memory is kept after SIGTERM for a successor in the "
 		"same run_dir; 0 to let go at once."},
 	{KEY("log", ENUM, log_level), .default_text = "info",

@@ -39,7 +39,7 @@ static const char *quote(const char *text, char out[QUOTE_MAX + 4])
 		out[n++] = (unsigned char)*text < 0x20 ? '?' : *text;
 	out[n] = '\0';
 	if (*text != '\0')
-		strcpy(out + n, "...");
+		memcpy(out + n, "...", sizeof("..."));
 	return out;
 }
 
@@ -327,7 +327,7 @@ static int refuse_unknown(struct walk *w, const struct hs_config_schema *schema,
 			continue;
 		snprintf(word, sizeof(word), "%.*s", (int)len, path);
 		if (hs_suggest_better(scalar_of(w), word, &best))
-			strcpy(nearest, word);
+			memcpy(nearest, word, strlen(word) + 1);
 		if (n < sizeof(known))
 			n += (size_t)snprintf(known + n, sizeof(known) - n,
 					      "%s%s", n ? ", " : "", word);
@@ -382,7 +382,9 @@ static int walk_mapping(struct walk *w, const struct hs_config_schema *schema,
 			*given |= bit;
 			rc = walk_value(w, key, out, depth);
 		} else if (w->event.type == YAML_MAPPING_START_EVENT) {
-			strcat(path, ".");
+			/* find_key() matched "path." in a key of the schema. */
+			path[n] = '.';
+			path[n + 1] = '\0';
 			rc = walk_mapping(w, schema, path, out, given,
 					  depth + 1);
 		} else if (!is_null(w)) {

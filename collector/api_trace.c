@@ -84,17 +84,18 @@ static json_t *triggers_json(struct hs_assembly *a,
 
 static json_t *decode_json(const struct hs_decode_stats *s)
 {
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "spans",
-			 (json_int_t)s->records.spans, "unfinished",
-			 (json_int_t)s->records.unfinished, "orphans",
-			 (json_int_t)s->records.orphans, "over_limits",
-			 (json_int_t)(s->records.over_limits + s->over_limit),
-			 "foreign", (json_int_t)s->records.foreign, "damaged",
-			 (json_int_t)s->damaged, "holes",
-			 (json_int_t)(s->holes + s->records.records.gaps),
-			 "garbage",
-			 (json_int_t)(s->records.records.garbage +
-				      s->records.records.bad_buffers));
+	return json_pack(
+		"{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "spans",
+		(json_int_t)s->records.spans, "unfinished",
+		(json_int_t)s->records.unfinished, "orphans",
+		(json_int_t)s->records.orphans, "over_limits",
+		(json_int_t)s->records.over_limits + (json_int_t)s->over_limit,
+		"foreign", (json_int_t)s->records.foreign, "damaged",
+		(json_int_t)s->damaged, "holes",
+		(json_int_t)s->holes + (json_int_t)s->records.records.gaps,
+		"garbage",
+		(json_int_t)s->records.records.garbage +
+			(json_int_t)s->records.records.bad_buffers);
 }
 
 /* The row of a listing, from the spans as they are now. */

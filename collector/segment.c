@@ -289,7 +289,7 @@ static int scan(struct hs_segment_codec *codec, struct window *w, uint8_t *raw,
 	int rc = window_move(w, from);
 
 	while (!rc && (!w->at_end || pos < w->from + w->len_bytes)) {
-		struct hs_segment_record record;
+		struct hs_segment_record record = {0};
 		int64_t n = window_check(w, salt, pos, &record);
 
 		if (n < 0)

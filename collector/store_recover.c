@@ -96,12 +96,15 @@ static int list_segments(struct hs_store *s, uint32_t **out, uint32_t *nr)
 	if (!dir)
 		return -errno;
 	while ((entry = readdir(dir))) {
-		unsigned int number;
 		char name[HS_STORE_SEGMENT_NAME_BYTES];
+		unsigned long number;
 
-		if (sscanf(entry->d_name, "segment-%10u", &number) != 1)
+		if (strncmp(entry->d_name, "segment-", 8) != 0)
 			continue;
-		hs_store_segment_name(name, number);
+		number = strtoul(entry->d_name + 8, NULL, 10);
+		if (number > UINT32_MAX)
+			continue;
+		hs_store_segment_name(name, (uint32_t)number);
 		if (strcmp(name, entry->d_name) != 0)
 			continue;
 		if (*nr == cap) {
@@ -116,7 +119,7 @@ static int list_segments(struct hs_store *s, uint32_t **out, uint32_t *nr)
 			}
 			*out = p;
 		}
-		(*out)[(*nr)++] = number;
+		(*out)[(*nr)++] = (uint32_t)number;
 	}
 	closedir(dir);
 	if (*nr)

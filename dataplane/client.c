@@ -42,7 +42,7 @@ static struct hs_attachment *tls_attachment(const struct hs_tls *tls)
 {
 	struct hs_attachment *at;
 
-	if (!tls->lane || tls->attachment < hs_client.first_attachment)
+	if (tls->attachment < hs_client.first_attachment)
 		return NULL;
 	/* client.R5 acquire, pairs client.W4: what it points to. */
 	at = __atomic_load_n(&hs_client.attachment, __ATOMIC_ACQUIRE);
@@ -55,7 +55,7 @@ static void lane_leave(struct hs_tls *tls)
 {
 	struct hs_attachment *at = tls_attachment(tls);
 
-	if (at) {
+	if (at && tls->lane) {
 		if (at != hs_client_attachment())
 			hs_ending_drop(tls->lane);
 		(void)hs_ending_flush(tls->lane);

@@ -90,7 +90,8 @@ struct hs_trigger *hs_trigger_define(const char *name)
 	}
 	if (!t && nr_triggers < HS_SHM_NR_TRIGGERS) {
 		t = &triggers[nr_triggers];
-		strcpy(t->name, name);
+		/* name_good() has seen its end. */
+		memcpy(t->name, name, strlen(name) + 1);
 		t->hash = hs_trigger_hash(name);
 		t->index = nr_triggers++;
 		at = hs_client_epoch() ? hs_client_attachment() : NULL;

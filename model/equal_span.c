@@ -115,7 +115,7 @@ static bool value_equal(const struct hs_model_value *a,
 		return a->i64 == b->i64;
 	case HS_MODEL_VALUE_FLOAT64:
 		/* By bits, so that -0 is not 0; a NaN equals a NaN. */
-		return !memcmp(&a->f64, &b->f64, sizeof(a->f64)) ||
+		return a->i64 == b->i64 ||
 		       (a->f64 != a->f64 && b->f64 != b->f64);
 	case HS_MODEL_VALUE_BOOL:
 		return a->boolean == b->boolean;
@@ -227,9 +227,9 @@ static void say_attr(struct diff *diff, const struct hs_model_span *span,
 	int order = !a ? 1 : !b ? -1 : str_compare(a->key, b->key);
 
 	/* With keys apart, the smaller one has no partner on its side. */
-	if (order <= 0)
+	if (a && order <= 0)
 		value_text(&a->value, text_a);
-	if (order >= 0)
+	if (b && order >= 0)
 		value_text(&b->value, text_b);
 	snprintf(what, sizeof(what), "%s %.100s", where,
 		 order <= 0 ? a->key.ptr : b->key.ptr);

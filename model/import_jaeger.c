@@ -524,7 +524,6 @@ static int trace_read(const struct import_file *file, const struct place *at,
 int import_jaeger(const struct import_file *file, const json_t *root)
 {
 	const json_t *data = json_object_get(root, "data");
-	uint64_t refused = file->imp->counts.nr_traces_refused;
 	size_t i, nr_good = 0;
 	int err;
 
@@ -538,7 +537,8 @@ int import_jaeger(const struct import_file *file, const json_t *root)
 		return IMPORT_SKIP;
 	}
 	for (i = 0; i < json_array_size(data); i++) {
-		refused = file->imp->counts.nr_traces_refused;
+		uint64_t refused = file->imp->counts.nr_traces_refused;
+
 		err = trace_read(file, AT_NTH(NULL, "data", i),
 				 json_array_get(data, i));
 		if (err < 0)

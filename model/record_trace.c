@@ -470,12 +470,11 @@ static int handle_finish(struct build *b)
 static bool ours(const struct hs_record_slice *s,
 		 const struct hs_model_trace *trace)
 {
-	const struct hs_shm_buffer *h = s->data;
 	uint8_t id[HS_MODEL_TRACE_ID_SIZE];
 	uint64_t hi, lo;
 
 	/* Too short a one is counted as bad by the reader. */
-	if (s->size_bytes < sizeof(*h))
+	if (s->size_bytes < sizeof(struct hs_shm_buffer))
 		return true;
 	memcpy(&hi,
 	       (const uint8_t *)s->data +

@@ -16,7 +16,7 @@
 #include "tests/collector/tmpdir.h"
 #include "tests/collector/wire_make.h"
 
-#define NOW 1700000000000000000ll
+#define NOW 1700000000000000000LL
 #define ANY                                                                    \
 	.min_duration_ns = -1, .max_duration_ns = -1, .error = -1, .mark = -1
 

@@ -26,7 +26,7 @@
 #include "tests/collector/wire_make.h"
 
 #define FIRST "segment-0000000001"
-#define NOW   1700000000000000000ll
+#define NOW   1700000000000000000LL
 
 struct rig {
 	char dir[256];

@@ -125,7 +125,7 @@ void fake_agent_start(struct fake_agent *a, const struct fake_config *config)
 	snprintf(a->dir, sizeof(a->dir), "/tmp/hs-fake-XXXXXX");
 	MUST(mkdtemp(a->dir));
 	snprintf(a->path, sizeof(a->path), "%s/s", a->dir);
-	strcpy(address.sun_path, a->path);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", a->path);
 	a->listener = socket(AF_UNIX,
 			     SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	MUST(a->listener >= 0);

@@ -193,7 +193,7 @@ static void test_many_small_records(void **state)
 	struct hs_record_stats stats;
 
 	for (int i = 0; i < 1000; i++)
-		hs_tracepoint_at(t, (uint64_t)(1000 + i), "0123456789", 10);
+		hs_tracepoint_at(t, 1000 + (uint64_t)i, "0123456789", 10);
 	hs_trace_end(t);
 	harness_text(&agent, ID, 0, &stats);
 	assert_int_equal(stats.records, 1000);
