@@ -37,6 +37,8 @@ struct hs_guest {
 	struct hs_tenant *tenant;
 	pid_t pid;
 	uint64_t start_ticks;
+	uint64_t calibration; /* told last; of this worker with told */
+	bool told;
 	uint64_t token;
 	char service[64];
 	int exit_fd; /* pidfd, -1 once it is dead */

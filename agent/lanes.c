@@ -257,6 +257,19 @@ static uint32_t drain(struct hs_worker *w, struct hs_guest *g)
 	return nr;
 }
 
+static void tell_status(const struct hs_worker *w, struct hs_guest *g)
+{
+	struct hs_shm_status *status =
+		(void *)((uint8_t *)g->down.base + HS_SHM_DOWN_STATUS);
+
+	hs_shm_write_heartbeat(status, w->counters.rounds);
+	if (g->calibration == w->calibrate.now.number && g->told)
+		return;
+	hs_calibration_write(status, &w->calibrate.now);
+	g->calibration = w->calibrate.now.number;
+	g->told = true;
+}
+
 uint32_t hs_lanes_round(struct hs_worker *w)
 {
 	uint32_t nr = 0;
@@ -273,9 +286,7 @@ uint32_t hs_lanes_round(struct hs_worker *w)
 		for (uint32_t r = 0; r < g->layout.nr_rings && !g->garbage; r++)
 			nr += stock_ring(w, g, r, max);
 		g->read_ns = w->now_ns;
-		hs_shm_write_heartbeat(
-			(void *)((uint8_t *)g->down.base + HS_SHM_DOWN_STATUS),
-			w->counters.rounds);
+		tell_status(w, g);
 	}
 	return nr;
 }

@@ -37,6 +37,7 @@
 #define SLEEP_ALONE_NS (20 * HS_NS_PER_MS) /* nobody is attached */
 #define WALL_EVERY     1024u		   /* rounds */
 #define FINISH_NS      (2 * HS_NS_PER_SEC)
+#define CALIBRATE_NS   (50 * HS_NS_PER_MS)
 
 int hs_worker_watch(struct hs_worker *w, int fd, enum hs_worker_event event,
 		    uint32_t index)
@@ -166,6 +167,37 @@ static int make_core(struct hs_worker *w)
 	return rc;
 }
 
+/* Applications that attach now should find a calibration at once. */
+static void calibrate_first(struct hs_worker *w)
+{
+	struct hs_calibrate_sample sample;
+	const struct timespec ts = {.tv_nsec = HS_CALIBRATE_FIRST_NS};
+
+	if (!hs_calibrate_counter_invariant()) {
+		w->calibrate.given_up = true;
+		return;
+	}
+	hs_calibrate_read(&sample);
+	hs_calibrate_sample(&w->calibrate, &sample);
+	nanosleep(&ts, NULL);
+	hs_calibrate_read(&sample);
+	hs_calibrate_sample(&w->calibrate, &sample);
+}
+
+static void calibrate(struct hs_worker *w)
+{
+	struct hs_calibrate_sample sample;
+
+	if (w->calibrate.given_up || w->now_ns < w->calibrate_ns)
+		return;
+	w->calibrate_ns = w->now_ns + CALIBRATE_NS;
+	hs_calibrate_read(&sample);
+	if (hs_calibrate_sample(&w->calibrate, &sample) &&
+	    w->calibrate.given_up)
+		hs_log_warn("agent", "the processor's counter runs unevenly: "
+				     "applications use the slower clock");
+}
+
 static int begin(struct hs_worker *w)
 {
 	int rc;
@@ -188,6 +220,7 @@ static int begin(struct hs_worker *w)
 		rc = make_core(w);
 	if (rc)
 		return rc;
+	calibrate_first(w);
 	hs_tenants_adopt(w);
 	hs_guests_adopt(w);
 	hs_held_free(&w->held);
@@ -302,6 +335,7 @@ static bool one_round(struct hs_worker *w)
 		return false;
 	if (w->counters.rounds++ % WALL_EVERY == 0)
 		hs_agent_core_wall_offset(w->core, wall_offset());
+	calibrate(w);
 	/* Slots before lanes: see core.h. The dead are read like lanes. */
 	hs_lanes_scan(w);
 	hs_attach_round(w);

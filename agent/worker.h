@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "agent/calibrate.h"
 #include "agent/core.h"
 #include "agent/held.h"
 #include "agent/settings.h"
@@ -76,7 +77,9 @@ struct hs_worker {
 	struct hs_worker_peer peers[HS_AGENT_PEERS_MAX];
 	uint8_t *bounce; /* HS_WIRE_SLICE_MAX_BYTES */
 	struct hs_worker_counters counters;
-	uint64_t now_ns; /* of this round */
+	struct hs_calibrate calibrate;
+	uint64_t calibrate_ns; /* when next */
+	uint64_t now_ns;       /* of this round */
 	uint64_t began_ns;
 	uint32_t idle_rounds;
 	bool sent; /* something, since the transport was polled last */

@@ -69,7 +69,7 @@ static void points_nostamp(void *context, uint32_t n)
 		struct hs_trace *t = hs_trace_begin(NULL, NULL);
 
 		for (uint32_t k = 0; k < POINTS_OF_TRACE; k++)
-			hs_tracepoint_at(t, 1, c->data, SMALL_BYTES);
+			hs_tracepoint_plain(t, c->data, SMALL_BYTES);
 		hs_trace_end(t);
 	}
 }

@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "dataplane/calibration.h"
 #include "dataplane/clock.h"
 
 /* More than any sane agent grants; keeps private tables small. */
@@ -111,7 +112,9 @@ static int map_one(int fd, int prot, uint8_t **out, size_t *out_bytes)
 	seals = fcntl(fd, F_GET_SEALS);
 	if (seals < 0 || !(seals & F_SEAL_SHRINK))
 		return -EPERM;
-	p = mmap(NULL, (size_t)st.st_size, prot, MAP_SHARED, fd, 0);
+	/* Populated, so that the write path never enters the kernel. */
+	p = mmap(NULL, (size_t)st.st_size, prot, MAP_SHARED | MAP_POPULATE, fd,
+		 0);
 	if (p == MAP_FAILED)
 		return -errno;
 	/* A forked child must neither hold nor reach the parent's memory. */
@@ -248,6 +251,22 @@ void hs_attachment_lane_return(struct hs_attachment *at, struct hs_lane *lane)
 	 * state before its bit. */
 	__atomic_fetch_and(&at->lanes_taken[lane->index / 64], ~bit,
 			   __ATOMIC_RELEASE);
+}
+
+void hs_attachment_clock_refresh(struct hs_attachment *at)
+{
+	struct hs_calibration now = {0};
+	struct hs_calibration mine = {0};
+
+	if (at->down_bytes < HS_SHM_DOWN_STATUS + sizeof(at->clock))
+		return;
+	/* Told of none, or amid a change: that is no clock, for now. */
+	if (!hs_calibration_read((const void *)(at->down + HS_SHM_DOWN_STATUS),
+				 &now))
+		now = (struct hs_calibration){0};
+	(void)hs_calibration_read(&at->clock, &mine);
+	if (mine.number != now.number)
+		hs_calibration_write(&at->clock, &now);
 }
 
 void hs_attachment_lost_unpinned(struct hs_attachment *at)

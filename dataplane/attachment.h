@@ -33,7 +33,8 @@ struct hs_attachment {
 	struct hs_shm_down layout; /* the checked copy */
 	uint32_t bad; /* 1: shared memory held nonsense; drop everything */
 	uint32_t lane_hint;
-	uint64_t *lanes_taken; /* bitmap */
+	struct hs_shm_status clock; /* our copy of the calibration */
+	uint64_t *lanes_taken;	    /* bitmap */
 	struct hs_lane *lanes;
 };
 
@@ -69,6 +70,15 @@ struct hs_lane *hs_attachment_lane_take(struct hs_attachment *at);
 /** hs_attachment_lane_take_index() - this one; false when a thread has it */
 bool hs_attachment_lane_take_index(struct hs_attachment *at, uint32_t index);
 void hs_attachment_lane_return(struct hs_attachment *at, struct hs_lane *lane);
+
+/**
+ * hs_attachment_clock_refresh() - take over a new calibration, if there is one
+ *
+ * Our copy, since the agent's shares its line with a heartbeat.
+ *
+ * Context: the helper, or before @at is published.
+ */
+void hs_attachment_clock_refresh(struct hs_attachment *at);
 
 /* A drop that no lane can count. */
 void hs_attachment_lost_unpinned(struct hs_attachment *at);

@@ -151,6 +151,7 @@ static void attach(struct hs_attachment *at)
 	at->next = old;
 	up->version = HS_SHM_VERSION;
 	hs_trigger_publish_all(up);
+	hs_attachment_clock_refresh(at);
 	/* up.W1 release, pairs up.R1: the header before its magic. */
 	__atomic_store_n(&up->magic, HS_SHM_UP_MAGIC, __ATOMIC_RELEASE);
 	/* client.W4 release, pairs client.R4 client.R5 client.R6: the
@@ -186,8 +187,10 @@ static void round_once(uint64_t now_ns)
 	case HS_CONNECT_LOST:
 		break;
 	}
-	if (hs_client_attachment())
+	if (hs_client_attachment()) {
 		hs_ending_sweep(hs_client_attachment());
+		hs_attachment_clock_refresh(hs_client_attachment());
+	}
 	if (c->state == HS_CONNECT_UP) {
 		attached = 1;
 		/* client.C7 relaxed: one word, nothing hangs on it. */
@@ -368,7 +371,8 @@ static int open_locked(const struct hs_client_options *o)
 	rc = page_make();
 	if (rc)
 		return rc;
-	rc = hs_handle_pool_make(o->max_traces);
+	seed_make();
+	rc = hs_handle_pool_make(o->max_traces, (uint32_t)hs_client.seed[0]);
 	if (rc)
 		return rc;
 	hs_client.resource = hs_resource_create(o->service, NULL, 0);
@@ -379,7 +383,6 @@ static int open_locked(const struct hs_client_options *o)
 	memset(hs_client.counters, 0, sizeof(hs_client.counters));
 	hs_client.trigger_rate_per_s = o->trigger_rate_per_s;
 	hs_client.stop = false;
-	seed_make();
 	wake_init();
 	hs_client.pid = getpid();
 	/* client.W1 release, pairs client.R1: everything above. */

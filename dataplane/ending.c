@@ -15,7 +15,7 @@ static bool try_publish(struct hs_lane *lane, struct hs_trace *trace)
 	struct hs_shm_entry entry = {
 		.trace_hi = trace->id.hi,
 		.trace_lo = trace->id.lo,
-		.u.buffer.ref = trace->buffer ? hs_shm_stock_ref(trace->word)
+		.u.buffer.ref = trace->w.base ? hs_shm_stock_ref(trace->word)
 					      : HS_SHM_NO_BUFFER,
 		.handle = trace->number,
 		.seq = trace->seq < 0xffff ? (uint16_t)trace->seq : 0xffff,
@@ -23,9 +23,9 @@ static bool try_publish(struct hs_lane *lane, struct hs_trace *trace)
 		.aux = trace->lost != 0,
 	};
 
-	if (trace->buffer)
+	if (trace->w.base)
 		entry.u.buffer.committed =
-			trace->pos | hs_shm_stock_node(trace->word) << 28;
+			trace->w.pos | hs_shm_stock_node(trace->word) << 28;
 	if (!hs_lane_offer(lane, &entry, 1))
 		return false;
 	slot_close(trace);
@@ -36,7 +36,7 @@ static void over(struct hs_lane *lane, struct hs_trace *trace)
 {
 	trace->at = NULL;
 	trace->slot = NULL;
-	trace->buffer = NULL;
+	trace->w.base = NULL;
 	hs_handle_give(lane, trace);
 }
 

@@ -63,7 +63,7 @@ static struct hs_trace *stack_pop(void)
 	}
 }
 
-int hs_handle_pool_make(uint32_t nr)
+int hs_handle_pool_make(uint32_t nr, uint32_t use)
 {
 	if (pool.nr < nr) {
 		void *p = mmap(NULL, nr * sizeof(struct hs_trace),
@@ -72,6 +72,11 @@ int hs_handle_pool_make(uint32_t nr)
 
 		if (p == MAP_FAILED)
 			return -ENOMEM;
+		/*
+		 * A child must find no open window: its buffer is not mapped
+		 * there. Without the advice fork_child() shuts them.
+		 */
+		(void)madvise(p, nr * sizeof(struct hs_trace), MADV_WIPEONFORK);
 		/* The smaller pool stays: spans may name its handles. */
 		pool.handles = p;
 		pool.nr = nr;
@@ -82,6 +87,9 @@ int hs_handle_pool_make(uint32_t nr)
 		struct hs_trace *trace = &pool.handles[i];
 
 		trace->index = i;
+		/* New or wiped: its lives must not repeat those of before. */
+		if (!trace->use)
+			trace->use = use & ~1u;
 		if (!(trace->use & 1))
 			stack_push(trace);
 	}
@@ -117,7 +125,9 @@ void hs_handle_close_all(void)
 	for (uint32_t i = 0; i < pool.nr; i++) {
 		pool.handles[i].at = NULL;
 		pool.handles[i].slot = NULL;
-		pool.handles[i].buffer = NULL;
+		hs_handle_shut(&pool.handles[i]);
+		pool.handles[i].streamed = 0;
+		pool.handles[i].w.base = NULL;
 	}
 }
 

@@ -23,21 +23,19 @@
 #define HS_HANDLE_CRUMBS_MAX 32u
 
 struct hs_trace {
-	uint32_t use;	/* odd while live */
-	uint32_t index; /* in the pool; also its slot's */
-	uint64_t epoch; /* of the client it began under */
+	struct hs_trace_window w; /* ABI: first. base NULL: no buffer */
+	uint32_t use;		  /* odd while live */
+	uint32_t index;		  /* in the pool; also its slot's */
+	uint64_t epoch;		  /* of the client it began under */
 	struct hs_trace_id id;
 	struct hs_attachment *at; /* NULL: nothing is kept */
 	struct hs_shm_slot *slot;
-	uint8_t *buffer; /* present one, NULL: none */
-	uint32_t pos;	 /* where the next record goes */
-	uint32_t size_bytes;
-	uint64_t word; /* stock word of buffer */
-	uint64_t time_base;
-	uint64_t last_ns; /* of the latest timed record */
-	uint32_t number;  /* what the agent calls this handle */
-	uint32_t seq;	  /* of buffer, or of the one to come */
-	uint32_t lost;	  /* records dropped */
+	uint64_t word;	    /* stock word of the buffer */
+	uint64_t time_base; /* ns that explicit times are deltas to */
+	uint64_t mult;	    /* of the buffer's ticks */
+	uint32_t number;    /* what the agent calls this handle */
+	uint32_t seq;	    /* of buffer, or of the one to come */
+	uint32_t lost;	    /* records dropped */
 	uint32_t next_ref;
 	uint32_t next_resource;
 	uint32_t trigger; /* FNV-1a of the name, with F_TRIGGERED */
@@ -48,22 +46,30 @@ struct hs_trace {
 	uint8_t nr_upstream;
 	uint8_t nr_crumbs; /* of crumbs[], never shrinks */
 	uint8_t was_current;
+	uint8_t opened;	   /* w was left open: closed now, it is in use */
+	uint8_t ticks;	   /* the buffer's clock is the TSC */
+	uint8_t clock_due; /* its CLOCK record is still to come */
+	uint32_t
+		streamed; /* bytes behind committed, not yet fenced: stream.h */
 	uint64_t upstream[HS_CONTEXT_CRUMBS_MAX];
 	uint64_t crumbs[HS_HANDLE_CRUMBS_MAX];
 	uint8_t crumb_kinds[HS_HANDLE_CRUMBS_MAX];
 	const struct hs_resource *resources[HS_HANDLE_RESOURCES_MAX];
 };
 
+_Static_assert(offsetof(struct hs_trace, w) == 0, "ABI");
+
 /* Stands for every trace that could not be begun; never live. */
 extern struct hs_trace hs_trace_null __attribute__((visibility("hidden")));
 
 /**
  * hs_handle_pool_make() - have a pool of at least this many, all free ones in
+ * @use: where new handles begin to count their lives
  *
  * Context: no other thread is inside the API.
  * Return:  0 or -ENOMEM.
  */
-int hs_handle_pool_make(uint32_t nr);
+int hs_handle_pool_make(uint32_t nr, uint32_t use);
 
 /* Context: write path. @lane: the calling thread's, or NULL. */
 struct hs_trace *hs_handle_take(struct hs_lane *lane);
@@ -74,6 +80,21 @@ void hs_handle_flush(struct hs_lane *lane);
 
 /* The client closes: no live handle has a buffer or a slot any more. */
 void hs_handle_close_all(void);
+
+/* Whether the caller is a signal handler amid this thread's own append. */
+static inline bool hs_handle_in_use(const struct hs_trace *trace)
+{
+	return trace->opened && !trace->w.open;
+}
+
+/* Nothing is appended any more but by the library. */
+static inline void hs_handle_shut(struct hs_trace *trace)
+{
+	trace->w.open = 0;
+	trace->opened = 0;
+	/* window.C3 acq_rel, pairs window.C4: shut before it is touched. */
+	__atomic_signal_fence(__ATOMIC_ACQ_REL);
+}
 
 static inline bool hs_handle_live(const struct hs_trace *trace)
 {

@@ -5,7 +5,7 @@
  */
 #include <string.h>
 
-#include "dataplane/clock.h"
+#include "dataplane/put.h"
 #include "dataplane/resource.h"
 #include "dataplane/trace.h"
 #include "dataplane/write.h"
@@ -33,12 +33,33 @@ static struct hs_tls *span_enter(const struct hs_span *span)
 	return NULL;
 }
 
-static void span_write(struct hs_tls *tls, const struct hs_span *span,
-		       uint8_t type, const uint64_t *time_ns, hs_emit_fn emit,
+static void span_write(const struct hs_span *span, uint8_t type,
+		       struct hs_stamp *stamp, hs_emit_fn emit,
 		       const void *args)
 {
-	hs_write_record(tls, span->trace, type, time_ns, emit, args);
+	struct hs_tls *tls = span_enter(span);
+
+	if (!tls)
+		return;
+	hs_write_record(tls, span->trace, type, stamp, emit, args);
 	hs_client_leave(tls);
+}
+
+/*
+ * Room for a record on this span, behind its ref. An open window says all
+ * that span_enter() asks but whether it is still the span's own trace.
+ */
+#define PUT_HEAD_BYTES (HS_RECORD_HEADER_BYTES + HS_RECORD_VARINT_MAX_BYTES)
+static inline __attribute__((always_inline)) uint8_t *
+span_put(const struct hs_span *span, size_t max_bytes)
+{
+	uint8_t *p;
+
+	if (!span || !span->trace || span->trace->use != span->use ||
+	    max_bytes > HS_PUT_MAX_BYTES)
+		return NULL;
+	p = hs_put_begin(span->trace, PUT_HEAD_BYTES + max_bytes);
+	return p ? hs_put_varint(p, span->ref) : NULL;
 }
 
 /* ---- start and end ------------------------------------------------------ */
@@ -58,7 +79,8 @@ static void emit_resource_ref(struct hs_sink *s, const void *args)
 
 /* The id of @resource in this handle's stream, written there if it was not. */
 static uint32_t resource_id(struct hs_tls *tls, struct hs_trace *trace,
-			    const struct hs_resource *resource)
+			    const struct hs_resource *resource,
+			    const struct hs_stamp *next)
 {
 	struct resource_ref args = {trace->next_resource, resource};
 	uint32_t nr = trace->next_resource;
@@ -70,7 +92,7 @@ static uint32_t resource_id(struct hs_tls *tls, struct hs_trace *trace,
 		if (trace->resources[id % HS_HANDLE_RESOURCES_MAX] == resource)
 			return id;
 	}
-	if (hs_write_record(tls, trace, HS_RECORD_RESOURCE, NULL,
+	if (hs_write_before(tls, trace, HS_RECORD_RESOURCE, next,
 			    emit_resource_ref, &args)) {
 		trace->resources[nr % HS_HANDLE_RESOURCES_MAX] = resource;
 		trace->next_resource++;
@@ -81,7 +103,7 @@ static uint32_t resource_id(struct hs_tls *tls, struct hs_trace *trace,
 struct start {
 	const struct hs_span_args *args;
 	uint64_t id;
-	uint64_t start_ns;
+	struct hs_stamp stamp;
 	uint32_t ref;
 	uint32_t resource;
 };
@@ -95,7 +117,7 @@ static void emit_start(struct hs_sink *s, const void *args)
 	hs_sink_u64(s, start->args->parent_id);
 	hs_sink_varint(s, start->resource);
 	hs_sink_u8(s, start->args->kind);
-	hs_sink_time(s, start->start_ns);
+	hs_sink_time(s, &start->stamp);
 	hs_sink_text(s, start->args->name, start->args->name_bytes);
 }
 
@@ -121,18 +143,68 @@ static void span_start(struct hs_trace *trace, struct hs_span *span,
 	if (trace->at) {
 		start.id = span->id;
 		start.ref = span->ref;
-		start.start_ns =
-			args->has_start ? args->start_ns : hs_clock_real_ns();
+		start.stamp.kind = args->has_start ? HS_STAMP_AT : HS_STAMP_NOW;
+		start.stamp.ns = args->start_ns;
 		start.resource = resource_id(
-			tls, trace, resource ? resource : hs_client.resource);
-		hs_write_record(tls, trace, HS_RECORD_SPAN_START,
-				&start.start_ns, emit_start, &start);
+			tls, trace, resource ? resource : hs_client.resource,
+			&start.stamp);
+		hs_write_record(tls, trace, HS_RECORD_SPAN_START, &start.stamp,
+				emit_start, &start);
 	}
 	hs_client_leave(tls);
 }
 
-void hs_span_start(struct hs_trace *trace, struct hs_span *span,
-		   const char *name, uint64_t parent_id)
+/* A span of the resource that the trace wrote last, now. */
+static bool put_start(struct hs_trace *trace, struct hs_span *span,
+		      const char *name, uint64_t parent_id)
+{
+	size_t n = name ? strlen(name) : 0;
+	struct hs_tls *tls = &hs_tls;
+	uint32_t resource;
+	uint8_t *p;
+
+	if (!trace || !trace->next_resource || n > HS_PUT_MAX_BYTES)
+		return false;
+	resource = trace->next_resource - 1;
+	if (trace->resources[resource % HS_HANDLE_RESOURCES_MAX] !=
+	    hs_client.resource)
+		return false;
+	/* An id is drawn from the thread's state: not amid another call. */
+	if (tls->busy || tls->random_epoch != trace->epoch)
+		return false;
+	p = hs_put_begin(trace,
+			 PUT_HEAD_BYTES + 16 + HS_RECORD_VARINT_MAX_BYTES + 1 +
+				 HS_PUT_TICKS_BYTES + hs_put_text_max(n));
+	if (!p)
+		return false;
+	/* As hs_client_enter() does, for a handler that starts spans, too. */
+	tls->busy = 1;
+	/* client.C17 acq_rel, pairs client.C18: as client.C3. */
+	__atomic_signal_fence(__ATOMIC_ACQ_REL);
+	span->id = hs_client_random(tls);
+	if (!span->id)
+		span->id = 1;
+	/* client.C18 acq_rel, pairs client.C17: as client.C4. */
+	__atomic_signal_fence(__ATOMIC_ACQ_REL);
+	tls->busy = 0;
+	span->trace = trace;
+	span->use = trace->use;
+	span->ref = trace->next_ref++;
+	p = hs_put_varint(p, span->ref);
+	hs_le64_store(p, span->id);
+	hs_le64_store(p + 8, parent_id);
+	p = hs_put_varint(p + 16, resource);
+	*p++ = HS_SPAN_KIND_UNSPECIFIED;
+	p = hs_put_ticks(p);
+	p = hs_put_text(p, name, n);
+	hs_put_end(trace, HS_RECORD_SPAN_START | HS_RECORD_F_TICKS, p);
+	return true;
+}
+
+static __attribute__((noinline, cold)) void start_slow(struct hs_trace *trace,
+						       struct hs_span *span,
+						       const char *name,
+						       uint64_t parent_id)
 {
 	struct hs_span_args args = {
 		.size_bytes = sizeof(args),
@@ -140,8 +212,14 @@ void hs_span_start(struct hs_trace *trace, struct hs_span *span,
 		.parent_id = parent_id,
 	};
 
-	if (span)
-		span_start(trace, span, &args);
+	span_start(trace, span, &args);
+}
+
+void hs_span_start(struct hs_trace *trace, struct hs_span *span,
+		   const char *name, uint64_t parent_id)
+{
+	if (span && !put_start(trace, span, name, parent_id))
+		start_slow(trace, span, name, parent_id);
 }
 
 void hs_span_start_args(struct hs_trace *trace, struct hs_span *span,
@@ -160,7 +238,7 @@ void hs_span_start_args(struct hs_trace *trace, struct hs_span *span,
 }
 
 struct end {
-	uint64_t end_ns;
+	const struct hs_stamp *stamp;
 	uint32_t ref;
 };
 
@@ -169,31 +247,33 @@ static void emit_end(struct hs_sink *s, const void *args)
 	const struct end *end = args;
 
 	hs_sink_varint(s, end->ref);
-	hs_sink_time(s, end->end_ns);
+	hs_sink_time(s, end->stamp);
+}
+
+static void span_end(const struct hs_span *span, struct hs_stamp *stamp)
+{
+	struct end args = {stamp, span ? span->ref : 0};
+
+	span_write(span, HS_RECORD_SPAN_END, stamp, emit_end, &args);
 }
 
 void hs_span_end(struct hs_span *span)
 {
-	struct hs_tls *tls = span_enter(span);
-	struct end args;
+	uint8_t *p = span_put(span, HS_PUT_TICKS_BYTES);
+	struct hs_stamp now = {.kind = HS_STAMP_NOW};
 
-	if (!tls)
-		return;
-	args = (struct end){hs_clock_real_ns(), span->ref};
-	span_write(tls, span, HS_RECORD_SPAN_END, &args.end_ns, emit_end,
-		   &args);
+	if (p)
+		hs_put_end(span->trace, HS_RECORD_SPAN_END | HS_RECORD_F_TICKS,
+			   hs_put_ticks(p));
+	else
+		span_end(span, &now);
 }
 
 void hs_span_end_at(struct hs_span *span, uint64_t end_ns)
 {
-	struct hs_tls *tls = span_enter(span);
-	struct end args;
+	struct hs_stamp at = {.kind = HS_STAMP_AT, .ns = end_ns};
 
-	if (!tls)
-		return;
-	args = (struct end){end_ns, span->ref};
-	span_write(tls, span, HS_RECORD_SPAN_END, &args.end_ns, emit_end,
-		   &args);
+	span_end(span, &at);
 }
 
 /* ---- attributes --------------------------------------------------------- */
@@ -213,52 +293,109 @@ static void emit_attr(struct hs_sink *s, const void *args)
 
 void hs_span_attr(struct hs_span *span, const struct hs_attr *attr)
 {
-	struct hs_tls *tls = attr ? span_enter(span) : NULL;
-	struct span_attr args;
+	struct span_attr args = {span ? span->ref : 0, attr};
 
-	if (!tls)
-		return;
-	args = (struct span_attr){span->ref, attr};
-	span_write(tls, span, HS_RECORD_ATTR, NULL, emit_attr, &args);
+	if (attr)
+		span_write(span, HS_RECORD_ATTR, NULL, emit_attr, &args);
+}
+
+/* Key and type of an attribute whose value takes at most @max_bytes. */
+static inline __attribute__((always_inline)) uint8_t *
+attr_put(const struct hs_span *span, const char *key, uint8_t type,
+	 size_t max_bytes)
+{
+	size_t n = key ? strlen(key) : 0;
+	uint8_t *p;
+
+	/* Each length by itself: their sum might wrap. */
+	if (n > HS_PUT_MAX_BYTES || max_bytes > HS_PUT_MAX_BYTES)
+		return NULL;
+	p = span_put(span, hs_put_text_max(n) + 1 + max_bytes);
+	if (!p)
+		return NULL;
+	p = hs_put_text(p, key, n);
+	*p = type;
+	return p + 1;
+}
+
+/* The long way, out of the short one's sight. */
+static __attribute__((noinline, cold)) void
+attr_slow(const struct hs_span *span, const char *key, uint32_t type,
+	  uint64_t bits, const void *data)
+{
+	struct hs_attr attr = {.key = key, .type = type};
+	struct span_attr args = {span ? span->ref : 0, &attr};
+
+	switch (type) {
+	case HS_VALUE_STRING:
+		attr.value.bytes.data = data;
+		attr.value.bytes.size_bytes = (size_t)bits;
+		break;
+	case HS_VALUE_BOOL:
+		attr.value.b = bits;
+		break;
+	default:
+		/* int64 and float64, by their bits */
+		memcpy(&attr.value, &bits, sizeof(bits));
+		break;
+	}
+	span_write(span, HS_RECORD_ATTR, NULL, emit_attr, &args);
 }
 
 void hs_span_attr_str(struct hs_span *span, const char *key, const char *value)
 {
-	struct hs_attr attr = {.key = key, .type = HS_VALUE_STRING};
+	size_t n = value ? strlen(value) : 0;
+	uint8_t *p = attr_put(span, key, HS_VALUE_STRING, hs_put_text_max(n));
 
-	attr.value.bytes.data = value;
-	attr.value.bytes.size_bytes = value ? strlen(value) : 0;
-	hs_span_attr(span, &attr);
+	if (p)
+		hs_put_end(span->trace, HS_RECORD_ATTR,
+			   hs_put_text(p, value, n));
+	else
+		attr_slow(span, key, HS_VALUE_STRING, n, value);
 }
 
 void hs_span_attr_i64(struct hs_span *span, const char *key, int64_t value)
 {
-	struct hs_attr attr = {.key = key, .type = HS_VALUE_INT64};
+	uint8_t *p =
+		attr_put(span, key, HS_VALUE_INT64, HS_RECORD_VARINT_MAX_BYTES);
 
-	attr.value.i64 = value;
-	hs_span_attr(span, &attr);
+	if (p)
+		hs_put_end(span->trace, HS_RECORD_ATTR,
+			   hs_put_varint(p, hs_record_zigzag(value)));
+	else
+		attr_slow(span, key, HS_VALUE_INT64, (uint64_t)value, NULL);
 }
 
 void hs_span_attr_f64(struct hs_span *span, const char *key, double value)
 {
-	struct hs_attr attr = {.key = key, .type = HS_VALUE_FLOAT64};
+	uint8_t *p = attr_put(span, key, HS_VALUE_FLOAT64, sizeof(uint64_t));
+	uint64_t bits;
 
-	attr.value.f64 = value;
-	hs_span_attr(span, &attr);
+	memcpy(&bits, &value, sizeof(bits));
+	if (!p) {
+		attr_slow(span, key, HS_VALUE_FLOAT64, bits, NULL);
+		return;
+	}
+	hs_le64_store(p, bits);
+	hs_put_end(span->trace, HS_RECORD_ATTR, p + sizeof(bits));
 }
 
 void hs_span_attr_bool(struct hs_span *span, const char *key, bool value)
 {
-	struct hs_attr attr = {.key = key, .type = HS_VALUE_BOOL};
+	uint8_t *p = attr_put(span, key, HS_VALUE_BOOL, 1);
 
-	attr.value.b = value;
-	hs_span_attr(span, &attr);
+	if (!p) {
+		attr_slow(span, key, HS_VALUE_BOOL, value, NULL);
+		return;
+	}
+	*p = value;
+	hs_put_end(span->trace, HS_RECORD_ATTR, p + 1);
 }
 
 /* ---- events and links --------------------------------------------------- */
 
 struct event {
-	uint64_t time_ns;
+	const struct hs_stamp *stamp;
 	const char *name;
 	const struct hs_attr *attrs;
 	size_t nr_attrs;
@@ -270,37 +407,56 @@ static void emit_event(struct hs_sink *s, const void *args)
 	const struct event *e = args;
 
 	hs_sink_varint(s, e->ref);
-	hs_sink_time(s, e->time_ns);
+	hs_sink_time(s, e->stamp);
 	hs_sink_u8(s, e->name ? HS_RECORD_HAS_NAME : 0);
 	hs_sink_text(s, e->name, 0);
 	hs_sink_attrs(s, e->attrs, e->nr_attrs);
 }
 
+static void span_event(const struct hs_span *span, struct hs_stamp *stamp,
+		       const char *name, const struct hs_attr *attrs,
+		       size_t nr_attrs)
+{
+	struct event args = {stamp, name, attrs, nr_attrs,
+			     span ? span->ref : 0};
+
+	span_write(span, HS_RECORD_EVENT, stamp, emit_event, &args);
+}
+
+/* One without attributes, now. */
+static bool put_event(const struct hs_span *span, const char *name)
+{
+	size_t n = name ? strlen(name) : 0;
+	uint8_t *p;
+
+	if (n > HS_PUT_MAX_BYTES)
+		return false;
+	p = span_put(span, HS_PUT_TICKS_BYTES + 2 + hs_put_text_max(n));
+	if (!p)
+		return false;
+	p = hs_put_ticks(p);
+	*p++ = name ? HS_RECORD_HAS_NAME : 0;
+	p = hs_put_text(p, name, n);
+	*p++ = 0;
+	hs_put_end(span->trace, HS_RECORD_EVENT | HS_RECORD_F_TICKS, p);
+	return true;
+}
+
 void hs_span_event(struct hs_span *span, const char *name,
 		   const struct hs_attr *attrs, size_t nr_attrs)
 {
-	struct hs_tls *tls = span_enter(span);
-	struct event args;
+	struct hs_stamp now = {.kind = HS_STAMP_NOW};
 
-	if (!tls)
-		return;
-	args = (struct event){hs_clock_real_ns(), name, attrs, nr_attrs,
-			      span->ref};
-	span_write(tls, span, HS_RECORD_EVENT, &args.time_ns, emit_event,
-		   &args);
+	if ((attrs && nr_attrs) || !put_event(span, name))
+		span_event(span, &now, name, attrs, nr_attrs);
 }
 
 void hs_span_event_at(struct hs_span *span, uint64_t time_ns, const char *name,
 		      const struct hs_attr *attrs, size_t nr_attrs)
 {
-	struct hs_tls *tls = span_enter(span);
-	struct event args;
+	struct hs_stamp at = {.kind = HS_STAMP_AT, .ns = time_ns};
 
-	if (!tls)
-		return;
-	args = (struct event){time_ns, name, attrs, nr_attrs, span->ref};
-	span_write(tls, span, HS_RECORD_EVENT, &args.time_ns, emit_event,
-		   &args);
+	span_event(span, &at, name, attrs, nr_attrs);
 }
 
 struct span_link {
@@ -331,10 +487,9 @@ void hs_span_link(struct hs_span *span, enum hs_link_kind kind,
 		  const char *trace_state, const struct hs_attr *attrs,
 		  size_t nr_attrs)
 {
-	struct hs_tls *tls = span_enter(span);
 	struct span_link args;
 
-	if (!tls)
+	if (!span || !span->trace)
 		return;
 	args = (struct span_link){
 		.ref = span->ref,
@@ -345,7 +500,7 @@ void hs_span_link(struct hs_span *span, enum hs_link_kind kind,
 		.attrs = attrs,
 		.nr_attrs = nr_attrs,
 	};
-	span_write(tls, span, HS_RECORD_LINK, NULL, emit_link, &args);
+	span_write(span, HS_RECORD_LINK, NULL, emit_link, &args);
 }
 
 /* ---- status, texts, flags ----------------------------------------------- */
@@ -368,25 +523,17 @@ static void emit_text(struct hs_sink *s, const void *args)
 void hs_span_status(struct hs_span *span, enum hs_span_status status,
 		    const char *message)
 {
-	struct hs_tls *tls = span_enter(span);
-	struct text args;
+	struct text args = {span ? span->ref : 0, (uint8_t)status, message};
 
-	if (!tls)
-		return;
-	args = (struct text){span->ref, (uint8_t)status, message};
-	span_write(tls, span, HS_RECORD_STATUS, NULL, emit_text, &args);
+	span_write(span, HS_RECORD_STATUS, NULL, emit_text, &args);
 }
 
 void hs_span_text(struct hs_span *span, enum hs_span_text which,
 		  const char *text)
 {
-	struct hs_tls *tls = span_enter(span);
-	struct text args;
+	struct text args = {span ? span->ref : 0, (uint8_t)which, text};
 
-	if (!tls)
-		return;
-	args = (struct text){span->ref, (uint8_t)which, text};
-	span_write(tls, span, HS_RECORD_TEXT, NULL, emit_text, &args);
+	span_write(span, HS_RECORD_TEXT, NULL, emit_text, &args);
 }
 
 struct flags {
@@ -404,11 +551,7 @@ static void emit_flags(struct hs_sink *s, const void *args)
 
 void hs_span_flags(struct hs_span *span, uint32_t flags)
 {
-	struct hs_tls *tls = span_enter(span);
-	struct flags args;
+	struct flags args = {span ? span->ref : 0, flags};
 
-	if (!tls)
-		return;
-	args = (struct flags){span->ref, flags};
-	span_write(tls, span, HS_RECORD_FLAGS, NULL, emit_flags, &args);
+	span_write(span, HS_RECORD_FLAGS, NULL, emit_flags, &args);
 }

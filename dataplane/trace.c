@@ -12,6 +12,8 @@
 
 #include "dataplane/clock.h"
 #include "dataplane/ending.h"
+#include "dataplane/put.h"
+#include "dataplane/stream.h"
 #include "dataplane/write.h"
 
 #define NUMBER_BLOCK 1024u
@@ -107,7 +109,7 @@ static void slot_open(struct hs_trace *trace)
 	/* slot.C4 relaxed: hints. */
 	__atomic_store_n(&s->lost, trace->lost, __ATOMIC_RELAXED);
 	/* slot.C5 relaxed: hints. */
-	__atomic_store_n(&s->begin_ns, trace->last_ns, __ATOMIC_RELAXED);
+	__atomic_store_n(&s->begin_ns, hs_clock_coarse_ns(), __ATOMIC_RELAXED);
 	trace->slot_use = trace->use;
 	/* slot.W1 release, pairs slot.R1: the other words before an odd use,
 	 * the END entry before an even one. */
@@ -134,7 +136,6 @@ static void begin_attached(struct hs_tls *tls, struct hs_trace *trace)
 	}
 	trace->at = at;
 	trace->number = number_take(lane);
-	trace->last_ns = hs_clock_real_ns();
 	slot_open(trace);
 }
 
@@ -176,11 +177,13 @@ static struct hs_trace *begin(struct hs_tls *tls, const struct hs_trace_id *id,
 		hs_client_count(HS_COUNT_HANDLES_LOST, 1);
 		return &hs_trace_null;
 	}
+	trace->opened = 0;
+	trace->streamed = 0;
 	trace->use++;
 	trace->epoch = hs_client_epoch();
 	trace->at = NULL;
 	trace->slot = NULL;
-	trace->buffer = NULL;
+	trace->w.base = NULL;
 	trace->word = 0;
 	trace->seq = 0;
 	trace->lost = 0;
@@ -227,6 +230,13 @@ static void end(struct hs_tls *tls, struct hs_trace *trace)
 	/* One of an earlier client has nothing left to end. */
 	bool attached = trace->at && trace->epoch == hs_client_epoch();
 
+	if (hs_handle_in_use(trace)) {
+		hs_client_count(HS_COUNT_CALLS_NESTED, 1);
+		return;
+	}
+	if (attached)
+		hs_stream_commit(trace);
+	hs_handle_shut(trace);
 	trace->use++;
 	if (tls->current == trace)
 		tls->current = NULL;
@@ -236,7 +246,7 @@ static void end(struct hs_tls *tls, struct hs_trace *trace)
 	}
 	trace->at = NULL;
 	trace->slot = NULL;
-	trace->buffer = NULL;
+	trace->w.base = NULL;
 	hs_handle_give(lane, trace);
 }
 
@@ -276,6 +286,7 @@ void hs_trace_detach(struct hs_trace *trace)
 
 	if (!tls)
 		return;
+	hs_stream_commit(trace);
 	if (tls->current == trace) {
 		tls->current = NULL;
 		trace->was_current = 1;
@@ -339,7 +350,7 @@ struct hs_trace *hs_thread_trace(void)
 /* ---- tracepoints -------------------------------------------------------- */
 
 struct tracepoint {
-	uint64_t time_ns;
+	const struct hs_stamp *stamp;
 	const void *data;
 	size_t size_bytes;
 };
@@ -349,7 +360,8 @@ static void emit_tracepoint(struct hs_sink *s, const void *args)
 	const struct tracepoint *t = args;
 	size_t n = t->size_bytes;
 
-	hs_sink_time(s, t->time_ns);
+	if (t->stamp)
+		hs_sink_time(s, t->stamp);
 	if (n > HS_VALUE_MAX_BYTES) {
 		s->cut = true;
 		hs_sink_varint(s, n);
@@ -358,34 +370,42 @@ static void emit_tracepoint(struct hs_sink *s, const void *args)
 	hs_sink_bytes(s, t->data, n);
 }
 
-static void tracepoint(struct hs_tls *tls, struct hs_trace *trace,
-		       uint64_t time_ns, const void *data, size_t size_bytes)
+static void tracepoint(struct hs_trace *trace, uint8_t type,
+		       struct hs_stamp *stamp, const void *data,
+		       size_t size_bytes)
 {
-	struct tracepoint args = {time_ns, data, data ? size_bytes : 0};
-
-	hs_write_record(tls, trace, HS_RECORD_TRACEPOINT, &time_ns,
-			emit_tracepoint, &args);
-}
-
-void hs_tracepoint(struct hs_trace *trace, const void *data, size_t size_bytes)
-{
+	struct tracepoint args = {stamp, data, data ? size_bytes : 0};
 	struct hs_tls *tls = hs_trace_enter(&trace);
 
 	if (!tls)
 		return;
 	if (trace->at)
-		tracepoint(tls, trace, hs_clock_real_ns(), data, size_bytes);
+		hs_write_record(tls, trace, type, stamp, emit_tracepoint,
+				&args);
 	hs_client_leave(tls);
+}
+
+void hs_tracepoint(struct hs_trace *trace, const void *data, size_t size_bytes)
+{
+	struct hs_stamp now = {.kind = HS_STAMP_NOW};
+
+	if (!hs_put_point(trace, data, size_bytes, true) &&
+	    !hs_stream_point(trace, data, size_bytes, true))
+		tracepoint(trace, HS_RECORD_TRACEPOINT, &now, data, size_bytes);
+}
+
+void hs_tracepoint_plain(struct hs_trace *trace, const void *data,
+			 size_t size_bytes)
+{
+	if (!hs_put_point(trace, data, size_bytes, false) &&
+	    !hs_stream_point(trace, data, size_bytes, false))
+		tracepoint(trace, HS_RECORD_POINT, NULL, data, size_bytes);
 }
 
 void hs_tracepoint_at(struct hs_trace *trace, uint64_t time_ns,
 		      const void *data, size_t size_bytes)
 {
-	struct hs_tls *tls = hs_trace_enter(&trace);
+	struct hs_stamp at = {.kind = HS_STAMP_AT, .ns = time_ns};
 
-	if (!tls)
-		return;
-	if (trace->at)
-		tracepoint(tls, trace, time_ns, data, size_bytes);
-	hs_client_leave(tls);
+	tracepoint(trace, HS_RECORD_TRACEPOINT, &at, data, size_bytes);
 }

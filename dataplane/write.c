@@ -5,10 +5,14 @@
 #include <string.h>
 
 #include "base/endian.h"
+#include "dataplane/calibration.h"
+#include "dataplane/clock.h"
 #include "dataplane/stock.h"
+#include "dataplane/stream.h"
 
 /* A record up to this size starts in a new buffer rather than running on. */
 #define WHOLE_BYTES 128u
+#define CLOCK_BYTES (HS_RECORD_HEADER_BYTES + HS_RECORD_CLOCK_BYTES)
 /* Room that attribute lists leave for the rest of their record. */
 #define REST_BYTES (2u * HS_VALUE_MAX_BYTES)
 
@@ -16,12 +20,12 @@
 
 static struct hs_shm_buffer *header_of(struct hs_trace *trace)
 {
-	return (struct hs_shm_buffer *)trace->buffer;
+	return (struct hs_shm_buffer *)trace->w.base;
 }
 
 static void commit(struct hs_trace *trace, uint32_t pos)
 {
-	trace->pos = pos;
+	trace->w.pos = pos;
 	/* buffer.W1 release, pairs buffer.R1: bytes before their length. */
 	__atomic_store_n(&header_of(trace)->committed, pos, __ATOMIC_RELEASE);
 }
@@ -33,7 +37,7 @@ static bool buffer_publish(struct hs_tls *tls, struct hs_trace *trace)
 		.trace_lo = trace->id.lo,
 		.u.buffer.ref = hs_shm_stock_ref(trace->word),
 		.u.buffer.committed =
-			trace->pos | hs_shm_stock_node(trace->word) << 28,
+			trace->w.pos | hs_shm_stock_node(trace->word) << 28,
 		.handle = trace->number,
 		.seq = trace->seq < 0xffff ? (uint16_t)trace->seq : 0xffff,
 		.type = HS_SHM_ENTRY_BUFFER,
@@ -52,20 +56,43 @@ static void slot_buffer(struct hs_trace *trace)
 	__atomic_store_n(&trace->slot->buffer, trace->word, __ATOMIC_RELEASE);
 }
 
+/* The clock that this buffer's times are written in. */
+static void buffer_clock(struct hs_trace *trace, struct hs_shm_buffer *header,
+			 const struct hs_stamp *stamp)
+{
+	struct hs_calibration c;
+
+	trace->ticks = (!stamp || stamp->kind != HS_STAMP_AT) &&
+		       hs_calibration_read(&trace->at->clock, &c);
+	trace->clock_due = trace->ticks;
+	if (trace->ticks) {
+		header->time_base = hs_ticks();
+		header->clock = HS_SHM_CLOCK_TSC | (uint32_t)c.number << 16;
+		trace->time_base = hs_calibration_ns(&c, header->time_base);
+		trace->mult = c.mult;
+		return;
+	}
+	trace->time_base = stamp && stamp->kind == HS_STAMP_AT
+				   ? stamp->ns
+				   : hs_clock_real_ns();
+	header->time_base = trace->time_base;
+	header->clock = HS_SHM_CLOCK_REALTIME_NS;
+}
+
 /*
  * Publish the present buffer, if any, and take another. When the lane is full
  * the present one is kept, so that it is not lost with what follows.
  */
 static bool buffer_next(struct hs_tls *tls, struct hs_trace *trace,
-			uint64_t time_ns)
+			const struct hs_stamp *stamp)
 {
 	struct hs_shm_buffer *header;
 	struct hs_stock stock;
 
-	if (trace->buffer) {
+	if (trace->w.base) {
 		if (!buffer_publish(tls, trace))
 			return false;
-		trace->buffer = NULL;
+		trace->w.base = NULL;
 		trace->word = 0;
 		trace->seq++;
 	}
@@ -74,10 +101,9 @@ static bool buffer_next(struct hs_tls *tls, struct hs_trace *trace,
 		slot_buffer(trace);
 		return false;
 	}
-	trace->buffer = stock.base;
+	trace->w.base = stock.base;
 	trace->word = stock.word;
-	trace->size_bytes = stock.size_bytes;
-	trace->time_base = time_ns;
+	trace->w.size = stock.size_bytes;
 	header = header_of(trace);
 	/* buffer.C1 relaxed: none of the buffer's former life is readable
 	 * once the slot names it: ordered by slot.W3. */
@@ -92,11 +118,58 @@ static bool buffer_next(struct hs_tls *tls, struct hs_trace *trace,
 	header->handle = trace->number;
 	header->seq = trace->seq;
 	header->first_record = 0;
-	header->clock = HS_SHM_CLOCK_REALTIME_NS;
-	header->time_base = time_ns;
+	buffer_clock(trace, header, stamp);
 	commit(trace, sizeof(*header));
 	slot_buffer(trace);
 	return true;
+}
+
+/* The first record that starts in a buffer whose clock is the TSC. */
+static void clock_write(struct hs_trace *trace)
+{
+	uint8_t *p = trace->w.base + trace->w.pos;
+
+	header_of(trace)->first_record = trace->w.pos;
+	hs_le32_store(p,
+		      hs_record_header(HS_RECORD_CLOCK, HS_RECORD_CLOCK_BYTES));
+	hs_le64_store(p + 4, trace->time_base);
+	hs_le64_store(p + 12, trace->mult);
+	commit(trace, trace->w.pos + CLOCK_BYTES);
+	trace->clock_due = 0;
+}
+
+/* A buffer in which a record may start. */
+static bool buffer_ready(struct hs_tls *tls, struct hs_trace *trace,
+			 const struct hs_stamp *stamp)
+{
+	bool full = !trace->w.base || trace->w.pos == trace->w.size ||
+		    (trace->clock_due &&
+		     trace->w.size - trace->w.pos < CLOCK_BYTES);
+
+	if (full && !buffer_next(tls, trace, stamp))
+		return false;
+	if (trace->clock_due)
+		clock_write(trace);
+	return true;
+}
+
+/* Let the thread append by itself again, where it may. */
+static void window_open(struct hs_trace *trace)
+{
+	if (!trace->w.base || !trace->ticks)
+		return;
+	if (trace->clock_due) {
+		if (trace->w.size - trace->w.pos < CLOCK_BYTES)
+			return;
+		clock_write(trace);
+	}
+	if (trace->w.pos == trace->w.size)
+		return;
+	/* window.C4 acq_rel, pairs window.C2 window.C3: what the library did
+	 * before a signal handler finds it open. */
+	__atomic_signal_fence(__ATOMIC_ACQ_REL);
+	trace->w.open = 1;
+	trace->opened = 1;
 }
 
 /* ---- sinks -------------------------------------------------------------- */
@@ -109,13 +182,13 @@ static void sink_run_on(struct hs_sink *s)
 		s->failed = true;
 		return;
 	}
-	commit(trace, trace->size_bytes);
-	if (!buffer_next(s->tls, trace, trace->last_ns)) {
+	commit(trace, trace->w.size);
+	if (!buffer_next(s->tls, trace, s->stamp)) {
 		s->failed = true;
 		return;
 	}
-	s->p = trace->buffer + trace->pos;
-	s->end = trace->buffer + trace->size_bytes;
+	s->p = trace->w.base + trace->w.pos;
+	s->end = trace->w.base + trace->w.size;
 }
 
 static void sink_copy(struct hs_sink *s, const uint8_t *data, size_t n)
@@ -172,9 +245,17 @@ void hs_sink_varint(struct hs_sink *s, uint64_t v)
 	hs_sink_bytes(s, bytes, hs_record_varint_put(bytes, v));
 }
 
-void hs_sink_time(struct hs_sink *s, uint64_t time_ns)
+void hs_sink_time(struct hs_sink *s, const struct hs_stamp *stamp)
 {
-	hs_sink_varint(s, hs_record_zigzag((int64_t)(time_ns - s->time_base)));
+	uint8_t bytes[8];
+
+	if (stamp->in_ticks) {
+		hs_le64_store(bytes, stamp->ticks);
+		hs_sink_bytes(s, bytes, HS_RECORD_TICKS_BYTES);
+		return;
+	}
+	hs_sink_varint(s,
+		       hs_record_zigzag((int64_t)(stamp->ns - s->time_base)));
 }
 
 size_t hs_write_text_fit(const char *text, size_t len_bytes, size_t max_bytes)
@@ -312,20 +393,22 @@ static size_t measure_here(struct hs_trace *trace, hs_emit_fn emit,
 }
 
 static bool write_here(struct hs_tls *tls, struct hs_trace *trace, uint8_t type,
-		       size_t payload_bytes, hs_emit_fn emit, const void *args)
+		       const struct hs_stamp *stamp, size_t payload_bytes,
+		       hs_emit_fn emit, const void *args)
 {
 	struct hs_sink s = {
 		.left = HS_RECORD_HEADER_BYTES + payload_bytes,
-		.p = trace->buffer + trace->pos,
-		.end = trace->buffer + trace->size_bytes,
+		.p = trace->w.base + trace->w.pos,
+		.end = trace->w.base + trace->w.size,
 		.time_base = trace->time_base,
+		.stamp = stamp,
 		.trace = trace,
 		.tls = tls,
 	};
 	uint8_t head[HS_RECORD_HEADER_BYTES];
 
 	if (!header_of(trace)->first_record)
-		header_of(trace)->first_record = trace->pos;
+		header_of(trace)->first_record = trace->w.pos;
 	hs_le32_store(head, hs_record_header(type, (uint32_t)payload_bytes));
 	hs_sink_bytes(&s, head, sizeof(head));
 	emit(&s, args);
@@ -333,39 +416,83 @@ static bool write_here(struct hs_tls *tls, struct hs_trace *trace, uint8_t type,
 		sink_copy(&s, NULL, s.left);
 	if (s.failed)
 		return false;
-	commit(trace, (uint32_t)(s.p - trace->buffer));
+	commit(trace, (uint32_t)(s.p - trace->w.base));
 	return true;
 }
 
-bool hs_write_record(struct hs_tls *tls, struct hs_trace *trace, uint8_t type,
-		     const uint64_t *time_ns, hs_emit_fn emit, const void *args)
+/* Now, by the clock of the buffer that the record starts in. */
+static void stamp_take(const struct hs_trace *trace, struct hs_stamp *stamp)
+{
+	if (!stamp || stamp->kind != HS_STAMP_NOW)
+		return;
+	stamp->in_ticks = trace->ticks;
+	if (trace->ticks)
+		stamp->ticks = hs_ticks();
+	else
+		stamp->ns = hs_clock_real_ns();
+}
+
+static bool write_record(struct hs_tls *tls, struct hs_trace *trace,
+			 uint8_t type, struct hs_stamp *stamp,
+			 const struct hs_stamp *opens, hs_emit_fn emit,
+			 const void *args)
 {
 	size_t size;
 	bool cut;
 
-	if (!hs_handle_lane(tls, trace))
-		return hs_handle_drop(trace);
-	if (time_ns)
-		trace->last_ns = *time_ns;
-	if ((!trace->buffer || trace->pos == trace->size_bytes) &&
-	    !buffer_next(tls, trace, trace->last_ns))
-		goto lost;
+	if (!buffer_ready(tls, trace, opens))
+		return false;
+	stamp_take(trace, stamp);
 	size = measure_here(trace, emit, args, &cut);
-	if (size + HS_RECORD_HEADER_BYTES > trace->size_bytes - trace->pos &&
+	if (size + HS_RECORD_HEADER_BYTES > trace->w.size - trace->w.pos &&
 	    size + HS_RECORD_HEADER_BYTES <= WHOLE_BYTES) {
-		if (!buffer_next(tls, trace, trace->last_ns))
-			goto lost;
+		if (!buffer_next(tls, trace, opens) ||
+		    !buffer_ready(tls, trace, opens))
+			return false;
+		stamp_take(trace, stamp);
 		size = measure_here(trace, emit, args, &cut);
 	}
 	if (!size)
-		goto lost;
+		return false;
+	if (stamp && stamp->in_ticks)
+		type |= HS_RECORD_F_TICKS;
 	if (cut) {
 		type |= HS_RECORD_F_CUT;
 		hs_client_count(HS_COUNT_VALUES_CUT, 1);
 	}
-	if (write_here(tls, trace, type, size, emit, args))
-		return true;
-lost:
-	hs_handle_lost(trace);
-	return false;
+	return write_here(tls, trace, type, opens, size, emit, args);
+}
+
+static bool write_shut(struct hs_tls *tls, struct hs_trace *trace, uint8_t type,
+		       struct hs_stamp *stamp, const struct hs_stamp *opens,
+		       hs_emit_fn emit, const void *args)
+{
+	bool written;
+
+	if (hs_handle_in_use(trace)) {
+		hs_client_count(HS_COUNT_CALLS_NESTED, 1);
+		return false;
+	}
+	hs_handle_shut(trace);
+	hs_stream_commit(trace);
+	if (!hs_handle_lane(tls, trace))
+		return hs_handle_drop(trace);
+	written = write_record(tls, trace, type, stamp, opens, emit, args);
+	if (!written)
+		hs_handle_lost(trace);
+	window_open(trace);
+	return written;
+}
+
+bool hs_write_record(struct hs_tls *tls, struct hs_trace *trace, uint8_t type,
+		     struct hs_stamp *stamp, hs_emit_fn emit, const void *args)
+{
+	return write_shut(tls, trace, type, stamp, stamp, emit, args);
+}
+
+bool hs_write_before(struct hs_tls *tls, struct hs_trace *trace, uint8_t type,
+		     const struct hs_stamp *next, hs_emit_fn emit,
+		     const void *args)
+{
+	return write_shut(tls, trace, type, NULL, next, emit, args);
 }

@@ -30,22 +30,43 @@ struct hs_sink {
 	uint8_t *p;
 	uint8_t *end;
 	uint64_t time_base;
-	struct hs_trace *trace; /* NULL: plain memory, it ends at end */
+	const struct hs_stamp *stamp; /* what a further buffer is opened by */
+	struct hs_trace *trace;	      /* NULL: plain memory, it ends at end */
 	struct hs_tls *tls;
 };
 
 typedef void (*hs_emit_fn)(struct hs_sink *sink, const void *args);
 
+/* When something was: what the caller says, or now by the buffer's clock. */
+enum hs_stamp_kind {
+	HS_STAMP_NONE,
+	HS_STAMP_AT,
+	HS_STAMP_NOW,
+};
+struct hs_stamp {
+	enum hs_stamp_kind kind;
+	bool in_ticks; /* the writer's: how it is written */
+	uint64_t ns;   /* AT; NOW: the writer's */
+	uint64_t ticks;
+};
+
 /**
  * hs_write_record() - append one record
  * @type: enum hs_record_type
- * @time_ns: the record's time, NULL if it has none
+ * @stamp: the record's time, or NULL; what @emit gives to hs_sink_time()
+ *
+ * A buffer that a record with a time of the caller's opens counts in ns: what
+ * such a caller tells may be years ago.
  *
  * Context: write path, between enter and leave.
  * Return:  false when dropped: counted, and marked in the handle.
  */
 bool hs_write_record(struct hs_tls *tls, struct hs_trace *trace, uint8_t type,
-		     const uint64_t *time_ns, hs_emit_fn emit,
+		     struct hs_stamp *stamp, hs_emit_fn emit, const void *args);
+
+/* The same for one without a time, just before one with @next. */
+bool hs_write_before(struct hs_tls *tls, struct hs_trace *trace, uint8_t type,
+		     const struct hs_stamp *next, hs_emit_fn emit,
 		     const void *args);
 
 /* Measure @emit, or write it to plain memory of that size. */
@@ -58,7 +79,7 @@ void hs_sink_bytes(struct hs_sink *sink, const void *data, size_t size_bytes);
 void hs_sink_u8(struct hs_sink *sink, uint8_t v);
 void hs_sink_u64(struct hs_sink *sink, uint64_t v);
 void hs_sink_varint(struct hs_sink *sink, uint64_t v);
-void hs_sink_time(struct hs_sink *sink, uint64_t time_ns);
+void hs_sink_time(struct hs_sink *sink, const struct hs_stamp *stamp);
 /* @len_bytes 0: NUL-terminated; NULL is empty. Cut at HS_VALUE_MAX_BYTES. */
 void hs_sink_text(struct hs_sink *sink, const char *text, size_t len_bytes);
 void hs_sink_attr(struct hs_sink *sink, const struct hs_attr *attr);

@@ -20,8 +20,10 @@
 #define HS_RECORD_SCRATCH_BYTES (HS_RECORD_HEADER_BYTES + HS_RECORD_MAX_BYTES)
 
 /* Bit 7 of the type: a name, text or list in this record was cut. */
-#define HS_RECORD_F_CUT	    0x80u
-#define HS_RECORD_TYPE_MASK 0x7fu
+#define HS_RECORD_F_CUT 0x80u
+/* Bit 6: the record's time is in ticks of the buffer's clock. */
+#define HS_RECORD_F_TICKS   0x40u
+#define HS_RECORD_TYPE_MASK 0x3fu
 
 enum hs_record_type {
 	HS_RECORD_RESOURCE = 1,
@@ -34,7 +36,9 @@ enum hs_record_type {
 	HS_RECORD_TEXT = 8,
 	HS_RECORD_FLAGS = 9,
 	HS_RECORD_TRACEPOINT = 10,
-	HS_RECORD_TYPE_END /* one past the last */
+	HS_RECORD_CLOCK = 11, /* first in a buffer whose clock is the TSC */
+	HS_RECORD_POINT = 12, /* a tracepoint without a time of its own */
+	HS_RECORD_TYPE_END    /* one past the last */
 };
 
 /* The byte before an attribute's value: enum hs_value_type, and this flag. */
@@ -45,6 +49,35 @@ enum hs_record_type {
 #define HS_RECORD_HAS_NAME    0x01u
 
 #define HS_RECORD_VARINT_MAX_BYTES 10u
+
+/* Ticks in a record: the lower six bytes of the counter. */
+#define HS_RECORD_TICKS_BYTES 6u
+#define HS_RECORD_TICKS_BITS  48u
+/* CLOCK's payload: ns at the buffer's time_base, ns of a tick << 32. */
+#define HS_RECORD_CLOCK_BYTES 16u
+
+/**
+ * hs_record_ticks_ns() - the time of a tick
+ * @base_ns: at @base_ticks
+ * @mult: ns of a tick, << 32
+ */
+static inline uint64_t hs_record_ticks_ns(uint64_t base_ns, uint64_t base_ticks,
+					  uint64_t mult, uint64_t ticks)
+{
+	__extension__ typedef __int128 wide;
+	wide delta = (int64_t)(ticks - base_ticks);
+
+	return base_ns + (uint64_t)(delta * (int64_t)(mult & INT64_MAX) >> 32);
+}
+
+/* The counter whose lower bits are @low, nearest to @base_ticks. */
+static inline uint64_t hs_record_ticks_near(uint64_t base_ticks, uint64_t low)
+{
+	uint32_t shift = 64 - HS_RECORD_TICKS_BITS;
+	int64_t delta = (int64_t)((low - base_ticks) << shift) >> shift;
+
+	return base_ticks + (uint64_t)delta;
+}
 
 static inline uint32_t hs_record_header(uint32_t type, uint32_t payload_bytes)
 {

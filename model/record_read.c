@@ -42,9 +42,20 @@ static struct hs_record_str get_str(struct hs_bytes_reader *r)
 	return (struct hs_record_str){(const char *)p, (size_t)len};
 }
 
-static uint64_t get_time(struct hs_bytes_reader *r, uint64_t base)
+static uint64_t get_time(struct hs_bytes_reader *r,
+			 const struct hs_record_clock *clock, bool ticks)
 {
-	return base + (uint64_t)hs_record_unzigzag(get_varint(r));
+	uint64_t low = 0;
+
+	/* Without the CLOCK record there is nothing to count from. */
+	if (clock->unknown || (ticks && !clock->mult))
+		r->failed = true;
+	if (!ticks)
+		return clock->ns + (uint64_t)hs_record_unzigzag(get_varint(r));
+	for (uint32_t i = 0; i < HS_RECORD_TICKS_BYTES; i++)
+		low |= (uint64_t)hs_bytes_get_u8(r) << (8 * i);
+	return hs_record_ticks_ns(clock->ns, clock->ticks, clock->mult,
+				  hs_record_ticks_near(clock->ticks, low));
 }
 
 static void get_attr(struct hs_bytes_reader *r, struct hs_record_attr *a)
@@ -126,7 +137,8 @@ static void get_resource(struct hs_bytes_reader *r, struct hs_record *out)
 	get_attrs(r, &out->u.resource.attrs);
 }
 
-static void get_start(struct hs_bytes_reader *r, uint64_t time_base,
+static void get_start(struct hs_bytes_reader *r,
+		      const struct hs_record_clock *clock, bool ticks,
 		      struct hs_record *out)
 {
 	out->ref = get_varint(r);
@@ -134,15 +146,16 @@ static void get_start(struct hs_bytes_reader *r, uint64_t time_base,
 	out->u.start.parent_id = hs_bytes_get_u64(r);
 	out->u.start.resource = get_varint(r);
 	out->u.start.kind = hs_bytes_get_u8(r);
-	out->time_ns = get_time(r, time_base);
+	out->time_ns = get_time(r, clock, ticks);
 	out->u.start.name = get_str(r);
 }
 
-static void get_event(struct hs_bytes_reader *r, uint64_t time_base,
+static void get_event(struct hs_bytes_reader *r,
+		      const struct hs_record_clock *clock, bool ticks,
 		      struct hs_record *out)
 {
 	out->ref = get_varint(r);
-	out->time_ns = get_time(r, time_base);
+	out->time_ns = get_time(r, clock, ticks);
 	out->u.event.has_name = hs_bytes_get_u8(r) & HS_RECORD_HAS_NAME;
 	out->u.event.name = get_str(r);
 	get_attrs(r, &out->u.event.attrs);
@@ -159,12 +172,10 @@ static void get_link(struct hs_bytes_reader *r, struct hs_record *out)
 	get_attrs(r, &out->u.link.attrs);
 }
 
-static void get_tracepoint(struct hs_bytes_reader *r, uint64_t time_base,
-			   struct hs_record *out)
+static void get_tracepoint(struct hs_bytes_reader *r, struct hs_record *out)
 {
 	uint64_t original = 0;
 
-	out->time_ns = get_time(r, time_base);
 	if (out->cut)
 		original = get_varint(r);
 	out->u.tracepoint.size_bytes = r->left;
@@ -185,9 +196,10 @@ static void get_flags(struct hs_bytes_reader *r, struct hs_record *out)
 }
 
 int hs_record_decode(uint8_t type, const void *payload, size_t payload_bytes,
-		     uint64_t time_base, struct hs_record *out)
+		     const struct hs_record_clock *clock, struct hs_record *out)
 {
 	struct hs_bytes_reader r = hs_bytes_reader_make(payload, payload_bytes);
+	bool ticks = type & HS_RECORD_F_TICKS;
 
 	memset(out, 0, sizeof(*out));
 	out->cut = type & HS_RECORD_F_CUT;
@@ -197,18 +209,18 @@ int hs_record_decode(uint8_t type, const void *payload, size_t payload_bytes,
 		get_resource(&r, out);
 		break;
 	case HS_RECORD_SPAN_START:
-		get_start(&r, time_base, out);
+		get_start(&r, clock, ticks, out);
 		break;
 	case HS_RECORD_SPAN_END:
 		out->ref = get_varint(&r);
-		out->time_ns = get_time(&r, time_base);
+		out->time_ns = get_time(&r, clock, ticks);
 		break;
 	case HS_RECORD_ATTR:
 		out->ref = get_varint(&r);
 		get_attr(&r, &out->u.attr);
 		break;
 	case HS_RECORD_EVENT:
-		get_event(&r, time_base, out);
+		get_event(&r, clock, ticks, out);
 		break;
 	case HS_RECORD_LINK:
 		get_link(&r, out);
@@ -227,7 +239,18 @@ int hs_record_decode(uint8_t type, const void *payload, size_t payload_bytes,
 		get_flags(&r, out);
 		break;
 	case HS_RECORD_TRACEPOINT:
-		get_tracepoint(&r, time_base, out);
+		out->time_ns = get_time(&r, clock, ticks);
+		get_tracepoint(&r, out);
+		break;
+	case HS_RECORD_POINT:
+		/* Visitors need not know how it was written. */
+		out->type = HS_RECORD_TRACEPOINT;
+		out->time_ns = clock->last_ns;
+		get_tracepoint(&r, out);
+		break;
+	case HS_RECORD_CLOCK:
+		out->u.clock.ns = hs_bytes_get_u64(&r);
+		out->u.clock.mult = hs_bytes_get_u64(&r);
 		break;
 	default:
 		/* 0 is what a hole reads as, never a future type */
@@ -243,16 +266,29 @@ struct reader {
 	uint8_t *scratch;
 	size_t scratch_bytes;
 	size_t have; /* bytes of a record that runs on, in scratch; 0: none */
-	uint64_t pending_base; /* time base of the buffer where it started */
+	struct hs_record_clock clock; /* of the buffer that is read, or, while
+					 a record is pending, where it began */
 };
 
-static int deliver(struct reader *r, uint32_t header, const uint8_t *payload,
-		   uint64_t time_base)
+static bool timed(const struct hs_record *record)
+{
+	switch (record->type) {
+	case HS_RECORD_SPAN_START:
+	case HS_RECORD_SPAN_END:
+	case HS_RECORD_EVENT:
+	case HS_RECORD_TRACEPOINT:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static int deliver(struct reader *r, uint32_t header, const uint8_t *payload)
 {
 	struct hs_record record;
 	int rc;
 
-	rc = hs_record_decode((uint8_t)header, payload, header >> 8, time_base,
+	rc = hs_record_decode((uint8_t)header, payload, header >> 8, &r->clock,
 			      &record);
 	if (rc < 0) {
 		r->stats->garbage++;
@@ -262,6 +298,15 @@ static int deliver(struct reader *r, uint32_t header, const uint8_t *payload,
 		r->stats->unknown++;
 		return 0;
 	}
+	if (record.type == HS_RECORD_CLOCK) {
+		r->clock.ns = record.u.clock.ns;
+		r->clock.last_ns = record.u.clock.ns;
+		r->clock.mult = record.u.clock.mult;
+		r->clock.unknown = false;
+		return 0;
+	}
+	if (timed(&record))
+		r->clock.last_ns = record.time_ns;
 	r->stats->records++;
 	return r->visitor->record(r->visitor->context, &record);
 }
@@ -319,16 +364,14 @@ static size_t pending_feed(struct reader *r, const uint8_t *p, size_t len,
 		if (pending_need(r) == 0) {
 			r->have = 0;
 			*rc = deliver(r, hs_le32_load(r->scratch),
-				      r->scratch + HS_RECORD_HEADER_BYTES,
-				      r->pending_base);
+				      r->scratch + HS_RECORD_HEADER_BYTES);
 		}
 	}
 	return used;
 }
 
 /* Records that start in this buffer. */
-static int read_records(struct reader *r, const uint8_t *p, size_t len,
-			uint64_t time_base)
+static int read_records(struct reader *r, const uint8_t *p, size_t len)
 {
 	while (len) {
 		uint32_t header, payload;
@@ -344,8 +387,7 @@ static int read_records(struct reader *r, const uint8_t *p, size_t len,
 			}
 			if (payload <= len - HS_RECORD_HEADER_BYTES) {
 				rc = deliver(r, header,
-					     p + HS_RECORD_HEADER_BYTES,
-					     time_base);
+					     p + HS_RECORD_HEADER_BYTES);
 				if (rc)
 					return rc;
 				p += HS_RECORD_HEADER_BYTES + payload;
@@ -359,7 +401,6 @@ static int read_records(struct reader *r, const uint8_t *p, size_t len,
 		}
 		memcpy(r->scratch, p, len);
 		r->have = len;
-		r->pending_base = time_base;
 		return 0;
 	}
 	return 0;
@@ -376,6 +417,20 @@ static bool header_good(const struct hs_record_buffer *buffer,
 	       out->header_bytes == sizeof(*out) &&
 	       out->first_record <= buffer->size_bytes &&
 	       (out->first_record == 0 || out->first_record >= sizeof(*out));
+}
+
+/* The times of records that start in this buffer. */
+static void base_of(struct hs_record_clock *clock,
+		     const struct hs_shm_buffer *header)
+{
+	bool ticks = (header->clock & 0xffff) == HS_SHM_CLOCK_TSC;
+
+	*clock = (struct hs_record_clock){
+		.ns = ticks ? 0 : header->time_base,
+		.ticks = header->time_base,
+		.unknown = ticks,
+		.last_ns = ticks ? clock->last_ns : header->time_base,
+	};
 }
 
 static int read_buffer(struct reader *r, const struct hs_record_buffer *buffer,
@@ -397,8 +452,8 @@ static int read_buffer(struct reader *r, const struct hs_record_buffer *buffer,
 		return 0;
 	}
 	pending_drop(r);
-	return read_records(r, p + first, buffer->size_bytes - first,
-			    header->time_base);
+	base_of(&r->clock, header);
+	return read_records(r, p + first, buffer->size_bytes - first);
 }
 
 int hs_record_read(const struct hs_record_buffer *buffers, size_t nr_buffers,

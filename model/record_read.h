@@ -96,8 +96,21 @@ struct hs_record {
 			const uint8_t *data;
 			size_t size_bytes;
 			uint64_t original_bytes; /* more than size: cut */
-		} tracepoint;
+		} tracepoint; /* a POINT has the time of the record before */
+		struct {
+			uint64_t ns;
+			uint64_t mult;
+		} clock; /* the reader's own: no visitor sees it */
 	} u;
+};
+
+/* What the times of a buffer's records count from. */
+struct hs_record_clock {
+	uint64_t ns;
+	uint64_t ticks;
+	uint64_t mult;	  /* 0: the buffer has no ticks */
+	bool unknown;	  /* a clock of ticks, and no CLOCK record yet */
+	uint64_t last_ns; /* of the latest timed record */
 };
 
 struct hs_record_visitor {
@@ -138,12 +151,13 @@ int hs_record_read(const struct hs_record_buffer *buffers, size_t nr_buffers,
 /**
  * hs_record_decode() - one record's payload
  * @type: the type byte as it stands in the record's header
- * @time_base: of the buffer in which the record starts
+ * @clock: of the buffer in which the record starts
  *
  * Return: 0; -EBADMSG when it does not decode; 1 for an unknown type.
  */
 int hs_record_decode(uint8_t type, const void *payload, size_t payload_bytes,
-		     uint64_t time_base, struct hs_record *out);
+		     const struct hs_record_clock *clock,
+		     struct hs_record *out);
 
 /**
  * hs_record_attr_next() - walk an attribute list

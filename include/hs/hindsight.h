@@ -30,6 +30,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "hs/inline.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -233,12 +235,41 @@ HS_API struct hs_trace *hs_thread_trace(void);
 
 /**
  * hs_tracepoint() - append raw bytes to the trace, stamped with the clock
+ * hs_tracepoint_plain() - without a time of its own: at that of the record
+ *	before it
  * hs_tracepoint_at() - the same with an explicit time
  */
 HS_API void hs_tracepoint(struct hs_trace *trace, const void *data,
 			  size_t size_bytes);
+HS_API void hs_tracepoint_plain(struct hs_trace *trace, const void *data,
+				size_t size_bytes);
 HS_API void hs_tracepoint_at(struct hs_trace *trace, uint64_t time_ns,
 			     const void *data, size_t size_bytes);
+
+#if defined(HS_INLINE) && !defined(HS_NO_INLINE)
+static inline __attribute__((always_inline)) void
+hs_inline_tracepoint(struct hs_trace *trace, const void *data,
+		     size_t size_bytes)
+{
+	if (!HS_INLINE_FITS(data, size_bytes) || !trace ||
+	    !hs_inline_point(trace, data, (uint32_t)size_bytes, true))
+		hs_tracepoint(trace, data, size_bytes);
+}
+
+static inline __attribute__((always_inline)) void
+hs_inline_tracepoint_plain(struct hs_trace *trace, const void *data,
+			   size_t size_bytes)
+{
+	if (!HS_INLINE_FITS(data, size_bytes) || !trace ||
+	    !hs_inline_point(trace, data, (uint32_t)size_bytes, false))
+		hs_tracepoint_plain(trace, data, size_bytes);
+}
+
+#define hs_tracepoint(trace, data, size_bytes)                                 \
+	hs_inline_tracepoint(trace, data, size_bytes)
+#define hs_tracepoint_plain(trace, data, size_bytes)                           \
+	hs_inline_tracepoint_plain(trace, data, size_bytes)
+#endif
 
 /* ---- spans ------------------------------------------------------------- */
 

@@ -84,8 +84,9 @@ static inline uint32_t hs_shm_stock_generation(uint64_t word)
 
 /* Clocks that a buffer's record times are deltas in. */
 enum hs_shm_clock {
-	HS_SHM_CLOCK_REALTIME_NS = 0, /* ns since the epoch; the only one yet */
-	HS_SHM_CLOCK_TSC = 1,	      /* ticks of a calibration epoch */
+	HS_SHM_CLOCK_REALTIME_NS = 0, /* ns since the epoch */
+	HS_SHM_CLOCK_TSC = 1, /* ticks; the first record that starts in the
+				 buffer is a CLOCK, which says what they are */
 };
 
 /*

@@ -257,6 +257,19 @@ void fake_agent_stock_all(struct fake_agent *a, uint32_t size_class,
 		fake_agent_stock(a, i, size_class, nr);
 }
 
+void fake_agent_calibrate(struct fake_agent *a, uint64_t number,
+			  uint64_t tsc_base, uint64_t ns_base)
+{
+	struct hs_shm_status *status = (void *)(a->down + HS_SHM_DOWN_STATUS);
+
+	__atomic_store_n(&status->calibration, 0, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&status->tsc_base, tsc_base, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&status->ns_base, ns_base, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&status->ticks_to_ns_mult, 1ull << 32,
+			 __ATOMIC_SEQ_CST);
+	__atomic_store_n(&status->calibration, number, __ATOMIC_SEQ_CST);
+}
+
 void fake_agent_drain(struct fake_agent *a)
 {
 	for (uint32_t i = 0; i < a->layout.nr_lanes; i++) {

@@ -72,6 +72,13 @@ void fake_agent_stock_all(struct fake_agent *a, uint32_t size_class,
 /* Put a word of the test's choice into a ring. */
 void fake_agent_stock_word(struct fake_agent *a, uint32_t ring, uint64_t word);
 
+/*
+ * Tell the client what a tick is worth, from its next poll on: 1 ns, and
+ * @ns_base - the counter at @tsc_base. @number 0: nothing any more.
+ */
+void fake_agent_calibrate(struct fake_agent *a, uint64_t number,
+			  uint64_t tsc_base, uint64_t ns_base);
+
 /* Take what the lanes hold, and give the room back. */
 void fake_agent_drain(struct fake_agent *a);
 

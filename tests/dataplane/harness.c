@@ -183,6 +183,8 @@ static int visit(void *context, const struct hs_record *r)
 	case HS_RECORD_TRACEPOINT:
 		put_tracepoint(r);
 		break;
+	case HS_RECORD_CLOCK:
+	case HS_RECORD_POINT:
 	case HS_RECORD_TYPE_END:
 		abort();
 	}

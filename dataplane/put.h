@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Purpose: append a record that surely fits, in one pass, without entering
+ * the library: an open window (hs/inline.h) says that the handle is live, is
+ * attached, has a buffer and is in nobody's hands.
+ *
+ * Guarantees: as hs_inline_point(): what a signal handler does in between
+ * finds the window closed.
+ */
+#ifndef HS_DATAPLANE_PUT_H
+#define HS_DATAPLANE_PUT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base/endian.h"
+#include "dataplane/calibration.h"
+#include "dataplane/copy.h"
+#include "dataplane/handle.h"
+#include "model/record.h"
+
+/* Longer records take the long way, which knows all limits. */
+#define HS_PUT_MAX_BYTES 16384u
+
+/**
+ * hs_put_begin() - close the window for a record of at most @max_bytes
+ * @max_bytes: header included
+ *
+ * Return: where its payload goes; NULL: take the long way.
+ */
+static inline uint8_t *hs_put_begin(struct hs_trace *trace, size_t max_bytes)
+{
+	struct hs_trace_window *w = &trace->w;
+
+#if defined(HS_INLINE)
+	if (!hs_inline_close(w))
+		return NULL;
+#else
+	if (!w->open)
+		return NULL;
+	w->open = 0;
+#endif
+	/* window.C2 acq_rel, pairs window.C1 window.C4 window.C6 window.C7:
+	 * closed before pos is read. */
+	__atomic_signal_fence(__ATOMIC_ACQ_REL);
+	if (max_bytes > w->size - w->pos) {
+		w->open = 1;
+		return NULL;
+	}
+	return w->base + w->pos + HS_RECORD_HEADER_BYTES;
+}
+
+/* @end: behind the payload's last byte. */
+static inline void hs_put_end(struct hs_trace *trace, uint32_t type,
+			      const uint8_t *end)
+{
+	struct hs_trace_window *w = &trace->w;
+	uint8_t *record = w->base + w->pos;
+	uint32_t next = (uint32_t)(end - w->base);
+
+	hs_le32_store(
+		record,
+		hs_record_header(type, next - w->pos - HS_RECORD_HEADER_BYTES));
+	/* buffer.W3 release, pairs buffer.R1: bytes before their length. */
+	__atomic_store_n(&((struct hs_shm_buffer *)w->base)->committed, next,
+			 __ATOMIC_RELEASE);
+	w->pos = next;
+	/* window.C6 acq_rel, pairs window.C2: all of it before it opens. */
+	__atomic_signal_fence(__ATOMIC_ACQ_REL);
+	w->open = 1;
+}
+
+/* Eight bytes are written, of which six count. */
+#define HS_PUT_TICKS_BYTES 8u
+static inline uint8_t *hs_put_ticks(uint8_t *p)
+{
+	hs_le64_store(p, hs_ticks());
+	return p + HS_RECORD_TICKS_BYTES;
+}
+
+static inline uint8_t *hs_put_varint(uint8_t *p, uint64_t v)
+{
+	if (v < 0x80) {
+		*p = (uint8_t)v;
+		return p + 1;
+	}
+	return p + hs_record_varint_put(p, v);
+}
+
+static inline uint8_t *hs_put_bytes(uint8_t *p, const void *data, size_t n)
+{
+	hs_copy_short(p, data, n);
+	return p + n;
+}
+
+/* Room for a text of @n bytes with its length. */
+static inline size_t hs_put_text_max(size_t n)
+{
+	return n + HS_RECORD_VARINT_MAX_BYTES;
+}
+static inline uint8_t *hs_put_text(uint8_t *p, const char *text, size_t n)
+{
+	return hs_put_bytes(hs_put_varint(p, n), text, n);
+}
+
+/* A short tracepoint; false: another way. */
+static inline bool hs_put_point(struct hs_trace *trace, const void *data,
+				size_t n, bool stamped)
+{
+	uint8_t *p;
+
+	if (!trace || !data || n >= HS_COPY_STREAM_MIN_BYTES)
+		return false;
+	p = hs_put_begin(trace,
+			 HS_RECORD_HEADER_BYTES + HS_PUT_TICKS_BYTES + n);
+	if (!p)
+		return false;
+	if (stamped)
+		p = hs_put_ticks(p);
+	hs_copy_short(p, data, n);
+	hs_put_end(trace,
+		   stamped ? HS_RECORD_TRACEPOINT | HS_RECORD_F_TICKS
+			   : HS_RECORD_POINT,
+		   p + n);
+	return true;
+}
+
+#endif

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Runs each operation of the write path a known number of times between
+ * callgrind's marks; count.py reads off what one took.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include <valgrind/callgrind.h>
+
+#include "harness.h"
+
+#define TIMES 64
+
+static struct fake_agent agent;
+static uint8_t data[64] __attribute__((aligned(64)));
+
+/* A trace with room for all that is counted, its window open. */
+static struct hs_trace *trace_make(struct hs_span *span)
+{
+	struct hs_trace *t = hs_trace_begin(NULL, NULL);
+
+	hs_span_start(t, span, "warm", 0);
+	hs_tracepoint(t, data, 32);
+	return t;
+}
+
+#define COUNT(name, prepare, what)                                             \
+	do {                                                                   \
+		struct hs_span span;                                           \
+		struct hs_trace *t = trace_make(&span);                        \
+                                                                               \
+		prepare;                                                       \
+		CALLGRIND_ZERO_STATS;                                          \
+		CALLGRIND_TOGGLE_COLLECT;                                      \
+		for (int i = 0; i < TIMES; i++) {                              \
+			__asm__ volatile("" ::: "memory");                     \
+			what;                                                  \
+		}                                                              \
+		CALLGRIND_TOGGLE_COLLECT;                                      \
+		CALLGRIND_DUMP_STATS_AT(name);                                 \
+		hs_trace_end(t);                                               \
+		fake_agent_drain(&agent);                                      \
+		fake_agent_stock_all(&agent, 1, 3);                            \
+	} while (0)
+
+static void span_5attr(struct hs_trace *t)
+{
+	struct hs_span s;
+
+	hs_span_start(t, &s, "GET /item", 7);
+	hs_span_attr_str(&s, "http.method", "GET");
+	hs_span_attr_str(&s, "http.target", "/item/12");
+	hs_span_attr_i64(&s, "http.status_code", 200);
+	hs_span_attr_i64(&s, "bytes", 1234);
+	hs_span_attr_bool(&s, "cached", true);
+	hs_span_event(&s, "flushed", NULL, 0);
+	hs_span_end(&s);
+}
+
+int main(void)
+{
+	struct fake_config config = fake_config_default();
+	struct hs_client_options options = {.service = "svc"};
+	struct hs_client_stats stats;
+	size_t size = 32;
+
+	config.class_bytes[1] = 65536;
+	config.pool_bytes = 16u << 20;
+	harness_attach(&agent, &config, &options);
+	fake_agent_calibrate(&agent, 1, 0, 0);
+	hs_client_poll();
+	fake_agent_stock_all(&agent, 1, 8);
+
+	COUNT("empty", (void)0, (void)0);
+	COUNT("tracepoint_32B", (void)0, hs_tracepoint(t, data, 32));
+	COUNT("tracepoint_32B_nostamp", (void)0,
+	      hs_tracepoint_plain(t, data, 32));
+	/* By the library: a size that the compiler does not know. */
+	__asm__ volatile("" : "+r"(size));
+	COUNT("tracepoint_library", (void)0, hs_tracepoint(t, data, size));
+	COUNT("span_5attr", (void)0, span_5attr(t));
+	COUNT("attr_i64", (void)0, hs_span_attr_i64(&span, "bytes", i));
+	COUNT("begin_end_empty", (void)0,
+	      hs_trace_end(hs_trace_begin(NULL, NULL)));
+	hs_client_stats_get(&stats);
+	harness_detach(&agent);
+	if (stats.buffers_null + stats.entries_lost + stats.handles_lost) {
+		fputs("count: something was lost, so nothing was counted\n",
+		      stderr);
+		return 1;
+	}
+	return 0;
+}

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Instructions of the write path, by callgrind, against written bounds.
+
+Instructions, unlike times, are the same on every run: a test can assert them.
+valgrind has no rseq, so the library asks for a buffer's ring another way; that
+is once a buffer.
+    count.py PROGRAM
+"""
+import glob
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+TIMES = 64
+# name: (bound, goal or None). The bound is what is reached and a little.
+BOUNDS = {
+    "tracepoint_32B": (20, 20),
+    "tracepoint_32B_nostamp": (17, None),
+    "tracepoint_library": (70, None),
+    "span_5attr": (980, None),
+    "attr_i64": (115, None),
+    "begin_end_empty": (430, None),
+}
+
+
+def counts(folder):
+    out = {}
+    for path in glob.glob(os.path.join(folder, "out.*")):
+        with open(path, encoding="utf-8") as f:
+            text = f.read()
+        name = re.search(r"^desc: Trigger: Client Request: (\S+)", text, re.M)
+        total = re.search(r"^(?:totals|summary): (\d+)", text, re.M)
+        if name and total:
+            out[name.group(1)] = int(total.group(1)) / TIMES
+    return out
+
+
+def main():
+    if not shutil.which("valgrind"):
+        print("count: skipped, there is no valgrind")
+        return 77
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(
+            ["valgrind", "-q", "--tool=callgrind", "--collect-atstart=no",
+             "--callgrind-out-file=" + os.path.join(folder, "out"),
+             sys.argv[1]],
+            check=True,
+            env=dict(os.environ, GLIBC_TUNABLES="glibc.pthread.rseq=0"))
+        found = counts(folder)
+    base = found.pop("empty", None)
+    if base is None:
+        print("count: callgrind said nothing")
+        return 1
+    bad = 0
+    for name, (bound, goal) in BOUNDS.items():
+        n = found.get(name)
+        if n is None:
+            print("%-24s not counted" % name)
+            bad += 1
+            continue
+        n -= base
+        print("%-24s %7.1f instructions, bound %d%s%s" % (
+            name, n, bound, ", goal %d" % goal if goal else "",
+            "" if n <= bound else "  TOO MANY"))
+        bad += n > bound
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
