@@ -7,7 +7,7 @@
 packages_build=(
 	meson ninja-build pkg-config
 	gcc g++ libc6-dev
-	libcmocka-dev
+	libcmocka-dev valgrind
 	libjansson-dev libsqlite3-dev libzstd-dev libarchive-dev libyaml-dev
 	libmicrohttpd-dev libcurl4-openssl-dev liburcu-dev libhwloc-dev
 	libibverbs-dev librdmacm-dev
@@ -24,7 +24,7 @@ packages_guest=(
 # What ./dev fmt, lint, sanitize, coverage and fuzz need on top.
 packages_workshop=(
 	clang libclang-rt-14-dev llvm clang-format clang-tidy
-	gcovr valgrind git
+	gcovr git
 )
 
 # What ./dev bench compares with. Without them there are no ratios to peers.

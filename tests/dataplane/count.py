@@ -61,8 +61,9 @@ def main():
             print("%-24s not counted" % name)
             bad += 1
             continue
-        n -= base
-        print("%-24s %7.1f instructions, bound %d%s%s" % (
+        # The loop around is not quite the same in each.
+        n = round(n - base)
+        print("%-24s %5d instructions, bound %d%s%s" % (
             name, n, bound, ", goal %d" % goal if goal else "",
             "" if n <= bound else "  TOO MANY"))
         bad += n > bound
