@@ -100,9 +100,13 @@ int hs_carrier_make(struct hs_worker *w)
 	w->bounce = malloc(HS_WIRE_SLICE_MAX_BYTES);
 	if (!w->bounce)
 		return -ENOMEM;
-	w->transport = hs_transport_tcp_create(&self, &limits, &events, w);
-	if (!w->transport)
-		return -errno;
+	w->transport = hs_transport_create(&s->transport, &self, &limits,
+					   &events, w, w->transport_why);
+	if (!w->transport) {
+		rc = -errno;
+		hs_log_error("agent", "no transport: %s", w->transport_why);
+		return rc;
+	}
 	for (size_t i = 0; i < s->coordinators.nr_items && rc >= 0; i++)
 		rc = hs_transport_dial(w->transport, s->coordinators.items[i]);
 	for (size_t i = 0; i < s->collectors.nr_items && rc >= 0; i++)

@@ -161,6 +161,8 @@ static void serve_status(const struct hs_worker *w,
 	json_object_set_new(root, "node", status_node(w));
 	json_object_set_new(root, "transport",
 			    json_string(w->transport->ops->name));
+	json_object_set_new(root, "transport_why",
+			    json_string(w->transport_why));
 	json_object_set_new(root, "huge_pages", json_boolean(huge));
 	json_object_set_new(root, "busy",
 			    json_boolean(hs_agent_core_busy(w->core)));

@@ -87,6 +87,7 @@ static const struct hs_config_key keys[] = {
 	 .doc = "The sockets that applications attach to. A trust domain is "
 		"a socket and the user id that came through it, with its own "
 		"memory."},
+	HS_TRANSPORT_KEYS(struct hs_agent_settings, transport),
 	{KEY("coordinators", STRINGS, coordinators),
 	 .max = HS_AGENT_PEERS_MAX / 2, .example = "[127.0.0.1:7410]",
 	 .doc = "host:port of each coordinator."},

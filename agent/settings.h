@@ -14,6 +14,7 @@
 
 #include "agent/core.h"
 #include "base/config.h"
+#include "rdma/transport_create.h"
 
 #define HS_AGENT_LISTENERS_MAX	     HS_AGENT_DOMAINS_MAX
 #define HS_AGENT_PROCESSES_MAX	     1024u
@@ -40,6 +41,7 @@ struct hs_agent_settings {
 	char *node_name;
 	char *run_dir;
 	struct hs_config_maps domains; /* struct hs_agent_listener */
+	struct hs_transport_settings transport;
 	struct hs_config_strings coordinators;
 	struct hs_config_strings collectors;
 	char *control_socket;

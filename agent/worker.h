@@ -74,6 +74,7 @@ struct hs_worker {
 	struct hs_attach *attach;
 	struct hs_mailbox *mailbox;
 	struct hs_transport *transport;
+	char transport_why[HS_TRANSPORT_WHY_BYTES];
 	struct hs_worker_peer peers[HS_AGENT_PEERS_MAX];
 	uint8_t *bounce; /* HS_WIRE_SLICE_MAX_BYTES */
 	struct hs_worker_counters counters;

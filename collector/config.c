@@ -43,6 +43,7 @@ static const struct hs_config_key keys[] = {
 	 .offset = AT(control.token),
 	 .doc = "Bearer token for TCP, at least 16 characters.",
 	 .example = "change-me-change-me"},
+	HS_TRANSPORT_KEYS(struct hs_collector_config, transport),
 	{.path = "listen",
 	 .type = HS_CONFIG_STRING,
 	 .offset = AT(listen),

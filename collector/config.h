@@ -6,6 +6,7 @@
 #define HS_COLLECTOR_CONFIG_H
 
 #include "base/config.h"
+#include "rdma/transport_create.h"
 #include "collector/collector.h"
 
 struct hs_collector_config {
@@ -19,6 +20,7 @@ struct hs_collector_config {
 		char *token;
 	} control;
 	char *listen;
+	struct hs_transport_settings transport;
 	char *store;
 	uint64_t segment_bytes;
 	uint64_t sync_interval_ns;

@@ -42,6 +42,7 @@ struct daemon {
 	struct hs_httpd *httpd;
 	struct hs_api api;
 	struct peer_entry *peers; /* under the collector's lock */
+	char transport_why[HS_TRANSPORT_WHY_BYTES];
 	struct hs_transport_stats transport_stats; /* a copy, under the lock */
 	int signal_fd;
 	int stop_fd; /* an eventfd: POST /v1/stop */
@@ -110,10 +111,13 @@ static int listen_start(struct daemon *d)
 	int port;
 
 	snprintf(self.name, sizeof(self.name), "%s", d->config.node.name);
-	d->transport = hs_transport_tcp_create(&self, &limits, &events, d);
+	d->transport = hs_transport_create(&d->config.transport, &self, &limits,
+					   &events, d, d->transport_why);
 	if (!d->transport) {
-		hs_log_error(LOG, "transport: %s", strerror(errno));
-		return -errno;
+		int rc = -errno;
+
+		hs_log_error(LOG, "no transport: %s", d->transport_why);
+		return rc;
 	}
 	port = hs_transport_listen(d->transport, d->config.listen);
 	if (port < 0) {
@@ -154,12 +158,13 @@ static void add_status(void *ctx, json_t *status)
 	json_object_set_new(status, "peers", peers);
 	json_object_set_new(
 		status, "transport",
-		json_pack("{s:I, s:I, s:I, s:I, s:I}", "messages_received",
-			  (json_int_t)s->messages_received, "messages_sent",
-			  (json_int_t)s->messages_sent, "bytes_received",
-			  (json_int_t)s->bytes_received, "bytes_sent",
-			  (json_int_t)s->bytes_sent, "peers_cut_off",
-			  (json_int_t)s->peers_cut_off));
+		json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "carrier",
+			  d->transport->ops->name, "why", d->transport_why,
+			  "messages_received", (json_int_t)s->messages_received,
+			  "messages_sent", (json_int_t)s->messages_sent,
+			  "bytes_received", (json_int_t)s->bytes_received,
+			  "bytes_sent", (json_int_t)s->bytes_sent,
+			  "peers_cut_off", (json_int_t)s->peers_cut_off));
 }
 
 static const char *node_name(void *ctx, uint64_t node)

@@ -79,16 +79,16 @@ static json_t *transport_json(struct hs_coordinator *c)
 	struct hs_transport_stats t;
 
 	hs_transport_stats(c->transport, &t);
-	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
-			 "carrier", c->transport->ops->name, "messages_sent",
-			 (json_int_t)t.messages_sent, "messages_received",
-			 (json_int_t)t.messages_received, "bytes_sent",
-			 (json_int_t)t.bytes_sent, "bytes_received",
-			 (json_int_t)t.bytes_received, "system_calls",
-			 (json_int_t)t.system_calls, "peers_cut_off",
-			 (json_int_t)t.peers_cut_off, "reconnects",
-			 (json_int_t)t.reconnects, "peers",
-			 (json_int_t)t.nr_peers);
+	return json_pack(
+		"{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "carrier",
+		c->transport->ops->name, "why", c->transport_why,
+		"messages_sent", (json_int_t)t.messages_sent,
+		"messages_received", (json_int_t)t.messages_received,
+		"bytes_sent", (json_int_t)t.bytes_sent, "bytes_received",
+		(json_int_t)t.bytes_received, "system_calls",
+		(json_int_t)t.system_calls, "peers_cut_off",
+		(json_int_t)t.peers_cut_off, "reconnects",
+		(json_int_t)t.reconnects, "peers", (json_int_t)t.nr_peers);
 }
 
 static const char *role_name(enum hs_wire_role role)

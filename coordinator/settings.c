@@ -30,6 +30,7 @@ static const struct hs_config_key keys[] = {
 	{KEY("listen", STRING, listen), .default_text = "127.0.0.1:7410",
 	 .doc = "host:port where agents connect; port 0 lets the kernel "
 		"choose."},
+	HS_TRANSPORT_KEYS(struct hs_coordinator_settings, transport),
 	{KEY("collectors", STRINGS, collectors),
 	 .max = HS_COORDINATOR_COLLECTORS_MAX, .example = "[127.0.0.1:7420]",
 	 .doc = "host:port of each collector; the same ones as the agents "

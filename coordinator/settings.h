@@ -9,7 +9,7 @@
 
 #include "base/config.h"
 #include "coordinator/core.h"
-#include "rdma/transport.h"
+#include "rdma/transport_create.h"
 
 #define HS_COORDINATOR_COLLECTORS_MAX 64
 
@@ -17,6 +17,7 @@ struct hs_coordinator_settings {
 	int64_t node;
 	char *name;
 	char *listen;
+	struct hs_transport_settings transport;
 	struct hs_config_strings collectors;
 	char *control_socket;
 	int64_t control_tcp_port;

@@ -167,9 +167,14 @@ static int open_transport(struct hs_coordinator *c)
 	int rc;
 
 	snprintf(self.name, sizeof(self.name), "%s", s->name);
-	c->transport = hs_transport_tcp_create(&self, &limits, &events, c);
-	if (!c->transport)
-		return -errno;
+	c->transport = hs_transport_create(&s->transport, &self, &limits,
+					   &events, c, c->transport_why);
+	if (!c->transport) {
+		rc = -errno;
+		hs_log_error("coordinator", "no transport: %s",
+			     c->transport_why);
+		return rc;
+	}
 	c->port = hs_transport_listen(c->transport, s->listen);
 	if (c->port < 0) {
 		hs_log_error("coordinator",

@@ -18,6 +18,7 @@ struct hs_coordinator {
 	const struct hs_coordinator_settings *settings;
 	pthread_mutex_t lock;
 	struct hs_transport *transport;
+	char transport_why[HS_TRANSPORT_WHY_BYTES];
 	struct hs_coord_core *core;
 	void *memory;
 	struct hs_peers peers;

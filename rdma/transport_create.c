@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * transport_create.c - see transport_create.h
+ */
+#include "rdma/transport_create.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "rdma/transport_verbs.h"
+
+const char *const hs_transport_kinds[] = {
+	[HS_TRANSPORT_TCP] = "tcp",
+	[HS_TRANSPORT_VERBS] = "verbs",
+	[HS_TRANSPORT_AUTO] = "auto",
+	NULL,
+};
+
+static const char *reason(int error)
+{
+	switch (error) {
+	case EOPNOTSUPP:
+		return "this build has no libibverbs";
+	case ENODEV:
+		return "there is no such RDMA device";
+	case EINVAL:
+		return "transport.gid_index or transport.source does not fit "
+		       "transport.device";
+	default:
+		return strerror(error);
+	}
+}
+
+static int copy(char out[HS_VERBS_NAME_BYTES], const char *text)
+{
+	size_t size = text ? strlen(text) + 1 : 0;
+
+	if (size > HS_VERBS_NAME_BYTES)
+		return -EINVAL;
+	if (size)
+		memcpy(out, text, size);
+	return 0;
+}
+
+static struct hs_transport *
+create_verbs(const struct hs_transport_settings *s,
+	     const struct hs_transport_self *self,
+	     const struct hs_transport_limits *limits,
+	     const struct hs_transport_events *events, void *ctx)
+{
+	struct hs_transport_verbs_options o = {
+		.port = (uint32_t)s->port,
+		.gid = (uint32_t)(s->gid_index + 1),
+		.traffic_class = (uint32_t)s->traffic_class,
+		.spin_ns = 10000,
+	};
+
+	if (copy(o.device, s->device) || copy(o.source, s->source)) {
+		errno = EINVAL;
+		return NULL;
+	}
+	return hs_transport_verbs_create(self, limits, &o, events, ctx);
+}
+
+struct hs_transport *
+hs_transport_create(const struct hs_transport_settings *settings,
+		    const struct hs_transport_self *self,
+		    const struct hs_transport_limits *limits,
+		    const struct hs_transport_events *events, void *ctx,
+		    char why[HS_TRANSPORT_WHY_BYTES])
+{
+	struct hs_transport *t = NULL;
+	int error = 0;
+
+	if (settings->kind != HS_TRANSPORT_TCP) {
+		t = create_verbs(settings, self, limits, events, ctx);
+		error = errno;
+		if (t)
+			snprintf(why, HS_TRANSPORT_WHY_BYTES, "verbs: %s",
+				 settings->kind == HS_TRANSPORT_AUTO
+					 ? "auto, and there is a device"
+					 : "configured");
+		else
+			snprintf(why, HS_TRANSPORT_WHY_BYTES, "%s: %s",
+				 settings->kind == HS_TRANSPORT_AUTO
+					 ? "tcp: auto"
+					 : "no verbs",
+				 reason(error));
+		errno = error;
+		/* A wrong setting is told, not hidden behind TCP. */
+		if (t || settings->kind == HS_TRANSPORT_VERBS ||
+		    (error != ENODEV && error != EOPNOTSUPP) ||
+		    (error == ENODEV && settings->device))
+			return t;
+	} else {
+		snprintf(why, HS_TRANSPORT_WHY_BYTES, "tcp: configured");
+	}
+	return hs_transport_tcp_create(self, limits, events, ctx);
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * transport_create.h - the carrier that the configuration asks for
+ *
+ * All daemons of a cluster must use the same one: a peer that listens on TCP
+ * is not found by verbs, and the other way round. So TCP is the default, and
+ * "auto" is for clusters where either every node has a device or none.
+ */
+#ifndef HS_RDMA_TRANSPORT_CREATE_H
+#define HS_RDMA_TRANSPORT_CREATE_H
+
+#include "base/config.h"
+#include "rdma/transport.h"
+
+enum hs_transport_kind {
+	HS_TRANSPORT_TCP,
+	HS_TRANSPORT_VERBS,
+	HS_TRANSPORT_AUTO, /* verbs where there is a device, else TCP */
+};
+
+#define HS_TRANSPORT_WHY_BYTES 160u
+
+/* A daemon's settings; all zeros: TCP. */
+struct hs_transport_settings {
+	int kind;     /* enum hs_transport_kind */
+	char *device; /* NULL: any */
+	char *source; /* NULL: by the route */
+	int64_t port; /* 0: any */
+	int64_t gid_index;
+	int64_t traffic_class;
+};
+
+extern const char *const hs_transport_kinds[]; /* NULL at the end */
+
+/* The keys of a schema for the daemon's struct @house with these in @field. */
+#define HS_TRANSPORT_KEY_(p, t, house, field)                                  \
+	.path = (p), .type = HS_CONFIG_##t, .offset = offsetof(house, field)
+#define HS_TRANSPORT_KEYS(house, field)                                        \
+	{HS_TRANSPORT_KEY_("transport.carrier", ENUM, house, field.kind),      \
+	 .default_text = "tcp", .choices = hs_transport_kinds,                 \
+	 .doc = "tcp, verbs (RDMA), or auto: verbs where there is a device. "  \
+		"The same on every node."},                                    \
+		{HS_TRANSPORT_KEY_("transport.device", STRING, house,          \
+				   field.device),                              \
+		 .example = "mlx5_0",                                          \
+		 .doc = "verbs: only this device; any when absent."},          \
+		{HS_TRANSPORT_KEY_("transport.port", INT, house, field.port),  \
+		 .default_text = "0", .max = 255,                              \
+		 .doc = "verbs: the device's port; 0 for any."},               \
+		{HS_TRANSPORT_KEY_("transport.gid_index", INT, house,          \
+				   field.gid_index),                           \
+		 .default_text = "-1", .min = -1, .max = 255,                  \
+		 .doc = "verbs: dial from the address of this GID of the "     \
+			"device; -1 to choose by the route."},                 \
+		{HS_TRANSPORT_KEY_("transport.traffic_class", INT, house,      \
+				   field.traffic_class),                       \
+		 .default_text = "0", .max = 255,                              \
+		 .doc = "verbs: DSCP * 4 of what is sent; 0 for the fabric's " \
+			"default."},                                           \
+	{                                                                      \
+		HS_TRANSPORT_KEY_("transport.source", STRING, house,           \
+				  field.source),                               \
+			.example = "192.0.2.17",                               \
+			.doc = "verbs: our address to dial from; by the "      \
+			       "route when absent."                            \
+	}
+
+/**
+ * hs_transport_create() - make the one that is asked for
+ * @settings: which
+ * @why: set to a line for people: which it is and why, or what is wrong
+ *
+ * Return: NULL with errno set.
+ */
+struct hs_transport *
+hs_transport_create(const struct hs_transport_settings *settings,
+		    const struct hs_transport_self *self,
+		    const struct hs_transport_limits *limits,
+		    const struct hs_transport_events *events, void *ctx,
+		    char why[HS_TRANSPORT_WHY_BYTES]);
+
+#endif
