@@ -9,6 +9,7 @@
 
 #include "rdma/wire.h"
 
+#define LINE_BYTES	64u
 #define SCAN_MIN_NS	100000ull /* a storm of triggers shares its scans */
 #define ACK_PATIENCE_NS 5000000000ull
 
@@ -187,11 +188,17 @@ static void domain_layout(struct hs_domain *d, struct arena *a,
 
 	if (!d)
 		d = &own;
-	d->nr_hash = power_of_two(config->nr_traces);
+	/* Eight of ten slots at most: buckets that overflow stay rare. */
+	d->bucket_mask = power_of_two(config->nr_traces / 8 + 1) - 1;
+	d->seat_mask = power_of_two(2 * config->nr_traces + 64) - 1;
 	d->rt = carve(a, config->nr_buffers, sizeof(*d->rt));
 	d->crumb_next = carve(a, config->nr_crumbs, sizeof(uint32_t));
 	d->traces = carve(a, config->nr_traces, sizeof(*d->traces));
-	d->hash = carve(a, d->nr_hash, sizeof(uint32_t));
+	d->more = carve(a, config->nr_traces, sizeof(*d->more));
+	d->buckets = carve(a, d->bucket_mask + 1u, sizeof(*d->buckets));
+	d->traces_free = carve(a, config->nr_traces, sizeof(uint32_t));
+	d->seats = carve(a, d->seat_mask + 1u, sizeof(uint32_t));
+	d->buffers_free = carve(a, config->nr_buffers, sizeof(uint32_t));
 }
 
 size_t hs_agent_domain_size_bytes(const struct hs_agent_domain_config *config)
@@ -200,7 +207,7 @@ size_t hs_agent_domain_size_bytes(const struct hs_agent_domain_config *config)
 	struct arena a = {NULL, 0};
 
 	domain_layout(NULL, &a, &c);
-	return a.used_bytes;
+	return a.used_bytes + LINE_BYTES; /* to align it */
 }
 
 size_t hs_agent_domain_ledger_bytes(const struct hs_agent_domain_config *config)
@@ -255,7 +262,9 @@ int hs_agent_core_domain_add(struct hs_agent_core *core, uint32_t domain,
 			     uint64_t now_ns)
 {
 	struct hs_agent_domain_config dc = domain_defaults(config);
-	struct arena a = {memory, 0};
+	uintptr_t line = ((uintptr_t)memory + LINE_BYTES - 1) &
+			 ~(uintptr_t)(LINE_BYTES - 1);
+	struct arena a = {(uint8_t *)line, 0};
 	struct hs_domain *d;
 	int rc;
 
@@ -269,17 +278,16 @@ int hs_agent_core_domain_add(struct hs_agent_core *core, uint32_t domain,
 				.nr_buffers = dc.nr_buffers,
 				.buffer_bytes = dc.buffer_bytes,
 				.nr_crumbs = dc.nr_crumbs,
-				.nr_traces = dc.nr_traces,
-				.free_first = HS_NIL,
-				.free_last = HS_NIL};
+				.nr_traces = dc.nr_traces};
 	rc = domain_ledger_open(d, ledger, &dc, ~core->config.index_seed);
 	if (rc)
 		return rc;
 	domain_layout(d, &a, &dc);
 	hs_ix_init(d);
-	d->live = true;
 	core->domain_order[core->nr_domains++] = domain;
 	hs_adopt_domain(core, d, now_ns);
+	/* index.W3 release, pairs index.R3: the domain before its live. */
+	__atomic_store_n(&d->live, true, __ATOMIC_RELEASE);
 	return 0;
 }
 
@@ -336,13 +344,13 @@ void hs_agent_core_slot(struct hs_agent_core *core, uint32_t domain,
 	if (i == HS_NIL)
 		return;
 	t = &d->traces[i];
-	t->open_scan = core->scan;
+	hs_ix_more(d, i)->open_scan = core->scan;
 	hs_answer_look_again(core);
 	if (!t->visited)
 		hs_ix_visit(core, d, i, process, now_ns);
 	else if (core->fired_rt[fired].told.state != HS_WIRE_STATE_OPEN)
 		hs_fired_dirty(core, fired);
-	t->last_ns = now_ns;
+	hs_ix_touch(d, i, now_ns);
 	if (!h ||
 	    now_ns - core->fired_rt[fired].first_ns < core->config.open_ship_ns)
 		return;
@@ -363,13 +371,12 @@ uint32_t hs_agent_core_recent(const struct hs_agent_core *core, uint32_t domain,
 			      struct hs_wire_trace_id *out, uint32_t nr_out)
 {
 	const struct hs_domain *d;
-	uint32_t n = 0;
+	uint32_t n = 0, at = 0, i;
 
 	if (domain >= HS_AGENT_DOMAINS_MAX || !core->domains[domain].live)
 		return 0;
 	d = &core->domains[domain];
-	for (uint32_t i = d->lru_last; i != HS_NIL && n < nr_out;
-	     i = d->traces[i].lru_prev) {
+	while (n < nr_out && (i = hs_ix_newest_next(d, &at)) != HS_NIL) {
 		const struct hs_ix_trace *t = &d->traces[i];
 
 		if (t->last_ns < since_ns)

@@ -16,7 +16,7 @@
  * Slots come before lanes: a handle publishes its END before it leaves its
  * slot, so one that the scan did not find live is in the lane by then.
  *
- * Context: one thread.
+ * Context: one thread, but for hs_agent_core_seen().
  */
 #ifndef HS_AGENT_CORE_H
 #define HS_AGENT_CORE_H
@@ -53,6 +53,11 @@ struct hs_agent_ops {
 	bool (*ship)(void *ctx, const struct hs_agent_slice *slice);
 };
 
+/* What another thread may know of a trace. */
+struct hs_agent_seen {
+	uint64_t first_ns, last_ns;
+};
+
 /* How a named trigger is treated; unnamed ones get the default. */
 struct hs_agent_trigger_policy {
 	char name[HS_WIRE_NAME_BYTES];
@@ -78,6 +83,10 @@ struct hs_agent_config {
 			      a trace may have lost one; 0: 5 s */
 	uint32_t trace_buffers_max; /* of one trace here; 0: 16384 */
 	uint32_t trace_crumbs_max;  /* 0: HS_WIRE_CRUMBS_MAX */
+	/* Returns when every read-side section that was under way has ended;
+	 * called once for thousands of traces, with the ops' ctx. NULL:
+	 * hs_agent_core_seen() is called by the core's own thread alone. */
+	void (*grace)(void *ctx);
 	bool crash_trigger; /* fire "crash" for what a dead process had open */
 	uint32_t nr_policies;
 	struct hs_agent_trigger_policy policies[HS_AGENT_TRIGGERS_MAX];
@@ -237,6 +246,19 @@ int hs_agent_core_fire(struct hs_agent_core *core, const char *name,
 uint32_t hs_agent_core_recent(const struct hs_agent_core *core, uint32_t domain,
 			      uint32_t process, uint64_t since_ns,
 			      struct hs_wire_trace_id *out, uint32_t nr_out);
+
+/**
+ * hs_agent_core_seen() - whether a domain knows a trace, since when
+ *
+ * Finds every trace that is there all the while; one that comes or goes
+ * meanwhile may be found or not.
+ *
+ * Context: any thread within a read-side section that config.grace waits for;
+ *	lock-free; the core itself outlives it.
+ */
+bool hs_agent_core_seen(const struct hs_agent_core *core, uint32_t domain,
+			const struct hs_wire_trace_id *id,
+			struct hs_agent_seen *out);
 
 /** hs_agent_core_message() - COLLECT, STORED, SLICE_ACK */
 void hs_agent_core_message(struct hs_agent_core *core, uint64_t from_node,

@@ -8,11 +8,12 @@
  */
 #include "agent/core_priv.h"
 
-static void add_crumbs(const struct hs_domain *d, const struct hs_ix_trace *t,
+static void add_crumbs(const struct hs_domain *d, const struct hs_ix_more *more,
 		       struct hs_wire_answer *answer,
 		       struct hs_wire_crumb *crumbs, uint32_t nr_room)
 {
-	for (uint32_t k = t->crumb_first; k != HS_NIL; k = d->crumb_next[k]) {
+	for (uint32_t k = more->crumb_first; k != HS_NIL;
+	     k = d->crumb_next[k]) {
 		if (answer->nr_crumbs >= nr_room ||
 		    answer->nr_crumbs >= HS_WIRE_CRUMBS_MAX) {
 			answer->flags |= HS_WIRE_F_CUT;
@@ -59,11 +60,13 @@ void hs_answer_make(struct hs_agent_core *c, uint32_t fired,
 		answer->flags |= t->flags;
 		if (hs_ix_lossy(c, d, i))
 			answer->flags |= HS_WIRE_F_LOST;
-		if (t->open_scan == c->scan)
-			open = true;
 		answer->nr_buffers += t->nr_buffers;
 		answer->nr_bytes += t->nr_bytes;
-		add_crumbs(d, t, answer, crumbs, nr_room);
+		if (!t->has_more)
+			continue;
+		if (d->more[i].open_scan == c->scan)
+			open = true;
+		add_crumbs(d, &d->more[i], answer, crumbs, nr_room);
 	}
 	f->flags = answer->flags;
 	if (open)

@@ -11,6 +11,9 @@
 #include <errno.h>
 #include <string.h>
 
+#define BATCH_ENTRIES 32u /* as many lines as a core fetches at a time */
+#define STOCK_AHEAD   12u
+
 struct hs_domain *hs_domain_get(struct hs_agent_core *c, uint32_t domain)
 {
 	if (domain >= HS_AGENT_DOMAINS_MAX || !c->domains[domain].live)
@@ -29,13 +32,23 @@ uint64_t hs_buffer_ship_key(const struct hs_domain *d, uint32_t buffer)
 /* The oldest free buffer first: a late reader of it has had the most time. */
 static void free_push(struct hs_domain *d, uint32_t buffer)
 {
+	uint32_t at = d->free_first + d->nr_free++;
+
 	d->rt[buffer] = (struct hs_buffer_rt){.next = HS_NIL, .trace = HS_NIL};
-	if (d->free_last != HS_NIL)
-		d->rt[d->free_last].next = buffer;
-	else
-		d->free_first = buffer;
-	d->free_last = buffer;
-	d->nr_free++;
+	d->buffers_free[at < d->nr_buffers ? at : at - d->nr_buffers] = buffer;
+}
+
+static uint32_t free_ahead(const struct hs_domain *d, uint32_t ahead)
+{
+	uint32_t at = d->free_first + ahead;
+
+	return d->buffers_free[at < d->nr_buffers ? at : at - d->nr_buffers];
+}
+
+static void buffer_prefetch(const struct hs_domain *d, uint32_t buffer)
+{
+	__builtin_prefetch(&d->buffers[buffer], 1);
+	__builtin_prefetch(&d->rt[buffer], 1);
 }
 
 void hs_buffer_append(struct hs_domain *d, uint32_t trace, uint32_t buffer)
@@ -51,8 +64,8 @@ void hs_buffer_append(struct hs_domain *d, uint32_t trace, uint32_t buffer)
 	else
 		t->buf_first = buffer;
 	t->buf_last = buffer;
-	if (t->ship_next == HS_NIL)
-		t->ship_next = buffer;
+	if (t->fired != HS_NIL && hs_ix_more(d, trace)->ship_next == HS_NIL)
+		hs_ix_more(d, trace)->ship_next = buffer;
 	t->nr_buffers++;
 	t->nr_bytes += d->buffers[buffer].committed;
 	d->nr_held++;
@@ -65,8 +78,8 @@ static void trace_unlink(struct hs_domain *d, uint32_t buffer)
 	struct hs_buffer_rt *rt = &d->rt[buffer];
 	struct hs_ix_trace *t = &d->traces[rt->trace];
 
-	if (t->ship_next == buffer)
-		t->ship_next = rt->next;
+	if (t->fired != HS_NIL && hs_ix_more(d, rt->trace)->ship_next == buffer)
+		hs_ix_more(d, rt->trace)->ship_next = rt->next;
 	if (rt->prev != HS_NIL)
 		d->rt[rt->prev].next = rt->next;
 	else
@@ -103,9 +116,11 @@ void hs_buffer_free(struct hs_agent_core *c, struct hs_domain *d,
 	free_push(d, buffer);
 }
 
-static uint32_t used_percent(const struct hs_domain *d)
+/* Whether the share in use, in full percent, is at the threshold. */
+static bool crowded(const struct hs_agent_core *c, const struct hs_domain *d)
 {
-	return (uint32_t)(100u - (uint64_t)d->nr_free * 100u / d->nr_buffers);
+	return (uint64_t)d->nr_free * 100 <
+	       (101ull - c->config.evict_percent) * d->nr_buffers;
 }
 
 uint64_t hs_agent_core_stock(struct hs_agent_core *core, uint32_t domain,
@@ -117,18 +132,18 @@ uint64_t hs_agent_core_stock(struct hs_agent_core *core, uint32_t domain,
 	if (!d)
 		return 0;
 	/* Two for one, so that use falls back under the threshold. */
-	for (int i = 0; i < 2 && used_percent(d) >= core->config.evict_percent;
-	     i++)
+	for (int i = 0; i < 2 && crowded(core, d); i++)
 		if (!hs_ix_evict_one(core, d))
 			break;
 	while (d->nr_free == 0 && hs_ix_evict_one(core, d))
 		;
-	buffer = d->free_first;
-	if (buffer == HS_NIL)
+	if (d->nr_free == 0)
 		return 0;
-	d->free_first = d->rt[buffer].next;
-	if (d->free_first == HS_NIL)
-		d->free_last = HS_NIL;
+	if (d->nr_free > STOCK_AHEAD)
+		buffer_prefetch(d, free_ahead(d, STOCK_AHEAD));
+	buffer = free_ahead(d, 0);
+	d->free_first =
+		d->free_first + 1 < d->nr_buffers ? d->free_first + 1 : 0;
 	d->nr_free--;
 	d->nr_stocked++;
 	generation = hs_ledger_word_generation(d->buffers[buffer].word) + 1;
@@ -190,10 +205,10 @@ bool hs_agent_core_owns(const struct hs_agent_core *core, uint32_t domain,
  */
 bool hs_buffer_publish(struct hs_agent_core *c, struct hs_domain *d,
 		       uint32_t buffer, const struct hs_ledger_buffer *body,
-		       uint32_t process, uint64_t now_ns)
+		       uint64_t hash, uint32_t process, uint64_t now_ns)
 {
-	uint32_t trace =
-		hs_ix_get(c, d, body->trace_hi, body->trace_lo, now_ns);
+	uint32_t trace = hs_ix_get_hashed(c, d, hash, body->trace_hi,
+					  body->trace_lo, now_ns);
 	struct hs_ledger_buffer *b = &d->buffers[buffer];
 
 	if (trace == HS_NIL) {
@@ -237,7 +252,7 @@ bool hs_buffer_publish(struct hs_agent_core *c, struct hs_domain *d,
 
 static void entry_buffer(struct hs_agent_core *c, struct hs_domain *d,
 			 uint32_t process, const struct hs_shm_entry *e,
-			 uint64_t now_ns)
+			 uint64_t hash, uint64_t now_ns)
 {
 	uint32_t committed = e->u.buffer.committed & 0x0fffffffu;
 	struct hs_ledger_buffer body = {
@@ -252,7 +267,8 @@ static void entry_buffer(struct hs_agent_core *c, struct hs_domain *d,
 
 	if (e->type == HS_SHM_ENTRY_END &&
 	    e->u.buffer.ref == HS_SHM_NO_BUFFER) {
-		trace = hs_ix_get(c, d, e->trace_hi, e->trace_lo, now_ns);
+		trace = hs_ix_get_hashed(c, d, hash, e->trace_hi, e->trace_lo,
+					 now_ns);
 		if (trace == HS_NIL) {
 			hs_agent_core_loss(c, d->id, process, now_ns, now_ns);
 			return;
@@ -268,14 +284,15 @@ static void entry_buffer(struct hs_agent_core *c, struct hs_domain *d,
 		c->stats.entries_bad++;
 		return;
 	}
-	hs_buffer_publish(c, d, buffer, &body, process, now_ns);
+	hs_buffer_publish(c, d, buffer, &body, hash, process, now_ns);
 }
 
 static void entry_crumb(struct hs_agent_core *c, struct hs_domain *d,
 			uint32_t process, const struct hs_shm_entry *e,
-			uint64_t now_ns)
+			uint64_t hash, uint64_t now_ns)
 {
-	uint32_t trace = hs_ix_get(c, d, e->trace_hi, e->trace_lo, now_ns);
+	uint32_t trace =
+		hs_ix_get_hashed(c, d, hash, e->trace_hi, e->trace_lo, now_ns);
 
 	if (trace == HS_NIL) {
 		c->stats.crumbs_lost++;
@@ -318,6 +335,76 @@ static uint32_t entry_trigger(struct hs_agent_core *c,
 	return nr;
 }
 
+/* What the batch will touch: first what is known of each entry alone. */
+static void batch_prefetch(const struct hs_agent_core *c,
+			   const struct hs_domain *d,
+			   const struct hs_shm_entry *entries, uint32_t nr,
+			   uint64_t *hashes)
+{
+	uint32_t guess[BATCH_ENTRIES];
+
+	for (uint32_t i = 0; i < nr; i++) {
+		const struct hs_shm_entry *e = &entries[i];
+		uint32_t buffer;
+
+		hashes[i] = hs_ix_hash(c, d, e->trace_hi, e->trace_lo);
+		hs_ix_prefetch_trace(d, hashes[i], e->trace_hi, e->trace_lo);
+		if (e->type != HS_SHM_ENTRY_BUFFER &&
+		    e->type != HS_SHM_ENTRY_END)
+			continue;
+		buffer = buffer_of_ref(d, e->u.buffer.ref);
+		if (buffer != HS_NIL)
+			buffer_prefetch(d, buffer);
+	}
+	for (uint32_t i = 0; i < nr; i++) {
+		guess[i] = hs_ix_guess(d, hashes[i]);
+		if (guess[i] != HS_NIL)
+			__builtin_prefetch(&d->traces[guess[i]], 1);
+	}
+	/* A trace that goes on: the buffer that this one comes behind. */
+	for (uint32_t i = 0; i < nr; i++)
+		if (guess[i] != HS_NIL &&
+		    d->traces[guess[i]].buf_last != HS_NIL)
+			__builtin_prefetch(&d->rt[d->traces[guess[i]].buf_last],
+					   1);
+}
+
+/* Return: entries used; 0 when the laterals are not all there yet. */
+static uint32_t entry(struct hs_agent_core *c, struct hs_domain *d,
+		      uint32_t process, const struct hs_shm_entry *e,
+		      uint32_t left, uint64_t hash,
+		      const struct hs_shm_trigger *names, uint32_t nr_names,
+		      uint64_t now_ns)
+{
+	uint32_t trace;
+
+	if (!(e->trace_hi | e->trace_lo)) {
+		c->stats.entries_bad++;
+		return 1;
+	}
+	switch (e->type) {
+	case HS_SHM_ENTRY_BUFFER:
+	case HS_SHM_ENTRY_END:
+		entry_buffer(c, d, process, e, hash, now_ns);
+		return 1;
+	case HS_SHM_ENTRY_CRUMB:
+		entry_crumb(c, d, process, e, hash, now_ns);
+		return 1;
+	case HS_SHM_ENTRY_TRIGGER:
+		return entry_trigger(c, e, left, names, nr_names, now_ns);
+	case HS_SHM_ENTRY_CONTEXT_TRIGGER:
+		/* Its coordinator will ask: be the last to forget. */
+		trace = hs_ix_find_hashed(d, hash, e->trace_hi, e->trace_lo);
+		if (trace != HS_NIL)
+			hs_ix_touch(d, trace, now_ns);
+		c->stats.triggers_context++;
+		return 1;
+	default:
+		c->stats.entries_bad++;
+		return 1;
+	}
+}
+
 uint32_t hs_agent_core_entries(struct hs_agent_core *core, uint32_t domain,
 			       uint32_t process,
 			       const struct hs_shm_entry *entries,
@@ -326,39 +413,19 @@ uint32_t hs_agent_core_entries(struct hs_agent_core *core, uint32_t domain,
 			       uint32_t nr_names, uint64_t now_ns)
 {
 	struct hs_domain *d = hs_domain_get(core, domain);
-	uint32_t i = 0, used, trace;
+	uint64_t hashes[BATCH_ENTRIES];
+	uint32_t i = 0, first = 0, end = 0, used;
 
 	while (d && i < nr_entries) {
-		const struct hs_shm_entry *e = &entries[i];
-
-		used = 1;
-		if (!(e->trace_hi | e->trace_lo)) {
-			core->stats.entries_bad++;
-			i++;
-			continue;
+		if (i >= end) {
+			first = i;
+			end = nr_entries - i < BATCH_ENTRIES
+				      ? nr_entries
+				      : i + BATCH_ENTRIES;
+			batch_prefetch(core, d, &entries[i], end - i, hashes);
 		}
-		switch (e->type) {
-		case HS_SHM_ENTRY_BUFFER:
-		case HS_SHM_ENTRY_END:
-			entry_buffer(core, d, process, e, now_ns);
-			break;
-		case HS_SHM_ENTRY_CRUMB:
-			entry_crumb(core, d, process, e, now_ns);
-			break;
-		case HS_SHM_ENTRY_TRIGGER:
-			used = entry_trigger(core, e, nr_entries - i, names,
-					     nr_names, now_ns);
-			break;
-		case HS_SHM_ENTRY_CONTEXT_TRIGGER:
-			/* Its coordinator will ask: be the last to forget. */
-			trace = hs_ix_find(core, d, e->trace_hi, e->trace_lo);
-			if (trace != HS_NIL)
-				hs_ix_touch(d, trace, now_ns);
-			core->stats.triggers_context++;
-			break;
-		default:
-			core->stats.entries_bad++;
-		}
+		used = entry(core, d, process, &entries[i], nr_entries - i,
+			     hashes[i - first], names, nr_names, now_ns);
 		if (!used)
 			break;
 		i += used;
@@ -425,7 +492,9 @@ void hs_agent_core_dead_slot(struct hs_agent_core *core, uint32_t domain,
 	    h->committed >= sizeof(*h) && h->committed <= d->buffer_bytes) {
 		body.seq = h->seq;
 		body.committed = h->committed;
-		hs_buffer_publish(core, d, buffer, &body, process, now_ns);
+		hs_buffer_publish(core, d, buffer, &body,
+				  hs_ix_hash(core, d, id.hi, id.lo), process,
+				  now_ns);
 	}
 	trace = hs_ix_get(core, d, id.hi, id.lo, now_ns);
 	if (trace == HS_NIL)

@@ -2,21 +2,15 @@
 /*
  * core_index.c - the traces of a domain: who is here, with what, since when
  *
- * A chained hash under a private seed, entries from a fixed pool; untriggered
- * traces in the order in which they were last seen, so that the least recently
- * seen goes first, whole (law 4). Evictions leave a fingerprint behind: a trace
- * whose first half was evicted must not look whole when its second arrives.
+ * A table under a private seed (core_table.c), entries from a fixed pool, and
+ * the order in which untriggered traces were last seen (core_retain.c), so
+ * that the least recently seen goes first, whole (law 4). Evictions leave a
+ * fingerprint behind: a trace whose first half was evicted must not look whole
+ * when its second arrives.
  */
 #include "agent/core_priv.h"
 
-#include "base/hash.h"
-
-static uint32_t hash_slot(const struct hs_agent_core *c,
-			  const struct hs_domain *d, uint64_t hi, uint64_t lo)
-{
-	return (uint32_t)hs_hash_trace(c->config.index_seed, hi, lo, d->id) &
-	       (d->nr_hash - 1);
-}
+#define EVICT_AHEAD 16u
 
 /* In the ledger: a successor must know it too. */
 static uint64_t *evicted_slot(const struct hs_domain *d, uint64_t hi,
@@ -29,50 +23,62 @@ static uint64_t *evicted_slot(const struct hs_domain *d, uint64_t hi,
 
 void hs_ix_init(struct hs_domain *d)
 {
-	for (uint32_t i = 0; i < d->nr_hash; i++)
-		d->hash[i] = HS_NIL;
-	for (uint32_t i = 0; i < d->nr_traces; i++)
-		d->traces[i].hash_next = i + 1;
-	d->traces[d->nr_traces - 1].hash_next = HS_NIL;
-	d->trace_free = 0;
-	d->lru_first = d->lru_last = HS_NIL;
+	hs_ix_table_init(d);
+	d->seat_tail = d->seat_head = 0;
+	d->seats_move = false;
 }
 
 uint32_t hs_ix_find(const struct hs_agent_core *c, const struct hs_domain *d,
 		    uint64_t hi, uint64_t lo)
 {
-	uint32_t i = d->hash[hash_slot(c, d, hi, lo)];
-
-	while (i != HS_NIL && (d->traces[i].hi != hi || d->traces[i].lo != lo))
-		i = d->traces[i].hash_next;
-	return i;
+	return hs_ix_find_hashed(d, hs_ix_hash(c, d, hi, lo), hi, lo);
 }
 
-static void lru_unlink(struct hs_domain *d, uint32_t i)
+struct hs_ix_more *hs_ix_more(struct hs_domain *d, uint32_t trace)
 {
-	struct hs_ix_trace *t = &d->traces[i];
+	struct hs_ix_trace *t = &d->traces[trace];
 
-	if (t->lru_prev != HS_NIL)
-		d->traces[t->lru_prev].lru_next = t->lru_next;
-	else
-		d->lru_first = t->lru_next;
-	if (t->lru_next != HS_NIL)
-		d->traces[t->lru_next].lru_prev = t->lru_prev;
-	else
-		d->lru_last = t->lru_prev;
+	if (!t->has_more) {
+		d->more[trace] = (struct hs_ix_more){
+			.ship_next = t->buf_first,
+			.crumb_first = HS_NIL,
+		};
+		t->has_more = 1;
+	}
+	return &d->more[trace];
 }
 
-static void lru_append(struct hs_domain *d, uint32_t i)
+/* Ask for the lines that a lookup will read. */
+void hs_ix_prefetch_trace(const struct hs_domain *d, uint64_t hash, uint64_t hi,
+			  uint64_t lo)
 {
-	struct hs_ix_trace *t = &d->traces[i];
+	uint64_t fingerprint;
 
-	t->lru_prev = d->lru_last;
-	t->lru_next = HS_NIL;
-	if (d->lru_last != HS_NIL)
-		d->traces[d->lru_last].lru_next = i;
-	else
-		d->lru_first = i;
-	d->lru_last = i;
+	__builtin_prefetch(&d->buckets[hash & d->bucket_mask], 1);
+	__builtin_prefetch(evicted_slot(d, hi, lo, &fingerprint));
+}
+
+/* And for those of the next to go: the trace, then what it leads to. */
+void hs_ix_prefetch_evict(const struct hs_agent_core *c,
+			  const struct hs_domain *d)
+{
+	uint32_t i = hs_ix_oldest_ahead(d, EVICT_AHEAD);
+	const struct hs_ix_trace *t;
+	uint64_t hash;
+
+	if (i != HS_NIL)
+		__builtin_prefetch(&d->traces[i], 1);
+	i = hs_ix_oldest_ahead(d, EVICT_AHEAD / 2);
+	if (i == HS_NIL)
+		return;
+	t = &d->traces[i];
+	hash = hs_ix_hash(c, d, t->hi, t->lo);
+	__builtin_prefetch(&d->buckets[hash & d->bucket_mask], 1);
+	__builtin_prefetch(evicted_slot(d, t->hi, t->lo, &hash), 1);
+	if (t->buf_first == HS_NIL)
+		return;
+	__builtin_prefetch(&d->buffers[t->buf_first], 1);
+	__builtin_prefetch(&d->rt[t->buf_first], 1);
 }
 
 /*
@@ -80,43 +86,46 @@ static void lru_append(struct hs_domain *d, uint32_t i)
  * is pinned at once.
  * Return: HS_NIL when the index is full of traces that may not go.
  */
-uint32_t hs_ix_get(struct hs_agent_core *c, struct hs_domain *d, uint64_t hi,
-		   uint64_t lo, uint64_t now_ns)
+uint32_t hs_ix_get_hashed(struct hs_agent_core *c, struct hs_domain *d,
+			  uint64_t hash, uint64_t hi, uint64_t lo,
+			  uint64_t now_ns)
 {
-	uint32_t i = hs_ix_find(c, d, hi, lo);
-	uint64_t fingerprint, *evicted;
-	uint32_t *head;
+	uint32_t i = hs_ix_find_hashed(d, hash, hi, lo);
+	uint64_t fingerprint;
+	uint32_t fired;
 
 	if (i != HS_NIL)
 		return i;
-	if (d->trace_free == HS_NIL && !hs_ix_evict_one(c, d))
+	i = hs_ix_entry_take(c, d);
+	if (i == HS_NIL && hs_ix_evict_one(c, d))
+		i = hs_ix_entry_take(c, d);
+	if (i == HS_NIL)
 		return HS_NIL;
-	i = d->trace_free;
-	d->trace_free = d->traces[i].hash_next;
-	head = &d->hash[hash_slot(c, d, hi, lo)];
 	d->traces[i] = (struct hs_ix_trace){
 		.hi = hi,
 		.lo = lo,
 		.first_ns = now_ns,
 		.last_ns = now_ns,
-		.hash_next = *head,
 		.buf_first = HS_NIL,
 		.buf_last = HS_NIL,
-		.ship_next = HS_NIL,
-		.crumb_first = HS_NIL,
 		.fired = HS_NIL,
 	};
-	*head = i;
+	if (*evicted_slot(d, hi, lo, &fingerprint) == fingerprint)
+		d->traces[i].flags = HS_WIRE_F_EVICTED;
+	hs_ix_table_insert(d, hash, i);
+	hs_ix_seat_take(d, i);
 	d->nr_traces_live++;
 	c->stats.traces_seen++;
-	evicted = evicted_slot(d, hi, lo, &fingerprint);
-	if (*evicted == fingerprint)
-		d->traces[i].flags |= HS_WIRE_F_EVICTED;
-	lru_append(d, i);
-	uint32_t fired = hs_fired_find(c, hi, lo);
+	fired = hs_fired_find(c, hi, lo);
 	if (fired != HS_NIL)
 		hs_ix_pin(d, i, fired);
 	return i;
+}
+
+uint32_t hs_ix_get(struct hs_agent_core *c, struct hs_domain *d, uint64_t hi,
+		   uint64_t lo, uint64_t now_ns)
+{
+	return hs_ix_get_hashed(c, d, hs_ix_hash(c, d, hi, lo), hi, lo, now_ns);
 }
 
 /*
@@ -128,16 +137,18 @@ void hs_ix_flag(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace,
 		uint16_t flags)
 {
 	struct hs_ix_trace *t = &d->traces[trace];
+	struct hs_ledger_crumb *crumb;
 
 	t->flags |= flags;
 	if (!flags)
 		return;
 	if (t->buf_last != HS_NIL)
 		d->buffers[t->buf_last].flags |= flags;
-	if (t->crumb_first != HS_NIL)
-		hs_ledger_set32(&d->crumbs[t->crumb_first].live,
-				d->crumbs[t->crumb_first].live | (uint32_t)flags
-									 << 8);
+	if (t->has_more && d->more[trace].crumb_first != HS_NIL) {
+		crumb = &d->crumbs[d->more[trace].crumb_first];
+		hs_ledger_set32(&crumb->live,
+				crumb->live | (uint32_t)flags << 8);
+	}
 	if (t->fired != HS_NIL)
 		c->fired[t->fired].flags |= flags;
 }
@@ -146,11 +157,10 @@ void hs_ix_touch(struct hs_domain *d, uint32_t trace, uint64_t now_ns)
 {
 	struct hs_ix_trace *t = &d->traces[trace];
 
-	t->last_ns = now_ns;
-	if (t->fired == HS_NIL && d->lru_last != trace) {
-		lru_unlink(d, trace);
-		lru_append(d, trace);
-	}
+	/* index.C2 relaxed: readers may see the one time or the other. */
+	__atomic_store_n(&t->last_ns, now_ns, __ATOMIC_RELAXED);
+	if (t->fired == HS_NIL)
+		hs_ix_seat_renew(d, trace);
 }
 
 /* A fired trace leaves the order of eviction. */
@@ -160,26 +170,16 @@ void hs_ix_pin(struct hs_domain *d, uint32_t trace, uint32_t fired)
 
 	if (t->fired != HS_NIL)
 		return;
-	lru_unlink(d, trace);
+	hs_ix_seat_leave(d, trace);
+	hs_ix_more(d, trace)->ship_next = t->buf_first;
 	t->fired = fired;
 	d->nr_traces_fired++;
 	d->nr_pinned += t->nr_buffers;
 }
 
-/* Its buffers must have been let go. */
-void hs_ix_remove(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace)
+static void crumbs_free(struct hs_domain *d, uint32_t trace)
 {
-	struct hs_ix_trace *t = &d->traces[trace];
-	uint32_t *link = &d->hash[hash_slot(c, d, t->hi, t->lo)];
-
-	while (*link != trace)
-		link = &d->traces[*link].hash_next;
-	*link = t->hash_next;
-	if (t->fired == HS_NIL)
-		lru_unlink(d, trace);
-	else
-		d->nr_traces_fired--;
-	for (uint32_t k = t->crumb_first; k != HS_NIL;) {
+	for (uint32_t k = hs_ix_more(d, trace)->crumb_first; k != HS_NIL;) {
 		uint32_t next = d->crumb_next[k];
 
 		hs_ledger_set32(&d->crumbs[k].live, 0);
@@ -188,15 +188,28 @@ void hs_ix_remove(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace)
 		d->nr_crumbs_free++;
 		k = next;
 	}
-	t->hash_next = d->trace_free;
-	d->trace_free = trace;
-	d->nr_traces_live--;
 }
 
-static bool crumb_known(const struct hs_domain *d, const struct hs_ix_trace *t,
-			uint64_t node)
+/* Its buffers must have been let go. */
+void hs_ix_remove(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace)
 {
-	for (uint32_t k = t->crumb_first; k != HS_NIL; k = d->crumb_next[k])
+	struct hs_ix_trace *t = &d->traces[trace];
+
+	hs_ix_table_remove(d, hs_ix_hash(c, d, t->hi, t->lo), trace);
+	if (t->fired == HS_NIL)
+		hs_ix_seat_leave(d, trace);
+	else
+		d->nr_traces_fired--;
+	if (t->has_more)
+		crumbs_free(d, trace);
+	d->nr_traces_live--;
+	hs_ix_entry_give(c, d, trace);
+}
+
+static bool crumb_known(const struct hs_domain *d,
+			const struct hs_ix_more *more, uint64_t node)
+{
+	for (uint32_t k = more->crumb_first; k != HS_NIL; k = d->crumb_next[k])
 		if (d->crumbs[k].node == node)
 			return true;
 	return false;
@@ -207,10 +220,14 @@ void hs_ix_crumb(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace,
 {
 	struct hs_ix_trace *t = &d->traces[trace];
 	uint32_t k = d->crumb_free;
+	struct hs_ix_more *more;
 
-	if (node == 0 || node == c->ledger->node_id || crumb_known(d, t, node))
+	if (node == 0 || node == c->ledger->node_id)
 		return;
-	if (k == HS_NIL || t->nr_crumbs >= c->config.trace_crumbs_max) {
+	more = hs_ix_more(d, trace);
+	if (crumb_known(d, more, node))
+		return;
+	if (k == HS_NIL || more->nr_crumbs >= c->config.trace_crumbs_max) {
 		hs_ix_flag(c, d, trace, HS_WIRE_F_CUT);
 		c->stats.crumbs_lost++;
 		return;
@@ -222,9 +239,9 @@ void hs_ix_crumb(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace,
 	d->crumbs[k].node = node;
 	d->crumbs[k].kind = kind;
 	hs_ledger_set32(&d->crumbs[k].live, 1u | (uint32_t)t->flags << 8);
-	d->crumb_next[k] = t->crumb_first;
-	t->crumb_first = k;
-	t->nr_crumbs++;
+	d->crumb_next[k] = more->crumb_first;
+	more->crumb_first = k;
+	more->nr_crumbs++;
 }
 
 /* A crumb that a predecessor wrote finds its trace again. */
@@ -233,6 +250,7 @@ void hs_ix_crumb_adopt(struct hs_agent_core *c, struct hs_domain *d,
 {
 	uint32_t i = hs_ix_get(c, d, d->crumbs[crumb].trace_hi,
 			       d->crumbs[crumb].trace_lo, now_ns);
+	struct hs_ix_more *more;
 
 	if (i == HS_NIL) {
 		hs_ledger_set32(&d->crumbs[crumb].live, 0);
@@ -244,9 +262,10 @@ void hs_ix_crumb_adopt(struct hs_agent_core *c, struct hs_domain *d,
 	}
 	d->traces[i].visited = 1;
 	d->traces[i].flags |= (uint16_t)(d->crumbs[crumb].live >> 8);
-	d->crumb_next[crumb] = d->traces[i].crumb_first;
-	d->traces[i].crumb_first = crumb;
-	d->traces[i].nr_crumbs++;
+	more = hs_ix_more(d, i);
+	d->crumb_next[crumb] = more->crumb_first;
+	more->crumb_first = crumb;
+	more->nr_crumbs++;
 }
 
 /* An application named the trace here. */
@@ -270,16 +289,18 @@ void hs_ix_visit(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace,
 /* The least recently seen untriggered trace goes, whole. */
 bool hs_ix_evict_one(struct hs_agent_core *c, struct hs_domain *d)
 {
-	uint32_t i = d->lru_first;
+	uint32_t i = hs_ix_oldest(d);
+	struct hs_ix_trace *t;
 	uint64_t fingerprint, *evicted;
 
 	if (i == HS_NIL)
 		return false;
-	evicted =
-		evicted_slot(d, d->traces[i].hi, d->traces[i].lo, &fingerprint);
+	hs_ix_prefetch_evict(c, d);
+	t = &d->traces[i];
+	evicted = evicted_slot(d, t->hi, t->lo, &fingerprint);
 	hs_ledger_set64(evicted, fingerprint);
-	while (d->traces[i].buf_first != HS_NIL)
-		hs_buffer_free(c, d, d->traces[i].buf_first);
+	while (t->buf_first != HS_NIL)
+		hs_buffer_free(c, d, t->buf_first);
 	hs_ix_remove(c, d, i);
 	c->stats.traces_evicted++;
 	return true;

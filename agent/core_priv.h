@@ -2,8 +2,9 @@
 /*
  * core_priv.h - the inside of the agent's core, shared by core_*.c
  *
- * Three tables: per domain the index of traces (core_index.c) over the
- * ledger's buffers (core_buffer.c); for the node the fired traces and the
+ * Three tables: per domain the index of traces (core_index.c, with its table
+ * in core_table.c and its order in core_retain.c) over the ledger's buffers
+ * (core_buffer.c); for the node the fired traces and the
  * outbox (core_fired.c); and what is to be sent (core_report.c). All links are
  * indices into arrays of fixed size; HS_NIL ends a list.
  */
@@ -12,9 +13,11 @@
 
 #include "agent/core.h"
 #include "agent/ledger.h"
+#include "base/hash.h"
 
 #define HS_NIL		 0xffffffffu
 #define HS_LOSSES_MAX	 8u
+#define HS_IX_SLOTS	 10u
 #define HS_EVICTED_SLOTS 65536u /* remembered evictions; power of two */
 #define HS_ANSWERS_BYTES HS_WIRE_PAYLOAD_MAX_BYTES
 
@@ -42,32 +45,47 @@ static inline uint64_t hs_ledger_get64(const uint64_t *word)
 
 /* What the worker keeps of a buffer beside the ledger. */
 struct hs_buffer_rt {
-	uint32_t next; /* of its trace, or of the free list */
+	uint32_t next; /* of its trace */
 	uint32_t prev;
 	uint32_t in_flight; /* bytes up to which a slice is under way, or 0 */
 	uint32_t trace;	    /* index entry, HS_NIL: none */
 	bool final_sent;    /* what is under way is all of it */
 };
 
-/* A trace in one domain. */
+/*
+ * A trace in one domain: one line, all that most traces ever need. Readers on
+ * other threads see hi, lo and first_ns, which stay, and last_ns.
+ */
 struct hs_ix_trace {
 	uint64_t hi, lo;
 	uint64_t first_ns, last_ns;
-	uint32_t hash_next; /* or of the free list */
-	uint32_t lru_prev, lru_next;
+	uint64_t nr_bytes : 48;
+	uint64_t flags : 16; /* HS_WIRE_F_* */
 	uint32_t buf_first, buf_last;
+	uint32_t nr_buffers : 29;
+	uint32_t visited : 1;  /* an application named it here */
+	uint32_t several : 1;  /* processes */
+	uint32_t has_more : 1; /* its struct hs_ix_more is filled */
+	uint32_t fired;	       /* HS_NIL: untriggered */
+	uint32_t process;      /* that wrote first */
+	uint32_t seat;	       /* in the order of eviction, if untriggered */
+} __attribute__((aligned(64)));
+_Static_assert(sizeof(struct hs_ix_trace) == 64, "a line a trace");
+
+/* The rest, for those that have crumbs or have fired. */
+struct hs_ix_more {
 	uint32_t ship_next; /* first buffer not yet given to the carrier */
-	uint32_t nr_buffers;
 	uint32_t crumb_first;
 	uint32_t nr_crumbs;
-	uint32_t fired;	    /* HS_NIL: untriggered */
-	uint32_t process;   /* that wrote first */
 	uint32_t open_scan; /* scan that found it live */
-	uint64_t nr_bytes;
-	uint16_t flags;	 /* HS_WIRE_F_* */
-	uint8_t visited; /* an application named it here */
-	uint8_t several; /* processes */
 };
+
+struct hs_ix_bucket {
+	/* Ten tags, 0: free; above them how many went further on. */
+	uint64_t tags[3];
+	uint32_t index[HS_IX_SLOTS];
+} __attribute__((aligned(64)));
+_Static_assert(sizeof(struct hs_ix_bucket) == 64, "a line a bucket");
 
 struct hs_process_losses {
 	uint32_t process;
@@ -80,19 +98,27 @@ struct hs_process_losses {
 struct hs_domain {
 	uint32_t id;
 	bool live;
-	uint32_t nr_buffers, buffer_bytes, nr_crumbs, nr_traces, nr_hash;
+	uint32_t nr_buffers, buffer_bytes, nr_crumbs, nr_traces;
 	struct hs_ledger_domain *ledger;
 	struct hs_ledger_buffer *buffers; /* of the ledger */
 	struct hs_ledger_crumb *crumbs;	  /* of the ledger */
 	struct hs_buffer_rt *rt;
 	uint32_t *crumb_next;
 	struct hs_ix_trace *traces;
-	uint32_t *hash;
-	uint64_t *evicted; /* of the ledger: fingerprints */
-	uint32_t free_first, free_last, nr_free, nr_stocked, nr_held, nr_pinned;
+	struct hs_ix_more *more; /* hs_ix_more() */
+	struct hs_ix_bucket *buckets;
+	uint32_t *traces_free;	/* those in limbo from the end */
+	uint32_t *seats;	/* core_retain.c */
+	uint64_t *evicted;	/* of the ledger: fingerprints */
+	uint32_t *buffers_free; /* the oldest of them at free_first */
+	uint32_t bucket_mask, seat_mask;
+	uint32_t free_first, nr_free, nr_stocked, nr_held, nr_pinned;
 	uint32_t crumb_free, nr_crumbs_free;
-	uint32_t trace_free, nr_traces_live, nr_traces_fired;
-	uint32_t lru_first, lru_last; /* first: least recently seen */
+	uint32_t nr_traces_free, nr_traces_limbo;
+	uint32_t nr_traces_live, nr_traces_fired;
+	uint32_t seat_tail, seat_head; /* tail: least recently seen */
+	uint32_t seat_packed, seat_moving;
+	bool seats_move;
 	struct hs_process_losses losses[HS_LEDGER_PROCESSES];
 };
 
@@ -184,12 +210,48 @@ struct hs_agent_core {
 	uint8_t *out; /* HS_ANSWERS_BYTES, for messages */
 };
 
+/* core_table.c */
+static inline uint64_t hs_ix_hash(const struct hs_agent_core *c,
+				  const struct hs_domain *d, uint64_t hi,
+				  uint64_t lo)
+{
+	return hs_hash_trace(c->config.index_seed, hi, lo, d->id);
+}
+void hs_ix_table_init(struct hs_domain *d);
+uint32_t hs_ix_find_hashed(const struct hs_domain *d, uint64_t hash,
+			   uint64_t hi, uint64_t lo);
+uint32_t hs_ix_guess(const struct hs_domain *d, uint64_t hash);
+void hs_ix_table_insert(struct hs_domain *d, uint64_t hash, uint32_t trace);
+void hs_ix_table_remove(struct hs_domain *d, uint64_t hash, uint32_t trace);
+uint32_t hs_ix_entry_take(struct hs_agent_core *c, struct hs_domain *d);
+void hs_ix_entry_give(struct hs_agent_core *c, struct hs_domain *d,
+		      uint32_t trace);
+bool hs_ix_table_check(const struct hs_agent_core *c, const struct hs_domain *d,
+		       const char **why);
+
+/* core_retain.c */
+void hs_ix_seat_take(struct hs_domain *d, uint32_t trace);
+void hs_ix_seat_leave(struct hs_domain *d, uint32_t trace);
+void hs_ix_seat_renew(struct hs_domain *d, uint32_t trace);
+uint32_t hs_ix_oldest(const struct hs_domain *d);
+uint32_t hs_ix_oldest_ahead(const struct hs_domain *d, uint32_t ahead);
+uint32_t hs_ix_newest_next(const struct hs_domain *d, uint32_t *at);
+bool hs_ix_seats_check(const struct hs_domain *d, const char **why);
+
 /* core_index.c */
 void hs_ix_init(struct hs_domain *d);
+struct hs_ix_more *hs_ix_more(struct hs_domain *d, uint32_t trace);
+void hs_ix_prefetch_trace(const struct hs_domain *d, uint64_t hash, uint64_t hi,
+			  uint64_t lo);
+void hs_ix_prefetch_evict(const struct hs_agent_core *c,
+			  const struct hs_domain *d);
 uint32_t hs_ix_find(const struct hs_agent_core *c, const struct hs_domain *d,
 		    uint64_t hi, uint64_t lo);
 uint32_t hs_ix_get(struct hs_agent_core *c, struct hs_domain *d, uint64_t hi,
 		   uint64_t lo, uint64_t now_ns);
+uint32_t hs_ix_get_hashed(struct hs_agent_core *c, struct hs_domain *d,
+			  uint64_t hash, uint64_t hi, uint64_t lo,
+			  uint64_t now_ns);
 void hs_ix_flag(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace,
 		uint16_t flags);
 void hs_ix_touch(struct hs_domain *d, uint32_t trace, uint64_t now_ns);
@@ -215,7 +277,7 @@ uint32_t hs_buffer_of_word(const struct hs_domain *d, uint64_t stock_word,
 			   uint32_t process);
 bool hs_buffer_publish(struct hs_agent_core *c, struct hs_domain *d,
 		       uint32_t buffer, const struct hs_ledger_buffer *body,
-		       uint32_t process, uint64_t now_ns);
+		       uint64_t hash, uint32_t process, uint64_t now_ns);
 uint64_t hs_buffer_ship_key(const struct hs_domain *d, uint32_t buffer);
 
 /* core_fired.c */

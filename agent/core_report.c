@@ -185,9 +185,10 @@ static bool ship_trace(struct hs_agent_core *c, struct hs_domain *d,
 		       uint32_t trace, struct hs_queue *q, uint64_t now_ns)
 {
 	struct hs_ix_trace *t = &d->traces[trace];
+	struct hs_ix_more *more = hs_ix_more(d, trace);
 
-	while (t->ship_next != HS_NIL) {
-		uint32_t i = t->ship_next;
+	while (more->ship_next != HS_NIL) {
+		uint32_t i = more->ship_next;
 		struct hs_ledger_buffer *b = &d->buffers[i];
 		struct hs_wire_slice ids = {
 			.trace = {t->hi, t->lo},
@@ -201,7 +202,7 @@ static bool ship_trace(struct hs_agent_core *c, struct hs_domain *d,
 
 		/* One slice of a buffer at a time: its rest follows the ack. */
 		if (d->rt[i].in_flight) {
-			t->ship_next = d->rt[i].next;
+			more->ship_next = d->rt[i].next;
 			continue;
 		}
 		if (!window_open(c))
@@ -214,7 +215,7 @@ static bool ship_trace(struct hs_agent_core *c, struct hs_domain *d,
 		q->bytes_sent += b->committed - from;
 		q->virtual_bytes += (b->committed - from) / q->weight + 1;
 		c->in_flight_ns = now_ns;
-		t->ship_next = d->rt[i].next;
+		more->ship_next = d->rt[i].next;
 	}
 	return true;
 }
@@ -303,7 +304,7 @@ void hs_report_ack(struct hs_agent_core *c, uint64_t ship_key, bool refused,
 	if (refused || d->rt[i].final_sent) {
 		let_go(c, d, i, ship_key);
 	} else { /* it was open when that went; now the rest */
-		d->traces[d->rt[i].trace].ship_next =
+		hs_ix_more(d, d->rt[i].trace)->ship_next =
 			d->traces[d->rt[i].trace].buf_first;
 		hs_report_enqueue(c, d->traces[d->rt[i].trace].fired);
 	}
@@ -324,7 +325,7 @@ void hs_report_resend(struct hs_agent_core *c, uint64_t now_ns)
 			if (d->rt[i].trace == HS_NIL)
 				continue;
 			t = &d->traces[d->rt[i].trace];
-			t->ship_next = t->buf_first;
+			hs_ix_more(d, d->rt[i].trace)->ship_next = t->buf_first;
 			hs_report_enqueue(c, t->fired);
 		}
 	}

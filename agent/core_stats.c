@@ -29,8 +29,8 @@ void hs_agent_core_domain_stats_get(const struct hs_agent_core *core,
 	out->buffers_total = d->nr_buffers;
 	out->traces = d->nr_traces_live;
 	out->traces_fired = d->nr_traces_fired;
-	if (d->lru_first != HS_NIL)
-		out->horizon_ns = now_ns - d->traces[d->lru_first].first_ns;
+	if (hs_ix_oldest(d) != HS_NIL)
+		out->horizon_ns = now_ns - d->traces[hs_ix_oldest(d)].first_ns;
 }
 
 uint32_t hs_agent_core_trigger_stats_get(const struct hs_agent_core *core,
@@ -78,31 +78,55 @@ static bool check_trace(const struct hs_domain *d, uint32_t t, uint32_t *held,
 	       prev == x->buf_last;
 }
 
-static bool check_domain(const struct hs_domain *d, const char **why)
+/* Every live trace, bucket by bucket. */
+static bool check_traces(const struct hs_domain *d, uint32_t *held,
+			 uint32_t *pinned, const char **why)
 {
-	uint32_t states[4] = {0}, held = 0, pinned = 0, traces = 0, nr_free = 0;
+	for (uint32_t b = 0; b <= d->bucket_mask; b++)
+		for (uint32_t s = 0; s < HS_IX_SLOTS; s++) {
+			const struct hs_ix_bucket *at = &d->buckets[b];
+			uint32_t t = at->index[s];
+
+			if (!(at->tags[s / 4] >> s % 4 * 16 & 0xffff))
+				continue;
+			if (!check_trace(d, t, held, why))
+				return false;
+			if (d->traces[t].fired != HS_NIL)
+				*pinned += d->traces[t].nr_buffers;
+		}
+	return true;
+}
+
+static bool check_free(const struct hs_domain *d)
+{
+	for (uint32_t i = 0; i < d->nr_free; i++) {
+		uint32_t b =
+			d->buffers_free[(d->free_first + i) % d->nr_buffers];
+
+		if (hs_ledger_word_state(d->buffers[b].word) != HS_LEDGER_FREE)
+			return false;
+	}
+	return true;
+}
+
+static bool check_domain(const struct hs_agent_core *c,
+			 const struct hs_domain *d, const char **why)
+{
+	uint32_t states[4] = {0}, held = 0, pinned = 0;
 
 	for (uint32_t i = 0; i < d->nr_buffers; i++)
 		states[hs_ledger_word_state(d->buffers[i].word) & 3]++;
-	for (uint32_t h = 0; h < d->nr_hash; h++)
-		for (uint32_t t = d->hash[h]; t != HS_NIL;
-		     t = d->traces[t].hash_next) {
-			if (!check_trace(d, t, &held, why))
-				return false;
-			traces++;
-			if (d->traces[t].fired != HS_NIL)
-				pinned += d->traces[t].nr_buffers;
-		}
-	for (uint32_t i = d->free_first; i != HS_NIL; i = d->rt[i].next)
-		nr_free++;
+	if (!hs_ix_table_check(c, d, why) || !hs_ix_seats_check(d, why) ||
+	    !check_traces(d, &held, &pinned, why))
+		return false;
 	*why = "the states of the buffers do not add up to the pool";
-	if (states[HS_LEDGER_FREE] != d->nr_free || nr_free != d->nr_free ||
+	if (states[HS_LEDGER_FREE] != d->nr_free || !check_free(d) ||
 	    states[HS_LEDGER_STOCKED] != d->nr_stocked ||
 	    states[HS_LEDGER_HELD] != d->nr_held || held != d->nr_held ||
 	    d->nr_free + d->nr_stocked + d->nr_held != d->nr_buffers)
 		return false;
-	*why = "pinned buffers or live traces do not add up";
-	return pinned == d->nr_pinned && traces == d->nr_traces_live;
+	*why = "pinned buffers do not add up";
+	return pinned == d->nr_pinned;
 }
 
 bool hs_agent_core_check(const struct hs_agent_core *core, const char **why)
@@ -114,7 +138,7 @@ bool hs_agent_core_check(const struct hs_agent_core *core, const char **why)
 		const struct hs_domain *d =
 			&core->domains[core->domain_order[k]];
 
-		if (!check_domain(d, why))
+		if (!check_domain(core, d, why))
 			return false;
 		for (uint32_t i = 0; i < d->nr_buffers; i++)
 			if (d->rt[i].in_flight) {

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * core_retain.c - the order in which untriggered traces go
+ *
+ * A row of seats, written at one end and read at the other: who is seen takes
+ * the next seat and leaves the old one empty, and the least recently seen
+ * sits first. Exactly the order of a linked list, but a touch costs no
+ * neighbours' lines, and the next to go can be asked for ahead.
+ *
+ * The row is at least twice as long as there are entries. When three quarters
+ * of it are taken, empty seats among them, those who sit are moved up, eight
+ * seats with every one that is taken: done before the row is full.
+ *
+ * While they move up: [tail, packed) has moved, [packed, moving) is empty,
+ * [moving, head) is still to move.
+ */
+#include "agent/core_priv.h"
+
+#define MOVES_A_SEAT 8u
+
+static inline uint32_t *seat(const struct hs_domain *d, uint32_t at)
+{
+	return &d->seats[at & d->seat_mask];
+}
+
+static void move_up(struct hs_domain *d)
+{
+	for (uint32_t n = 0; n < MOVES_A_SEAT && d->seat_moving != d->seat_head;
+	     n++, d->seat_moving++) {
+		uint32_t trace = *seat(d, d->seat_moving);
+
+		if (trace == HS_NIL)
+			continue;
+		*seat(d, d->seat_moving) = HS_NIL;
+		*seat(d, d->seat_packed) = trace;
+		d->traces[trace].seat = d->seat_packed++;
+	}
+	if (d->seat_moving == d->seat_head) {
+		d->seat_head = d->seat_packed;
+		d->seats_move = false;
+	}
+}
+
+/* The first seat is never an empty one. */
+static void tail_advance(struct hs_domain *d)
+{
+	while (d->seat_tail != d->seat_head &&
+	       *seat(d, d->seat_tail) == HS_NIL) {
+		if (!d->seats_move || d->seat_tail != d->seat_packed) {
+			d->seat_tail++;
+			continue;
+		}
+		if (d->seat_moving == d->seat_tail)
+			d->seat_moving++;
+		d->seat_tail = d->seat_packed = d->seat_moving;
+	}
+}
+
+void hs_ix_seat_take(struct hs_domain *d, uint32_t trace)
+{
+	*seat(d, d->seat_head) = trace;
+	d->traces[trace].seat = d->seat_head++;
+	if (!d->seats_move &&
+	    d->seat_head - d->seat_tail > d->seat_mask / 4 * 3) {
+		d->seats_move = true;
+		d->seat_packed = d->seat_moving = d->seat_tail;
+	}
+	if (d->seats_move)
+		move_up(d);
+}
+
+void hs_ix_seat_leave(struct hs_domain *d, uint32_t trace)
+{
+	uint32_t at = d->traces[trace].seat;
+
+	*seat(d, at) = HS_NIL;
+	if (at == d->seat_tail)
+		tail_advance(d);
+}
+
+/* Seen now: to the end of the row. */
+void hs_ix_seat_renew(struct hs_domain *d, uint32_t trace)
+{
+	if (d->traces[trace].seat == d->seat_head - 1)
+		return;
+	hs_ix_seat_leave(d, trace);
+	hs_ix_seat_take(d, trace);
+}
+
+/* The least recently seen untriggered trace; HS_NIL: none. */
+uint32_t hs_ix_oldest(const struct hs_domain *d)
+{
+	return d->seat_tail == d->seat_head ? HS_NIL : *seat(d, d->seat_tail);
+}
+
+/* The one @ahead behind the oldest; HS_NIL: an empty seat, or none. */
+uint32_t hs_ix_oldest_ahead(const struct hs_domain *d, uint32_t ahead)
+{
+	if (d->seat_head - d->seat_tail <= ahead)
+		return HS_NIL;
+	return *seat(d, d->seat_tail + ahead);
+}
+
+/* From the newest on: @at begins as 0. Return: HS_NIL at the end. */
+uint32_t hs_ix_newest_next(const struct hs_domain *d, uint32_t *at)
+{
+	uint32_t taken = d->seat_head - d->seat_tail;
+
+	while (*at < taken) {
+		uint32_t trace = *seat(d, d->seat_head - ++*at);
+
+		if (trace != HS_NIL)
+			return trace;
+	}
+	return HS_NIL;
+}
+
+bool hs_ix_seats_check(const struct hs_domain *d, const char **why)
+{
+	uint32_t at = 0, nr = 0, trace;
+
+	*why = "a trace does not sit where the order says";
+	while ((trace = hs_ix_newest_next(d, &at)) != HS_NIL) {
+		if (d->traces[trace].seat != d->seat_head - at ||
+		    d->traces[trace].fired != HS_NIL)
+			return false;
+		nr++;
+	}
+	*why = "untriggered traces and their seats do not add up";
+	return nr == d->nr_traces_live - d->nr_traces_fired &&
+	       (nr == 0 || hs_ix_oldest(d) != HS_NIL) &&
+	       d->seat_head - d->seat_tail <= d->seat_mask + 1;
+}

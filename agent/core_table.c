@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * core_table.c - where a trace stands: cache-line buckets and the entry pool
+ *
+ * A bucket is one line: ten 16-bit tags, ten indices of entries, and how many
+ * entries that belong here stand further on because it was full. Nothing ever
+ * moves from one place to another, so whoever walks the table without a lock
+ * misses no entry that stays. A lookup costs the line of its bucket and the
+ * line of its entry, and both can be asked for ahead.
+ *
+ * One writer. Readers on other threads (hs_agent_core_seen()) follow the rules
+ * of userspace RCU: the writer hands an entry out again only after the shell's
+ * grace() has returned, once for many. Without a grace() there are no readers
+ * and entries go round at once, while they are warm.
+ */
+#include "agent/core_priv.h"
+
+#define LANES_LOW  0x0001000100010001ull
+#define LANES_REST 0x7fff7fff7fff7fffull
+#define LANES_USED 0x0000000080008000ull /* of the third word */
+#define SPILL_ONE  (1ull << 32)
+#define LIMBO_MAX  4096u
+
+static inline uint64_t tag_of(uint64_t hash)
+{
+	uint64_t tag = hash >> 32 & 0xffff;
+
+	return tag ? tag : 1;
+}
+
+/* The top bit of every lane of @word that is @tag, and no other bit. */
+static inline uint64_t lanes_match(uint64_t word, uint64_t tag)
+{
+	uint64_t x = word ^ tag * LANES_LOW;
+
+	return ~(((x & LANES_REST) + LANES_REST) | x | LANES_REST);
+}
+
+static inline uint64_t tags_load(const struct hs_ix_bucket *b, uint32_t w)
+{
+	/* index.R2 acquire, pairs index.W2: the tag before its index. */
+	return __atomic_load_n(&b->tags[w], __ATOMIC_ACQUIRE);
+}
+
+static inline void tags_store(struct hs_ix_bucket *b, uint32_t w, uint64_t tags)
+{
+	/* index.W2 release, pairs index.R2: the index before its tag. */
+	__atomic_store_n(&b->tags[w], tags, __ATOMIC_RELEASE);
+}
+
+static inline uint32_t index_load(const struct hs_ix_bucket *b, uint32_t slot)
+{
+	/* index.R1 acquire, pairs index.W1: the index before the entry. */
+	return __atomic_load_n(&b->index[slot], __ATOMIC_ACQUIRE);
+}
+
+static inline uint32_t spilled(const struct hs_ix_bucket *b)
+{
+	return (uint32_t)(tags_load(b, 2) >> 32);
+}
+
+static inline uint64_t word_match(const struct hs_ix_bucket *b, uint32_t w,
+				  uint64_t tag)
+{
+	uint64_t m = lanes_match(tags_load(b, w), tag);
+
+	return w == 2 ? m & LANES_USED : m;
+}
+
+static inline uint32_t slot_of(uint32_t w, uint64_t match)
+{
+	return w * 4 + (uint32_t)__builtin_ctzll(match) / 16;
+}
+
+void hs_ix_table_init(struct hs_domain *d)
+{
+	/* The memory is zero: all tags are free. Low entries go first. */
+	for (uint32_t i = 0; i < d->nr_traces; i++)
+		d->traces_free[i] = d->nr_traces - 1 - i;
+	d->nr_traces_free = d->nr_traces;
+	d->nr_traces_limbo = 0;
+}
+
+static uint32_t find_in(const struct hs_domain *d, const struct hs_ix_bucket *b,
+			uint64_t tag, uint64_t hi, uint64_t lo)
+{
+	for (uint32_t w = 0; w < 3; w++)
+		for (uint64_t m = word_match(b, w, tag); m; m &= m - 1) {
+			uint32_t i = index_load(b, slot_of(w, m));
+
+			if (d->traces[i].hi == hi && d->traces[i].lo == lo)
+				return i;
+		}
+	return HS_NIL;
+}
+
+/* Context: the writer, or a reader before its grace period ends. */
+uint32_t hs_ix_find_hashed(const struct hs_domain *d, uint64_t hash,
+			   uint64_t hi, uint64_t lo)
+{
+	for (uint32_t at = (uint32_t)hash;; at++) {
+		const struct hs_ix_bucket *b = &d->buckets[at & d->bucket_mask];
+		uint32_t i = find_in(d, b, tag_of(hash), hi, lo);
+
+		if (i != HS_NIL || !spilled(b))
+			return i;
+	}
+}
+
+/* The entry that is most likely the one; HS_NIL: none here. */
+uint32_t hs_ix_guess(const struct hs_domain *d, uint64_t hash)
+{
+	const struct hs_ix_bucket *b = &d->buckets[hash & d->bucket_mask];
+
+	for (uint32_t w = 0; w < 3; w++) {
+		uint64_t m = word_match(b, w, tag_of(hash));
+
+		if (m)
+			return index_load(b, slot_of(w, m));
+	}
+	return HS_NIL;
+}
+
+/* There is always room: the table has more slots than the pool entries. */
+void hs_ix_table_insert(struct hs_domain *d, uint64_t hash, uint32_t trace)
+{
+	for (uint32_t at = (uint32_t)hash;; at++) {
+		struct hs_ix_bucket *b = &d->buckets[at & d->bucket_mask];
+
+		for (uint32_t w = 0; w < 3; w++) {
+			uint64_t m = word_match(b, w, 0);
+			uint32_t slot;
+
+			if (!m)
+				continue;
+			slot = slot_of(w, m);
+			/* index.W1 release, pairs index.R1: the entry before
+			 * its index. */
+			__atomic_store_n(&b->index[slot], trace,
+					 __ATOMIC_RELEASE);
+			tags_store(b, w,
+				   b->tags[w] | tag_of(hash)
+							<< (slot % 4 * 16));
+			return;
+		}
+		tags_store(b, 2, b->tags[2] + SPILL_ONE);
+	}
+}
+
+static bool remove_from(struct hs_ix_bucket *b, uint64_t tag, uint32_t trace)
+{
+	for (uint32_t w = 0; w < 3; w++)
+		for (uint64_t m = word_match(b, w, tag); m; m &= m - 1) {
+			uint32_t slot = slot_of(w, m);
+
+			if (b->index[slot] != trace)
+				continue;
+			tags_store(b, w,
+				   b->tags[w] & ~(0xffffull << slot % 4 * 16));
+			return true;
+		}
+	return false;
+}
+
+void hs_ix_table_remove(struct hs_domain *d, uint64_t hash, uint32_t trace)
+{
+	for (uint32_t at = (uint32_t)hash;; at++) {
+		struct hs_ix_bucket *b = &d->buckets[at & d->bucket_mask];
+
+		if (remove_from(b, tag_of(hash), trace))
+			return;
+		tags_store(b, 2, b->tags[2] - SPILL_ONE);
+	}
+}
+
+/* ---- the pool of entries --------------------------------------------------
+ */
+
+/* Free entries fill their array from below, those in limbo from above. */
+static void limbo_end(struct hs_agent_core *c, struct hs_domain *d)
+{
+	c->config.grace(c->ctx);
+	while (d->nr_traces_limbo) {
+		uint32_t i = d->traces_free[d->nr_traces - d->nr_traces_limbo];
+
+		d->nr_traces_limbo--;
+		d->traces_free[d->nr_traces_free++] = i;
+	}
+}
+
+/* Return: HS_NIL when all are in use. */
+uint32_t hs_ix_entry_take(struct hs_agent_core *c, struct hs_domain *d)
+{
+	if (d->nr_traces_free == 0 && d->nr_traces_limbo)
+		limbo_end(c, d);
+	if (d->nr_traces_free == 0)
+		return HS_NIL;
+	return d->traces_free[--d->nr_traces_free];
+}
+
+void hs_ix_entry_give(struct hs_agent_core *c, struct hs_domain *d,
+		      uint32_t trace)
+{
+	if (!c->config.grace) {
+		d->traces_free[d->nr_traces_free++] = trace;
+		return;
+	}
+	d->nr_traces_limbo++;
+	d->traces_free[d->nr_traces - d->nr_traces_limbo] = trace;
+	if (d->nr_traces_limbo >= LIMBO_MAX)
+		limbo_end(c, d);
+}
+
+/* ---- readers --------------------------------------------------------------
+ */
+
+bool hs_agent_core_seen(const struct hs_agent_core *core, uint32_t domain,
+			const struct hs_wire_trace_id *id,
+			struct hs_agent_seen *out)
+{
+	const struct hs_domain *d;
+	const struct hs_ix_trace *t;
+	uint32_t i;
+
+	if (domain >= HS_AGENT_DOMAINS_MAX)
+		return false;
+	d = &core->domains[domain];
+	/* index.R3 acquire, pairs index.W3: live before the domain. */
+	if (!__atomic_load_n(&d->live, __ATOMIC_ACQUIRE))
+		return false;
+	i = hs_ix_find_hashed(d, hs_ix_hash(core, d, id->hi, id->lo), id->hi,
+			      id->lo);
+	if (i == HS_NIL)
+		return false;
+	t = &d->traces[i];
+	out->first_ns = t->first_ns;
+	/* index.C1 relaxed: a time, nothing is published by it. */
+	out->last_ns = __atomic_load_n(&t->last_ns, __ATOMIC_RELAXED);
+	return true;
+}
+
+/* ---- whether it adds up ---------------------------------------------------
+ */
+
+static bool check_bucket(const struct hs_agent_core *c,
+			 const struct hs_domain *d, uint32_t at,
+			 uint64_t *spills, uint32_t *live)
+{
+	const struct hs_ix_bucket *b = &d->buckets[at];
+
+	for (uint32_t slot = 0; slot < HS_IX_SLOTS; slot++) {
+		uint64_t tag = b->tags[slot / 4] >> slot % 4 * 16 & 0xffff;
+		const struct hs_ix_trace *t;
+		uint64_t hash;
+
+		if (!tag)
+			continue;
+		t = &d->traces[b->index[slot]];
+		hash = hs_ix_hash(c, d, t->hi, t->lo);
+		if (tag != tag_of(hash) ||
+		    hs_ix_find_hashed(d, hash, t->hi, t->lo) != b->index[slot])
+			return false;
+		*spills += (at - (uint32_t)hash) & d->bucket_mask;
+		++*live;
+	}
+	*spills -= spilled(b);
+	return true;
+}
+
+bool hs_ix_table_check(const struct hs_agent_core *c, const struct hs_domain *d,
+		       const char **why)
+{
+	uint64_t spills = 0;
+	uint32_t live = 0;
+
+	*why = "an index slot does not lead to its trace";
+	for (uint32_t at = 0; at <= d->bucket_mask; at++)
+		if (!check_bucket(c, d, at, &spills, &live))
+			return false;
+	*why = "entries that did not fit their bucket do not add up";
+	if (spills)
+		return false;
+	*why = "entries of the index do not add up";
+	return live == d->nr_traces_live &&
+	       live + d->nr_traces_free + d->nr_traces_limbo == d->nr_traces;
+}
