@@ -15,6 +15,7 @@
 #include "base/hex.h"
 #include "base/log.h"
 #include "coordinator/shell.h"
+#include "rdma/transport_verbs.h"
 
 #define TRACES_SHOWN 100
 
@@ -74,12 +75,44 @@ static json_t *stats_json(struct hs_coordinator *c)
 	return o;
 }
 
+/* What the RDMA carrier counts beyond the others; null over TCP. */
+static json_t *verbs_json(struct hs_transport *t)
+{
+	struct hs_transport_verbs_stats v;
+	json_t *o;
+
+	if (!hs_transport_verbs_stats(t, &v))
+		return json_null();
+	o = json_object();
+	json_object_set_new(o, "frames_sent", number(v.frames_sent));
+	json_object_set_new(o, "frames_received", number(v.frames_received));
+	json_object_set_new(o, "control_sent", number(v.control_sent));
+	json_object_set_new(o, "sends_inline", number(v.sends_inline));
+	json_object_set_new(o, "sends_signalled", number(v.sends_signalled));
+	json_object_set_new(o, "doorbells", number(v.doorbells));
+	json_object_set_new(o, "completion_events",
+			    number(v.completion_events));
+	json_object_set_new(o, "registered_shared_bytes",
+			    number(v.registered_shared_bytes));
+	json_object_set_new(o, "registered_peer_bytes",
+			    number(v.registered_peer_bytes));
+	json_object_set_new(o, "inline_bytes", number(v.inline_bytes));
+	json_object_set_new(o, "srq_depth", number(v.srq_depth));
+	json_object_set_new(o, "srq_reserved", number(v.srq_reserved));
+	json_object_set_new(o, "srq_reserved_max", number(v.srq_reserved_max));
+	json_object_set_new(o, "devices", number(v.nr_devices));
+	json_object_set_new(o, "devices_lost", number(v.nr_devices_lost));
+	json_object_set_new(o, "huge_pages", json_boolean(v.huge_pages));
+	return o;
+}
+
 static json_t *transport_json(struct hs_coordinator *c)
 {
 	struct hs_transport_stats t;
+	json_t *o;
 
 	hs_transport_stats(c->transport, &t);
-	return json_pack(
+	o = json_pack(
 		"{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "carrier",
 		c->transport->ops->name, "why", c->transport_why,
 		"messages_sent", (json_int_t)t.messages_sent,
@@ -89,6 +122,9 @@ static json_t *transport_json(struct hs_coordinator *c)
 		(json_int_t)t.system_calls, "peers_cut_off",
 		(json_int_t)t.peers_cut_off, "reconnects",
 		(json_int_t)t.reconnects, "peers", (json_int_t)t.nr_peers);
+	if (o)
+		json_object_set_new(o, "verbs", verbs_json(c->transport));
+	return o;
 }
 
 static const char *role_name(enum hs_wire_role role)

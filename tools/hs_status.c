@@ -207,6 +207,18 @@ static bool print_head(const char *role, const struct answer *a)
 	return false;
 }
 
+/* Which carrier, and why: an agent says it beside its name, others within. */
+static void print_carrier(const struct answer *a)
+{
+	json_t *of = json_object_get(a->json, "transport");
+	json_t *why = json_is_object(of)
+			      ? json_object_get(of, "why")
+			      : json_object_get(a->json, "transport_why");
+
+	if (json_is_string(why))
+		printf("; %s", json_string_value(why));
+}
+
 /* What should be 0 is shown only where it is not. */
 static void print_troubles(const struct answer *a, const char *const *names,
 			   size_t nr_names)
@@ -219,6 +231,7 @@ static void print_troubles(const struct answer *a, const char *const *names,
 		if (n)
 			printf(", %s %" PRIu64, names[i + 1], n);
 	}
+	print_carrier(a);
 	putchar('\n');
 }
 
