@@ -25,7 +25,10 @@ struct hs_replay_daemon {
 struct hs_replay_house {
 	char dir[256];
 	uint64_t pool_bytes; /* of each agent's domain */
-	bool keep;	     /* leave it running, unless it did not start */
+	/* NULL: over TCP; else addresses of RDMA devices by commas, of the
+	 * coordinator, the collector, then the agents, and around again */
+	const char *verbs_hosts;
+	bool keep; /* leave it running, unless it did not start */
 	bool running;
 	struct hs_fabric fabric;
 	uint32_t nr_daemons;

@@ -56,9 +56,43 @@ static int config_close(FILE *f)
 	return fclose(f) || err ? -EIO : 0;
 }
 
+/* Where the @index-th daemon is: one of the list, which goes around. */
+static const char *host_of(const struct hs_replay_house *house, uint32_t index,
+			   char out[64])
+{
+	const char *list = house->verbs_hosts;
+	const char *at = list;
+
+	snprintf(out, 64, "127.0.0.1");
+	while (at && *at) {
+		size_t n = strcspn(at, ",");
+
+		if (index == 0) {
+			snprintf(out, 64, "%.*s", (int)n, at);
+			break;
+		}
+		at += n + (at[n] == ',');
+		if (!*at)
+			at = list;
+		index--;
+	}
+	return out;
+}
+
+static void write_transport(const struct hs_replay_house *house, FILE *f,
+			    uint32_t index)
+{
+	char host[64];
+
+	if (house->verbs_hosts)
+		fprintf(f, "transport:\n  carrier: verbs\n  source: %s\n",
+			host_of(house, index, host));
+}
+
 static int write_agent(const struct hs_replay_house *house, uint32_t i)
 {
 	const struct hs_fabric_node *node = &house->fabric.nodes[i];
+	char coordinator[64], collector[64];
 	char name[32];
 	FILE *f;
 
@@ -77,20 +111,23 @@ static int write_agent(const struct hs_replay_house *house, uint32_t i)
 		"  - name: default\n"
 		"    socket: %s\n"
 		"    pool: %lluMiB\n"
-		"coordinators: [127.0.0.1:%u]\n"
-		"collectors: [127.0.0.1:%u]\n"
+		"coordinators: [\"%s:%u\"]\n"
+		"collectors: [\"%s:%u\"]\n"
 		"limits:\n"
 		"  slots: 32768\n",
 		i + 1, node->name, house->dir, i, node->agent,
 		node->application,
 		(unsigned long long)(house->pool_bytes >> 20),
-		house->coordinator_port, house->collector_port);
+		host_of(house, 0, coordinator), house->coordinator_port,
+		host_of(house, 1, collector), house->collector_port);
+	write_transport(house, f, 2 + i);
 	return config_close(f);
 }
 
 static int write_coordinator(const struct hs_replay_house *house)
 {
 	FILE *f = config_open(house, "coordinator");
+	char here[64], collector[64];
 
 	if (!f)
 		return -errno;
@@ -100,16 +137,19 @@ static int write_coordinator(const struct hs_replay_house *house)
 		"  name: coordinator\n"
 		"control:\n"
 		"  socket: %s\n"
-		"listen: 127.0.0.1:%u\n"
-		"collectors: [\"127.0.0.1:%u\"]\n",
-		house->fabric.coordinators[0], house->coordinator_port,
+		"listen: %s:%u\n"
+		"collectors: [\"%s:%u\"]\n",
+		house->fabric.coordinators[0], host_of(house, 0, here),
+		house->coordinator_port, host_of(house, 1, collector),
 		house->collector_port);
+	write_transport(house, f, 0);
 	return config_close(f);
 }
 
 static int write_collector(const struct hs_replay_house *house)
 {
 	FILE *f = config_open(house, "collector");
+	char here[64];
 
 	if (!f)
 		return -errno;
@@ -119,9 +159,11 @@ static int write_collector(const struct hs_replay_house *house)
 		"  name: collector\n"
 		"control:\n"
 		"  socket: %s\n"
-		"listen: 127.0.0.1:%u\n"
+		"listen: %s:%u\n"
 		"store: %s/store\n",
-		house->fabric.collectors[0], house->collector_port, house->dir);
+		house->fabric.collectors[0], host_of(house, 1, here),
+		house->collector_port, house->dir);
+	write_transport(house, f, 1);
 	return config_close(f);
 }
 

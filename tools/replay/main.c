@@ -38,6 +38,7 @@ struct options {
 	uint64_t seed;
 	uint64_t limit;
 	uint64_t pool_bytes;
+	const char *verbs_hosts;
 	uint64_t patience_ns;
 	const char *keep;
 	const char *fabric;
@@ -122,6 +123,10 @@ static int parse(struct options *o, int argc, char **argv, int *first)
 		 "start a fabric there and leave it running", 0, 0},
 		{"pool", 0, HS_ARGS_SIZE, &o->pool_bytes, "SIZE",
 		 "memory of each agent; 0: enough for the input", 0, 0},
+		{"verbs", 0, HS_ARGS_STRING, &o->verbs_hosts, "HOSTS",
+		 "the daemons talk over RDMA by these addresses: of the "
+		 "coordinator, the collector, the agents",
+		 0, 0},
 		{"patience", 0, HS_ARGS_DURATION, &o->patience_ns, "TIME",
 		 "give up when nothing changes at the collector for so long", 0,
 		 0},
@@ -224,6 +229,7 @@ static void say_counts(const struct hs_model_import_counts *c, uint32_t kept)
 static int keep_first(struct hs_model_set *set, uint32_t nr)
 {
 	struct hs_model_set kept;
+	uint64_t nr_merged = 0;
 	uint32_t i;
 	int err = 0;
 
@@ -231,7 +237,8 @@ static int keep_first(struct hs_model_set *set, uint32_t nr)
 	for (i = 0; i < set->nr_traces; i++) {
 		if (i < nr && err >= 0)
 			err = hs_model_set_commit(&kept, set->traces[i],
-						  HS_MODEL_MERGE_UNION, NULL);
+						  HS_MODEL_MERGE_UNION,
+						  &nr_merged);
 		else
 			hs_model_trace_free(set->traces[i]);
 	}
@@ -318,6 +325,7 @@ static int find_fabric(struct replay *r)
 	int err;
 
 	if (!r->options.fabric) {
+		r->house.verbs_hosts = r->options.verbs_hosts;
 		r->house.pool_bytes = r->options.pool_bytes;
 		if (!r->house.pool_bytes)
 			r->house.pool_bytes =

@@ -1,0 +1,16 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Within the guest: three nodes, a coordinator and a collector over verbs, real
+# traces replayed through them, and what was collected held against the input.
+# Usage: fabric.sh BUILD SAMPLE...
+set -u
+
+cd "$1" || exit 1
+export HS_BUILD=$1
+tools/hs-replay --nodes 3 --speed 1 --trigger share=1 \
+	--verbs 10.77.0.1,10.77.0.2,10.77.0.3 --keep /tmp/f "${@:2}"
+rc=$?
+tools/hs status --fabric /tmp/f | tee /tmp/status
+grep -q "verbs: configured" /tmp/status || rc=1
+tools/hs stop --purge --fabric /tmp/f >/dev/null 2>&1
+exit $rc
