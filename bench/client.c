@@ -12,6 +12,7 @@
 #include "bench/bench.h"
 #include "bench/memory.h"
 #include "bench/pace.h"
+#include "bench/percentile.h"
 #include "hs/hindsight.h"
 
 #define MIB		  (1u << 20)
@@ -280,6 +281,8 @@ static int measure(struct client *c)
 		rc = measure_begin_end(c, "begin_end_64B", begin_end_64, 512);
 	if (!rc && wanted(c, "payload"))
 		rc = measure_payloads(c);
+	if (!rc && wanted(c, "percentile"))
+		hs_bench_percentiles(&c->report, (uint32_t)c->options.rounds);
 	return rc;
 }
 

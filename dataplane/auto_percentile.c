@@ -59,14 +59,14 @@ static uint32_t next_down(const struct hs_auto_percentile *p, uint32_t bucket)
 	return bits ? word * 64 + 63 - (uint32_t)__builtin_clzll(bits) : 0;
 }
 
-void hs_auto_percentile_walk(struct hs_auto_percentile *p, uint64_t wanted)
+void hs_auto_percentile_walk(struct hs_auto_percentile *p)
 {
-	while (p->above > wanted && p->threshold < HS_AUTO_NR_BUCKETS - 1) {
+	while (p->above > p->wanted && p->threshold < HS_AUTO_NR_BUCKETS - 1) {
 		p->threshold = next_up(p, p->threshold);
 		p->above -= level(p, p->threshold);
 	}
 	while (p->threshold > 0 &&
-	       p->above + level(p, p->threshold) <= wanted) {
+	       p->above + level(p, p->threshold) <= p->wanted) {
 		p->above += level(p, p->threshold);
 		p->threshold = next_down(p, p->threshold);
 	}
@@ -89,5 +89,6 @@ void hs_auto_percentile_turn(struct hs_auto_percentile *p)
 	p->allowed = p->tail * p->window;
 	p->present = old;
 	p->nr = 1; /* the sample that is about to be counted */
-	hs_auto_percentile_walk(p, hs_auto_percentile_wanted(p));
+	p->wanted = hs_auto_percentile_wanted(p);
+	hs_auto_percentile_walk(p);
 }

@@ -23,6 +23,7 @@
 struct hs_auto_percentile {
 	uint64_t tail;	  /* 1 - percentile / 100, << 32 */
 	uint64_t allowed; /* tail * samples of both epochs */
+	uint64_t wanted;  /* to lie above the threshold, << 32 */
 	uint64_t above;	  /* samples in buckets above the threshold, << 32 */
 	int64_t owed;	  /* symptoms that the share still has, << 32 */
 	uint32_t threshold;
@@ -41,7 +42,7 @@ bool hs_auto_percentile_init(struct hs_auto_percentile *p, double percentile,
 /* The epoch is over: the one before it is forgotten. */
 void hs_auto_percentile_turn(struct hs_auto_percentile *p);
 /* Move the threshold until the share above it is right again. */
-void hs_auto_percentile_walk(struct hs_auto_percentile *p, uint64_t wanted);
+void hs_auto_percentile_walk(struct hs_auto_percentile *p);
 
 static inline uint32_t hs_auto_bucket(uint64_t value)
 {
@@ -63,6 +64,8 @@ static inline uint32_t hs_auto_bucket(uint64_t value)
 #define HS_AUTO_OWED_MAX (4ll << 32)
 /* How hard what is owed pulls. Both by real durations: test_auto_shared.c. */
 #define HS_AUTO_HASTE 4
+/* Samples after which what is wanted is worked out anew. */
+#define HS_AUTO_LAZY 8u
 
 /*
  * How much is to lie above the threshold: the share, and what is owed, at most
@@ -86,7 +89,7 @@ static inline bool hs_auto_percentile_sample(struct hs_auto_percentile *p,
 {
 	uint32_t bucket = hs_auto_bucket(value);
 	uint32_t *count = p->counts[bucket];
-	uint64_t level, wanted;
+	uint64_t level;
 	bool symptom;
 
 	if (p->nr++ == p->window)
@@ -98,9 +101,11 @@ static inline bool hs_auto_percentile_sample(struct hs_auto_percentile *p,
 		p->above += HS_AUTO_ONE;
 	count = p->counts[p->threshold];
 	level = (uint64_t)count[0] + count[1];
-	wanted = hs_auto_percentile_wanted(p);
-	if (p->above > wanted || p->above + (level << 32) <= wanted)
-		hs_auto_percentile_walk(p, wanted);
+	/* It grows by far less than a sample each time. */
+	if (p->nr % HS_AUTO_LAZY == 0)
+		p->wanted = hs_auto_percentile_wanted(p);
+	if (p->above > p->wanted || p->above + (level << 32) <= p->wanted)
+		hs_auto_percentile_walk(p);
 	if (p->warm) {
 		p->warm--;
 		return false;

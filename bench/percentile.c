@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Purpose: see percentile.h. The series is that of the shared data where it
+ * is at hand, else a made one with a long tail; the note says which.
+ */
+#include "bench/percentile.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "hs/autotrigger.h"
+#include "model/import.h"
+
+#define SERIES	    "nezha/onlineboutique_2022-08-23_12h_trace_csv.tar.xz"
+#define MADE_VALUES (1u << 18)
+#define TURN	    20000u
+
+struct series {
+	uint64_t *values;
+	uint32_t nr;
+	uint32_t pos;
+	bool real;
+	struct hs_auto_percentile *p;
+	uint64_t fired, added;
+};
+
+static void load_real(struct series *s)
+{
+	const char *dir = getenv("HS_SHARED_DATA");
+	struct hs_model_import imp;
+	struct hs_model_set set;
+	char path[4096];
+	uint32_t room = 0;
+
+	snprintf(path, sizeof(path), "%s/" SERIES,
+		 dir ? dir : "../shared/data");
+	if (access(path, R_OK))
+		return;
+	hs_model_set_init(&set);
+	hs_model_import_init(&imp, &set);
+	if (hs_model_import_path(&imp, path) == 0) {
+		for (uint32_t i = 0; i < set.nr_traces; i++)
+			room += set.traces[i]->nr_spans;
+		s->values = calloc(room ? room : 1, sizeof(*s->values));
+	}
+	for (uint32_t i = 0; s->values && i < set.nr_traces; i++)
+		for (uint32_t k = 0; k < set.traces[i]->nr_spans; k++)
+			s->values[s->nr++] =
+				(uint64_t)set.traces[i]->spans[k]->duration_ns;
+	hs_model_set_destroy(&set);
+	s->real = s->nr > 0;
+}
+
+static void make(struct series *s)
+{
+	uint64_t x = 88172645463325252ull;
+
+	s->values = calloc(MADE_VALUES, sizeof(*s->values));
+	for (; s->values && s->nr < MADE_VALUES; s->nr++) {
+		x ^= x << 13;
+		x ^= x >> 7;
+		x ^= x << 17;
+		s->values[s->nr] =
+			(100000ull << __builtin_clzll(x) / 2) + (x & 0xffff);
+	}
+}
+
+static void add(void *context, uint32_t n)
+{
+	struct series *s = context;
+
+	for (uint32_t i = 0; i < n; i++) {
+		s->fired += hs_auto_percentile_add(s->p, s->values[s->pos]);
+		s->pos = s->pos + 1 < s->nr ? s->pos + 1 : 0;
+	}
+	s->added += n;
+}
+
+static void one(struct hs_bench_report *report, struct series *s,
+		const char *name, double percentile, uint32_t rounds)
+{
+	struct hs_bench_op op = {.name = "ours", .run = add, .context = s};
+	struct hs_bench_result *r = hs_bench_add(report, name, "ns");
+	double ideal = 1 - percentile / 100;
+
+	s->fired = s->added = s->pos = 0;
+	s->p = hs_auto_percentile_create(percentile, HS_AUTO_WINDOW_DEFAULT);
+	if (!s->p)
+		abort();
+	hs_bench_turns(r, &op, 1, TURN, rounds);
+	snprintf(r->note, sizeof(r->note),
+		 "fired for %.4g %% of %llu, ideal %.4g %%; %s of %u values",
+		 (double)s->fired / (double)s->added * 100,
+		 (unsigned long long)s->added, ideal * 100,
+		 s->real ? "the real series" : "a made series", s->nr);
+	hs_auto_percentile_destroy(s->p);
+}
+
+void hs_bench_percentiles(struct hs_bench_report *report, uint32_t rounds)
+{
+	struct series s = {0};
+
+	load_real(&s);
+	if (!s.real)
+		make(&s);
+	if (!s.values)
+		abort();
+	one(report, &s, "percentile_p99", 99, rounds);
+	one(report, &s, "percentile_p9999", 99.99, rounds);
+	free(s.values);
+}
