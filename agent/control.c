@@ -6,11 +6,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/door.h"
 #include "agent/guest.h"
 #include "base/clock.h"
 #include "base/hex.h"
 
-#define RECENT_MAX   4096u
 #define RECENT_FIRST 100u
 /* Long enough for the answer to a stop to leave. */
 #define STOP_AFTER_NS (50 * HS_NS_PER_MS)
@@ -299,7 +299,7 @@ static uint32_t recent(struct hs_worker *w, const char *service,
 static void trigger_recent(struct hs_worker *w, const json_t *body,
 			   const char *name, struct hs_httpd_response *response)
 {
-	static struct hs_wire_trace_id traces[RECENT_MAX];
+	static struct hs_wire_trace_id traces[HS_AGENT_RECENT_MAX];
 	const json_t *service = json_object_get(body, "service");
 	json_int_t last_ns =
 		json_integer_value(json_object_get(body, "last_ns"));
@@ -311,12 +311,12 @@ static void trigger_recent(struct hs_worker *w, const json_t *body,
 	uint32_t nr;
 	int rc = 0;
 
-	if (last_ns <= 0 || limit <= 0 || limit > RECENT_MAX ||
+	if (last_ns <= 0 || limit <= 0 || limit > HS_AGENT_RECENT_MAX ||
 	    (service && !json_is_string(service))) {
 		hs_httpd_error(response, 400,
 			       "give trace_id; or last_ns (over 0), limit (1 "
 			       "to %u) and service (a name)",
-			       RECENT_MAX);
+			       HS_AGENT_RECENT_MAX);
 		return;
 	}
 	since_ns = (uint64_t)last_ns < w->now_ns ? w->now_ns - (uint64_t)last_ns

@@ -9,8 +9,9 @@
 
 #include "rdma/wire.h"
 
-#define LINE_BYTES	64u
-#define SCAN_MIN_NS	100000ull /* a storm of triggers shares its scans */
+#define LINE_BYTES  64u
+#define SCAN_MIN_NS 100000ull /* a storm of triggers shares its scans */
+/* A slice goes again when one whole such time brought no answer to it. */
 #define ACK_PATIENCE_NS 5000000000ull
 
 struct arena {
@@ -270,8 +271,8 @@ int hs_agent_core_domain_add(struct hs_agent_core *core, uint32_t domain,
 
 	if (domain >= HS_AGENT_DOMAINS_MAX || core->domains[domain].live)
 		return -ENOSPC;
-	if (dc.nr_buffers == 0 || dc.buffer_bytes < 256 ||
-	    dc.buffer_bytes % HS_SHM_REF_UNIT_BYTES)
+	if (dc.nr_buffers == 0 || dc.nr_buffers > 1u << HS_KEY_BUFFERS ||
+	    dc.buffer_bytes < 256 || dc.buffer_bytes % HS_SHM_REF_UNIT_BYTES)
 		return -EINVAL;
 	d = &core->domains[domain];
 	*d = (struct hs_domain){.id = domain,
@@ -402,8 +403,7 @@ static void message_collect(struct hs_agent_core *c, uint64_t from_node,
 	hs_fired_collect(c, from_node, g, ids, now_ns);
 }
 
-static void message_slice_ack(struct hs_agent_core *c, struct hs_wire_reader *r,
-			      uint64_t now_ns)
+static void message_slice_ack(struct hs_agent_core *c, struct hs_wire_reader *r)
 {
 	const struct hs_wire_slice_ack *ack = hs_wire_take(r, sizeof(*ack));
 	const uint64_t *keys = ack && ack->nr <= HS_WIRE_ACKS_MAX
@@ -415,7 +415,7 @@ static void message_slice_ack(struct hs_agent_core *c, struct hs_wire_reader *r,
 		return;
 	}
 	for (uint32_t i = 0; i < ack->nr; i++)
-		hs_report_ack(c, keys[i], ack->refused != 0, now_ns);
+		hs_report_ack(c, keys[i], ack->refused != 0);
 }
 
 void hs_agent_core_message(struct hs_agent_core *core, uint64_t from_node,
@@ -430,7 +430,7 @@ void hs_agent_core_message(struct hs_agent_core *core, uint64_t from_node,
 		message_collect(core, from_node, &r, now_ns);
 		return;
 	case HS_WIRE_SLICE_ACK:
-		message_slice_ack(core, &r, now_ns);
+		message_slice_ack(core, &r);
 		return;
 	case HS_WIRE_STORED:
 		stored = hs_wire_take(&r, sizeof(*stored));
@@ -446,7 +446,8 @@ void hs_agent_core_message(struct hs_agent_core *core, uint64_t from_node,
 
 void hs_agent_core_collector_up(struct hs_agent_core *core, uint64_t now_ns)
 {
-	hs_report_resend(core, now_ns);
+	(void)now_ns;
+	hs_report_resend(core);
 }
 
 void hs_agent_core_coordinator_up(struct hs_agent_core *core, uint64_t now_ns)
@@ -467,9 +468,9 @@ void hs_agent_core_tick(struct hs_agent_core *core, uint64_t now_ns)
 		core->scanned = false;
 		hs_outbox_run(core, now_ns);
 	}
-	if (core->nr_in_flight && now_ns - core->in_flight_ns > ACK_PATIENCE_NS)
-		hs_report_resend(core, now_ns);
-	hs_report_run(core, now_ns);
+	if (now_ns - core->swept_ns > ACK_PATIENCE_NS)
+		hs_report_sweep(core, now_ns);
+	hs_report_run(core);
 	hs_report_overload(core);
 	hs_fired_tainted(core, now_ns);
 	hs_fired_forget(core, now_ns);

@@ -49,6 +49,7 @@ static void adopt_freeing(struct hs_agent_core *c, struct hs_domain *d,
 		struct hs_ledger_fired *f = &c->fired[fired];
 		uint32_t now = f->totals_select & 1;
 
+		/* No slice is under way yet: keys of buffers alone. */
 		if (f->totals[now].last != key) {
 			f->totals[!now].buffers = f->totals[now].buffers + 1;
 			f->totals[!now].bytes =

@@ -21,12 +21,21 @@ struct hs_domain *hs_domain_get(struct hs_agent_core *c, uint32_t domain)
 	return &c->domains[domain];
 }
 
+/*
+ * It names one slice, not one buffer: the answer to an earlier sending must
+ * not be taken for one to what was sent since.
+ */
 uint64_t hs_buffer_ship_key(const struct hs_domain *d, uint32_t buffer)
 {
-	uint64_t word = d->buffers[buffer].word;
+	uint64_t generation =
+		hs_ledger_word_generation(d->buffers[buffer].word);
+	uint64_t sending = d->rt[buffer].sending;
 
-	return (uint64_t)d->id << 56 | (uint64_t)buffer << 24 |
-	       hs_ledger_word_generation(word);
+	return (uint64_t)d->id << 60 |
+	       (sending & ((1u << HS_KEY_SENDINGS) - 1))
+		       << (HS_KEY_BUFFERS + HS_KEY_GENERATIONS) |
+	       (uint64_t)buffer << HS_KEY_GENERATIONS |
+	       (generation & ((1u << HS_KEY_GENERATIONS) - 1));
 }
 
 /* The oldest free buffer first: a late reader of it has had the most time. */
@@ -151,6 +160,7 @@ uint64_t hs_agent_core_stock(struct hs_agent_core *core, uint32_t domain,
 		generation = 1;
 	d->buffers[buffer].acked = 0;
 	d->buffers[buffer].sent = 0;
+	d->buffers[buffer].flags = 0;
 	d->rt[buffer] = (struct hs_buffer_rt){.next = HS_NIL, .trace = HS_NIL};
 	hs_ledger_set64(&d->buffers[buffer].word,
 			hs_ledger_word(HS_LEDGER_STOCKED, generation, process));
@@ -233,7 +243,8 @@ bool hs_buffer_publish(struct hs_agent_core *c, struct hs_domain *d,
 	b->handle = body->handle;
 	b->seq = body->seq;
 	b->committed = body->committed;
-	b->flags = d->traces[trace].flags;
+	/* A part may have been refused already. */
+	b->flags |= d->traces[trace].flags;
 	if (b->acked > b->committed) /* it shrank: not what was shipped */
 		b->flags |= HS_WIRE_F_MODIFIED;
 	hs_ledger_set64(&b->word,
@@ -501,6 +512,7 @@ void hs_agent_core_dead_slot(struct hs_agent_core *core, uint32_t domain,
 		return;
 	hs_ix_flag(core, d, trace, (uint16_t)body.flags);
 	hs_ix_visit(core, d, trace, process, now_ns);
+	core->died_open = process;
 	if (core->config.crash_trigger)
 		hs_fired_group(core, "crash", &id, 1, now_ns);
 }
@@ -513,5 +525,8 @@ void hs_agent_core_process_dead(struct hs_agent_core *core, uint32_t domain,
 	for (uint32_t i = 0; d && i < d->nr_buffers; i++)
 		if (stocked_at(d, i, process))
 			hs_buffer_free(core, d, i);
-	core->stats.crashes++;
+	/* Most processes end in peace. */
+	if (core->died_open == process)
+		core->stats.crashes++;
+	core->died_open = 0;
 }

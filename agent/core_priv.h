@@ -49,7 +49,9 @@ struct hs_buffer_rt {
 	uint32_t prev;
 	uint32_t in_flight; /* bytes up to which a slice is under way, or 0 */
 	uint32_t trace;	    /* index entry, HS_NIL: none */
-	bool final_sent;    /* what is under way is all of it */
+	uint16_t sending; /* how-manieth slice is under way: an ack names it */
+	bool final_sent;  /* what is under way is all of it */
+	bool waited;	  /* a sweep found it under way before */
 };
 
 /*
@@ -197,7 +199,8 @@ struct hs_agent_core {
 	uint32_t in_flight_bytes;
 	uint32_t nr_in_flight; /* slices; one that only says final has no
 				  bytes */
-	uint64_t in_flight_ns; /* last acknowledgement or first sending */
+	uint64_t swept_ns;     /* last look for slices without an answer */
+	uint32_t died_open;    /* process whose burial found open traces */
 	uint32_t scan;	       /* number of the last one */
 	bool scanned;	       /* since the last tick */
 	uint64_t scan_ns;
@@ -279,6 +282,18 @@ bool hs_buffer_publish(struct hs_agent_core *c, struct hs_domain *d,
 		       uint32_t buffer, const struct hs_ledger_buffer *body,
 		       uint64_t hash, uint32_t process, uint64_t now_ns);
 uint64_t hs_buffer_ship_key(const struct hs_domain *d, uint32_t buffer);
+#define HS_KEY_SENDINGS	   12u /* bits of a ship key: domain, sending, */
+#define HS_KEY_BUFFERS	   28u /* buffer, generation */
+#define HS_KEY_GENERATIONS 20u
+static inline uint32_t hs_ship_key_domain(uint64_t key)
+{
+	return (uint32_t)(key >> 60);
+}
+static inline uint32_t hs_ship_key_buffer(uint64_t key)
+{
+	return (uint32_t)(key >> HS_KEY_GENERATIONS) &
+	       ((1u << HS_KEY_BUFFERS) - 1);
+}
 
 /* core_fired.c */
 void hs_fired_init(struct hs_agent_core *c);
@@ -322,10 +337,10 @@ bool hs_answer_is_news(const struct hs_wire_answer *told,
 uint32_t hs_queue_get(struct hs_agent_core *c, const char *name);
 void hs_report_enqueue(struct hs_agent_core *c, uint32_t fired);
 void hs_report_remove(struct hs_agent_core *c, uint32_t fired);
-void hs_report_run(struct hs_agent_core *c, uint64_t now_ns);
-void hs_report_ack(struct hs_agent_core *c, uint64_t ship_key, bool refused,
-		   uint64_t now_ns);
-void hs_report_resend(struct hs_agent_core *c, uint64_t now_ns);
+void hs_report_run(struct hs_agent_core *c);
+void hs_report_ack(struct hs_agent_core *c, uint64_t ship_key, bool refused);
+void hs_report_resend(struct hs_agent_core *c);
+void hs_report_sweep(struct hs_agent_core *c, uint64_t now_ns);
 void hs_report_open(struct hs_agent_core *c, struct hs_domain *d,
 		    uint32_t trace, uint32_t buffer,
 		    const struct hs_shm_buffer *header);

@@ -161,6 +161,8 @@ static bool ship(struct hs_agent_core *c, struct hs_domain *d, uint32_t buffer,
 		.pool_offset = (uint64_t)buffer * d->buffer_bytes + b->acked,
 	};
 
+	d->rt[buffer].sending++;
+	d->rt[buffer].waited = false;
 	s.head.node = c->ledger->node_id;
 	s.head.ship_key = hs_buffer_ship_key(d, buffer);
 	s.head.priority = priority;
@@ -182,7 +184,7 @@ static bool ship(struct hs_agent_core *c, struct hs_domain *d, uint32_t buffer,
 
 /* Return: false when the carrier or the window is full. */
 static bool ship_trace(struct hs_agent_core *c, struct hs_domain *d,
-		       uint32_t trace, struct hs_queue *q, uint64_t now_ns)
+		       uint32_t trace, struct hs_queue *q)
 {
 	struct hs_ix_trace *t = &d->traces[trace];
 	struct hs_ix_more *more = hs_ix_more(d, trace);
@@ -214,14 +216,13 @@ static bool ship_trace(struct hs_agent_core *c, struct hs_domain *d,
 		d->rt[i].final_sent = true;
 		q->bytes_sent += b->committed - from;
 		q->virtual_bytes += (b->committed - from) / q->weight + 1;
-		c->in_flight_ns = now_ns;
 		more->ship_next = d->rt[i].next;
 	}
 	return true;
 }
 
 static bool ship_fired(struct hs_agent_core *c, uint32_t fired,
-		       struct hs_queue *q, uint64_t now_ns)
+		       struct hs_queue *q)
 {
 	const struct hs_wire_trace_id *id = &c->fired[fired].trace;
 
@@ -229,13 +230,13 @@ static bool ship_fired(struct hs_agent_core *c, uint32_t fired,
 		struct hs_domain *d = &c->domains[c->domain_order[k]];
 		uint32_t i = hs_ix_find(c, d, id->hi, id->lo);
 
-		if (i != HS_NIL && !ship_trace(c, d, i, q, now_ns))
+		if (i != HS_NIL && !ship_trace(c, d, i, q))
 			return false;
 	}
 	return true;
 }
 
-void hs_report_run(struct hs_agent_core *c, uint64_t now_ns)
+void hs_report_run(struct hs_agent_core *c)
 {
 	for (uint32_t n = 0; n < SHIP_PER_TICK && window_open(c); n++) {
 		struct hs_queue *best = NULL;
@@ -249,7 +250,7 @@ void hs_report_run(struct hs_agent_core *c, uint64_t now_ns)
 		if (!best)
 			return;
 		fired = best->root;
-		if (!ship_fired(c, fired, best, now_ns))
+		if (!ship_fired(c, fired, best))
 			return;
 		hs_report_remove(c, fired);
 	}
@@ -257,13 +258,17 @@ void hs_report_run(struct hs_agent_core *c, uint64_t now_ns)
 
 /* Durable at the collector: count it and let it go, in crash order. */
 static void let_go(struct hs_agent_core *c, struct hs_domain *d,
-		   uint32_t buffer, uint64_t key)
+		   uint32_t buffer)
 {
 	struct hs_ledger_buffer *b = &d->buffers[buffer];
 	struct hs_ledger_fired *f =
 		&c->fired[d->traces[d->rt[buffer].trace].fired];
 	uint32_t now = f->totals_select & 1;
+	uint64_t key;
 
+	/* The key that a successor will make of the same buffer. */
+	d->rt[buffer].sending = 0;
+	key = hs_buffer_ship_key(d, buffer);
 	hs_ledger_set64(&b->word,
 			hs_ledger_word(HS_LEDGER_FREEING,
 				       hs_ledger_word_generation(b->word),
@@ -275,11 +280,10 @@ static void let_go(struct hs_agent_core *c, struct hs_domain *d,
 	hs_buffer_free(c, d, buffer);
 }
 
-void hs_report_ack(struct hs_agent_core *c, uint64_t ship_key, bool refused,
-		   uint64_t now_ns)
+void hs_report_ack(struct hs_agent_core *c, uint64_t ship_key, bool refused)
 {
-	struct hs_domain *d = hs_domain_get(c, (uint32_t)(ship_key >> 56));
-	uint32_t i = (uint32_t)(ship_key >> 24);
+	struct hs_domain *d = hs_domain_get(c, hs_ship_key_domain(ship_key));
+	uint32_t i = hs_ship_key_buffer(ship_key);
 	struct hs_ledger_buffer *b;
 	uint32_t upto;
 
@@ -290,19 +294,21 @@ void hs_report_ack(struct hs_agent_core *c, uint64_t ship_key, bool refused,
 	upto = d->rt[i].in_flight;
 	c->in_flight_bytes -= upto - b->acked;
 	c->nr_in_flight--;
-	c->in_flight_ns = now_ns;
 	b->acked = upto;
 	d->rt[i].in_flight = 0;
 	c->stats.slices_acked++;
+	if (refused) {
+		c->stats.slices_refused++;
+		b->flags |= HS_WIRE_F_LOST; /* also of one that is open yet */
+	}
 	if (hs_ledger_word_state(b->word) != HS_LEDGER_HELD)
 		return;
 	if (refused) {
-		c->stats.slices_refused++;
 		hs_ix_flag(c, d, d->rt[i].trace, HS_WIRE_F_LOST);
 		hs_fired_dirty(c, d->traces[d->rt[i].trace].fired);
 	}
 	if (refused || d->rt[i].final_sent) {
-		let_go(c, d, i, ship_key);
+		let_go(c, d, i);
 	} else { /* it was open when that went; now the rest */
 		hs_ix_more(d, d->rt[i].trace)->ship_next =
 			d->traces[d->rt[i].trace].buf_first;
@@ -310,28 +316,55 @@ void hs_report_ack(struct hs_agent_core *c, uint64_t ship_key, bool refused,
 	}
 }
 
+/* Whatever answer may still come to it, it does not count any more. */
+static void send_again(struct hs_agent_core *c, struct hs_domain *d,
+		       uint32_t buffer)
+{
+	struct hs_buffer_rt *rt = &d->rt[buffer];
+	struct hs_ix_trace *t;
+
+	c->in_flight_bytes -= rt->in_flight - d->buffers[buffer].acked;
+	c->nr_in_flight--;
+	rt->in_flight = 0;
+	if (rt->trace == HS_NIL)
+		return; /* open: the next scan finds it */
+	t = &d->traces[rt->trace];
+	hs_ix_more(d, rt->trace)->ship_next = t->buf_first;
+	hs_report_enqueue(c, t->fired);
+}
+
 /* The collector may have lost what it had not acknowledged: all again. */
-void hs_report_resend(struct hs_agent_core *c, uint64_t now_ns)
+void hs_report_resend(struct hs_agent_core *c)
 {
 	for (uint32_t k = 0; k < c->nr_domains; k++) {
 		struct hs_domain *d = &c->domains[c->domain_order[k]];
 
-		for (uint32_t i = 0; i < d->nr_buffers; i++) {
-			struct hs_ix_trace *t;
+		for (uint32_t i = 0; i < d->nr_buffers; i++)
+			if (d->rt[i].in_flight)
+				send_again(c, d, i);
+	}
+}
 
+/*
+ * Each slice for itself: acknowledgements of others say nothing about one that
+ * a collector let fall, or whose own was lost. What the sweep before found
+ * under way, too, goes again.
+ */
+void hs_report_sweep(struct hs_agent_core *c, uint64_t now_ns)
+{
+	c->swept_ns = now_ns;
+	for (uint32_t k = 0; c->nr_in_flight && k < c->nr_domains; k++) {
+		struct hs_domain *d = &c->domains[c->domain_order[k]];
+
+		for (uint32_t i = 0; i < d->nr_buffers; i++) {
 			if (!d->rt[i].in_flight)
 				continue;
-			d->rt[i].in_flight = 0;
-			if (d->rt[i].trace == HS_NIL)
-				continue;
-			t = &d->traces[d->rt[i].trace];
-			hs_ix_more(d, d->rt[i].trace)->ship_next = t->buf_first;
-			hs_report_enqueue(c, t->fired);
+			if (d->rt[i].waited)
+				send_again(c, d, i);
+			else
+				d->rt[i].waited = true;
 		}
 	}
-	c->in_flight_bytes = 0;
-	c->nr_in_flight = 0;
-	c->in_flight_ns = now_ns;
 }
 
 /* What an open buffer has committed by now goes ahead of its end. */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/door.h"
 #include "base/table.h"
 #include "hs/hindsight.h"
 #include "model/ident.h"
@@ -189,7 +190,8 @@ int hs_command_trigger(int argc, char **argv)
 		{"service", 's', HS_ARGS_STRING, &t.service, "NAME",
 		 "with --last: of this service", 0, 0},
 		{"limit", 'l', HS_ARGS_U64, &t.limit, "N",
-		 "with --last: at most so many on each node", 1, 100000},
+		 "with --last: at most so many on each node", 1,
+		 HS_AGENT_RECENT_MAX},
 	};
 	struct hs_args_program program = {
 		.name = "hs trigger",
