@@ -182,6 +182,14 @@ void hs_agent_core_wall_offset(struct hs_agent_core *core,
 	core->wall_offset_ns = wall_offset_ns;
 }
 
+/* Enough that what is forgotten of evictions is old. */
+static uint32_t nr_evicted(const struct hs_agent_domain_config *config)
+{
+	return power_of_two(config->nr_traces < HS_EVICTED_MIN / 2
+				    ? HS_EVICTED_MIN
+				    : config->nr_traces * 2);
+}
+
 static void domain_layout(struct hs_domain *d, struct arena *a,
 			  const struct hs_agent_domain_config *config)
 {
@@ -219,7 +227,7 @@ size_t hs_agent_domain_ledger_bytes(const struct hs_agent_domain_config *config)
 	carve(&a, 1, sizeof(struct hs_ledger_domain));
 	carve(&a, c.nr_buffers, sizeof(struct hs_ledger_buffer));
 	carve(&a, c.nr_crumbs, sizeof(struct hs_ledger_crumb));
-	carve(&a, HS_EVICTED_SLOTS, sizeof(uint64_t));
+	carve(&a, nr_evicted(&c), sizeof(uint64_t));
 	return a.used_bytes;
 }
 
@@ -235,7 +243,8 @@ static int domain_ledger_open(struct hs_domain *d, void *memory,
 	d->ledger = l;
 	d->buffers = carve(&a, d->nr_buffers, sizeof(*d->buffers));
 	d->crumbs = carve(&a, d->nr_crumbs, sizeof(*d->crumbs));
-	d->evicted = carve(&a, HS_EVICTED_SLOTS, sizeof(*d->evicted));
+	d->nr_evicted = nr_evicted(config);
+	d->evicted = carve(&a, d->nr_evicted, sizeof(*d->evicted));
 	if (hs_ledger_get64(&l->magic) == HS_LEDGER_DOMAIN_MAGIC)
 		return l->version == HS_LEDGER_VERSION &&
 				       l->nr_buffers == d->nr_buffers &&

@@ -104,6 +104,7 @@ struct hs_agent_stats {
 	uint64_t bytes_indexed;
 	uint64_t traces_seen;
 	uint64_t traces_evicted;
+	uint64_t gone_forgotten;  /* fingerprints of what was evicted */
 	uint64_t entries_bad;	  /* a lane said something impossible */
 	uint64_t lost_index_full; /* buffers without a place in the index */
 	uint64_t lost_taints;	  /* intervals that tainted a process */

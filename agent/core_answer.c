@@ -50,8 +50,8 @@ void hs_answer_make(struct hs_agent_core *c, uint32_t fired,
 		const struct hs_ix_trace *t;
 
 		if (i == HS_NIL) {
-			if (hs_ix_was_evicted(d, f->trace.hi, f->trace.lo))
-				answer->flags |= HS_WIRE_F_EVICTED;
+			answer->flags |=
+				hs_ix_was_here(d, f->trace.hi, f->trace.lo);
 			continue;
 		}
 		t = &d->traces[i];

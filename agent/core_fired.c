@@ -135,7 +135,7 @@ uint32_t hs_fired_get(struct hs_agent_core *c,
 		return HS_NIL;
 	c->fired_free = c->fired_rt[i].hash_next;
 	f = &c->fired[i];
-	f->rev = 0;
+	f->rev = c->ledger->rev_floor; /* higher than in a former life */
 	f->trace = *id;
 	f->trigger = *trigger;
 	f->flags = 0;
@@ -274,6 +274,7 @@ static bool may_forget(struct hs_agent_core *c, uint32_t i, uint64_t now_ns)
 	const struct hs_fired_rt *rt = &c->fired_rt[i];
 	const struct hs_wire_trace_id *id = &c->fired[i].trace;
 
+	/* An open one is looked at, and so not old. */
 	if (rt->nr_groups || rt->update_key || rt->dirty || rt->queued ||
 	    now_ns - rt->last_ns < c->config.remember_ns)
 		return false;
@@ -281,21 +282,32 @@ static bool may_forget(struct hs_agent_core *c, uint32_t i, uint64_t now_ns)
 		struct hs_domain *d = &c->domains[c->domain_order[k]];
 		uint32_t t = hs_ix_find(c, d, id->hi, id->lo);
 
-		if (t != HS_NIL && d->traces[t].nr_buffers)
+		if (t != HS_NIL &&
+		    (d->traces[t].nr_buffers ||
+		     now_ns - d->traces[t].last_ns < c->config.remember_ns))
 			return false;
 	}
 	return true;
 }
 
+/*
+ * What comes after that is not the whole, and must not look older than what
+ * was said before.
+ */
 static void forget(struct hs_agent_core *c, uint32_t i)
 {
 	const struct hs_wire_trace_id *id = &c->fired[i].trace;
 	uint32_t *link = hash_head(c, id->hi, id->lo);
 
+	if (c->ledger->rev_floor < c->fired[i].rev)
+		hs_ledger_set32(&c->ledger->rev_floor, c->fired[i].rev);
+
 	for (uint32_t k = 0; k < c->nr_domains; k++) {
 		struct hs_domain *d = &c->domains[c->domain_order[k]];
 		uint32_t t = hs_ix_find(c, d, id->hi, id->lo);
 
+		if (c->fired[i].visited)
+			hs_ix_gone(c, d, id->hi, id->lo, HS_WIRE_F_EVICTED);
 		if (t != HS_NIL)
 			hs_ix_remove(c, d, t);
 	}
@@ -349,6 +361,8 @@ void hs_fired_forget(struct hs_agent_core *c, uint64_t now_ns)
 /* Take over what a predecessor had remembered, and say all of it again. */
 void hs_fired_adopt(struct hs_agent_core *c, uint64_t now_ns)
 {
+	uint32_t known;
+
 	c->fired_free = HS_NIL;
 	for (uint32_t i = c->config.nr_fired; i-- > 0;) {
 		if (!hs_ledger_get32(&c->fired[i].live)) {
@@ -366,5 +380,11 @@ void hs_fired_adopt(struct hs_agent_core *c, uint64_t now_ns)
 			continue;
 		hs_outbox_add(c, g, now_ns);
 		c->stats.adopted_groups++;
+		known = hs_fired_find(c, c->groups[g].traces[0].hi,
+				      c->groups[g].traces[0].lo);
+		if (known != HS_NIL) /* its entry may be read once more */
+			c->fired_rt[known].names |=
+				1ull
+				<< hs_queue_get(c, c->groups[g].trigger.name);
 	}
 }

@@ -12,13 +12,54 @@
 
 #define EVICT_AHEAD 16u
 
-/* In the ledger: a successor must know it too. */
-static uint64_t *evicted_slot(const struct hs_domain *d, uint64_t hi,
-			      uint64_t lo, uint64_t *fingerprint)
+/* In the ledger: a successor must know it too. The low byte says why. */
+#define WHY_MASK 0xffull
+
+static uint64_t *gone_bucket(const struct hs_domain *d, uint64_t hi,
+			     uint64_t lo, uint64_t *fingerprint)
 {
-	*fingerprint =
-		hs_hash_trace(d->ledger->evicted_seed, hi, lo, d->id) | 1;
-	return &d->evicted[*fingerprint >> 48 & (HS_EVICTED_SLOTS - 1)];
+	uint64_t h = hs_hash_trace(d->ledger->evicted_seed, hi, lo, d->id);
+
+	*fingerprint = h & ~WHY_MASK;
+	return &d->evicted[(h >> 32 & (d->nr_evicted / HS_EVICTED_WAYS - 1)) *
+			   HS_EVICTED_WAYS];
+}
+
+static uint64_t *gone_find(const struct hs_domain *d, uint64_t hi, uint64_t lo)
+{
+	uint64_t fingerprint;
+	uint64_t *bucket = gone_bucket(d, hi, lo, &fingerprint);
+
+	for (uint32_t i = 0; i < HS_EVICTED_WAYS; i++)
+		if ((bucket[i] & ~WHY_MASK) == fingerprint && bucket[i])
+			return &bucket[i];
+	return NULL;
+}
+
+/* HS_WIRE_F_* of what was here of it and is not any more; 0: nothing known. */
+uint16_t hs_ix_was_here(const struct hs_domain *d, uint64_t hi, uint64_t lo)
+{
+	const uint64_t *known = gone_find(d, hi, lo);
+
+	return known ? (uint16_t)(*known & WHY_MASK) : 0;
+}
+
+/* The oldest of a bucket gives way; a kill in between loses no other. */
+void hs_ix_gone(struct hs_agent_core *c, struct hs_domain *d, uint64_t hi,
+		uint64_t lo, uint16_t flags)
+{
+	uint64_t *known = gone_find(d, hi, lo);
+	uint64_t fingerprint, *bucket;
+
+	if (known) {
+		hs_ledger_set64(known, *known | (flags & WHY_MASK));
+		return;
+	}
+	bucket = gone_bucket(d, hi, lo, &fingerprint);
+	c->stats.gone_forgotten += bucket[HS_EVICTED_WAYS - 1] != 0;
+	for (uint32_t i = HS_EVICTED_WAYS - 1; i > 0; i--)
+		hs_ledger_set64(&bucket[i], bucket[i - 1]);
+	hs_ledger_set64(&bucket[0], fingerprint | (flags & WHY_MASK));
 }
 
 void hs_ix_init(struct hs_domain *d)
@@ -55,7 +96,7 @@ void hs_ix_prefetch_trace(const struct hs_domain *d, uint64_t hash, uint64_t hi,
 	uint64_t fingerprint;
 
 	__builtin_prefetch(&d->buckets[hash & d->bucket_mask], 1);
-	__builtin_prefetch(evicted_slot(d, hi, lo, &fingerprint));
+	__builtin_prefetch(gone_bucket(d, hi, lo, &fingerprint));
 }
 
 /* And for those of the next to go: the trace, then what it leads to. */
@@ -74,7 +115,7 @@ void hs_ix_prefetch_evict(const struct hs_agent_core *c,
 	t = &d->traces[i];
 	hash = hs_ix_hash(c, d, t->hi, t->lo);
 	__builtin_prefetch(&d->buckets[hash & d->bucket_mask], 1);
-	__builtin_prefetch(evicted_slot(d, t->hi, t->lo, &hash), 1);
+	__builtin_prefetch(gone_bucket(d, t->hi, t->lo, &hash), 1);
 	if (t->buf_first == HS_NIL)
 		return;
 	__builtin_prefetch(&d->buffers[t->buf_first], 1);
@@ -91,7 +132,6 @@ uint32_t hs_ix_get_hashed(struct hs_agent_core *c, struct hs_domain *d,
 			  uint64_t now_ns)
 {
 	uint32_t i = hs_ix_find_hashed(d, hash, hi, lo);
-	uint64_t fingerprint;
 	uint32_t fired;
 
 	if (i != HS_NIL)
@@ -110,8 +150,7 @@ uint32_t hs_ix_get_hashed(struct hs_agent_core *c, struct hs_domain *d,
 		.buf_last = HS_NIL,
 		.fired = HS_NIL,
 	};
-	if (*evicted_slot(d, hi, lo, &fingerprint) == fingerprint)
-		d->traces[i].flags = HS_WIRE_F_EVICTED;
+	d->traces[i].flags = hs_ix_was_here(d, hi, lo);
 	hs_ix_table_insert(d, hash, i);
 	hs_ix_seat_take(d, i);
 	d->nr_traces_live++;
@@ -137,7 +176,7 @@ void hs_ix_flag(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace,
 		uint16_t flags)
 {
 	struct hs_ix_trace *t = &d->traces[trace];
-	struct hs_ledger_crumb *crumb;
+	struct hs_ledger_crumb *crumb = NULL;
 
 	t->flags |= flags;
 	if (!flags)
@@ -151,6 +190,8 @@ void hs_ix_flag(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace,
 	}
 	if (t->fired != HS_NIL)
 		c->fired[t->fired].flags |= flags;
+	else if (t->buf_last == HS_NIL && !crumb)
+		hs_ix_gone(c, d, t->hi, t->lo, flags);
 }
 
 void hs_ix_touch(struct hs_domain *d, uint32_t trace, uint64_t now_ns)
@@ -291,27 +332,17 @@ bool hs_ix_evict_one(struct hs_agent_core *c, struct hs_domain *d)
 {
 	uint32_t i = hs_ix_oldest(d);
 	struct hs_ix_trace *t;
-	uint64_t fingerprint, *evicted;
 
 	if (i == HS_NIL)
 		return false;
 	hs_ix_prefetch_evict(c, d);
 	t = &d->traces[i];
-	evicted = evicted_slot(d, t->hi, t->lo, &fingerprint);
-	hs_ledger_set64(evicted, fingerprint);
+	hs_ix_gone(c, d, t->hi, t->lo, HS_WIRE_F_EVICTED);
 	while (t->buf_first != HS_NIL)
 		hs_buffer_free(c, d, t->buf_first);
 	hs_ix_remove(c, d, i);
 	c->stats.traces_evicted++;
 	return true;
-}
-
-bool hs_ix_was_evicted(const struct hs_domain *d, uint64_t hi, uint64_t lo)
-{
-	uint64_t fingerprint;
-	const uint64_t *evicted = evicted_slot(d, hi, lo, &fingerprint);
-
-	return *evicted == fingerprint;
 }
 
 /*

@@ -18,7 +18,8 @@
 #define HS_NIL		 0xffffffffu
 #define HS_LOSSES_MAX	 8u
 #define HS_IX_SLOTS	 10u
-#define HS_EVICTED_SLOTS 65536u /* remembered evictions; power of two */
+#define HS_EVICTED_MIN	 65536u /* evictions remembered, at least */
+#define HS_EVICTED_WAYS	 8u	/* to a bucket: a cache line */
 #define HS_ANSWERS_BYTES HS_WIRE_PAYLOAD_MAX_BYTES
 
 /* Crash order of the ledger: bodies before state words. */
@@ -111,9 +112,10 @@ struct hs_domain {
 	struct hs_ix_bucket *buckets;
 	uint32_t *traces_free;	/* those in limbo from the end */
 	uint32_t *seats;	/* core_retain.c */
-	uint64_t *evicted;	/* of the ledger: fingerprints */
+	uint64_t *evicted;	/* of the ledger: buckets of fingerprints, the
+				   newest first */
 	uint32_t *buffers_free; /* the oldest of them at free_first */
-	uint32_t bucket_mask, seat_mask;
+	uint32_t bucket_mask, seat_mask, nr_evicted;
 	uint32_t free_first, nr_free, nr_stocked, nr_held, nr_pinned;
 	uint32_t crumb_free, nr_crumbs_free;
 	uint32_t nr_traces_free, nr_traces_limbo;
@@ -267,7 +269,9 @@ void hs_ix_crumb_adopt(struct hs_agent_core *c, struct hs_domain *d,
 void hs_ix_visit(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace,
 		 uint32_t process, uint64_t now_ns);
 bool hs_ix_evict_one(struct hs_agent_core *c, struct hs_domain *d);
-bool hs_ix_was_evicted(const struct hs_domain *d, uint64_t hi, uint64_t lo);
+uint16_t hs_ix_was_here(const struct hs_domain *d, uint64_t hi, uint64_t lo);
+void hs_ix_gone(struct hs_agent_core *c, struct hs_domain *d, uint64_t hi,
+		uint64_t lo, uint16_t flags);
 bool hs_ix_lossy(const struct hs_agent_core *c, const struct hs_domain *d,
 		 uint32_t trace);
 

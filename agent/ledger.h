@@ -7,7 +7,7 @@
  *   the node's ledger     triggers not yet stored (the outbox) and the traces
  *                         that have fired, whichever domain they are in
  *   a domain's ledger     a line for every buffer of its pool, the crumbs, the
- *                         attached processes
+ *                         attached processes, fingerprints of what is gone
  *
  * Crash-consistent against a kill of the worker at any instruction: a record's
  * body is written first and its state word last, by one store; whoever adopts
@@ -22,7 +22,7 @@
 
 #include "hs/wire_format.h"
 
-#define HS_LEDGER_VERSION      1u
+#define HS_LEDGER_VERSION      2u
 #define HS_LEDGER_NODE_MAGIC   0x45444f4e4c5348ffull
 #define HS_LEDGER_DOMAIN_MAGIC 0x4d4f444c5348ffffull
 #define HS_LEDGER_PROCESSES    256u
@@ -139,7 +139,7 @@ struct hs_ledger_node {
 	uint64_t node_id;
 	uint64_t next_key;     /* of triggers and updates: reserved in blocks */
 	uint32_t next_process; /* number of the next attachment */
-	uint32_t next_domain;
+	uint32_t rev_floor;    /* no forgotten trace had a higher rev */
 	uint64_t groups_offset;
 	uint64_t fired_offset;
 	uint64_t total_bytes;

@@ -20,6 +20,7 @@ uint32_t hs_control_stats(const struct hs_worker *w,
 	CORE(bytes_indexed);
 	CORE(traces_seen);
 	CORE(traces_evicted);
+	CORE(gone_forgotten);
 	CORE(entries_bad);
 	CORE(lost_index_full);
 	CORE(lost_taints);

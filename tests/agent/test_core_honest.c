@@ -24,10 +24,166 @@ static void clean_exit_is_no_crash(void **state)
 	destroy(w);
 }
 
+static uint16_t flags_now(struct world *w, uint64_t lo)
+{
+	trigger(w, lo, 0);
+	round_(w);
+	return answer_of(last(w, HS_WIRE_TRIGGER), NULL)->flags;
+}
+
+/* First half evicted, worker killed, second half: a successor must know. */
+static void eviction_outlives_the_worker(void **state)
+{
+	struct world *w = make();
+
+	(void)state;
+	write_buffer(w, 1, HS_SHM_ENTRY_BUFFER, 200);
+	for (uint64_t lo = 100; lo < 100 + NR_BUFFERS; lo++)
+		write_buffer(w, lo, HS_SHM_ENTRY_END, 200);
+	restart(w);
+	write_buffer(w, 1, HS_SHM_ENTRY_END, 200);
+	assert_true(flags_now(w, 1) & HS_WIRE_F_EVICTED);
+	destroy(w);
+}
+
+/* As many evictions in between as fit into the domain's ledger. */
+static void eviction_is_remembered_for_long(void **state)
+{
+	struct world *w = make();
+
+	(void)state;
+	write_buffer(w, 1, HS_SHM_ENTRY_BUFFER, 200);
+	for (uint64_t lo = 100; lo < 20000; lo++)
+		write_buffer(w, lo, HS_SHM_ENTRY_END, 200);
+	write_buffer(w, 1, HS_SHM_ENTRY_END, 200);
+	assert_true(flags_now(w, 1) & HS_WIRE_F_EVICTED);
+	destroy(w);
+}
+
+/* Died with a trace open whose present buffer was empty; then a new worker. */
+static void crash_outlives_the_worker(void **state)
+{
+	struct world *w = make();
+	struct hs_shm_slot slot = {.use = 1, .handle = 1, .trace_lo = 1};
+
+	(void)state;
+	write_buffer(w, 1, HS_SHM_ENTRY_BUFFER, 200);
+	hs_agent_core_dead_slot(w->core, 0, 1, &slot, NULL, w->now_ns);
+	hs_agent_core_process_dead(w->core, 0, 1, w->now_ns);
+	restart(w);
+	assert_true(flags_now(w, 1) & HS_WIRE_F_CRASHED);
+	destroy(w);
+}
+
+/* All that is left of a trace is a crumb, and its handle dropped the rest. */
+static void loss_without_a_buffer_outlives_the_worker(void **state)
+{
+	struct world *w = make();
+	struct hs_shm_entry end = {
+		.trace_lo = 1,
+		.u.buffer = {HS_SHM_NO_BUFFER, 0},
+		.handle = 1,
+		.type = HS_SHM_ENTRY_END,
+		.aux = 1,
+	};
+
+	(void)state;
+	crumb(w, 1, 0x900000001ull);
+	assert_int_equal(push(w, &end, 1), 1);
+	restart(w);
+	assert_int_not_equal(flags_now(w, 1), 0);
+	destroy(w);
+}
+
+/* The entry of an acknowledged trigger may be read by the successor again. */
+static void trigger_read_twice_is_one(void **state)
+{
+	struct world *w = make();
+	struct hs_agent_stats stats;
+
+	(void)state;
+	write_buffer(w, 1, HS_SHM_ENTRY_END, 200);
+	trigger(w, 1, 0);
+	restart(w);
+	trigger(w, 1, 0);
+	hs_agent_core_stats_get(w->core, &stats);
+	assert_int_equal(stats.triggers_local, 0);
+	assert_int_equal(stats.adopted_groups, 1);
+	destroy(w);
+}
+
+static void forget_all(struct world *w)
+{
+	for (uint32_t i = 0; i < w->nr_slices; i++)
+		ack(w, w->slices[i].head.ship_key);
+	stored(w, last(w, HS_WIRE_TRIGGER));
+	for (int i = 0; i < 4; i++) {
+		w->now_ns += 100000000000ull;
+		round_(w);
+		if (last(w, HS_WIRE_UPDATE))
+			stored(w, last(w, HS_WIRE_UPDATE));
+	}
+}
+
+/* What comes after a fired trace was forgotten is its rest, not a whole. */
+static void rest_of_a_forgotten_trace(void **state)
+{
+	struct world *w = make();
+	struct hs_agent_domain_stats s;
+	uint32_t rev;
+
+	(void)state;
+	write_buffer(w, 1, HS_SHM_ENTRY_BUFFER, 200);
+	trigger(w, 1, 0);
+	round_(w);
+	rev = answer_of(last(w, HS_WIRE_TRIGGER), NULL)->rev;
+	forget_all(w);
+	hs_agent_core_domain_stats_get(w->core, 0, w->now_ns, &s);
+	assert_int_equal(s.traces, 0);
+	write_buffer(w, 1, HS_SHM_ENTRY_END, 200);
+	assert_true(flags_now(w, 1) & HS_WIRE_F_EVICTED);
+	assert_true(answer_of(last(w, HS_WIRE_TRIGGER), NULL)->rev > rev);
+	destroy(w);
+}
+
+/* A request of many minutes stays fired as long as its handle lives. */
+static void open_trace_is_not_forgotten(void **state)
+{
+	struct world *w = make();
+	struct hs_agent_domain_stats s;
+
+	(void)state;
+	w->slots[0] =
+		(struct hs_shm_slot){.use = 1, .handle = 1, .trace_lo = 1};
+	write_buffer(w, 1, HS_SHM_ENTRY_BUFFER, 200);
+	trigger(w, 1, 0);
+	round_(w);
+	forget_all(w);
+	hs_agent_core_domain_stats_get(w->core, 0, w->now_ns, &s);
+	assert_int_equal(s.traces_fired, 1);
+	w->slots[0].use = 2;
+	write_buffer(w, 1, HS_SHM_ENTRY_END, 200);
+	w->now_ns += 1000000000ull;
+	round_(w);
+	assert_int_equal(answer_of(last(w, HS_WIRE_UPDATE), NULL)->state,
+			 HS_WIRE_STATE_CLOSED);
+	assert_int_equal(answer_of(last(w, HS_WIRE_UPDATE), NULL)->flags, 0);
+	assert_int_equal(answer_of(last(w, HS_WIRE_UPDATE), NULL)->nr_buffers,
+			 2);
+	destroy(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(clean_exit_is_no_crash),
+		cmocka_unit_test(eviction_outlives_the_worker),
+		cmocka_unit_test(eviction_is_remembered_for_long),
+		cmocka_unit_test(crash_outlives_the_worker),
+		cmocka_unit_test(loss_without_a_buffer_outlives_the_worker),
+		cmocka_unit_test(trigger_read_twice_is_one),
+		cmocka_unit_test(rest_of_a_forgotten_trace),
+		cmocka_unit_test(open_trace_is_not_forgotten),
 	};
 
 	return cmocka_run_group_tests_name("core_honest", tests, NULL, NULL);
