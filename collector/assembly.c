@@ -111,6 +111,7 @@ static size_t lay_out(struct hs_assembly *a, void *memory)
 	a->trace_table = carve(&c, a->trace_mask + 1, sizeof(uint32_t));
 	a->node_table = carve(&c, a->node_mask + 1, sizeof(uint32_t));
 	a->buffer_table = carve(&c, a->buffer_mask + 1, sizeof(uint32_t));
+	a->latest = carve(&c, HS_ASSEMBLY_NR_LATEST, sizeof(uint64_t));
 	a->blob_bytes = blob_size(l);
 	a->blob = carve(&c, a->blob_bytes, 1);
 	return c.used_bytes;

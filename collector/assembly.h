@@ -197,6 +197,12 @@ void hs_assembly_durable(struct hs_assembly *a, uint64_t seq);
 
 /** hs_assembly_lost() - the disk lost what was not durable: forget it too */
 void hs_assembly_lost(struct hs_assembly *a);
+/**
+ * hs_assembly_node_up() - an agent is connected, with that incarnation
+ *
+ * It began without the memory of earlier ones: what they owe will not come.
+ */
+void hs_assembly_node_up(struct hs_assembly *a, uint64_t node);
 
 /** hs_assembly_replay_slice() - from ops->load: this slice is stored */
 int hs_assembly_replay_slice(struct hs_assembly *a,

@@ -12,6 +12,7 @@
 
 #define HS_ASSEMBLY_NR_RANGES 4u
 #define HS_ASSEMBLY_END_NONE  UINT32_MAX
+#define HS_ASSEMBLY_NR_LATEST 16384u /* nodes; power of two */
 
 struct hs_asm_range {
 	uint32_t from;
@@ -111,6 +112,7 @@ struct hs_assembly {
 	uint32_t *trace_table;
 	uint32_t *node_table;
 	uint32_t *buffer_table;
+	uint64_t *latest; /* incarnations that are or were up, by number */
 	uint32_t trace_mask;
 	uint32_t node_mask;
 	uint32_t buffer_mask;
@@ -154,6 +156,7 @@ void hs_asm_trace_drop(struct hs_assembly *a, uint32_t t);
 uint32_t hs_asm_node_find(const struct hs_assembly *a, uint32_t t,
 			  uint64_t node);
 bool hs_asm_node_later(const struct hs_assembly *a, uint32_t t, uint64_t node);
+bool hs_asm_node_past(const struct hs_assembly *a, uint64_t node);
 uint32_t hs_asm_node_add(struct hs_assembly *a, uint32_t t, uint64_t node);
 uint32_t hs_asm_buffer_find(const struct hs_assembly *a, uint32_t n,
 			    const struct hs_wire_slice *s);

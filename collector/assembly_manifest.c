@@ -46,10 +46,25 @@ enum news {
 	NEWS_TIE,    /* same rev, other words */
 };
 
+static bool knows(uint32_t rev, uint16_t state)
+{
+	return rev &&
+	       (state == HS_WIRE_STATE_OPEN || state == HS_WIRE_STATE_CLOSED);
+}
+
 static enum news compare(const struct hs_asm_node *node,
 			 const struct hs_wire_answer *answer)
 {
-	if (!node || !node->answered || answer->rev > node->rev)
+	if (!node || !node->answered)
+		return NEWS_BETTER;
+	/* One that has forgotten does not take back what it knew. */
+	if (knows(node->rev, node->state) && answer->rev &&
+	    answer->state == HS_WIRE_STATE_UNKNOWN)
+		return NEWS_NONE;
+	if (knows(answer->rev, answer->state) && node->rev &&
+	    node->state == HS_WIRE_STATE_UNKNOWN)
+		return NEWS_BETTER;
+	if (answer->rev > node->rev)
 		return NEWS_BETTER;
 	if (answer->rev < node->rev)
 		return NEWS_NONE;

@@ -66,10 +66,35 @@ static enum hs_assembly_why unanswered(const struct hs_assembly *a, uint32_t t,
 					     : HS_ASSEMBLY_WHY_NO_ANSWER;
 }
 
+/*
+ * The buffers of a handle are numbered from 0. All that the node counts has
+ * arrived, and still there is a gap: an earlier part had been evicted, and the
+ * node has forgotten so.
+ */
+static bool consecutive(const struct hs_assembly *a, uint32_t n)
+{
+	const struct hs_asm_node *node = &a->nodes[n];
+
+	for (uint32_t b = node->buffers; b; b = a->buffers[b].next_node) {
+		struct hs_wire_slice before = {
+			.process = a->buffers[b].process,
+			.handle = a->buffers[b].handle,
+			.seq = a->buffers[b].seq - 1,
+		};
+
+		/* The lanes count to 65534 only. */
+		if (a->buffers[b].seq && a->buffers[b].seq < 0xffff &&
+		    !hs_asm_buffer_find(a, n, &before))
+			return false;
+	}
+	return true;
+}
+
 /* What the node's own answer, and what arrived from it, come to. */
 static void judge_node(struct hs_assembly *a, uint32_t n, struct causes *c)
 {
 	const struct hs_asm_node *node = &a->nodes[n];
+	bool past = hs_asm_node_later(a, node->trace, node->id);
 
 	add_flags(c, node->id, node->flags | node->slice_flags);
 	if (!node->answered) {
@@ -80,7 +105,8 @@ static void judge_node(struct hs_assembly *a, uint32_t n, struct causes *c)
 	case HS_WIRE_STATE_CLOSED:
 		break;
 	case HS_WIRE_STATE_OPEN:
-		add(c, node->id, HS_ASSEMBLY_WHY_OPEN);
+		add(c, node->id,
+		    past ? HS_ASSEMBLY_WHY_GONE : HS_ASSEMBLY_WHY_OPEN);
 		break;
 	case HS_WIRE_STATE_UNKNOWN:
 		add(c, node->id, HS_ASSEMBLY_WHY_UNKNOWN);
@@ -94,7 +120,12 @@ static void judge_node(struct hs_assembly *a, uint32_t n, struct causes *c)
 	}
 	if (node->arrived_buffers < node->nr_buffers ||
 	    node->arrived_bytes < node->nr_bytes)
-		add(c, node->id, HS_ASSEMBLY_WHY_MISSING);
+		/* What went with its memory is not on its way. */
+		add(c, node->id,
+		    past ? HS_ASSEMBLY_WHY_GONE : HS_ASSEMBLY_WHY_MISSING);
+	else if (node->state == HS_WIRE_STATE_CLOSED && !node->flags &&
+		 !node->slice_flags && !consecutive(a, n))
+		add(c, node->id, HS_ASSEMBLY_WHY_LOST);
 }
 
 static void judge_crumbs(struct hs_assembly *a, uint32_t t, uint32_t n,

@@ -135,6 +135,7 @@ static void free_node(struct hs_assembly *a, uint32_t n)
 	while (*at != n)
 		at = &a->nodes[*at].next_hash;
 	*at = node->next_hash;
+	node->id = 0;
 	node->next_trace = a->free_node;
 	a->free_node = n;
 	a->nr_free_nodes++;
@@ -293,7 +294,54 @@ bool hs_asm_node_later(const struct hs_assembly *a, uint32_t t, uint64_t node)
 		    at->id > node && at->answered && at->rev > 0)
 			return true;
 	}
-	return false;
+	return hs_asm_node_past(a, node);
+}
+
+/* The nearest place of a node number; a full neighbourhood is not known. */
+static uint64_t *latest_of(const struct hs_assembly *a, uint64_t node)
+{
+	uint32_t at = (uint32_t)hs_hash_trace(a->limits.seed, node >> 32, 0, 2);
+
+	for (uint32_t i = 0; i < 16; i++) {
+		uint64_t *p =
+			&a->latest[(at + i) & (HS_ASSEMBLY_NR_LATEST - 1)];
+
+		if (!*p || *p >> 32 == node >> 32)
+			return p;
+	}
+	return NULL;
+}
+
+/* Whether a later incarnation of @node is, or was, connected. */
+bool hs_asm_node_past(const struct hs_assembly *a, uint64_t node)
+{
+	const uint64_t *latest = latest_of(a, node);
+
+	return latest && *latest > node;
+}
+
+static bool owes(const struct hs_asm_node *node)
+{
+	return !node->answered || node->state == HS_WIRE_STATE_OPEN ||
+	       node->arrived_buffers < node->nr_buffers ||
+	       node->arrived_bytes < node->nr_bytes;
+}
+
+void hs_assembly_node_up(struct hs_assembly *a, uint64_t node)
+{
+	uint64_t *latest = latest_of(a, node);
+
+	if (!latest || *latest >= node)
+		return;
+	*latest = node;
+	for (uint32_t n = 1; n <= a->limits.nr_nodes; n++) {
+		const struct hs_asm_node *at = &a->nodes[n];
+
+		/* A free one has no id. */
+		if (at->id && at->id >> 32 == node >> 32 && at->id < node &&
+		    owes(at))
+			hs_asm_change(a, at->trace, true);
+	}
 }
 
 uint32_t hs_asm_node_add(struct hs_assembly *a, uint32_t t, uint64_t id)

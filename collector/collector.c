@@ -211,6 +211,16 @@ int hs_collector_sync(struct hs_collector *c)
 	return 0;
 }
 
+void hs_collector_node_up(struct hs_collector *c, uint64_t node,
+			  uint64_t now_ns)
+{
+	hs_assembly_node_up(c->assembly, node);
+	if (!c->dirty) {
+		c->dirty = true;
+		c->dirty_ns = now_ns;
+	}
+}
+
 void hs_collector_message(struct hs_collector *c, uint32_t peer, uint16_t type,
 			  const void *payload, uint32_t payload_bytes,
 			  uint64_t now_ns)

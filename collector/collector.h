@@ -52,6 +52,9 @@ void hs_collector_close(struct hs_collector *c);
 void hs_collector_lock(struct hs_collector *c);
 void hs_collector_unlock(struct hs_collector *c);
 
+/** hs_collector_node_up() - an agent is connected, with that incarnation */
+void hs_collector_node_up(struct hs_collector *c, uint64_t node,
+			  uint64_t now_ns);
 /** hs_collector_message() - a SLICE or MANIFEST; others are ignored */
 void hs_collector_message(struct hs_collector *c, uint32_t peer, uint16_t type,
 			  const void *payload, uint32_t payload_bytes,

@@ -57,6 +57,9 @@ static void peer_up(void *ctx, const struct hs_transport_peer *peer)
 	struct peer_entry *entry = malloc(sizeof(*entry));
 
 	hs_log_info(LOG, "%s is here", peer->name);
+	if (peer->role == HS_WIRE_ROLE_AGENT)
+		hs_collector_node_up(d->collector, peer->node,
+				     hs_clock_mono_ns());
 	if (!entry)
 		return;
 	entry->peer = *peer;

@@ -281,6 +281,12 @@ static void put_crumbs(struct hs_coord_core *c, uint32_t v,
 	trace->bytes += visit->nr_crumbs * (uint32_t)sizeof(*crumbs);
 }
 
+static bool knows(const struct hs_coord_visit *visit)
+{
+	return visit->told == HS_WIRE_STATE_OPEN ||
+	       visit->told == HS_WIRE_STATE_CLOSED;
+}
+
 bool hs_coord_answer(struct hs_coord_core *c, uint32_t t,
 		     const struct hs_wire_answer *answer,
 		     const struct hs_wire_crumb *crumbs)
@@ -297,7 +303,9 @@ bool hs_coord_answer(struct hs_coord_core *c, uint32_t t,
 	}
 	visit = hs_coord_visit(c, v);
 	if (visit->state == HS_COORD_VISIT_ANSWERED &&
-	    answer->rev <= visit->rev) {
+	    (answer->rev <= visit->rev ||
+	     (answer->state == HS_WIRE_STATE_UNKNOWN && knows(visit)))) {
+		/* One that has forgotten does not take back what it knew. */
 		c->stats.answers_stale++;
 		return true;
 	}

@@ -236,6 +236,71 @@ static void test_later_incarnation_answers(void **state)
 	assert_int_equal(view(r, 1).mark, HS_ASSEMBLY_PARTIAL);
 }
 
+/* What an agent owed is not on its way once a later one of it is there. */
+static void test_later_incarnation_is_connected(void **state)
+{
+	struct rig *r = *state;
+	uint64_t version;
+
+	manifest(r, (struct manifest_args){0},
+		 ANSWERS({NODE(2, 5), 1, HS_WIRE_STATE_CLOSED, 0, 1, 10, {0}}));
+	hs_assembly_node_up(r->a, NODE(2, 5));
+	hs_assembly_node_up(r->a, NODE(3, 9));
+	assert_true(has_cause(r, NODE(2, 5), HS_ASSEMBLY_WHY_MISSING));
+	assert_int_equal(view(r, 1).mark, HS_ASSEMBLY_OPEN);
+	version = view(r, 1).version;
+	hs_assembly_node_up(r->a, NODE(2, 6));
+	assert_true(has_cause(r, NODE(2, 5), HS_ASSEMBLY_WHY_GONE));
+	assert_int_equal(view(r, 1).mark, HS_ASSEMBLY_PARTIAL);
+	assert_true(view(r, 1).version > version);
+	/* It had been on its way all the same. */
+	slice(r, (struct slice_args){
+			 .node = NODE(2, 5), .length_bytes = 10, .final = 1});
+	assert_int_equal(view(r, 1).mark, HS_ASSEMBLY_COMPLETE);
+}
+
+/* All that the node knows of has arrived, and a handle's first is not there. */
+static void test_gap_in_a_handle(void **state)
+{
+	struct rig *r = *state;
+
+	manifest(r, (struct manifest_args){0},
+		 ANSWERS({A, 1, HS_WIRE_STATE_CLOSED, 0, 1, 10, {0}}));
+	slice(r, (struct slice_args){
+			 .node = A, .seq = 1, .length_bytes = 10, .final = 1});
+	assert_true(has_cause(r, A, HS_ASSEMBLY_WHY_LOST));
+	assert_int_equal(view(r, 1).mark, HS_ASSEMBLY_PARTIAL);
+	slice(r, (struct slice_args){
+			 .node = A, .seq = 0, .length_bytes = 10, .final = 1});
+	assert_int_equal(view(r, 1).mark, HS_ASSEMBLY_COMPLETE);
+}
+
+static void test_oblivion_takes_nothing_back(void **state)
+{
+	struct rig *r = *state;
+
+	manifest(r, (struct manifest_args){0},
+		 ANSWERS({A, 7, HS_WIRE_STATE_CLOSED, 0, 0, 0, {0}}));
+	manifest(r, (struct manifest_args){.version = 2},
+		 ANSWERS({A,
+			  8,
+			  HS_WIRE_STATE_UNKNOWN,
+			  HS_WIRE_F_EVICTED,
+			  0,
+			  0,
+			  {0}}));
+	assert_int_equal(view(r, 1).mark, HS_ASSEMBLY_COMPLETE);
+	manifest(r, (struct manifest_args){.version = 3},
+		 ANSWERS({A,
+			  9,
+			  HS_WIRE_STATE_CLOSED,
+			  HS_WIRE_F_EVICTED,
+			  0,
+			  0,
+			  {0}}));
+	assert_true(has_cause(r, A, HS_ASSEMBLY_WHY_EVICTED));
+}
+
 #define NR_EVENTS 6
 
 static void event(struct rig *r, int which)
@@ -356,6 +421,9 @@ int main(void)
 		T(test_holes_and_many_ranges),
 		T(test_triggers_are_named_once),
 		T(test_later_incarnation_answers),
+		T(test_later_incarnation_is_connected),
+		T(test_gap_in_a_handle),
+		T(test_oblivion_takes_nothing_back),
 		T(test_any_order_leads_to_the_same),
 	};
 

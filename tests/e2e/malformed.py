@@ -220,11 +220,11 @@ def agent_wire():
 
 def knock(path, data):
     with socket.socket(socket.AF_UNIX) as one:
-        one.settimeout(5)
+        one.settimeout(10)
         one.connect(path)
         try:
             one.sendall(data)
-            one.shutdown(socket.SHUT_WR)
+            one.settimeout(0.3)  # a part of a request: nothing to answer yet
             return one.recv(200)
         except OSError:
             return b""
