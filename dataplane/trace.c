@@ -116,6 +116,35 @@ static void slot_open(struct hs_trace *trace)
 	__atomic_store_n(&s->use, trace->use, __ATOMIC_RELEASE);
 }
 
+static bool id_set(const struct hs_trace_id *id)
+{
+	return id && (id->hi || id->lo);
+}
+
+/*
+ * Nothing can be written: the trace, where others know its id, is told to have
+ * lost something, as by the END of a handle that dropped all that it was given.
+ */
+static void no_handle(struct hs_tls *tls, const struct hs_trace_id *id)
+{
+	struct hs_attachment *at = hs_client_attachment();
+	struct hs_shm_entry entry = {
+		.u.buffer.ref = HS_SHM_NO_BUFFER,
+		.type = HS_SHM_ENTRY_END,
+		.aux = 1,
+	};
+	struct hs_lane *lane;
+
+	hs_client_count(HS_COUNT_HANDLES_LOST, 1);
+	if (!at || !id_set(id))
+		return;
+	entry.trace_hi = id->hi;
+	entry.trace_lo = id->lo;
+	lane = hs_client_lane(tls, at);
+	if (!lane || !hs_lane_offer(lane, &entry, 1))
+		hs_attachment_lost_unpinned(at);
+}
+
 static void begin_attached(struct hs_tls *tls, struct hs_trace *trace)
 {
 	struct hs_attachment *at = hs_client_attachment();
@@ -130,8 +159,7 @@ static void begin_attached(struct hs_tls *tls, struct hs_trace *trace)
 	}
 	trace->slot = hs_attachment_slot(at, trace->index);
 	if (!trace->slot) {
-		hs_client_count(HS_COUNT_HANDLES_LOST, 1);
-		hs_attachment_lost_unpinned(at);
+		no_handle(tls, &trace->id);
 		return;
 	}
 	trace->at = at;
@@ -159,11 +187,6 @@ static void begin_context(struct hs_tls *tls, struct hs_trace *trace,
 			 triggered ? &trigger : NULL);
 }
 
-static bool id_set(const struct hs_trace_id *id)
-{
-	return id && (id->hi || id->lo);
-}
-
 static struct hs_trace *begin(struct hs_tls *tls, const struct hs_trace_id *id,
 			      const struct hs_context *from)
 {
@@ -174,7 +197,9 @@ static struct hs_trace *begin(struct hs_tls *tls, const struct hs_trace_id *id,
 		(void)hs_ending_flush(held);
 	trace = hs_handle_take(held);
 	if (!trace) {
-		hs_client_count(HS_COUNT_HANDLES_LOST, 1);
+		if (!id_set(id))
+			id = from ? &from->trace_id : NULL;
+		no_handle(tls, id);
 		return &hs_trace_null;
 	}
 	trace->opened = 0;

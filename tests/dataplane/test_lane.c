@@ -378,12 +378,23 @@ static void test_more_traces_than_slots(void **state)
 		t[i] = hs_trace_begin(&ID, NULL);
 	/* They still serve contexts. */
 	assert_int_equal(hs_trace_id_get(t[69]).lo, ID.lo);
+	fake_agent_drain(&agent);
 	for (int i = 0; i < 70; i++)
 		hs_trace_end(t[i]);
 	hs_client_stats_get(&counts);
 	assert_int_equal(counts.handles_lost, 6);
 	fake_agent_drain(&agent);
-	assert_int_equal(agent.nr_entries, 64);
+	assert_int_equal(fake_agent_count(&agent, HS_SHM_ENTRY_END), 70);
+	/* The six without a slot come first: what they lost has a name. */
+	for (uint32_t i = 0; i < 6; i++) {
+		const struct hs_shm_entry *e =
+			fake_agent_entry(&agent, HS_SHM_ENTRY_END, i);
+
+		assert_int_equal(e->trace_lo, ID.lo);
+		assert_int_equal(e->aux, 1);
+		assert_int_equal(e->u.buffer.ref, HS_SHM_NO_BUFFER);
+	}
+	assert_int_equal(fake_agent_up(&agent)->lost_unpinned, 0);
 }
 
 int main(void)
