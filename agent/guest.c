@@ -377,6 +377,8 @@ static void adopt_one(struct hs_worker *w, struct hs_tenant *t, uint32_t i)
 		     "a process of a predecessor cannot be adopted, it has to "
 		     "attach anew pid=%d service=%s error=%s",
 		     p->pid, g->service, strerror(-rc));
+	/* What it has open, and in its lanes, nobody will read. */
+	hs_agent_core_loss(w->core, t->index, g->number, 0, w->now_ns);
 	hs_agent_core_process_dead(w->core, t->index, g->number, w->now_ns);
 	live_set(p, 0);
 	forget_memory(w, g);
