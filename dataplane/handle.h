@@ -59,6 +59,9 @@ struct hs_trace {
 
 _Static_assert(offsetof(struct hs_trace, w) == 0, "ABI");
 
+/* What applications hold for hs_trace_null: it is never touched. */
+#define HS_HANDLE_NONE ((struct hs_trace *)(uintptr_t)HS_INLINE_NONE)
+
 /* Stands for every trace that could not be begun; never live. */
 extern struct hs_trace hs_trace_null __attribute__((visibility("hidden")));
 

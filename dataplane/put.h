@@ -111,7 +111,8 @@ static inline bool hs_put_point(struct hs_trace *trace, const void *data,
 {
 	uint8_t *p;
 
-	if (!trace || !data || n >= HS_COPY_STREAM_MIN_BYTES)
+	if (!HS_INLINE_HAS_WINDOW(trace) || !data ||
+	    n >= HS_COPY_STREAM_MIN_BYTES)
 		return false;
 	p = hs_put_begin(trace,
 			 HS_RECORD_HEADER_BYTES + HS_PUT_TICKS_BYTES + n);

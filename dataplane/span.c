@@ -163,7 +163,8 @@ static bool put_start(struct hs_trace *trace, struct hs_span *span,
 	uint32_t resource;
 	uint8_t *p;
 
-	if (!trace || !trace->next_resource || n > HS_PUT_MAX_BYTES)
+	if (!HS_INLINE_HAS_WINDOW(trace) || !trace->next_resource ||
+	    n > HS_PUT_MAX_BYTES)
 		return false;
 	resource = trace->next_resource - 1;
 	if (trace->resources[resource % HS_HANDLE_RESOURCES_MAX] !=

@@ -53,8 +53,8 @@ bool hs_stream_point(struct hs_trace *trace, const void *data, size_t n,
 	struct hs_tls *tls = &hs_tls;
 	uint8_t *p;
 
-	if (!trace || !data || n < HS_COPY_STREAM_MIN_BYTES ||
-	    n > HS_PUT_MAX_BYTES || tls->busy)
+	if (!HS_INLINE_HAS_WINDOW(trace) || !data ||
+	    n < HS_COPY_STREAM_MIN_BYTES || n > HS_PUT_MAX_BYTES || tls->busy)
 		return false;
 	tls->busy = 1;
 	/* client.C19 acq_rel, pairs client.C20: as client.C3. */

@@ -242,10 +242,10 @@ struct hs_trace *hs_trace_begin(const struct hs_trace_id *id,
 	struct hs_trace *trace;
 
 	if (!tls)
-		return &hs_trace_null;
+		return HS_HANDLE_NONE;
 	trace = begin(tls, id, from);
 	hs_client_leave(tls);
-	return trace;
+	return trace == &hs_trace_null ? HS_HANDLE_NONE : trace;
 }
 
 static void end(struct hs_tls *tls, struct hs_trace *trace)
@@ -277,8 +277,11 @@ static void end(struct hs_tls *tls, struct hs_trace *trace)
 
 void hs_trace_end(struct hs_trace *trace)
 {
-	struct hs_tls *tls = hs_client_enter();
+	struct hs_tls *tls;
 
+	if (trace == HS_HANDLE_NONE)
+		return;
+	tls = hs_client_enter();
 	if (!tls) {
 		/* Of a client that was closed: free for the next one. */
 		if (trace && hs_client_epoch() == 0 && (trace->use & 1))
@@ -298,7 +301,7 @@ struct hs_trace_id hs_trace_id_get(const struct hs_trace *trace)
 {
 	if (!trace)
 		trace = hs_tls.current;
-	if (!trace || !hs_handle_live(trace))
+	if (!HS_INLINE_HAS_WINDOW(trace) || !hs_handle_live(trace))
 		return (struct hs_trace_id){0, 0};
 	return trace->id;
 }
@@ -326,7 +329,7 @@ void hs_trace_attach(struct hs_trace *trace)
 {
 	struct hs_tls *tls;
 
-	if (!trace)
+	if (!HS_INLINE_HAS_WINDOW(trace))
 		return;
 	/* trace.R1 acquire, pairs trace.W1: the handle as it was left. */
 	(void)__atomic_load_n(&trace->use, __ATOMIC_ACQUIRE);
@@ -369,7 +372,7 @@ struct hs_trace *hs_thread_trace(void)
 {
 	struct hs_trace *trace = hs_tls.current;
 
-	return trace && hs_handle_live(trace) ? trace : &hs_trace_null;
+	return trace && hs_handle_live(trace) ? trace : HS_HANDLE_NONE;
 }
 
 /* ---- tracepoints -------------------------------------------------------- */

@@ -16,8 +16,11 @@
  */
 static inline struct hs_tls *hs_trace_enter(struct hs_trace **trace)
 {
-	struct hs_tls *tls = hs_client_enter();
+	struct hs_tls *tls;
 
+	if (*trace == HS_HANDLE_NONE)
+		return NULL;
+	tls = hs_client_enter();
 	if (!tls)
 		return NULL;
 	if (!*trace)

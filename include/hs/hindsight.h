@@ -251,7 +251,7 @@ static inline __attribute__((always_inline)) void
 hs_inline_tracepoint(struct hs_trace *trace, const void *data,
 		     size_t size_bytes)
 {
-	if (!HS_INLINE_FITS(data, size_bytes) || !trace ||
+	if (!HS_INLINE_FITS(data, size_bytes) || !HS_INLINE_HAS_WINDOW(trace) ||
 	    !hs_inline_point(trace, data, (uint32_t)size_bytes, true))
 		hs_tracepoint(trace, data, size_bytes);
 }
@@ -260,7 +260,7 @@ static inline __attribute__((always_inline)) void
 hs_inline_tracepoint_plain(struct hs_trace *trace, const void *data,
 			   size_t size_bytes)
 {
-	if (!HS_INLINE_FITS(data, size_bytes) || !trace ||
+	if (!HS_INLINE_FITS(data, size_bytes) || !HS_INLINE_HAS_WINDOW(trace) ||
 	    !hs_inline_point(trace, data, (uint32_t)size_bytes, false))
 		hs_tracepoint_plain(trace, data, size_bytes);
 }

@@ -43,6 +43,12 @@ struct hs_trace_window {
 #define HS_INLINE_HEAD_BYTES  4u
 /* Of struct hs_shm_buffer. */
 #define HS_INLINE_COMMITTED_OFFSET 44u
+/*
+ * The handle that stands for none has no window, so that threads without a
+ * trace share no word. NULL is the thread's own trace: both are the library's.
+ */
+#define HS_INLINE_NONE		    64u
+#define HS_INLINE_HAS_WINDOW(trace) ((uintptr_t)(trace) > HS_INLINE_NONE)
 /* Longer ones gain nothing from being copied here. */
 #define HS_INLINE_MAX_BYTES 256u
 

@@ -387,6 +387,30 @@ static void test_closed_and_renewed(void **state)
 	hs_tracepoint(t, data, 32);
 	hs_client_stats_get(&counts);
 	assert_int_equal(t->w.open, 0);
+	fake_agent_stop(&agent);
+	harness_attach(&agent, NULL, NULL);
+}
+
+/* Without a client there is no window, and no word that threads share. */
+static void test_none(void **state)
+{
+	struct hs_trace *t;
+	struct hs_span s;
+
+	hs_client_close();
+	t = hs_trace_begin(&ID, NULL);
+	assert_non_null(t);
+	hs_tracepoint(t, data, 32);
+	hs_tracepoint_plain(t, data, 2048);
+	hs_span_start(t, &s, "n", 0);
+	hs_span_attr_str(&s, "k", "v");
+	hs_span_end(&s);
+	hs_trace_detach(t);
+	hs_trace_attach(t);
+	assert_int_equal(hs_trace_id_get(t).lo, 0);
+	hs_trace_end(t);
+	hs_tracepoint(hs_thread_trace(), data, 32);
+	fake_agent_stop(&agent);
 	harness_attach(&agent, NULL, NULL);
 }
 
@@ -447,6 +471,7 @@ int main(void)
 		T(test_fork_shuts_windows),
 		T(test_closed_and_renewed),
 		T(test_calibration_goes_away),
+		T(test_none),
 		T(test_no_faults),
 	};
 
