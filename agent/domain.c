@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,6 +16,7 @@
 #include "base/log.h"
 
 #define POOL_MAX_BYTES	 ((size_t)1 << 41)
+#define HUGE_BYTES	 ((size_t)2 << 20)
 #define LEDGER_MAX_BYTES ((size_t)1 << 40)
 
 static void name_of(const struct hs_tenant *t, const char *what,
@@ -29,7 +31,8 @@ static void tenant_free(struct hs_tenant *t)
 	hs_fault_forget(t->pool.base);
 	hs_memfd_close(&t->pool);
 	hs_memfd_close(&t->ledger);
-	free(t->memory);
+	if (t->memory)
+		munmap(t->memory, t->memory_bytes);
 	free(t);
 }
 
@@ -52,13 +55,29 @@ static int pool_make(struct hs_memfd *pool, uint64_t size_bytes, bool huge)
 	return rc;
 }
 
+/* The index is walked at random: half its cost is the table of pages. */
+static int memory_make(struct hs_tenant *t)
+{
+	size_t size_bytes = hs_agent_domain_size_bytes(&t->config);
+	void *p = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		return -ENOMEM;
+	/* Where there are none it is as slow as it was. */
+	(void)madvise(p, size_bytes, MADV_HUGEPAGE);
+	t->memory = p;
+	t->memory_bytes = size_bytes;
+	return 0;
+}
+
 static int add_to_core(struct hs_worker *w, struct hs_tenant *t)
 {
 	int rc;
 
-	t->memory = calloc(1, hs_agent_domain_size_bytes(&t->config));
-	if (!t->memory)
-		return -ENOMEM;
+	rc = memory_make(t);
+	if (rc)
+		return rc;
 	rc = hs_agent_core_domain_add(w->core, t->index, t->memory,
 				      t->ledger.base, &t->config, w->now_ns);
 	if (!rc) {
@@ -73,12 +92,15 @@ static int tenant_fill(struct hs_worker *w, struct hs_tenant *t,
 		       uint64_t pool_bytes)
 {
 	char name[HS_HELD_NAME_BYTES];
+	size_t ledger_bytes = hs_agent_domain_ledger_bytes(&t->config);
 	int rc = pool_make(&t->pool, pool_bytes, w->settings.huge_pages);
 
 	if (!rc)
-		rc = hs_memfd_create(&t->ledger, "hs-ledger",
-				     hs_agent_domain_ledger_bytes(&t->config),
-				     0);
+		rc = hs_memfd_create(&t->ledger, "hs-ledger", ledger_bytes,
+				     w->settings.huge_pages &&
+						     ledger_bytes >= HUGE_BYTES
+					     ? HS_MEMFD_HUGE
+					     : 0);
 	if (rc)
 		return rc;
 	fchmod(t->ledger.fd, 0600);

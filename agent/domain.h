@@ -17,7 +17,8 @@ struct hs_tenant {
 	struct hs_agent_domain_config config;
 	struct hs_memfd pool; /* mapped read-only */
 	struct hs_memfd ledger;
-	void *memory;
+	void *memory; /* of the core */
+	size_t memory_bytes;
 	uint32_t nr_guests;
 };
 
