@@ -55,7 +55,7 @@ struct hs_agent_ops {
 
 /* What another thread may know of a trace. */
 struct hs_agent_seen {
-	uint64_t first_ns, last_ns;
+	uint64_t first_ns, last_ns; /* 0: not known here */
 };
 
 /* How a named trigger is treated; unnamed ones get the default. */
@@ -249,17 +249,18 @@ uint32_t hs_agent_core_recent(const struct hs_agent_core *core, uint32_t domain,
 			      struct hs_wire_trace_id *out, uint32_t nr_out);
 
 /**
- * hs_agent_core_seen() - whether a domain knows a trace, since when
+ * hs_agent_core_seen() - which traces a domain knows, and since when
  *
  * Finds every trace that is there all the while; one that comes or goes
  * meanwhile may be found or not.
  *
  * Context: any thread within a read-side section that config.grace waits for;
  *	lock-free; the core itself outlives it.
+ * Return: how many it knows.
  */
-bool hs_agent_core_seen(const struct hs_agent_core *core, uint32_t domain,
-			const struct hs_wire_trace_id *id,
-			struct hs_agent_seen *out);
+uint32_t hs_agent_core_seen(const struct hs_agent_core *core, uint32_t domain,
+			    const struct hs_wire_trace_id *ids, uint32_t nr,
+			    struct hs_agent_seen *out);
 
 /** hs_agent_core_message() - COLLECT, STORED, SLICE_ACK */
 void hs_agent_core_message(struct hs_agent_core *core, uint64_t from_node,

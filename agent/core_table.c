@@ -15,11 +15,14 @@
  */
 #include "agent/core_priv.h"
 
+#include <string.h>
+
 #define LANES_LOW  0x0001000100010001ull
 #define LANES_REST 0x7fff7fff7fff7fffull
 #define LANES_USED 0x0000000080008000ull /* of the third word */
 #define SPILL_ONE  (1ull << 32)
 #define LIMBO_MAX  4096u
+#define READ_BATCH 32u
 
 static inline uint64_t tag_of(uint64_t hash)
 {
@@ -214,29 +217,60 @@ void hs_ix_entry_give(struct hs_agent_core *c, struct hs_domain *d,
 /* ---- readers --------------------------------------------------------------
  */
 
-bool hs_agent_core_seen(const struct hs_agent_core *core, uint32_t domain,
-			const struct hs_wire_trace_id *id,
-			struct hs_agent_seen *out)
+/* Up to READ_BATCH of them: buckets first, then entries, then the answers. */
+static uint32_t seen_some(const struct hs_agent_core *c,
+			  const struct hs_domain *d,
+			  const struct hs_wire_trace_id *ids, uint32_t nr,
+			  struct hs_agent_seen *out)
+{
+	uint64_t hashes[READ_BATCH];
+	uint32_t nr_known = 0;
+
+	for (uint32_t k = 0; k < nr; k++) {
+		hashes[k] = hs_ix_hash(c, d, ids[k].hi, ids[k].lo);
+		__builtin_prefetch(&d->buckets[hashes[k] & d->bucket_mask]);
+	}
+	for (uint32_t k = 0; k < nr; k++) {
+		uint32_t i = hs_ix_guess(d, hashes[k]);
+
+		if (i != HS_NIL)
+			__builtin_prefetch(&d->traces[i]);
+	}
+	for (uint32_t k = 0; k < nr; k++) {
+		uint32_t i =
+			hs_ix_find_hashed(d, hashes[k], ids[k].hi, ids[k].lo);
+
+		out[k] = (struct hs_agent_seen){0};
+		if (i == HS_NIL)
+			continue;
+		out[k].first_ns = d->traces[i].first_ns;
+		/* index.C1 relaxed: a time, nothing is published by it. */
+		out[k].last_ns = __atomic_load_n(&d->traces[i].last_ns,
+						 __ATOMIC_RELAXED);
+		nr_known++;
+	}
+	return nr_known;
+}
+
+uint32_t hs_agent_core_seen(const struct hs_agent_core *core, uint32_t domain,
+			    const struct hs_wire_trace_id *ids, uint32_t nr,
+			    struct hs_agent_seen *out)
 {
 	const struct hs_domain *d;
-	const struct hs_ix_trace *t;
-	uint32_t i;
+	uint32_t nr_known = 0;
 
+	memset(out, 0, nr * sizeof(*out));
 	if (domain >= HS_AGENT_DOMAINS_MAX)
-		return false;
+		return 0;
 	d = &core->domains[domain];
 	/* index.R3 acquire, pairs index.W3: live before the domain. */
 	if (!__atomic_load_n(&d->live, __ATOMIC_ACQUIRE))
-		return false;
-	i = hs_ix_find_hashed(d, hs_ix_hash(core, d, id->hi, id->lo), id->hi,
-			      id->lo);
-	if (i == HS_NIL)
-		return false;
-	t = &d->traces[i];
-	out->first_ns = t->first_ns;
-	/* index.C1 relaxed: a time, nothing is published by it. */
-	out->last_ns = __atomic_load_n(&t->last_ns, __ATOMIC_RELAXED);
-	return true;
+		return 0;
+	for (uint32_t k = 0; k < nr; k += READ_BATCH)
+		nr_known += seen_some(core, d, &ids[k],
+				      nr - k < READ_BATCH ? nr - k : READ_BATCH,
+				      &out[k]);
+	return nr_known;
 }
 
 /* ---- whether it adds up ---------------------------------------------------

@@ -89,6 +89,9 @@ struct hs_bench_op {
 	void *context;
 	/* Untimed, before each turn; NULL: nothing. */
 	void (*settle)(void *context);
+	/* In time of this thread's cpu, not of the clock: for what never
+	 * waits, on a machine where others run. */
+	bool on_cpu;
 };
 
 /**
@@ -152,6 +155,7 @@ struct hs_perf_command {
 };
 
 int hs_perf_client(int argc, char **argv);
+int hs_perf_index(int argc, char **argv);
 int hs_perf_pool(int argc, char **argv);
 
 #endif

@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -47,12 +48,25 @@ void hs_bench_pin(int cpu)
 	(void)sched_setaffinity(0, sizeof(set), &set);
 }
 
+static uint64_t cpu_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * HS_NS_PER_SEC + (uint64_t)t.tv_nsec;
+}
+
 static double turn(const struct hs_bench_op *op, uint32_t n)
 {
 	uint64_t start;
 
 	if (op->settle)
 		op->settle(op->context);
+	if (op->on_cpu) {
+		start = cpu_ns();
+		op->run(op->context, n);
+		return (double)(cpu_ns() - start) / n;
+	}
 	start = hs_bench_ticks();
 	op->run(op->context, n);
 	return (double)(hs_bench_ticks() - start) * hs_bench_ns_per_tick() / n;
