@@ -301,6 +301,12 @@ static uint32_t nr_services(const struct hs_model_trace *trace)
 	return nr;
 }
 
+static void put_count(struct drawing *d, uint32_t nr, const char *what)
+{
+	hs_model_text_printf(d->text, "%" PRIu32 " %s%s, ", nr, what,
+			     nr == 1 ? "" : "s");
+}
+
 static void put_head(struct drawing *d)
 {
 	const struct hs_model_trace *trace = d->trace;
@@ -325,17 +331,44 @@ static void put_head(struct drawing *d)
 		nr_errors += hs_model_span_has_error(trace->spans[i]);
 	if (gmtime_r(&seconds, &tm))
 		strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%S", &tm);
-	hs_model_text_printf(d->text,
-			     "\n%" PRIu32 " spans, %" PRIu32 " services, ",
-			     trace->nr_spans, nr_services(trace));
+	hs_model_text_puts(d->text, "\n");
+	put_count(d, trace->nr_spans, "span");
+	put_count(d, nr_services(trace), "service");
 	if (nr_errors)
-		hs_model_text_printf(d->text, "%" PRIu32 " errors, ",
-				     nr_errors);
+		put_count(d, nr_errors, "error");
 	hs_model_text_printf(
 		d->text, "%s, from %s.%06" PRId64 "Z\n",
 		hs_model_duration_format(hs_model_trace_duration_ns(trace),
 					 duration),
 		when, d->start_ns % 1000000000 / 1000);
+}
+
+/* The time at the left end, in the middle and at the right end of the bars. */
+static void put_axis(struct drawing *d)
+{
+	char middle[24], end[24];
+	uint32_t half = d->bar_columns / 2, nr_middle, nr_end;
+
+	hs_model_duration_format(d->duration_ns / 2, middle);
+	hs_model_duration_format(d->duration_ns, end);
+	nr_middle = (uint32_t)strlen(middle);
+	nr_end = (uint32_t)strlen(end);
+	if (d->options.colour)
+		hs_model_text_puts(d->text, "\033[2m");
+	put_spaces(d, d->label_columns + DURATION_COLUMNS + 1);
+	hs_model_text_puts(d->text, "0");
+	if (d->bar_columns < nr_end + 2) {
+		end[0] = 0;
+	} else if (half >= nr_middle + nr_end + 2) {
+		put_spaces(d, half - 1);
+		hs_model_text_puts(d->text, middle);
+		put_spaces(d, d->bar_columns - half - nr_middle - nr_end);
+	} else {
+		put_spaces(d, d->bar_columns - 1 - nr_end);
+	}
+	hs_model_text_puts(d->text, end);
+	colour_off(d);
+	hs_model_text_puts(d->text, "\n");
 }
 
 static void layout(struct drawing *d)
@@ -380,6 +413,8 @@ int hs_model_trace_draw(const struct hs_model_trace *trace,
 	if (d.duration_ns < 1)
 		d.duration_ns = 1;
 	put_head(&d);
+	if (trace->nr_spans)
+		put_axis(&d);
 	for (at = d.tree.first_root; at != HS_MODEL_TREE_NONE;
 	     at = hs_model_tree_next(&d.tree, at)) {
 		if (d.options.max_lines && nr == d.options.max_lines) {

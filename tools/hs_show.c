@@ -98,7 +98,6 @@ static void print_head(const struct hs_tools_row *row)
 {
 	char text[1024];
 
-	print_line("trace", row->id);
 	hs_tools_row_mark(row, text, sizeof(text));
 	print_line("mark", text);
 	hs_tools_row_names(row->triggers, text, sizeof(text));

@@ -63,8 +63,9 @@ static void to_the_character(void **state)
 		draw(trace, (struct hs_model_draw_options){.width_columns = 51,
 							   .ascii = true}),
 		"trace 00000000000000000000000000000001  svc op\n"
-		"4 spans, 1 services, 1 errors, 100us, from "
+		"4 spans, 1 service, 1 error, 100us, from "
 		"1970-01-01T00:00:00.000000Z\n"
+		"                                   0         100us\n"
 		"svc op                       100us ###############\n"
 		"|-svc op                    50.0us ########\n"
 		"| `-svc op                  10.0us  ##\n"
