@@ -171,22 +171,12 @@ bool attrs_identical(const struct hs_model_attrs *a,
 	return true;
 }
 
-static int str_compare(struct hs_model_str a, struct hs_model_str b)
-{
-	uint32_t len = a.len < b.len ? a.len : b.len;
-	int order = len ? memcmp(a.ptr, b.ptr, len) : 0;
-
-	if (order)
-		return order;
-	return a.len < b.len ? -1 : a.len > b.len;
-}
-
 /* Any total order will do that puts equal attributes beside each other. */
 static int attr_order(const void *x, const void *y)
 {
 	const struct hs_model_attr *a = *(const struct hs_model_attr *const *)x;
 	const struct hs_model_attr *b = *(const struct hs_model_attr *const *)y;
-	int order = str_compare(a->key, b->key);
+	int order = hs_model_str_compare(a->key, b->key);
 
 	if (order)
 		return order;
@@ -199,7 +189,7 @@ static int attr_order(const void *x, const void *y)
 	case HS_MODEL_VALUE_BOOL:
 		return a->value.boolean - b->value.boolean;
 	default:
-		return str_compare(a->value.str, b->value.str);
+		return hs_model_str_compare(a->value.str, b->value.str);
 	}
 }
 
@@ -224,7 +214,7 @@ static void say_attr(struct diff *diff, const struct hs_model_span *span,
 	char text_a[VALUE_TEXT_SIZE] = "nothing";
 	char text_b[VALUE_TEXT_SIZE] = "nothing";
 	char what[160];
-	int order = !a ? 1 : !b ? -1 : str_compare(a->key, b->key);
+	int order = !a ? 1 : !b ? -1 : hs_model_str_compare(a->key, b->key);
 
 	/* With keys apart, the smaller one has no partner on its side. */
 	if (a && order <= 0)
@@ -326,8 +316,8 @@ static bool same_events(struct diff *diff, const struct hs_model_span *a,
 
 static int warning_order(const void *x, const void *y)
 {
-	return str_compare(*(const struct hs_model_str *)x,
-			   *(const struct hs_model_str *)y);
+	return hs_model_str_compare(*(const struct hs_model_str *)x,
+				    *(const struct hs_model_str *)y);
 }
 
 static bool same_warnings(struct diff *diff, const struct hs_model_span *a,

@@ -48,6 +48,16 @@ bool hs_model_str_equal(struct hs_model_str a, struct hs_model_str b)
 	return a.len == b.len && (!a.len || !memcmp(a.ptr, b.ptr, a.len));
 }
 
+int hs_model_str_compare(struct hs_model_str a, struct hs_model_str b)
+{
+	uint32_t len = a.len < b.len ? a.len : b.len;
+	int order = len ? memcmp(a.ptr, b.ptr, len) : 0;
+
+	if (order)
+		return order;
+	return a.len < b.len ? -1 : a.len > b.len;
+}
+
 bool hs_model_str_is(struct hs_model_str a, const char *text)
 {
 	return hs_model_str_equal(a, hs_model_str(text));

@@ -173,6 +173,8 @@ struct hs_model_limits hs_model_limits_default(void);
  */
 struct hs_model_str hs_model_str(const char *text);
 bool hs_model_str_equal(struct hs_model_str a, struct hs_model_str b);
+/** hs_model_str_compare() - by bytes, then by length; as memcmp() */
+int hs_model_str_compare(struct hs_model_str a, struct hs_model_str b);
 bool hs_model_str_is(struct hs_model_str a, const char *text);
 
 /**

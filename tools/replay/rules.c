@@ -88,20 +88,11 @@ struct root {
 	uint32_t trace;
 };
 
-static int str_compare(struct hs_model_str a, struct hs_model_str b)
-{
-	int order = memcmp(a.ptr, b.ptr, a.len < b.len ? a.len : b.len);
-
-	if (order)
-		return order;
-	return a.len < b.len ? -1 : a.len > b.len;
-}
-
 static int operation_compare(const struct root *a, const struct root *b)
 {
-	int order = str_compare(a->service, b->service);
+	int order = hs_model_str_compare(a->service, b->service);
 
-	return order ? order : str_compare(a->name, b->name);
+	return order ? order : hs_model_str_compare(a->name, b->name);
 }
 
 static int root_compare(const void *a, const void *b)
