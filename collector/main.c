@@ -359,7 +359,7 @@ int main(int argc, char **argv)
 		{"print-config", 0, HS_ARGS_FLAG, &print, NULL,
 		 "print a commented configuration with every key, and end", 0,
 		 0},
-		{"check", 0, HS_ARGS_FLAG, &check, NULL,
+		{"check-config", 0, HS_ARGS_FLAG, &check, NULL,
 		 "read the configuration, say what is wrong, and end", 0, 0},
 	};
 	const struct hs_args_program program = {

@@ -171,7 +171,7 @@ static void test_configuration(void **state)
 	snprintf(command, sizeof(command), "%s --print-config", daemon_program);
 	assert_int_equal(run(command, printed, sizeof(printed)), 0);
 	assert_string_equal(printed, kept);
-	snprintf(command, sizeof(command), "%s --check --config %s 2>&1",
+	snprintf(command, sizeof(command), "%s --check-config --config %s 2>&1",
 		 daemon_program, example);
 	assert_int_equal(run(command, printed, sizeof(printed)), 0);
 	config_write(r, "sotre: /tmp\n");
