@@ -3,7 +3,6 @@
 #include "agent/domain.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -176,24 +175,6 @@ struct hs_tenant *hs_tenant_get(struct hs_worker *w,
 	return NULL;
 }
 
-/* Own copies: w->held keeps its own until it is freed. */
-static int attach_held(struct hs_memfd *m, const struct hs_held *held,
-		       const char *name, size_t max_bytes, unsigned int flags)
-{
-	int fd = hs_held_find(held, name);
-	int copy, rc;
-
-	if (fd < 0)
-		return -ENOENT;
-	copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-	if (copy < 0)
-		return -errno;
-	rc = hs_memfd_attach(m, copy, max_bytes, flags);
-	if (rc)
-		close(copy);
-	return rc;
-}
-
 static int adopt_fill(struct hs_worker *w, struct hs_tenant *t)
 {
 	char name[HS_HELD_NAME_BYTES];
@@ -201,13 +182,13 @@ static int adopt_fill(struct hs_worker *w, struct hs_tenant *t)
 	int rc;
 
 	name_of(t, "ledger", name);
-	rc = attach_held(&t->ledger, &w->held, name, LEDGER_MAX_BYTES,
-			 HS_MEMFD_POPULATE);
+	rc = hs_held_attach(&w->held, name, &t->ledger, LEDGER_MAX_BYTES,
+			    HS_MEMFD_POPULATE);
 	if (rc)
 		return rc;
 	name_of(t, "pool", name);
-	rc = attach_held(&t->pool, &w->held, name, POOL_MAX_BYTES,
-			 HS_MEMFD_READ_ONLY | HS_MEMFD_POPULATE);
+	rc = hs_held_attach(&w->held, name, &t->pool, POOL_MAX_BYTES,
+			    HS_MEMFD_READ_ONLY | HS_MEMFD_POPULATE);
 	if (rc)
 		return rc;
 	/* The shape that it was made with, whatever the file says now. */

@@ -3,7 +3,6 @@
 #include "agent/guest.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -237,23 +236,6 @@ struct hs_guest *hs_guest_make(struct hs_worker *w, struct hs_tenant *tenant,
 	return g;
 }
 
-static int attach_held(struct hs_memfd *m, const struct hs_held *held,
-		       const char *name, unsigned int flags)
-{
-	int fd = hs_held_find(held, name);
-	int copy, rc;
-
-	if (fd < 0)
-		return -ENOENT;
-	copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-	if (copy < 0)
-		return -errno;
-	rc = hs_memfd_attach(m, copy, GUEST_MAX_BYTES, flags);
-	if (rc)
-		close(copy);
-	return rc;
-}
-
 /* The layout that a predecessor wrote must be one that we would have made. */
 static int layout_adopt(struct hs_guest *g)
 {
@@ -307,12 +289,13 @@ static int adopt_fill(struct hs_worker *w, struct hs_guest *g)
 	int rc;
 
 	name_of(g, "down", name);
-	rc = attach_held(&g->down, &w->held, name, HS_MEMFD_POPULATE);
+	rc = hs_held_attach(&w->held, name, &g->down, GUEST_MAX_BYTES,
+			    HS_MEMFD_POPULATE);
 	if (rc)
 		return rc;
 	name_of(g, "up", name);
-	rc = attach_held(&g->up, &w->held, name,
-			 HS_MEMFD_READ_ONLY | HS_MEMFD_POPULATE);
+	rc = hs_held_attach(&w->held, name, &g->up, GUEST_MAX_BYTES,
+			    HS_MEMFD_READ_ONLY | HS_MEMFD_POPULATE);
 	if (!rc)
 		rc = layout_adopt(g);
 	if (!rc)

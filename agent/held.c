@@ -3,6 +3,7 @@
 #include "agent/held.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -132,4 +133,21 @@ int hs_held_fetch(struct hs_held *held, int sock)
 		}
 	}
 	return -EPROTO;
+}
+
+int hs_held_attach(const struct hs_held *held, const char *name,
+		   struct hs_memfd *memfd, size_t max_bytes, unsigned int flags)
+{
+	int fd = hs_held_find(held, name);
+	int copy, rc;
+
+	if (fd < 0)
+		return -ENOENT;
+	copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (copy < 0)
+		return -errno;
+	rc = hs_memfd_attach(memfd, copy, max_bytes, flags);
+	if (rc)
+		close(copy);
+	return rc;
 }

@@ -19,6 +19,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/memfd.h"
+
 #define HS_HELD_NAME_BYTES 96u
 #define HS_HELD_MAX	   4096u
 
@@ -81,5 +83,14 @@ int hs_held_answer(const struct hs_held *held, int sock, uint32_t index);
  * Context: waits. Return: 0 or -errno.
  */
 int hs_held_fetch(struct hs_held *held, int sock);
+/**
+ * hs_held_attach() - map what is held under @name
+ * @flags: HS_MEMFD_*
+ * Own: @memfd has a descriptor of its own; @held keeps its.
+ * Return: 0; -ENOENT; -errno
+ */
+int hs_held_attach(const struct hs_held *held, const char *name,
+		   struct hs_memfd *memfd, size_t max_bytes,
+		   unsigned int flags);
 
 #endif

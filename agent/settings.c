@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/hex.h"
+#include "base/log.h"
 #include "rdma/wire.h"
 
 #define KEY(p, t, field)                                                       \
@@ -25,9 +26,6 @@
 	.path = (p), .type = HS_CONFIG_##t,                                    \
 	.offset = offsetof(struct hs_agent_trigger_settings, field)
 #define PAGE_BYTES 4096u
-
-static const char *const log_levels[] = {"debug", "info", "warn", "error",
-					 NULL};
 
 static const struct hs_config_key domain_keys[] = {
 	{DOMAIN_KEY("name", STRING, name), .required = true,
@@ -125,7 +123,7 @@ static const struct hs_config_key keys[] = {
 	 .doc = "How long memory is kept after SIGTERM for a successor in the "
 		"same run_dir; 0 to let go at once."},
 	{KEY("log", ENUM, log_level), .default_text = "info",
-	 .choices = log_levels, .doc = "Say nothing below this."},
+	 .choices = hs_log_level_names, .doc = "Say nothing below this."},
 	{KEY("limits.processes", INT, nr_processes), .default_text = "512",
 	 .min = 1, .max = HS_AGENT_PROCESSES_MAX,
 	 .doc = "Attachments of all domains together."},

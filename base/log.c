@@ -12,7 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
-static const char *const level_names[] = {"debug", "info", "warn", "error"};
+const char *const hs_log_level_names[] = {"debug", "info", "warn", "error",
+					  NULL};
 
 /* Plain ints: set at start-up, before threads. */
 static enum hs_log_level level_min = HS_LOG_INFO;
@@ -26,7 +27,7 @@ void hs_log_level_set(enum hs_log_level level)
 int hs_log_level_parse(const char *text, enum hs_log_level *level)
 {
 	for (int i = 0; i <= HS_LOG_ERROR; i++) {
-		if (strcmp(text, level_names[i]) == 0) {
+		if (strcmp(text, hs_log_level_names[i]) == 0) {
 			*level = (enum hs_log_level)i;
 			return 0;
 		}
@@ -74,7 +75,7 @@ static size_t prefix(char *out, size_t size_bytes, enum hs_log_level level,
 	n = strftime(out, size_bytes, "%Y-%m-%dT%H:%M:%S", &tm);
 	m = snprintf(out + n, size_bytes - n, ".%03uZ %s %.32s: ",
 		     (unsigned)(now_ns / 1000000ULL % 1000ULL),
-		     level_names[level], component);
+		     hs_log_level_names[level], component);
 	return n + (size_t)m;
 }
 

@@ -33,6 +33,9 @@ enum hs_log_level {
  */
 void hs_log_level_set(enum hs_log_level level);
 
+/* By level, then NULL: the choices of a key in a configuration. */
+extern const char *const hs_log_level_names[];
+
 /**
  * hs_log_level_parse() - read "debug", "info", "warn" or "error"
  * @text: the word

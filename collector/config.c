@@ -6,9 +6,9 @@
 
 #include <stddef.h>
 
-#define AT(field) offsetof(struct hs_collector_config, field)
+#include "base/log.h"
 
-static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
+#define AT(field) offsetof(struct hs_collector_config, field)
 
 static const struct hs_config_key keys[] = {
 	{.path = "node.id",
@@ -124,7 +124,7 @@ static const struct hs_config_key keys[] = {
 	 .type = HS_CONFIG_ENUM,
 	 .offset = AT(log_level),
 	 .default_text = "info",
-	 .choices = levels,
+	 .choices = hs_log_level_names,
 	 .doc = "Say nothing below this."},
 };
 

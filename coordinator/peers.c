@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "base/hash.h"
+#include "rdma/wire.h"
 
 int hs_peers_init(struct hs_peers *p, uint32_t nr)
 {
@@ -113,7 +114,7 @@ struct hs_peer *hs_peers_node(const struct hs_peers *p, enum hs_wire_role role,
 struct hs_peer *hs_peers_owner(const struct hs_peers *p,
 			       const struct hs_wire_trace_id *trace)
 {
-	uint64_t key = hs_hash_mix64(trace->hi) ^ trace->lo;
+	uint64_t key = hs_wire_trace_key(trace);
 	struct hs_peer *best = NULL;
 	uint64_t most = 0;
 

@@ -9,15 +9,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "rdma/wire.h"
 
 #define KEY(p, t, field)                                                       \
 	.path = (p), .type = HS_CONFIG_##t,                                    \
 	.offset = offsetof(struct hs_coordinator_settings, field)
 #define SECOND 1000000000LL
-
-static const char *const log_levels[] = {"debug", "info", "warn", "error",
-					 NULL};
 
 static const struct hs_config_key keys[] = {
 	{KEY("node.id", INT, node), .required = true, .example = "1001",
@@ -46,7 +44,7 @@ static const struct hs_config_key keys[] = {
 	 .doc = "Bearer token for TCP, at least 16 characters.",
 	 .example = "change-me-change-me"},
 	{KEY("log", ENUM, log_level), .default_text = "info",
-	 .choices = log_levels, .doc = "Say nothing below this."},
+	 .choices = hs_log_level_names, .doc = "Say nothing below this."},
 	{KEY("timeouts.retry", DURATION, retry_ns), .default_text = "200ms",
 	 .min = 1000000, .max = 60 * SECOND,
 	 .doc = "A node that does not answer is asked again after this, then "
