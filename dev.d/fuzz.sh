@@ -26,11 +26,15 @@ for name in "${targets[@]}"; do
 done
 
 sanitizers=-fsanitize=fuzzer-no-link,address,undefined
-CC=clang build_dir build-fuzz -Db_lundef=false -Dc_args="$sanitizers" \
+CC=clang setup_dir build-fuzz -Db_lundef=false -Dc_args="$sanitizers" \
 	-Dc_link_args="$sanitizers"
 
-# Every archive of the house is offered; the linker takes what is used.
-mapfile -t archives <<<"$(find build-fuzz -name '*.a' | sort)"
+# Only the archives: programs and libraries would miss the fuzzer's runtime.
+# All of them are offered; the linker takes what is used.
+mapfile -t archives <<<"$(ninja -C build-fuzz -t targets all |
+	sed -n 's/^\([^ ]*\.a\): .*/\1/p' | sort)"
+ninja -C build-fuzz "${archives[@]}" </dev/null
+archives=("${archives[@]/#/build-fuzz/}")
 read -ra libraries <<<"$(pkg-config --libs jansson sqlite3 libzstd \
 	libarchive yaml-0.1 libmicrohttpd libcurl)"
 rc=0

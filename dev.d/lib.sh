@@ -64,16 +64,21 @@ packages_wish() {
 	(packages_need "$@") || say "without these packages some tests are skipped"
 }
 
-# build_dir DIR [MESON-OPTION...]: configure DIR once, then compile it. A
-# directory whose configuration was cut short is configured anew.
-build_dir() {
+# setup_dir DIR [MESON-OPTION...]: configure DIR once. A directory whose
+# configuration was cut short is configured anew.
+setup_dir() {
 	local dir=$1
 	shift
 	if [ ! -f "$dir/build.ninja" ]; then
 		rm -rf "$dir"
 		meson setup "$dir" "$@" </dev/null
 	fi
-	ninja -C "$dir" </dev/null
+}
+
+# build_dir DIR [MESON-OPTION...]: configure DIR once, then compile it.
+build_dir() {
+	setup_dir "$@"
+	ninja -C "$1" </dev/null
 }
 
 # test_dir DIR [MESON-TEST-ARGUMENT...]: run the tests of a compiled DIR and
