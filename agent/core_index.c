@@ -302,6 +302,7 @@ void hs_ix_crumb_adopt(struct hs_agent_core *c, struct hs_domain *d,
 		return;
 	}
 	d->traces[i].visited = 1;
+	d->traces[i].several = 1; /* which ones is not known any more */
 	d->traces[i].flags |= (uint16_t)(d->crumbs[crumb].live >> 8);
 	more = hs_ix_more(d, i);
 	d->crumb_next[crumb] = more->crumb_first;

@@ -76,9 +76,15 @@ void hs_fired_stored(struct hs_agent_core *c,
 	}
 }
 
-/* Append the present answer about one trace, and remember it as told. */
+/*
+ * Append the present answer about one trace. It is remembered as told when it
+ * is the first, or an UPDATE's: a TRIGGER that goes again is acknowledged
+ * together with its earlier copies, and CRUMBS not at all, so news in them may
+ * get lost unheard.
+ */
 static void put_answer(struct hs_agent_core *c, struct hs_wire_writer *w,
-		       const struct hs_wire_trace_id *id, uint64_t now_ns)
+		       const struct hs_wire_trace_id *id, bool update,
+		       uint64_t now_ns)
 {
 	static const struct hs_wire_answer nothing;
 	uint32_t f = hs_fired_find(c, id->hi, id->lo);
@@ -106,7 +112,10 @@ static void put_answer(struct hs_agent_core *c, struct hs_wire_writer *w,
 		       (uint32_t)((room - sizeof(answer)) / sizeof(*crumbs)));
 	hs_wire_put(w, &answer, sizeof(answer));
 	w->used_bytes += answer.nr_crumbs * sizeof(*crumbs);
-	c->fired_rt[f].told = answer;
+	if (update || !c->fired_rt[f].told_once)
+		c->fired_rt[f].told = answer;
+	else if (hs_answer_is_news(&c->fired_rt[f].told, &answer))
+		hs_fired_dirty(c, f);
 	c->fired_rt[f].told_once = true;
 	c->fired_rt[f].last_ns = now_ns;
 }
@@ -130,7 +139,7 @@ static void send_group(struct hs_agent_core *c, uint32_t group, uint64_t now_ns)
 	struct hs_wire_writer w = begin(c, &g->trigger, g->nr);
 
 	for (uint32_t i = 0; i < g->nr; i++)
-		put_answer(c, &w, &g->traces[i], now_ns);
+		put_answer(c, &w, &g->traces[i], false, now_ns);
 	if (w.failed)
 		c->stats.messages_bad++;
 	else
@@ -173,7 +182,7 @@ static void run_pending(struct hs_agent_core *c, uint64_t now_ns)
 			break;
 		w = begin(c, &p->trigger, p->nr);
 		for (uint32_t i = 0; i < p->nr; i++)
-			put_answer(c, &w, &p->traces[i], now_ns);
+			put_answer(c, &w, &p->traces[i], false, now_ns);
 		/* Not sent, or lost: the coordinator asks again. */
 		if (w.failed)
 			c->stats.messages_bad++;
@@ -206,7 +215,7 @@ void hs_outbox_update(struct hs_agent_core *c, uint32_t fired, uint64_t now_ns)
 	trigger.origin = c->ledger->node_id;
 	trigger.key = rt->update_key;
 	w = begin(c, &trigger, 1);
-	put_answer(c, &w, &c->fired[fired].trace, now_ns);
+	put_answer(c, &w, &c->fired[fired].trace, true, now_ns);
 	if (w.failed)
 		c->stats.messages_bad++;
 	else
