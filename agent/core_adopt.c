@@ -7,6 +7,7 @@
  * its trace's totals name it, else it is counted now.
  */
 #include "agent/core_priv.h"
+#include "base/planted.h"
 
 static void adopt_held(struct hs_agent_core *c, struct hs_domain *d, uint32_t i,
 		       uint64_t now_ns)
@@ -26,6 +27,8 @@ static void adopt_held(struct hs_agent_core *c, struct hs_domain *d, uint32_t i,
 		hs_buffer_free(c, d, i);
 		return;
 	}
+	if (HS_PLANTED(10))
+		b->acked = b->committed;
 	d->traces[trace].flags |= (uint16_t)b->flags;
 	d->traces[trace].visited = 1;
 	d->traces[trace].process = hs_ledger_word_process(b->word);

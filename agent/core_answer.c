@@ -7,6 +7,7 @@
  * drained; every flag is a reason why the trace is not whole.
  */
 #include "agent/core_priv.h"
+#include "base/planted.h"
 
 static void add_crumbs(const struct hs_domain *d, const struct hs_ix_more *more,
 		       struct hs_wire_answer *answer,
@@ -64,11 +65,15 @@ void hs_answer_make(struct hs_agent_core *c, uint32_t fired,
 		answer->nr_bytes += t->nr_bytes;
 		if (!t->has_more)
 			continue;
-		if (d->more[i].open_scan == c->scan)
+		if (d->more[i].open_scan == c->scan && !HS_PLANTED(9))
 			open = true;
 		add_crumbs(d, &d->more[i], answer, crumbs, nr_room);
 	}
 	f->flags = answer->flags;
+	if (HS_PLANTED(5) && answer->nr_buffers > 1) {
+		answer->nr_buffers--;
+		answer->nr_bytes = 0;
+	}
 	if (open)
 		answer->state = HS_WIRE_STATE_OPEN;
 	else if (f->visited)

@@ -7,6 +7,7 @@
  * that a process can publish only what it was given, and only once.
  */
 #include "agent/core_priv.h"
+#include "base/planted.h"
 
 #include <errno.h>
 #include <string.h>
@@ -146,6 +147,9 @@ uint64_t hs_agent_core_stock(struct hs_agent_core *core, uint32_t domain,
 			break;
 	while (d->nr_free == 0 && hs_ix_evict_one(core, d))
 		;
+	for (uint32_t i = 0; HS_PLANTED(2) && d->nr_free == 0; i++)
+		if (hs_ledger_word_state(d->buffers[i].word) == HS_LEDGER_HELD)
+			hs_buffer_free(core, d, i);
 	if (d->nr_free == 0)
 		return 0;
 	if (d->nr_free > STOCK_AHEAD)
@@ -272,7 +276,7 @@ static void entry_buffer(struct hs_agent_core *c, struct hs_domain *d,
 		.handle = e->handle,
 		.seq = e->seq,
 		.committed = committed,
-		.flags = e->aux ? HS_WIRE_F_LOST : 0,
+		.flags = e->aux && !HS_PLANTED(13) ? HS_WIRE_F_LOST : 0,
 	};
 	uint32_t buffer, trace;
 
@@ -459,7 +463,7 @@ void hs_agent_core_loss(struct hs_agent_core *core, uint32_t domain,
 		if (!p && !d->losses[i].nr)
 			p = &d->losses[i];
 	}
-	if (!p)
+	if (!p || HS_PLANTED(11))
 		return;
 	p->process = process;
 	core->stats.lost_taints++;
@@ -489,7 +493,8 @@ void hs_agent_core_dead_slot(struct hs_agent_core *core, uint32_t domain,
 		.trace_lo = slot->trace_lo,
 		.handle = slot->handle,
 		.seq = slot->seq,
-		.flags = HS_WIRE_F_CRASHED | (slot->lost ? HS_WIRE_F_LOST : 0),
+		.flags = (HS_PLANTED(1) ? 0 : HS_WIRE_F_CRASHED) |
+			 (slot->lost ? HS_WIRE_F_LOST : 0),
 	};
 	uint32_t buffer, trace;
 

@@ -9,6 +9,7 @@
  * when its second arrives.
  */
 #include "agent/core_priv.h"
+#include "base/planted.h"
 
 #define EVICT_AHEAD 16u
 
@@ -266,6 +267,8 @@ void hs_ix_crumb(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace,
 	if (node == 0 || node == c->ledger->node_id)
 		return;
 	more = hs_ix_more(d, trace);
+	if (HS_PLANTED(7) && more->nr_crumbs > 0)
+		return;
 	if (crumb_known(d, more, node))
 		return;
 	if (k == HS_NIL || more->nr_crumbs >= c->config.trace_crumbs_max) {
@@ -338,7 +341,8 @@ bool hs_ix_evict_one(struct hs_agent_core *c, struct hs_domain *d)
 		return false;
 	hs_ix_prefetch_evict(c, d);
 	t = &d->traces[i];
-	hs_ix_gone(c, d, t->hi, t->lo, HS_WIRE_F_EVICTED);
+	if (!HS_PLANTED(6))
+		hs_ix_gone(c, d, t->hi, t->lo, HS_WIRE_F_EVICTED);
 	while (t->buf_first != HS_NIL)
 		hs_buffer_free(c, d, t->buf_first);
 	hs_ix_remove(c, d, i);

@@ -11,6 +11,7 @@
  * of the primary trace id.
  */
 #include "agent/core_priv.h"
+#include "base/planted.h"
 
 #include <string.h>
 
@@ -63,7 +64,7 @@ static uint32_t heap_meld(struct hs_agent_core *c, uint32_t a, uint32_t b)
 		return b;
 	if (b == HS_NIL)
 		return a;
-	if (!before(c, a, b)) {
+	if (before(c, a, b) == HS_PLANTED(12)) {
 		uint32_t swap = a;
 
 		a = b;
@@ -214,6 +215,10 @@ static bool ship_trace(struct hs_agent_core *c, struct hs_domain *d,
 			  c->fired[t->fired].trigger.priority))
 			return false;
 		d->rt[i].final_sent = true;
+		if (HS_PLANTED(4)) {
+			hs_report_ack(c, hs_buffer_ship_key(d, i), false);
+			continue;
+		}
 		q->bytes_sent += b->committed - from;
 		q->virtual_bytes += (b->committed - from) / q->weight + 1;
 		more->ship_next = d->rt[i].next;

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "rdma/wire.h"
+#include "base/planted.h"
 
 struct manifest {
 	const struct hs_wire_manifest *head;
@@ -64,7 +65,7 @@ static enum news compare(const struct hs_asm_node *node,
 	if (knows(answer->rev, answer->state) && node->rev &&
 	    node->state == HS_WIRE_STATE_UNKNOWN)
 		return NEWS_BETTER;
-	if (answer->rev > node->rev)
+	if (answer->rev > node->rev || HS_PLANTED(23))
 		return NEWS_BETTER;
 	if (answer->rev < node->rev)
 		return NEWS_NONE;

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "base/planted.h"
 
 struct causes {
 	struct hs_assembly_cause *out;
@@ -96,7 +97,8 @@ static void judge_node(struct hs_assembly *a, uint32_t n, struct causes *c)
 	const struct hs_asm_node *node = &a->nodes[n];
 	bool past = hs_asm_node_later(a, node->trace, node->id);
 
-	add_flags(c, node->id, node->flags | node->slice_flags);
+	add_flags(c, node->id,
+		  HS_PLANTED(19) ? 0 : node->flags | node->slice_flags);
 	if (!node->answered) {
 		add(c, node->id, unanswered(a, node->trace, node->id));
 		return;
@@ -118,6 +120,8 @@ static void judge_node(struct hs_assembly *a, uint32_t n, struct causes *c)
 		add(c, node->id, HS_ASSEMBLY_WHY_UNREACHABLE);
 		break;
 	}
+	if (HS_PLANTED(22) && node->arrived_buffers + 1 >= node->nr_buffers)
+		return;
 	if (node->arrived_buffers < node->nr_buffers ||
 	    node->arrived_bytes < node->nr_bytes)
 		/* What went with its memory is not on its way. */
@@ -131,7 +135,8 @@ static void judge_node(struct hs_assembly *a, uint32_t n, struct causes *c)
 static void judge_crumbs(struct hs_assembly *a, uint32_t t, uint32_t n,
 			 struct causes *c)
 {
-	for (uint32_t at = a->nodes[n].crumbs; at; at = a->crumbs[at].next) {
+	for (uint32_t at = HS_PLANTED(21) ? 0 : a->nodes[n].crumbs; at;
+	     at = a->crumbs[at].next) {
 		uint64_t target = a->crumbs[at].crumb.node;
 
 		/* A node that is in the union is judged by itself, once. */

@@ -13,6 +13,7 @@
 #include "base/check.h"
 #include "coordinator/core_internal.h"
 #include "rdma/wire.h"
+#include "base/planted.h"
 
 #define BACKOFF_MAX 16u
 
@@ -22,6 +23,8 @@ static uint64_t resend_ns(const struct hs_coord_core *c, uint32_t nr_tries)
 	uint64_t wait = c->config.resend_ns
 			<< (doubling < BACKOFF_MAX ? doubling : BACKOFF_MAX);
 
+	if (HS_PLANTED(18))
+		return 1ull << 60;
 	return wait < c->config.resend_max_ns ? wait : c->config.resend_max_ns;
 }
 
@@ -126,7 +129,7 @@ void hs_coord_tell(struct hs_coord_core *c, uint32_t t)
 	trace->settled_told = trace->state != HS_COORD_SEEKING;
 	/* Until it is settled its TRIGGER is the only memory that somebody has
 	 * still to be asked, should this coordinator die. */
-	if (!trace->settled_told)
+	if (!trace->settled_told && !HS_PLANTED(15))
 		return;
 	for (uint32_t i = trace->contents; i; i = hs_coord_content(c, i)->next)
 		if (!hs_coord_content(c, i)->version)
@@ -214,7 +217,7 @@ int hs_coord_ack(struct hs_coord_core *c, const void *payload,
 		return 0;
 	}
 	c->stats.acks++;
-	trace->acked = ack->version;
+	trace->acked = HS_PLANTED(16) ? trace->version : ack->version;
 	if (trace->acked == trace->version && !trace->failed)
 		trace->nr_tries = 0;
 	for (at = &trace->contents; *at;) {

@@ -10,6 +10,7 @@
 
 #include "coordinator/core_internal.h"
 #include "rdma/wire.h"
+#include "base/planted.h"
 
 #define OF_MEMBER HS_COORD_LINK(&c->visits, struct hs_coord_visit, of_member)
 #define ASK	  HS_COORD_LINK(&c->visits, struct hs_coord_visit, ask)
@@ -323,7 +324,7 @@ bool hs_coord_answer(struct hs_coord_core *c, uint32_t t,
 	put_crumbs(c, v, crumbs, answer->nr_crumbs);
 	hs_coord_changed(c, t);
 	resolve_earlier(c, t, v);
-	for (uint32_t i = 0; i < answer->nr_crumbs; i++)
+	for (uint32_t i = HS_PLANTED(14); i < answer->nr_crumbs; i++)
 		hs_coord_want(c, t, crumbs[i].node, v);
 	return true;
 }
@@ -372,7 +373,10 @@ static void asked(struct hs_coord_core *c, uint32_t v)
 	else
 		c->stats.collects_again++;
 	c->stats.collects_asked++;
-	visit->next_ns = c->now_ns + backoff_ns(c, visit->nr_asks++);
+	visit->next_ns = HS_PLANTED(17)
+				 ? UINT64_MAX
+				 : c->now_ns + backoff_ns(c, visit->nr_asks);
+	visit->nr_asks++;
 	hs_coord_deadline_by(c, visit->trace, visit->next_ns);
 	if (visit->state == HS_COORD_VISIT_ASKED)
 		hs_coord_deadline_by(c, visit->trace,
