@@ -277,22 +277,26 @@ static bool lost_its_memory(const struct sim *s, uint64_t node)
 	       (s->nodes[i].lost_memory || s->nodes[i].gone);
 }
 
-/* The only crumbs to a node may have been where they are not any more. */
-static bool trail_broken(const struct sim *s,
-			 const struct hs_assembly_cause *causes, uint32_t nr)
-{
-	for (uint32_t i = 0; i < nr; i++)
-		if (lost_its_memory(s, causes[i].node) ||
-		    causes[i].why == HS_ASSEMBLY_WHY_UNREACHABLE ||
-		    causes[i].why == HS_ASSEMBLY_WHY_EVICTED)
-			return true;
-	return false;
-}
-
 static bool coordinator_died(const struct sim *s)
 {
 	for (uint32_t i = 0; i < s->p.nr_coords; i++)
 		if (s->coords[i].restarts)
+			return true;
+	return false;
+}
+
+/* The only crumbs to a node may have been where they are not any more. */
+static bool trail_broken(const struct sim *s,
+			 const struct hs_assembly_cause *causes, uint32_t nr)
+{
+	if (coordinator_died(s))
+		for (uint32_t i = 0; i < s->p.nr_nodes; i++)
+			if (s->nodes[i].lost_memory)
+				return true;
+	for (uint32_t i = 0; i < nr; i++)
+		if (lost_its_memory(s, causes[i].node) ||
+		    causes[i].why == HS_ASSEMBLY_WHY_UNREACHABLE ||
+		    causes[i].why == HS_ASSEMBLY_WHY_EVICTED)
 			return true;
 	return false;
 }
@@ -340,7 +344,7 @@ static bool justified(struct sim *s, uint32_t t,
 	case HS_ASSEMBLY_WHY_UNREACHABLE:
 		/* Nobody asks on for a coordinator that has said so and died.
 		 */
-		return coordinator_died(s);
+		return coordinator_died(s) || refused_something(&st);
 	case HS_ASSEMBLY_WHY_MISSING:
 		return st.slices_refused > 0;
 	default:

@@ -23,6 +23,7 @@ struct options {
 	uint64_t seed, nr_seeds;
 	double minutes;
 	const char *story;
+	const char *list; /* seeds, instead of a range */
 	bool shrink, quiet, coverage, print_each, keep_going;
 	uint32_t planted;
 };
@@ -30,11 +31,11 @@ struct options {
 /* Sums over all seeds. */
 static struct sim_totals sums;
 
-static double seconds(void)
+static double seconds(clockid_t clock)
 {
 	struct timespec t;
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
+	clock_gettime(clock, &t);
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
@@ -45,6 +46,7 @@ static void usage(FILE *f)
 	      "virtual time; the same seed gives the same run.\n"
 	      "  --seeds N        so many seeds (100)\n"
 	      "  --seed S         from this one on (1)\n"
+	      "  --list S,S,...   these seeds and no others\n"
 	      "  --minutes M      until then at the latest\n"
 	      "  --nodes N --coordinators N --collectors N\n"
 	      "  --requests N --faults N\n"
@@ -102,6 +104,10 @@ static void print_coverage(void)
 		printf("cause %-22s %10" PRIu64 "\n",
 		       hs_assembly_why_name((enum hs_assembly_why)i),
 		       sums.whys[i]);
+	printf("manifest_bytes %" PRIu64 " manifest_max_bytes %" PRIu64
+	       " visits %" PRIu64 " slice_bytes %" PRIu64 "\n",
+	       sums.manifest_bytes, sums.manifest_max_bytes, sums.visits,
+	       sums.slice_bytes);
 	printf("messages lost %" PRIu64 " repeated %" PRIu64
 	       " connections broken %" PRIu64 "\nworkers killed %" PRIu64
 	       " of them in a call %" PRIu64 " reboots %" PRIu64
@@ -144,6 +150,7 @@ enum {
 	O_SEED,
 	O_MINUTES,
 	O_GRAPHS,
+	O_LIST,
 	O_STORY,
 	O_PLANTED,
 	O_NO_SHRINK,
@@ -173,6 +180,7 @@ static const struct option longs[] = {{"seeds", 1, NULL, O_SEEDS},
 				      {"faults", 1, NULL, O_FAULTS},
 				      {"set", 1, NULL, O_SET},
 				      {"graphs", 1, NULL, O_GRAPHS},
+				      {"list", 1, NULL, O_LIST},
 				      {"story", 1, NULL, O_STORY},
 				      {"planted", 1, NULL, O_PLANTED},
 				      {"no-shrink", 0, NULL, O_NO_SHRINK},
@@ -236,6 +244,9 @@ static bool valued(struct options *o, int c)
 	case O_GRAPHS:
 		o->graphs = optarg;
 		return true;
+	case O_LIST:
+		o->list = optarg;
+		return true;
 	case O_STORY:
 		o->story = optarg;
 		return true;
@@ -272,14 +283,16 @@ static bool sane(const struct sim_params *p)
 	       p->nr_colls <= SIM_SERVERS_MAX && p->nr_procs &&
 	       p->nr_procs <= SIM_PROCS_MAX && p->ring_words <= SIM_RING_ROOM &&
 	       p->lane_room <= SIM_LANE_ROOM && p->nr_slots <= SIM_SLOTS_MAX &&
-	       p->visits_max && p->nr_buffers && p->write_max_bytes &&
-	       p->buffer_bytes <= 8192 && p->buffer_bytes % 256 == 0;
+	       p->visits_max && p->nr_fired >= 2 &&
+	       p->nr_fired <= SIM_FIRED_MAX && p->nr_buffers &&
+	       p->write_max_bytes && p->buffer_bytes <= 8192 &&
+	       p->buffer_bytes % 256 == 0;
 }
 
 /* One run. Return: whether it failed; negative: it cannot be run. */
 static int one(const struct options *o, struct sim_params *p, uint64_t *digest)
 {
-	double at = seconds();
+	double at = seconds(CLOCK_PROCESS_CPUTIME_ID);
 	struct sim *s;
 	int failed;
 
@@ -298,16 +311,33 @@ static int one(const struct options *o, struct sim_params *p, uint64_t *digest)
 	*digest = hs_hash_mix64(*digest ^ s->digest);
 	failed = s->failed;
 	if (o->print_each || (s->failed && !o->quiet))
-		print_seed(s, seconds() - at);
+		print_seed(s, seconds(CLOCK_PROCESS_CPUTIME_ID) - at);
 	sim_destroy(s);
 	return failed;
+}
+
+/* The next of the list, or of the range. Return: false: that was all. */
+static bool next_seed(struct options *o, uint64_t nr, uint64_t *seed)
+{
+	char *end;
+
+	if (!o->list) {
+		*seed = o->seed + nr;
+		return nr < o->nr_seeds;
+	}
+	*seed = strtoull(o->list, &end, 0);
+	if (end == o->list)
+		return false;
+	o->list = *end ? end + 1 : end;
+	return true;
 }
 
 int main(int argc, char **argv)
 {
 	struct options o = {.seed = 1, .nr_seeds = 100, .shrink = true};
-	uint64_t nr = 0, failed = 0, digest = 0;
-	double began = seconds();
+	uint64_t nr = 0, failed = 0, digest = 0, seed;
+	double began = seconds(CLOCK_MONOTONIC);
+	double cpu = seconds(CLOCK_PROCESS_CPUTIME_ID);
 
 	if (parse(&o, argc, argv))
 		return 2;
@@ -315,13 +345,14 @@ int main(int argc, char **argv)
 		fputs("hs-sim: this build has no planted bugs\n", stderr);
 		return 77;
 	}
-	for (; nr < o.nr_seeds && (!failed || o.keep_going); nr++) {
+	for (; (!failed || o.keep_going) && next_seed(&o, nr, &seed); nr++) {
 		struct sim_params p;
 		int rc;
 
-		if (o.minutes > 0 && seconds() - began > o.minutes * 60)
+		if (o.minutes > 0 &&
+		    seconds(CLOCK_MONOTONIC) - began > o.minutes * 60)
 			break;
-		sim_draw(&p, o.seed + nr);
+		sim_draw(&p, seed);
 		rc = one(&o, &p, &digest);
 		if (rc < 0)
 			return 2;
@@ -331,6 +362,6 @@ int main(int argc, char **argv)
 	}
 	if (o.coverage)
 		print_coverage();
-	print_sums(nr, failed, seconds() - began, digest);
+	print_sums(nr, failed, seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu, digest);
 	return failed ? 1 : 0;
 }

@@ -54,6 +54,8 @@ uint32_t ora_trace_new(struct sim *s)
 		choose_id(s, &s->traces[t].id);
 	while (!(s->traces[t].id.hi | s->traces[t].id.lo) ||
 	       ora_trace_find(s, &s->traces[t].id) != UINT32_MAX);
+	/* A hostile process may have guessed such a one already. */
+	s->traces[t].touched = s->p.hostile && s->traces[t].id.hi == 0;
 	s->nr_traces++;
 	for (at = slot_of(s, &s->traces[t].id); s->trace_table[at];
 	     at = (at + 1) & s->trace_mask)

@@ -63,7 +63,10 @@ static struct sim_visit *from_graph(struct sim *s, uint32_t r, uint32_t trace,
 	struct sim_visit *v = visit_new(s, r, trace, parent, g[at].nr_children);
 
 	/* A service has its nodes; the same ones in every request. */
-	v->node = (g[at].service * 7u + (uint32_t)hs_random_below(&s->app, 3)) %
+	v->node = (g[at].service * 7u +
+		   (uint32_t)hs_random_below(
+			   &s->app,
+			   s->p.nr_nodes > 300 ? s->p.nr_nodes / 100 : 3)) %
 		  s->p.nr_nodes;
 	for (uint32_t i = 0; i < v->nr_children; i++)
 		v->children[i] =

@@ -58,6 +58,7 @@ static const struct {
 	PARAM(skip_faults, U64),
 	PARAM(faults_ns, U64),
 	PARAM(remember_ns, U64),
+	PARAM(nr_fired, U32),
 };
 
 #define NR_PARAMS (sizeof(params) / sizeof(params[0]))

@@ -11,7 +11,7 @@
 #include "base/hash.h"
 
 #define QUIET_NS  (240 * SIM_S) /* healed, and not quiet by then: a failure */
-#define STEPS_MAX 400000000ull
+#define STEPS_MAX 5000000ull	/* and so many more a node and request */
 
 void *sim_zalloc(size_t nr, size_t size_bytes)
 {
@@ -103,6 +103,7 @@ void sim_draw(struct sim_params *p, uint64_t seed)
 			       ? 0
 			       : (uint32_t)hs_random_below(&r, 14);
 	p->faults_ns = p->load_ns + sim_between(&r, 100, 4000) * SIM_MS;
+	p->nr_fired = 128;
 	p->remember_ns = 40 * SIM_S;
 }
 
@@ -241,7 +242,8 @@ static void advance(struct sim *s, uint64_t until_ns)
 		sim_mix(s,
 			e.at_ns ^ (uint64_t)e.type << 58 ^ (uint64_t)e.a << 40);
 		step(s, &e);
-		if (s->t.events > STEPS_MAX)
+		if (s->t.events > STEPS_MAX + 50000ull * s->p.nr_nodes +
+					  5000ull * s->p.nr_requests)
 			sim_fail(s, "it does not end");
 	}
 	if (s->now_ns < until_ns)
@@ -270,7 +272,8 @@ void sim_run(struct sim *s)
 	start(s);
 	advance(s, 2 * SIM_S + (s->p.nr_faults ? load : s->p.load_ns));
 	sim_faults_heal(s);
-	advance(s, s->now_ns + 2 * SIM_S);
+	/* The unreachable are asked again every five seconds at the latest. */
+	advance(s, s->now_ns + 12 * SIM_S);
 	until(s, judge_quiet, QUIET_NS, "quiet");
 	if (!s->failed)
 		judge_end(s);

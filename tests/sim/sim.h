@@ -46,6 +46,7 @@
 #define SIM_SLOTS_MAX	64u
 #define SIM_SERVERS_MAX 16u
 #define SIM_NR_NAMES	3u
+#define SIM_FIRED_MAX	4096u
 #define SIM_COORD_ID	0x00f00000u
 #define SIM_COLL_ID	0x00e00000u
 
@@ -67,6 +68,7 @@ struct sim_params {
 	uint32_t nr_buffers, buffer_bytes;
 	uint32_t ring_words, lane_room, nr_slots;
 	uint32_t window_bytes;
+	uint32_t nr_fired; /* traces that an agent remembers */
 	uint32_t trace_buffers_max;
 	uint32_t small_collector; /* 1: its memory is a small cache */
 	bool crash_trigger, rate_limit, hostile;
@@ -189,7 +191,8 @@ struct sim_node {
 	bool hostile_seen;
 	struct hs_agent_stats before; /* sums of earlier workers */
 	struct hs_agent_stats seen;
-	uint64_t was_abandoned[2]; /* fired traces, before this tick */
+	uint64_t was_abandoned[SIM_FIRED_MAX /
+			       64]; /* fired traces, before this tick */
 };
 
 struct sim_coord {
