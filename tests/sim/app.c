@@ -315,17 +315,16 @@ void sim_app_nonsense(struct sim *s, uint32_t node, uint32_t process)
 	s->nodes[node].hostile_seen = true;
 	for (uint32_t i = 0; p->alive && i < 24; i++) {
 		struct hs_wire_trace_id id = any_trace(s);
-		struct hs_shm_entry e = {
-			.trace_hi = id.hi,
-			.trace_lo = id.lo,
-			.handle = (uint32_t)hs_random_below(&s->app, 4),
-			.seq = (uint16_t)hs_random_below(&s->app, 4),
-			.type = (uint8_t)hs_random_below(&s->app, 9),
-			.aux = (uint8_t)hs_random_below(&s->app, 3),
-		};
+		struct hs_shm_entry e = {.trace_hi = id.hi, .trace_lo = id.lo};
+		uint64_t number;
 
-		e.u.arg = hs_random_below(&s->app, 2 * s->p.nr_nodes) << 32 |
-			  hs_random_below(&s->app, 3);
+		/* One statement a draw: the order within one is free. */
+		e.handle = (uint32_t)hs_random_below(&s->app, 4);
+		e.seq = (uint16_t)hs_random_below(&s->app, 4);
+		e.type = (uint8_t)hs_random_below(&s->app, 9);
+		e.aux = (uint8_t)hs_random_below(&s->app, 3);
+		number = hs_random_below(&s->app, 2 * s->p.nr_nodes);
+		e.u.arg = number << 32 | hs_random_below(&s->app, 3);
 		if (e.type == HS_SHM_ENTRY_BUFFER ||
 		    e.type == HS_SHM_ENTRY_END) {
 			e.u.buffer.ref =

@@ -81,6 +81,15 @@ static void pick_trigger(struct sim *s, struct sim_visit *v)
 	v->trigger = true;
 }
 
+/* By somebody, some time. One statement a draw: their order counts. */
+static void fire_later(struct sim *s, uint32_t trace)
+{
+	uint64_t wait_ns = sim_between(&s->app, 0, 1500) * SIM_MS;
+	uint32_t node = (uint32_t)hs_random_below(&s->app, s->p.nr_nodes);
+
+	sim_push(s, s->now_ns + wait_ns, SIM_EV_FIRE, trace, node, 0, NULL);
+}
+
 void sim_request_arrive(struct sim *s, uint32_t r)
 {
 	uint32_t trace = ora_trace_new(s), left;
@@ -95,14 +104,8 @@ void sim_request_arrive(struct sim *s, uint32_t r)
 	if (hs_random_chance(&s->app, s->p.trigger_share)) {
 		if (hs_random_chance(&s->app, 0.75))
 			pick_trigger(s, s->roots[r]);
-		else /* by somebody, some time */
-			sim_push(s,
-				 s->now_ns +
-					 sim_between(&s->app, 0, 1500) * SIM_MS,
-				 SIM_EV_FIRE, trace,
-				 (uint32_t)hs_random_below(&s->app,
-							   s->p.nr_nodes),
-				 0, NULL);
+		else
+			fire_later(s, trace);
 	}
 	s->t.requests++;
 	s->nr_live_visits++;
