@@ -10,6 +10,7 @@
 #include "base/args.h"
 #include "base/clock.h"
 #include "bench/bench.h"
+#include "bench/held.h"
 #include "bench/memory.h"
 #include "bench/pace.h"
 #include "bench/percentile.h"
@@ -281,6 +282,8 @@ static int measure(struct client *c)
 		rc = measure_begin_end(c, "begin_end_64B", begin_end_64, 512);
 	if (!rc && wanted(c, "payload"))
 		rc = measure_payloads(c);
+	if (!rc && wanted(c, "traces_per_GB"))
+		rc = hs_bench_held(&c->report, c->agent_cpu);
 	if (!rc && wanted(c, "percentile"))
 		hs_bench_percentiles(&c->report, (uint32_t)c->options.rounds);
 	return rc;
