@@ -185,7 +185,10 @@ uint32_t hs_agent_core_process_new(struct hs_agent_core *core);
 /** hs_agent_core_stock() - a buffer for @process; 0: none to be had */
 uint64_t hs_agent_core_stock(struct hs_agent_core *core, uint32_t domain,
 			     uint32_t process, uint64_t now_ns);
-/** hs_agent_core_adopt_stocked() - whether this word is @process's still */
+/** hs_agent_core_stocked() - buffers of a domain that processes have */
+uint32_t hs_agent_core_stocked(const struct hs_agent_core *core,
+			       uint32_t domain);
+/** hs_agent_core_owns() - whether this word is @process's still */
 bool hs_agent_core_owns(const struct hs_agent_core *core, uint32_t domain,
 			uint32_t process, uint64_t stock_word);
 

@@ -173,6 +173,14 @@ uint64_t hs_agent_core_stock(struct hs_agent_core *core, uint32_t domain,
 		generation);
 }
 
+uint32_t hs_agent_core_stocked(const struct hs_agent_core *core,
+			       uint32_t domain)
+{
+	if (domain >= HS_AGENT_DOMAINS_MAX || !core->domains[domain].live)
+		return 0;
+	return core->domains[domain].nr_stocked;
+}
+
 static uint32_t buffer_of_ref(const struct hs_domain *d, uint32_t ref)
 {
 	uint32_t units = d->buffer_bytes / HS_SHM_REF_UNIT_BYTES;

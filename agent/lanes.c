@@ -10,8 +10,9 @@
 #define BATCH_ENTRIES 256u
 _Static_assert(BATCH_ENTRIES > 2 * HS_WIRE_TRACES_MAX, "a group must fit");
 
-#define LEVEL_MIN 256u /* what a burst finds after a quiet time */
-#define CALM_NS	  (5 * HS_NS_PER_SEC)
+#define LEVEL_SCARCE 4u
+#define LEVEL_MIN    256u /* what a burst finds after a quiet time */
+#define CALM_NS	     (5 * HS_NS_PER_SEC)
 /* A guest may have one part in so many of its domain's buffers in stock. */
 #define STOCK_SHARE  2u
 #define STOCK_GUESTS 4u
@@ -119,7 +120,12 @@ static void count_losses(struct hs_worker *w, struct hs_guest *g)
 				   g->read_ns, w->now_ns);
 }
 
-static uint32_t level_max(const struct hs_guest *g)
+/*
+ * A word is never taken back, so what early processes stocked is theirs until
+ * they use it. Late ones must not push all traces out for stocks of their own:
+ * where half the pool is stocked, a ring gets what keeps it going.
+ */
+static uint32_t level_max(const struct hs_worker *w, const struct hs_guest *g)
 {
 	uint32_t guests = g->tenant->nr_guests;
 	uint32_t share = g->tenant->config.nr_buffers / STOCK_SHARE /
@@ -129,6 +135,10 @@ static uint32_t level_max(const struct hs_guest *g)
 	/* One place stays empty: see ring_fill(). */
 	if (share > g->layout.ring_words - 1)
 		share = g->layout.ring_words - 1;
+	if (hs_agent_core_stocked(w->core, g->tenant->index) >=
+		    g->tenant->config.nr_buffers / STOCK_SHARE &&
+	    share > LEVEL_SCARCE)
+		share = LEVEL_SCARCE;
 	return share < 2 ? 2 : share;
 }
 
@@ -282,7 +292,7 @@ uint32_t hs_lanes_round(struct hs_worker *w)
 			continue;
 		nr += drain(w, g);
 		count_losses(w, g);
-		max = level_max(g);
+		max = level_max(w, g);
 		for (uint32_t r = 0; r < g->layout.nr_rings && !g->garbage; r++)
 			nr += stock_ring(w, g, r, max);
 		g->read_ns = w->now_ns;

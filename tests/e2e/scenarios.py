@@ -76,6 +76,22 @@ def fan_out():
         check(len(row["nodes"]) == 16, "sixteen nodes")
 
 
+def many_processes():
+    """The stocks of 64 processes leave a small pool room for its traces."""
+    with Fabric(1) as fabric:
+        apps = [fabric.app(0, "svc-%d" % i) for i in range(64)]
+        traces = []
+        for app in apps:
+            traces.append(app.say("begin h"))
+            span = app.say("span h op")
+            app.say("finish h " + span)
+            app.say("end h")
+        for app, trace in zip(apps, traces):
+            app.say("trigger one-of-many " + trace)
+        for trace in traces:
+            fabric.wait_mark(trace, "complete", 1)
+
+
 def trigger_before_data():
     """A trace that fired before it began is collected all the same."""
     trace = "00000000000000000000000000abcdef"
@@ -544,8 +560,8 @@ def replay_sees_loss():
               "it says so: %r" % out)
 
 
-SCENARIOS = [late_trigger, fan_out, trigger_before_data, two_triggers,
-             no_reply, lateral, app_killed, crash_trigger, prefork,
+SCENARIOS = [late_trigger, fan_out, many_processes, trigger_before_data,
+             two_triggers, no_reply, lateral, app_killed, crash_trigger, prefork,
              fork_in_mid_trace, closed_descriptors, stopped_agent,
              worker_killed, agent_killed, coordinator_killed,
              collector_killed, trigger_by_id, last_seconds, purge, linger,
