@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Purpose: copies into trace buffers: short ones without a call, and long ones
- * past the caches, since whoever writes a trace will not read it.
+ * Purpose: copies into trace buffers: short ones without a call. Long ones are
+ * memcpy()'s, which knows the processor: streaming stores were slower (ADR 40).
  *
  * Guarantees: no byte beyond the destination's is written.
  */
@@ -11,18 +11,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-
-/* From here on streaming is faster than memcpy(): hs-perf, payload_2kB. */
-#define HS_COPY_STREAM_MIN_BYTES 1024u
-
-/**
- * hs_copy_stream() - copy past the caches
- *
- * Order: streaming stores are not ordered with a release store: it is for the
- *	  caller to hs_copy_fence() before the next one.
- */
-void hs_copy_stream(void *to, const void *from, size_t n);
-void hs_copy_fence(void);
 
 /* Two copies that overlap serve every length between their sizes. */
 static inline void hs_copy_short(void *to, const void *from, size_t n)

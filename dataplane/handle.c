@@ -126,7 +126,6 @@ void hs_handle_close_all(void)
 		pool.handles[i].at = NULL;
 		pool.handles[i].slot = NULL;
 		hs_handle_shut(&pool.handles[i]);
-		pool.handles[i].streamed = 0;
 		pool.handles[i].w.base = NULL;
 	}
 }

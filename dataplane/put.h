@@ -42,7 +42,7 @@ static inline uint8_t *hs_put_begin(struct hs_trace *trace, size_t max_bytes)
 		return NULL;
 	w->open = 0;
 #endif
-	/* window.C2 acq_rel, pairs window.C1 window.C4 window.C6 window.C7:
+	/* window.C2 acq_rel, pairs window.C1 window.C4 window.C6:
 	 * closed before pos is read. */
 	__atomic_signal_fence(__ATOMIC_ACQ_REL);
 	if (max_bytes > w->size - w->pos) {
@@ -105,14 +105,13 @@ static inline uint8_t *hs_put_text(uint8_t *p, const char *text, size_t n)
 	return hs_put_bytes(hs_put_varint(p, n), text, n);
 }
 
-/* A short tracepoint; false: another way. */
+/* A tracepoint now; false: the long way. */
 static inline bool hs_put_point(struct hs_trace *trace, const void *data,
 				size_t n, bool stamped)
 {
 	uint8_t *p;
 
-	if (!HS_INLINE_HAS_WINDOW(trace) || !data ||
-	    n >= HS_COPY_STREAM_MIN_BYTES)
+	if (!HS_INLINE_HAS_WINDOW(trace) || !data || n > HS_PUT_MAX_BYTES)
 		return false;
 	p = hs_put_begin(trace,
 			 HS_RECORD_HEADER_BYTES + HS_PUT_TICKS_BYTES + n);

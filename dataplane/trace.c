@@ -13,7 +13,6 @@
 #include "dataplane/clock.h"
 #include "dataplane/ending.h"
 #include "dataplane/put.h"
-#include "dataplane/stream.h"
 #include "dataplane/write.h"
 
 #define NUMBER_BLOCK 1024u
@@ -203,7 +202,6 @@ static struct hs_trace *begin(struct hs_tls *tls, const struct hs_trace_id *id,
 		return &hs_trace_null;
 	}
 	trace->opened = 0;
-	trace->streamed = 0;
 	trace->use++;
 	trace->epoch = hs_client_epoch();
 	trace->at = NULL;
@@ -259,8 +257,6 @@ static void end(struct hs_tls *tls, struct hs_trace *trace)
 		hs_client_count(HS_COUNT_CALLS_NESTED, 1);
 		return;
 	}
-	if (attached)
-		hs_stream_commit(trace);
 	hs_handle_shut(trace);
 	trace->use++;
 	if (tls->current == trace)
@@ -314,7 +310,6 @@ void hs_trace_detach(struct hs_trace *trace)
 
 	if (!tls)
 		return;
-	hs_stream_commit(trace);
 	if (tls->current == trace) {
 		tls->current = NULL;
 		trace->was_current = 1;
@@ -417,16 +412,14 @@ void hs_tracepoint(struct hs_trace *trace, const void *data, size_t size_bytes)
 {
 	struct hs_stamp now = {.kind = HS_STAMP_NOW};
 
-	if (!hs_put_point(trace, data, size_bytes, true) &&
-	    !hs_stream_point(trace, data, size_bytes, true))
+	if (!hs_put_point(trace, data, size_bytes, true))
 		tracepoint(trace, HS_RECORD_TRACEPOINT, &now, data, size_bytes);
 }
 
 void hs_tracepoint_plain(struct hs_trace *trace, const void *data,
 			 size_t size_bytes)
 {
-	if (!hs_put_point(trace, data, size_bytes, false) &&
-	    !hs_stream_point(trace, data, size_bytes, false))
+	if (!hs_put_point(trace, data, size_bytes, false))
 		tracepoint(trace, HS_RECORD_POINT, NULL, data, size_bytes);
 }
 

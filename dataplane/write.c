@@ -8,7 +8,6 @@
 #include "dataplane/calibration.h"
 #include "dataplane/clock.h"
 #include "dataplane/stock.h"
-#include "dataplane/stream.h"
 
 /* A record up to this size starts in a new buffer rather than running on. */
 #define WHOLE_BYTES 128u
@@ -474,7 +473,6 @@ static bool write_shut(struct hs_tls *tls, struct hs_trace *trace, uint8_t type,
 		return false;
 	}
 	hs_handle_shut(trace);
-	hs_stream_commit(trace);
 	if (!hs_handle_lane(tls, trace))
 		return hs_handle_drop(trace);
 	written = write_record(tls, trace, type, stamp, opens, emit, args);

@@ -19,7 +19,7 @@ TIMES = 64
 BOUNDS = {
     "tracepoint_32B": (20, 20),
     "tracepoint_32B_nostamp": (17, None),
-    "tracepoint_library": (70, None),
+    "tracepoint_library": (64, None),
     "span_5attr": (980, None),
     "attr_i64": (115, None),
     "begin_end_empty": (430, None),
