@@ -364,14 +364,17 @@ static void batch_prefetch(const struct hs_agent_core *c,
 			   const struct hs_shm_entry *entries, uint32_t nr,
 			   uint64_t *hashes)
 {
-	uint32_t guess[BATCH_ENTRIES];
+	uint32_t guess[BATCH_ENTRIES], nr_guessed = 0;
 
 	for (uint32_t i = 0; i < nr; i++) {
 		const struct hs_shm_entry *e = &entries[i];
 		uint32_t buffer;
 
 		hashes[i] = hs_ix_hash(c, d, e->trace_hi, e->trace_lo);
-		hs_ix_prefetch_trace(d, hashes[i], e->trace_hi, e->trace_lo);
+		/* What one handle says often stands together. */
+		if (i == 0 || hashes[i] != hashes[i - 1])
+			hs_ix_prefetch_trace(d, hashes[i], e->trace_hi,
+					     e->trace_lo);
 		if (e->type != HS_SHM_ENTRY_BUFFER &&
 		    e->type != HS_SHM_ENTRY_END)
 			continue;
@@ -380,16 +383,23 @@ static void batch_prefetch(const struct hs_agent_core *c,
 			buffer_prefetch(d, buffer);
 	}
 	for (uint32_t i = 0; i < nr; i++) {
-		guess[i] = hs_ix_guess(d, hashes[i]);
-		if (guess[i] != HS_NIL)
-			__builtin_prefetch(&d->traces[guess[i]], 1);
+		uint32_t trace;
+
+		if (i && hashes[i] == hashes[i - 1])
+			continue;
+		trace = hs_ix_guess(d, hashes[i]);
+		if (trace == HS_NIL)
+			continue;
+		__builtin_prefetch(&d->traces[trace], 1);
+		guess[nr_guessed++] = trace;
 	}
 	/* A trace that goes on: the buffer that this one comes behind. */
-	for (uint32_t i = 0; i < nr; i++)
-		if (guess[i] != HS_NIL &&
-		    d->traces[guess[i]].buf_last != HS_NIL)
-			__builtin_prefetch(&d->rt[d->traces[guess[i]].buf_last],
-					   1);
+	for (uint32_t i = 0; i < nr_guessed; i++) {
+		uint32_t last = d->traces[guess[i]].buf_last;
+
+		if (last != HS_NIL)
+			__builtin_prefetch(&d->rt[last], 1);
+	}
 }
 
 /* Return: entries used; 0 when the laterals are not all there yet. */

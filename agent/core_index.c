@@ -179,9 +179,9 @@ void hs_ix_flag(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace,
 	struct hs_ix_trace *t = &d->traces[trace];
 	struct hs_ledger_crumb *crumb = NULL;
 
-	t->flags |= flags;
 	if (!flags)
 		return;
+	t->flags |= flags;
 	if (t->buf_last != HS_NIL)
 		d->buffers[t->buf_last].flags |= flags;
 	if (t->has_more && d->more[trace].crumb_first != HS_NIL) {
