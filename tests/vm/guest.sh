@@ -72,10 +72,12 @@ accel=${HS_VM_ACCEL:-tcg,thread=multi}
 exec 8>"$cache/guest.lock"
 flock 8
 
+tree=$(cd "$here/../.." && pwd -P)
 control=$(mktemp -d "${TMPDIR:-/tmp}/hs-guest.XXXXXX")
 trap 'rm -rf "$control"' EXIT
 {
-	printf 'devices=%q workdir=%q\ncommand=(' "$devices" "$PWD"
+	printf 'devices=%q workdir=%q tree=%q\ncommand=(' "$devices" "$PWD" \
+		"$tree"
 	printf ' %q' "$@"
 	echo ')'
 	cat "$here/inside.sh"
@@ -98,6 +100,7 @@ timeout --foreground -k 2 "$limit" qemu-system-x86_64 -M q35 \
 	-device virtio-serial-pci -chardev file,id=c0,path=/dev/stdout \
 	-device virtserialport,chardev=c0,name=out \
 	-fsdev "$(nine r / ro)" -device virtio-9p-pci,fsdev=r,mount_tag=hostroot \
+	-fsdev "$(nine t "$tree" ro)" -device virtio-9p-pci,fsdev=t,mount_tag=tree \
 	-fsdev "$(nine c "$control")" -device virtio-9p-pci,fsdev=c,mount_tag=control \
 	</dev/null | cat || rc=$?
 if [ -s "$control/rc" ]; then

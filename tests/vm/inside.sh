@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash disable=SC2154
 # Within the guest: the devices, then the command. guest.sh puts the variables
-# devices, workdir and command before this text.
+# devices, workdir, tree and command before this text.
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp LC_ALL=C.UTF-8 HS_VM=1
 exec </dev/null >/dev/vport0p1 2>&1
 ulimit -l unlimited
@@ -37,6 +37,12 @@ for ((i = 1; i <= devices; i++)); do
 	rdma link add "rxe$i" type rxe netdev "e$i"
 	wait_device $((i - 1))
 done
+# A tree below /tmp or /run lies under the guest's own; it is laid over them.
+if [ ! -d "$workdir" ]; then
+	mkdir -p "$tree"
+	mount -t 9p -o ro,trans=virtio,version=9p2000.L,msize=512000,cache=loose \
+		tree "$tree" || echo "guest: no tree"
+fi
 cd "$workdir" || exit
 set +e
 "${command[@]}"
