@@ -6,10 +6,17 @@
 #
 #	tests/e2e/clean-room.sh [--keep] [COMMAND...]    (default: ./dev test)
 #
-# MIRROR is the Debian mirror; CLEAN_ROOM_DIR the folder for the scratch tree.
+# MIRROR is the Debian mirror, this machine's own if not given;
+# CLEAN_ROOM_DIR the folder for the scratch tree.
 set -euo pipefail
 root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../.." && pwd)
-mirror=${MIRROR:-http://deb.debian.org/debian}
+# The mirror that this machine itself takes its packages from.
+mirror=${MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' \
+	'Created-By: Packages' | sort -u | grep -m 1 '/debian/*$' || true)}
+[ -n "$mirror" ] || {
+	echo "clean-room: no Debian mirror is known here: set MIRROR" >&2
+	exit 1
+}
 
 keep=
 if [ "${1:-}" = --keep ]; then
