@@ -147,7 +147,8 @@ uint64_t hs_agent_core_stock(struct hs_agent_core *core, uint32_t domain,
 			break;
 	while (d->nr_free == 0 && hs_ix_evict_one(core, d))
 		;
-	for (uint32_t i = 0; HS_PLANTED(2) && d->nr_free == 0; i++)
+	for (uint32_t i = 0;
+	     HS_PLANTED(2) && i < d->nr_buffers && crowded(core, d); i++)
 		if (hs_ledger_word_state(d->buffers[i].word) == HS_LEDGER_HELD)
 			hs_buffer_free(core, d, i);
 	if (d->nr_free == 0)
