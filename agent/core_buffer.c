@@ -541,11 +541,34 @@ void hs_agent_core_dead_slot(struct hs_agent_core *core, uint32_t domain,
 		hs_fired_group(core, "crash", &id, 1, now_ns);
 }
 
+/*
+ * Its losses go with it: what they taint is written down, since a successor
+ * of this worker will know the traces and not the process.
+ */
+static void settle_losses(struct hs_agent_core *c, struct hs_domain *d,
+			  uint32_t process)
+{
+	for (uint32_t k = 0; k < HS_LEDGER_PROCESSES; k++) {
+		struct hs_process_losses *p = &d->losses[k];
+
+		if (!p->nr || p->process != process)
+			continue;
+		for (uint32_t i = 0; i < d->nr_traces; i++)
+			if (hs_ix_find(c, d, d->traces[i].hi,
+				       d->traces[i].lo) == i &&
+			    hs_ix_lossy(c, d, i))
+				hs_ix_flag(c, d, i, HS_WIRE_F_LOST);
+		p->nr = 0;
+	}
+}
+
 void hs_agent_core_process_dead(struct hs_agent_core *core, uint32_t domain,
 				uint32_t process, uint64_t now_ns)
 {
 	struct hs_domain *d = hs_domain_get(core, domain);
 
+	if (d)
+		settle_losses(core, d, process);
 	for (uint32_t i = 0; d && i < d->nr_buffers; i++)
 		if (stocked_at(d, i, process))
 			hs_buffer_free(core, d, i);
