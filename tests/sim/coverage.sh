@@ -12,6 +12,6 @@ build=build-sim-coverage
 ninja -C "$build" tests/sim/hs-sim
 find "$build" -name '*.gcda' -delete
 "$build/tests/sim/hs-sim" --seeds "${1:-300}" --no-shrink --quiet
-gcovr -r . --object-directory "$build" --filter 'agent/core.*\.c' \
+gcovr -r . --object-directory "$build" "$build" --filter 'agent/core.*\.c' \
 	--filter 'coordinator/core.*\.c' --filter 'collector/assembly.*\.c' \
 	--filter 'rdma/wire\.c'
