@@ -553,11 +553,15 @@ static void settle_losses(struct hs_agent_core *c, struct hs_domain *d,
 
 		if (!p->nr || p->process != process)
 			continue;
-		for (uint32_t i = 0; i < d->nr_traces; i++)
-			if (hs_ix_find(c, d, d->traces[i].hi,
-				       d->traces[i].lo) == i &&
+		for (uint32_t i = 0; i < d->nr_traces; i++) {
+			const struct hs_ix_trace *t = &d->traces[i];
+
+			/* Most are others'; the last two tests are dear. */
+			if ((t->several || t->process == process) &&
+			    hs_ix_find(c, d, t->hi, t->lo) == i &&
 			    hs_ix_lossy(c, d, i))
 				hs_ix_flag(c, d, i, HS_WIRE_F_LOST);
+		}
 		p->nr = 0;
 	}
 }
