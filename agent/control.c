@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "agent/door.h"
+#include "agent/figures.h"
 #include "agent/guest.h"
 #include "base/clock.h"
 #include "base/hex.h"
@@ -85,6 +86,7 @@ static json_t *status_domain(const struct hs_worker *w,
 				      (json_int_t)s.buffers_held, "pinned",
 				      (json_int_t)s.buffers_pinned, "total",
 				      (json_int_t)s.buffers_total));
+	hs_figures_domain(w, t, d);
 	json_object_set_new(d, "traces", number(s.traces));
 	json_object_set_new(d, "traces_fired", number(s.traces_fired));
 	json_object_set_new(d, "event_horizon_ns", number(s.horizon_ns));
@@ -144,7 +146,6 @@ static void serve_status(const struct hs_worker *w,
 {
 	struct hs_control_number numbers[HS_CONTROL_NUMBERS_MAX];
 	uint32_t nr = hs_control_stats(w, numbers);
-	const struct hs_worker_counters *c = &w->counters;
 	json_t *root = json_object(), *domains = json_array(),
 	       *stats = json_object();
 	bool huge = false;
@@ -167,16 +168,23 @@ static void serve_status(const struct hs_worker *w,
 	json_object_set_new(root, "busy",
 			    json_boolean(hs_agent_core_busy(w->core)));
 	json_object_set_new(root, "domains", domains);
-	json_object_set_new(root, "losses",
-			    json_pack("{s:I, s:I, s:I, s:I}", "lane",
-				      (json_int_t)c->lane_lost, "unpinned",
-				      (json_int_t)c->lost_unpinned, "nulls",
-				      (json_int_t)c->stock_nulls, "cut_off",
-				      (json_int_t)c->guests_garbage));
+	hs_figures_status(w, root);
 	json_object_set_new(root, "triggers", status_triggers(w));
 	json_object_set_new(root, "stats", stats);
 	json_object_set_new(root, "peers", status_peers(w));
 	hs_httpd_json(response, 200, root);
+}
+
+/* Looks at every buffer: applications find no stock for as long. */
+static void serve_check(const struct hs_worker *w,
+			struct hs_httpd_response *response)
+{
+	const char *why = "";
+	bool good = hs_agent_core_check(w->core, &why);
+
+	hs_httpd_json(
+		response, 200,
+		json_pack("{s:b, s:s}", "good", good, "why", good ? "" : why));
 }
 
 static void serve_metrics(const struct hs_worker *w,
@@ -406,6 +414,8 @@ void hs_control_serve(struct hs_worker *w,
 {
 	if (!strcmp(request->path, "/v1/status"))
 		serve_status(w, response);
+	else if (!strcmp(request->path, "/v1/check"))
+		serve_check(w, response);
 	else if (!strcmp(request->path, "/metrics"))
 		serve_metrics(w, response);
 	else if (!strcmp(request->path, "/v1/trigger"))

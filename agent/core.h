@@ -133,6 +133,8 @@ struct hs_agent_stats {
 struct hs_agent_domain_stats {
 	uint64_t buffers_free, buffers_stocked, buffers_held, buffers_pinned;
 	uint64_t buffers_total;
+	uint64_t buffers_sending;      /* the carrier's until acknowledged; */
+	uint64_t buffers_sending_open; /* of them stocked, still written */
 	uint64_t traces, traces_fired;
 	uint64_t horizon_ns; /* age of the oldest kept untriggered trace */
 };
@@ -144,6 +146,16 @@ struct hs_agent_trigger_stats {
 	uint64_t limited;
 	uint64_t bytes_sent;
 	uint32_t queued; /* traces with something to send */
+};
+
+/* What waits, and for whom. */
+struct hs_agent_queue_stats {
+	uint64_t outbox;  /* triggers whose manifests are not stored yet */
+	uint64_t fired;	  /* traces remembered as fired */
+	uint64_t changed; /* of them: answers that may have changed */
+	uint64_t asked;	  /* COLLECTs that the next scan answers */
+	uint64_t slices;  /* under way to collectors */
+	uint64_t slice_bytes;
 };
 
 /* Memory that the caller provides; zeroed unless it is to be adopted. */
@@ -188,6 +200,9 @@ uint64_t hs_agent_core_stock(struct hs_agent_core *core, uint32_t domain,
 /** hs_agent_core_stocked() - buffers of a domain that processes have */
 uint32_t hs_agent_core_stocked(const struct hs_agent_core *core,
 			       uint32_t domain);
+/** hs_agent_core_stocked_by() - those that @process has; looks at each one */
+uint32_t hs_agent_core_stocked_by(const struct hs_agent_core *core,
+				  uint32_t domain, uint32_t process);
 /** hs_agent_core_owns() - whether this word is @process's still */
 bool hs_agent_core_owns(const struct hs_agent_core *core, uint32_t domain,
 			uint32_t process, uint64_t stock_word);
@@ -283,6 +298,8 @@ void hs_agent_core_stats_get(const struct hs_agent_core *core,
 void hs_agent_core_domain_stats_get(const struct hs_agent_core *core,
 				    uint32_t domain, uint64_t now_ns,
 				    struct hs_agent_domain_stats *out);
+void hs_agent_core_queue_stats_get(const struct hs_agent_core *core,
+				   struct hs_agent_queue_stats *out);
 uint32_t hs_agent_core_trigger_stats_get(const struct hs_agent_core *core,
 					 struct hs_agent_trigger_stats *out,
 					 uint32_t nr_out);

@@ -110,12 +110,9 @@ void hs_buffer_free(struct hs_agent_core *c, struct hs_domain *d,
 		    uint32_t buffer)
 {
 	uint64_t word = d->buffers[buffer].word;
-	uint32_t in_flight = d->rt[buffer].in_flight;
 
-	if (in_flight) {
-		c->in_flight_bytes -= in_flight - d->buffers[buffer].acked;
-		c->nr_in_flight--;
-	}
+	if (d->rt[buffer].in_flight)
+		hs_flight_end(c, d, buffer);
 	if (hs_ledger_word_state(word) == HS_LEDGER_STOCKED)
 		d->nr_stocked--;
 	else
@@ -213,6 +210,18 @@ uint32_t hs_buffer_of_word(const struct hs_domain *d, uint64_t stock_word,
 	return buffer;
 }
 
+uint32_t hs_agent_core_stocked_by(const struct hs_agent_core *core,
+				  uint32_t domain, uint32_t process)
+{
+	uint32_t nr = 0;
+
+	if (domain >= HS_AGENT_DOMAINS_MAX || !core->domains[domain].live)
+		return 0;
+	for (uint32_t i = 0; i < core->domains[domain].nr_buffers; i++)
+		nr += stocked_at(&core->domains[domain], i, process);
+	return nr;
+}
+
 bool hs_agent_core_owns(const struct hs_agent_core *core, uint32_t domain,
 			uint32_t process, uint64_t stock_word)
 {
@@ -265,6 +274,8 @@ bool hs_buffer_publish(struct hs_agent_core *c, struct hs_domain *d,
 				       hs_ledger_word_generation(b->word),
 				       process));
 	d->nr_stocked--;
+	if (d->rt[buffer].in_flight)
+		d->nr_sending_open--;
 	hs_ix_flag(c, d, trace, (uint16_t)b->flags);
 	hs_buffer_append(d, trace, buffer);
 	c->stats.buffers_indexed++;

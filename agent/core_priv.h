@@ -117,6 +117,7 @@ struct hs_domain {
 	uint32_t *buffers_free; /* the oldest of them at free_first */
 	uint32_t bucket_mask, seat_mask, nr_evicted;
 	uint32_t free_first, nr_free, nr_stocked, nr_held, nr_pinned;
+	uint32_t nr_sending, nr_sending_open; /* the latter: still written */
 	uint32_t crumb_free, nr_crumbs_free;
 	uint32_t nr_traces_free, nr_traces_limbo;
 	uint32_t nr_traces_live, nr_traces_fired;
@@ -297,6 +298,30 @@ static inline uint32_t hs_ship_key_buffer(uint64_t key)
 {
 	return (uint32_t)(key >> HS_KEY_GENERATIONS) &
 	       ((1u << HS_KEY_BUFFERS) - 1);
+}
+
+/* What is not yet acknowledged, up to @upto, is the carrier's now. */
+static inline void hs_flight_begin(struct hs_agent_core *c, struct hs_domain *d,
+				   uint32_t buffer, uint32_t upto)
+{
+	d->rt[buffer].in_flight = upto;
+	c->in_flight_bytes += upto - d->buffers[buffer].acked;
+	c->nr_in_flight++;
+	d->nr_sending++;
+	if (hs_ledger_word_state(d->buffers[buffer].word) == HS_LEDGER_STOCKED)
+		d->nr_sending_open++;
+}
+/* Answered, or given up; @acked of the ledger is still what it was. */
+static inline void hs_flight_end(struct hs_agent_core *c, struct hs_domain *d,
+				 uint32_t buffer)
+{
+	c->in_flight_bytes -=
+		d->rt[buffer].in_flight - d->buffers[buffer].acked;
+	c->nr_in_flight--;
+	d->rt[buffer].in_flight = 0;
+	d->nr_sending--;
+	if (hs_ledger_word_state(d->buffers[buffer].word) == HS_LEDGER_STOCKED)
+		d->nr_sending_open--;
 }
 
 /* core_fired.c */

@@ -175,9 +175,7 @@ static bool ship(struct hs_agent_core *c, struct hs_domain *d, uint32_t buffer,
 	if (b->sent > b->acked)
 		c->stats.slices_resent++;
 	b->sent = upto;
-	d->rt[buffer].in_flight = upto;
-	c->in_flight_bytes += s.head.length_bytes;
-	c->nr_in_flight++;
+	hs_flight_begin(c, d, buffer, upto);
 	c->stats.slices_sent++;
 	c->stats.bytes_sent += s.head.length_bytes;
 	return true;
@@ -297,10 +295,8 @@ void hs_report_ack(struct hs_agent_core *c, uint64_t ship_key, bool refused)
 		return;
 	b = &d->buffers[i];
 	upto = d->rt[i].in_flight;
-	c->in_flight_bytes -= upto - b->acked;
-	c->nr_in_flight--;
+	hs_flight_end(c, d, i);
 	b->acked = upto;
-	d->rt[i].in_flight = 0;
 	c->stats.slices_acked++;
 	if (refused) {
 		c->stats.slices_refused++;
@@ -328,9 +324,7 @@ static void send_again(struct hs_agent_core *c, struct hs_domain *d,
 	struct hs_buffer_rt *rt = &d->rt[buffer];
 	struct hs_ix_trace *t;
 
-	c->in_flight_bytes -= rt->in_flight - d->buffers[buffer].acked;
-	c->nr_in_flight--;
-	rt->in_flight = 0;
+	hs_flight_end(c, d, buffer);
 	if (rt->trace == HS_NIL)
 		return; /* open: the next scan finds it */
 	t = &d->traces[rt->trace];

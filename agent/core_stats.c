@@ -27,10 +27,25 @@ void hs_agent_core_domain_stats_get(const struct hs_agent_core *core,
 	out->buffers_held = d->nr_held;
 	out->buffers_pinned = d->nr_pinned;
 	out->buffers_total = d->nr_buffers;
+	out->buffers_sending = d->nr_sending;
+	out->buffers_sending_open = d->nr_sending_open;
 	out->traces = d->nr_traces_live;
 	out->traces_fired = d->nr_traces_fired;
 	if (hs_ix_oldest(d) != HS_NIL)
 		out->horizon_ns = now_ns - d->traces[hs_ix_oldest(d)].first_ns;
+}
+
+void hs_agent_core_queue_stats_get(const struct hs_agent_core *core,
+				   struct hs_agent_queue_stats *out)
+{
+	*out = (struct hs_agent_queue_stats){
+		.outbox = core->nr_groups_live,
+		.fired = core->nr_fired,
+		.changed = core->nr_dirty,
+		.asked = core->pending_head - core->pending_tail,
+		.slices = core->nr_in_flight,
+		.slice_bytes = core->in_flight_bytes,
+	};
 }
 
 uint32_t hs_agent_core_trigger_stats_get(const struct hs_agent_core *core,
@@ -129,6 +144,23 @@ static bool check_domain(const struct hs_agent_core *c,
 	return pinned == d->nr_pinned;
 }
 
+static bool check_flights(const struct hs_domain *d, uint64_t *bytes,
+			  const char **why)
+{
+	uint32_t nr = 0, nr_open = 0;
+
+	for (uint32_t i = 0; i < d->nr_buffers; i++) {
+		if (!d->rt[i].in_flight)
+			continue;
+		*bytes += d->rt[i].in_flight - d->buffers[i].acked;
+		nr++;
+		nr_open += hs_ledger_word_state(d->buffers[i].word) ==
+			   HS_LEDGER_STOCKED;
+	}
+	*why = "slices under way do not add up";
+	return nr == d->nr_sending && nr_open == d->nr_sending_open;
+}
+
 bool hs_agent_core_check(const struct hs_agent_core *core, const char **why)
 {
 	uint64_t in_flight = 0;
@@ -138,14 +170,10 @@ bool hs_agent_core_check(const struct hs_agent_core *core, const char **why)
 		const struct hs_domain *d =
 			&core->domains[core->domain_order[k]];
 
-		if (!check_domain(core, d, why))
+		if (!check_domain(core, d, why) ||
+		    !check_flights(d, &in_flight, why))
 			return false;
-		for (uint32_t i = 0; i < d->nr_buffers; i++)
-			if (d->rt[i].in_flight) {
-				in_flight += d->rt[i].in_flight -
-					     d->buffers[i].acked;
-				nr_in_flight++;
-			}
+		nr_in_flight += d->nr_sending;
 	}
 	*why = "bytes under way do not add up";
 	if (in_flight != core->in_flight_bytes ||

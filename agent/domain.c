@@ -245,6 +245,7 @@ static void adopt_one(struct hs_worker *w, const char *held_name)
 			rc = adopt_fill(w, t);
 	}
 	if (!rc) {
+		w->adopted_bytes += hs_tenant_pool_bytes(t);
 		hs_log_info("agent", "domain adopted domain=%s uid=%u", t->name,
 			    t->uid);
 		return;

@@ -55,6 +55,7 @@ struct hs_guest {
 	uint64_t unpinned;
 	uint64_t lost_total;
 	uint64_t nulls_total;
+	uint32_t nr_orphaned; /* buffers that it had when it was cut off */
 	uint32_t nr_names;
 	struct hs_shm_trigger names[HS_SHM_NR_TRIGGERS];
 };

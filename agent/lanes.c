@@ -27,6 +27,8 @@ static void cut_off(struct hs_worker *w, struct hs_guest *g, const char *why)
 	/* Its data may be worthless, and it may have had more than it said. */
 	hs_agent_core_loss(w->core, g->tenant->index, g->number, g->read_ns,
 			   w->now_ns);
+	g->nr_orphaned =
+		hs_agent_core_stocked_by(w->core, g->tenant->index, g->number);
 	hs_guest_hang_up(g);
 	if (hs_log_limit_pass(&limit, w->now_ns, &quiet))
 		hs_log_warn("agent",

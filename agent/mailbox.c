@@ -81,6 +81,7 @@ void hs_mailbox_serve(struct hs_worker *w)
 
 static const struct hs_httpd_route routes[] = {
 	{"GET", "/v1/status", ask},
+	{"GET", "/v1/check", ask},
 	{"GET", "/metrics", ask},
 	{"POST", "/v1/trigger", ask},
 	{"POST", "/v1/stop", ask},

@@ -6,6 +6,8 @@
 #include "agent/control.h"
 #include "agent/domain.h"
 #include "agent/fault.h"
+#include "agent/figures.h"
+#include "base/openmetrics.h"
 
 uint32_t hs_control_stats(const struct hs_worker *w,
 			  struct hs_control_number out[HS_CONTROL_NUMBERS_MAX])
@@ -65,101 +67,265 @@ uint32_t hs_control_stats(const struct hs_worker *w,
 	return nr;
 }
 
-static void domain_metric(FILE *f, const struct hs_tenant *t, const char *name,
-			  const char *state, uint64_t value)
+#define FAMILY(n, t, u, h)                                                     \
+	(struct hs_openmetrics_family)                                         \
+	{                                                                      \
+		.prefix = "hindsight_agent", .name = (n),                      \
+		.type = HS_OPENMETRICS_##t, .unit = (u), .help = (h)           \
+	}
+
+/* What every figure of a domain is labelled with. */
+struct domain_labels {
+	char uid[16];
+	struct hs_openmetrics_label labels[3];
+};
+
+static void label_domain(struct domain_labels *out, const struct hs_tenant *t)
 {
-	fprintf(f, "hindsight_agent_%s{domain=\"%s\",uid=\"%u\"", name, t->name,
-		t->uid);
-	if (state)
-		fprintf(f, ",state=\"%s\"", state);
-	fprintf(f, "} %llu\n", (unsigned long long)value);
+	snprintf(out->uid, sizeof(out->uid), "%u", t->uid);
+	out->labels[0] = (struct hs_openmetrics_label){"domain", t->name};
+	out->labels[1] = (struct hs_openmetrics_label){"uid", out->uid};
+}
+
+static void occupancy(FILE *f, const struct hs_worker *w)
+{
+	const struct hs_openmetrics_family family =
+		FAMILY("buffers", GAUGE, NULL,
+		       "Buffers of a domain by what they are for; their sum is "
+		       "buffers_total.");
+	struct domain_labels l;
+	struct hs_occupancy at;
+
+	hs_openmetrics_begin(f, &family);
+	for (uint32_t i = 0; i < HS_AGENT_DOMAINS_MAX; i++) {
+		if (!w->tenants[i])
+			continue;
+		label_domain(&l, w->tenants[i]);
+		hs_occupancy_get(w, w->tenants[i], &at);
+		for (int s = 0; s < HS_OCCUPANCY_STATES; s++) {
+			l.labels[2] = (struct hs_openmetrics_label){
+				"state", hs_occupancy_names[s]};
+			hs_openmetrics_u64(f, &family, l.labels, 3, at.nr[s]);
+		}
+	}
+}
+
+enum domain_figure {
+	DOMAIN_CAPACITY,
+	DOMAIN_POOL,
+	DOMAIN_TRACES,
+	DOMAIN_FIRED,
+	DOMAIN_HORIZON,
+	DOMAIN_PROCESSES,
+	DOMAIN_FIGURES,
+};
+
+static void domain_figure(FILE *f, const struct hs_worker *w,
+			  const struct hs_tenant *t, enum domain_figure what,
+			  const struct hs_openmetrics_family *family)
+{
+	struct hs_agent_domain_stats s;
+	struct domain_labels l;
+	uint64_t value = 0;
+
+	hs_agent_core_domain_stats_get(w->core, t->index, w->now_ns, &s);
+	label_domain(&l, t);
+	switch (what) {
+	case DOMAIN_CAPACITY:
+		value = s.buffers_total;
+		break;
+	case DOMAIN_POOL:
+		value = hs_tenant_pool_bytes(t);
+		break;
+	case DOMAIN_TRACES:
+		value = s.traces;
+		break;
+	case DOMAIN_FIRED:
+		value = s.traces_fired;
+		break;
+	case DOMAIN_PROCESSES:
+		value = t->nr_guests;
+		break;
+	case DOMAIN_HORIZON:
+	case DOMAIN_FIGURES:
+		hs_openmetrics_seconds(f, family, l.labels, 2,
+				       (double)s.horizon_ns);
+		return;
+	}
+	hs_openmetrics_u64(f, family, l.labels, 2, value);
 }
 
 static void domains(FILE *f, const struct hs_worker *w)
 {
-	struct hs_agent_domain_stats s;
+	const struct hs_openmetrics_family families[DOMAIN_FIGURES] = {
+		[DOMAIN_CAPACITY] = FAMILY("buffers_capacity", GAUGE, NULL,
+					   "Buffers that a domain has."),
+		[DOMAIN_POOL] = FAMILY("pool_bytes", GAUGE, "bytes",
+				       "Memory for a domain's traces."),
+		[DOMAIN_TRACES] = FAMILY("traces", GAUGE, NULL,
+					 "Traces that a domain has."),
+		[DOMAIN_FIRED] = FAMILY("traces_fired", GAUGE, NULL,
+					"Of them those that have fired."),
+		[DOMAIN_HORIZON] =
+			FAMILY("event_horizon_seconds", GAUGE, "seconds",
+			       "Age of the oldest trace that has not fired. "
+			       "The cluster's is the least of all agents'."),
+		[DOMAIN_PROCESSES] = FAMILY("processes", GAUGE, NULL,
+					    "Processes that are attached."),
+	};
 
-	fputs("# TYPE hindsight_agent_buffers gauge\n", f);
-	for (uint32_t i = 0; i < HS_AGENT_DOMAINS_MAX; i++) {
-		const struct hs_tenant *t = w->tenants[i];
-
-		if (!t)
-			continue;
-		hs_agent_core_domain_stats_get(w->core, i, w->now_ns, &s);
-		domain_metric(f, t, "buffers", "free", s.buffers_free);
-		domain_metric(f, t, "buffers", "stocked", s.buffers_stocked);
-		domain_metric(f, t, "buffers", "held", s.buffers_held);
-		domain_metric(f, t, "buffers", "pinned", s.buffers_pinned);
+	for (int what = 0; what < DOMAIN_FIGURES; what++) {
+		hs_openmetrics_begin(f, &families[what]);
+		for (uint32_t i = 0; i < HS_AGENT_DOMAINS_MAX; i++)
+			if (w->tenants[i])
+				domain_figure(f, w, w->tenants[i], what,
+					      &families[what]);
 	}
-	fputs("# TYPE hindsight_agent_traces gauge\n", f);
-	for (uint32_t i = 0; i < HS_AGENT_DOMAINS_MAX; i++) {
-		if (!w->tenants[i])
-			continue;
-		hs_agent_core_domain_stats_get(w->core, i, w->now_ns, &s);
-		domain_metric(f, w->tenants[i], "traces", NULL, s.traces);
-	}
-	fputs("# TYPE hindsight_agent_event_horizon_seconds gauge\n"
-	      "# UNIT hindsight_agent_event_horizon_seconds seconds\n",
-	      f);
-	for (uint32_t i = 0; i < HS_AGENT_DOMAINS_MAX; i++) {
-		const struct hs_tenant *t = w->tenants[i];
+}
 
-		if (!t)
-			continue;
-		hs_agent_core_domain_stats_get(w->core, i, w->now_ns, &s);
-		fprintf(f,
-			"hindsight_agent_event_horizon_seconds{domain=\"%s\","
-			"uid=\"%u\"} %.9f\n",
-			t->name, t->uid, (double)s.horizon_ns / 1e9);
+enum trigger_figure {
+	TRIGGER_FIRED,
+	TRIGGER_LIMITED,
+	TRIGGER_SENT,
+	TRIGGER_QUEUED,
+	TRIGGER_FIGURES,
+};
+
+static void trigger_figure(FILE *f, const struct hs_agent_trigger_stats *t,
+			   enum trigger_figure what,
+			   const struct hs_openmetrics_family *family)
+{
+	struct hs_openmetrics_label l[2] = {{"trigger", t->name},
+					    {"where", "here"}};
+
+	switch (what) {
+	case TRIGGER_FIRED:
+		hs_openmetrics_u64(f, family, l, 2, t->fired_local);
+		l[1].value = "elsewhere";
+		hs_openmetrics_u64(f, family, l, 2, t->fired_remote);
+		break;
+	case TRIGGER_LIMITED:
+		hs_openmetrics_u64(f, family, l, 1, t->limited);
+		break;
+	case TRIGGER_SENT:
+		hs_openmetrics_u64(f, family, l, 1, t->bytes_sent);
+		break;
+	case TRIGGER_QUEUED:
+	case TRIGGER_FIGURES:
+		hs_openmetrics_u64(f, family, l, 1, t->queued);
+		break;
 	}
 }
 
 static void triggers(FILE *f, const struct hs_worker *w)
 {
+	const struct hs_openmetrics_family families[TRIGGER_FIGURES] = {
+		[TRIGGER_FIRED] = FAMILY("trigger_fired", COUNTER, NULL,
+					 "Times that a trigger fired."),
+		[TRIGGER_LIMITED] =
+			FAMILY("trigger_limited", COUNTER, NULL,
+			       "Times that its rate did not let it fire."),
+		[TRIGGER_SENT] = FAMILY("trigger_sent_bytes", COUNTER, "bytes",
+					"Reported for a trigger."),
+		[TRIGGER_QUEUED] =
+			FAMILY("trigger_queued", GAUGE, NULL,
+			       "Its traces that have something to report."),
+	};
 	struct hs_agent_trigger_stats t[HS_AGENT_TRIGGERS_MAX];
 	uint32_t nr = hs_agent_core_trigger_stats_get(w->core, t,
 						      HS_AGENT_TRIGGERS_MAX);
 
-	fputs("# TYPE hindsight_agent_trigger_fired counter\n", f);
-	for (uint32_t i = 0; i < nr; i++)
-		fprintf(f,
-			"hindsight_agent_trigger_fired_total{trigger=\"%s\","
-			"where=\"here\"} %llu\n"
-			"hindsight_agent_trigger_fired_total{trigger=\"%s\","
-			"where=\"elsewhere\"} %llu\n",
-			t[i].name, (unsigned long long)t[i].fired_local,
-			t[i].name, (unsigned long long)t[i].fired_remote);
-	fputs("# TYPE hindsight_agent_trigger_sent_bytes counter\n", f);
-	for (uint32_t i = 0; i < nr; i++)
-		fprintf(f,
-			"hindsight_agent_trigger_sent_bytes_total{trigger="
-			"\"%s\"} %llu\n",
-			t[i].name, (unsigned long long)t[i].bytes_sent);
-	fputs("# TYPE hindsight_agent_trigger_queued gauge\n", f);
-	for (uint32_t i = 0; i < nr; i++)
-		fprintf(f,
-			"hindsight_agent_trigger_queued{trigger=\"%s\"} %u\n",
-			t[i].name, t[i].queued);
+	for (int what = 0; what < TRIGGER_FIGURES; what++) {
+		hs_openmetrics_begin(f, &families[what]);
+		for (uint32_t i = 0; i < nr; i++)
+			trigger_figure(f, &t[i], what, &families[what]);
+	}
+}
+
+/* One family, a sample for each figure. */
+static void labelled(FILE *f, struct hs_openmetrics_family family,
+		     const char *label, const struct hs_figure *figures,
+		     uint32_t nr)
+{
+	hs_openmetrics_begin(f, &family);
+	for (uint32_t i = 0; i < nr; i++) {
+		struct hs_openmetrics_label l = {label, figures[i].name};
+
+		hs_openmetrics_u64(f, &family, &l, 1, figures[i].value);
+	}
+}
+
+static void one_time(FILE *f, struct hs_openmetrics_family family, double ns)
+{
+	hs_openmetrics_begin(f, &family);
+	hs_openmetrics_seconds(f, &family, NULL, 0, ns);
+}
+
+static void costs(FILE *f, const struct hs_worker *w)
+{
+	const struct hs_openmetrics_family adopted =
+		FAMILY("adopted_pool_bytes", GAUGE, "bytes",
+		       "Of a predecessor's pools, taken over at the start.");
+	double cpu_ns = (double)hs_figures_cpu_ns(w);
+	struct hs_agent_stats s;
+
+	hs_agent_core_stats_get(w->core, &s);
+	one_time(f,
+		 FAMILY("cpu_seconds", COUNTER, "seconds",
+			"Processor time of the worker's thread."),
+		 cpu_ns);
+	one_time(f,
+		 FAMILY("buffer_cpu_seconds", GAUGE, "seconds",
+			"Of that for each buffer indexed, since the start."),
+		 s.buffers_indexed ? cpu_ns / (double)s.buffers_indexed : 0);
+	one_time(f,
+		 FAMILY("up_seconds", GAUGE, "seconds",
+			"Since this worker was ready."),
+		 (double)(w->now_ns - w->ready_ns));
+	one_time(f,
+		 FAMILY("adoption_seconds", GAUGE, "seconds",
+			"From this worker's start until it was ready."),
+		 (double)(w->ready_ns - w->began_ns));
+	hs_openmetrics_begin(f, &adopted);
+	hs_openmetrics_u64(f, &adopted, NULL, 0, w->adopted_bytes);
+}
+
+static void counters(FILE *f, const struct hs_worker *w)
+{
+	struct hs_control_number numbers[HS_CONTROL_NUMBERS_MAX];
+	uint32_t nr = hs_control_stats(w, numbers);
+
+	for (uint32_t i = 0; i < nr; i++) {
+		const struct hs_openmetrics_family family =
+			FAMILY(numbers[i].name, COUNTER, NULL, NULL);
+
+		hs_openmetrics_begin(f, &family);
+		hs_openmetrics_u64(f, &family, NULL, 0, numbers[i].value);
+	}
 }
 
 char *hs_control_metrics(const struct hs_worker *w, size_t *size_bytes)
 {
-	struct hs_control_number numbers[HS_CONTROL_NUMBERS_MAX];
-	uint32_t nr = hs_control_stats(w, numbers);
+	struct hs_figure figures[HS_FIGURES_MAX];
 	char *text = NULL;
 	FILE *f = open_memstream(&text, size_bytes);
 
 	if (!f)
 		return NULL;
-	for (uint32_t i = 0; i < nr; i++)
-		fprintf(f,
-			"# TYPE hindsight_agent_%s counter\n"
-			"hindsight_agent_%s_total %llu\n",
-			numbers[i].name, numbers[i].name,
-			(unsigned long long)numbers[i].value);
+	counters(f, w);
+	occupancy(f, w);
 	domains(f, w);
 	triggers(f, w);
-	fputs("# EOF\n", f);
+	labelled(f, FAMILY("losses", COUNTER, NULL, "What was lost, by cause."),
+		 "cause", figures, hs_figures_losses(w, figures));
+	labelled(f,
+		 FAMILY("triggers", COUNTER, NULL,
+			"What became of triggers, by outcome."),
+		 "outcome", figures, hs_figures_triggers(w, figures));
+	labelled(f, FAMILY("queue_depth", GAUGE, NULL, "What waits, by queue."),
+		 "queue", figures, hs_figures_queues(w, figures));
+	costs(f, w);
+	hs_openmetrics_end(f);
 	if (fclose(f)) {
 		free(text);
 		return NULL;

@@ -393,8 +393,15 @@ int hs_worker_main(int keeper)
 		end(&w);
 		return HS_AGENT_EXIT_SETUP;
 	}
-	hs_log_info("agent", "worker ready node=%016llx processes=%u",
-		    (unsigned long long)w.node_id, w.nr_guests);
+	w.ready_ns = hs_clock_mono_ns();
+	w.ready_cpu_ns = hs_clock_thread_ns();
+	hs_log_info(
+		"agent",
+		"worker ready node=%016llx processes=%u "
+		"adopted_bytes=%llu in_ms=%llu",
+		(unsigned long long)w.node_id, w.nr_guests,
+		(unsigned long long)w.adopted_bytes,
+		(unsigned long long)((w.ready_ns - w.began_ns) / HS_NS_PER_MS));
 	while (one_round(&w))
 		;
 	hs_log_info("agent", "worker ends purge=%d", w.purging);

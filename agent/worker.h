@@ -82,6 +82,9 @@ struct hs_worker {
 	uint64_t calibrate_ns; /* when next */
 	uint64_t now_ns;       /* of this round */
 	uint64_t began_ns;
+	uint64_t ready_ns;
+	uint64_t ready_cpu_ns;	/* of this thread, when it was ready */
+	uint64_t adopted_bytes; /* of pools */
 	uint32_t idle_rounds;
 	bool sent; /* something, since the transport was polled last */
 	bool finishing;

@@ -23,3 +23,8 @@ uint64_t hs_clock_real_ns(void)
 {
 	return clock_ns(CLOCK_REALTIME);
 }
+
+uint64_t hs_clock_thread_ns(void)
+{
+	return clock_ns(CLOCK_THREAD_CPUTIME_ID);
+}

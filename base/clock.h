@@ -28,4 +28,11 @@ uint64_t hs_clock_mono_ns(void);
  */
 uint64_t hs_clock_real_ns(void);
 
+/**
+ * hs_clock_thread_ns() - processor time that this thread has used
+ *
+ * Context: any; a system call.
+ */
+uint64_t hs_clock_thread_ns(void);
+
 #endif

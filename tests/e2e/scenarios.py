@@ -584,8 +584,8 @@ def run(scenario):
     return True
 
 
-def main(argv):
-    known = {s.__name__: s for s in SCENARIOS}
+def main(argv, scenarios):
+    known = {s.__name__: s for s in scenarios}
     if argv == ["--list"]:
         print("\n".join(known))
         return 0
@@ -600,4 +600,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:], SCENARIOS))

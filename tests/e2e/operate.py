@@ -1,0 +1,127 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What an operator asks and does, one scenario a function.
+
+    operate.py                 run them all
+    operate.py NAME...         run these
+    operate.py --list          print their names
+"""
+import sys
+
+# Debian's package, whichever Python comes first in the path.
+sys.path.append("/usr/lib/python3/dist-packages")
+# pylint: disable=wrong-import-position
+from prometheus_client.openmetrics import parser
+
+from fabric import Door, Fabric, ask, wait_for
+from scenarios import all_there, check, fire_many, main
+
+
+def scrape(fabric, name="agent-0"):
+    """A daemon's metrics as families by name, by a real parser."""
+    door = Door(fabric.control(name))
+    try:
+        door.request("GET", "/metrics")
+        answer = door.getresponse()
+        check(answer.status == 200, "scraped")
+        kind = answer.getheader("Content-Type")
+        check(kind.startswith("application/openmetrics-text; version=1.0.0"),
+              "it says what it is: %r" % kind)
+        text = answer.read().decode("utf-8")
+    finally:
+        door.close()
+    families = {}
+    for family in parser.text_string_to_metric_families(text):
+        check(family.name not in families, "twice: " + family.name)
+        families[family.name] = family
+    return families
+
+
+def samples(families, name, label):
+    """A family's values by one label."""
+    return {s.labels[label]: s.value
+            for s in families["hindsight_agent_" + name].samples}
+
+
+def value(families, name):
+    (one,) = families["hindsight_agent_" + name].samples
+    return one.value
+
+
+def adds_up(fabric, name="agent-0"):
+    """Every buffer is in one state, as counted and counted again."""
+    domains = fabric.status(name)["domains"]
+    for domain in domains:
+        check(sum(domain["occupancy"].values()) ==
+              domain["buffers"]["total"], "a sum: %r" % domain)
+    good, answer = ask(fabric.control(name), "GET", "/v1/check")
+    check(good == 200 and answer["good"], "a count: %r" % answer)
+    return domains
+
+
+def metrics():
+    """The text is OpenMetrics whatever a trigger is called."""
+    name = 'a"b\\c'
+    with Fabric(1) as fabric:
+        app = fabric.app(0, "svc")
+        ids = fire_many(fabric, app, 10)
+        code, answer = ask(fabric.control("agent-0"), "POST", "/v1/trigger",
+                           {"trigger": name, "trace_id": ids[0]})
+        check(code == 200, "an odd name: %r" % answer)
+        wait_for("all delivered", lambda: all_there(fabric, ids))
+        wait_for("the odd name is known", lambda: name in samples(
+            scrape(fabric), "trigger_queued", "trigger"))
+        families = scrape(fabric)
+        (capacity,) = samples(families, "buffers_capacity",
+                              "domain").values()
+        states = samples(families, "buffers", "state")
+        check(len(states) == 7, "seven states: %r" % states)
+        check(sum(states.values()) == capacity, "a sum: %r" % states)
+        outcomes = samples(families, "triggers", "outcome")
+        check(outcomes["acknowledged"] == 11, "outcomes: %r" % outcomes)
+        check(set(samples(families, "losses", "cause")) >=
+              {"lane", "unpinned", "nulls", "cut_off"}, "causes")
+        check(set(samples(families, "queue_depth", "queue")) >=
+              {"outbox", "slices", "asked"}, "queues")
+        check(value(families, "buffers_indexed") >= 10, "buffers")
+        check(value(families, "buffer_cpu_seconds") > 0, "cpu")
+        check(all(s >= 0 for s in samples(
+            families, "event_horizon_seconds", "domain").values()),
+              "a horizon")
+
+
+def occupancy():
+    """A buffer is where it should be, in each stage of its life."""
+    with Fabric(1) as fabric:
+        app = fabric.app(0, "svc")
+
+        def at(state, least):
+            def probe():
+                (domain,) = adds_up(fabric)
+                return domain["occupancy"][state] >= least
+            wait_for("%d %s" % (least, state), probe)
+
+        at("free", 1)
+        at("stocked", 1)
+        app.say("begin h")
+        app.say("fill h 300")
+        at("written", 1)
+        app.say("end h")
+        at("held", 1)
+        fabric.kill("collector")
+        ids = fire_many(fabric, app, 20)
+        at("pinned", 20)
+        fabric.start("collector")
+        wait_for("all delivered", lambda: all_there(fabric, ids))
+        wait_for("all let go", lambda: not adds_up(
+            fabric)[0]["occupancy"]["pinned"])
+        app.kill()
+        wait_for("nothing is left behind", lambda: not adds_up(
+            fabric)[0]["occupancy"]["written"])
+
+
+SCENARIOS = [metrics, occupancy]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], SCENARIOS))
