@@ -135,6 +135,8 @@ struct hs_agent_domain_stats {
 	uint64_t buffers_total;
 	uint64_t buffers_sending;      /* the carrier's until acknowledged; */
 	uint64_t buffers_sending_open; /* of them stocked, still written */
+	uint64_t buffers_indexed;      /* ever, and the bytes in them */
+	uint64_t bytes_indexed;
 	uint64_t traces, traces_fired;
 	uint64_t horizon_ns; /* age of the oldest kept untriggered trace */
 };

@@ -278,8 +278,8 @@ bool hs_buffer_publish(struct hs_agent_core *c, struct hs_domain *d,
 		d->nr_sending_open--;
 	hs_ix_flag(c, d, trace, (uint16_t)b->flags);
 	hs_buffer_append(d, trace, buffer);
-	c->stats.buffers_indexed++;
-	c->stats.bytes_indexed += b->committed;
+	d->nr_indexed++;
+	d->bytes_indexed += b->committed;
 	if (d->traces[trace].fired != HS_NIL)
 		hs_report_enqueue(c, d->traces[trace].fired);
 	return true;

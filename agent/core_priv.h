@@ -118,6 +118,7 @@ struct hs_domain {
 	uint32_t bucket_mask, seat_mask, nr_evicted;
 	uint32_t free_first, nr_free, nr_stocked, nr_held, nr_pinned;
 	uint32_t nr_sending, nr_sending_open; /* the latter: still written */
+	uint64_t nr_indexed, bytes_indexed;   /* buffers ever, and in them */
 	uint32_t crumb_free, nr_crumbs_free;
 	uint32_t nr_traces_free, nr_traces_limbo;
 	uint32_t nr_traces_live, nr_traces_fired;

@@ -10,6 +10,13 @@ void hs_agent_core_stats_get(const struct hs_agent_core *core,
 			     struct hs_agent_stats *out)
 {
 	*out = core->stats;
+	for (uint32_t k = 0; k < core->nr_domains; k++) {
+		const struct hs_domain *d =
+			&core->domains[core->domain_order[k]];
+
+		out->buffers_indexed += d->nr_indexed;
+		out->bytes_indexed += d->bytes_indexed;
+	}
 }
 
 void hs_agent_core_domain_stats_get(const struct hs_agent_core *core,
@@ -27,6 +34,8 @@ void hs_agent_core_domain_stats_get(const struct hs_agent_core *core,
 	out->buffers_held = d->nr_held;
 	out->buffers_pinned = d->nr_pinned;
 	out->buffers_total = d->nr_buffers;
+	out->buffers_indexed = d->nr_indexed;
+	out->bytes_indexed = d->bytes_indexed;
 	out->buffers_sending = d->nr_sending;
 	out->buffers_sending_open = d->nr_sending_open;
 	out->traces = d->nr_traces_live;

@@ -148,6 +148,8 @@ void hs_figures_status(const struct hs_worker *w, json_t *root)
 			  (json_int_t)(w->now_ns - w->ready_ns), "cpu_ns",
 			  (json_int_t)hs_figures_cpu_ns(w), "buffers",
 			  (json_int_t)s.buffers_indexed));
+	json_object_set_new(root, "evict_percent",
+			    json_integer(w->settings.evict_percent));
 	json_object_set_new(root, "adoption",
 			    json_pack("{s:I, s:I}", "ns",
 				      (json_int_t)(w->ready_ns - w->began_ns),
@@ -159,8 +161,16 @@ void hs_figures_domain(const struct hs_worker *w, const struct hs_tenant *t,
 		       json_t *domain)
 {
 	json_t *o = json_object();
+	struct hs_agent_domain_stats s;
 	struct hs_occupancy at;
 
+	hs_agent_core_domain_stats_get(w->core, t->index, w->now_ns, &s);
+	json_object_set_new(domain, "indexed",
+			    json_pack("{s:I, s:I, s:I}", "buffers",
+				      (json_int_t)s.buffers_indexed, "bytes",
+				      (json_int_t)s.bytes_indexed, "pool_bytes",
+				      (json_int_t)(s.buffers_indexed *
+						   t->config.buffer_bytes)));
 	hs_occupancy_get(w, t, &at);
 	for (int i = 0; i < HS_OCCUPANCY_STATES; i++)
 		json_object_set_new(o, hs_occupancy_names[i],

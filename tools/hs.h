@@ -76,6 +76,8 @@ int hs_command_list(int argc, char **argv);
 int hs_command_show(int argc, char **argv);
 int hs_command_export(int argc, char **argv);
 int hs_command_status(int argc, char **argv);
+int hs_command_top(int argc, char **argv);
+int hs_command_size(int argc, char **argv);
 int hs_command_trigger(int argc, char **argv);
 int hs_command_stop(int argc, char **argv);
 

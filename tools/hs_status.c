@@ -11,58 +11,10 @@
 
 #include "base/table.h"
 #include "base/units.h"
-#include "tools/hs.h"
+#include "tools/hs_survey.h"
 #include "tools/row.h"
 
-/* One daemon asked. */
-struct answer {
-	const char *name;
-	const char *address;
-	json_t *json; /* NULL: it did not answer */
-	char error[512];
-};
-
-struct status {
-	struct answer nodes[HS_FABRIC_NODES_MAX];
-	struct answer coordinators[HS_FABRIC_DAEMONS_MAX];
-	struct answer collectors[HS_FABRIC_DAEMONS_MAX];
-	uint32_t nr_nodes, nr_coordinators, nr_collectors;
-	uint32_t nr_silent;
-};
-
-static void ask(const struct hs_where *where, struct status *status,
-		struct answer *answer, const char *name, const char *address)
-{
-	struct hs_tools_door door = hs_where_door(where, address);
-
-	answer->name = name;
-	answer->address = address;
-	if (!hs_tools_ask_json(&door, "GET", "/v1/status", NULL, &answer->json))
-		return;
-	status->nr_silent++;
-	snprintf(answer->error, sizeof(answer->error), "%s", door.error);
-}
-
-/* A number wherever a daemon puts it: at the top or one level down. */
-static uint64_t number(const json_t *json, const char *group, const char *key)
-{
-	const json_t *in = group ? json_object_get(json, group) : json;
-
-	return (uint64_t)json_integer_value(json_object_get(in, key));
-}
-
-static uint64_t sum(const json_t *object)
-{
-	const char *key;
-	json_t *value;
-	uint64_t total = 0;
-
-	json_object_foreach((json_t *)object, key, value) total +=
-		(uint64_t)json_integer_value(value);
-	return total;
-}
-
-static void add_silent(struct hs_table *table, const struct answer *answer,
+static void add_silent(struct hs_table *table, const struct hs_answer *answer,
 		       uint32_t nr_columns)
 {
 	uint32_t i;
@@ -73,32 +25,34 @@ static void add_silent(struct hs_table *table, const struct answer *answer,
 		hs_table_text(table, "");
 }
 
-static void add_domain(struct hs_table *table, const struct answer *answer,
+static void add_domain(struct hs_table *table, const struct hs_answer *answer,
 		       const json_t *domain)
 {
 	const json_t *buffers = json_object_get(domain, "buffers");
 	const char *name = json_string_value(json_object_get(domain, "name"));
-	uint64_t pinned = number(buffers, NULL, "pinned");
-	uint64_t free = number(buffers, NULL, "free");
-	uint64_t total = number(buffers, NULL, "total");
+	uint64_t pinned = hs_answer_number(buffers, NULL, "pinned");
+	uint64_t free = hs_answer_number(buffers, NULL, "free");
+	uint64_t total = hs_answer_number(buffers, NULL, "total");
 
 	if (!total)
-		total = sum(buffers);
+		total = hs_answer_sum(buffers);
 	hs_table_text(table, answer->name);
 	hs_table_text(table, name ? name : "");
 	hs_table_number(table,
 			json_array_size(json_object_get(domain, "processes")));
-	hs_table_size(table, number(domain, NULL, "pool_bytes"));
+	hs_table_size(table, hs_answer_number(domain, NULL, "pool_bytes"));
 	hs_table_textf(table, "%.1f %%",
 		       total ? 100.0 * (double)(total - free) / (double)total
 			     : 0.0);
 	hs_table_textf(table, "%.1f %%",
 		       total ? 100.0 * (double)pinned / (double)total : 0.0);
-	hs_table_duration(table, number(domain, NULL, "event_horizon_ns"));
-	hs_table_number(table, sum(json_object_get(answer->json, "losses")));
+	hs_table_duration(table,
+			  hs_answer_number(domain, NULL, "event_horizon_ns"));
+	hs_table_number(table,
+			hs_answer_sum(json_object_get(answer->json, "losses")));
 }
 
-static void print_nodes(const struct status *status)
+static void print_nodes(const struct hs_survey *survey)
 {
 	static const struct hs_table_column columns[] = {
 		{"NODE", false, 0},	    {"DOMAIN", false, 0},
@@ -110,8 +64,8 @@ static void print_nodes(const struct status *status)
 	uint32_t i;
 	size_t j;
 
-	for (i = 0; i < status->nr_nodes && table; i++) {
-		const struct answer *a = &status->nodes[i];
+	for (i = 0; i < survey->nr_nodes && table; i++) {
+		const struct hs_answer *a = &survey->nodes[i];
 		const json_t *domains = json_object_get(a->json, "domains");
 
 		if (!a->json)
@@ -124,7 +78,7 @@ static void print_nodes(const struct status *status)
 	hs_table_free(table);
 }
 
-static void add_losses(struct hs_table *table, const struct answer *a)
+static void add_losses(struct hs_table *table, const struct hs_answer *a)
 {
 	const char *key;
 	json_t *value;
@@ -139,7 +93,7 @@ static void add_losses(struct hs_table *table, const struct answer *a)
 	}
 }
 
-static void print_losses(const struct status *status)
+static void print_losses(const struct hs_survey *survey)
 {
 	static const struct hs_table_column columns[] = {
 		{"NODE", false, 0},
@@ -149,8 +103,8 @@ static void print_losses(const struct status *status)
 	struct hs_table *table = hs_table_new(columns, 3);
 	uint32_t i;
 
-	for (i = 0; i < status->nr_nodes && table; i++)
-		add_losses(table, &status->nodes[i]);
+	for (i = 0; i < survey->nr_nodes && table; i++)
+		add_losses(table, &survey->nodes[i]);
 	if (table && hs_table_nr_rows(table)) {
 		putchar('\n');
 		hs_table_print(table, stdout, true);
@@ -158,7 +112,7 @@ static void print_losses(const struct status *status)
 	hs_table_free(table);
 }
 
-static void add_triggers(struct hs_table *table, const struct answer *a)
+static void add_triggers(struct hs_table *table, const struct hs_answer *a)
 {
 	const json_t *triggers = json_object_get(a->json, "triggers");
 	size_t i;
@@ -170,15 +124,17 @@ static void add_triggers(struct hs_table *table, const struct answer *a)
 
 		hs_table_text(table, a->name);
 		hs_table_text(table, name ? name : "");
-		hs_table_number(table, number(t, NULL, "fired_local"));
-		hs_table_number(table, number(t, NULL, "fired_remote"));
-		hs_table_number(table, number(t, NULL, "limited"));
-		hs_table_number(table, number(t, NULL, "queued"));
-		hs_table_size(table, number(t, NULL, "bytes_sent"));
+		hs_table_number(table,
+				hs_answer_number(t, NULL, "fired_local"));
+		hs_table_number(table,
+				hs_answer_number(t, NULL, "fired_remote"));
+		hs_table_number(table, hs_answer_number(t, NULL, "limited"));
+		hs_table_number(table, hs_answer_number(t, NULL, "queued"));
+		hs_table_size(table, hs_answer_number(t, NULL, "bytes_sent"));
 	}
 }
 
-static void print_triggers(const struct status *status)
+static void print_triggers(const struct hs_survey *survey)
 {
 	static const struct hs_table_column columns[] = {
 		{"NODE", false, 0},    {"TRIGGER", false, 0},
@@ -189,8 +145,8 @@ static void print_triggers(const struct status *status)
 	struct hs_table *table = hs_table_new(columns, 7);
 	uint32_t i;
 
-	for (i = 0; i < status->nr_nodes && table; i++)
-		add_triggers(table, &status->nodes[i]);
+	for (i = 0; i < survey->nr_nodes && table; i++)
+		add_triggers(table, &survey->nodes[i]);
 	if (table && hs_table_nr_rows(table)) {
 		putchar('\n');
 		hs_table_print(table, stdout, true);
@@ -198,7 +154,7 @@ static void print_triggers(const struct status *status)
 	hs_table_free(table);
 }
 
-static bool print_head(const char *role, const struct answer *a)
+static bool print_head(const char *role, const struct hs_answer *a)
 {
 	printf("%-12s %s: ", role, a->address);
 	if (a->json)
@@ -208,7 +164,7 @@ static bool print_head(const char *role, const struct answer *a)
 }
 
 /* Which carrier, and why: an agent says it beside its name, others within. */
-static void print_carrier(const struct answer *a)
+static void print_carrier(const struct hs_answer *a)
 {
 	json_t *of = json_object_get(a->json, "transport");
 	json_t *why = json_is_object(of)
@@ -220,13 +176,13 @@ static void print_carrier(const struct answer *a)
 }
 
 /* What should be 0 is shown only where it is not. */
-static void print_troubles(const struct answer *a, const char *const *names,
+static void print_troubles(const struct hs_answer *a, const char *const *names,
 			   size_t nr_names)
 {
 	size_t i;
 
 	for (i = 0; i < nr_names; i += 2) {
-		uint64_t n = number(a->json, names[i], names[i + 1]);
+		uint64_t n = hs_answer_number(a->json, names[i], names[i + 1]);
 
 		if (n)
 			printf(", %s %" PRIu64, names[i + 1], n);
@@ -235,7 +191,7 @@ static void print_troubles(const struct answer *a, const char *const *names,
 	putchar('\n');
 }
 
-static void print_coordinator(const struct answer *a)
+static void print_coordinator(const struct hs_answer *a)
 {
 	static const char *const troubles[] = {
 		"stats",     "triggers_refused", "stats", "updates_refused",
@@ -250,16 +206,16 @@ static void print_coordinator(const struct answer *a)
 	printf("%" PRIu64 " of %" PRIu64 " nodes up, %" PRIu64
 	       " triggers; traces: %" PRIu64 " seeking, %" PRIu64
 	       " telling, %" PRIu64 " stored",
-	       number(a->json, "stats", "nodes_up"),
-	       number(a->json, "stats", "nodes"),
-	       number(a->json, "stats", "triggers"),
-	       number(a->json, "stats", "traces_seeking"),
-	       number(a->json, "stats", "traces_telling"),
-	       number(a->json, "stats", "traces_stored"));
+	       hs_answer_number(a->json, "stats", "nodes_up"),
+	       hs_answer_number(a->json, "stats", "nodes"),
+	       hs_answer_number(a->json, "stats", "triggers"),
+	       hs_answer_number(a->json, "stats", "traces_seeking"),
+	       hs_answer_number(a->json, "stats", "traces_telling"),
+	       hs_answer_number(a->json, "stats", "traces_stored"));
 	print_troubles(a, troubles, sizeof(troubles) / sizeof(*troubles));
 }
 
-static void print_collector(const struct answer *a)
+static void print_collector(const struct hs_answer *a)
 {
 	static const char *const troubles[] = {
 		"traces",    "stale",
@@ -282,79 +238,50 @@ static void print_collector(const struct answer *a)
 
 	if (!print_head("collector", a))
 		return;
-	hs_units_size_format(disk, number(a->json, "store", "disk_bytes"));
-	hs_units_size_format(raw, number(a->json, "store", "raw_bytes"));
+	hs_units_size_format(disk,
+			     hs_answer_number(a->json, "store", "disk_bytes"));
+	hs_units_size_format(raw,
+			     hs_answer_number(a->json, "store", "raw_bytes"));
 	printf("traces: %" PRIu64 " complete, %" PRIu64 " partial, %" PRIu64
 	       " open; %s on disk for %s",
-	       number(a->json, "traces", "complete"),
-	       number(a->json, "traces", "partial"),
-	       number(a->json, "traces", "open"), disk, raw);
+	       hs_answer_number(a->json, "traces", "complete"),
+	       hs_answer_number(a->json, "traces", "partial"),
+	       hs_answer_number(a->json, "traces", "open"), disk, raw);
 	print_troubles(a, troubles, sizeof(troubles) / sizeof(*troubles));
 }
 
-static void print_text(const struct status *status)
+/* With one node it stands in that node's line already. */
+static void print_cluster(const struct hs_survey *survey)
+{
+	struct hs_survey_horizon horizon;
+	char text[HS_UNITS_TEXT_MAX];
+
+	hs_survey_horizon_get(survey, &horizon);
+	if (survey->nr_nodes < 2 || !horizon.ns)
+		return;
+	hs_units_duration_format(text, horizon.ns);
+	printf("\nthe cluster's event horizon: %s, by %s of %s\n", text,
+	       horizon.domain, horizon.node);
+}
+
+static void print_text(const struct hs_survey *survey)
 {
 	uint32_t i;
 
-	print_nodes(status);
-	print_losses(status);
-	print_triggers(status);
+	print_nodes(survey);
+	print_cluster(survey);
+	print_losses(survey);
+	print_triggers(survey);
 	putchar('\n');
-	for (i = 0; i < status->nr_coordinators; i++)
-		print_coordinator(&status->coordinators[i]);
-	for (i = 0; i < status->nr_collectors; i++)
-		print_collector(&status->collectors[i]);
-}
-
-static json_t *answers_json(const struct answer *answers, uint32_t nr)
-{
-	json_t *list = json_array();
-	uint32_t i;
-
-	for (i = 0; i < nr; i++) {
-		const struct answer *a = &answers[i];
-
-		json_array_append_new(
-			list,
-			a->json ? json_pack("{s:s, s:s, s:O}", "name", a->name,
-					    "address", a->address, "status",
-					    a->json)
-				: json_pack("{s:s, s:s, s:s}", "name", a->name,
-					    "address", a->address, "error",
-					    a->error));
-	}
-	return list;
-}
-
-static void forget(struct answer *answers, uint32_t nr)
-{
-	uint32_t i;
-
-	for (i = 0; i < nr; i++)
-		json_decref(answers[i].json);
-}
-
-static void ask_everybody(const struct hs_where *where, struct status *s)
-{
-	const struct hs_fabric *f = &where->fabric;
-	uint32_t i;
-
-	for (i = 0; i < f->nr_nodes; i++)
-		ask(where, s, &s->nodes[i], f->nodes[i].name,
-		    f->nodes[i].agent);
-	s->nr_nodes = f->nr_nodes;
-	for (i = 0; i < f->nr_coordinators; i++)
-		ask(where, s, &s->coordinators[i], "coordinator",
-		    f->coordinators[i]);
-	s->nr_coordinators = f->nr_coordinators;
-	for (i = 0; i < f->nr_collectors; i++)
-		ask(where, s, &s->collectors[i], "collector", f->collectors[i]);
-	s->nr_collectors = f->nr_collectors;
+	for (i = 0; i < survey->nr_coordinators; i++)
+		print_coordinator(&survey->coordinators[i]);
+	for (i = 0; i < survey->nr_collectors; i++)
+		print_collector(&survey->collectors[i]);
 }
 
 int hs_command_status(int argc, char **argv)
 {
-	static struct status status;
+	static struct hs_survey survey;
 	struct hs_where where;
 	struct hs_args_option options[HS_WHERE_OPTIONS];
 	struct hs_args_program program = {
@@ -378,20 +305,12 @@ int hs_command_status(int argc, char **argv)
 			fprintf(stderr, "hs status: takes options only\n");
 		return HS_EXIT_USAGE;
 	}
-	ask_everybody(&where, &status);
+	hs_survey_all(&where, &survey);
 	if (where.json)
-		hs_print_json(json_pack(
-			"{s:o, s:o, s:o}", "nodes",
-			answers_json(status.nodes, status.nr_nodes),
-			"coordinators",
-			answers_json(status.coordinators,
-				     status.nr_coordinators),
-			"collectors",
-			answers_json(status.collectors, status.nr_collectors)));
+		hs_print_json(hs_survey_json(&survey));
 	else
-		print_text(&status);
-	forget(status.nodes, status.nr_nodes);
-	forget(status.coordinators, status.nr_coordinators);
-	forget(status.collectors, status.nr_collectors);
-	return status.nr_silent ? HS_EXIT_UNREACHABLE : HS_EXIT_OK;
+		print_text(&survey);
+	rc = survey.nr_silent ? HS_EXIT_UNREACHABLE : HS_EXIT_OK;
+	hs_survey_free(&survey);
+	return rc;
 }

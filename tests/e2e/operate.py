@@ -6,14 +6,16 @@
     operate.py NAME...         run these
     operate.py --list          print their names
 """
+import subprocess
 import sys
+import threading
 
 # Debian's package, whichever Python comes first in the path.
 sys.path.append("/usr/lib/python3/dist-packages")
 # pylint: disable=wrong-import-position
 from prometheus_client.openmetrics import parser
 
-from fabric import Door, Fabric, ask, wait_for
+from fabric import Door, Fabric, ask, program, wait_for
 from scenarios import all_there, check, fire_many, main
 
 
@@ -120,7 +122,93 @@ def occupancy():
             fabric)[0]["occupancy"]["written"])
 
 
-SCENARIOS = [metrics, occupancy]
+class Steady(threading.Thread):
+    """Traces of so many bytes, one after another, until stopped."""
+
+    def __init__(self, app, size):
+        super().__init__(daemon=True)
+        self.app = app
+        self.size = size
+        self.ending = threading.Event()
+
+    def run(self):
+        while not self.ending.is_set():
+            self.app.say("begin h")
+            self.app.say("fill h %d" % self.size)
+            self.app.say("end h")
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ending.set()
+        self.join()
+
+
+def top():
+    """A screen of every agent, and what changed while it was waited for."""
+    with Fabric(2) as fabric:
+        for i in range(2):
+            fire_many(fabric, fabric.app(i, "svc-%d" % i), 3)
+        with Steady(fabric.apps[0], 2000):
+            code, answer = fabric.hs("top", "--once", "--interval", "300ms")
+        check(code == 0, "it ends well: %r" % answer)
+        rates = {one["node"]: one for one in answer["rates"]}
+        check(rates["node-0"]["buffers_per_s"] > 0, "a rate: %r" % rates)
+        check(rates["node-0"]["cpu_ns_per_buffer"] > 0, "a cost: %r" % rates)
+        check(rates["node-1"]["buffers_per_s"] == 0, "none: %r" % rates)
+        horizons = {node["name"]: d["event_horizon_ns"]
+                    for node in answer["nodes"]
+                    for d in node["status"]["domains"]}
+        check(answer["cluster"]["event_horizon_ns"] ==
+              min(filter(None, horizons.values())), "the least: %r" % answer["cluster"])
+        done = subprocess.run(
+            [program("hs"), "top", "--once", "--interval", "10ms",
+             "--fabric", fabric.dir], stdout=subprocess.PIPE, text=True,
+            check=True)
+        for word in ("HORIZON", "ORPHANED", "CPU/BUF", "node-1"):
+            check(word in done.stdout, "%s in %r" % (word, done.stdout))
+        check("\033" not in done.stdout, "plain text where no terminal is")
+        fabric.kill("agent-1")
+        check(fabric.hs("top", "--once", "--interval", "10ms")[0] == 3,
+              "somebody is silent")
+
+
+def size():
+    """What hs size says of a full pool agrees with the horizon it has."""
+    with Fabric(1) as fabric:
+        app = fabric.app(0, "svc")
+        check(fabric.hs("size")[0] == 2, "no horizon")
+        check(fabric.hs("size", "--horizon", "1s", "--rate", "5")[0] == 2,
+              "half a load")
+        check(fabric.hs("size", "--horizon", "1s", "--interval",
+                        "10ms")[0] == 1, "nothing to measure")
+        code, answer = fabric.hs(
+            "size", "--horizon", "100s", "--rate", "1000", "--bytes", "1000",
+            "--buffer", "1KiB")
+        (one,) = answer["domains"]
+        # Two buffers a trace: 960 bytes and the rest.
+        check(one["pool_bytes_per_s"] == 1000 * 2 * 1024, "%r" % one)
+        check(0 <= one["pool_wanted_bytes"] -
+              (100 * one["pool_bytes_per_s"] + one["stock_bytes"]) / 0.8
+              <= 2 << 20, "whole chunks: %r" % one)
+        with Steady(app, 20000):
+            wait_for("the pool is full", lambda: fabric.status("agent-0")[
+                "stats"]["traces_evicted"] > 1000)
+            code, answer = fabric.hs("size", "--horizon", "10s",
+                                     "--interval", "1s")
+            (domain,) = fabric.status("agent-0")["domains"]
+        (one,) = answer["domains"]
+        share = one["gives_ns"] / domain["event_horizon_ns"]
+        print("size: says %.3f s, is %.3f s, fill %.2f" % (
+            one["gives_ns"] / 1e9, domain["event_horizon_ns"] / 1e9,
+            one["fill"]))
+        check(0.5 < share < 2, "%r of %r" % (one, domain))
+        check(0.8 < one["fill"] <= 1, "buffers are filled: %r" % one)
+
+
+SCENARIOS = [metrics, occupancy, top, size]
 
 
 if __name__ == "__main__":
