@@ -74,6 +74,7 @@ domain_defaults(const struct hs_agent_domain_config *in)
 {
 	struct hs_agent_domain_config c = *in;
 
+	set_default32(&c.weight, 1);
 	set_default32(&c.nr_crumbs, c.nr_buffers);
 	set_default32(&c.nr_traces, c.nr_buffers + c.nr_buffers / 2 + 64);
 	return c;
@@ -92,6 +93,9 @@ static void core_layout(struct hs_agent_core *c, struct arena *a,
 	c->fired_rt = carve(a, config->nr_fired, sizeof(*c->fired_rt));
 	c->nr_fired_hash = power_of_two(config->nr_fired);
 	c->fired_hash = carve(a, c->nr_fired_hash, sizeof(uint32_t));
+	c->nr_holds = 2 * config->nr_fired;
+	c->holds = carve(a, c->nr_holds, sizeof(*c->holds));
+	c->hold_hash = carve(a, c->nr_fired_hash, sizeof(uint32_t));
 	c->pending = carve(a, config->nr_pending, sizeof(*c->pending));
 	c->out = config->scratch ? config->scratch
 				 : carve(a, 1, HS_ANSWERS_BYTES);
@@ -164,8 +168,10 @@ struct hs_agent_core *hs_agent_core_create(void *memory, void *ledger,
 	if (!node_ledger_open(c, ledger, &old))
 		return NULL;
 	hs_fired_init(c);
+	hs_hold_init(c);
+	c->bytes.per_s = c->config.bytes_per_s;
 	for (uint32_t i = 0; i < c->config.nr_policies; i++)
-		hs_queue_get(c, c->config.policies[i].name);
+		hs_trigger_get(c, c->config.policies[i].name);
 	if (old)
 		hs_fired_adopt(c, now_ns);
 	return c;
@@ -288,7 +294,10 @@ int hs_agent_core_domain_add(struct hs_agent_core *core, uint32_t domain,
 				.nr_buffers = dc.nr_buffers,
 				.buffer_bytes = dc.buffer_bytes,
 				.nr_crumbs = dc.nr_crumbs,
-				.nr_traces = dc.nr_traces};
+				.nr_traces = dc.nr_traces,
+				.weight = dc.weight};
+	for (uint32_t i = 0; i < HS_AGENT_TRIGGERS_MAX; i++)
+		d->queues[i].root = HS_NIL;
 	rc = domain_ledger_open(d, ledger, &dc, ~core->config.index_seed);
 	if (rc)
 		return rc;
@@ -368,7 +377,7 @@ void hs_agent_core_slot(struct hs_agent_core *core, uint32_t domain,
 	if (buffer != HS_NIL && h->magic == HS_SHM_BUF_MAGIC &&
 	    h->stock_word == slot->buffer && h->trace_hi == slot->trace_hi &&
 	    h->trace_lo == slot->trace_lo && h->handle == slot->handle)
-		hs_report_open(core, d, i, buffer, h);
+		hs_report_open(core, d, i, buffer, h, now_ns);
 }
 
 void hs_agent_core_end_scan(struct hs_agent_core *core)
@@ -479,18 +488,14 @@ void hs_agent_core_tick(struct hs_agent_core *core, uint64_t now_ns)
 	}
 	if (now_ns - core->swept_ns > ACK_PATIENCE_NS)
 		hs_report_sweep(core, now_ns);
-	hs_report_run(core);
-	hs_report_overload(core);
+	hs_report_run(core, now_ns);
+	hs_queue_overload(core);
 	hs_fired_tainted(core, now_ns);
 	hs_fired_forget(core, now_ns);
 }
 
 bool hs_agent_core_busy(const struct hs_agent_core *core)
 {
-	if (core->nr_dirty || core->pending_head != core->pending_tail)
-		return true;
-	for (uint32_t i = 0; i < core->nr_queues; i++)
-		if (core->queues[i].nr)
-			return true;
-	return false;
+	return core->nr_dirty || core->pending_head != core->pending_tail ||
+	       core->nr_queued;
 }

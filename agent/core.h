@@ -61,8 +61,9 @@ struct hs_agent_seen {
 /* How a named trigger is treated; unnamed ones get the default. */
 struct hs_agent_trigger_policy {
 	char name[HS_WIRE_NAME_BYTES];
-	uint32_t weight;     /* of its reporting queue; 0: 1 */
-	uint32_t rate_per_s; /* local triggers; 0: no limit */
+	uint32_t weight;      /* of its reporting queue; 0: 1 */
+	uint32_t rate_per_s;  /* local triggers; 0: no limit */
+	uint64_t bytes_per_s; /* reported; 0: no limit */
 };
 
 struct hs_agent_config {
@@ -78,6 +79,7 @@ struct hs_agent_config {
 	uint64_t resend_ns;	/* outbox; 0: 1 s */
 	uint64_t open_ship_ns;	/* open buffers go after; 0: 500 ms */
 	uint32_t window_bytes;	/* unacknowledged slices; 0: 4 MiB */
+	uint64_t bytes_per_s;	/* reported in all; 0: no limit */
 	uint32_t evict_percent; /* use at which eviction starts; 0: 80 */
 	uint64_t taint_ns; /* how long before its first and after its last entry
 			      a trace may have lost one; 0: 5 s */
@@ -97,6 +99,7 @@ struct hs_agent_domain_config {
 	uint32_t buffer_bytes; /* multiple of HS_SHM_REF_UNIT_BYTES */
 	uint32_t nr_crumbs;    /* 0: nr_buffers */
 	uint32_t nr_traces;    /* 0: nr_buffers + nr_buffers / 2 */
+	uint32_t weight;       /* of its reporting beside other domains; 0: 1 */
 };
 
 struct hs_agent_stats {
@@ -123,6 +126,8 @@ struct hs_agent_stats {
 	uint64_t slices_refused;
 	uint64_t bytes_sent;
 	uint64_t traces_abandoned;
+	uint64_t holds_refused;		/* further triggers of a fired trace */
+	uint64_t fired_forgotten_early; /* the table was filling */
 	uint64_t crashes; /* processes that died with traces open */
 	uint64_t messages_bad;
 	uint64_t adopted_buffers;
@@ -145,9 +150,14 @@ struct hs_agent_trigger_stats {
 	char name[HS_WIRE_NAME_BYTES];
 	uint64_t fired_local;
 	uint64_t fired_remote;
-	uint64_t limited;
+	uint64_t limited; /* over its rate */
+	uint64_t refused; /* no room in the outbox */
 	uint64_t bytes_sent;
-	uint32_t queued; /* traces with something to send */
+	uint64_t groups_abandoned;
+	uint64_t traces_abandoned; /* nobody else held them */
+	uint64_t buffers_pinned;
+	uint32_t queued;  /* traces with something to send */
+	uint32_t waiting; /* fired here, not stored yet */
 };
 
 /* What waits, and for whom. */

@@ -19,8 +19,8 @@ static void adopt_held(struct hs_agent_core *c, struct hs_domain *d, uint32_t i,
 		trace = HS_NIL;
 	else
 		trace = hs_ix_get(c, d, b->trace_hi, b->trace_lo, now_ns);
-	if (trace == HS_NIL) {
-		c->stats.lost_index_full++;
+	if (trace == HS_NIL || hs_fired_abandoned(c, d->traces[trace].fired)) {
+		c->stats.lost_index_full += trace == HS_NIL;
 		d->nr_stocked++; /* as hs_buffer_free() finds it */
 		b->word = hs_ledger_word(HS_LEDGER_STOCKED,
 					 hs_ledger_word_generation(b->word), 0);
@@ -33,10 +33,10 @@ static void adopt_held(struct hs_agent_core *c, struct hs_domain *d, uint32_t i,
 	d->traces[trace].visited = 1;
 	d->traces[trace].process = hs_ledger_word_process(b->word);
 	d->traces[trace].several = 1; /* which ones is not known any more */
-	hs_buffer_append(d, trace, i);
+	hs_buffer_append(c, d, trace, i);
 	if (d->traces[trace].fired != HS_NIL) {
 		c->fired[d->traces[trace].fired].visited = 1;
-		hs_report_enqueue(c, d->traces[trace].fired);
+		hs_report_enqueue(c, d, trace);
 	}
 	c->stats.adopted_buffers++;
 }

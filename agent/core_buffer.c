@@ -61,7 +61,8 @@ static void buffer_prefetch(const struct hs_domain *d, uint32_t buffer)
 	__builtin_prefetch(&d->rt[buffer], 1);
 }
 
-void hs_buffer_append(struct hs_domain *d, uint32_t trace, uint32_t buffer)
+void hs_buffer_append(struct hs_agent_core *c, struct hs_domain *d,
+		      uint32_t trace, uint32_t buffer)
 {
 	struct hs_ix_trace *t = &d->traces[trace];
 	struct hs_buffer_rt *rt = &d->rt[buffer];
@@ -80,10 +81,11 @@ void hs_buffer_append(struct hs_domain *d, uint32_t trace, uint32_t buffer)
 	t->nr_bytes += d->buffers[buffer].committed;
 	d->nr_held++;
 	if (t->fired != HS_NIL)
-		d->nr_pinned++;
+		hs_hold_pinned(c, d, trace, 1);
 }
 
-static void trace_unlink(struct hs_domain *d, uint32_t buffer)
+static void trace_unlink(struct hs_agent_core *c, struct hs_domain *d,
+			 uint32_t buffer)
 {
 	struct hs_buffer_rt *rt = &d->rt[buffer];
 	struct hs_ix_trace *t = &d->traces[rt->trace];
@@ -102,7 +104,7 @@ static void trace_unlink(struct hs_domain *d, uint32_t buffer)
 	t->nr_bytes -= d->buffers[buffer].committed;
 	d->nr_held--;
 	if (t->fired != HS_NIL)
-		d->nr_pinned--;
+		hs_hold_pinned(c, d, rt->trace, -1);
 }
 
 /* From whatever state back to the free ones. */
@@ -116,7 +118,7 @@ void hs_buffer_free(struct hs_agent_core *c, struct hs_domain *d,
 	if (hs_ledger_word_state(word) == HS_LEDGER_STOCKED)
 		d->nr_stocked--;
 	else
-		trace_unlink(d, buffer);
+		trace_unlink(c, d, buffer);
 	hs_ledger_set64(&d->buffers[buffer].word,
 			hs_ledger_word(HS_LEDGER_FREE,
 				       hs_ledger_word_generation(word), 0));
@@ -277,11 +279,11 @@ bool hs_buffer_publish(struct hs_agent_core *c, struct hs_domain *d,
 	if (d->rt[buffer].in_flight)
 		d->nr_sending_open--;
 	hs_ix_flag(c, d, trace, (uint16_t)b->flags);
-	hs_buffer_append(d, trace, buffer);
+	hs_buffer_append(c, d, trace, buffer);
 	d->nr_indexed++;
 	d->bytes_indexed += b->committed;
 	if (d->traces[trace].fired != HS_NIL)
-		hs_report_enqueue(c, d->traces[trace].fired);
+		hs_report_enqueue(c, d, trace);
 	return true;
 }
 

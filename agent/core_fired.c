@@ -22,6 +22,8 @@
 #define KEY_UPDATE	(1ull << 63)
 #define FORGET_AT_ONCE	256u
 #define FORGET_PAUSE_NS 1000000ull
+#define OUTBOX_SHARE	8u
+#define PATIENCE_MIN_NS 1000000000ull
 #define TAINT_PAUSE_NS	10000000ull /* between walks over all that fired */
 
 static uint32_t *hash_head(struct hs_agent_core *c, uint64_t hi, uint64_t lo)
@@ -82,7 +84,6 @@ void hs_fired_dirty(struct hs_agent_core *c, uint32_t fired)
 static void pin_everywhere(struct hs_agent_core *c, uint32_t fired)
 {
 	struct hs_ledger_fired *f = &c->fired[fired];
-	bool any = false;
 
 	for (uint32_t k = 0; k < c->nr_domains; k++) {
 		struct hs_domain *d = &c->domains[c->domain_order[k]];
@@ -90,14 +91,12 @@ static void pin_everywhere(struct hs_agent_core *c, uint32_t fired)
 
 		if (i == HS_NIL)
 			continue;
-		hs_ix_pin(d, i, fired);
+		hs_ix_pin(c, d, i, fired);
 		f->flags |= d->traces[i].flags;
 		if (d->traces[i].visited)
 			f->visited = 1;
-		any |= d->traces[i].nr_buffers > 0;
+		hs_report_enqueue(c, d, i);
 	}
-	if (any)
-		hs_report_enqueue(c, fired);
 }
 
 /* Take a slot of the table in: the ledger's record is written already. */
@@ -109,15 +108,14 @@ static void enter(struct hs_agent_core *c, uint32_t i, uint64_t now_ns)
 	c->fired_rt[i] = (struct hs_fired_rt){
 		.hash_next = *head,
 		.dirty_next = HS_NIL,
-		.queue = hs_queue_get(c, f->trigger.name),
-		.child = HS_NIL,
-		.sibling = HS_NIL,
-		.parent = HS_NIL,
+		.hold_first = HS_NIL,
 		.first_ns = now_ns,
 		.last_ns = now_ns,
 	};
 	*head = i;
 	c->nr_fired++;
+	c->nr_abandoned += hs_fired_abandoned(c, i);
+	hs_hold_name(c, i, &f->trigger);
 }
 
 uint32_t hs_fired_get(struct hs_agent_core *c,
@@ -129,6 +127,7 @@ uint32_t hs_fired_get(struct hs_agent_core *c,
 
 	if (i != HS_NIL) {
 		c->fired_rt[i].last_ns = now_ns;
+		hs_hold_name(c, i, trigger);
 		return i;
 	}
 	i = c->fired_free;
@@ -146,26 +145,9 @@ uint32_t hs_fired_get(struct hs_agent_core *c,
 	hs_ledger_set32(&f->live, 1);
 	enter(c, i, now_ns);
 	if (trigger->origin != c->ledger->node_id)
-		c->queues[c->fired_rt[i].queue].fired_remote++;
+		c->triggers[hs_trigger_get(c, trigger->name)].fired_remote++;
 	pin_everywhere(c, i);
 	return i;
-}
-
-static bool within_rate(struct hs_queue *q, uint64_t now_ns)
-{
-	uint64_t step_ns, burst_ns = 1000000000ull;
-
-	if (!q->rate_per_s)
-		return true;
-	step_ns = 1000000000ull / q->rate_per_s;
-	if (q->tokens_ns + burst_ns < now_ns)
-		q->tokens_ns = now_ns - burst_ns;
-	if (q->tokens_ns + step_ns > now_ns) {
-		q->limited++;
-		return false;
-	}
-	q->tokens_ns += step_ns;
-	return true;
 }
 
 static uint64_t priority_of(const struct hs_agent_core *c,
@@ -176,9 +158,17 @@ static uint64_t priority_of(const struct hs_agent_core *c,
 	       (HS_PLANTED(3) ? c->ledger->node_id : 0);
 }
 
-static bool room_for(const struct hs_agent_core *c, uint32_t nr)
+/*
+ * One trigger may have eight times as many groups in the outbox as there is
+ * room left for others (dynamic thresholds: Choudhury, Hahne 1998), so that it
+ * never fills it, alone or with another.
+ */
+static bool room_for(const struct hs_agent_core *c, uint32_t trigger,
+		     uint32_t nr)
 {
-	return c->nr_groups_live < c->config.nr_groups &&
+	uint32_t left = c->config.nr_groups - c->nr_groups_live;
+
+	return left && c->triggers[trigger].nr_groups <= OUTBOX_SHARE * left &&
 	       c->config.nr_fired - c->nr_fired >= nr;
 }
 
@@ -195,16 +185,17 @@ int hs_fired_group(struct hs_agent_core *c, const char *name,
 	for (uint32_t i = 0; i < nr; i++)
 		if (!(traces[i].hi | traces[i].lo))
 			return -EINVAL;
-	queue = hs_queue_get(c, name);
+	queue = hs_trigger_get(c, name);
 	known = hs_fired_find(c, traces[0].hi, traces[0].lo);
 	if (nr == 1 && known != HS_NIL &&
 	    (c->fired_rt[known].names >> queue & 1))
 		return 0; /* said before; whatever is new goes by itself */
-	if (!within_rate(&c->queues[queue], now_ns)) {
+	if (!hs_trigger_within_rate(&c->triggers[queue], now_ns)) {
 		c->stats.triggers_limited++;
 		return -EBUSY;
 	}
-	if (!room_for(c, nr)) {
+	if (!room_for(c, queue, nr)) {
+		c->triggers[queue].refused++;
 		c->stats.triggers_refused++;
 		return -ENOSPC;
 	}
@@ -228,7 +219,7 @@ int hs_fired_group(struct hs_agent_core *c, const char *name,
 	known = hs_fired_find(c, traces[0].hi, traces[0].lo);
 	if (known != HS_NIL)
 		c->fired_rt[known].names |= 1ull << queue;
-	c->queues[queue].fired_local++;
+	c->triggers[queue].fired_local++;
 	c->stats.triggers_local++;
 	return 0;
 }
@@ -271,14 +262,33 @@ void hs_fired_collect(struct hs_agent_core *c, uint64_t from_node,
 		c->pending_head++;
 }
 
+/*
+ * How long fired traces are remembered: less and less of it when more than
+ * three quarters of the table are taken, so that what is over makes room for
+ * what fires now.
+ */
+static uint64_t patience_ns(const struct hs_agent_core *c)
+{
+	uint64_t quarter = c->config.nr_fired / 4 + 1;
+	uint64_t left = c->config.nr_fired - c->nr_fired, ns;
+
+	if (left >= quarter || c->config.remember_ns <= PATIENCE_MIN_NS)
+		return c->config.remember_ns;
+	ns = c->config.remember_ns / quarter * left;
+	return ns > PATIENCE_MIN_NS ? ns : PATIENCE_MIN_NS;
+}
+
 static bool may_forget(struct hs_agent_core *c, uint32_t i, uint64_t now_ns)
 {
 	const struct hs_fired_rt *rt = &c->fired_rt[i];
 	const struct hs_wire_trace_id *id = &c->fired[i].trace;
+	uint64_t remember_ns = rt->told.state == HS_WIRE_STATE_OPEN
+				       ? c->config.remember_ns
+				       : patience_ns(c);
 
 	/* An open one is looked at, and so not old. */
-	if (rt->nr_groups || rt->update_key || rt->dirty || rt->queued ||
-	    now_ns - rt->last_ns < c->config.remember_ns)
+	if (rt->nr_groups || rt->update_key || rt->dirty ||
+	    now_ns - rt->last_ns < remember_ns)
 		return false;
 	for (uint32_t k = 0; k < c->nr_domains; k++) {
 		struct hs_domain *d = &c->domains[c->domain_order[k]];
@@ -286,7 +296,7 @@ static bool may_forget(struct hs_agent_core *c, uint32_t i, uint64_t now_ns)
 
 		if (t != HS_NIL &&
 		    (d->traces[t].nr_buffers ||
-		     now_ns - d->traces[t].last_ns < c->config.remember_ns))
+		     now_ns - d->traces[t].last_ns < remember_ns))
 			return false;
 	}
 	return true;
@@ -304,6 +314,8 @@ static void forget(struct hs_agent_core *c, uint32_t i)
 	if (c->ledger->rev_floor < c->fired[i].rev)
 		hs_ledger_set32(&c->ledger->rev_floor, c->fired[i].rev);
 
+	hs_hold_drop_all(c, i);
+	c->nr_abandoned -= hs_fired_abandoned(c, i);
 	for (uint32_t k = 0; k < c->nr_domains; k++) {
 		struct hs_domain *d = &c->domains[c->domain_order[k]];
 		uint32_t t = hs_ix_find(c, d, id->hi, id->lo);
@@ -355,8 +367,12 @@ void hs_fired_forget(struct hs_agent_core *c, uint64_t now_ns)
 		if (c->fired_rt[i].update_key &&
 		    now_ns >= c->fired_rt[i].update_ns)
 			hs_fired_dirty(c, i);
-		else if (may_forget(c, i, now_ns))
+		else if (may_forget(c, i, now_ns)) {
+			c->stats.fired_forgotten_early +=
+				now_ns - c->fired_rt[i].last_ns <
+				c->config.remember_ns;
 			forget(c, i);
+		}
 	}
 }
 
@@ -387,6 +403,6 @@ void hs_fired_adopt(struct hs_agent_core *c, uint64_t now_ns)
 		if (known != HS_NIL) /* its entry may be read once more */
 			c->fired_rt[known].names |=
 				1ull
-				<< hs_queue_get(c, c->groups[g].trigger.name);
+				<< hs_trigger_get(c, c->groups[g].trigger.name);
 	}
 }

@@ -84,6 +84,7 @@ struct hs_ix_more *hs_ix_more(struct hs_domain *d, uint32_t trace)
 		d->more[trace] = (struct hs_ix_more){
 			.ship_next = t->buf_first,
 			.crumb_first = HS_NIL,
+			.hold = HS_NIL,
 		};
 		t->has_more = 1;
 	}
@@ -158,7 +159,7 @@ uint32_t hs_ix_get_hashed(struct hs_agent_core *c, struct hs_domain *d,
 	c->stats.traces_seen++;
 	fired = hs_fired_find(c, hi, lo);
 	if (fired != HS_NIL)
-		hs_ix_pin(d, i, fired);
+		hs_ix_pin(c, d, i, fired);
 	return i;
 }
 
@@ -206,7 +207,8 @@ void hs_ix_touch(struct hs_domain *d, uint32_t trace, uint64_t now_ns)
 }
 
 /* A fired trace leaves the order of eviction. */
-void hs_ix_pin(struct hs_domain *d, uint32_t trace, uint32_t fired)
+void hs_ix_pin(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace,
+	       uint32_t fired)
 {
 	struct hs_ix_trace *t = &d->traces[trace];
 
@@ -217,6 +219,7 @@ void hs_ix_pin(struct hs_domain *d, uint32_t trace, uint32_t fired)
 	t->fired = fired;
 	d->nr_traces_fired++;
 	d->nr_pinned += t->nr_buffers;
+	hs_hold_place(c, d, trace);
 }
 
 static void crumbs_free(struct hs_domain *d, uint32_t trace)

@@ -31,8 +31,12 @@ void hs_outbox_add(struct hs_agent_core *c, uint32_t group, uint64_t now_ns)
 		if (f != HS_NIL)
 			c->fired_rt[f].nr_groups++;
 	}
-	c->groups_rt[group] =
-		(struct hs_group_rt){.scan = c->scan, .next_ns = now_ns};
+	c->groups_rt[group] = (struct hs_group_rt){
+		.scan = c->scan,
+		.trigger = hs_trigger_get(c, g->trigger.name),
+		.next_ns = now_ns,
+	};
+	c->triggers[c->groups_rt[group].trigger].nr_groups++;
 	c->groups_active[c->nr_groups_live++] = group;
 	c->groups_due_ns = 0;
 }
@@ -48,6 +52,7 @@ static void outbox_drop(struct hs_agent_core *c, uint32_t group)
 			c->fired_rt[f].nr_groups--;
 	}
 	hs_ledger_set32(&g->live, 0);
+	c->triggers[c->groups_rt[group].trigger].nr_groups--;
 	for (uint32_t i = 0; i < c->nr_groups_live; i++)
 		if (c->groups_active[i] == group) {
 			c->groups_active[i] =

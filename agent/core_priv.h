@@ -81,6 +81,7 @@ struct hs_ix_more {
 	uint32_t crumb_first;
 	uint32_t nr_crumbs;
 	uint32_t open_scan; /* scan that found it live */
+	uint32_t hold;	    /* its buffers count for; HS_NIL: none */
 };
 
 struct hs_ix_bucket {
@@ -96,6 +97,31 @@ struct hs_process_losses {
 	struct {
 		uint64_t first_ns, last_ns;
 	} at[HS_LOSSES_MAX];
+};
+
+/*
+ * That a trigger named a trace: for one domain that knows it, or NOWHERE yet
+ * (core_hold.c).
+ */
+#define HS_HOLD_NOWHERE 0xffu
+struct hs_hold {
+	uint32_t fired;
+	uint32_t next;		      /* of its trace; or of the free ones */
+	uint32_t hash_next;	      /* its lateral group is found by these */
+	uint32_t left, right, parent; /* in its queue (core_order.c) */
+	uint8_t domain, trigger;
+	bool in_use;
+	bool queued; /* there is something to send */
+	uint64_t priority;
+	struct hs_wire_trace_id primary;
+};
+
+/* What a trigger waits for in one domain (core_queue.c). */
+struct hs_queue {
+	uint32_t root; /* of the holds, highest priority first */
+	uint32_t nr;
+	uint32_t nr_pinned; /* buffers that count for it */
+	uint64_t virtual_;  /* what it sent over its weight */
 };
 
 struct hs_domain {
@@ -126,20 +152,23 @@ struct hs_domain {
 	uint32_t seat_packed, seat_moving;
 	bool seats_move;
 	struct hs_process_losses losses[HS_LEDGER_PROCESSES];
+	struct hs_queue queues[HS_AGENT_TRIGGERS_MAX];
+	uint64_t queues_active; /* bits of those with something to send */
+	uint32_t weight;
+	uint64_t virtual_;	 /* what it sent over its weight */
+	uint64_t virtual_served; /* of the queue that was last served */
 };
 
 /* What the worker keeps of a fired trace beside the ledger. */
 struct hs_fired_rt {
 	uint32_t hash_next; /* or of the free list */
 	uint32_t dirty_next;
-	bool dirty;  /* its answer may have changed */
-	bool queued; /* in its queue's heap */
+	bool dirty; /* its answer may have changed */
 	bool told_once;
-	uint32_t queue;
-	/* the heap of its queue: highest priority first */
-	uint32_t child, sibling, parent;
+	uint32_t hold_first; /* of those that hold it; HS_NIL: none */
+	uint32_t nr_holds;
 	uint32_t nr_groups;  /* of the outbox that name it */
-	uint64_t names;	     /* queues whose trigger fired it here */
+	uint64_t names;	     /* triggers that fired it here */
 	uint64_t first_ns;   /* when it was first named */
 	uint64_t last_ns;    /* something happened to it */
 	uint64_t update_key; /* outstanding UPDATE, 0: none */
@@ -150,7 +179,8 @@ struct hs_fired_rt {
 
 struct hs_group_rt {
 	uint32_t attempt;
-	uint32_t scan;	  /* the last one when it was added */
+	uint32_t scan; /* the last one when it was added */
+	uint32_t trigger;
 	uint64_t next_ns; /* when it goes (again) */
 };
 
@@ -163,15 +193,19 @@ struct hs_pending {
 	struct hs_wire_trace_id traces[HS_WIRE_TRACES_MAX];
 };
 
-struct hs_queue {
+/* A token bucket: the time at which it is even. */
+struct hs_rate {
+	uint64_t per_s; /* 0: no limit */
+	uint64_t even_ns;
+};
+
+struct hs_trigger {
 	char name[HS_WIRE_NAME_BYTES];
-	uint32_t root; /* of the heap of fired traces */
-	uint32_t nr;
 	uint32_t weight;
-	uint64_t virtual_bytes; /* served, divided by weight */
-	uint64_t fired_local, fired_remote, limited, bytes_sent;
-	uint32_t rate_per_s;
-	uint64_t tokens_ns; /* token bucket: time up to which it is used */
+	uint32_t nr_groups; /* of the outbox */
+	struct hs_rate fires, bytes;
+	uint64_t fired_local, fired_remote, limited, refused, bytes_sent;
+	uint64_t groups_abandoned, traces_abandoned;
 };
 
 struct hs_agent_core {
@@ -198,8 +232,16 @@ struct hs_agent_core {
 	uint32_t forget_at; /* where the forgetting sweep stands */
 	struct hs_pending *pending;
 	uint32_t pending_head, pending_tail;
-	struct hs_queue queues[HS_AGENT_TRIGGERS_MAX];
-	uint32_t nr_queues;
+	struct hs_hold *holds;
+	uint32_t *hold_hash; /* nr_fired_hash of them */
+	uint32_t nr_holds, hold_free, nr_holds_free;
+	uint32_t serving;      /* the hold that is being reported */
+	uint32_t nr_queued;    /* holds with something to send */
+	uint32_t nr_abandoned; /* fired traces that nobody holds */
+	struct hs_trigger triggers[HS_AGENT_TRIGGERS_MAX];
+	uint32_t nr_triggers;
+	struct hs_rate bytes;	 /* of all reporting */
+	uint64_t virtual_served; /* of the domain that was last served */
 	uint32_t in_flight_bytes;
 	uint32_t nr_in_flight; /* slices; one that only says final has no
 				  bytes */
@@ -262,7 +304,8 @@ uint32_t hs_ix_get_hashed(struct hs_agent_core *c, struct hs_domain *d,
 void hs_ix_flag(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace,
 		uint16_t flags);
 void hs_ix_touch(struct hs_domain *d, uint32_t trace, uint64_t now_ns);
-void hs_ix_pin(struct hs_domain *d, uint32_t trace, uint32_t fired);
+void hs_ix_pin(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace,
+	       uint32_t fired);
 void hs_ix_remove(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace);
 void hs_ix_crumb(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace,
 		 uint64_t node, uint32_t kind);
@@ -279,7 +322,8 @@ bool hs_ix_lossy(const struct hs_agent_core *c, const struct hs_domain *d,
 
 /* core_buffer.c */
 struct hs_domain *hs_domain_get(struct hs_agent_core *c, uint32_t domain);
-void hs_buffer_append(struct hs_domain *d, uint32_t trace, uint32_t buffer);
+void hs_buffer_append(struct hs_agent_core *c, struct hs_domain *d,
+		      uint32_t trace, uint32_t buffer);
 void hs_buffer_free(struct hs_agent_core *c, struct hs_domain *d,
 		    uint32_t buffer);
 uint32_t hs_buffer_of_word(const struct hs_domain *d, uint64_t stock_word,
@@ -363,18 +407,50 @@ void hs_answer_look_again(struct hs_agent_core *c);
 bool hs_answer_is_news(const struct hs_wire_answer *told,
 		       const struct hs_wire_answer *now);
 
+/* core_order.c */
+void hs_order_insert(struct hs_agent_core *c, uint32_t *root, uint32_t hold);
+void hs_order_remove(struct hs_agent_core *c, uint32_t *root, uint32_t hold);
+uint32_t hs_order_first(const struct hs_agent_core *c, uint32_t root);
+uint32_t hs_order_last(const struct hs_agent_core *c, uint32_t root);
+uint32_t hs_order_check(const struct hs_agent_core *c, uint32_t root);
+
+/* core_hold.c */
+void hs_hold_init(struct hs_agent_core *c);
+void hs_hold_name(struct hs_agent_core *c, uint32_t fired,
+		  const struct hs_wire_trigger *trigger);
+void hs_hold_place(struct hs_agent_core *c, struct hs_domain *d,
+		   uint32_t trace);
+void hs_hold_pinned(struct hs_agent_core *c, struct hs_domain *d,
+		    uint32_t trace, int change);
+void hs_hold_drop_all(struct hs_agent_core *c, uint32_t fired);
+void hs_hold_abandon_group(struct hs_agent_core *c, uint32_t hold);
+bool hs_hold_check(const struct hs_agent_core *c, const char **why);
+
+/* core_queue.c */
+bool hs_rate_may(const struct hs_rate *r, uint64_t now_ns);
+void hs_rate_use(struct hs_rate *r, uint64_t n, uint64_t burst_ns,
+		 uint64_t now_ns);
+uint32_t hs_trigger_get(struct hs_agent_core *c, const char *name);
+bool hs_trigger_within_rate(struct hs_trigger *t, uint64_t now_ns);
+void hs_queue_enter(struct hs_agent_core *c, uint32_t hold);
+void hs_queue_leave(struct hs_agent_core *c, uint32_t hold);
+bool hs_queue_may(const struct hs_agent_core *c, uint32_t trigger,
+		  uint64_t now_ns);
+uint32_t hs_queue_next(struct hs_agent_core *c, uint64_t now_ns);
+void hs_queue_sent(struct hs_agent_core *c, struct hs_domain *d,
+		   uint32_t trigger, uint32_t bytes, uint64_t now_ns);
+void hs_queue_overload(struct hs_agent_core *c);
+
 /* core_report.c */
-uint32_t hs_queue_get(struct hs_agent_core *c, const char *name);
-void hs_report_enqueue(struct hs_agent_core *c, uint32_t fired);
-void hs_report_remove(struct hs_agent_core *c, uint32_t fired);
-void hs_report_run(struct hs_agent_core *c);
+void hs_report_enqueue(struct hs_agent_core *c, struct hs_domain *d,
+		       uint32_t trace);
+void hs_report_run(struct hs_agent_core *c, uint64_t now_ns);
 void hs_report_ack(struct hs_agent_core *c, uint64_t ship_key, bool refused);
 void hs_report_resend(struct hs_agent_core *c);
 void hs_report_sweep(struct hs_agent_core *c, uint64_t now_ns);
 void hs_report_open(struct hs_agent_core *c, struct hs_domain *d,
 		    uint32_t trace, uint32_t buffer,
-		    const struct hs_shm_buffer *header);
-void hs_report_overload(struct hs_agent_core *c);
+		    const struct hs_shm_buffer *header, uint64_t now_ns);
 
 /* core_adopt.c */
 void hs_adopt_domain(struct hs_agent_core *c, struct hs_domain *d,

@@ -1,14 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * core_report.c - slices to the collectors: in which order, and until when
+ * core_report.c - slices to the collectors, and until when they are kept
  *
- * One queue for each trigger name, served in proportion to its weight (least
- * virtual bytes first); within a queue the highest priority first, from a
- * pairing heap (Fredman, Sedgewick, Sleator, Tarjan 1986) whose links live in
- * the fired traces. A buffer is let go when the collector has it durable; when
- * fired traces hold more than half a domain, the group of lowest priority is
- * abandoned, which every node decides alike, since the priority is a keyed hash
- * of the primary trace id.
+ * Which trace is next is core_queue.c's to say. A buffer is let go when the
+ * collector has it durable.
  */
 #include "agent/core_priv.h"
 #include "base/planted.h"
@@ -17,132 +12,27 @@
 
 #define SHIP_PER_TICK 256u
 
-uint32_t hs_queue_get(struct hs_agent_core *c, const char *name)
+/* The trace has something to send: whoever holds it there waits its turn. */
+void hs_report_enqueue(struct hs_agent_core *c, struct hs_domain *d,
+		       uint32_t trace)
 {
-	struct hs_queue *q;
-	uint32_t i;
+	uint32_t i = c->fired_rt[d->traces[trace].fired].hold_first;
 
-	for (i = 0; i < c->nr_queues; i++)
-		if (!strncmp(c->queues[i].name, name, HS_WIRE_NAME_BYTES))
-			return i;
-	/* The last queue serves all names that found no place. */
-	if (c->nr_queues == HS_AGENT_TRIGGERS_MAX)
-		return HS_AGENT_TRIGGERS_MAX - 1;
-	i = c->nr_queues++;
-	q = &c->queues[i];
-	*q = (struct hs_queue){.root = HS_NIL, .weight = 1};
-	memcpy(q->name, name, strnlen(name, HS_WIRE_NAME_BYTES - 1));
-	for (uint32_t k = 0; k < c->config.nr_policies; k++) {
-		const struct hs_agent_trigger_policy *p =
-			&c->config.policies[k];
-
-		if (strncmp(p->name, q->name, HS_WIRE_NAME_BYTES))
-			continue;
-		q->weight = p->weight ? p->weight : 1;
-		q->rate_per_s = p->rate_per_s;
-	}
-	return i;
-}
-
-/* Whether fired trace a goes before b: the same on every node. */
-static bool before(const struct hs_agent_core *c, uint32_t a, uint32_t b)
-{
-	const struct hs_ledger_fired *x = &c->fired[a], *y = &c->fired[b];
-
-	if (x->trigger.priority != y->trigger.priority)
-		return x->trigger.priority > y->trigger.priority;
-	if (x->trace.hi != y->trace.hi)
-		return x->trace.hi > y->trace.hi;
-	return x->trace.lo > y->trace.lo;
-}
-
-static uint32_t heap_meld(struct hs_agent_core *c, uint32_t a, uint32_t b)
-{
-	struct hs_fired_rt *rt = c->fired_rt;
-
-	if (a == HS_NIL)
-		return b;
-	if (b == HS_NIL)
-		return a;
-	if (before(c, a, b) == HS_PLANTED(12)) {
-		uint32_t swap = a;
-
-		a = b;
-		b = swap;
-	}
-	rt[b].parent = a;
-	rt[b].sibling = rt[a].child;
-	rt[a].child = b;
-	return a;
-}
-
-/* The two passes of a pairing heap over a list of siblings. */
-static uint32_t heap_merge(struct hs_agent_core *c, uint32_t first)
-{
-	struct hs_fired_rt *rt = c->fired_rt;
-	uint32_t pairs = HS_NIL, root = HS_NIL;
-
-	while (first != HS_NIL) {
-		uint32_t a = first, b = rt[a].sibling, m;
-
-		first = b != HS_NIL ? rt[b].sibling : HS_NIL;
-		rt[a].sibling = rt[a].parent = HS_NIL;
-		if (b != HS_NIL)
-			rt[b].sibling = rt[b].parent = HS_NIL;
-		m = heap_meld(c, a, b);
-		rt[m].sibling = pairs;
-		pairs = m;
-	}
-	while (pairs != HS_NIL) {
-		uint32_t next = rt[pairs].sibling;
-
-		rt[pairs].sibling = HS_NIL;
-		root = heap_meld(c, root, pairs);
-		pairs = next;
-	}
-	return root;
-}
-
-void hs_report_enqueue(struct hs_agent_core *c, uint32_t fired)
-{
-	struct hs_fired_rt *rt = &c->fired_rt[fired];
-	struct hs_queue *q = &c->queues[rt->queue];
-
-	if (rt->queued)
+	if (hs_ix_more(d, trace)->ship_next == HS_NIL)
 		return;
-	if (q->nr == 0) { /* no credit for having been idle */
-		for (uint32_t i = 0; i < c->nr_queues; i++)
-			if (c->queues[i].nr &&
-			    q->virtual_bytes < c->queues[i].virtual_bytes)
-				q->virtual_bytes = c->queues[i].virtual_bytes;
-	}
-	rt->child = rt->sibling = rt->parent = HS_NIL;
-	rt->queued = true;
-	q->root = heap_meld(c, q->root, fired);
-	q->nr++;
+	for (; i != HS_NIL; i = c->holds[i].next)
+		if (c->holds[i].domain == d->id)
+			hs_queue_enter(c, i);
 }
 
-void hs_report_remove(struct hs_agent_core *c, uint32_t fired)
+static void dequeue(struct hs_agent_core *c, struct hs_domain *d,
+		    uint32_t fired)
 {
-	struct hs_fired_rt *rt = c->fired_rt;
-	struct hs_queue *q = &c->queues[rt[fired].queue];
-	uint32_t parent = rt[fired].parent, *link, rest;
+	uint32_t i = c->fired_rt[fired].hold_first;
 
-	if (!rt[fired].queued)
-		return;
-	if (parent == HS_NIL) {
-		q->root = heap_merge(c, rt[fired].child);
-	} else {
-		link = &rt[parent].child;
-		while (*link != fired)
-			link = &rt[*link].sibling;
-		*link = rt[fired].sibling;
-		rest = heap_merge(c, rt[fired].child);
-		q->root = heap_meld(c, q->root, rest);
-	}
-	rt[fired].child = rt[fired].sibling = rt[fired].parent = HS_NIL;
-	rt[fired].queued = false;
-	q->nr--;
+	for (; i != HS_NIL; i = c->holds[i].next)
+		if (c->holds[i].domain == d->id)
+			hs_queue_leave(c, i);
 }
 
 static bool window_open(const struct hs_agent_core *c)
@@ -181,9 +71,10 @@ static bool ship(struct hs_agent_core *c, struct hs_domain *d, uint32_t buffer,
 	return true;
 }
 
-/* Return: false when the carrier or the window is full. */
+/* Return: false when the carrier, the window or a rate allows no more now. */
 static bool ship_trace(struct hs_agent_core *c, struct hs_domain *d,
-		       uint32_t trace, struct hs_queue *q)
+		       uint32_t trace, const struct hs_hold *hold,
+		       uint64_t now_ns)
 {
 	struct hs_ix_trace *t = &d->traces[trace];
 	struct hs_ix_more *more = hs_ix_more(d, trace);
@@ -206,56 +97,39 @@ static bool ship_trace(struct hs_agent_core *c, struct hs_domain *d,
 			more->ship_next = d->rt[i].next;
 			continue;
 		}
-		if (!window_open(c))
+		if (!window_open(c) || !hs_queue_may(c, hold->trigger, now_ns))
 			return false;
 		b->acked = from;
-		if (!ship(c, d, i, &ids, b->committed,
-			  c->fired[t->fired].trigger.priority))
+		if (!ship(c, d, i, &ids, b->committed, hold->priority))
 			return false;
 		d->rt[i].final_sent = true;
+		hs_queue_sent(c, d, hold->trigger, b->committed - from, now_ns);
 		if (HS_PLANTED(4)) {
 			hs_report_ack(c, hs_buffer_ship_key(d, i), false);
 			continue;
 		}
-		q->bytes_sent += b->committed - from;
-		q->virtual_bytes += (b->committed - from) / q->weight + 1;
 		more->ship_next = d->rt[i].next;
 	}
 	return true;
 }
 
-static bool ship_fired(struct hs_agent_core *c, uint32_t fired,
-		       struct hs_queue *q)
-{
-	const struct hs_wire_trace_id *id = &c->fired[fired].trace;
-
-	for (uint32_t k = 0; k < c->nr_domains; k++) {
-		struct hs_domain *d = &c->domains[c->domain_order[k]];
-		uint32_t i = hs_ix_find(c, d, id->hi, id->lo);
-
-		if (i != HS_NIL && !ship_trace(c, d, i, q))
-			return false;
-	}
-	return true;
-}
-
-void hs_report_run(struct hs_agent_core *c)
+void hs_report_run(struct hs_agent_core *c, uint64_t now_ns)
 {
 	for (uint32_t n = 0; n < SHIP_PER_TICK && window_open(c); n++) {
-		struct hs_queue *best = NULL;
-		uint32_t fired;
+		uint32_t hold = hs_queue_next(c, now_ns), fired, trace;
+		const struct hs_wire_trace_id *id;
+		struct hs_domain *d;
 
-		for (uint32_t i = 0; i < c->nr_queues; i++)
-			if (c->queues[i].nr &&
-			    (!best ||
-			     c->queues[i].virtual_bytes < best->virtual_bytes))
-				best = &c->queues[i];
-		if (!best)
+		if (hold == HS_NIL)
 			return;
-		fired = best->root;
-		if (!ship_fired(c, fired, best))
+		c->serving = hold;
+		fired = c->holds[hold].fired;
+		id = &c->fired[fired].trace;
+		d = &c->domains[c->holds[hold].domain];
+		trace = hs_ix_find(c, d, id->hi, id->lo);
+		if (!ship_trace(c, d, trace, &c->holds[hold], now_ns))
 			return;
-		hs_report_remove(c, fired);
+		dequeue(c, d, fired);
 	}
 }
 
@@ -313,7 +187,7 @@ void hs_report_ack(struct hs_agent_core *c, uint64_t ship_key, bool refused)
 	} else { /* it was open when that went; now the rest */
 		hs_ix_more(d, d->rt[i].trace)->ship_next =
 			d->traces[d->rt[i].trace].buf_first;
-		hs_report_enqueue(c, d->traces[d->rt[i].trace].fired);
+		hs_report_enqueue(c, d, d->rt[i].trace);
 	}
 }
 
@@ -322,14 +196,12 @@ static void send_again(struct hs_agent_core *c, struct hs_domain *d,
 		       uint32_t buffer)
 {
 	struct hs_buffer_rt *rt = &d->rt[buffer];
-	struct hs_ix_trace *t;
 
 	hs_flight_end(c, d, buffer);
 	if (rt->trace == HS_NIL)
 		return; /* open: the next scan finds it */
-	t = &d->traces[rt->trace];
-	hs_ix_more(d, rt->trace)->ship_next = t->buf_first;
-	hs_report_enqueue(c, t->fired);
+	hs_ix_more(d, rt->trace)->ship_next = d->traces[rt->trace].buf_first;
+	hs_report_enqueue(c, d, rt->trace);
 }
 
 /* The collector may have lost what it had not acknowledged: all again. */
@@ -369,10 +241,12 @@ void hs_report_sweep(struct hs_agent_core *c, uint64_t now_ns)
 /* What an open buffer has committed by now goes ahead of its end. */
 void hs_report_open(struct hs_agent_core *c, struct hs_domain *d,
 		    uint32_t trace, uint32_t buffer,
-		    const struct hs_shm_buffer *header)
+		    const struct hs_shm_buffer *header, uint64_t now_ns)
 {
 	struct hs_ledger_buffer *b = &d->buffers[buffer];
 	const struct hs_ix_trace *t = &d->traces[trace];
+	uint32_t hold = hs_ix_more(d, trace)->hold;
+	uint32_t more = header->committed - b->acked;
 	struct hs_wire_slice ids = {
 		.trace = {t->hi, t->lo},
 		.handle = header->handle,
@@ -380,53 +254,12 @@ void hs_report_open(struct hs_agent_core *c, struct hs_domain *d,
 	};
 
 	if (d->rt[buffer].in_flight || header->committed <= b->acked ||
-	    header->committed > d->buffer_bytes || !window_open(c))
+	    header->committed > d->buffer_bytes || !window_open(c) ||
+	    hold == HS_NIL || !hs_queue_may(c, c->holds[hold].trigger, now_ns))
 		return;
-	if (ship(c, d, buffer, &ids, header->committed,
-		 c->fired[t->fired].trigger.priority))
-		d->rt[buffer].final_sent = false;
-}
-
-static void abandon(struct hs_agent_core *c, uint32_t fired)
-{
-	struct hs_ledger_fired *f = &c->fired[fired];
-
-	f->flags |= HS_WIRE_F_ABANDONED;
-	for (uint32_t k = 0; k < c->nr_domains; k++) {
-		struct hs_domain *d = &c->domains[c->domain_order[k]];
-		uint32_t i = hs_ix_find(c, d, f->trace.hi, f->trace.lo);
-
-		while (i != HS_NIL && d->traces[i].buf_first != HS_NIL)
-			hs_buffer_free(c, d, d->traces[i].buf_first);
-	}
-	hs_report_remove(c, fired);
-	hs_fired_dirty(c, fired);
-	c->stats.traces_abandoned++;
-}
-
-/* Pins hold at most half a domain: the lowest group goes, as one. */
-void hs_report_overload(struct hs_agent_core *c)
-{
-	bool over = false;
-	uint32_t lowest = HS_NIL;
-
-	for (uint32_t k = 0; k < c->nr_domains; k++) {
-		struct hs_domain *d = &c->domains[c->domain_order[k]];
-
-		over |= d->nr_pinned > d->nr_buffers / 2;
-	}
-	if (!over)
+	if (!ship(c, d, buffer, &ids, header->committed,
+		  c->holds[hold].priority))
 		return;
-	for (uint32_t i = 0; i < c->config.nr_fired; i++)
-		if (c->fired[i].live && c->fired_rt[i].queued &&
-		    (lowest == HS_NIL || before(c, lowest, i)))
-			lowest = i;
-	if (lowest == HS_NIL)
-		return; /* all of it is on its way */
-	struct hs_wire_trace_id primary = c->fired[lowest].trigger.primary;
-	for (uint32_t i = 0; i < c->config.nr_fired; i++)
-		if (c->fired[i].live &&
-		    c->fired[i].trigger.primary.hi == primary.hi &&
-		    c->fired[i].trigger.primary.lo == primary.lo)
-			abandon(c, i);
+	d->rt[buffer].final_sent = false;
+	hs_queue_sent(c, d, c->holds[hold].trigger, more, now_ns);
 }

@@ -61,17 +61,29 @@ uint32_t hs_agent_core_trigger_stats_get(const struct hs_agent_core *core,
 					 struct hs_agent_trigger_stats *out,
 					 uint32_t nr_out)
 {
-	uint32_t n = core->nr_queues < nr_out ? core->nr_queues : nr_out;
+	uint32_t n = core->nr_triggers < nr_out ? core->nr_triggers : nr_out;
 
 	for (uint32_t i = 0; i < n; i++) {
-		const struct hs_queue *q = &core->queues[i];
+		const struct hs_trigger *t = &core->triggers[i];
 
-		memcpy(out[i].name, q->name, sizeof(out[i].name));
-		out[i].fired_local = q->fired_local;
-		out[i].fired_remote = q->fired_remote;
-		out[i].limited = q->limited;
-		out[i].bytes_sent = q->bytes_sent;
-		out[i].queued = q->nr;
+		out[i] = (struct hs_agent_trigger_stats){
+			.fired_local = t->fired_local,
+			.fired_remote = t->fired_remote,
+			.limited = t->limited,
+			.refused = t->refused,
+			.bytes_sent = t->bytes_sent,
+			.groups_abandoned = t->groups_abandoned,
+			.traces_abandoned = t->traces_abandoned,
+			.waiting = t->nr_groups,
+		};
+		memcpy(out[i].name, t->name, sizeof(out[i].name));
+		for (uint32_t k = 0; k < core->nr_domains; k++) {
+			const struct hs_queue *q =
+				&core->domains[core->domain_order[k]].queues[i];
+
+			out[i].queued += q->nr;
+			out[i].buffers_pinned += q->nr_pinned;
+		}
 	}
 	return n;
 }
@@ -191,5 +203,5 @@ bool hs_agent_core_check(const struct hs_agent_core *core, const char **why)
 	for (uint32_t i = 0; i < core->config.nr_fired; i++)
 		fired += core->fired[i].live != 0;
 	*why = "fired traces do not add up";
-	return fired == core->nr_fired;
+	return fired == core->nr_fired && hs_hold_check(core, why);
 }

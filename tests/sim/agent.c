@@ -163,6 +163,8 @@ static void ledgers_new(struct sim *s, struct sim_node *n)
 		n->config.nr_policies = 1;
 		n->config.policies[0].weight = 3;
 		n->config.policies[0].rate_per_s = 20;
+		n->config.policies[0].bytes_per_s = 200000;
+		n->config.bytes_per_s = 500000;
 		strcpy(n->config.policies[0].name, sim_app_name(0));
 	}
 	n->ledger = sim_zalloc(1, hs_agent_node_ledger_bytes(&n->config));

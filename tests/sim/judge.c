@@ -154,7 +154,8 @@ void judge_ship(struct sim *s, struct sim_node *n,
 		const struct hs_wire_slice *head)
 {
 	uint32_t f = hs_fired_find(n->core, head->trace.hi, head->trace.lo);
-	uint32_t q;
+	const struct hs_hold *hold = &n->core->holds[n->core->serving];
+	uint64_t *last;
 
 	if (f == HS_NIL) {
 		sim_fail(s, "node%u ships a trace that did not fire",
@@ -163,49 +164,67 @@ void judge_ship(struct sim *s, struct sim_node *n,
 	}
 	if (!n->in_tick)
 		return;
-	q = n->core->fired_rt[f].queue;
-	if (head->priority > n->ship_last_priority[q])
+	if (hold->fired != f || hold->priority != head->priority)
+		sim_fail(s, "node%u ships a trace that is not the one served",
+			 n->number);
+	last = &n->ship_last_priority[hold->domain & 1][hold->trigger];
+	if (head->priority > *last)
 		sim_fail(s, "node%u ships a lower priority before a higher one",
 			 n->number);
-	n->ship_last_priority[q] = head->priority;
+	*last = head->priority;
 }
 
-static bool just_abandoned(const struct sim_node *n, uint32_t f)
+static bool same_group(const struct hs_hold *a, const struct hs_hold *b)
 {
-	return n->core->fired[f].live && hs_fired_abandoned(n->core, f) &&
-	       !(n->was_abandoned[f / 64] >> f % 64 & 1);
+	return a->trigger == b->trigger && a->primary.hi == b->primary.hi &&
+	       a->primary.lo == b->primary.lo;
+}
+
+/* One that let go in this tick: its fields stand until it is used again. */
+static void let_go(struct sim *s, const struct sim_node *n, uint32_t x)
+{
+	const struct hs_agent_core *c = n->core;
+	const struct hs_hold *a = &c->holds[x];
+
+	for (uint32_t i = 0; i < c->nr_holds; i++) {
+		const struct hs_hold *b = &c->holds[i];
+
+		if (!b->in_use)
+			continue;
+		if (same_group(a, b))
+			sim_fail(s, "node%u abandons a part of a lateral group",
+				 n->number);
+		if (b->queued && b->domain == a->domain &&
+		    b->trigger == a->trigger && b->priority < a->priority)
+			sim_fail(s,
+				 "node%u abandons a higher priority and keeps "
+				 "a lower one",
+				 n->number);
+	}
+}
+
+/* Its group let go in another domain, too, and may have had to there. */
+static bool in_both(const struct sim_node *n, uint32_t x, uint32_t nr)
+{
+	const struct hs_agent_core *c = n->core;
+	uint32_t i = c->hold_free;
+
+	for (; nr--; i = c->holds[i].next)
+		if (same_group(&c->holds[i], &c->holds[x]) &&
+		    c->holds[i].domain != c->holds[x].domain)
+			return true;
+	return false;
 }
 
 void judge_abandoned(struct sim *s, struct sim_node *n)
 {
 	const struct hs_agent_core *c = n->core;
+	uint32_t nr = c->nr_holds_free - n->holds_free, i = c->hold_free;
 
-	if (c->stats.traces_abandoned == n->seen.traces_abandoned)
-		return;
-	for (uint32_t i = 0; i < c->config.nr_fired; i++) {
-		const struct hs_ledger_fired *f = &c->fired[i];
-
-		if (!just_abandoned(n, i))
-			continue;
-		for (uint32_t k = 0; k < c->config.nr_fired; k++) {
-			const struct hs_ledger_fired *g = &c->fired[k];
-
-			if (!g->live || hs_fired_abandoned(c, k))
-				continue;
-			if (g->trigger.key == f->trigger.key &&
-			    g->trigger.origin == f->trigger.origin)
-				sim_fail(s,
-					 "node%u abandons a part of a "
-					 "lateral group",
-					 n->number);
-			if (c->fired_rt[k].queued &&
-			    g->trigger.priority < f->trigger.priority)
-				sim_fail(s,
-					 "node%u abandons a higher "
-					 "priority and keeps a lower one",
-					 n->number);
-		}
-	}
+	/* What was forgotten is none of it. */
+	for (uint32_t k = 0; k < nr && !s->failed; k++, i = c->holds[i].next)
+		if (c->fired[c->holds[i].fired].live && !in_both(n, i, nr))
+			let_go(s, n, i);
 }
 
 /* ---- at the end

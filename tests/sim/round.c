@@ -273,10 +273,7 @@ static void part_tick(struct sim *s, uint32_t i)
 
 	memset(n->ship_last_priority, 0xff, sizeof(n->ship_last_priority));
 	hs_agent_core_stats_get(n->core, &n->seen);
-	memset(n->was_abandoned, 0, sizeof(n->was_abandoned));
-	for (uint32_t f = 0; f < n->config.nr_fired; f++)
-		if (hs_fired_abandoned(n->core, f))
-			n->was_abandoned[f / 64] |= 1ull << f % 64;
+	n->holds_free = n->core->nr_holds_free;
 	n->in_tick = true;
 	hs_agent_core_tick(n->core, sim_node_now(s, n));
 	n->in_tick = false;

@@ -183,16 +183,15 @@ struct sim_node {
 	uint64_t busy_until_ns;
 	bool in_round, in_tick;
 	uint32_t kill_in_ops; /* dies at so many ops from now; 0: no */
-	uint64_t ship_last_priority[HS_AGENT_TRIGGERS_MAX];
+	uint64_t ship_last_priority[2][HS_AGENT_TRIGGERS_MAX];
+	uint32_t holds_free; /* before the tick */
 	/* facts for the judge */
 	bool lost_memory; /* ever */
 	bool forgot;	  /* something was lost that no trace is named for */
 	uint32_t crashes, kills;
 	bool hostile_seen;
 	struct hs_agent_stats before; /* sums of earlier workers */
-	struct hs_agent_stats seen;
-	uint64_t was_abandoned[SIM_FIRED_MAX /
-			       64]; /* fired traces, before this tick */
+	struct hs_agent_stats seen;   /* fired traces, before this tick */
 };
 
 struct sim_coord {

@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * core_queue.c - whose turn it is to be reported, and who gives way
+ *
+ * A queue for each trigger in each domain. Start-time fair queueing (Goyal,
+ * Vin, Cheng 1996) by bytes, between domains and then between a domain's
+ * triggers: each has a virtual time that grows with what it sent over its
+ * weight, the lowest is next, and who comes back from idling begins at the
+ * present. Within a queue the highest priority goes first.
+ *
+ * Fired traces pin at most half of a domain. Over that the queue furthest
+ * above its weighted max-min share gives up its lowest group, which nodes
+ * decide alike, as the priority is a keyed hash of the group's primary trace.
+ * The measure is buffers for one of weight: by it the furthest above its share
+ * is also the largest, so a trigger within its share loses nothing to another.
+ *
+ * Rates are token buckets kept as the time at which the bucket is even.
+ */
+#include "agent/core_priv.h"
+
+#include <string.h>
+
+#define BYTES_BURST_NS	  50000000ull
+#define TRIGGERS_BURST_NS 1000000000ull
+#define ABANDON_PER_TICK  256u
+#define LEVEL_SHIFT	  8u
+
+/* ---- rates ----------------------------------------------------------------
+ */
+
+bool hs_rate_may(const struct hs_rate *r, uint64_t now_ns)
+{
+	return !r->per_s || r->even_ns <= now_ns;
+}
+
+void hs_rate_use(struct hs_rate *r, uint64_t n, uint64_t burst_ns,
+		 uint64_t now_ns)
+{
+	if (!r->per_s)
+		return;
+	if (r->even_ns + burst_ns < now_ns)
+		r->even_ns = now_ns - burst_ns;
+	r->even_ns += n * 1000000000ull / r->per_s;
+}
+
+/* ---- triggers ---------------------------------------------------------------
+ */
+
+uint32_t hs_trigger_get(struct hs_agent_core *c, const char *name)
+{
+	struct hs_trigger *t;
+	uint32_t i;
+
+	for (i = 0; i < c->nr_triggers; i++)
+		if (!strncmp(c->triggers[i].name, name, HS_WIRE_NAME_BYTES))
+			return i;
+	/* The last one serves all names that found no place. */
+	if (c->nr_triggers == HS_AGENT_TRIGGERS_MAX)
+		return HS_AGENT_TRIGGERS_MAX - 1;
+	i = c->nr_triggers++;
+	t = &c->triggers[i];
+	*t = (struct hs_trigger){.weight = 1};
+	memcpy(t->name, name, strnlen(name, HS_WIRE_NAME_BYTES - 1));
+	for (uint32_t k = 0; k < c->config.nr_policies; k++) {
+		const struct hs_agent_trigger_policy *p =
+			&c->config.policies[k];
+
+		if (strncmp(p->name, t->name, HS_WIRE_NAME_BYTES))
+			continue;
+		t->weight = p->weight ? p->weight : 1;
+		t->fires.per_s = p->rate_per_s;
+		t->bytes.per_s = p->bytes_per_s;
+	}
+	return i;
+}
+
+/* Counted when it is over its rate. */
+bool hs_trigger_within_rate(struct hs_trigger *t, uint64_t now_ns)
+{
+	uint64_t step_ns;
+
+	if (!t->fires.per_s)
+		return true;
+	step_ns = 1000000000ull / t->fires.per_s;
+	if (t->fires.even_ns + TRIGGERS_BURST_NS >= now_ns &&
+	    t->fires.even_ns + step_ns > now_ns) {
+		t->limited++;
+		return false;
+	}
+	hs_rate_use(&t->fires, 1, TRIGGERS_BURST_NS, now_ns);
+	return true;
+}
+
+/* ---- whose turn it is -------------------------------------------------------
+ */
+
+void hs_queue_enter(struct hs_agent_core *c, uint32_t hold)
+{
+	struct hs_hold *h = &c->holds[hold];
+	struct hs_domain *d = &c->domains[h->domain];
+	struct hs_queue *q = &d->queues[h->trigger];
+
+	if (h->queued)
+		return;
+	/* No credit for having been idle. */
+	if (!d->queues_active && d->virtual_ < c->virtual_served)
+		d->virtual_ = c->virtual_served;
+	if (!q->nr && q->virtual_ < d->virtual_served)
+		q->virtual_ = d->virtual_served;
+	hs_order_insert(c, &q->root, hold);
+	h->queued = true;
+	q->nr++;
+	c->nr_queued++;
+	d->queues_active |= 1ull << h->trigger;
+}
+
+void hs_queue_leave(struct hs_agent_core *c, uint32_t hold)
+{
+	struct hs_hold *h = &c->holds[hold];
+	struct hs_domain *d;
+	struct hs_queue *q;
+
+	if (!h->queued)
+		return;
+	d = &c->domains[h->domain];
+	q = &d->queues[h->trigger];
+	hs_order_remove(c, &q->root, hold);
+	h->queued = false;
+	c->nr_queued--;
+	if (--q->nr == 0)
+		d->queues_active &= ~(1ull << h->trigger);
+}
+
+bool hs_queue_may(const struct hs_agent_core *c, uint32_t trigger,
+		  uint64_t now_ns)
+{
+	return hs_rate_may(&c->bytes, now_ns) &&
+	       hs_rate_may(&c->triggers[trigger].bytes, now_ns);
+}
+
+static struct hs_queue *next_of(const struct hs_agent_core *c,
+				struct hs_domain *d, uint64_t now_ns)
+{
+	struct hs_queue *best = NULL;
+
+	for (uint64_t m = d->queues_active; m; m &= m - 1) {
+		uint32_t i = (uint32_t)__builtin_ctzll(m);
+		struct hs_queue *q = &d->queues[i];
+
+		if (hs_rate_may(&c->triggers[i].bytes, now_ns) &&
+		    (!best || q->virtual_ < best->virtual_))
+			best = q;
+	}
+	return best;
+}
+
+/* The hold whose trace is reported next; HS_NIL: none, or none may now. */
+uint32_t hs_queue_next(struct hs_agent_core *c, uint64_t now_ns)
+{
+	const struct hs_domain *best = NULL;
+	const struct hs_queue *first = NULL;
+
+	if (!c->nr_queued || !hs_rate_may(&c->bytes, now_ns))
+		return HS_NIL;
+	for (uint32_t k = 0; k < c->nr_domains; k++) {
+		struct hs_domain *d = &c->domains[c->domain_order[k]];
+		const struct hs_queue *q;
+
+		if (best && d->virtual_ >= best->virtual_)
+			continue;
+		q = next_of(c, d, now_ns);
+		if (!q)
+			continue;
+		best = d;
+		first = q;
+	}
+	return first ? hs_order_first(c, first->root) : HS_NIL;
+}
+
+/* So much of @trigger was sent from @d. */
+void hs_queue_sent(struct hs_agent_core *c, struct hs_domain *d,
+		   uint32_t trigger, uint32_t bytes, uint64_t now_ns)
+{
+	struct hs_trigger *t = &c->triggers[trigger];
+	struct hs_queue *q = &d->queues[trigger];
+	uint64_t cost = ((uint64_t)bytes << LEVEL_SHIFT) + 1;
+
+	if (c->virtual_served < d->virtual_)
+		c->virtual_served = d->virtual_;
+	if (d->virtual_served < q->virtual_)
+		d->virtual_served = q->virtual_;
+	d->virtual_ += cost / d->weight;
+	q->virtual_ += cost / t->weight;
+	t->bytes_sent += bytes;
+	hs_rate_use(&c->bytes, bytes, BYTES_BURST_NS, now_ns);
+	hs_rate_use(&t->bytes, bytes, BYTES_BURST_NS, now_ns);
+}
+
+/* ---- who gives way ----------------------------------------------------------
+ */
+
+/*
+ * The weighted max-min share of @room, for one of weight: who wants less gets
+ * what it wants, the others share what is left by weight. At most as many
+ * passes as there are queues, since each but the last satisfies one.
+ */
+static uint64_t share(const struct hs_agent_core *c, const struct hs_domain *d,
+		      uint64_t room)
+{
+	uint64_t left = room << LEVEL_SHIFT, weights = 0, done = 0, level;
+	bool changed = true;
+
+	for (uint32_t i = 0; i < c->nr_triggers; i++)
+		if (d->queues[i].nr_pinned)
+			weights += c->triggers[i].weight;
+	level = weights ? left / weights : left;
+	while (changed && weights) {
+		changed = false;
+		for (uint32_t i = 0; i < c->nr_triggers; i++) {
+			uint64_t has = (uint64_t)d->queues[i].nr_pinned
+				       << LEVEL_SHIFT;
+
+			if (!has || done >> i & 1 ||
+			    has > level * c->triggers[i].weight)
+				continue;
+			done |= 1ull << i;
+			left -= has;
+			weights -= c->triggers[i].weight;
+			changed = true;
+		}
+		if (weights)
+			level = left / weights;
+	}
+	return level;
+}
+
+/* HS_NIL: all that is above its share is on its way already. */
+static uint32_t furthest_above(const struct hs_agent_core *c,
+			       const struct hs_domain *d)
+{
+	uint64_t most = share(c, d, d->nr_buffers / 2);
+	uint32_t best = HS_NIL;
+
+	for (uint64_t m = d->queues_active; m; m &= m - 1) {
+		uint32_t i = (uint32_t)__builtin_ctzll(m);
+		uint64_t has =
+			((uint64_t)d->queues[i].nr_pinned << LEVEL_SHIFT) /
+			c->triggers[i].weight;
+
+		if (has <= most)
+			continue;
+		most = has;
+		best = i;
+	}
+	return best;
+}
+
+/* Of all domains, the queue with most traces for its weight. */
+static struct hs_queue *longest(struct hs_agent_core *c)
+{
+	struct hs_queue *best = NULL;
+	uint64_t most = 0;
+
+	for (uint32_t k = 0; k < c->nr_domains; k++) {
+		struct hs_domain *d = &c->domains[c->domain_order[k]];
+
+		for (uint64_t m = d->queues_active; m; m &= m - 1) {
+			uint32_t i = (uint32_t)__builtin_ctzll(m);
+			uint64_t has =
+				((uint64_t)d->queues[i].nr << LEVEL_SHIFT) /
+				c->triggers[i].weight;
+
+			if (has <= most)
+				continue;
+			most = has;
+			best = &d->queues[i];
+		}
+	}
+	return best;
+}
+
+void hs_queue_overload(struct hs_agent_core *c)
+{
+	uint32_t n = ABANDON_PER_TICK, nr_fired = c->config.nr_fired;
+	struct hs_queue *q;
+
+	for (uint32_t k = 0; k < c->nr_domains; k++) {
+		struct hs_domain *d = &c->domains[c->domain_order[k]];
+
+		while (d->nr_pinned > d->nr_buffers / 2 && n) {
+			uint32_t i = furthest_above(c, d);
+
+			if (i == HS_NIL)
+				break;
+			hs_hold_abandon_group(
+				c, hs_order_last(c, d->queues[i].root));
+			n--;
+		}
+	}
+	/* Or the table of fired traces is what there is too little of. */
+	while (c->nr_fired - c->nr_abandoned > nr_fired - nr_fired / 8 && n--) {
+		q = longest(c);
+		if (!q)
+			break;
+		hs_hold_abandon_group(c, hs_order_last(c, q->root));
+	}
+}
