@@ -416,6 +416,10 @@ void hs_control_serve(struct hs_worker *w,
 		serve_status(w, response);
 	else if (!strcmp(request->path, "/v1/check"))
 		serve_check(w, response);
+	else if (!strcmp(request->path, "/v1/config"))
+		hs_httpd_json(
+			response, 200,
+			hs_door_config_json(&hs_agent_schema, &w->settings));
 	else if (!strcmp(request->path, "/metrics"))
 		serve_metrics(w, response);
 	else if (!strcmp(request->path, "/v1/trigger"))

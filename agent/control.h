@@ -4,6 +4,7 @@
  *
  *   GET  /v1/status   everything that is known, as JSON
  *   GET  /v1/check    {"good", "why"}: all that is counted, counted again
+ *   GET  /v1/config   the settings in effect, without secrets
  *   GET  /metrics     the same counters, in the OpenMetrics text format
  *   POST /v1/trigger  {"trigger", "trace_id", "lateral": []}: those traces; or
  *                     {"trigger", "last_ns", "service", "limit"}: what was seen

@@ -147,7 +147,7 @@ static void unlink_sockets(const struct keeper *k)
 		return;
 	for (size_t i = 0; i < k->settings->domains.nr_items; i++)
 		unlink(hs_agent_listener_get(k->settings, i)->socket);
-	unlink(k->settings->control_socket);
+	unlink(k->settings->door.socket);
 }
 
 static int hold_text(struct keeper *k, const void *text, size_t text_bytes)

@@ -15,7 +15,6 @@
 #include <unistd.h>
 
 #include "agent/control.h"
-#include "base/log.h"
 
 #define PATIENCE_SECONDS 5
 
@@ -80,36 +79,13 @@ void hs_mailbox_serve(struct hs_worker *w)
 }
 
 static const struct hs_httpd_route routes[] = {
-	{"GET", "/v1/status", ask},
-	{"GET", "/v1/check", ask},
-	{"GET", "/metrics", ask},
-	{"POST", "/v1/trigger", ask},
-	{"POST", "/v1/stop", ask},
+	{"GET", "/v1/status", ask, HS_ROLE_READ},
+	{"GET", "/v1/config", ask, HS_ROLE_READ},
+	{"GET", "/v1/check", ask, HS_ROLE_READ},
+	{"GET", "/metrics", ask, HS_ROLE_READ},
+	{"POST", "/v1/trigger", ask, HS_ROLE_FIRE},
+	{"POST", "/v1/stop", ask, HS_ROLE_STOP},
 };
-
-static int open_door(struct hs_worker *w, struct hs_mailbox *m)
-{
-	const struct hs_agent_settings *s = &w->settings;
-	struct hs_httpd_options options = {
-		.socket_path = s->control_socket,
-		.tcp_port = (uint16_t)s->control_tcp_port,
-		.tcp_token = s->control_token,
-		.routes = routes,
-		.nr_routes = sizeof(routes) / sizeof(routes[0]),
-		.ctx = m,
-	};
-	int rc = hs_httpd_start(&m->door, &options);
-
-	if (rc)
-		hs_log_error("agent",
-			     "cannot open the control door socket=%s "
-			     "error=%s",
-			     s->control_socket, strerror(-rc));
-	else if (s->control_token)
-		hs_log_info("agent", "control door on 127.0.0.1 port=%u",
-			    hs_httpd_tcp_port(m->door));
-	return rc;
-}
 
 int hs_mailbox_make(struct hs_worker *w)
 {
@@ -129,7 +105,11 @@ int hs_mailbox_make(struct hs_worker *w)
 	if (m->bell < 0)
 		return -errno;
 	rc = hs_worker_watch(w, m->bell, HS_WORKER_MAILBOX, 0);
-	return rc ? rc : open_door(w, m);
+	if (rc)
+		return rc;
+	return hs_door_open(&m->door, "agent", &w->settings.door,
+			    &w->settings.roles, routes,
+			    sizeof(routes) / sizeof(routes[0]), m);
 }
 
 void hs_mailbox_free(struct hs_worker *w)

@@ -92,31 +92,6 @@ static int parse(int argc, char **argv, struct options *o)
 	return -1;
 }
 
-/* The keeper hands the very bytes that it checked to its workers. */
-static char *read_file(const char *path, size_t *size_bytes)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	char *text = malloc(HS_CONFIG_FILE_MAX_BYTES + 1);
-	ssize_t n = -1;
-	size_t used = 0;
-
-	while (fd >= 0 && text && used <= HS_CONFIG_FILE_MAX_BYTES) {
-		n = read(fd, text + used, HS_CONFIG_FILE_MAX_BYTES + 1 - used);
-		if (n <= 0)
-			break;
-		used += (size_t)n;
-	}
-	if (fd >= 0)
-		close(fd);
-	if (fd < 0 || !text || n < 0) {
-		fprintf(stderr, "hs-agent: %s: %s\n", path, strerror(errno));
-		free(text);
-		return NULL;
-	}
-	*size_bytes = used;
-	return text;
-}
-
 int main(int argc, char **argv)
 {
 	static struct hs_agent_settings settings;
@@ -124,15 +99,18 @@ int main(int argc, char **argv)
 	struct hs_config_error error;
 	size_t text_bytes;
 	char *text;
-	int status = parse(argc, argv, &o);
+	int rc, status = parse(argc, argv, &o);
 
 	if (status >= 0)
 		return status;
 	if (o.worker_fd >= 0)
 		return hs_worker_main(o.worker_fd);
-	text = read_file(o.config, &text_bytes);
-	if (!text)
+	/* The keeper hands the very bytes that it checked to its workers. */
+	rc = hs_config_text(o.config, &text, &text_bytes);
+	if (rc) {
+		fprintf(stderr, "hs-agent: %s: %s\n", o.config, strerror(-rc));
 		return 2;
+	}
 	if (hs_agent_settings_load(&settings, o.config, text, text_bytes,
 				   &error)) {
 		fprintf(stderr, "hs-agent: %s\n", error.text);

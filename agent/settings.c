@@ -6,8 +6,6 @@
 #include "agent/settings.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -25,10 +23,15 @@
 #define TRIGGER_KEY(p, t, field)                                               \
 	.path = (p), .type = HS_CONFIG_##t,                                    \
 	.offset = offsetof(struct hs_agent_trigger_settings, field)
-#define PAGE_BYTES 4096u
+#define HS_CLUSTER_KEY_TEXT_BYTES 128u
+
+_Static_assert(HS_CONFIG_NAME_BYTES == HS_WIRE_NAME_BYTES &&
+		       HS_CONFIG_NAME_BYTES == HS_AGENT_LISTENER_NAME_BYTES,
+	       "what the schema takes for a name fits everywhere");
 
 static const struct hs_config_key domain_keys[] = {
 	{DOMAIN_KEY("name", STRING, name), .required = true,
+	 .check = hs_config_is_word, .want = HS_CONFIG_WANT_WORD,
 	 .example = "default",
 	 .doc = "What the domain is called: letters, digits, '_', '.', '-'."},
 	{DOMAIN_KEY("socket", STRING, socket), .required = true,
@@ -44,6 +47,7 @@ static const struct hs_config_key domain_keys[] = {
 	 .doc = "One buffer of the pool: a trace takes at least one in each "
 		"process. A multiple of 256 bytes."},
 	{DOMAIN_KEY("mode", INT, mode), .default_text = "666", .max = 777,
+	 .check = hs_config_is_mode, .want = HS_CONFIG_WANT_MODE,
 	 .doc = "Permissions of the socket, in octal."},
 };
 static const struct hs_config_schema domain_schema = {
@@ -54,6 +58,7 @@ static const struct hs_config_schema domain_schema = {
 
 static const struct hs_config_key trigger_keys[] = {
 	{TRIGGER_KEY("name", STRING, name), .required = true, .example = "slow",
+	 .check = hs_config_is_word, .want = HS_CONFIG_WANT_WORD,
 	 .doc = "As the application names it."},
 	{TRIGGER_KEY("weight", INT, weight), .default_text = "1", .min = 1,
 	 .max = 1000,
@@ -74,7 +79,8 @@ static const struct hs_config_key keys[] = {
 	 .max = 0xffffffffLL,
 	 .doc = "This node's number, different on every node of the "
 		"cluster."},
-	{KEY("node.name", STRING, node_name),
+	{KEY("node.name", STRING, node_name), .check = hs_config_is_name,
+	 .want = HS_CONFIG_WANT_NAME,
 	 .doc = "What people call it; the host's name when absent.",
 	 .example = "node-a"},
 	{KEY("run_dir", STRING, run_dir), .default_text = "/run/hindsight",
@@ -91,18 +97,11 @@ static const struct hs_config_key keys[] = {
 	 .doc = "host:port of each coordinator."},
 	{KEY("collectors", STRINGS, collectors), .max = HS_AGENT_PEERS_MAX / 2,
 	 .example = "[127.0.0.1:7420]", .doc = "host:port of each collector."},
-	{KEY("control.socket", STRING, control_socket),
-	 .example = "/run/hindsight/control.sock",
-	 .doc = "Where hs(1) asks for status, triggers and the end; "
-		"control.sock in run_dir when absent."},
-	{KEY("control.tcp_port", INT, control_tcp_port), .default_text = "0",
-	 .max = 65535,
-	 .doc = "The same on 127.0.0.1 when there is a token; 0 lets the "
-		"kernel choose."},
-	{KEY("control.token", STRING, control_token),
-	 .doc = "Bearer token for TCP, at least 16 characters.",
-	 .example = "change-me-change-me"},
-	{KEY("cluster_key", STRING, cluster_key_text),
+	HS_DOOR_KEYS(struct hs_agent_settings, door, NULL,
+		     "/run/hindsight/control.sock",
+		     "Where hs(1) asks for status, triggers and the end; "
+		     "control.sock in run_dir when absent."),
+	{KEY("cluster_key", STRING, cluster_key_text), .secret = true,
 	 .doc = "32 hexadecimal digits, the same on every node: orders traces "
 		"under overload. Keep it from applications.",
 	 .example = "00112233445566778899aabbccddeeff"},
@@ -134,7 +133,8 @@ static const struct hs_config_key keys[] = {
 	 .max = 4096,
 	 .doc = "Threads of a process that can hand over data at a time."},
 	{KEY("limits.lane_entries", INT, lane_entries), .default_text = "1024",
-	 .min = 64, .max = 65536,
+	 .min = 64, .max = 65536, .check = hs_config_is_power_of_2,
+	 .want = HS_CONFIG_WANT_POWER,
 	 .doc = "Entries of a lane, 32 bytes each; a power of two."},
 	{KEY("limits.slots", INT, nr_slots), .default_text = "4096", .min = 1,
 	 .max = 1 << 20,
@@ -142,7 +142,8 @@ static const struct hs_config_key keys[] = {
 	{KEY("limits.rings", INT, nr_rings), .default_text = "0", .max = 4096,
 	 .doc = "Stocks of free buffers of a process; 0 for one a core."},
 	{KEY("limits.ring_words", INT, ring_words), .default_text = "4096",
-	 .min = 16, .max = 65536,
+	 .min = 16, .max = 65536, .check = hs_config_is_power_of_2,
+	 .want = HS_CONFIG_WANT_POWER,
 	 .doc = "The most buffers of a stock; a power of two."},
 	{KEY("limits.evict_percent", INT, evict_percent), .default_text = "80",
 	 .min = 1, .max = 99,
@@ -159,201 +160,136 @@ const struct hs_config_schema hs_agent_schema = {
 	.nr_keys = sizeof(keys) / sizeof(keys[0]),
 };
 
-__attribute__((format(printf, 3, 4))) static int
-refuse(struct hs_config_error *error, const char *path, const char *fmt, ...)
-{
-	size_t used;
-	va_list args;
+/* What the judges below speak of: the file, and where their refusal goes. */
+struct judge {
+	const char *name;
+	struct hs_config_error *error;
+};
 
-	*error = (struct hs_config_error){0};
-	snprintf(error->text, sizeof(error->text), "%s: ", path);
-	used = strlen(error->text);
-	va_start(args, fmt);
-	vsnprintf(error->text + used, sizeof(error->text) - used, fmt, args);
-	va_end(args);
-	return -EINVAL;
+#define refuse(j, mark, ...)                                                   \
+	hs_config_refuse((j)->error, (j)->name, (mark), __VA_ARGS__)
+
+static int check_pair(const struct judge *j, const struct hs_agent_listener *d,
+		      const struct hs_agent_listener *before,
+		      const struct hs_config_mark *mark)
+{
+	if (strcmp(d->name, before->name) && strcmp(d->socket, before->socket))
+		return 0;
+	return refuse(j, mark,
+		      "domains: \"%s\" and \"%s\" need names and sockets of "
+		      "their own",
+		      before->name, d->name);
 }
 
-static bool name_ok(const char *name)
+static int check_domains(const struct judge *j, struct hs_agent_settings *s)
 {
-	size_t len = strlen(name);
+	int rc = 0;
 
-	return len > 0 && len < HS_AGENT_LISTENER_NAME_BYTES &&
-	       strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUV"
-			    "WXYZ0123456789_.-") == len;
-}
-
-static bool power_of_two(int64_t v)
-{
-	return v > 0 && (v & (v - 1)) == 0;
-}
-
-/* 666 as typed -> 0666; -1 when a digit is no octal one. */
-static int64_t octal(int64_t typed)
-{
-	int64_t value = 0;
-
-	for (int64_t unit = 1; typed > 0; typed /= 10, unit *= 8) {
-		if (typed % 10 > 7)
-			return -1;
-		value += typed % 10 * unit;
-	}
-	return value;
-}
-
-static int check_domains(struct hs_agent_settings *s, const char *path,
-			 struct hs_config_error *error)
-{
-	for (size_t i = 0; i < s->domains.nr_items; i++) {
+	for (size_t i = 0; i < s->domains.nr_items && !rc; i++) {
+		const struct hs_config_mark *mark = &s->domains.marks[i];
 		struct hs_agent_listener *d = hs_agent_listener_get(s, i);
 
-		if (!name_ok(d->name))
-			return refuse(error, path,
-				      "domains: the name \"%s\" should be 1 to "
-				      "%u letters, digits, '_', '.', '-'",
-				      d->name,
-				      HS_AGENT_LISTENER_NAME_BYTES - 1);
 		if (d->buffer_bytes % HS_SHM_REF_UNIT_BYTES)
-			return refuse(error, path,
+			return refuse(j, mark,
 				      "domains: buffer of \"%s\" should be a "
 				      "multiple of 256 bytes",
 				      d->name);
 		if (d->pool_bytes / d->buffer_bytes < 64 ||
 		    d->pool_bytes / d->buffer_bytes > 1u << 31 ||
 		    d->pool_bytes / HS_SHM_REF_UNIT_BYTES > UINT32_MAX)
-			return refuse(error, path,
+			return refuse(j, mark,
 				      "domains: pool of \"%s\" should hold 64 "
 				      "to 2147483648 buffers, in 1TiB",
 				      d->name);
-		d->mode = octal(d->mode);
-		if (d->mode < 0)
-			return refuse(error, path,
-				      "domains: mode of \"%s\" should be octal "
-				      "digits such as 660",
-				      d->name);
-		for (size_t j = 0; j < i; j++) {
-			const struct hs_agent_listener *e =
-				hs_agent_listener_get(s, j);
-
-			if (!strcmp(d->name, e->name) ||
-			    !strcmp(d->socket, e->socket))
-				return refuse(error, path,
-					      "domains: \"%s\" and \"%s\" need "
-					      "names and sockets of their own",
-					      e->name, d->name);
-		}
+		for (size_t k = 0; k < i && !rc; k++)
+			rc = check_pair(j, d, hs_agent_listener_get(s, k),
+					mark);
 	}
-	return 0;
-}
-
-static int check_triggers(const struct hs_agent_settings *s, const char *path,
-			  struct hs_config_error *error)
-{
-	const struct hs_agent_trigger_settings *t = s->triggers.items;
-
-	for (size_t i = 0; i < s->triggers.nr_items; i++) {
-		if (!name_ok(t[i].name))
-			return refuse(
-				error, path,
-				"triggers: the name \"%s\" should be 1 to "
-				"%u letters, digits, '_', '.', '-'",
-				t[i].name, HS_WIRE_NAME_BYTES - 1);
-		for (size_t j = 0; j < i; j++)
-			if (!strcmp(t[i].name, t[j].name))
-				return refuse(error, path,
-					      "triggers: \"%s\" stands there "
-					      "twice",
-					      t[i].name);
-	}
-	return 0;
-}
-
-static int read_key_file(const char *file, char *out, size_t out_bytes)
-{
-	int fd = open(file, O_RDONLY | O_CLOEXEC);
-	ssize_t n;
-	int rc;
-
-	if (fd < 0)
-		return -errno;
-	n = read(fd, out, out_bytes - 1);
-	rc = n < 0 ? -errno : 0;
-	close(fd);
-	if (rc == 0)
-		out[n] = '\0';
 	return rc;
 }
 
-static int check_key(struct hs_agent_settings *s, const char *path,
-		     struct hs_config_error *error)
+static int check_triggers(const struct judge *j,
+			  const struct hs_agent_settings *s)
 {
-	char text[128];
-	int rc;
+	const struct hs_agent_trigger_settings *t = s->triggers.items;
 
-	if (s->cluster_key_text && s->cluster_key_file)
-		return refuse(error, path,
-			      "cluster_key and cluster_key_file: give one of "
-			      "them");
-	if (s->cluster_key_file) {
-		rc = read_key_file(s->cluster_key_file, text, sizeof(text));
-		if (rc)
-			return refuse(error, path, "cluster_key_file: %s: %s",
-				      s->cluster_key_file, strerror(-rc));
-		text[strcspn(text, " \t\r\n")] = '\0';
-	} else {
-		snprintf(text, sizeof(text), "%s",
-			 s->cluster_key_text ? s->cluster_key_text
-					     : "00000000000000000000000000"
-					       "000000");
-	}
-	if (hs_hex_decode(s->cluster_key, sizeof(s->cluster_key), text,
-			  strlen(text)))
-		return refuse(error, path,
-			      "cluster_key: should be 32 hexadecimal digits");
+	for (size_t i = 0; i < s->triggers.nr_items; i++)
+		for (size_t k = 0; k < i; k++)
+			if (!strcmp(t[i].name, t[k].name))
+				return refuse(j, &s->triggers.marks[i],
+					      "triggers: \"%s\" stands there "
+					      "twice",
+					      t[i].name);
 	return 0;
 }
 
-static int derive(struct hs_agent_settings *s, const char *path,
-		  struct hs_config_error *error)
+static int key_text(const struct judge *j, const struct hs_agent_settings *s,
+		    char out[HS_CLUSTER_KEY_TEXT_BYTES])
+{
+	size_t text_bytes;
+	char *text;
+	int rc;
+
+	snprintf(out, HS_CLUSTER_KEY_TEXT_BYTES, "%s",
+		 s->cluster_key_text ? s->cluster_key_text
+				     : "00000000000000000000000000000000");
+	if (!s->cluster_key_file)
+		return 0;
+	rc = hs_config_text(s->cluster_key_file, &text, &text_bytes);
+	if (rc)
+		return refuse(j, NULL, "cluster_key_file: %s: %s",
+			      s->cluster_key_file, strerror(-rc));
+	if (text_bytes >= HS_CLUSTER_KEY_TEXT_BYTES)
+		text_bytes = HS_CLUSTER_KEY_TEXT_BYTES - 1;
+	memcpy(out, text, text_bytes);
+	out[text_bytes] = '\0';
+	out[strcspn(out, " \t\r\n")] = '\0';
+	free(text);
+	return 0;
+}
+
+static int check_key(const struct judge *j, struct hs_agent_settings *s)
+{
+	char text[HS_CLUSTER_KEY_TEXT_BYTES];
+	int rc;
+
+	if (s->cluster_key_text && s->cluster_key_file)
+		return refuse(j, NULL,
+			      "cluster_key and cluster_key_file: give one of "
+			      "them");
+	rc = key_text(j, s, text);
+	if (!rc && hs_hex_decode(s->cluster_key, sizeof(s->cluster_key), text,
+				 strlen(text)))
+		rc = refuse(j, NULL,
+			    "cluster_key: should be 32 hexadecimal digits");
+	return rc;
+}
+
+static int derive(const struct judge *j, struct hs_agent_settings *s)
 {
 	char text[512];
 
-	if (!power_of_two(s->lane_entries) || !power_of_two(s->ring_words))
-		return refuse(error, path,
-			      "limits: lane_entries and ring_words should be "
-			      "powers of two");
-	if (s->control_token && strlen(s->control_token) < 16)
-		return refuse(error, path,
-			      "control.token: should have at least 16 "
-			      "characters");
 	if (s->nr_rings == 0)
 		s->nr_rings = sysconf(_SC_NPROCESSORS_CONF);
 	if (s->nr_rings < 1 || s->nr_rings > 4096)
 		s->nr_rings = 64;
 	if (!s->node_name) {
-		if (gethostname(text, sizeof(text)))
-			snprintf(text, sizeof(text), "node");
-		text[HS_WIRE_NAME_BYTES - 1] = '\0';
+		hs_config_host_name(text, "node");
 		s->node_name = strdup(text);
 	}
-	if (!s->control_socket) {
+	if (!s->door.socket) {
 		if (hs_agent_path(s, "control.sock", text, sizeof(text)))
-			return refuse(error, path, "run_dir: too long");
-		s->control_socket = strdup(text);
+			return refuse(j, NULL, "run_dir: too long");
+		s->door.socket = strdup(text);
 	}
-	if (!s->node_name || !s->control_socket)
-		return -ENOMEM;
-	if (strlen(s->node_name) >= HS_WIRE_NAME_BYTES)
-		return refuse(error, path,
-			      "node.name: should have at most %u characters",
-			      HS_WIRE_NAME_BYTES - 1);
-	return 0;
+	return s->node_name && s->door.socket ? 0 : -ENOMEM;
 }
 
 int hs_agent_settings_load(struct hs_agent_settings *s, const char *path,
 			   const void *data, size_t data_bytes,
 			   struct hs_config_error *error)
 {
+	const struct judge j = {.name = path, .error = error};
 	int rc;
 
 	if (data)
@@ -364,13 +300,15 @@ int hs_agent_settings_load(struct hs_agent_settings *s, const char *path,
 	if (rc)
 		return rc;
 	snprintf(s->path, sizeof(s->path), "%s", path);
-	rc = check_domains(s, path, error);
+	rc = check_domains(&j, s);
 	if (!rc)
-		rc = check_triggers(s, path, error);
+		rc = check_triggers(&j, s);
 	if (!rc)
-		rc = check_key(s, path, error);
+		rc = check_key(&j, s);
 	if (!rc)
-		rc = derive(s, path, error);
+		rc = hs_door_roles(&s->door, path, &s->roles, error);
+	if (!rc)
+		rc = derive(&j, s);
 	if (rc)
 		hs_agent_settings_free(s);
 	return rc;

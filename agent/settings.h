@@ -14,6 +14,7 @@
 
 #include "agent/core.h"
 #include "base/config.h"
+#include "base/door.h"
 #include "rdma/transport_create.h"
 
 #define HS_AGENT_LISTENERS_MAX	     HS_AGENT_DOMAINS_MAX
@@ -44,9 +45,7 @@ struct hs_agent_settings {
 	struct hs_transport_settings transport;
 	struct hs_config_strings coordinators;
 	struct hs_config_strings collectors;
-	char *control_socket;
-	int64_t control_tcp_port;
-	char *control_token;
+	struct hs_door_settings door;
 	char *cluster_key_text;
 	char *cluster_key_file;
 	struct hs_config_maps triggers; /* struct hs_agent_trigger_settings */
@@ -66,6 +65,7 @@ struct hs_agent_settings {
 	uint64_t window_bytes;
 	/* derived */
 	uint8_t cluster_key[16];
+	struct hs_roles roles;
 	char path[4096]; /* of the file, for the worker */
 };
 

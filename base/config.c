@@ -234,6 +234,22 @@ static int walk_strings(struct walk *w, const struct hs_config_key *key,
 static int walk_schema(struct walk *w, const struct hs_config_schema *schema,
 		       void *out, unsigned int depth);
 
+/* Where the newest item begins: its first event is the current one. */
+static int mark_item(const struct walk *w, struct hs_config_maps *list)
+{
+	struct hs_config_mark *grown =
+		reallocarray(list->marks, list->nr_items, sizeof(*list->marks));
+
+	if (grown == NULL)
+		return -ENOMEM;
+	list->marks = grown;
+	grown[list->nr_items - 1] = (struct hs_config_mark){
+		.line = (unsigned)w->event.start_mark.line + 1,
+		.column = (unsigned)w->event.start_mark.column + 1,
+	};
+	return 0;
+}
+
 static int walk_maps(struct walk *w, const struct hs_config_key *key,
 		     struct hs_config_maps *list, unsigned int depth)
 {
@@ -260,7 +276,9 @@ static int walk_maps(struct walk *w, const struct hs_config_key *key,
 		grown += list->nr_items * size_bytes;
 		memset(grown, 0, size_bytes);
 		list->nr_items++;
-		rc = walk_schema(w, key->items, grown, depth + 2);
+		rc = mark_item(w, list);
+		if (rc == 0)
+			rc = walk_schema(w, key->items, grown, depth + 2);
 		if (rc != 0)
 			return rc;
 	}
@@ -517,32 +535,35 @@ int hs_config_parse(const struct hs_config_schema *schema, const char *name,
 	return rc;
 }
 
-/* At most one byte over the limit, which is enough to see that it is over. */
-static int read_file(const char *path, char **data, size_t *len)
+int hs_config_text(const char *path, char **text, size_t *text_bytes)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char *data;
 	int rc = 0;
 
 	if (fd < 0)
 		return -errno;
-	*len = 0;
-	*data = malloc(HS_CONFIG_FILE_MAX_BYTES + 1);
-	if (*data == NULL)
+	*text_bytes = 0;
+	data = malloc(HS_CONFIG_FILE_MAX_BYTES + 1);
+	if (data == NULL)
 		rc = -ENOMEM;
-	while (rc == 0 && *len <= HS_CONFIG_FILE_MAX_BYTES) {
-		ssize_t n = read(fd, *data + *len,
-				 HS_CONFIG_FILE_MAX_BYTES + 1 - *len);
+	/* At most one byte over the limit: enough to see that it is over. */
+	while (rc == 0 && *text_bytes <= HS_CONFIG_FILE_MAX_BYTES) {
+		ssize_t n = read(fd, data + *text_bytes,
+				 HS_CONFIG_FILE_MAX_BYTES + 1 - *text_bytes);
 
 		if (n < 0 && errno != EINTR)
 			rc = -errno;
 		if (n == 0)
 			break;
 		if (n > 0)
-			*len += (size_t)n;
+			*text_bytes += (size_t)n;
 	}
-	if (rc != 0)
-		free(*data);
 	close(fd);
+	if (rc != 0)
+		free(data);
+	else
+		*text = data;
 	return rc;
 }
 
@@ -554,7 +575,7 @@ int hs_config_load(const struct hs_config_schema *schema, const char *path,
 	int rc;
 
 	memset(out, 0, schema->size_bytes);
-	rc = read_file(path, &data, &len);
+	rc = hs_config_text(path, &data, &len);
 	if (rc != 0)
 		return refuse_file(path, error, rc, strerror(-rc));
 	rc = hs_config_parse(schema, path, data, len, out, error);
@@ -569,6 +590,7 @@ static void free_maps(const struct hs_config_schema *schema,
 		hs_config_free(schema,
 			       (char *)list->items + i * schema->size_bytes);
 	free(list->items);
+	free(list->marks);
 }
 
 static void free_strings(struct hs_config_strings *list)

@@ -53,9 +53,16 @@ struct hs_config_strings {
 	size_t nr_items;
 };
 
+/* A place in a file, both from 1; 0, 0: the file as a whole. */
+struct hs_config_mark {
+	unsigned int line;
+	unsigned int column;
+};
+
 struct hs_config_maps {
 	void *items; /* nr_items structs of the item schema's size_bytes */
 	size_t nr_items;
+	struct hs_config_mark *marks; /* where each of them begins */
 };
 
 struct hs_config_schema;
@@ -78,6 +85,12 @@ struct hs_config_key {
 	int64_t max;
 	const char *const *choices;	      /* ENUM: NULL at the end */
 	const struct hs_config_schema *items; /* MAPS */
+	/* What type and limits cannot say of one value, which this may also
+	 * bring into its form; and what would be right, in words. */
+	bool (*check)(void *value);
+	const char *want;
+	bool reloads; /* may change while the daemon runs */
+	bool secret;  /* is shown to nobody */
 };
 
 struct hs_config_schema {
@@ -114,6 +127,53 @@ int hs_config_parse(const struct hs_config_schema *schema, const char *name,
 
 /* Release what hs_config_load() put into @out, and zero it. */
 void hs_config_free(const struct hs_config_schema *schema, void *out);
+
+/**
+ * hs_config_refuse() - what a schema cannot say was wrong
+ * @name: of the file
+ * @mark: the place, or NULL for the file as a whole
+ *
+ * Return: -EINVAL, with @error filled in.
+ */
+int hs_config_refuse(struct hs_config_error *error, const char *name,
+		     const struct hs_config_mark *mark, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+
+/**
+ * hs_config_pinned() - which keys differ that cannot change while running
+ * @a, @b: two readings of the schema
+ * @out: their paths, with ", " between them
+ *
+ * Return: how many there are.
+ */
+size_t hs_config_pinned(const struct hs_config_schema *schema, const void *a,
+			const void *b, char *out, size_t out_bytes);
+
+/* For keys' @check: each with what to say as @want. */
+#define HS_CONFIG_NAME_BYTES  32u
+#define HS_CONFIG_TOKEN_BYTES 16u
+#define HS_CONFIG_WANT_NAME   "1 to 31 printable characters without blanks"
+#define HS_CONFIG_WANT_WORD   "1 to 31 letters, digits, '_', '.', '-'"
+#define HS_CONFIG_WANT_TOKEN  "at least 16 characters"
+#define HS_CONFIG_WANT_POWER  "a power of two"
+#define HS_CONFIG_WANT_MODE   "octal digits such as 660"
+bool hs_config_is_name(void *value);	   /* STRING */
+bool hs_config_is_word(void *value);	   /* STRING */
+bool hs_config_is_token(void *value);	   /* STRING */
+bool hs_config_is_power_of_2(void *value); /* INT */
+bool hs_config_is_mode(void *value);	   /* INT: 660 becomes 0660 */
+
+/* This host's name, cut to a node's; @fallback where it has none. */
+void hs_config_host_name(char out[HS_CONFIG_NAME_BYTES], const char *fallback);
+
+/**
+ * hs_config_text() - a whole file, as hs_config_parse() takes it
+ *
+ * Own: the caller frees @text.
+ * Return: 0 or -errno; a file that is too long comes with one byte more than
+ *	is allowed, for hs_config_parse() to refuse.
+ */
+int hs_config_text(const char *path, char **text, size_t *text_bytes);
 
 /**
  * hs_config_print_example() - a file with every key, its meaning and default

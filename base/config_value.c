@@ -58,6 +58,10 @@ void hs_config_value_want(const struct hs_config_key *key,
 	char low[HS_UNITS_TEXT_MAX];
 	char high[HS_UNITS_TEXT_MAX];
 
+	if (key->want != NULL) {
+		snprintf(out, HS_CONFIG_WANT_MAX, "%s", key->want);
+		return;
+	}
 	if (key->type == HS_CONFIG_ENUM) {
 		want_choice(key, out);
 		return;
@@ -165,11 +169,8 @@ static int set_enum(const struct hs_config_key *key, const char *text, int *at)
 	return -EINVAL;
 }
 
-int hs_config_value_set(const struct hs_config_key *key, const char *text,
-			void *out)
+static int set(const struct hs_config_key *key, const char *text, void *at)
 {
-	void *at = hs_config_value_at(key, out);
-
 	switch (key->type) {
 	case HS_CONFIG_STRING:
 		return set_string(key, text, at);
@@ -189,6 +190,15 @@ int hs_config_value_set(const struct hs_config_key *key, const char *text,
 		break;
 	}
 	return -EINVAL;
+}
+
+int hs_config_value_set(const struct hs_config_key *key, const char *text,
+			void *out)
+{
+	void *at = hs_config_value_at(key, out);
+	int rc = set(key, text, at);
+
+	return rc == 0 && key->check != NULL && !key->check(at) ? -EINVAL : rc;
 }
 
 size_t hs_config_value_size(const struct hs_config_key *key)

@@ -15,18 +15,17 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <microhttpd.h>
 
-#define TOKEN_MIN_BYTES	 16
 #define NR_LISTENERS	 2
 #define IDLE_TIMEOUT_SEC 30
 #define POLL_MAX_MS	 250
@@ -36,29 +35,31 @@
  * read the 413; a longer one is cut off. */
 #define BODY_DROP_MAX_BYTES (4 * HS_HTTPD_BODY_MAX_BYTES)
 
-static const char type_json[] = "application/json";
-
 struct listener {
 	struct hs_httpd *httpd;
 	struct MHD_Daemon *daemon; /* NULL when unused */
-	bool wants_token;
+	bool is_tcp;
 };
 
-/* A connection whose request has not arrived as a whole. */
-struct pending {
-	int fd; /* -1: free or not waiting */
+/* A connection: who it is, and how long its request may take to arrive. */
+struct conn {
+	int fd; /* -1: free, or its request has arrived as a whole */
 	bool in_use;
+	bool is_known; /* peer is */
 	uint64_t deadline_ns;
+	struct hs_roles_peer peer;
 };
 
 struct hs_httpd {
 	struct listener listeners[NR_LISTENERS];
-	struct pending pending[NR_LISTENERS * HS_HTTPD_NR_CONNECTIONS];
+	struct conn conns[NR_LISTENERS * HS_HTTPD_NR_CONNECTIONS];
 	const struct hs_httpd_route *routes;
 	size_t nr_routes;
 	void *ctx;
 	char *socket_path;
-	char *token;
+	pthread_mutex_t lock; /* of roles and stats */
+	struct hs_roles roles;
+	struct hs_httpd_stats stats;
 	uint64_t request_time_ns;
 	uint16_t tcp_port;
 	int stop_fd; /* eventfd: written once to end the thread */
@@ -68,70 +69,67 @@ struct hs_httpd {
 
 /* What one request has gathered so far. */
 struct exchange {
+	uint32_t may; /* of who asks */
 	char *body;
 	size_t body_bytes; /* kept */
 	size_t came_bytes; /* in all */
 	size_t size_bytes;
 };
 
-const char *hs_httpd_query(const struct hs_httpd_request *request,
-			   const char *name)
+static struct conn *conn_of(struct MHD_Connection *c)
 {
-	return MHD_lookup_connection_value(request->connection,
-					   MHD_GET_ARGUMENT_KIND, name);
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+	return info != NULL ? info->socket_context : NULL;
 }
 
-void hs_httpd_json(struct hs_httpd_response *response, int status, json_t *json)
+/* What whoever asks may do; counts who may do nothing. */
+static uint32_t may_of(const struct listener *l, struct MHD_Connection *c)
 {
-	free(response->body);
-	response->status = status;
-	response->content_type = type_json;
-	response->body = json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY);
-	response->body_bytes = response->body ? strlen(response->body) : 0;
-	if (response->body == NULL)
-		response->status = MHD_HTTP_INTERNAL_SERVER_ERROR;
-	json_decref(json);
-}
-
-void hs_httpd_error(struct hs_httpd_response *response, int status,
-		    const char *fmt, ...)
-{
-	char text[1024];
-	json_t *value;
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	value = json_string(text);
-	/* Text from outside that is not UTF-8, or was cut in a character */
-	if (value == NULL)
-		value = json_string("bad request");
-	hs_httpd_json(response, status, json_pack("{s:o}", "error", value));
-}
-
-static bool same_token(const char *got, const char *want)
-{
-	size_t got_len = strlen(got);
-	size_t want_len = strlen(want);
-	unsigned char diff = got_len != want_len;
-
-	/* As long for any wrong token, so that time tells nothing */
-	for (size_t i = 0; i < want_len; i++)
-		diff |= (unsigned char)(want[i] ^ (i < got_len ? got[i] : 0));
-	return diff == 0;
-}
-
-static bool is_allowed(const struct listener *l, struct MHD_Connection *c)
-{
+	struct hs_httpd *h = l->httpd;
+	const struct conn *conn = conn_of(c);
 	const char *text;
+	uint32_t may = 0;
 
-	if (!l->wants_token)
-		return true;
-	text = MHD_lookup_connection_value(c, MHD_HEADER_KIND,
-					   MHD_HTTP_HEADER_AUTHORIZATION);
-	return text != NULL && strncmp(text, "Bearer ", 7) == 0 &&
-	       same_token(text + 7, l->httpd->token);
+	pthread_mutex_lock(&h->lock);
+	if (l->is_tcp) {
+		text = MHD_lookup_connection_value(
+			c, MHD_HEADER_KIND, MHD_HTTP_HEADER_AUTHORIZATION);
+		if (text != NULL && strncmp(text, "Bearer ", 7) == 0)
+			may = hs_roles_of_token(&h->roles, text + 7);
+	} else if (conn != NULL && conn->is_known) {
+		may = hs_roles_of_peer(&h->roles, &conn->peer);
+	}
+	h->stats.requests++;
+	h->stats.refused_unknown += may == 0;
+	pthread_mutex_unlock(&h->lock);
+	return may;
+}
+
+static void refuse_unknown(const struct listener *l,
+			   struct hs_httpd_response *response)
+{
+	if (l->is_tcp)
+		hs_httpd_error(response, MHD_HTTP_UNAUTHORIZED,
+			       "this door wants \"Authorization: Bearer "
+			       "<token>\"");
+	else
+		hs_httpd_error(response, MHD_HTTP_FORBIDDEN,
+			       "you may do nothing here; control.allow in the "
+			       "daemon's configuration says who may");
+}
+
+static void refuse_role(struct hs_httpd *h, enum hs_role role,
+			struct hs_httpd_response *response)
+{
+	pthread_mutex_lock(&h->lock);
+	h->stats.refused_role++;
+	pthread_mutex_unlock(&h->lock);
+	hs_httpd_error(response, MHD_HTTP_FORBIDDEN,
+		       "you may not %s here; control.allow in the daemon's "
+		       "configuration says who may",
+		       hs_role_name(role));
 }
 
 /* Does @path fit @pattern? What stands at {..} goes to @param. */
@@ -175,7 +173,10 @@ static void dispatch(struct hs_httpd *h, struct hs_httpd_request *request,
 			continue;
 		}
 		request->param = param[0] != '\0' ? param : NULL;
-		route->handler(h->ctx, request, response);
+		if (request->may & (uint32_t)route->role)
+			route->handler(h->ctx, request, response);
+		else
+			refuse_role(h, route->role, response);
 		return;
 	}
 	if (other != NULL)
@@ -211,38 +212,33 @@ static enum MHD_Result queue(struct MHD_Connection *c,
 	return rc;
 }
 
-static struct pending *pending_of(struct MHD_Connection *c)
-{
-	const union MHD_ConnectionInfo *info =
-		MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-
-	return info != NULL ? info->socket_context : NULL;
-}
-
 static void on_connection(void *cls, struct MHD_Connection *c,
 			  void **socket_context,
 			  enum MHD_ConnectionNotificationCode code)
 {
-	struct hs_httpd *h = ((struct listener *)cls)->httpd;
+	const struct listener *l = cls;
+	struct hs_httpd *h = l->httpd;
 	const union MHD_ConnectionInfo *info;
-	struct pending *p = *socket_context;
+	struct conn *conn = *socket_context;
 
 	if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
-		if (p != NULL)
-			*p = (struct pending){.fd = -1};
+		if (conn != NULL)
+			*conn = (struct conn){.fd = -1};
 		*socket_context = NULL;
 		return;
 	}
 	info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
 	for (size_t i = 0;
 	     info != NULL && i < NR_LISTENERS * HS_HTTPD_NR_CONNECTIONS; i++) {
-		p = &h->pending[i];
-		if (p->in_use)
+		conn = &h->conns[i];
+		if (conn->in_use)
 			continue;
-		p->in_use = true;
-		p->fd = info->connect_fd;
-		p->deadline_ns = hs_clock_mono_ns() + h->request_time_ns;
-		*socket_context = p;
+		conn->in_use = true;
+		conn->fd = info->connect_fd;
+		conn->deadline_ns = hs_clock_mono_ns() + h->request_time_ns;
+		conn->is_known = !l->is_tcp &&
+				 hs_roles_peer_get(conn->fd, &conn->peer) == 0;
+		*socket_context = conn;
 		return;
 	}
 }
@@ -254,16 +250,16 @@ static void on_completed(void *cls, struct MHD_Connection *c, void **con_cls,
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
 	struct exchange *x = *con_cls;
-	struct pending *p = pending_of(c);
+	struct conn *conn = conn_of(c);
 
 	if (x != NULL) {
 		free(x->body);
 		free(x);
 		*con_cls = NULL;
 	}
-	if (p != NULL && info != NULL) {
-		p->fd = info->connect_fd;
-		p->deadline_ns =
+	if (conn != NULL && info != NULL) {
+		conn->fd = info->connect_fd;
+		conn->deadline_ns =
 			hs_clock_mono_ns() + IDLE_TIMEOUT_SEC * HS_NS_PER_SEC;
 	}
 }
@@ -298,13 +294,13 @@ static bool gather(struct exchange *x, const char *data, size_t n)
 static enum MHD_Result begin(struct listener *l, struct MHD_Connection *c,
 			     void **con_cls)
 {
-	struct hs_httpd_response response = {.content_type = type_json};
+	struct hs_httpd_response response = {.content_type = HS_HTTPD_JSON};
+	uint32_t may = may_of(l, c);
+	struct exchange *x;
 	const char *text;
 
-	if (!is_allowed(l, c)) {
-		hs_httpd_error(&response, MHD_HTTP_UNAUTHORIZED,
-			       "this door wants \"Authorization: Bearer "
-			       "<token>\"");
+	if (may == 0) {
+		refuse_unknown(l, &response);
 		return queue(c, &response);
 	}
 	text = MHD_lookup_connection_value(c, MHD_HEADER_KIND,
@@ -315,8 +311,12 @@ static enum MHD_Result begin(struct listener *l, struct MHD_Connection *c,
 			       HS_HTTPD_BODY_MAX_BYTES);
 		return queue(c, &response);
 	}
-	*con_cls = calloc(1, sizeof(struct exchange));
-	return *con_cls != NULL ? MHD_YES : MHD_NO;
+	x = calloc(1, sizeof(*x));
+	if (x == NULL)
+		return MHD_NO;
+	x->may = may;
+	*con_cls = x;
+	return MHD_YES;
 }
 
 static enum MHD_Result on_access(void *cls, struct MHD_Connection *c,
@@ -326,10 +326,10 @@ static enum MHD_Result on_access(void *cls, struct MHD_Connection *c,
 {
 	struct listener *l = cls;
 	struct exchange *x = *con_cls;
-	struct pending *p = pending_of(c);
+	struct conn *conn = conn_of(c);
 	struct hs_httpd_response response = {
 		.status = MHD_HTTP_OK,
-		.content_type = type_json,
+		.content_type = HS_HTTPD_JSON,
 	};
 	struct hs_httpd_request request;
 
@@ -342,13 +342,14 @@ static enum MHD_Result on_access(void *cls, struct MHD_Connection *c,
 		return gather(x, data, n) ? MHD_YES : MHD_NO;
 	}
 	/* It is whole: from here only an idle connection times out */
-	if (p != NULL)
-		p->fd = -1;
+	if (conn != NULL)
+		conn->fd = -1;
 	request = (struct hs_httpd_request){
 		.method = method,
 		.path = url,
 		.body = x->body != NULL ? x->body : "",
 		.body_bytes = x->body_bytes,
+		.may = x->may,
 		.connection = c,
 	};
 	if (x->came_bytes > HS_HTTPD_BODY_MAX_BYTES)
@@ -366,11 +367,11 @@ static void cut_slow(struct hs_httpd *h)
 	uint64_t now_ns = hs_clock_mono_ns();
 
 	for (size_t i = 0; i < NR_LISTENERS * HS_HTTPD_NR_CONNECTIONS; i++) {
-		struct pending *p = &h->pending[i];
+		struct conn *conn = &h->conns[i];
 
-		if (p->fd >= 0 && now_ns >= p->deadline_ns) {
-			shutdown(p->fd, SHUT_RDWR);
-			p->fd = -1;
+		if (conn->fd >= 0 && now_ns >= conn->deadline_ns) {
+			shutdown(conn->fd, SHUT_RDWR);
+			conn->fd = -1;
 		}
 	}
 }
@@ -436,7 +437,7 @@ static int start_listener(struct hs_httpd *h, int i, int fd)
 	return 0;
 }
 
-static int listen_tcp(uint16_t *port)
+static int listen_tcp(const char *address, uint16_t *port)
 {
 	struct sockaddr_in addr = {
 		.sin_family = AF_INET,
@@ -445,9 +446,11 @@ static int listen_tcp(uint16_t *port)
 	};
 	socklen_t len = sizeof(addr);
 	int one = 1;
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	int rc;
+	int fd, rc;
 
+	if (address != NULL && inet_pton(AF_INET, address, &addr.sin_addr) != 1)
+		return -EINVAL;
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) != 0 ||
@@ -462,13 +465,23 @@ static int listen_tcp(uint16_t *port)
 	return fd;
 }
 
+/* Whoever may connect is asked who it is; without rules nobody needs to. */
+static mode_t socket_mode(const struct hs_roles *roles)
+{
+	return hs_roles_have(roles, HS_ROLES_BY_USER) ||
+			       hs_roles_have(roles, HS_ROLES_BY_GROUP)
+		       ? 0666
+		       : 0600;
+}
+
 static int open_doors(struct hs_httpd *h, const struct hs_httpd_options *o)
 {
 	int rc = 0;
 	int fd;
 
 	if (o->socket_path != NULL) {
-		fd = hs_unix_listen(o->socket_path, SOCK_STREAM, 0660,
+		fd = hs_unix_listen(o->socket_path, SOCK_STREAM,
+				    socket_mode(&h->roles),
 				    HS_HTTPD_NR_CONNECTIONS);
 		if (fd < 0)
 			return fd;
@@ -478,15 +491,12 @@ static int open_doors(struct hs_httpd *h, const struct hs_httpd_options *o)
 		if (rc != 0)
 			return rc;
 	}
-	if (o->tcp_token != NULL) {
+	if (hs_roles_have(&h->roles, HS_ROLES_BY_TOKEN)) {
 		h->tcp_port = o->tcp_port;
-		h->token = strdup(o->tcp_token);
-		if (h->token == NULL)
-			return -ENOMEM;
-		fd = listen_tcp(&h->tcp_port);
+		fd = listen_tcp(o->tcp_address, &h->tcp_port);
 		if (fd < 0)
 			return fd;
-		h->listeners[1].wants_token = true;
+		h->listeners[1].is_tcp = true;
 		rc = start_listener(h, 1, fd);
 	}
 	return rc;
@@ -498,16 +508,19 @@ int hs_httpd_start(struct hs_httpd **httpd,
 	struct hs_httpd *h;
 	int rc;
 
-	if (options->socket_path == NULL && options->tcp_token == NULL)
-		return -EINVAL;
-	if (options->tcp_token != NULL &&
-	    strlen(options->tcp_token) < TOKEN_MIN_BYTES)
+	if (options->socket_path == NULL &&
+	    (options->roles == NULL ||
+	     !hs_roles_have(options->roles, HS_ROLES_BY_TOKEN)))
 		return -EINVAL;
 	h = calloc(1, sizeof(*h));
 	if (h == NULL)
 		return -ENOMEM;
 	for (size_t i = 0; i < NR_LISTENERS * HS_HTTPD_NR_CONNECTIONS; i++)
-		h->pending[i].fd = -1;
+		h->conns[i].fd = -1;
+	pthread_mutex_init(&h->lock, NULL);
+	h->roles.owner = geteuid();
+	if (options->roles != NULL)
+		h->roles = *options->roles;
 	h->routes = options->routes;
 	h->nr_routes = options->nr_routes;
 	h->ctx = options->ctx;
@@ -547,9 +560,27 @@ void hs_httpd_stop(struct hs_httpd *h)
 	}
 	if (h->stop_fd >= 0)
 		close(h->stop_fd);
+	pthread_mutex_destroy(&h->lock);
 	free(h->socket_path);
-	free(h->token);
 	free(h);
+}
+
+void hs_httpd_roles_set(struct hs_httpd *h, const struct hs_roles *roles)
+{
+	pthread_mutex_lock(&h->lock);
+	h->roles = *roles;
+	pthread_mutex_unlock(&h->lock);
+	if (h->socket_path != NULL &&
+	    chmod(h->socket_path, socket_mode(roles)) != 0)
+		hs_log_error("httpd", "cannot chmod socket=%s errno=%d",
+			     h->socket_path, errno);
+}
+
+void hs_httpd_stats_get(struct hs_httpd *h, struct hs_httpd_stats *out)
+{
+	pthread_mutex_lock(&h->lock);
+	*out = h->stats;
+	pthread_mutex_unlock(&h->lock);
 }
 
 uint16_t hs_httpd_tcp_port(const struct hs_httpd *h)

@@ -320,10 +320,10 @@ static void stop(void *ctx, const struct hs_httpd_request *request,
 }
 
 const struct hs_httpd_route hs_api_routes[] = {
-	{"GET", "/v1/traces", traces},
-	{"GET", "/v1/traces/{id}", hs_api_trace},
-	{"GET", "/v1/status", status},
-	{"POST", "/v1/stop", stop},
+	{"GET", "/v1/traces", traces, HS_ROLE_READ},
+	{"GET", "/v1/traces/{id}", hs_api_trace, HS_ROLE_READ},
+	{"GET", "/v1/status", status, HS_ROLE_READ},
+	{"POST", "/v1/stop", stop, HS_ROLE_STOP},
 };
 const size_t hs_api_nr_routes =
 	sizeof(hs_api_routes) / sizeof(hs_api_routes[0]);

@@ -23,26 +23,14 @@ static const struct hs_config_key keys[] = {
 	 .type = HS_CONFIG_STRING,
 	 .offset = AT(node.name),
 	 .default_text = "collector",
+	 .check = hs_config_is_name,
+	 .want = HS_CONFIG_WANT_NAME,
 	 .doc = "What peers and status call it: at most 31 characters, without "
 		"blanks."},
-	{.path = "control.socket",
-	 .type = HS_CONFIG_STRING,
-	 .offset = AT(control.socket),
-	 .default_text = "/run/hindsight/collector.sock",
-	 .doc = "Where hs(1) and everybody else asks, over HTTP and JSON."},
-	{.path = "control.tcp_port",
-	 .type = HS_CONFIG_INT,
-	 .offset = AT(control.tcp_port),
-	 .default_text = "0",
-	 .min = 0,
-	 .max = 65535,
-	 .doc = "The same on 127.0.0.1 when there is a token; 0 lets the "
-		"kernel choose."},
-	{.path = "control.token",
-	 .type = HS_CONFIG_STRING,
-	 .offset = AT(control.token),
-	 .doc = "Bearer token for TCP, at least 16 characters.",
-	 .example = "change-me-change-me"},
+	HS_DOOR_KEYS(struct hs_collector_config, door,
+		     "/run/hindsight/collector.sock", NULL,
+		     "Where hs(1) and everybody else asks, over HTTP and "
+		     "JSON."),
 	HS_TRANSPORT_KEYS(struct hs_collector_config, transport),
 	{.path = "listen",
 	 .type = HS_CONFIG_STRING,
@@ -134,3 +122,15 @@ const struct hs_config_schema hs_collector_schema = {
 	.keys = keys,
 	.nr_keys = sizeof(keys) / sizeof(keys[0]),
 };
+
+int hs_collector_config_load(const char *path, struct hs_collector_config *out,
+			     struct hs_config_error *error)
+{
+	int rc = hs_config_load(&hs_collector_schema, path, out, error);
+
+	if (!rc)
+		rc = hs_door_roles(&out->door, path, &out->roles, error);
+	if (rc)
+		hs_config_free(&hs_collector_schema, out);
+	return rc;
+}

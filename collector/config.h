@@ -6,6 +6,7 @@
 #define HS_COLLECTOR_CONFIG_H
 
 #include "base/config.h"
+#include "base/door.h"
 #include "rdma/transport_create.h"
 #include "collector/collector.h"
 
@@ -14,11 +15,7 @@ struct hs_collector_config {
 		int64_t id;
 		char *name;
 	} node;
-	struct {
-		char *socket;
-		int64_t tcp_port;
-		char *token;
-	} control;
+	struct hs_door_settings door;
 	char *listen;
 	struct hs_transport_settings transport;
 	char *store;
@@ -34,8 +31,18 @@ struct hs_collector_config {
 		int64_t peers;
 	} limits;
 	int log_level; /* enum hs_log_level */
+	struct hs_roles roles; /* derived */
 };
 
 extern const struct hs_config_schema hs_collector_schema;
+
+/**
+ * hs_collector_config_load() - read and judge the file
+ *
+ * Own: hs_config_free() with hs_collector_schema ends it.
+ * Return: 0; -EINVAL refused; or of hs_config_load().
+ */
+int hs_collector_config_load(const char *path, struct hs_collector_config *out,
+			     struct hs_config_error *error);
 
 #endif

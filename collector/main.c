@@ -190,31 +190,6 @@ static void stop_asked(void *ctx)
 		hs_log_error(LOG, "stop: %s", strerror(errno));
 }
 
-static int http_start(struct daemon *d)
-{
-	struct hs_httpd_options options = {
-		.socket_path = d->config.control.socket,
-		.tcp_port = (uint16_t)d->config.control.tcp_port,
-		.tcp_token = d->config.control.token,
-		.routes = hs_api_routes,
-		.nr_routes = hs_api_nr_routes,
-		.ctx = &d->api,
-	};
-	int rc;
-
-	rc = hs_httpd_start(&d->httpd, &options);
-	if (rc)
-		hs_log_error(LOG, "control: %s: %s%s", d->config.control.socket,
-			     strerror(-rc),
-			     rc == -EINVAL ? " (a token of at least 16 "
-					     "characters is wanted)"
-					   : "");
-	else if (options.tcp_token)
-		hs_log_info(LOG, "http at 127.0.0.1:%u",
-			    hs_httpd_tcp_port(d->httpd));
-	return rc;
-}
-
 /* ---- running
  * ------------------------------------------------------------------ */
 
@@ -295,27 +270,10 @@ static int signals_take(struct daemon *d)
 	return d->signal_fd < 0 || d->stop_fd < 0 ? -errno : 0;
 }
 
-static bool name_ok(const char *name)
-{
-	char wire[HS_WIRE_NAME_BYTES] = "";
-
-	if (strlen(name) >= sizeof(wire))
-		return false;
-	memcpy(wire, name, strlen(name));
-	return hs_wire_name_ok(wire);
-}
-
 static int serve(struct daemon *d)
 {
 	int rc = signals_take(d);
 
-	if (!rc && !name_ok(d->config.node.name)) {
-		hs_log_error(LOG,
-			     "node.name: '%s': wants 1 to 31 printable "
-			     "characters without blanks",
-			     d->config.node.name);
-		rc = -EINVAL;
-	}
 	d->api = (struct hs_api){.node = (uint64_t)d->config.node.id << 32,
 				 .name = d->config.node.name,
 				 .started_ns = hs_clock_mono_ns(),
@@ -329,7 +287,9 @@ static int serve(struct daemon *d)
 	if (!rc)
 		rc = listen_start(d);
 	if (!rc)
-		rc = http_start(d);
+		rc = hs_door_open(&d->httpd, LOG, &d->config.door,
+				  &d->config.roles, hs_api_routes,
+				  hs_api_nr_routes, &d->api);
 	if (!rc)
 		run(d);
 	hs_httpd_stop(d->httpd);
@@ -391,7 +351,7 @@ int main(int argc, char **argv)
 				"--print-config shows one\n");
 		return HS_ARGS_EXIT_USAGE;
 	}
-	if (hs_config_load(&hs_collector_schema, path, &d.config, &error)) {
+	if (hs_collector_config_load(path, &d.config, &error)) {
 		fprintf(stderr, "hs-collector: %s\n", error.text);
 		return HS_ARGS_EXIT_USAGE;
 	}

@@ -216,53 +216,14 @@ static void serve_status(void *ctx, const struct hs_httpd_request *request,
 	hs_httpd_json(response, 200, root);
 }
 
-static json_t *value_json(const struct hs_config_key *key, const char *at)
-{
-	const struct hs_config_strings *strings = (const void *)at;
-	json_t *list;
-
-	switch (key->type) {
-	case HS_CONFIG_STRING:
-		return json_string(*(char *const *)(const void *)at);
-	case HS_CONFIG_INT:
-		return json_integer(*(const int64_t *)(const void *)at);
-	case HS_CONFIG_SIZE:
-	case HS_CONFIG_DURATION:
-		return number(*(const uint64_t *)(const void *)at);
-	case HS_CONFIG_ENUM:
-		return json_string(
-			key->choices[*(const int *)(const void *)at]);
-	case HS_CONFIG_STRINGS:
-		list = json_array();
-		for (size_t i = 0; i < strings->nr_items; i++)
-			json_array_append_new(list,
-					      json_string(strings->items[i]));
-		return list;
-	default:
-		return NULL;
-	}
-}
-
 static void serve_config(void *ctx, const struct hs_httpd_request *request,
 			 struct hs_httpd_response *response)
 {
 	const struct hs_coordinator *c = ctx;
-	json_t *root = json_object();
 
 	(void)request;
-	for (size_t i = 0; i < hs_coordinator_schema.nr_keys; i++) {
-		const struct hs_config_key *key =
-			&hs_coordinator_schema.keys[i];
-		json_t *value;
-
-		if (!strcmp(key->path, "control.token"))
-			continue; /* a secret stays one */
-		value = value_json(key,
-				   (const char *)c->settings + key->offset);
-		json_object_set_new(root, key->path,
-				    value ? value : json_null());
-	}
-	hs_httpd_json(response, 200, root);
+	hs_httpd_json(response, 200,
+		      hs_door_config_json(&hs_coordinator_schema, c->settings));
 }
 
 static void serve_stop(void *ctx, const struct hs_httpd_request *request,
@@ -283,26 +244,12 @@ static void serve_stop(void *ctx, const struct hs_httpd_request *request,
 int hs_control_open(struct hs_coordinator *c)
 {
 	static const struct hs_httpd_route routes[] = {
-		{"GET", "/v1/status", serve_status},
-		{"GET", "/v1/config", serve_config},
-		{"POST", "/v1/stop", serve_stop},
+		{"GET", "/v1/status", serve_status, HS_ROLE_READ},
+		{"GET", "/v1/config", serve_config, HS_ROLE_READ},
+		{"POST", "/v1/stop", serve_stop, HS_ROLE_STOP},
 	};
 	const struct hs_coordinator_settings *s = c->settings;
-	const struct hs_httpd_options options = {
-		.socket_path = s->control_socket,
-		.tcp_port = (uint16_t)s->control_tcp_port,
-		.tcp_token = s->control_token,
-		.routes = routes,
-		.nr_routes = sizeof(routes) / sizeof(routes[0]),
-		.ctx = c,
-	};
-	int rc = hs_httpd_start(&c->httpd, &options);
 
-	if (rc)
-		hs_log_error("coordinator",
-			     "cannot open control.socket: its folder has to be "
-			     "there and nobody else be serving it socket=%s "
-			     "error=%s",
-			     s->control_socket, strerror(-rc));
-	return rc;
+	return hs_door_open(&c->httpd, "coordinator", &s->door, &s->roles,
+			    routes, sizeof(routes) / sizeof(routes[0]), c);
 }

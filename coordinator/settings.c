@@ -7,10 +7,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/log.h"
-#include "rdma/wire.h"
 
 #define KEY(p, t, field)                                                       \
 	.path = (p), .type = HS_CONFIG_##t,                                    \
@@ -22,7 +20,8 @@ static const struct hs_config_key keys[] = {
 	 .min = 1, .max = 0xffffffffLL,
 	 .doc = "This coordinator's number, different from every other node's "
 		"of the cluster."},
-	{KEY("node.name", STRING, name),
+	{KEY("node.name", STRING, name), .check = hs_config_is_name,
+	 .want = HS_CONFIG_WANT_NAME,
 	 .doc = "What people call it; the host's name when absent.",
 	 .example = "coordinator-a"},
 	{KEY("listen", STRING, listen), .default_text = "127.0.0.1:7410",
@@ -33,16 +32,9 @@ static const struct hs_config_key keys[] = {
 	 .max = HS_COORDINATOR_COLLECTORS_MAX, .example = "[127.0.0.1:7420]",
 	 .doc = "host:port of each collector; the same ones as the agents "
 		"have."},
-	{KEY("control.socket", STRING, control_socket),
-	 .default_text = "/run/hindsight/coordinator.sock",
-	 .doc = "Where hs(1) asks for status."},
-	{KEY("control.tcp_port", INT, control_tcp_port), .default_text = "0",
-	 .max = 65535,
-	 .doc = "The same on 127.0.0.1 when there is a token; 0 lets the "
-		"kernel choose."},
-	{KEY("control.token", STRING, control_token),
-	 .doc = "Bearer token for TCP, at least 16 characters.",
-	 .example = "change-me-change-me"},
+	HS_DOOR_KEYS(struct hs_coordinator_settings, door,
+		     "/run/hindsight/coordinator.sock", NULL,
+		     "Where hs(1) asks for status."),
 	{KEY("log", ENUM, log_level), .default_text = "info",
 	 .choices = hs_log_level_names, .doc = "Say nothing below this."},
 	{KEY("timeouts.retry", DURATION, retry_ns), .default_text = "200ms",
@@ -105,14 +97,12 @@ const struct hs_config_schema hs_coordinator_schema = {
 
 static int default_name(struct hs_coordinator_settings *s)
 {
-	char host[HS_WIRE_NAME_BYTES] = "";
+	char host[HS_CONFIG_NAME_BYTES], number[HS_CONFIG_NAME_BYTES];
 
 	if (s->name)
 		return 0;
-	gethostname(host, sizeof(host) - 1);
-	if (!hs_wire_name_ok(host))
-		snprintf(host, sizeof(host), "coordinator-%u",
-			 (uint32_t)s->node);
+	snprintf(number, sizeof(number), "coordinator-%u", (uint32_t)s->node);
+	hs_config_host_name(host, number);
 	s->name = strdup(host);
 	return s->name ? 0 : -ENOMEM;
 }
@@ -121,21 +111,12 @@ int hs_coordinator_settings_load(const char *path,
 				 struct hs_coordinator_settings *out,
 				 struct hs_config_error *error)
 {
-	char name[HS_WIRE_NAME_BYTES] = "";
 	int rc = hs_config_load(&hs_coordinator_schema, path, out, error);
 
-	if (rc)
-		return rc;
-	rc = default_name(out);
-	if (!rc && strlen(out->name) < sizeof(name))
-		memcpy(name, out->name, strlen(out->name));
-	if (!rc && !hs_wire_name_ok(name)) {
-		snprintf(error->text, sizeof(error->text),
-			 "%s: node.name should be 1 to %u printable characters "
-			 "without blanks",
-			 path, HS_WIRE_NAME_BYTES - 1);
-		rc = -EINVAL;
-	}
+	if (!rc)
+		rc = hs_door_roles(&out->door, path, &out->roles, error);
+	if (!rc)
+		rc = default_name(out);
 	if (rc)
 		hs_config_free(&hs_coordinator_schema, out);
 	return rc;

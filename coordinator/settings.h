@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/config.h"
+#include "base/door.h"
 #include "coordinator/core.h"
 #include "rdma/transport_create.h"
 
@@ -19,15 +20,14 @@ struct hs_coordinator_settings {
 	char *listen;
 	struct hs_transport_settings transport;
 	struct hs_config_strings collectors;
-	char *control_socket;
-	int64_t control_tcp_port;
-	char *control_token;
+	struct hs_door_settings door;
 	int log_level; /* enum hs_log_level */
 	uint64_t retry_ns, unreachable_after_ns, tell_unsettled_ns, resend_ns;
 	uint64_t forget_after_ns, idle_ns;
 	int64_t nr_peers, nr_traces, nr_visits, nr_crumbs, nr_nodes;
 	int64_t nr_requests, trace_nodes, window;
 	uint64_t send_queue_bytes;
+	struct hs_roles roles; /* derived */
 };
 
 extern const struct hs_config_schema hs_coordinator_schema;

@@ -11,7 +11,7 @@ packages_build=(
 	libjansson-dev libsqlite3-dev libzstd-dev libarchive-dev libyaml-dev
 	libmicrohttpd-dev libcurl4-openssl-dev liburcu-dev libhwloc-dev
 	libibverbs-dev librdmacm-dev
-	python3 python3-prometheus-client xz-utils iproute2 ca-certificates
+	python3 python3-prometheus-client xz-utils iproute2 ca-certificates curl
 )
 
 # What the tests in a guest with RDMA devices need (tests/vm); without them

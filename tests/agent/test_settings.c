@@ -38,7 +38,7 @@ static void test_defaults(void **state)
 	assert_int_equal(
 		hs_agent_settings_load(&s, "x", HEAD, strlen(HEAD), &error), 0);
 	assert_int_equal(s.node, 3);
-	assert_string_equal(s.control_socket, "/run/hindsight/control.sock");
+	assert_string_equal(s.door.socket, "/run/hindsight/control.sock");
 	assert_int_equal(hs_agent_listener_get(&s, 0)->mode, 0666);
 	assert_int_equal(hs_agent_listener_get(&s, 0)->buffer_bytes, 1024);
 	assert_int_equal(s.linger_ns, 30000000000);
@@ -57,14 +57,55 @@ static void test_refused(void **state)
 	refused(HEAD "bogus: 1\n", "bogus");
 	refused(HEAD "cluster_key: 12\n", "32 hexadecimal digits");
 	refused(HEAD "control: {token: short}\n", "16");
-	refused(HEAD "limits: {lane_entries: 1000}\n", "powers of two");
+	refused(HEAD "limits: {lane_entries: 1000}\n", "a power of two");
 	refused(HEAD "  - {name: a, socket: /tmp/b.sock}\n", "of their own");
 	refused(HEAD "  - {name: b, socket: /tmp/a.sock}\n", "of their own");
 	refused(HEAD "  - {name: 'b:c', socket: /tmp/b.sock}\n", "letters");
 	refused(HEAD "  - {name: b, socket: /tmp/b, buffer: 1000}\n",
 		"multiple of 256");
 	refused(HEAD "  - {name: b, socket: /tmp/b, mode: 689}\n", "octal");
-	refused(HEAD "triggers: [{name: x}, {name: x}]\n", "twice");
+	refused(HEAD "triggers: [{name: x}, {name: x}]\n",
+		"x.yaml:4:23: triggers: \"x\"");
+}
+
+static void test_roles(void **state)
+{
+	static struct hs_agent_settings s;
+	struct hs_config_error error;
+	const struct hs_roles_peer team = {
+		.uid = 7, .nr_groups = 1, .groups = {77}};
+	const char *text = HEAD "control:\n"
+				"  token: 0123456789abcdef\n"
+				"  allow:\n"
+				"  - {group: 77, may: [read, fire]}\n"
+				"  - {user: root, may: [stop]}\n"
+				"  - {token: 0123456789abcdeX, may: [fire]}\n";
+
+	assert_int_equal(
+		hs_agent_settings_load(&s, "x", text, strlen(text), &error), 0);
+	assert_int_equal(s.roles.nr, 4);
+	assert_int_equal(hs_roles_of_peer(&s.roles, &team),
+			 HS_ROLE_READ | HS_ROLE_FIRE);
+	assert_int_equal(hs_roles_of_token(&s.roles, "0123456789abcdef"),
+			 HS_ROLES_ALL);
+	assert_int_equal(hs_roles_of_token(&s.roles, "0123456789abcdeX"),
+			 HS_ROLE_FIRE);
+	assert_int_equal(hs_roles_of_token(&s.roles, ""), 0);
+	assert_int_equal(s.roles.rules[2].id, 0);
+	hs_agent_settings_free(&s);
+	refused(HEAD "control: {allow: [{user: 1}]}\n", "at least 1");
+	refused(HEAD "control: {allow: [{user: 1, may: [sing]}]}\n",
+		"x.yaml:4:19: control.allow: may: \"sing\"");
+	refused(HEAD "control: {allow: [{may: [read]}]}\n", "one of user");
+	refused(HEAD "control: {allow: [{user: a, group: b, may: [read]}]}\n",
+		"one of user");
+	refused(HEAD "control: {allow: [{user: no-such-1, may: [read]}]}\n",
+		"knows none called \"no-such-1\"");
+	refused(HEAD "control: {token: 0123456789abcdef, token_file: /a}\n",
+		"one of them");
+	refused(HEAD "control: {token_file: /no/such/file}\n", "No such file");
+	refused(HEAD "control: {token_file: /dev/null}\n",
+		"begin with a token");
 }
 
 static void test_example(void **state)
@@ -101,6 +142,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_roles),
 		cmocka_unit_test(test_example),
 	};
 

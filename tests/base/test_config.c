@@ -39,6 +39,8 @@ static const struct hs_config_key peer_keys[] = {
 	{.path = "name",
 	 .type = HS_CONFIG_STRING,
 	 .offset = offsetof(struct peer, name),
+	 .check = hs_config_is_word,
+	 .want = HS_CONFIG_WANT_WORD,
 	 .required = true,
 	 .example = "n1",
 	 .doc = "Its name."},
@@ -118,6 +120,7 @@ static const struct hs_config_key keys[] = {
 	 .type = HS_CONFIG_MAPS,
 	 AT(peers),
 	 .items = &peer_schema,
+	 .reloads = true,
 	 .doc = "The others."},
 };
 
@@ -387,6 +390,63 @@ static void test_schema_check(void **state)
 	assert_false(hs_config_schema_check(&s, why, sizeof(why)));
 }
 
+/* What a key's own check refuses, and where; and what a daemon refuses. */
+static void test_judged(void **state)
+{
+	struct hs_config_mark mark;
+
+	refused("node: n\npeers:\n  - {name: a}\n  - {name: 'b c'}\n",
+		"d.yaml:4:12: key \"name\": \"b c\" does not fit; right would "
+		"be "
+		"1 to 31 letters, digits, '_', '.', '-'");
+	assert_int_equal(
+		parse("node: n\npeers:\n  - {name: a}\n  - {name: b}\n"), 0);
+	mark = out.peers.marks[1];
+	assert_int_equal(mark.line, 4);
+	assert_int_equal(mark.column, 5);
+	assert_int_equal(
+		hs_config_refuse(&error, "d.yaml", &mark, "no %s", "b"),
+		-EINVAL);
+	assert_string_equal(error.text, "d.yaml:4:5: no b");
+	hs_config_refuse(&error, "d.yaml", NULL, "no");
+	assert_string_equal(error.text, "d.yaml: no");
+	hs_config_free(&schema, &out);
+}
+
+static size_t pinned(const char *text, char *names, size_t names_bytes)
+{
+	struct daemon before;
+	size_t nr;
+
+	assert_int_equal(parse("node: n\ntags: [a]\npeers: [{name: a}]\n"), 0);
+	before = out;
+	assert_int_equal(parse(text), 0);
+	nr = hs_config_pinned(&schema, &before, &out, names, names_bytes);
+	hs_config_free(&schema, &out);
+	hs_config_free(&schema, &before);
+	return nr;
+}
+
+static void test_pinned(void **state)
+{
+	char names[32];
+
+	assert_int_equal(pinned("node: n\ntags: [a]\npeers: [{name: a}]\n",
+				names, sizeof(names)),
+			 0);
+	/* Peers may change while it runs, as the schema says. */
+	assert_int_equal(pinned("node: n\ntags: [a]\n", names, sizeof(names)),
+			 0);
+	assert_int_equal(pinned("node: m\nhttp: {port: 1, socket: /a}\n", names,
+				sizeof(names)),
+			 4);
+	assert_string_equal(names, "node, http.port, http.socket");
+	assert_int_equal(
+		pinned("node: n\ntags: [b]\nmode: tcp\n", names, sizeof(names)),
+		2);
+	assert_string_equal(names, "mode, tags");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -399,6 +459,8 @@ int main(void)
 		cmocka_unit_test(test_load),
 		cmocka_unit_test(test_example_reads_back),
 		cmocka_unit_test(test_schema_check),
+		cmocka_unit_test(test_judged),
+		cmocka_unit_test(test_pinned),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
