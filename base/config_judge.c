@@ -105,6 +105,8 @@ size_t hs_config_pinned(const struct hs_config_schema *schema, const void *a,
 			     nr != 0 ? ", " : "", key->path);
 		if (n > 0 && (size_t)n < out_bytes - used)
 			used += (size_t)n;
+		else
+			out[used] = '\0';
 		nr++;
 	}
 	return nr;

@@ -29,7 +29,7 @@ static const struct hs_config_key rule_keys[] = {
 	{KEY("token_file", STRING, token_file),
 	 .doc = "A file that holds it instead.",
 	 .example = "/etc/hindsight/webhook.token"},
-	{KEY("may", STRINGS, may), .min = 1, .max = 4, .example = "[read]",
+	{KEY("may", STRINGS, may), .required = true, .min = 1, .max = 4, .example = "[read]",
 	 .doc = "read: status, metrics, settings, traces. fire: triggers. "
 		"change: reload. stop: end the daemon."},
 };

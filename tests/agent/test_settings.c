@@ -93,7 +93,7 @@ static void test_roles(void **state)
 	assert_int_equal(hs_roles_of_token(&s.roles, ""), 0);
 	assert_int_equal(s.roles.rules[2].id, 0);
 	hs_agent_settings_free(&s);
-	refused(HEAD "control: {allow: [{user: 1}]}\n", "at least 1");
+	refused(HEAD "control: {allow: [{user: 1}]}\n", "\"may\" is missing");
 	refused(HEAD "control: {allow: [{user: 1, may: [sing]}]}\n",
 		"x.yaml:4:19: control.allow: may: \"sing\"");
 	refused(HEAD "control: {allow: [{may: [read]}]}\n", "one of user");

@@ -230,7 +230,8 @@ static void test_keys_refused(void **state)
 	refused("", "d.yaml:1:1: key \"node\" is missing; right would be a "
 		    "text");
 	refused("node: a\npeers:\n  - port: 1\n",
-		"d.yaml:3:5: key \"name\" is missing; right would be a text");
+		"d.yaml:3:5: key \"name\" is missing; right would be 1 to 31 "
+		"letters, digits, '_', '.', '-'");
 	refused("[a]: b\n", "d.yaml:1:1: a key must be a word, not a list");
 }
 
