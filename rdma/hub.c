@@ -212,6 +212,27 @@ int hs_hub_dial(struct hs_transport *t, const char *address)
 	return 0;
 }
 
+int hs_hub_undial(struct hs_transport *t, const char *address)
+{
+	struct hs_hub *h = hs_hub_of(t);
+	uint32_t i = 0;
+	struct hs_dial *d;
+
+	while (i < h->nr_dials && strcmp(h->dials[i]->address, address) != 0)
+		i++;
+	if (i == h->nr_dials)
+		return -ENOENT;
+	d = h->dials[i];
+	h->dials[i] = h->dials[--h->nr_dials];
+	if (d->link) {
+		/* As if it had been accepted: nobody dials it again. */
+		d->link->dial = NULL;
+		hs_link_doom(d->link);
+	}
+	free(d);
+	return 0;
+}
+
 int hs_hub_send(struct hs_transport *t, uint32_t peer, uint16_t type,
 		const struct iovec *iov, int nr_iov)
 {

@@ -228,6 +228,7 @@ static void take_hello(struct hs_link *l, const struct hs_wire_header *head,
 	l->peer.role = hello->role;
 	l->peer.node = hello->node;
 	memcpy(l->peer.name, hello->name, sizeof(l->peer.name));
+	l->peer.address = l->dial ? l->dial->address : "";
 	l->in.payload_limit = HS_WIRE_PAYLOAD_MAX_BYTES;
 	l->state = HS_LINK_UP;
 	l->since_ns = l->hub->now_ns;

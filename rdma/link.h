@@ -157,6 +157,7 @@ struct hs_link *hs_hub_link(struct hs_hub *h, uint32_t id);
 
 /* Operations of transport.h that every carrier takes as they are. */
 int hs_hub_dial(struct hs_transport *t, const char *address);
+int hs_hub_undial(struct hs_transport *t, const char *address);
 int hs_hub_send(struct hs_transport *t, uint32_t peer, uint16_t type,
 		const struct iovec *iov, int nr_iov);
 int hs_hub_fd(struct hs_transport *t);

@@ -34,6 +34,8 @@ struct hs_transport_peer {
 	enum hs_wire_role role;
 	uint64_t node;
 	char name[HS_WIRE_NAME_BYTES];
+	/* That we dialled, "" where it connected to us; in peer_up() only. */
+	const char *address;
 };
 
 struct hs_transport_events {
@@ -79,6 +81,8 @@ struct hs_transport_ops {
 	int (*listen)(struct hs_transport *t, const char *address);
 	/** keep a connection to @address up; peer_up tells when it is */
 	int (*dial)(struct hs_transport *t, const char *address);
+	/** hang up and dial no more; -ENOENT: it was not dialled */
+	int (*undial)(struct hs_transport *t, const char *address);
 	/**
 	 * send() - queue one message; it is copied
 	 * Return: 0; -EAGAIN: over the peer's queue, wait for writable();
@@ -123,6 +127,11 @@ static inline int hs_transport_listen(struct hs_transport *t,
 static inline int hs_transport_dial(struct hs_transport *t, const char *address)
 {
 	return t->ops->dial(t, address);
+}
+static inline int hs_transport_undial(struct hs_transport *t,
+				      const char *address)
+{
+	return t->ops->undial(t, address);
 }
 static inline int hs_transport_send(struct hs_transport *t, uint32_t peer,
 				    uint16_t type, const struct iovec *iov,

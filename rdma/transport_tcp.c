@@ -267,6 +267,7 @@ static const struct hs_transport_ops tcp_ops = {
 	.name = "tcp",
 	.listen = tcp_listen,
 	.dial = hs_hub_dial,
+	.undial = hs_hub_undial,
 	.send = hs_hub_send,
 	.poll = tcp_poll,
 	.fd = hs_hub_fd,

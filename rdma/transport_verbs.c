@@ -277,6 +277,7 @@ static const struct hs_transport_ops verbs_ops = {
 	.name = "verbs",
 	.listen = hs_verbs_listen,
 	.dial = hs_hub_dial,
+	.undial = hs_hub_undial,
 	.send = hs_hub_send,
 	.poll = verbs_poll,
 	.fd = hs_hub_fd,

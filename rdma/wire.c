@@ -133,3 +133,16 @@ bool hs_wire_name_ok(const char name[HS_WIRE_NAME_BYTES])
 			return false;
 	return true;
 }
+
+const char *hs_wire_role_name(enum hs_wire_role role)
+{
+	static const char *const names[] = {
+		[HS_WIRE_ROLE_AGENT] = "agent",
+		[HS_WIRE_ROLE_COORDINATOR] = "coordinator",
+		[HS_WIRE_ROLE_COLLECTOR] = "collector",
+	};
+
+	return role >= HS_WIRE_ROLE_AGENT && role <= HS_WIRE_ROLE_COLLECTOR
+		       ? names[role]
+		       : "?";
+}

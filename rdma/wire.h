@@ -70,6 +70,9 @@ bool hs_wire_done(const struct hs_wire_reader *r);
 /** hs_wire_name_ok() - a NUL-terminated, printable, non-empty name */
 bool hs_wire_name_ok(const char name[HS_WIRE_NAME_BYTES]);
 
+/** hs_wire_role_name() - "agent", "coordinator", "collector" */
+const char *hs_wire_role_name(enum hs_wire_role role);
+
 static inline bool hs_wire_trace_equal(const struct hs_wire_trace_id *a,
 				       const struct hs_wire_trace_id *b)
 {

@@ -29,6 +29,7 @@ struct side {
 	struct hs_transport *t;
 	uint32_t peers[16]; /* that came up, in order */
 	struct hs_transport_peer last;
+	char address[80]; /* of the last one up */
 	uint32_t nr_up;
 	uint32_t nr_down;
 	uint32_t down; /* number of the last one down */
@@ -49,6 +50,7 @@ static void on_up(void *ctx, const struct hs_transport_peer *peer)
 
 	s->peers[s->nr_up++ % 16] = peer->peer;
 	s->last = *peer;
+	snprintf(s->address, sizeof(s->address), "%s", peer->address);
 }
 
 static void on_down(void *ctx, uint32_t peer)
@@ -358,6 +360,24 @@ static void two_dials(void **state)
 	until(b->nr_messages == 2);
 }
 
+static void undialled(void **state)
+{
+	char address[80];
+	int port;
+
+	(void)state;
+	port = connect_two(NULL);
+	address_of(&sides[0], port, address);
+	assert_string_equal(sides[1].address, address);
+	assert_string_equal(sides[0].address, "");
+	assert_int_equal(hs_transport_undial(sides[1].t, address), 0);
+	assert_int_equal(hs_transport_undial(sides[1].t, address), -ENOENT);
+	until(sides[0].nr_down == 1 && sides[1].nr_down == 1);
+	/* Nobody dials it again, until somebody is asked to. */
+	assert_int_equal(hs_transport_dial(sides[1].t, address), 0);
+	until(sides[0].nr_up == 2 && sides[1].nr_up == 2);
+}
+
 static void last_words_arrive(void **state)
 {
 	(void)state;
@@ -437,6 +457,7 @@ int main(void)
 		each(peer_goes_and_returns),
 		each(dial_before_listen),
 		each(two_dials),
+		each(undialled),
 		each(last_words_arrive),
 		each(cut_by_the_owner),
 		each(silence_is_cut),
