@@ -10,55 +10,50 @@
 #include "agent/domain.h"
 #include "agent/shm_read.h"
 #include "base/crc32c.h"
-#include "base/hash.h"
 #include "base/log.h"
-#include "rdma/wire.h"
-
-static struct hs_worker_peer *peer_find(struct hs_worker *w, uint32_t peer)
-{
-	for (uint32_t i = 0; i < HS_AGENT_PEERS_MAX; i++)
-		if (w->peers[i].live && w->peers[i].peer.peer == peer)
-			return &w->peers[i];
-	return NULL;
-}
 
 static void on_peer_up(void *ctx, const struct hs_transport_peer *peer)
 {
 	struct hs_worker *w = ctx;
+	uint32_t superseded;
 
-	for (uint32_t i = 0; i < HS_AGENT_PEERS_MAX; i++) {
-		if (w->peers[i].live)
-			continue;
-		w->peers[i].peer = *peer;
-		w->peers[i].live = true;
-		break;
-	}
 	hs_log_info("agent", "peer up role=%d name=%s node=%016llx",
 		    (int)peer->role, peer->name,
 		    (unsigned long long)peer->node);
+	if (!hs_members_came(w->members, peer->role, peer->node, peer->name,
+			     peer->address, peer->peer, w->now_ns,
+			     &superseded)) {
+		hs_transport_cut(w->transport, peer->peer);
+		return;
+	}
+	if (superseded)
+		hs_transport_cut(w->transport, superseded);
 	if (peer->role == HS_WIRE_ROLE_COLLECTOR)
 		hs_agent_core_collector_up(w->core, w->now_ns);
 	if (peer->role == HS_WIRE_ROLE_COORDINATOR)
-		hs_agent_core_coordinator_up(w->core, w->now_ns);
+		hs_agent_core_coordinator_up(w->core, peer->node, w->now_ns);
 }
 
 static void on_peer_down(void *ctx, uint32_t peer)
 {
 	struct hs_worker *w = ctx;
-	struct hs_worker_peer *p = peer_find(w, peer);
+	const struct hs_member *at = hs_member(
+		w->members, hs_members_went(w->members, peer, w->now_ns));
 
-	if (!p)
+	if (!at)
 		return;
-	hs_log_info("agent", "peer down role=%d name=%s", (int)p->peer.role,
-		    p->peer.name);
-	p->live = false;
+	hs_log_info("agent", "peer down role=%d name=%s", (int)at->role,
+		    at->name);
+	if (at->role == HS_WIRE_ROLE_COORDINATOR)
+		hs_agent_core_coordinator_down(w->core, at->id, w->now_ns);
 }
 
 static void on_message(void *ctx, uint32_t peer, uint16_t type,
 		       const void *payload, uint32_t payload_bytes)
 {
 	struct hs_worker *w = ctx;
-	const struct hs_worker_peer *p = peer_find(w, peer);
+	const struct hs_member *at =
+		hs_member(w->members, hs_members_peer(w->members, peer));
 	enum hs_wire_role from;
 
 	switch (type) {
@@ -73,12 +68,31 @@ static void on_message(void *ctx, uint32_t peer, uint16_t type,
 		w->counters.messages_misplaced++;
 		return;
 	}
-	if (!p || p->peer.role != from) {
+	if (!at || at->role != from) {
 		w->counters.messages_misplaced++;
 		return;
 	}
-	hs_agent_core_message(w->core, p->peer.node, type, payload,
-			      payload_bytes, w->now_ns);
+	hs_agent_core_message(w->core, at->id, type, payload, payload_bytes,
+			      w->now_ns);
+}
+
+/* A list of one role as the file has it: whom to dial, and no others. */
+static int list_servers(struct hs_worker *w, enum hs_wire_role role,
+			const struct hs_config_strings *addresses)
+{
+	struct hs_member_line lines[HS_AGENT_PEERS_MAX / 2];
+	uint32_t nr = 0;
+	int rc = 0;
+
+	for (size_t i = 0; i < addresses->nr_items && rc >= 0; i++) {
+		rc = hs_transport_dial(w->transport, addresses->items[i]);
+		lines[nr] = (struct hs_member_line){0};
+		snprintf(lines[nr].address, sizeof(lines[nr].address), "%s",
+			 addresses->items[i]);
+		nr++;
+	}
+	hs_members_list(w->members, role, true, lines, nr, w->now_ns);
+	return rc;
 }
 
 int hs_carrier_make(struct hs_worker *w)
@@ -94,12 +108,16 @@ int hs_carrier_make(struct hs_worker *w)
 		.node = w->node_id,
 	};
 	struct hs_transport_limits limits = {.nr_peers = HS_AGENT_PEERS_MAX};
-	int rc = 0;
+	/* Twice: those that are gone are remembered for a while. */
+	struct hs_members_config members = {.nr = 2 * HS_AGENT_PEERS_MAX};
+	int rc;
 
 	snprintf(self.name, sizeof(self.name), "%s", s->node_name);
 	w->bounce = malloc(HS_WIRE_SLICE_MAX_BYTES);
-	if (!w->bounce)
+	w->members = calloc(1, hs_members_size_bytes(&members));
+	if (!w->bounce || !w->members)
 		return -ENOMEM;
+	hs_members_create(w->members, &members);
 	w->transport = hs_transport_create(&s->transport, &self, &limits,
 					   &events, w, w->transport_why);
 	if (!w->transport) {
@@ -107,10 +125,9 @@ int hs_carrier_make(struct hs_worker *w)
 		hs_log_error("agent", "no transport: %s", w->transport_why);
 		return rc;
 	}
-	for (size_t i = 0; i < s->coordinators.nr_items && rc >= 0; i++)
-		rc = hs_transport_dial(w->transport, s->coordinators.items[i]);
-	for (size_t i = 0; i < s->collectors.nr_items && rc >= 0; i++)
-		rc = hs_transport_dial(w->transport, s->collectors.items[i]);
+	rc = list_servers(w, HS_WIRE_ROLE_COORDINATOR, &s->coordinators);
+	if (rc >= 0)
+		rc = list_servers(w, HS_WIRE_ROLE_COLLECTOR, &s->collectors);
 	if (rc < 0) {
 		hs_log_error("agent",
 			     "an address of coordinators or "
@@ -128,6 +145,8 @@ void hs_carrier_free(struct hs_worker *w)
 	w->transport = NULL;
 	free(w->bounce);
 	w->bounce = NULL;
+	free(w->members);
+	w->members = NULL;
 }
 
 void hs_carrier_poll(struct hs_worker *w)
@@ -140,50 +159,14 @@ void hs_carrier_poll(struct hs_worker *w)
 			     strerror(-rc));
 }
 
-/*
- * The @attempt-th of @role for @trace, counted over those that are up, best
- * first. All nodes rank alike, whatever they see down.
- */
-static const struct hs_worker_peer *pick(const struct hs_worker *w,
-					 enum hs_wire_role role,
-					 const struct hs_wire_trace_id *trace,
-					 uint32_t attempt)
-{
-	uint64_t key = hs_wire_trace_key(trace);
-	const struct hs_worker_peer *order[HS_AGENT_PEERS_MAX];
-	uint64_t wants[HS_AGENT_PEERS_MAX];
-	uint32_t nr = 0;
-
-	for (uint32_t i = 0; i < HS_AGENT_PEERS_MAX; i++) {
-		const struct hs_worker_peer *p = &w->peers[i];
-		uint64_t want;
-		uint32_t j;
-
-		if (!p->live || p->peer.role != role)
-			continue;
-		want = hs_hash_rendezvous(key, p->peer.node);
-		for (j = nr++;
-		     j > 0 && (want > wants[j - 1] ||
-			       (want == wants[j - 1] &&
-				p->peer.node > order[j - 1]->peer.node));
-		     j--) {
-			wants[j] = wants[j - 1];
-			order[j] = order[j - 1];
-		}
-		wants[j] = want;
-		order[j] = p;
-	}
-	return nr ? order[attempt % nr] : NULL;
-}
-
-static bool post(struct hs_worker *w, const struct hs_worker_peer *p,
-		 uint16_t type, const struct iovec *iov, int nr_iov)
+static bool post(struct hs_worker *w, const struct hs_member *to, uint16_t type,
+		 const struct iovec *iov, int nr_iov)
 {
 	int rc;
 
-	if (!p)
+	if (!to || !to->peer)
 		return false;
-	rc = hs_transport_send(w->transport, p->peer.peer, type, iov, nr_iov);
+	rc = hs_transport_send(w->transport, to->peer, type, iov, nr_iov);
 	w->sent = true;
 	if (rc == 0)
 		return true;
@@ -191,15 +174,17 @@ static bool post(struct hs_worker *w, const struct hs_worker_peer *p,
 	return false;
 }
 
-static bool send_coordinator(void *ctx, const struct hs_wire_trace_id *primary,
-			     uint32_t attempt, uint16_t type,
-			     const void *payload, uint32_t payload_bytes)
+static uint64_t send_coordinator(void *ctx,
+				 const struct hs_wire_trace_id *primary,
+				 uint32_t attempt, uint16_t type,
+				 const void *payload, uint32_t payload_bytes)
 {
 	struct hs_worker *w = ctx;
 	struct iovec iov = {(void *)(uintptr_t)payload, payload_bytes};
+	const struct hs_member *to = hs_member(
+		w->members, hs_members_shard(w->members, primary, attempt));
 
-	return post(w, pick(w, HS_WIRE_ROLE_COORDINATOR, primary, attempt),
-		    type, &iov, 1);
+	return post(w, to, type, &iov, 1) ? to->id : 0;
 }
 
 static bool send_node(void *ctx, uint64_t node, uint16_t type,
@@ -208,10 +193,12 @@ static bool send_node(void *ctx, uint64_t node, uint16_t type,
 	struct hs_worker *w = ctx;
 	struct iovec iov = {(void *)(uintptr_t)payload, payload_bytes};
 
-	for (uint32_t i = 0; i < HS_AGENT_PEERS_MAX; i++)
-		if (w->peers[i].live && w->peers[i].peer.node == node)
-			return post(w, &w->peers[i], type, &iov, 1);
-	return false;
+	return post(
+		w,
+		hs_member(w->members,
+			  hs_members_find(w->members, HS_WIRE_ROLE_COORDINATOR,
+					  (uint32_t)(node >> 32))),
+		type, &iov, 1);
 }
 
 /* One copy: what is sent is what was summed, whatever its producer does. */
@@ -221,8 +208,9 @@ static bool ship(void *ctx, const struct hs_agent_slice *slice)
 	const struct hs_tenant *t = slice->domain < HS_AGENT_DOMAINS_MAX
 					    ? w->tenants[slice->domain]
 					    : NULL;
-	const struct hs_worker_peer *p =
-		pick(w, HS_WIRE_ROLE_COLLECTOR, &slice->head.trace, 0);
+	const struct hs_member *p = hs_member(
+		w->members, hs_members_collector(w->members, &slice->head.trace,
+						 w->now_ns));
 	struct hs_wire_slice head = slice->head;
 	uint64_t pool_bytes;
 	struct iovec iov[2];

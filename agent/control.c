@@ -11,6 +11,7 @@
 #include "agent/guest.h"
 #include "base/clock.h"
 #include "base/hex.h"
+#include "rdma/wire.h"
 
 #define RECENT_FIRST 100u
 /* Long enough for the answer to a stop to leave. */
@@ -123,21 +124,20 @@ static json_t *status_peers(const struct hs_worker *w)
 	json_t *list = json_array();
 	char id[17];
 
-	for (uint32_t i = 0; i < HS_AGENT_PEERS_MAX; i++) {
-		const struct hs_transport_peer *p = &w->peers[i].peer;
+	for (uint32_t role = HS_WIRE_ROLE_AGENT; role <= HS_WIRE_ROLE_COLLECTOR;
+	     role++)
+		for (uint32_t i = hs_members_next(w->members, role, 0); i;
+		     i = hs_members_next(w->members, role, i)) {
+			const struct hs_member *at = hs_member(w->members, i);
 
-		if (!w->peers[i].live)
-			continue;
-		hs_hex_u64_encode(id, p->node);
-		json_array_append_new(
-			list, json_pack("{s:s, s:s, s:s}", "name", p->name,
-					"node", id, "role",
-					p->role == HS_WIRE_ROLE_COORDINATOR
-						? "coordinator"
-					: p->role == HS_WIRE_ROLE_COLLECTOR
-						? "collector"
-						: "agent"));
-	}
+			if (!at->peer)
+				continue;
+			hs_hex_u64_encode(id, at->id);
+			json_array_append_new(
+				list, json_pack("{s:s, s:s, s:s}", "name",
+						at->name, "node", id, "role",
+						hs_wire_role_name(role)));
+		}
 	return list;
 }
 

@@ -468,16 +468,17 @@ void hs_agent_core_collector_up(struct hs_agent_core *core, uint64_t now_ns)
 	hs_report_resend(core);
 }
 
-void hs_agent_core_coordinator_up(struct hs_agent_core *core, uint64_t now_ns)
+void hs_agent_core_coordinator_up(struct hs_agent_core *core, uint64_t node,
+				  uint64_t now_ns)
 {
-	for (uint32_t i = 0; i < core->nr_groups_live; i++)
-		core->groups_rt[core->groups_active[i]].next_ns = now_ns;
-	core->groups_due_ns = 0;
-	for (uint32_t i = 0; i < core->config.nr_fired; i++)
-		if (core->fired[i].live && core->fired_rt[i].update_key) {
-			core->fired_rt[i].update_ns = now_ns;
-			hs_fired_dirty(core, i);
-		}
+	hs_outbox_again(core, 0, now_ns);
+	hs_outbox_again(core, (uint32_t)(node >> 32), now_ns);
+}
+
+void hs_agent_core_coordinator_down(struct hs_agent_core *core, uint64_t node,
+				    uint64_t now_ns)
+{
+	hs_outbox_again(core, (uint32_t)(node >> 32), now_ns);
 }
 
 void hs_agent_core_tick(struct hs_agent_core *core, uint64_t now_ns)

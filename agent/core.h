@@ -41,11 +41,15 @@ struct hs_agent_slice {
 };
 
 struct hs_agent_ops {
-	/* To the shard that owns @primary; each @attempt tries the next. */
-	bool (*send_coordinator)(void *ctx,
-				 const struct hs_wire_trace_id *primary,
-				 uint32_t attempt, uint16_t type,
-				 const void *payload, uint32_t payload_bytes);
+	/*
+	 * To the shard that owns @primary; each @attempt tries the next.
+	 * Return: the node that it went to; 0: to nobody, or no room.
+	 */
+	uint64_t (*send_coordinator)(void *ctx,
+				     const struct hs_wire_trace_id *primary,
+				     uint32_t attempt, uint16_t type,
+				     const void *payload,
+				     uint32_t payload_bytes);
 	/* To the coordinator that asked. */
 	bool (*send_node)(void *ctx, uint64_t node, uint16_t type,
 			  const void *payload, uint32_t payload_bytes);
@@ -298,7 +302,13 @@ void hs_agent_core_message(struct hs_agent_core *core, uint64_t from_node,
 			   uint32_t payload_bytes, uint64_t now_ns);
 /** hs_agent_core_collector_up() - what it had not acknowledged goes again */
 void hs_agent_core_collector_up(struct hs_agent_core *core, uint64_t now_ns);
-void hs_agent_core_coordinator_up(struct hs_agent_core *core, uint64_t now_ns);
+/** hs_agent_core_coordinator_up() - what nobody has, or what @node had and may
+ * have forgotten, goes now */
+void hs_agent_core_coordinator_up(struct hs_agent_core *core, uint64_t node,
+				  uint64_t now_ns);
+/** hs_agent_core_coordinator_down() - what it had goes to the next one now */
+void hs_agent_core_coordinator_down(struct hs_agent_core *core, uint64_t node,
+				    uint64_t now_ns);
 
 /** hs_agent_core_tick() - answer, report, evict, forget */
 void hs_agent_core_tick(struct hs_agent_core *core, uint64_t now_ns);

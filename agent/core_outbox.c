@@ -149,9 +149,11 @@ static void send_group(struct hs_agent_core *c, uint32_t group, uint64_t now_ns)
 	if (w.failed)
 		c->stats.messages_bad++;
 	else
-		c->ops->send_coordinator(c->ctx, &g->trigger.primary,
-					 rt->attempt, HS_WIRE_TRIGGER, c->out,
-					 (uint32_t)w.used_bytes);
+		rt->to = (uint32_t)(c->ops->send_coordinator(
+					    c->ctx, &g->trigger.primary,
+					    rt->attempt, HS_WIRE_TRIGGER,
+					    c->out, (uint32_t)w.used_bytes) >>
+				    32);
 	rt->next_ns = now_ns + (HS_PLANTED(8) ? UINT64_MAX / 2
 					      : backoff_ns(c, rt->attempt));
 	rt->attempt++;
@@ -226,9 +228,12 @@ void hs_outbox_update(struct hs_agent_core *c, uint32_t fired, uint64_t now_ns)
 	if (w.failed)
 		c->stats.messages_bad++;
 	else
-		c->ops->send_coordinator(c->ctx, &trigger.primary,
-					 rt->update_try, HS_WIRE_UPDATE, c->out,
-					 (uint32_t)w.used_bytes);
+		rt->update_to =
+			(uint32_t)(c->ops->send_coordinator(
+					   c->ctx, &trigger.primary,
+					   rt->update_try, HS_WIRE_UPDATE,
+					   c->out, (uint32_t)w.used_bytes) >>
+				   32);
 	rt->update_ns = now_ns + backoff_ns(c, rt->update_try);
 	rt->update_try++;
 	c->stats.updates++;
@@ -257,4 +262,29 @@ void hs_outbox_run(struct hs_agent_core *c, uint64_t now_ns)
 	run_groups(c, now_ns);
 	run_pending(c, now_ns);
 	run_dirty(c, now_ns);
+}
+
+/* What a coordinator had that is not there any more, or may have forgotten it,
+ * goes at once, and as if for the first time: to the first one that is left. */
+void hs_outbox_again(struct hs_agent_core *c, uint32_t number, uint64_t now_ns)
+{
+	for (uint32_t i = 0; i < c->nr_groups_live; i++) {
+		struct hs_group_rt *rt = &c->groups_rt[c->groups_active[i]];
+
+		if (rt->to != number || !rt->attempt)
+			continue;
+		rt->attempt = 0;
+		rt->next_ns = now_ns;
+		c->groups_due_ns = 0;
+	}
+	for (uint32_t f = 0; f < c->config.nr_fired; f++) {
+		struct hs_fired_rt *rt = &c->fired_rt[f];
+
+		if (!c->fired[f].live || !rt->update_key ||
+		    rt->update_to != number)
+			continue;
+		rt->update_try = 0;
+		rt->update_ns = now_ns;
+		hs_fired_dirty(c, f);
+	}
 }

@@ -174,6 +174,7 @@ struct hs_fired_rt {
 	uint64_t update_key; /* outstanding UPDATE, 0: none */
 	uint64_t update_ns;  /* when it goes again */
 	uint32_t update_try;
+	uint32_t update_to; /* number of the coordinator that has it; 0: none */
 	struct hs_wire_answer told; /* last answer given */
 };
 
@@ -181,6 +182,7 @@ struct hs_group_rt {
 	uint32_t attempt;
 	uint32_t scan; /* the last one when it was added */
 	uint32_t trigger;
+	uint32_t to;	  /* number of the coordinator that has it; 0: none */
 	uint64_t next_ns; /* when it goes (again) */
 };
 
@@ -397,6 +399,7 @@ uint64_t hs_fired_key(struct hs_agent_core *c, bool update, uint32_t slot);
 /* core_outbox.c */
 void hs_outbox_add(struct hs_agent_core *c, uint32_t group, uint64_t now_ns);
 void hs_outbox_run(struct hs_agent_core *c, uint64_t now_ns);
+void hs_outbox_again(struct hs_agent_core *c, uint32_t number, uint64_t now_ns);
 void hs_outbox_update(struct hs_agent_core *c, uint32_t fired, uint64_t now_ns);
 
 /* core_answer.c */

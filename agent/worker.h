@@ -18,6 +18,7 @@
 #include "agent/held.h"
 #include "agent/settings.h"
 #include "base/memfd.h"
+#include "rdma/members.h"
 #include "rdma/transport.h"
 
 struct hs_attach;
@@ -54,11 +55,6 @@ struct hs_worker_counters {
 	uint64_t messages_misplaced;
 };
 
-struct hs_worker_peer {
-	struct hs_transport_peer peer;
-	bool live;
-};
-
 struct hs_worker {
 	struct hs_agent_settings settings;
 	struct hs_held held; /* what the keeper had when we began */
@@ -75,7 +71,7 @@ struct hs_worker {
 	struct hs_mailbox *mailbox;
 	struct hs_transport *transport;
 	char transport_why[HS_TRANSPORT_WHY_BYTES];
-	struct hs_worker_peer peers[HS_AGENT_PEERS_MAX];
+	struct hs_members *members;
 	uint8_t *bounce; /* HS_WIRE_SLICE_MAX_BYTES */
 	struct hs_worker_counters counters;
 	struct hs_calibrate calibrate;

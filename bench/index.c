@@ -30,12 +30,13 @@ struct ours {
 	uint64_t now_ns;
 };
 
-static bool no_coordinator(void *ctx, const struct hs_wire_trace_id *primary,
-			   uint32_t attempt, uint16_t type, const void *payload,
-			   uint32_t payload_bytes)
+static uint64_t no_coordinator(void *ctx,
+			       const struct hs_wire_trace_id *primary,
+			       uint32_t attempt, uint16_t type,
+			       const void *payload, uint32_t payload_bytes)
 {
 	(void)payload;
-	return true;
+	return 1ull << 32;
 }
 
 static bool no_node(void *ctx, uint64_t node, uint16_t type,

@@ -135,13 +135,6 @@ static int listen_start(struct daemon *d)
 /* ---- HTTP
  * -------------------------------------------------------------------- */
 
-static const char *role_name(enum hs_wire_role role)
-{
-	return role == HS_WIRE_ROLE_AGENT	  ? "agent"
-	       : role == HS_WIRE_ROLE_COORDINATOR ? "coordinator"
-						  : "collector";
-}
-
 static void add_status(void *ctx, json_t *status)
 {
 	struct daemon *d = ctx;
@@ -152,11 +145,11 @@ static void add_status(void *ctx, json_t *status)
 		char node[17];
 
 		hs_hex_u64_encode(node, at->peer.node);
-		json_array_append_new(peers,
-				      json_pack("{s:s, s:s, s:s}", "name",
-						at->peer.name, "role",
-						role_name(at->peer.role),
-						"node", node));
+		json_array_append_new(
+			peers,
+			json_pack("{s:s, s:s, s:s}", "name", at->peer.name,
+				  "role", hs_wire_role_name(at->peer.role),
+				  "node", node));
 	}
 	json_object_set_new(status, "peers", peers);
 	json_object_set_new(

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "coordinator/shell.h"
 #include "rdma/transport_verbs.h"
+#include "rdma/wire.h"
 
 #define TRACES_SHOWN 100
 
@@ -127,39 +128,31 @@ static json_t *transport_json(struct hs_coordinator *c)
 	return o;
 }
 
-static const char *role_name(enum hs_wire_role role)
+static json_t *peer_json(struct hs_coordinator *c, const struct hs_member *at)
 {
-	switch (role) {
-	case HS_WIRE_ROLE_AGENT:
-		return "agent";
-	case HS_WIRE_ROLE_COORDINATOR:
-		return "coordinator";
-	case HS_WIRE_ROLE_COLLECTOR:
-		return "collector";
-	}
-	return "?";
+	struct hs_transport_clock k = {0};
+	char id[17];
+
+	hs_hex_u64_encode(id, at->id);
+	(void)hs_transport_clock(c->transport, at->peer, &k);
+	return json_pack("{s:s, s:s, s:s, s:I, s:I}", "name", at->name, "node",
+			 id, "role", hs_wire_role_name(at->role), "rtt_ns",
+			 (json_int_t)k.rtt_ns, "clock_offset_ns",
+			 (json_int_t)k.offset_ns);
 }
 
 static json_t *peers_json(struct hs_coordinator *c)
 {
 	json_t *list = json_array();
 
-	for (uint32_t i = 1; i <= c->peers.nr; i++) {
-		const struct hs_peer *p = &c->peers.peers[i];
-		struct hs_transport_clock k = {0};
-		char id[17];
-
-		if (!p->live)
-			continue;
-		hs_hex_u64_encode(id, p->at.node);
-		(void)hs_transport_clock(c->transport, p->at.peer, &k);
-		json_array_append_new(
-			list, json_pack("{s:s, s:s, s:s, s:I, s:I}", "name",
-					p->at.name, "node", id, "role",
-					role_name(p->at.role), "rtt_ns",
-					(json_int_t)k.rtt_ns, "clock_offset_ns",
-					(json_int_t)k.offset_ns));
-	}
+	for (uint32_t role = HS_WIRE_ROLE_AGENT; role <= HS_WIRE_ROLE_COLLECTOR;
+	     role++)
+		for (uint32_t i = hs_members_next(c->members, role, 0); i;
+		     i = hs_members_next(c->members, role, i))
+			if (hs_member(c->members, i)->peer)
+				json_array_append_new(
+					list,
+					peer_json(c, hs_member(c->members, i)));
 	return list;
 }
 

@@ -17,13 +17,16 @@
 #include "base/log.h"
 #include "base/random.h"
 
-static bool send_to(struct hs_coordinator *c, const struct hs_peer *p,
-		    uint16_t type, const void *payload, uint32_t payload_bytes)
+#define MEMBERS_GONE 1024u
+
+static bool send_to(struct hs_coordinator *c, uint32_t member, uint16_t type,
+		    const void *payload, uint32_t payload_bytes)
 {
 	struct iovec iov = {(void *)(uintptr_t)payload, payload_bytes};
+	const struct hs_member *to = hs_member(c->members, member);
 
-	return p &&
-	       hs_transport_send(c->transport, p->at.peer, type, &iov, 1) == 0;
+	return to && to->peer &&
+	       hs_transport_send(c->transport, to->peer, type, &iov, 1) == 0;
 }
 
 static bool send_node(void *ctx, uint64_t node, uint16_t type,
@@ -31,7 +34,9 @@ static bool send_node(void *ctx, uint64_t node, uint16_t type,
 {
 	struct hs_coordinator *c = ctx;
 
-	return send_to(c, hs_peers_node(&c->peers, HS_WIRE_ROLE_AGENT, node),
+	return send_to(c,
+		       hs_members_find(c->members, HS_WIRE_ROLE_AGENT,
+				       (uint32_t)(node >> 32)),
 		       type, payload, payload_bytes);
 }
 
@@ -41,8 +46,9 @@ static bool send_collector(void *ctx, const struct hs_wire_trace_id *trace,
 {
 	struct hs_coordinator *c = ctx;
 
-	return send_to(c, hs_peers_owner(&c->peers, trace), type, payload,
-		       payload_bytes);
+	return send_to(
+		c, hs_members_collector(c->members, trace, hs_clock_mono_ns()),
+		type, payload, payload_bytes);
 }
 
 static const struct hs_coord_ops core_ops = {send_node, send_collector};
@@ -50,43 +56,39 @@ static const struct hs_coord_ops core_ops = {send_node, send_collector};
 static void on_peer_up(void *ctx, const struct hs_transport_peer *peer)
 {
 	struct hs_coordinator *c = ctx;
+	uint64_t now_ns = hs_clock_mono_ns();
+	uint32_t superseded;
 
 	hs_log_info("coordinator", "peer up role=%d name=%s node=%016llx",
 		    (int)peer->role, peer->name,
 		    (unsigned long long)peer->node);
-	if (!hs_peers_add(&c->peers, peer)) {
+	if (!hs_members_came(c->members, peer->role, peer->node, peer->name,
+			     peer->address, peer->peer, now_ns, &superseded)) {
 		hs_transport_cut(c->transport, peer->peer);
 		return;
 	}
+	/* A node that came back before its old connection was seen to end. */
+	if (superseded)
+		hs_transport_cut(c->transport, superseded);
 	if (peer->role == HS_WIRE_ROLE_AGENT)
-		hs_coord_core_node_up(c->core, hs_clock_mono_ns(), peer->node);
+		hs_coord_core_node_up(c->core, now_ns, peer->node);
 	else if (peer->role == HS_WIRE_ROLE_COLLECTOR)
-		hs_coord_core_collector_up(c->core, hs_clock_mono_ns());
+		hs_coord_core_collector_up(c->core, now_ns);
 }
 
 static void on_peer_down(void *ctx, uint32_t peer)
 {
 	struct hs_coordinator *c = ctx;
-	const struct hs_peer *p = hs_peers_find(&c->peers, peer);
-	struct hs_transport_peer was;
-	const struct hs_peer *now;
 	uint64_t now_ns = hs_clock_mono_ns();
+	const struct hs_member *at = hs_member(
+		c->members, hs_members_went(c->members, peer, now_ns));
 
-	if (!p)
+	if (!at)
 		return;
-	was = p->at;
 	hs_log_info("coordinator", "peer down role=%d name=%s node=%016llx",
-		    (int)was.role, was.name, (unsigned long long)was.node);
-	hs_peers_drop(&c->peers, peer);
-	if (was.role != HS_WIRE_ROLE_AGENT)
-		return;
-	/* The node may have come back before its old connection was seen to
-	 * end; what is there still, or already, is what counts. */
-	now = hs_peers_node(&c->peers, HS_WIRE_ROLE_AGENT, was.node);
-	if (now)
-		hs_coord_core_node_up(c->core, now_ns, now->at.node);
-	else
-		hs_coord_core_node_down(c->core, now_ns, was.node);
+		    (int)at->role, at->name, (unsigned long long)at->id);
+	if (at->role == HS_WIRE_ROLE_AGENT)
+		hs_coord_core_node_down(c->core, now_ns, at->id);
 }
 
 static bool may_say(enum hs_wire_role role, uint16_t type)
@@ -107,16 +109,17 @@ static void on_message(void *ctx, uint32_t peer, uint16_t type,
 		       const void *payload, uint32_t payload_bytes)
 {
 	struct hs_coordinator *c = ctx;
-	const struct hs_peer *p = hs_peers_find(&c->peers, peer);
+	const struct hs_member *at =
+		hs_member(c->members, hs_members_peer(c->members, peer));
 
-	if (!p)
+	if (!at)
 		return;
-	if (!may_say(p->at.role, type)) {
+	if (!may_say(at->role, type)) {
 		c->messages_misplaced++;
 		hs_transport_cut(c->transport, peer);
 		return;
 	}
-	if (hs_coord_core_message(c->core, hs_clock_mono_ns(), p->at.node, type,
+	if (hs_coord_core_message(c->core, hs_clock_mono_ns(), at->id, type,
 				  payload, payload_bytes) != 0)
 		hs_transport_cut(c->transport, peer);
 }
@@ -133,6 +136,10 @@ static int open_core(struct hs_coordinator *c)
 {
 	struct hs_coord_config config =
 		hs_coordinator_settings_core(c->settings);
+	struct hs_members_config members = {
+		/* Those that are gone are remembered for a while. */
+		.nr = (uint32_t)c->settings->nr_peers + MEMBERS_GONE,
+	};
 	int rc = hs_random_secure(&config.seed, sizeof(config.seed));
 
 	if (rc)
@@ -150,7 +157,11 @@ static int open_core(struct hs_coordinator *c)
 		return -ENOMEM;
 	c->core = hs_coord_core_create(c->memory, &config, &core_ops, c,
 				       c->started_ns);
-	return hs_peers_init(&c->peers, (uint32_t)c->settings->nr_peers);
+	c->members = calloc(1, hs_members_size_bytes(&members));
+	if (!c->members)
+		return -ENOMEM;
+	hs_members_create(c->members, &members);
+	return 0;
 }
 
 static int open_transport(struct hs_coordinator *c)
@@ -164,6 +175,7 @@ static int open_transport(struct hs_coordinator *c)
 		.idle_timeout_ns = s->idle_ns,
 	};
 	struct hs_transport_self self = {HS_WIRE_ROLE_COORDINATOR, c->node, ""};
+	struct hs_member_line lines[HS_COORDINATOR_COLLECTORS_MAX] = {0};
 	int rc;
 
 	snprintf(self.name, sizeof(self.name), "%s", s->name);
@@ -184,6 +196,8 @@ static int open_transport(struct hs_coordinator *c)
 		return c->port;
 	}
 	for (size_t i = 0; i < s->collectors.nr_items; i++) {
+		snprintf(lines[i].address, sizeof(lines[i].address), "%s",
+			 s->collectors.items[i]);
 		rc = hs_transport_dial(c->transport, s->collectors.items[i]);
 		if (rc) {
 			hs_log_error("coordinator",
@@ -193,6 +207,8 @@ static int open_transport(struct hs_coordinator *c)
 			return rc;
 		}
 	}
+	hs_members_list(c->members, HS_WIRE_ROLE_COLLECTOR, true, lines,
+			(uint32_t)s->collectors.nr_items, c->started_ns);
 	return 0;
 }
 
@@ -262,7 +278,7 @@ void hs_coordinator_close(struct hs_coordinator *c)
 {
 	hs_httpd_stop(c->httpd);
 	hs_transport_destroy(c->transport);
-	hs_peers_free(&c->peers);
+	free(c->members);
 	free(c->memory);
 	if (c->stop_fd >= 0)
 		close(c->stop_fd);

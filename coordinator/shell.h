@@ -11,8 +11,8 @@
 #include <pthread.h>
 
 #include "base/httpd.h"
-#include "coordinator/peers.h"
 #include "coordinator/settings.h"
+#include "rdma/members.h"
 
 struct hs_coordinator {
 	const struct hs_coordinator_settings *settings;
@@ -21,7 +21,7 @@ struct hs_coordinator {
 	char transport_why[HS_TRANSPORT_WHY_BYTES];
 	struct hs_coord_core *core;
 	void *memory;
-	struct hs_peers peers;
+	struct hs_members *members;
 	struct hs_httpd *httpd;
 	uint64_t node;
 	uint64_t epoch;

@@ -31,21 +31,24 @@ static void maybe_die(struct sim *s, struct sim_node *n)
 		longjmp(*s->kill, 1);
 }
 
-static bool op_coordinator(void *ctx, const struct hs_wire_trace_id *primary,
-			   uint32_t attempt, uint16_t type, const void *payload,
-			   uint32_t bytes)
+static uint64_t op_coordinator(void *ctx,
+			       const struct hs_wire_trace_id *primary,
+			       uint32_t attempt, uint16_t type,
+			       const void *payload, uint32_t bytes)
 {
 	struct op_ctx *o = ctx;
 	struct sim_node *n = &o->s->nodes[o->node];
-	uint32_t c = sim_coord_owner(o->s, primary, attempt);
-	bool sent;
+	uint32_t ep =
+		sim_members_ep(o->s, n->members,
+			       hs_members_shard(n->members, primary, attempt));
+	bool sent = false;
 
 	maybe_die(o->s, n);
 	ora_answers(o->s, n, type, payload, bytes);
-	sent = sim_net_send(o->s, o->node, sim_ep_coord(o->s, c), type, payload,
-			    bytes);
+	if (ep != UINT32_MAX)
+		sent = sim_net_send(o->s, o->node, ep, type, payload, bytes);
 	maybe_die(o->s, n);
-	return sent;
+	return sent ? sim_ep_id(o->s, ep) : 0;
 }
 
 static bool op_node(void *ctx, uint64_t node, uint16_t type,
@@ -69,13 +72,18 @@ static bool op_ship(void *ctx, const struct hs_agent_slice *slice)
 	struct op_ctx *o = ctx;
 	struct sim *s = o->s;
 	struct sim_node *n = &s->nodes[o->node];
-	uint32_t k = sim_coll_owner(s, &slice->head.trace);
+	uint32_t ep = sim_members_ep(s, n->members,
+				     hs_members_collector(n->members,
+							  &slice->head.trace,
+							  s->now_ns));
 	uint32_t bytes = slice->head.length_bytes;
 	uint64_t room = (uint64_t)n->domain.nr_buffers * n->domain.buffer_bytes;
 	struct hs_wire_slice *m;
 	bool sent;
 
 	maybe_die(s, n);
+	if (ep == UINT32_MAX)
+		return false;
 	judge_ship(s, n, &slice->head);
 	if (slice->pool_offset > room || bytes > room - slice->pool_offset) {
 		sim_fail(s, "node%u ships bytes beyond its pool", n->number);
@@ -88,7 +96,7 @@ static bool op_ship(void *ctx, const struct hs_agent_slice *slice)
 	memcpy(m + 1, n->pool + slice->domain * room + slice->pool_offset,
 	       bytes);
 	m->crc = hs_crc32c(0, m + 1, bytes);
-	sent = sim_net_send(s, o->node, sim_ep_coll(s, k), HS_WIRE_SLICE, m,
+	sent = sim_net_send(s, o->node, ep, HS_WIRE_SLICE, m,
 			    (uint32_t)sizeof(*m) + bytes);
 	s->t.slice_bytes += sent ? bytes : 0;
 	free(m);
@@ -181,6 +189,8 @@ static void start_core(struct sim *s, uint32_t i)
 	uint64_t now = sim_node_now(s, n);
 	struct op_ctx *ctx;
 
+	free(n->members);
+	n->members = sim_members_create(s);
 	/* The ops' context lies behind the core's memory. */
 	n->memory = sim_zalloc(1, hs_agent_core_size_bytes(&n->config) +
 					  sizeof(*ctx));
@@ -302,6 +312,7 @@ void sim_node_destroy(struct sim *s, uint32_t i)
 
 	free(n->memory);
 	free(n->domain_memory);
+	free(n->members);
 	free(n->ledger);
 	free(n->domain_ledger);
 	free(n->pool);

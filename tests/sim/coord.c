@@ -14,35 +14,13 @@ struct op_ctx {
 	uint32_t coord;
 };
 
-/* The @attempt-th of all in the order of how much they want the key. */
-uint32_t sim_coord_owner(const struct sim *s,
-			 const struct hs_wire_trace_id *primary,
-			 uint32_t attempt)
-{
-	uint64_t key = hs_hash_mix64(primary->hi) ^ primary->lo;
-	uint64_t score[SIM_SERVERS_MAX];
-	uint32_t order[SIM_SERVERS_MAX], nr = s->p.nr_coords;
-
-	for (uint32_t c = 0; c < nr; c++) {
-		uint32_t at = c;
-
-		score[c] = hs_hash_rendezvous(key,
-					      sim_ep_id(s, sim_ep_coord(s, c)));
-		while (at > 0 && score[order[at - 1]] < score[c]) {
-			order[at] = order[at - 1];
-			at--;
-		}
-		order[at] = c;
-	}
-	return order[attempt % nr];
-}
-
+/* Where everybody's list has to lead in the end. */
 uint32_t sim_coll_owner(const struct sim *s, const struct hs_wire_trace_id *id)
 {
 	uint64_t nodes[SIM_SERVERS_MAX];
 
 	for (uint32_t k = 0; k < s->p.nr_colls; k++)
-		nodes[k] = sim_ep_id(s, sim_ep_coll(s, k));
+		nodes[k] = sim_ep_id(s, sim_ep_coll(s, k)) >> 32;
 	return (uint32_t)hs_hash_rendezvous_pick(hs_hash_mix64(id->hi) ^ id->lo,
 						 nodes, s->p.nr_colls);
 }
@@ -64,13 +42,17 @@ static bool op_collector(void *ctx, const struct hs_wire_trace_id *trace,
 {
 	struct op_ctx *o = ctx;
 	struct sim *s = o->s;
+	const struct hs_members *m = s->coords[o->coord].members;
+	uint32_t ep =
+		sim_members_ep(s, m, hs_members_collector(m, trace, s->now_ns));
 
+	if (ep == UINT32_MAX)
+		return false;
 	s->t.manifest_bytes += bytes;
 	if (bytes > s->t.manifest_max_bytes)
 		s->t.manifest_max_bytes = bytes;
-	return sim_net_send(s, sim_ep_coord(s, o->coord),
-			    sim_ep_coll(s, sim_coll_owner(s, trace)), type,
-			    payload, bytes);
+	return sim_net_send(s, sim_ep_coord(s, o->coord), ep, type, payload,
+			    bytes);
 }
 
 static const struct hs_coord_ops ops = {op_node, op_collector};
@@ -125,6 +107,7 @@ void sim_coord_start(struct sim *s, uint32_t i)
 	*ctx = (struct op_ctx){s, i};
 	c->core = hs_coord_core_create(c->memory, &config, &ops, ctx,
 				       now_of(s, c));
+	c->members = sim_members_create(s);
 	c->up = true;
 	c->gen++;
 	c->tick_at_ns = UINT64_MAX;
@@ -143,7 +126,9 @@ void sim_coord_kill(struct sim *s, uint32_t i)
 	c->restarts++;
 	c->core = NULL;
 	free(c->memory);
+	free(c->members);
 	c->memory = NULL;
+	c->members = NULL;
 	sim_net_endpoint_down(s, sim_ep_coord(s, i));
 }
 
@@ -184,6 +169,7 @@ void sim_coord_link(struct sim *s, uint32_t i, uint32_t peer, bool up)
 	struct sim_coord *c = &s->coords[i];
 	uint64_t now = now_of(s, c);
 
+	sim_members_link(s, c->members, peer, up);
 	if (peer < s->p.nr_nodes && up)
 		hs_coord_core_node_up(c->core, now, s->nodes[peer].id);
 	else if (peer < s->p.nr_nodes)

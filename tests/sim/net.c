@@ -244,8 +244,7 @@ static void tell(struct sim *s, uint32_t ep, uint32_t peer, bool up)
 	if (!sim_ep_up(s, ep))
 		return;
 	if (ep < n) {
-		if (up)
-			sim_node_link(s, ep, peer);
+		sim_node_link(s, ep, peer, up);
 	} else if (ep < n + c) {
 		sim_coord_link(s, ep - n, peer, up);
 	}

@@ -305,15 +305,20 @@ void sim_node_message(struct sim *s, uint32_t i, const struct sim_message *m)
 	sim_node_wake(s, i, sim_between(&s->shell, 20, 500) * SIM_US);
 }
 
-void sim_node_link(struct sim *s, uint32_t i, uint32_t peer)
+void sim_node_link(struct sim *s, uint32_t i, uint32_t peer, bool up)
 {
 	struct sim_node *n = &s->nodes[i];
-	uint64_t now = sim_node_now(s, n);
+	uint64_t now = sim_node_now(s, n), id = sim_ep_id(s, peer);
 
-	if (peer < s->p.nr_nodes + s->p.nr_coords)
-		hs_agent_core_coordinator_up(n->core, now);
-	else
-		hs_agent_core_collector_up(n->core, now);
+	sim_members_link(s, n->members, peer, up);
+	if (peer >= s->p.nr_nodes + s->p.nr_coords) {
+		if (up)
+			hs_agent_core_collector_up(n->core, now);
+	} else if (up) {
+		hs_agent_core_coordinator_up(n->core, id, now);
+	} else {
+		hs_agent_core_coordinator_down(n->core, id, now);
+	}
 	sim_node_wake(s, i, SIM_MS);
 }
 

@@ -294,8 +294,10 @@ void sim_destroy(struct sim *s)
 			free(e.ptr);
 	for (uint32_t i = 0; i < s->p.nr_nodes; i++)
 		sim_node_destroy(s, i);
-	for (uint32_t i = 0; i < s->p.nr_coords; i++)
+	for (uint32_t i = 0; i < s->p.nr_coords; i++) {
 		free(s->coords[i].memory);
+		free(s->coords[i].members);
+	}
 	for (uint32_t i = 0; i < s->p.nr_colls; i++)
 		sim_coll_destroy(s, i);
 	for (uint32_t r = 0; r < s->p.nr_requests; r++)

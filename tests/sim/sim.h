@@ -14,6 +14,7 @@
  *	round.c   its rounds
  *	app.c     processes that write as libhindsight would
  *	request.c requests over call graphs; triggers
+ *	member.c  lists of members, as each sees them
  *	coord.c, collect.c   the other daemons' shells; a disk
  *	oracle.c  what the applications know; judge.c  whether the laws held
  *	fault.c   what goes wrong, and when
@@ -34,6 +35,7 @@
 #include "coordinator/core.h"
 #include "hs/shm_format.h"
 #include "hs/wire_format.h"
+#include "rdma/members.h"
 
 #define SIM_MS 1000000ull
 #define SIM_US 1000ull
@@ -172,6 +174,7 @@ struct sim_node {
 	struct hs_agent_domain_config domain;
 	struct hs_agent_core *core;
 	void *memory, *domain_memory, *ledger, *domain_ledger;
+	struct hs_members *members;
 	uint8_t *pool;
 	uint64_t id;
 	int64_t clock_ns, wall_ns;
@@ -199,6 +202,7 @@ struct sim_coord {
 	uint32_t gen;
 	void *memory;
 	struct hs_coord_core *core;
+	struct hs_members *members;
 	uint64_t epoch;
 	uint64_t tick_at_ns;
 	int64_t clock_ns;
@@ -430,7 +434,7 @@ void sim_node_scan(struct sim *s, uint32_t n);
 void sim_node_lanes(struct sim *s, uint32_t n);
 void sim_node_tick(struct sim *s, uint32_t n);
 void sim_node_message(struct sim *s, uint32_t n, const struct sim_message *m);
-void sim_node_link(struct sim *s, uint32_t n, uint32_t peer);
+void sim_node_link(struct sim *s, uint32_t n, uint32_t peer, bool up);
 int sim_node_fire(struct sim *s, uint32_t n, const uint32_t *traces,
 		  uint32_t nr);
 uint64_t sim_node_now(const struct sim *s, const struct sim_node *n);
@@ -463,10 +467,15 @@ void sim_coord_kill(struct sim *s, uint32_t c);
 void sim_coord_message(struct sim *s, uint32_t c, const struct sim_message *m);
 void sim_coord_tick(struct sim *s, uint32_t c);
 void sim_coord_link(struct sim *s, uint32_t c, uint32_t peer, bool up);
-uint32_t sim_coord_owner(const struct sim *s,
-			 const struct hs_wire_trace_id *primary,
-			 uint32_t attempt);
 uint32_t sim_coll_owner(const struct sim *s, const struct hs_wire_trace_id *id);
+
+/* member.c: one list for each agent and coordinator; NULL: it is down */
+struct hs_members *sim_members_create(struct sim *s);
+void sim_members_link(struct sim *s, struct hs_members *m, uint32_t peer,
+		      bool up);
+/* The endpoint that a list's member is; UINT32_MAX: none. */
+uint32_t sim_members_ep(const struct sim *s, const struct hs_members *m,
+			uint32_t member);
 
 /* collect.c */
 void sim_coll_start(struct sim *s, uint32_t k);
