@@ -370,7 +370,8 @@ void hs_agent_core_slot(struct hs_agent_core *core, uint32_t domain,
 	else if (core->fired_rt[fired].told.state != HS_WIRE_STATE_OPEN)
 		hs_fired_dirty(core, fired);
 	hs_ix_touch(d, i, now_ns);
-	if (!h ||
+	/* Its header goes out once: not before it says where records start. */
+	if (!h || !h->first_record ||
 	    now_ns - core->fired_rt[fired].first_ns < core->config.open_ship_ns)
 		return;
 	buffer = hs_buffer_of_word(d, slot->buffer, process);

@@ -172,7 +172,8 @@ static void dead_process(void **state)
 				       .stock_word = word,
 				       .trace_lo = 44,
 				       .handle = 9,
-				       .committed = 333};
+				       .committed = 333,
+				       .first_record = sizeof(header)};
 	const struct hs_wire_answer *a;
 	struct hs_agent_domain_stats stats;
 

@@ -63,6 +63,7 @@ static void late_answer_is_not_for_the_whole(void **state)
 		.trace_lo = 1,
 		.handle = 1,
 		.committed = 300,
+		.first_record = sizeof(header),
 	};
 	struct hs_shm_slot slot = {
 		.use = 1, .handle = 1, .trace_lo = 1, .buffer = word};
@@ -133,6 +134,7 @@ static void refusal_of_an_open_part_is_told(void **state)
 		.trace_lo = 1,
 		.handle = 1,
 		.committed = 300,
+		.first_record = sizeof(header),
 	};
 	struct hs_shm_slot slot = {
 		.use = 1, .handle = 1, .trace_lo = 1, .buffer = word};

@@ -140,6 +140,7 @@ static bool take_buffer(struct sim *s, struct sim_handle *h)
 		.handle = h->handle,
 		.seq = h->seq,
 		.committed = HEADER_BYTES,
+		.first_record = HEADER_BYTES,
 	};
 	h->buffer = ora_buffer_new(s, h->visit, h);
 	p->slots[h->slot].seq = h->seq;

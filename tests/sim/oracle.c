@@ -305,6 +305,7 @@ static bool header_differs(const struct sim *s, const struct ora_visit *v,
 		.process = b->process,
 		.handle = b->handle,
 		.seq = b->seq,
+		.first_record = sizeof(h),
 	};
 	const uint8_t *want = (const uint8_t *)&h;
 	uint32_t at = offsetof(struct hs_shm_buffer, committed);
