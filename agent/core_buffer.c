@@ -262,6 +262,10 @@ bool hs_buffer_publish(struct hs_agent_core *c, struct hs_domain *d,
 		hs_buffer_free(c, d, buffer);
 		return false;
 	}
+	if (HS_PLANTED(106))
+		b->word = hs_ledger_word(HS_LEDGER_HELD,
+					 hs_ledger_word_generation(b->word),
+					 process);
 	b->trace_hi = body->trace_hi;
 	b->trace_lo = body->trace_lo;
 	b->handle = body->handle;

@@ -135,6 +135,8 @@ uint32_t hs_fired_get(struct hs_agent_core *c,
 		return HS_NIL;
 	c->fired_free = c->fired_rt[i].hash_next;
 	f = &c->fired[i];
+	if (HS_PLANTED(109))
+		f->live = 1;
 	f->rev = c->ledger->rev_floor; /* higher than in a former life */
 	f->trace = *id;
 	f->trigger = *trigger;

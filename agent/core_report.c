@@ -150,6 +150,9 @@ static void let_go(struct hs_agent_core *c, struct hs_domain *d,
 			hs_ledger_word(HS_LEDGER_FREEING,
 				       hs_ledger_word_generation(b->word),
 				       hs_ledger_word_process(b->word)));
+	if (HS_PLANTED(108))
+		b->word = hs_ledger_word(HS_LEDGER_FREE,
+					 hs_ledger_word_generation(b->word), 0);
 	f->totals[!now].buffers = f->totals[now].buffers + 1;
 	f->totals[!now].bytes = f->totals[now].bytes + b->committed;
 	f->totals[!now].last = key;

@@ -5,6 +5,7 @@
 #include "agent/shm_read.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/planted.h"
 
 /* Of one lane in one round; a trigger with its laterals always fits. */
 #define BATCH_ENTRIES 256u
@@ -81,6 +82,9 @@ static uint32_t drain_lane(struct hs_worker *w, struct hs_guest *g,
 				  own->tail + i);
 	if (has_trigger(entries, nr))
 		read_names(g);
+	if (HS_PLANTED(107))
+		hs_shm_write_lane_tail(hs_guest_lane_tail(g, lane),
+				       own->tail + nr);
 	used = hs_agent_core_entries(w->core, g->tenant->index, g->number,
 				     entries, nr, g->names, g->nr_names,
 				     w->now_ns);

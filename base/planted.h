@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Purpose: bugs put in on purpose, so that the simulator can be shown to find
- * them. Only a build with -Dplanted_bugs=true has any; elsewhere HS_PLANTED()
- * is the constant false and its branch is compiled away.
+ * Purpose: bugs put in on purpose, so that the simulator and the kill harness
+ * can be shown to find them. Only a build with -Dplanted_bugs=true and the test
+ * that compiles its own copy (tests/kill) have any; elsewhere HS_PLANTED() is
+ * the constant false and its branch is compiled away.
  */
 #ifndef HS_PLANTED_H
 #define HS_PLANTED_H
@@ -10,8 +11,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* How many there are; numbered from 1. */
-#define HS_NR_PLANTED 24u
+/* How many there are; the simulator's are numbered from 1, the kill harness's
+ * from HS_PLANTED_KILL. */
+#define HS_NR_PLANTED	   24u
+#define HS_PLANTED_KILL	   101u
+#define HS_NR_PLANTED_KILL 9u
 
 #ifdef HS_PLANTED_BUGS
 extern uint32_t hs_planted;

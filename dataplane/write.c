@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/endian.h"
+#include "base/planted.h"
 #include "dataplane/calibration.h"
 #include "dataplane/clock.h"
 #include "dataplane/stock.h"
@@ -89,6 +90,8 @@ static bool buffer_next(struct hs_tls *tls, struct hs_trace *trace,
 	struct hs_stock stock;
 
 	if (trace->w.base) {
+		if (HS_PLANTED(105))
+			trace->slot->buffer = 0;
 		if (!buffer_publish(tls, trace))
 			return false;
 		trace->w.base = NULL;
@@ -119,7 +122,8 @@ static bool buffer_next(struct hs_tls *tls, struct hs_trace *trace,
 	header->first_record = 0;
 	buffer_clock(trace, header, stamp);
 	commit(trace, sizeof(*header));
-	slot_buffer(trace);
+	if (!HS_PLANTED(101) || trace->seq)
+		slot_buffer(trace);
 	return true;
 }
 
@@ -409,6 +413,8 @@ static bool write_here(struct hs_tls *tls, struct hs_trace *trace, uint8_t type,
 	if (!header_of(trace)->first_record)
 		header_of(trace)->first_record = trace->w.pos;
 	hs_le32_store(head, hs_record_header(type, (uint32_t)payload_bytes));
+	if (HS_PLANTED(102) && s.left <= (size_t)(s.end - s.p))
+		commit(trace, trace->w.pos + (uint32_t)s.left);
 	hs_sink_bytes(&s, head, sizeof(head));
 	emit(&s, args);
 	if (s.left)
