@@ -9,6 +9,7 @@
 import subprocess
 import sys
 import threading
+import time
 
 # Debian's package, whichever Python comes first in the path.
 sys.path.append("/usr/lib/python3/dist-packages")
@@ -123,12 +124,13 @@ def occupancy():
 
 
 class Steady(threading.Thread):
-    """Traces of so many bytes, one after another, until stopped."""
+    """Traces of so many bytes with a pause between them, until stopped."""
 
-    def __init__(self, app, size):
+    def __init__(self, app, size, pause_s=0.0):
         super().__init__(daemon=True)
         self.app = app
         self.size = size
+        self.pause_s = pause_s
         self.ending = threading.Event()
 
     def run(self):
@@ -136,6 +138,7 @@ class Steady(threading.Thread):
             self.app.say("begin h")
             self.app.say("fill h %d" % self.size)
             self.app.say("end h")
+            time.sleep(self.pause_s)
 
     def __enter__(self):
         self.start()
@@ -193,11 +196,11 @@ def size():
         check(0 <= one["pool_wanted_bytes"] -
               (100 * one["pool_bytes_per_s"] + one["stock_bytes"]) / 0.8
               <= 2 << 20, "whole chunks: %r" % one)
-        with Steady(app, 20000):
+        with Steady(app, 20000, 0.002):
             wait_for("the pool is full", lambda: fabric.status("agent-0")[
                 "stats"]["traces_evicted"] > 1000)
             code, answer = fabric.hs("size", "--horizon", "10s",
-                                     "--interval", "1s")
+                                     "--interval", "3s")
             (domain,) = fabric.status("agent-0")["domains"]
         (one,) = answer["domains"]
         share = one["gives_ns"] / domain["event_horizon_ns"]
