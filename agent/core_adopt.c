@@ -9,6 +9,8 @@
 #include "agent/core_priv.h"
 #include "base/planted.h"
 
+#define PREFETCH_AHEAD 24u
+
 static void adopt_held(struct hs_agent_core *c, struct hs_domain *d, uint32_t i,
 		       uint64_t now_ns)
 {
@@ -39,6 +41,24 @@ static void adopt_held(struct hs_agent_core *c, struct hs_domain *d, uint32_t i,
 		hs_report_enqueue(c, d, trace);
 	}
 	c->stats.adopted_buffers++;
+}
+
+/*
+ * The lines that adopting buffer @i will read: half of the time of an adoption
+ * was waiting for them, since ids are random and the tables large.
+ */
+static void adopt_prefetch(const struct hs_agent_core *c,
+			   const struct hs_domain *d, uint32_t i)
+{
+	const struct hs_ledger_buffer *b;
+
+	if (i >= d->nr_buffers)
+		return;
+	b = &d->buffers[i];
+	if (hs_ledger_word_state(b->word) == HS_LEDGER_HELD)
+		hs_ix_prefetch_trace(d,
+				     hs_ix_hash(c, d, b->trace_hi, b->trace_lo),
+				     b->trace_hi, b->trace_lo);
 }
 
 static void adopt_freeing(struct hs_agent_core *c, struct hs_domain *d,
@@ -80,6 +100,7 @@ void hs_adopt_domain(struct hs_agent_core *c, struct hs_domain *d,
 		uint64_t word = hs_ledger_get64(&d->buffers[i].word);
 		uint32_t generation = hs_ledger_word_generation(word);
 
+		adopt_prefetch(c, d, i + PREFETCH_AHEAD);
 		d->rt[i] = (struct hs_buffer_rt){
 			.next = HS_NIL, .prev = HS_NIL, .trace = HS_NIL};
 		switch (hs_ledger_word_state(word)) {

@@ -187,8 +187,9 @@ static int adopt_fill(struct hs_worker *w, struct hs_tenant *t)
 	if (rc)
 		return rc;
 	name_of(t, "pool", name);
+	/* Its pages are there; our page table fills as slices are sent. */
 	rc = hs_held_attach(&w->held, name, &t->pool, POOL_MAX_BYTES,
-			    HS_MEMFD_READ_ONLY | HS_MEMFD_POPULATE);
+			    HS_MEMFD_READ_ONLY);
 	if (rc)
 		return rc;
 	/* The shape that it was made with, whatever the file says now. */

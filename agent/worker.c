@@ -167,19 +167,37 @@ static int make_core(struct hs_worker *w)
 	return rc;
 }
 
-/* Applications that attach now should find a calibration at once. */
+/*
+ * Applications that attach now should find a calibration at once. What is
+ * adopted between the two samples takes most of the time that must lie there.
+ */
+static void calibrate_begin(struct hs_worker *w)
+{
+	struct hs_calibrate_sample sample;
+
+	w->calibrate.given_up = !hs_calibrate_counter_invariant();
+	if (w->calibrate.given_up)
+		return;
+	hs_calibrate_read(&sample);
+	hs_calibrate_sample(&w->calibrate, &sample);
+	/* A little more, since the two are measured by another clock. */
+	w->calibrate_ns =
+		hs_clock_mono_ns() + HS_CALIBRATE_FIRST_NS + HS_NS_PER_MS;
+}
+
 static void calibrate_first(struct hs_worker *w)
 {
 	struct hs_calibrate_sample sample;
-	const struct timespec ts = {.tv_nsec = HS_CALIBRATE_FIRST_NS};
+	uint64_t now_ns = hs_clock_mono_ns();
 
-	if (!hs_calibrate_counter_invariant()) {
-		w->calibrate.given_up = true;
+	if (w->calibrate.given_up)
 		return;
+	if (now_ns < w->calibrate_ns) {
+		const struct timespec ts = {
+			.tv_nsec = (long)(w->calibrate_ns - now_ns)};
+
+		nanosleep(&ts, NULL);
 	}
-	hs_calibrate_read(&sample);
-	hs_calibrate_sample(&w->calibrate, &sample);
-	nanosleep(&ts, NULL);
 	hs_calibrate_read(&sample);
 	hs_calibrate_sample(&w->calibrate, &sample);
 }
@@ -216,14 +234,15 @@ static int begin(struct hs_worker *w)
 	if (w->epoll < 0)
 		return -errno;
 	rc = hs_worker_watch(w, w->keeper, HS_WORKER_KEEPER, 0);
+	calibrate_begin(w);
 	if (!rc)
 		rc = make_core(w);
 	if (rc)
 		return rc;
-	calibrate_first(w);
 	hs_tenants_adopt(w);
 	hs_guests_adopt(w);
 	hs_held_free(&w->held);
+	calibrate_first(w);
 	rc = hs_carrier_make(w);
 	if (!rc)
 		rc = hs_attach_make(w);
