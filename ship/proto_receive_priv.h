@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Purpose: what proto_receive.c (connections, credit, ACKs) and
+ * proto_receive_slice.c (slices out of frames) share. */
+#ifndef HS_SHIP_PROTO_RECEIVE_PRIV_H
+#define HS_SHIP_PROTO_RECEIVE_PRIV_H
+
+#include "ship/proto_receive.h"
+
+#define RECEIVER_NONE UINT32_MAX
+/* Pieces of one slice; more are made by nobody of ours. */
+#define RECEIVER_SPANS_MAX 2048u
+
+enum connection_state {
+	CONNECTION_FREE = 0,
+	CONNECTION_EMBRYO = 1, /* asked for; no DATA yet */
+	CONNECTION_UP = 2,
+};
+
+/* A frame that is kept. */
+struct receiver_slot {
+	void *handle;
+	const uint8_t *rows;
+	const uint8_t *bytes;
+	uint16_t nr_parts;
+	bool here;
+};
+
+enum settle_state {
+	SETTLE_WAITING = 0,
+	SETTLE_DURABLE = 1,
+	SETTLE_REFUSED = 2,
+};
+
+struct receiver_settle {
+	uint64_t key;
+	uint8_t state; /* enum settle_state */
+};
+
+struct receiver_connection {
+	enum connection_state state;
+	uint64_t id, peer, node, nonce;
+	struct hs_ship_address address;
+	uint32_t frame_bytes;
+	uint64_t heard_ns;
+	bool active; /* DATA with parts came since shares were last made */
+	/* Frames below first are done with; the next byte to read is in frame
+	 * read: its part-th part, nth_head-th head, at bytes into its bytes. */
+	uint64_t first, read, top, credit;
+	uint32_t part, nth_head, at;
+	/* The slice that is being read; it begins in frame begin. */
+	uint64_t slice, begin;
+	uint32_t offset;
+	bool begun, whole, busy;
+	struct hs_wire_slice head;
+	/* Slices settled .. slice - 1 wait to be settled. */
+	uint64_t settled, settled_seen;
+	uint64_t refused[HS_SHIP_REFUSED_MAX];
+	uint32_t nr_refused;
+	/* The last slice that had to be asked anew, and its frames. */
+	uint32_t epoch;
+	uint64_t bad, bad_first, bad_last;
+	uint64_t tx, echo_ns, echo_at_ns, acks;
+	bool due; /* an ACK; in the list of those */
+	uint32_t next_due;
+};
+
+struct hs_ship_receiver {
+	struct hs_ship_receiver_config config;
+	const struct hs_ship_receiver_ops *ops;
+	void *ctx;
+	struct hs_ship_receiver_stats stats;
+	struct receiver_connection *connections;
+	struct receiver_slot *slots;	 /* nr_window of each */
+	struct receiver_settle *settles; /* nr_slices of each */
+	uint64_t random;
+	uint32_t due;	/* list, RECEIVER_NONE ends it */
+	uint32_t share; /* frames of one active connection */
+	uint32_t nr_active;
+	uint64_t scan_ns; /* when idle ones are looked for next */
+	uint32_t nr_busy;
+	struct hs_ship_span spans[RECEIVER_SPANS_MAX];
+};
+
+static inline uint32_t connection_nr(const struct hs_ship_receiver *r,
+				     const struct receiver_connection *c)
+{
+	return (uint32_t)(c - r->connections);
+}
+
+static inline struct receiver_slot *
+receiver_slot(const struct hs_ship_receiver *r,
+	      const struct receiver_connection *c, uint64_t frame)
+{
+	return &r->slots[(uint64_t)connection_nr(r, c) * r->config.nr_window +
+			 (frame & (r->config.nr_window - 1))];
+}
+
+static inline struct receiver_settle *
+receiver_settle(const struct hs_ship_receiver *r,
+		const struct receiver_connection *c, uint64_t slice)
+{
+	return &r->settles[(uint64_t)connection_nr(r, c) * r->config.nr_slices +
+			   (slice & (r->config.nr_slices - 1))];
+}
+
+static inline uint32_t receiver_slice_max(const struct hs_ship_receiver *r,
+					  uint32_t frame_bytes)
+{
+	uint32_t row =
+		frame_bytes - (uint32_t)(sizeof(struct hs_ship_header) +
+					 sizeof(struct hs_ship_data) +
+					 2 * sizeof(struct hs_ship_part) +
+					 2 * sizeof(struct hs_wire_slice));
+	uint64_t bytes = (uint64_t)row * (r->config.nr_least - 1);
+
+	return bytes < HS_WIRE_SLICE_MAX_BYTES ? (uint32_t)bytes
+					       : HS_WIRE_SLICE_MAX_BYTES;
+}
+
+/** hs_ship_receive_slot_free() - let a kept frame go */
+void hs_ship_receive_slot_free(struct hs_ship_receiver *r,
+			       struct receiver_slot *slot);
+/** hs_ship_receive_due() - an ACK is to go to it */
+void hs_ship_receive_due(struct hs_ship_receiver *r,
+			 struct receiver_connection *c);
+/**
+ * hs_ship_receive_read() - whatever can be read in order by now
+ * Return: false: its sender sent what no sender of ours makes.
+ */
+bool hs_ship_receive_read(struct hs_ship_receiver *r,
+			  struct receiver_connection *c);
+/** hs_ship_receive_settled() - move on over what is settled by now */
+void hs_ship_receive_settled(struct hs_ship_receiver *r,
+			     struct receiver_connection *c);
+
+#endif

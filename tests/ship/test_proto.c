@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_proto.c - the shipping protocol over a bad network
+ *
+ * Whatever is lost, repeated, late, bent, written to or restarted: every slice
+ * comes whole, in order and once a connection, and is settled exactly once. The
+ * figures of speed are of virtual time, so they are the same on every machine.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/ship/lossy.h"
+
+#define MS 1000000ull
+
+static struct lossy_plan plain(void)
+{
+	return (struct lossy_plan){
+		.seed = 1,
+		.nr_agents = 1,
+		.nr_slices = 2000,
+		.slice_min_bytes = 100,
+		.slice_max_bytes = 20000,
+		.frame_bytes = 1472,
+		.delay_ns = MS / 10,
+		.settle_ns = 2 * MS,
+	};
+}
+
+static void run(const struct lossy_plan *plan, struct lossy_result *result)
+{
+	lossy_run(plan, result);
+	if (!result->done)
+		fail_msg("seed=%llu at %.3f s: %s",
+			 (unsigned long long)plan->seed,
+			 (double)result->now_ns / 1e9, result->why);
+}
+
+static void test_clean(void **state)
+{
+	struct lossy_plan plan = plain();
+	struct lossy_result r;
+
+	(void)state;
+	run(&plan, &r);
+	assert_int_equal(r.frames_resent, 0);
+	assert_int_equal(r.downs, 0);
+	assert_int_equal(r.twice, 0);
+}
+
+/* A slice may be empty, and as long as the collector's least credit. */
+static void test_sizes(void **state)
+{
+	struct lossy_plan plan = plain();
+	struct lossy_result r;
+	static const struct {
+		uint32_t frame, least, most;
+	} sizes[] = {
+		{576, 0, 3},	{576, 0, 16000},	{1472, 65536, 70000},
+		{8972, 0, 300}, {8972, 100000, 400000}, {9216, 0, 20000},
+	};
+
+	(void)state;
+	plan.nr_slices = 300;
+	plan.loss = 0.02;
+	for (uint32_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+		plan.seed = i + 1;
+		plan.frame_bytes = sizes[i].frame;
+		plan.slice_min_bytes = sizes[i].least;
+		plan.slice_max_bytes = sizes[i].most;
+		run(&plan, &r);
+	}
+}
+
+/* Ten per cent lost both ways, ten repeated, overtaking each other. */
+static void test_bad_network(void **state)
+{
+	struct lossy_plan plan = plain();
+	struct lossy_result r;
+
+	(void)state;
+	plan.loss = 0.1;
+	plan.repeat = 0.1;
+	plan.jitter_ns = MS;
+	plan.slice_min_bytes = 0;
+	for (plan.seed = 1; plan.seed <= 20; plan.seed++) {
+		run(&plan, &r);
+		assert_int_equal(r.twice, 0);
+		assert_true(r.frames_resent > 0);
+	}
+}
+
+static void test_everything(void **state)
+{
+	struct lossy_plan plan = plain();
+	struct lossy_result r;
+	uint64_t anew = 0, modified = 0, downs = 0;
+
+	(void)state;
+	plan.nr_agents = 3;
+	plan.nr_slices = 400;
+	plan.repeat = 0.05;
+	plan.jitter_ns = 2 * MS;
+	plan.modify = 0.02;
+	plan.busy = 0.05;
+	plan.refuse = 0.05;
+	for (plan.seed = 1; plan.seed <= 60; plan.seed++) {
+		plan.loss = 0.05 * (double)(plan.seed % 5);
+		plan.bend = plan.seed % 4 == 0 ? 0.01 : 0;
+		plan.tags = plan.seed % 4 == 0;
+		plan.cut = plan.seed % 3 == 0 ? 0.02 : 0;
+		plan.frame_bytes = plan.seed % 2 ? 1472 : 8972;
+		run(&plan, &r);
+		anew += r.anew;
+		modified += r.modified;
+		downs += r.downs;
+	}
+	assert_true(anew > 0);
+	assert_true(modified > 0);
+	assert_true(downs > 0);
+}
+
+/* A producer that never stops: its slices go as copies, the others pass. */
+static void test_always_modified(void **state)
+{
+	struct lossy_plan plan = plain();
+	struct lossy_result r;
+
+	(void)state;
+	plan.nr_slices = 50;
+	plan.modify = 1;
+	run(&plan, &r);
+	assert_int_equal(r.modified, 50);
+}
+
+/* Losing a tenth of everything both ways costs less than half the goodput. */
+static void test_goodput(void **state)
+{
+	struct lossy_plan plan = plain();
+	struct lossy_result clean, lossy;
+	double ratio;
+
+	(void)state;
+	plan.frame_bytes = 8972;
+	plan.slice_min_bytes = plan.slice_max_bytes = 10000;
+	plan.nr_slices = 20000;
+	plan.link_bytes_per_s = 1000000000;
+	plan.link_queue_bytes = 4 << 20;
+	plan.offered_per_s = 500000000;
+	run(&plan, &clean);
+	plan.loss = 0.1;
+	plan.repeat = 0.1;
+	plan.jitter_ns = MS / 10;
+	run(&plan, &lossy);
+	ratio = (double)clean.now_ns / (double)lossy.now_ns;
+	print_message(
+		"goodput_loss10 %.0f MB/s, ratio loss0 %.2f, n=%u "
+		"slices, %llu of %llu frames again\n",
+		(double)lossy.delivered_bytes * 1e3 / (double)lossy.now_ns,
+		ratio, plan.nr_slices, (unsigned long long)lossy.frames_resent,
+		(unsigned long long)lossy.frames);
+	assert_true(ratio >= 0.5);
+}
+
+/* Sixteen agents, half of what they offer fits the collector's link. */
+static void test_fair(void **state)
+{
+	struct lossy_plan plan = plain();
+	struct lossy_result r;
+	double sum = 0, squares = 0, jain;
+
+	(void)state;
+	plan.nr_agents = 16;
+	plan.nr_slices = 6000;
+	plan.frame_bytes = 8972;
+	plan.slice_min_bytes = plan.slice_max_bytes = 10000;
+	plan.link_bytes_per_s = 1000000000;
+	plan.link_queue_bytes = 8 << 20;
+	plan.offered_per_s = 125000000;
+	plan.duration_ns = 400 * MS;
+	plan.nr_frames = 1024;
+	lossy_run(&plan, &r);
+	assert_string_equal(r.why, "out of time");
+	for (uint32_t i = 0; i < plan.nr_agents; i++) {
+		double share = (double)r.agent_bytes[i];
+
+		sum += share;
+		squares += share * share;
+	}
+	jain = sum * sum / (plan.nr_agents * squares);
+	print_message("16 agents: jain %.3f, link used %.2f, drops %llu, "
+		      "frames kept at once %llu\n",
+		      jain, sum / 0.4e9, (unsigned long long)r.link_drops,
+		      (unsigned long long)r.held_most);
+	assert_true(jain >= 0.95);
+	assert_int_equal(r.link_drops, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_clean),
+		cmocka_unit_test(test_sizes),
+		cmocka_unit_test(test_bad_network),
+		cmocka_unit_test(test_everything),
+		cmocka_unit_test(test_always_modified),
+		cmocka_unit_test(test_goodput),
+		cmocka_unit_test(test_fair),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
