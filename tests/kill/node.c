@@ -30,6 +30,8 @@ void node_die(const char *format, ...)
 	_exit(1);
 }
 
+#define COORDINATOR 0x0000000100000001ull
+
 #define MUST(cond)                                                             \
 	do {                                                                   \
 		if (!(cond))                                                   \
@@ -46,6 +48,8 @@ static void keep_answer(struct node *n, const struct hs_wire_answer *a)
 	       !hs_wire_trace_equal(&n->answers[i].trace, &a->trace))
 		i++;
 	MUST(i < NODE_ANSWERS_MAX);
+	if (!(a->trace.hi | a->trace.lo))
+		node_die("an answer about no trace");
 	if (i == n->nr_answers)
 		n->nr_answers++;
 	n->answers[i] =
@@ -53,9 +57,10 @@ static void keep_answer(struct node *n, const struct hs_wire_answer *a)
 				     a->nr_buffers, a->nr_crumbs, a->nr_bytes};
 }
 
-static bool to_coordinator(void *ctx, const struct hs_wire_trace_id *primary,
-			   uint32_t attempt, uint16_t type, const void *payload,
-			   uint32_t payload_bytes)
+static uint64_t to_coordinator(void *ctx,
+			       const struct hs_wire_trace_id *primary,
+			       uint32_t attempt, uint16_t type,
+			       const void *payload, uint32_t payload_bytes)
 {
 	struct node *n = ctx;
 	struct hs_wire_reader r = hs_wire_reader_make(payload, payload_bytes);
@@ -73,16 +78,19 @@ static bool to_coordinator(void *ctx, const struct hs_wire_trace_id *primary,
 		keep_answer(n, a);
 	}
 	MUST(hs_wire_done(&r));
+	if (type == HS_WIRE_TRIGGER)
+		n->last = (struct hs_wire_stored){g->trigger.origin,
+						  g->trigger.key};
 	if (type == HS_WIRE_TRIGGER && !strcmp(g->trigger.name, "lateral"))
 		n->group_nr = g->nr;
-	return true;
+	return COORDINATOR;
 }
 
 static bool to_node(void *ctx, uint64_t node, uint16_t type,
 		    const void *payload, uint32_t payload_bytes)
 {
 	(void)node;
-	return to_coordinator(ctx, NULL, 0, type, payload, payload_bytes);
+	return to_coordinator(ctx, NULL, 0, type, payload, payload_bytes) != 0;
 }
 
 static bool ship(void *ctx, const struct hs_agent_slice *slice)
@@ -145,8 +153,8 @@ static struct hs_agent_config core_config(void)
 	return (struct hs_agent_config){
 		.node_id = 0x0000000700000001ull,
 		.index_seed = 42,
-		.nr_groups = 32,
-		.nr_fired = 64,
+		.nr_groups = 96,
+		.nr_fired = 192,
 		.nr_pending = 8,
 		.open_ship_ns = 1000000,
 		.evict_percent = 80,
@@ -208,6 +216,9 @@ void node_adopt(struct node *n, const struct node *before)
 {
 	memset(n, 0, sizeof(*n));
 	n->w.settings = before->w.settings;
+	/* What a collector got from the predecessor it still has. */
+	memcpy(n->slices, before->slices, sizeof(n->slices));
+	n->nr_slices = n->nr_acked = before->nr_slices;
 	epoll_make(n);
 	keeper_make(n);
 	n->w.now_ns = n->w.began_ns = before->w.now_ns + 1000000;
@@ -288,15 +299,26 @@ void node_ack(struct node *n)
 	}
 }
 
-void node_round(struct node *n)
+void node_stored(struct node *n)
+{
+	hs_agent_core_message(n->w.core, 99, HS_WIRE_STORED, &n->last,
+			      sizeof(n->last), n->w.now_ns);
+}
+
+void node_work(struct node *n)
 {
 	n->w.now_ns += 1000000;
-	if (!n->silent)
-		node_ack(n);
 	hs_lanes_scan(&n->w);
 	hs_attach_round(&n->w);
 	hs_lanes_round(&n->w);
 	hs_agent_core_tick(n->w.core, n->w.now_ns);
+}
+
+void node_round(struct node *n)
+{
+	if (!n->silent)
+		node_ack(n);
+	node_work(n);
 	node_keep(n);
 	node_check(n);
 }

@@ -25,7 +25,7 @@
 #define NODE_DOMAINS	   2u
 #define NODE_BUFFER_BYTES  512u
 #define NODE_BUFFERS	   128u /* of a domain */
-#define NODE_ANSWERS_MAX   64u
+#define NODE_ANSWERS_MAX   256u
 #define NODE_SLICES_MAX	   512u
 #define NODE_SETTLE_ROUNDS 64u
 #define NODE_SETTLE_LEAST  8u
@@ -55,7 +55,8 @@ struct node {
 	struct node_slice slices[NODE_SLICES_MAX];
 	uint32_t nr_slices;
 	uint32_t nr_acked;
-	bool silent;	   /* the collector acknowledges nothing by itself */
+	bool silent; /* the collector acknowledges nothing by itself */
+	struct hs_wire_stored last; /* TRIGGER that was sent */
 	uint32_t group_nr; /* traces of the last TRIGGER of "lateral" */
 };
 
@@ -76,6 +77,8 @@ const char *node_socket(const struct node *n, uint32_t domain);
 void node_serve(struct node *n);
 /** node_round() - one of the worker's rounds, a millisecond later */
 void node_round(struct node *n);
+/** node_work() - the same without a keeper and without checks: to be stepped */
+void node_work(struct node *n);
 /** node_check() - every sum adds up, or die */
 void node_check(const struct node *n);
 /** node_guest() - the guest of a process, NULL: none; the newest */
@@ -95,6 +98,8 @@ const struct node_answer *node_answer(const struct node *n,
 uint64_t node_bytes(const struct node *n, struct hs_wire_trace_id id);
 /** node_gone() - bury everybody: then no buffer is stocked, none is lost */
 void node_gone(struct node *n);
+/** node_stored() - the last trigger's manifests are stored */
+void node_stored(struct node *n);
 /** node_ack() - the collector has all slices that were sent */
 void node_ack(struct node *n);
 
