@@ -15,7 +15,7 @@
 #define HS_RDMA_LINK_H
 
 #include "base/random.h"
-#include "rdma/address.h"
+#include "base/address.h"
 #include "rdma/stream.h"
 #include "rdma/transport.h"
 

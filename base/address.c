@@ -2,7 +2,7 @@
 /*
  * address.c - see address.h
  */
-#include "rdma/address.h"
+#include "base/address.h"
 
 #include <errno.h>
 #include <netdb.h>

@@ -2,8 +2,8 @@
 /*
  * address.h - "host:port" and "[v6]:port" to socket addresses
  */
-#ifndef HS_RDMA_ADDRESS_H
-#define HS_RDMA_ADDRESS_H
+#ifndef HS_ADDRESS_H
+#define HS_ADDRESS_H
 
 #include <netinet/in.h>
 #include <stdint.h>
