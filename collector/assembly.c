@@ -272,24 +272,21 @@ void hs_assembly_lost(struct hs_assembly *a)
 {
 	for (uint32_t i = 0; i < a->nr_acks; i++) {
 		uint32_t at = (a->ack_head + i) % a->limits.nr_pending;
-		struct hs_asm_trace *trace = &a->traces[a->acks[at].trace];
 
-		/* Marks it for the walk below. */
-		trace->union_dirty = true;
-		trace->nr_pending--;
+		a->traces[a->acks[at].trace].nr_pending--;
 	}
 	a->nr_acks = 0;
 	a->ack_head = 0;
 	if (HS_PLANTED(24))
 		return;
-	a->seq = a->durable;
 	for (uint32_t t = a->oldest; t;) {
 		uint32_t newer = a->traces[t].lru_newer;
 
-		if (a->traces[t].dirty || a->traces[t].union_dirty)
+		if (a->traces[t].dirty || a->traces[t].seq > a->durable)
 			hs_asm_trace_drop(a, t);
 		t = newer;
 	}
+	a->seq = a->durable;
 }
 
 void hs_assembly_replay_damage(struct hs_assembly *a,

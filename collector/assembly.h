@@ -237,6 +237,9 @@ uint32_t hs_assembly_triggers(struct hs_assembly *a,
 void hs_assembly_stats(const struct hs_assembly *a,
 		       struct hs_assembly_stats *out);
 
+/** hs_assembly_check() - every sum adds up; for tests and the simulator */
+bool hs_assembly_check(struct hs_assembly *a, const char **why);
+
 /* Triggers of a stored union, without an assembly. Return: -EINVAL if bad. */
 int hs_assembly_union_triggers(const void *blob, uint32_t blob_bytes,
 			       const struct hs_wire_trigger **triggers,

@@ -66,6 +66,7 @@ struct hs_asm_trace {
 	struct hs_wire_trace_id id;
 	uint64_t version;
 	uint64_t nr_bytes;
+	uint64_t seq; /* when it last changed or was loaded: durable with it */
 	uint32_t next_hash;
 	uint32_t lru_newer;
 	uint32_t lru_older;

@@ -205,7 +205,7 @@ static bool apply(struct hs_assembly *a, uint32_t t, const struct manifest *m)
 {
 	struct hs_wire_reader r = m->answers;
 	struct hs_asm_trace *trace = &a->traces[t];
-	bool changed = put_triggers(a, t, m);
+	bool changed = false;
 
 	for (uint32_t i = 0; i < m->head->nr_answers; i++) {
 		const struct hs_wire_crumb *crumbs;
@@ -227,6 +227,13 @@ static bool apply(struct hs_assembly *a, uint32_t t, const struct manifest *m)
 		put_answer(a, n, news, answer, crumbs);
 		changed = true;
 	}
+	/* Of a trace without any answer no manifest can be stored, so what else
+	 * this one says is cut with its answers. */
+	if (!trace->nr_answers) {
+		a->stats.triggers_over_limit += m->head->nr_triggers;
+		return changed;
+	}
+	changed |= put_triggers(a, t, m);
 	if (m->head->settled && !trace->settled) {
 		trace->settled = true;
 		changed = true;

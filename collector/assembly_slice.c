@@ -180,6 +180,7 @@ static int cut(struct hs_assembly *a, uint32_t t)
 	a->stats.slices_over_limit++;
 	if (!a->traces[t].cut) {
 		a->traces[t].cut = true;
+		a->seq++;
 		hs_asm_change(a, t, true);
 	}
 	return HS_ASSEMBLY_REFUSED;

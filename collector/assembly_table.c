@@ -327,6 +327,20 @@ static bool owes(const struct hs_asm_node *node)
 	       node->arrived_bytes < node->nr_bytes;
 }
 
+/* Whether crumbs of @n name an earlier one of @node that has not answered. */
+static bool names_earlier(const struct hs_assembly *a, uint32_t n,
+			  uint64_t node)
+{
+	for (uint32_t c = a->nodes[n].crumbs; c; c = a->crumbs[c].next) {
+		uint64_t to = a->crumbs[c].crumb.node;
+
+		if (to >> 32 == node >> 32 && to < node &&
+		    !hs_asm_node_find(a, a->nodes[n].trace, to))
+			return true;
+	}
+	return false;
+}
+
 void hs_assembly_node_up(struct hs_assembly *a, uint64_t node)
 {
 	uint64_t *latest = latest_of(a, node);
@@ -334,12 +348,14 @@ void hs_assembly_node_up(struct hs_assembly *a, uint64_t node)
 	if (!latest || *latest >= node)
 		return;
 	*latest = node;
+	a->seq++;
 	for (uint32_t n = 1; n <= a->limits.nr_nodes; n++) {
 		const struct hs_asm_node *at = &a->nodes[n];
 
-		/* A free one has no id. */
-		if (at->id && at->id >> 32 == node >> 32 && at->id < node &&
-		    owes(at))
+		if (!at->id)
+			continue; /* a free one */
+		if ((at->id >> 32 == node >> 32 && at->id < node && owes(at)) ||
+		    names_earlier(a, n, node))
 			hs_asm_change(a, at->trace, true);
 	}
 }
@@ -408,6 +424,7 @@ void hs_asm_change(struct hs_assembly *a, uint32_t t, bool of_union)
 	struct hs_asm_trace *trace = &a->traces[t];
 
 	trace->version++;
+	trace->seq = a->seq;
 	trace->marked = false;
 	if (of_union)
 		trace->union_dirty = true;
