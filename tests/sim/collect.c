@@ -346,6 +346,22 @@ void sim_coll_sync(struct sim *s, uint32_t i)
 	}
 }
 
+/* An agent says hello, with its incarnation. */
+void sim_coll_link(struct sim *s, uint32_t i, uint32_t peer)
+{
+	hs_assembly_node_up(s->colls[i].assembly, s->nodes[peer].id);
+	sync_later(s, i);
+}
+
+static void check(struct sim *s, uint32_t i)
+{
+	const char *why;
+
+	if ((s->order & 31) == 0 &&
+	    !hs_assembly_check(s->colls[i].assembly, &why))
+		sim_fail(s, "coll%u: its assembly does not add up: %s", i, why);
+}
+
 void sim_coll_message(struct sim *s, uint32_t i, const struct sim_message *m)
 {
 	struct sim_coll *c = &s->colls[i];
@@ -360,6 +376,7 @@ void sim_coll_message(struct sim *s, uint32_t i, const struct sim_message *m)
 	/* Not kept: what follows on this connection must not count either. */
 	if (rc < 0 || rc == HS_ASSEMBLY_BUSY)
 		sim_net_break(s, m->link);
+	check(s, i);
 	sync_later(s, i);
 }
 

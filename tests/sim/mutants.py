@@ -3,27 +3,31 @@
 """Would the simulator notice? One operator or constant at a time is flipped in
 the pure files, and hs-sim has to fail on what comes out.
 
-    tests/sim/mutants.py BUILD-DIR [--sample 100] [--seed 1] [--seeds 150]
+    tests/sim/mutants.py BUILD [--sample 100] [--seed 1] [--jobs 2]
+    tests/sim/mutants.py BUILD --sample 0 --again SURVIVORS   # those of a list
 
-A mutant is caught when a check fails, when it crashes, and when it hangs; one
-that does not compile is drawn again. What survives is printed with its line:
-each is a missing check, a limit that no run reaches, or a change without an
-effect (a counter, a hint), and worth a look.
+A mutant is caught when a check fails, when it crashes, and when it does not
+end; one that does not compile is drawn again. What is left out of the draw,
+by which rule and how much of it, stands in docs/SIMULATION.md; what was
+looked at and found to change nothing stands in equivalent.txt, each with its
+reason. What survives is printed with its line.
 """
 import argparse
+import concurrent.futures
 import json
+import math
 import os
+import queue
 import random
 import re
 import shlex
 import subprocess
 import sys
 import tempfile
+import time
 
 PURE = re.compile(r"(agent/core[a-z_]*|coordinator/core[a-z_]*|"
                   r"collector/assembly[a-z_]*|rdma/wire)\.c$")
-# Figures for people, and checks that only tests call: nothing hangs on them.
-EXEMPT = re.compile(r"core_(stats|view)\.c$")
 FLIPS = [
     (r"==", "!="), (r"!=", "=="),
     (r"<=", "<"), (r">=", ">"),
@@ -40,6 +44,19 @@ FLIPS = [
 CODE_OF = ("tests/sim/hs-sim.p/", "agent/libagent_core.a.p/",
            "base/libbase.a.p/", "rdma/libwire.a.p/", "coordinator/lib",
            "collector/libassembly.a.p/")
+# What a mutant is run on, one after the other, until one of them fails.
+STAGES = (["--seeds", "10"], ["--seed", "11", "--seeds", "60"],
+          ["--seed", "71", "--seeds", "130"])
+
+# Left out of the draw: flips within these functions, and on these lines.
+RULES = (
+    ("figures", "file", r"core_(stats|view)\.c$"),
+    ("checks", "function", r"(^|_)check(_|$)"),
+    ("names", "function", r"_name$"),
+    ("prefetch", "function", r"prefetch|_ahead$|_guess$"),
+    ("prefetch", "line", r"prefetch\("),
+    ("planted", "line", r"(?<!== )HS_PLANTED\("),
+)
 
 
 def blank(text):
@@ -51,27 +68,89 @@ def blank(text):
                   flags=re.S | re.M)
 
 
-def sites(path):
-    """Every place in a file that can be flipped: (path, offset, old, new)."""
+def functions(code):
+    """(begin, end, name) of every function body."""
+    for match in re.finditer(r"^\{", code, re.M):
+        before = code[:match.start()]
+        head = before[max(before.rfind("\n}"), before.rfind(";")) + 1:]
+        name = re.search(r"(\w+)\(", head)
+        end = code.find("\n}", match.start())
+        yield match.start(), end, name.group(1) if name else ""
+
+
+def rule_of(path, code, offset, bodies):
+    """The rule that leaves a place out, or None."""
+    begin = code.rfind("\n", 0, offset) + 1
+    line = code[begin:code.find("\n", offset)]
+    name = next((n for b, e, n in bodies if b <= offset < e), "")
+    for rule, what, pattern in RULES:
+        where = {"file": path, "function": name, "line": line}[what]
+        if re.search(pattern, where):
+            return rule
+    # An if whose only statement is a prefetch.
+    after = code[code.find("\n", offset) + 1:]
+    if line.lstrip().startswith("if (") and line.endswith(")") and \
+            "prefetch(" in after[:after.find("\n")]:
+        return "prefetch"
+    return None
+
+
+def hashed(code, offset):
+    """Whether a place is among the arguments of a hash."""
+    begin = code.rfind("hs_hash_", 0, offset)
+    if begin < 0 or not re.match(r"hs_hash_(trace|mix64)\(", code[begin:]):
+        return False
+    between = code[begin:offset]
+    return between.count("(") > between.count(")")
+
+
+class Place:
+    """One thing that can be flipped."""
+
+    def __init__(self, path, text, offset, old, new):
+        self.path, self.offset, self.old, self.new = path, offset, old, new
+        begin = text.rfind("\n", 0, offset) + 1
+        raw = text[begin:text.find("\n", offset)]
+        self.line = text.count("\n", 0, offset) + 1
+        self.at = offset - begin - (len(raw) - len(raw.lstrip()))
+        self.code = raw.strip()
+
+    def key(self):
+        """Stays the same when lines move."""
+        return "%s: %s @%d %s -> %s" % (os.path.relpath(self.path), self.code,
+                                        self.at, self.old, self.new)
+
+
+def sites(path, left_out=None):
+    """Every place in a file that the rules leave in."""
     with open(path, encoding="utf-8") as file:
         text = file.read()
     code = blank(text)
     body = code.find("{")
+    bodies = list(functions(code))
     for pattern, new in FLIPS:
         for match in re.finditer(pattern, code):
             old = match.group(0)
-            if match.start() > body:
-                yield (path, match.start(), old,
-                       new if new is not None else str(int(old) + 1))
+            if match.start() <= body:
+                continue
+            rule = rule_of(path, code, match.start(), bodies)
+            if not rule and new is None and hashed(code, match.start()):
+                rule = "hash"
+            if rule:
+                if left_out is not None:
+                    left_out[rule] = left_out.get(rule, 0) + 1
+                continue
+            yield Place(path, text, match.start(), old,
+                        new if new is not None else str(int(old) + 1))
 
 
 class Bench:
-    """A copy of the program that is rebuilt with one file changed."""
+    """The program's objects, and how each of them is made."""
 
-    def __init__(self, build, scratch):
-        self.scratch = scratch
+    def __init__(self, build):
         self.commands = {}
         self.objects = {}
+        self.limits_s = [60.0] * len(STAGES)
         with open(os.path.join(build, "compile_commands.json"),
                   encoding="utf-8") as file:
             entries = json.load(file)
@@ -83,85 +162,163 @@ class Bench:
             if entry["output"].startswith("coordinator/") and \
                     not PURE.search(source):
                 continue
+            words = shlex.split(entry["command"])
             self.commands[source] = (entry["directory"],
-                                     shlex.split(entry["command"]))
+                                     words[words[0].endswith("ccache"):])
             self.objects[source] = os.path.join(entry["directory"],
                                                 entry["output"])
 
-    def run(self, source, text, seeds, timeout_s):
-        """Return "caught", "survived", or None when it does not compile."""
+    def make(self, scratch, source, text):
+        """The program with one file changed; None: it does not compile."""
         directory, words = self.commands[source]
-        words = list(words)
-        changed = os.path.join(self.scratch, "mutant.c")
-        made = os.path.join(self.scratch, "mutant.o")
-        program = os.path.join(self.scratch, "hs-sim")
+        changed = os.path.join(scratch, "mutant.c")
+        made = os.path.join(scratch, "mutant.o")
+        program = os.path.join(scratch, "hs-sim")
         with open(changed, "w", encoding="utf-8") as file:
             file.write(text)
+        words = [w for i, w in enumerate(words)
+                 if w not in ("-Werror", "-g", "-O2", "-MD", "-MQ", "-MF") and
+                 words[i - 1] not in ("-MQ", "-MF")]
         words[words.index("-o") + 1] = made
         words[words.index("-c") + 1] = changed
-        words = [w for w in words if w not in ("-Werror",)]
-        words += ["-w", "-I" + os.path.dirname(source)]
+        words += ["-w", "-O1", "-I" + os.path.dirname(source)]
         if subprocess.run(words, cwd=directory, capture_output=True,
                           check=False).returncode:
             return None
-        objects = [made if s == source else o
-                   for s, o in sorted(self.objects.items())]
-        subprocess.run(["cc", "-o", program, *objects, "-lpthread", "-lm"],
-                       check=True)
-        try:
-            done = subprocess.run(
-                [program, "--seeds", str(seeds), "--no-shrink", "--quiet"],
-                capture_output=True, check=False, timeout=timeout_s)
-        except subprocess.TimeoutExpired:
-            return "caught"
-        return "caught" if done.returncode else "survived"
+        subprocess.run(["cc", "-o", program] +
+                       [made if s == source else o
+                        for s, o in sorted(self.objects.items())] +
+                       ["-lpthread", "-lm"], check=True)
+        return program
+
+    def run(self, program):
+        """Return "caught at ..." or "survived"."""
+        for stage, limit_s in zip(STAGES, self.limits_s):
+            try:
+                done = subprocess.run(
+                    [program, *stage, "--no-shrink"], capture_output=True,
+                    text=True, errors="replace", check=False, timeout=limit_s)
+            except subprocess.TimeoutExpired:
+                return "caught: it does not end"
+            if done.returncode:
+                why = re.search(r"FAILED: (.*)", done.stdout)
+                return "caught: " + (why.group(1) if why else "crash " +
+                                     done.stderr.strip()[-70:])
+        return "survived"
+
+    def calibrate(self, scratch):
+        """The unchanged program passes, and takes so long."""
+        source = next(iter(self.commands))
+        with open(source, encoding="utf-8") as file:
+            program = self.make(scratch, source, file.read())
+        for i, stage in enumerate(STAGES):
+            begun = time.monotonic()
+            if subprocess.run([program, *stage, "--no-shrink", "--quiet"],
+                              capture_output=True, check=False).returncode:
+                sys.exit("mutants: hs-sim fails on %s as it is" % stage)
+            self.limits_s[i] = 4 + 6 * (time.monotonic() - begun)
+
+
+def judge(bench, scratches, place):
+    scratch = scratches.get()
+    try:
+        with open(place.path, encoding="utf-8") as file:
+            text = file.read()
+        program = bench.make(scratch, place.path, text[:place.offset] +
+                             place.new + text[place.offset + len(place.old):])
+        return place, bench.run(program) if program else None
+    finally:
+        scratches.put(scratch)
+
+
+def wilson(caught, tried):
+    """95 % interval of a share."""
+    z, p, n = 1.96, caught / tried, tried
+    middle = p + z * z / (2 * n)
+    around = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return ((middle - around) / (1 + z * z / n),
+            (middle + around) / (1 + z * z / n))
+
+
+def equivalents():
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                        "equivalent.txt")
+    if not os.path.exists(path):
+        return set()
+    with open(path, encoding="utf-8") as file:
+        return {line.rstrip("\n") for line in file
+                if line.strip() and line[0] not in "# \t"}
+
+
+def drawn(options, bench):
+    """The places to try, in order, and what was left out of them."""
+    left_out = {}
+    places = [p for source in sorted(bench.commands) if PURE.search(source)
+              for p in sites(source, left_out)]
+    same = equivalents()
+    known = {p.key() for p in places}
+    for key in sorted(same - known):
+        print("equivalent.txt names what is not there: " + key)
+    left_out["equivalent"] = sum(p.key() in same for p in places)
+    places = [p for p in places if p.key() not in same]
+    print("mutants: places=%d left out: %s" % (
+        len(places), ", ".join("%s %d" % x for x in sorted(left_out.items()))))
+    random.Random(options.seed).shuffle(places)
+    if options.only:
+        places = [p for p in places if re.search(options.only, p.path)]
+    if options.again:
+        with open(options.again, encoding="utf-8") as file:
+            wanted = {re.sub(r"^survived \S+ ", "", line.rstrip("\n"))
+                      for line in file if line.startswith("survived")}
+        places = [p for p in places if p.key() in wanted]
+    return places
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("build")
-    parser.add_argument("--sample", type=int, default=100)
+    parser.add_argument("--sample", type=int, default=100, help="0: all")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--seeds", type=int, default=150)
-    parser.add_argument("--timeout", type=int, default=60)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--only", help="a pattern of paths")
+    parser.add_argument("--again", help="the survivors of this output only")
+    parser.add_argument("--verbose", action="store_true")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as scratch:
-        bench = Bench(options.build, scratch)
-        pure = [s for s in sorted(bench.commands)
-                if PURE.search(s) and not EXEMPT.search(s)]
-        places = [p for source in pure for p in sites(source)]
-        if not places:
-            sys.exit("mutants: no pure file is in %s" % options.build)
-        with open(pure[0], encoding="utf-8") as file:
-            if bench.run(pure[0], file.read(), options.seeds,
-                         options.timeout) != "survived":
-                sys.exit("mutants: hs-sim fails on these seeds as it is")
-        random.Random(options.seed).shuffle(places)
-        caught = tried = 0
-        for source, offset, old, new in places:
-            if tried == options.sample:
-                break
-            with open(source, encoding="utf-8") as file:
-                text = file.read()
-            mutant = text[:offset] + new + text[offset + len(old):]
-            verdict = bench.run(source, mutant, options.seeds,
-                                options.timeout)
-            if verdict is None:
-                continue
-            tried += 1
-            caught += verdict == "caught"
-            line = text.count("\n", 0, offset)
-            if verdict == "survived":
-                print("survived %s:%d: %r -> %r: %s" % (
-                    os.path.relpath(source), line + 1, old, new,
-                    text.splitlines()[line].strip()), flush=True)
-            elif sys.stderr.isatty():
-                print("\r%d of %d, %d caught" % (tried, options.sample,
-                                                 caught),
-                      end="", file=sys.stderr)
-        print("mutants: places=%d sample=%d caught=%d share=%.2f" % (
-            len(places), tried, caught, caught / tried))
-        return 0 if caught >= 0.8 * tried else 1
+    bench = Bench(options.build)
+    places = drawn(options, bench)
+    caught = tried = 0
+    files = {}
+    with tempfile.TemporaryDirectory() as top:
+        scratches = queue.Queue()
+        for i in range(options.jobs):
+            scratches.put(os.path.join(top, str(i)))
+            os.mkdir(os.path.join(top, str(i)))
+        bench.calibrate(top)
+        with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+            wanted = options.sample or len(places)
+            at = 0
+            while at < len(places) and tried < wanted:
+                batch = places[at:at + min(wanted - tried, 4 * options.jobs)]
+                at += len(batch)
+                for place, verdict in pool.map(
+                        lambda p: judge(bench, scratches, p), batch):
+                    if verdict is None:
+                        continue
+                    tried += 1
+                    caught += verdict != "survived"
+                    name = os.path.relpath(place.path)
+                    files.setdefault(name, [0, 0])[verdict == "survived"] += 1
+                    if verdict == "survived" or options.verbose:
+                        print("%s %d %s" % (verdict.split(":")[0], place.line,
+                                            place.key()) +
+                              (" [%s]" % verdict if verdict != "survived"
+                               else ""), flush=True)
+    for name, (yes, no) in sorted(files.items()):
+        print("%-36s caught %3d of %3d" % (name, yes, yes + no))
+    low, high = wilson(caught, tried)
+    print("mutants: sample=%d caught=%d share=%.2f interval=%.2f-%.2f" % (
+        tried, caught, caught / tried, low, high))
+    return 0 if caught >= 0.8 * tried else 1
 
 
 if __name__ == "__main__":

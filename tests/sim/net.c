@@ -247,6 +247,8 @@ static void tell(struct sim *s, uint32_t ep, uint32_t peer, bool up)
 		sim_node_link(s, ep, peer, up);
 	} else if (ep < n + c) {
 		sim_coord_link(s, ep - n, peer, up);
+	} else if (up && peer < n) {
+		sim_coll_link(s, ep - n - c, peer);
 	}
 }
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "tests/sim/bout.h"
 
 #define QUIET_NS  (240 * SIM_S) /* healed, and not quiet by then: a failure */
 #define STEPS_MAX 5000000ull	/* and so many more a node and request */
@@ -269,6 +270,7 @@ void sim_run(struct sim *s)
 				? s->p.load_ns
 				: s->p.faults_ns;
 
+	sim_bouts(s);
 	start(s);
 	advance(s, 2 * SIM_S + (s->p.nr_faults ? load : s->p.load_ns));
 	sim_faults_heal(s);

@@ -481,6 +481,7 @@ uint32_t sim_members_ep(const struct sim *s, const struct hs_members *m,
 void sim_coll_start(struct sim *s, uint32_t k);
 void sim_coll_kill(struct sim *s, uint32_t k);
 void sim_coll_message(struct sim *s, uint32_t k, const struct sim_message *m);
+void sim_coll_link(struct sim *s, uint32_t k, uint32_t peer);
 void sim_coll_sync(struct sim *s, uint32_t k);
 void sim_coll_destroy(struct sim *s, uint32_t k);
 struct sim_stored *sim_coll_find(struct sim_coll *k,

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * bout.c - the bouts of a seed, and what a hostile peer does to a payload
+ */
+#include "tests/sim/bout.h"
+
+#include <string.h>
+
+/* A 4- or 8-byte number becomes one that limits and tables stumble over. */
+static uint64_t awkward(struct hs_random *r, uint64_t was)
+{
+	switch (hs_random_below(r, 8)) {
+	case 0:
+		return 0;
+	case 1:
+		return UINT64_MAX;
+	case 2:
+		return was + 1;
+	case 3:
+		return was - 1;
+	case 4:
+		return 1ull << hs_random_below(r, 64);
+	case 5:
+		return (1ull << hs_random_below(r, 21)) + 1;
+	case 6:
+		return hs_random_below(r, 8);
+	default:
+		return hs_random_u64(r);
+	}
+}
+
+static void change(struct hs_random *r, uint8_t *at, uint32_t bytes)
+{
+	static const uint32_t sizes[] = {1, 2, 4, 8};
+	uint32_t size = sizes[hs_random_below(r, 4)];
+	uint64_t value = 0;
+	uint32_t where;
+
+	if (bytes < size)
+		return;
+	/* Mostly in the head, where the counts are. */
+	where = bout_below(r, hs_random_chance(r, 0.6) && bytes > 168 ? 168
+								      : bytes);
+	where = where / size * size;
+	if (where > bytes - size)
+		return;
+	memcpy(&value, at + where, size);
+	value = awkward(r, value);
+	memcpy(at + where, &value, size);
+}
+
+uint32_t bout_mangle(struct hs_random *r, uint8_t *payload, uint32_t bytes,
+		     uint32_t room)
+{
+	uint32_t more;
+
+	switch (hs_random_below(r, 6)) {
+	case 0: /* cut off */
+		return bout_below(r, bytes + 1);
+	case 1: /* by a little */
+		more = 1 + bout_below(r, 8);
+		return bytes > more ? bytes - more : 0;
+	case 2: /* longer than it says */
+		more = 1 + bout_below(r, 32);
+		if (more > room - bytes)
+			return bytes;
+		for (uint32_t i = 0; i < more; i++)
+			payload[bytes + i] = (uint8_t)hs_random_u64(r);
+		return bytes + more;
+	case 3: /* a bit */
+		if (bytes)
+			payload[bout_below(r, bytes)] ^=
+				(uint8_t)(1u << hs_random_below(r, 8));
+		return bytes;
+	default:
+		change(r, payload, bytes);
+		if (hs_random_chance(r, 0.3))
+			change(r, payload, bytes);
+		return bytes;
+	}
+}
+
+void sim_bouts(struct sim *s)
+{
+	bout_assembly_limits(s);
+	bout_assembly(s, s->p.seed);
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * bout.h - one core alone, with tiny limits and no mercy
+ *
+ * In the world a core meets what other cores say, late and repeated. In a bout
+ * it meets whatever the format can express and much that it cannot, at limits
+ * of one to a few, and a plain model says after every step what must have
+ * come of it. Each seed begins with one bout of every kind.
+ */
+#ifndef HS_TESTS_SIM_BOUT_H
+#define HS_TESTS_SIM_BOUT_H
+
+#include "tests/sim/sim.h"
+
+/* sim_run() calls it: all bouts of this seed. */
+void sim_bouts(struct sim *s);
+
+void bout_assembly(struct sim *s, uint64_t seed);
+void bout_assembly_limits(struct sim *s);
+
+/* bout_mangle.c: an honest payload made into something else. */
+uint32_t bout_mangle(struct hs_random *r, uint8_t *payload, uint32_t bytes,
+		     uint32_t room);
+
+static inline uint32_t bout_below(struct hs_random *r, uint32_t n)
+{
+	return (uint32_t)hs_random_below(r, n);
+}
+
+#endif
