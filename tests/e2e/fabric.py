@@ -26,7 +26,8 @@ class Failure(Exception):
 def program(name):
     """The path of a built program."""
     folder = {"hs-agent": "agent", "hs-coordinator": "coordinator",
-              "hs-collector": "collector"}.get(name, "tools")
+              "hs-collector": "collector",
+              "pacer": "tests/e2e", "churn": "tests/e2e"}.get(name, "tools")
     return os.path.join(BUILD, folder, name)
 
 
@@ -136,10 +137,11 @@ class App:
 class Fabric:
     """N agents, a coordinator and a collector under one directory."""
 
-    def __init__(self, nodes, agent_yaml=""):
+    def __init__(self, nodes, agent_yaml="", pool="16MiB"):
         self.dir = tempfile.mkdtemp(prefix="hs-e2e-")
         self.nodes = nodes
         self.agent_yaml = agent_yaml
+        self.pool = pool
         self.running = {}
         self.apps = []
         self.coordinator_port, self.collector_port = free_ports(2)
@@ -191,7 +193,7 @@ class Fabric:
                 number=i + 1, name="node-%d" % i,
                 run_dir=self.path("agent-%d" % i),
                 control=self.control("agent-%d" % i),
-                app=self.path("app-%d.sock" % i),
+                app=self.path("app-%d.sock" % i), pool=self.pool,
                 coordinator=self.coordinator_port,
                 collector=self.collector_port) + self.agent_yaml)
         self.write("fabric.json", json.dumps({
@@ -346,7 +348,7 @@ control:
 domains:
   - name: default
     socket: {app}
-    pool: 16MiB
+    pool: {pool}
 coordinators: [127.0.0.1:{coordinator}]
 collectors: [127.0.0.1:{collector}]
 linger: 5s

@@ -1,0 +1,323 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""An agent's worker killed at random moments under load.
+
+    kills.py storm [--kills N] [--seed N] [--rate N] [--json FILE]
+    kills.py adoption [--kills N] [--pool SIZE] [--buffer SIZE] [--json FILE]
+
+storm: an open-loop application runs all the while. Half of the time nothing
+happens to it, which is the control; in the other half the worker is killed
+once. Afterwards every trigger that was acknowledged must have been delivered,
+and of the traces that were in memory at a kill a sample is fired after it, and
+must be whole. Which share of them is, and how long requests took beside the
+control, is measured.
+
+adoption: how long a successor takes over a pool that is full.
+
+States are asserted, times are only reported: the machine may be busy.
+"""
+import argparse
+import collections
+import os
+import random
+import signal
+import struct
+import subprocess
+import sys
+import time
+import traceback
+
+import fabric as fabrics
+from fabric import Failure, Fabric, program, wait_for
+from figures import Report, median_interval, quantile
+
+RECORD = struct.Struct("<QIIQQII")
+TRIGGERED = 1
+REFUSED = 2
+HALF_S = 0.5        # a control, or a kill with what is around it
+BEFORE_S = 0.1      # of a window before its kill
+LATE_EACH = 100     # traces fired after a kill
+PAST_S = 15         # how far back they may lie: well within the pool
+SETTLE_S = 120
+
+
+class Pacer:
+    """The application; its records are read as they come."""
+
+    def __init__(self, fabric, rate, seconds, size, every):
+        self.path = fabric.path("records")
+        self.process = subprocess.Popen(
+            [program("pacer"), fabric.path("app-0.sock"), str(rate),
+             str(seconds), str(size), str(every), self.path],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        if self.process.stdout.readline() != "attached\n":
+            raise Failure("the pacer did not attach")
+        self.file = open(self.path, "rb")
+        self.rest = b""
+        self.records = []
+
+    def read(self):
+        """Take in what was written by now; the last ones may be missing."""
+        data = self.rest + self.file.read()
+        whole = len(data) - len(data) % RECORD.size
+        self.records += RECORD.iter_unpack(data[:whole])
+        self.rest = data[whole:]
+
+    def end(self):
+        """Return its counters."""
+        out = self.process.communicate()[0]
+        if self.process.returncode:
+            raise Failure("the pacer ended with %d" % self.process.returncode)
+        self.read()
+        self.file.close()
+        return {key: int(value) for key, value in
+                (pair.split("=") for pair in out.split())}
+
+
+def ident(record):
+    return "%016x%016x" % (record[3], record[4])
+
+
+def done_ns(record):
+    return record[0] + record[1]
+
+
+def now_ns():
+    return time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+
+
+def kill_worker(fabric):
+    """Return (ns when, what its successor says of the adoption)."""
+    worker = fabric.worker("agent-0")
+    when = now_ns()
+    os.kill(worker, signal.SIGKILL)
+
+    def successor():
+        status = fabric.status("agent-0")
+        return status if status["node"]["pid"] != worker else None
+    return when, wait_for("a successor", successor)["adoption"]
+
+
+class Storm:
+    """Controls and kills in turns A B B A, and what they did."""
+
+    def __init__(self, fabric, rng, rate):
+        self.fabric = fabric
+        self.rng = rng
+        self.late_app = fabric.app(0, "late")
+        self.pacer = Pacer(fabric, rate, 24 * 3600, 300, 20)
+        self.controls = []   # (begin_ns, end_ns)
+        self.kills = []
+        self.adoptions = []
+        self.late = {}       # trace -> its kill
+        self.waiting = None  # a kill whose sample is not fired yet
+
+    def control(self):
+        begin = now_ns()
+        time.sleep(HALF_S)
+        self.controls.append((begin, begin + int(HALF_S * 1e9)))
+
+    def kill(self):
+        time.sleep(BEFORE_S + self.rng.random() * HALF_S / 2)
+        when, adoption = kill_worker(self.fabric)
+        self.kills.append((when - int(BEFORE_S * 1e9),
+                           when + int((HALF_S - BEFORE_S) * 1e9)))
+        self.adoptions.append(adoption["ns"])
+        self.waiting = when
+        time.sleep(max(0.0, self.kills[-1][1] / 1e9 - now_ns() / 1e9))
+
+    def fire_late(self):
+        """A sample of what was in memory at the kill before."""
+        if self.waiting is None:
+            return
+        self.pacer.read()
+        kill, self.waiting = self.waiting, None
+        kept = [r for r in self.pacer.records
+                if kill - PAST_S * 10 ** 9 < r[0] and done_ns(r) < kill and
+                not r[5] and ident(r) not in self.late]
+        # A third are those just before it: in lanes, not yet in the index.
+        newest = kept[-LATE_EACH // 3:]
+        rest = kept[:-len(newest)] if newest else kept
+        sample = newest + self.rng.sample(
+            rest, min(len(rest), LATE_EACH - len(newest)))
+        for record in sample:
+            self.late_app.say("trigger late " + ident(record))
+            self.late[ident(record)] = kill
+
+    def run(self, kills):
+        for i in range(kills):
+            turns = [self.control, self.kill]
+            for turn in turns if i % 2 == 0 else reversed(turns):
+                self.fire_late()
+                turn()
+            if i % 10 == 9:
+                print("storm: %d of %d kills, %d traces, %d fired late" % (
+                    i + 1, kills, len(self.pacer.records), len(self.late)),
+                      flush=True)
+        self.control()
+        self.fire_late()
+        self.pacer.process.stdin.close()
+        self.pacer.process.stdin = None
+        return self.pacer.end()
+
+
+def settled(fabric, wanted):
+    """The rows by trace, once all that is wanted is there and closed."""
+    def probe():
+        rows = {row["trace_id"]: row for row in fabric.rows()}
+        missing = wanted - set(rows)
+        opened = [t for t, row in rows.items() if row["mark"] == "open"]
+        if missing or opened:
+            raise OSError("%d of %d missing, such as %r; %d open" % (
+                len(missing), len(wanted), list(missing)[:3], len(opened)))
+        return rows
+    return wait_for("all that was triggered is settled", probe, SETTLE_S)
+
+
+def causes_of(rows):
+    return dict(collections.Counter(
+        cause["cause"] for row in rows for cause in row["causes"]))
+
+
+def windowed(records, windows):
+    """The lateness of the requests due in each window, in us."""
+    out = []
+    at = 0
+    for begin, end in sorted(windows):
+        while at < len(records) and records[at][0] < begin:
+            at += 1
+        upto = at
+        while upto < len(records) and records[upto][0] < end:
+            upto += 1
+        if upto > at:
+            out.append([r[1] / 1000 for r in records[at:upto]])
+    return out
+
+
+def report_latency(report, storm):
+    controls = windowed(storm.pacer.records, storm.controls)
+    kills = windowed(storm.pacer.records, storm.kills)
+    flat = [v for window in kills for v in window]
+    flat_control = [v for window in controls for v in window]
+    for name, share in (("p50", .5), ("p99", .99), ("p999", .999)):
+        pairs = [quantile(k, share) / max(1e-3, quantile(c, share))
+                 for k, c in zip(kills, controls)]
+        ratio, low, high = median_interval(pairs)
+        report.add("kill_latency_" + name, "us", quantile(flat, share),
+                   quantile(flat, share), quantile(flat, share), len(flat),
+                   "control %.0f us; ratio of pairs %.3f [%.3f, %.3f]" % (
+                       quantile(flat_control, share), ratio, low, high),
+                   ratio={"control": ratio})
+
+
+def run_storm(options):
+    rng = random.Random(options.seed)
+    report = Report()
+    with Fabric(1, pool="64MiB") as fabric:
+        storm = Storm(fabric, rng, options.rate)
+        counts = storm.run(options.kills)
+        records = storm.pacer.records
+        fired = {ident(r) for r in records if r[5] & TRIGGERED}
+        refused = sum(1 for r in records if r[5] & REFUSED)
+        rows = settled(fabric, fired | set(storm.late))
+        stray = set(rows) - fired - set(storm.late)
+        late = [rows[t] for t in storm.late]
+        whole = [row for row in late if row["mark"] == "complete"]
+        parts = [row for row in rows.values() if row["mark"] == "partial"]
+        print("storm: seed=%d kills=%d requests=%d acknowledged=%d "
+              "refused=%d partial=%d causes=%r %r" % (
+                  options.seed, len(storm.kills), len(records), len(fired),
+                  refused, len(parts), causes_of(parts), counts))
+        bad = [row for row in late if row["mark"] != "complete"]
+        report.add_share("kill_acknowledged", len(fired & set(rows)),
+                         len(fired), "triggers delivered")
+        report.add_share("kill_retained", len(whole), len(late),
+                         "traces in memory at a kill, whole after it; "
+                         "else %r" % causes_of(bad))
+        middle, low, high = median_interval(storm.adoptions)
+        report.add("kill_adoption", "ms", middle / 1e6, low / 1e6,
+                   high / 1e6, len(storm.adoptions), "a pool of 64 MiB")
+        report_latency(report, storm)
+        if stray:
+            raise Failure("collected and never triggered: %r" % stray)
+        if any(not row["causes"] for row in parts):
+            raise Failure("partial without a cause")
+        if len(whole) < 0.999 * len(late):
+            raise Failure("%d of %d retained traces, %r" % (
+                len(whole), len(late), bad[:3]))
+    return report
+
+
+def fill(fabric, size):
+    """Until little of the pool is free; traces of one buffer each."""
+    with subprocess.Popen(
+            [program("pacer"), fabric.path("app-0.sock"), "0", "3600",
+             str(size), "0", ""], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, text=True) as pacer:
+        def full():
+            domains = fabric.status("agent-0")["domains"]
+            return domains and (domains[0]["occupancy"]["free"] * 4 <
+                                domains[0]["buffers"]["total"])
+        wait_for("a full pool", full, 600)
+        pacer.communicate()
+    wait_for("its end is known", lambda: not fabric.status("agent-0")[
+        "domains"][0]["processes"])
+
+
+def held(fabric):
+    return fabric.status("agent-0")["domains"][0]["occupancy"]["held"]
+
+
+def run_adoption(options):
+    report = Report()
+    template = fabrics.AGENT
+    fabrics.AGENT = template.replace(
+        "pool: {pool}", "pool: {pool}\n    buffer: " + options.buffer)
+    try:
+        with Fabric(1, pool=options.pool) as fabric:
+            fill(fabric, options.payload)
+            rates = []
+            before = held(fabric)
+            for _ in range(options.kills):
+                _, adoption = kill_worker(fabric)
+                rates.append(adoption["ns"] / 1e6 /
+                             (adoption["pool_bytes"] / 1e9))
+            after = held(fabric)
+            middle, low, high = median_interval(rates)
+            report.add("adoption_ms_per_GB", "ms/GB", middle, low, high,
+                       len(rates), "%s of %s buffers, %d of them held" % (
+                           options.pool, options.buffer, after),
+                       p99=quantile(rates, 0.99))
+            if after != before:
+                raise Failure("%d buffers before, %d after" % (
+                    before, after))
+    finally:
+        fabrics.AGENT = template
+    return report
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("kind", choices=("storm", "adoption"))
+    parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--rate", type=float, default=1000)
+    parser.add_argument("--pool", default="256MiB")
+    parser.add_argument("--buffer", default="1KiB")
+    parser.add_argument("--payload", type=int, default=500)
+    parser.add_argument("--json")
+    options = parser.parse_args()
+    try:
+        report = (run_storm if options.kind == "storm" else
+                  run_adoption)(options)
+    except Exception:  # pylint: disable=broad-except
+        traceback.print_exc()
+        return 1
+    report.print()
+    if options.json:
+        report.save(options.json)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
