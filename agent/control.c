@@ -170,6 +170,7 @@ static void serve_status(const struct hs_worker *w,
 	json_object_set_new(root, "domains", domains);
 	hs_figures_status(w, root);
 	json_object_set_new(root, "triggers", status_triggers(w));
+	json_object_set_new(root, "rules", hs_rules_status(w));
 	json_object_set_new(root, "stats", stats);
 	json_object_set_new(root, "peers", status_peers(w));
 	hs_httpd_json(response, 200, root);

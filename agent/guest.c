@@ -18,6 +18,7 @@
 
 #define GUEST_MAX_BYTES ((size_t)1 << 32)
 #define LEVEL_FIRST	512u
+#define STRIPES_OWN	4u
 #define UNDATED_NS	(5 * HS_NS_PER_SEC)
 
 static uint64_t to_line(uint64_t bytes)
@@ -38,12 +39,15 @@ static void place(struct hs_shm_down *d)
 	d->down_rings = to_line(at);
 	at = d->down_rings + d->nr_rings * d->ring_stride;
 	d->down_tails = at;
-	d->down_bytes = at + d->nr_lanes * sizeof(struct hs_shm_lane_tail);
+	d->down_rules = at + d->nr_lanes * sizeof(struct hs_shm_lane_tail);
+	d->down_bytes = d->down_rules + sizeof(struct hs_shm_rules);
 	d->up_rings = to_line(sizeof(struct hs_shm_up));
 	d->up_slots =
 		d->up_rings + d->nr_rings * sizeof(struct hs_shm_stock_tail);
 	d->up_lanes = d->up_slots + d->nr_slots * sizeof(struct hs_shm_slot);
-	d->up_bytes = d->up_lanes + d->nr_lanes * d->lane_stride;
+	d->up_watch = d->up_lanes + d->nr_lanes * d->lane_stride;
+	d->up_bytes = d->up_watch +
+		      hs_shm_watch_bytes(d->nr_operations, d->nr_stripes);
 }
 
 void hs_guest_layout(struct hs_shm_down *out, const struct hs_tenant *tenant,
@@ -61,6 +65,10 @@ void hs_guest_layout(struct hs_shm_down *out, const struct hs_tenant *tenant,
 	out->nr_lanes = (uint32_t)settings->nr_lanes;
 	out->lane_entries = (uint32_t)settings->lane_entries;
 	out->nr_slots = (uint32_t)settings->nr_slots;
+	out->nr_operations = (uint32_t)settings->nr_operations;
+	/* One for each core that is likely busy, and one that is shared. */
+	out->nr_stripes =
+		1 + (out->nr_rings < STRIPES_OWN ? out->nr_rings : STRIPES_OWN);
 	place(out);
 }
 
@@ -252,6 +260,9 @@ static int layout_adopt(struct hs_guest *g)
 	    expect.nr_rings > 4096 || expect.ring_words > 65536 ||
 	    expect.nr_lanes > 4096 || expect.lane_entries > 65536 ||
 	    expect.nr_slots > 1 << 20 || !expect.nr_rings ||
+	    !expect.nr_operations ||
+	    expect.nr_operations > HS_SHM_OPERATIONS_MAX ||
+	    !expect.nr_stripes || expect.nr_stripes > HS_SHM_STRIPES_MAX ||
 	    !expect.ring_words || !expect.lane_entries)
 		return -EPROTO;
 	place(&expect);

@@ -56,6 +56,9 @@ struct hs_guest {
 	uint64_t lost_total;
 	uint64_t nulls_total;
 	uint32_t nr_orphaned; /* buffers that it had when it was cut off */
+	uint64_t watch_ns;    /* when its counters are read next */
+	uint64_t rules_seq;   /* told last, by this worker */
+	uint64_t rules_fired[HS_SHM_RULES_MAX]; /* as last seen */
 	uint32_t nr_names;
 	struct hs_shm_trigger names[HS_SHM_NR_TRIGGERS];
 };
@@ -87,6 +90,14 @@ struct hs_guest *hs_guest_find(struct hs_worker *w, uint32_t number,
 /** hs_guest_hang_up() - close its line; it may come back */
 void hs_guest_hang_up(struct hs_guest *guest);
 
+/* NULL where a predecessor made no room for it. */
+static inline const struct hs_shm_watch *
+hs_guest_watch(const struct hs_guest *g)
+{
+	if (!g->layout.up_watch)
+		return NULL;
+	return (const void *)((uint8_t *)g->up.base + g->layout.up_watch);
+}
 static inline struct hs_shm_slot *hs_guest_slots(const struct hs_guest *g)
 {
 	return (struct hs_shm_slot *)((uint8_t *)g->up.base +

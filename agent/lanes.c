@@ -14,6 +14,7 @@ _Static_assert(BATCH_ENTRIES > 2 * HS_WIRE_TRACES_MAX, "a group must fit");
 #define LEVEL_SCARCE 4u
 #define LEVEL_MIN    256u /* what a burst finds after a quiet time */
 #define CALM_NS	     (5 * HS_NS_PER_SEC)
+#define WATCH_NS     (200 * HS_NS_PER_MS) /* between looks at counters */
 /* A guest may have one part in so many of its domain's buffers in stock. */
 #define STOCK_SHARE  2u
 #define STOCK_GUESTS 4u
@@ -286,6 +287,16 @@ static void tell_status(const struct hs_worker *w, struct hs_guest *g)
 	g->told = true;
 }
 
+/* What is told and read at leisure. */
+static void look_around(struct hs_worker *w, struct hs_guest *g)
+{
+	hs_rules_tell(w, g);
+	if (w->now_ns < g->watch_ns)
+		return;
+	g->watch_ns = w->now_ns + WATCH_NS;
+	hs_rules_count(w, g);
+}
+
 uint32_t hs_lanes_round(struct hs_worker *w)
 {
 	uint32_t nr = 0;
@@ -303,6 +314,7 @@ uint32_t hs_lanes_round(struct hs_worker *w)
 			nr += stock_ring(w, g, r, max);
 		g->read_ns = w->now_ns;
 		tell_status(w, g);
+		look_around(w, g);
 	}
 	return nr;
 }
@@ -314,6 +326,7 @@ void hs_lanes_bury(struct hs_worker *w, struct hs_guest *g)
 		;
 	if (!g->garbage) {
 		count_losses(w, g);
+		hs_rules_count(w, g);
 		scan_guest(w, g, true);
 	}
 	hs_agent_core_process_dead(w->core, g->tenant->index, g->number,

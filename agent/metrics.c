@@ -325,6 +325,7 @@ char *hs_control_metrics(const struct hs_worker *w, size_t *size_bytes)
 	labelled(f, FAMILY("queue_depth", GAUGE, NULL, "What waits, by queue."),
 		 "queue", figures, hs_figures_queues(w, figures));
 	costs(f, w);
+	hs_rules_metrics(w, f);
 	hs_openmetrics_end(f);
 	if (fclose(f)) {
 		free(text);

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/rules.h"
 #include "base/hex.h"
 #include "base/log.h"
 #include "rdma/wire.h"
@@ -111,6 +112,10 @@ static const struct hs_config_key keys[] = {
 	{KEY("triggers", MAPS, triggers), .items = &trigger_schema,
 	 .max = HS_AGENT_TRIGGERS_MAX,
 	 .doc = "How named triggers are treated; others get the defaults."},
+	{KEY("rules", MAPS, rules), .items = &hs_agent_rule_schema,
+	 .max = HS_SHM_RULES_MAX,
+	 .doc = "Spans that fire a trigger when they end, in whatever "
+		"application. All that a rule names must hold."},
 	{KEY("crash_trigger", BOOL, crash_trigger), .default_text = "false",
 	 .doc = "Fire the trigger 'crash' for the traces that a dead process "
 		"had open."},
@@ -139,6 +144,10 @@ static const struct hs_config_key keys[] = {
 	{KEY("limits.slots", INT, nr_slots), .default_text = "4096", .min = 1,
 	 .max = 1 << 20,
 	 .doc = "Traces that a process can have open at a time."},
+	{KEY("limits.operations", INT, nr_operations), .default_text = "128",
+	 .min = 2, .max = HS_SHM_OPERATIONS_MAX,
+	 .doc = "Operations of a process that are counted each for itself; "
+		"the others together. 2 KiB and a bit for each core."},
 	{KEY("limits.rings", INT, nr_rings), .default_text = "0", .max = 4096,
 	 .doc = "Stocks of free buffers of a process; 0 for one a core."},
 	{KEY("limits.ring_words", INT, ring_words), .default_text = "4096",
@@ -223,6 +232,17 @@ static int check_triggers(const struct judge *j,
 	return 0;
 }
 
+/* Compiled here once for the errors, so that a bad file is refused whole. */
+static int check_rules(const struct judge *j, const struct hs_agent_settings *s)
+{
+	struct hs_agent_rules *rules = calloc(1, sizeof(*rules));
+	int rc = rules ? hs_rules_compile(&s->rules, j->name, rules, j->error)
+		       : -ENOMEM;
+
+	free(rules);
+	return rc;
+}
+
 static int key_text(const struct judge *j, const struct hs_agent_settings *s,
 		    char out[HS_CLUSTER_KEY_TEXT_BYTES])
 {
@@ -303,6 +323,8 @@ int hs_agent_settings_load(struct hs_agent_settings *s, const char *path,
 	rc = check_domains(&j, s);
 	if (!rc)
 		rc = check_triggers(&j, s);
+	if (!rc)
+		rc = check_rules(&j, s);
 	if (!rc)
 		rc = check_key(&j, s);
 	if (!rc)

@@ -49,6 +49,7 @@ struct hs_agent_settings {
 	char *cluster_key_text;
 	char *cluster_key_file;
 	struct hs_config_maps triggers; /* struct hs_agent_trigger_settings */
+	struct hs_config_maps rules;	/* struct hs_agent_rule_settings */
 	bool crash_trigger;
 	bool huge_pages;
 	uint64_t linger_ns;
@@ -59,6 +60,7 @@ struct hs_agent_settings {
 	int64_t nr_lanes;
 	int64_t lane_entries;
 	int64_t nr_slots;
+	int64_t nr_operations;
 	int64_t nr_rings; /* 0: one a core */
 	int64_t ring_words;
 	int64_t evict_percent;

@@ -150,6 +150,31 @@ static inline void hs_shm_read_bytes(void *out, const void *shared,
 	__asm__ volatile("" ::: "memory");
 }
 
+/* Whether an operation has its texts. */
+static inline bool hs_shm_read_ready(const struct hs_shm_operation *operation)
+{
+	/* operation.R3 acquire, pairs operation.W2: the texts. */
+	return __atomic_load_n(&operation->ready, __ATOMIC_ACQUIRE) == 1;
+}
+
+/* Its texts, whatever they are, NUL-terminated. */
+static inline void
+hs_shm_read_operation(struct hs_shm_operation *out,
+		      const struct hs_shm_operation *operation)
+{
+	memcpy(out, operation, sizeof(*out));
+	__asm__ volatile("" ::: "memory");
+	out->service[sizeof(out->service) - 1] = '\0';
+	out->name[sizeof(out->name) - 1] = '\0';
+}
+
+/* A counter of struct hs_shm_watch or hs_shm_tally. */
+static inline uint64_t hs_shm_read_count(const uint64_t *count)
+{
+	/* operation.C11 relaxed: a counter. */
+	return __atomic_load_n(count, __ATOMIC_RELAXED);
+}
+
 static inline void hs_shm_write_heartbeat(struct hs_shm_status *status,
 					  uint64_t value)
 {

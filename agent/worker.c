@@ -89,6 +89,13 @@ static int load_settings(struct hs_worker *w)
 	return rc;
 }
 
+static int load_rules(struct hs_worker *w)
+{
+	struct hs_config_error error;
+
+	return hs_rules_load(w, &w->settings.rules, w->settings.path, &error);
+}
+
 /* Everything that a predecessor left, when its node ledger is of no use. */
 static void drop_memory(struct hs_worker *w)
 {
@@ -226,6 +233,8 @@ static int begin(struct hs_worker *w)
 		rc = hs_held_fetch(&w->held, w->keeper);
 	if (!rc)
 		rc = load_settings(w);
+	if (!rc)
+		rc = load_rules(w);
 	if (!rc)
 		rc = hs_fault_install();
 	if (rc)

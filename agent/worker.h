@@ -16,6 +16,7 @@
 #include "agent/calibrate.h"
 #include "agent/core.h"
 #include "agent/held.h"
+#include "agent/rules.h"
 #include "agent/settings.h"
 #include "base/memfd.h"
 #include "rdma/members.h"
@@ -75,6 +76,7 @@ struct hs_worker {
 	uint8_t *bounce; /* HS_WIRE_SLICE_MAX_BYTES */
 	struct hs_worker_counters counters;
 	struct hs_calibrate calibrate;
+	struct hs_agent_rules rules;
 	uint64_t calibrate_ns; /* when next */
 	uint64_t now_ns;       /* of this round */
 	uint64_t began_ns;

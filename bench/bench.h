@@ -112,6 +112,7 @@ struct hs_bench_node_config {
 	uint64_t buffer_bytes;
 	uint32_t ring_words, lane_entries, nr_slots; /* 0: the default */
 	int cpu;				     /* of the agent */
+	const char *rules; /* YAML at the file's end; NULL: none */
 };
 
 struct hs_bench_node {

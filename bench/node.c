@@ -62,6 +62,8 @@ static int write_config(const struct hs_bench_node *node,
 		c->ring_words ? c->ring_words : 4096,
 		c->lane_entries ? c->lane_entries : 16384,
 		c->nr_slots ? c->nr_slots : 4096);
+	if (c->rules)
+		fputs(c->rules, f);
 	return fclose(f) ? -EIO : 0;
 }
 

@@ -60,6 +60,25 @@ static bool counts_good(const struct hs_shm_down *d)
 	       d->nr_slots <= SLOTS_MAX;
 }
 
+/* Rules and counts: each may be missing. */
+static bool watch_good(const struct hs_shm_down *d)
+{
+	uint64_t bytes;
+
+	if (d->down_rules &&
+	    !inside(d->down_rules, 1, sizeof(struct hs_shm_rules),
+		    d->down_bytes))
+		return false;
+	if (!d->up_watch)
+		return true;
+	if (!d->nr_operations || d->nr_operations > HS_SHM_OPERATIONS_MAX ||
+	    !d->nr_stripes || d->nr_stripes > HS_SHM_STRIPES_MAX ||
+	    d->up_watch < sizeof(struct hs_shm_up))
+		return false;
+	bytes = hs_shm_watch_bytes(d->nr_operations, d->nr_stripes);
+	return inside(d->up_watch, 1, bytes, d->up_bytes);
+}
+
 int hs_attachment_check(const struct hs_shm_down *d, uint64_t down_bytes,
 			uint64_t up_bytes, uint64_t pool_bytes)
 {
@@ -95,7 +114,7 @@ int hs_attachment_check(const struct hs_shm_down *d, uint64_t down_bytes,
 	    d->up_slots < sizeof(struct hs_shm_up) ||
 	    d->up_lanes < sizeof(struct hs_shm_up))
 		return -EBADMSG;
-	return 0;
+	return watch_good(d) ? 0 : -EBADMSG;
 }
 
 static int map_one(int fd, int prot, uint8_t **out, size_t *out_bytes)
@@ -147,6 +166,18 @@ static int lanes_make(struct hs_attachment *at)
 	return 0;
 }
 
+static void watch_make(struct hs_attachment *at)
+{
+	const struct hs_shm_down *d = &at->layout;
+
+	if (!d->up_watch)
+		return;
+	at->watch = (void *)(at->up + d->up_watch);
+	at->operations = (void *)(at->watch + 1);
+	at->tallies = (void *)(at->operations + d->nr_operations);
+	at->nr_stripes = d->nr_stripes;
+}
+
 int hs_attachment_make(const int fds[3], struct hs_attachment **out)
 {
 	struct hs_attachment *at = calloc(1, sizeof(*at));
@@ -174,6 +205,7 @@ int hs_attachment_make(const int fds[3], struct hs_attachment **out)
 		hs_attachment_free(at, true);
 		return rc;
 	}
+	watch_make(at);
 	*out = at;
 	return 0;
 }

@@ -34,7 +34,12 @@ struct hs_attachment {
 	uint32_t bad; /* 1: shared memory held nonsense; drop everything */
 	uint32_t lane_hint;
 	struct hs_shm_status clock; /* our copy of the calibration */
-	uint64_t *lanes_taken;	    /* bitmap */
+	/* Of up, NULL where the agent gave no room for counts. */
+	struct hs_shm_watch *watch;
+	struct hs_shm_operation *operations;
+	struct hs_shm_tally *tallies;
+	uint32_t nr_stripes;
+	uint64_t *lanes_taken; /* bitmap */
 	struct hs_lane *lanes;
 };
 

@@ -21,6 +21,8 @@
 #include "dataplane/clock.h"
 #include "dataplane/ending.h"
 #include "dataplane/handle.h"
+#include "dataplane/operation.h"
+#include "dataplane/rules.h"
 #include "dataplane/trigger.h"
 
 static const uint64_t epoch_none;
@@ -152,6 +154,8 @@ static void attach(struct hs_attachment *at)
 	up->version = HS_SHM_VERSION;
 	hs_trigger_publish_all(up);
 	hs_attachment_clock_refresh(at);
+	hs_rules_refresh(at);
+	hs_operations_publish(at);
 	/* up.W1 release, pairs up.R1: the header before its magic. */
 	__atomic_store_n(&up->magic, HS_SHM_UP_MAGIC, __ATOMIC_RELEASE);
 	/* client.W4 release, pairs client.R4 client.R5 client.R6: the
@@ -190,6 +194,8 @@ static void round_once(uint64_t now_ns)
 	if (hs_client_attachment()) {
 		hs_ending_sweep(hs_client_attachment());
 		hs_attachment_clock_refresh(hs_client_attachment());
+		hs_rules_refresh(hs_client_attachment());
+		hs_operations_publish(hs_client_attachment());
 	}
 	if (c->state == HS_CONNECT_UP) {
 		attached = 1;
@@ -270,6 +276,7 @@ static void child_reset(void)
 	hs_tls.current = NULL;
 	hs_tls.busy = 0;
 	hs_client.attachment = NULL;
+	hs_rules_drop();
 	hs_handle_close_all();
 	while (at) {
 		struct hs_attachment *next = at->next;
@@ -372,6 +379,7 @@ static int open_locked(const struct hs_client_options *o)
 	if (rc)
 		return rc;
 	seed_make();
+	hs_operations_make();
 	rc = hs_handle_pool_make(o->max_traces, (uint32_t)hs_client.seed[0]);
 	if (rc)
 		return rc;
@@ -395,6 +403,10 @@ static void close_locked(void)
 {
 	struct hs_attachment *at = hs_client.attachment;
 
+	/* Names of what began since the helper's last round. */
+	if (at)
+		hs_operations_publish(at);
+	hs_rules_drop();
 	/* client.W5 release, pairs client.R1: nothing of ours moves below. */
 	__atomic_store_n(hs_client.page, 0, __ATOMIC_RELEASE);
 	hs_handle_close_all();

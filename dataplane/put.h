@@ -74,10 +74,14 @@ static inline void hs_put_end(struct hs_trace *trace, uint32_t type,
 
 /* Eight bytes are written, of which six count. */
 #define HS_PUT_TICKS_BYTES 8u
+static inline uint8_t *hs_put_these_ticks(uint8_t *p, uint64_t ticks)
+{
+	hs_le64_store(p, ticks);
+	return p + HS_RECORD_TICKS_BYTES;
+}
 static inline uint8_t *hs_put_ticks(uint8_t *p)
 {
-	hs_le64_store(p, hs_ticks());
-	return p + HS_RECORD_TICKS_BYTES;
+	return hs_put_these_ticks(p, hs_ticks());
 }
 
 static inline uint8_t *hs_put_varint(uint8_t *p, uint64_t v)

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "dataplane/operation.h"
 #include "dataplane/write.h"
 #include "hs/hindsight.h"
 
@@ -20,6 +21,18 @@ static void emit_resource(struct hs_sink *s, const void *args)
 	hs_sink_u8(s, r->service ? HS_RECORD_HAS_SERVICE : 0);
 	hs_sink_text(s, r->service, 0);
 	hs_sink_attrs(s, r->attrs, r->nr_attrs);
+}
+
+/* Where in the payload the service's name stands: behind flags and length. */
+static void service_find(struct hs_resource *r)
+{
+	uint64_t n = 0;
+	uint32_t used =
+		hs_record_varint_get(r->payload + 1, r->size_bytes - 1, &n);
+
+	r->service_at = 1 + used;
+	r->service_bytes = (uint32_t)n;
+	r->hash = hs_operation_hash(0, (const char *)r->payload + 1 + used, n);
 }
 
 struct hs_resource *hs_resource_create(const char *service,
@@ -41,6 +54,7 @@ struct hs_resource *hs_resource_create(const char *service,
 		free(resource);
 		return NULL;
 	}
+	service_find(resource);
 	return resource;
 }
 

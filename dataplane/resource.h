@@ -10,6 +10,9 @@
 #include <stdint.h>
 
 struct hs_resource {
+	uint64_t hash;	     /* of the service, for operations */
+	uint32_t service_at; /* in payload */
+	uint32_t service_bytes;
 	size_t size_bytes;
 	uint8_t payload[]; /* of a RESOURCE record, behind the local id */
 };

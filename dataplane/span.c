@@ -5,9 +5,10 @@
  */
 #include <string.h>
 
-#include "dataplane/put.h"
 #include "dataplane/resource.h"
+#include "dataplane/span.h"
 #include "dataplane/trace.h"
+#include "dataplane/watch.h"
 #include "dataplane/write.h"
 
 /*
@@ -33,33 +34,16 @@ static struct hs_tls *span_enter(const struct hs_span *span)
 	return NULL;
 }
 
-static void span_write(const struct hs_span *span, uint8_t type,
-		       struct hs_stamp *stamp, hs_emit_fn emit,
-		       const void *args)
+bool hs_span_write(const struct hs_span *span, uint8_t type,
+		   struct hs_stamp *stamp, hs_emit_fn emit, const void *args)
 {
 	struct hs_tls *tls = span_enter(span);
 
 	if (!tls)
-		return;
+		return false;
 	hs_write_record(tls, span->trace, type, stamp, emit, args);
 	hs_client_leave(tls);
-}
-
-/*
- * Room for a record on this span, behind its ref. An open window says all
- * that span_enter() asks but whether it is still the span's own trace.
- */
-#define PUT_HEAD_BYTES (HS_RECORD_HEADER_BYTES + HS_RECORD_VARINT_MAX_BYTES)
-static inline __attribute__((always_inline)) uint8_t *
-span_put(const struct hs_span *span, size_t max_bytes)
-{
-	uint8_t *p;
-
-	if (!span || !span->trace || span->trace->use != span->use ||
-	    max_bytes > HS_PUT_MAX_BYTES)
-		return NULL;
-	p = hs_put_begin(span->trace, PUT_HEAD_BYTES + max_bytes);
-	return p ? hs_put_varint(p, span->ref) : NULL;
+	return true;
 }
 
 /* ---- start and end ------------------------------------------------------ */
@@ -121,12 +105,22 @@ static void emit_start(struct hs_sink *s, const void *args)
 	hs_sink_text(s, start->args->name, start->args->name_bytes);
 }
 
+static size_t start_name_bytes(const struct hs_span_args *args)
+{
+	if (!args->name)
+		return 0;
+	return args->name_bytes ? args->name_bytes : strlen(args->name);
+}
+
 static void span_start(struct hs_trace *trace, struct hs_span *span,
 		       const struct hs_span_args *args)
 {
 	struct start start = {.args = args};
-	const struct hs_resource *resource = args->resource;
+	const struct hs_resource *resource =
+		args->resource ? args->resource : hs_client.resource;
+	enum hs_watch_clock clock;
 	struct hs_tls *tls;
+	uint64_t at;
 
 	*span = (struct hs_span){.id = args->id};
 	tls = hs_trace_enter(&trace);
@@ -145,11 +139,13 @@ static void span_start(struct hs_trace *trace, struct hs_span *span,
 		start.ref = span->ref;
 		start.stamp.kind = args->has_start ? HS_STAMP_AT : HS_STAMP_NOW;
 		start.stamp.ns = args->start_ns;
-		start.resource = resource_id(
-			tls, trace, resource ? resource : hs_client.resource,
-			&start.stamp);
+		start.resource =
+			resource_id(tls, trace, resource, &start.stamp);
 		hs_write_record(tls, trace, HS_RECORD_SPAN_START, &start.stamp,
 				emit_start, &start);
+		at = hs_watch_time(&start.stamp, &clock);
+		hs_watch_start(span, resource, args->name ? args->name : "",
+			       start_name_bytes(args), at, clock);
 	}
 	hs_client_leave(tls);
 }
@@ -161,6 +157,7 @@ static bool put_start(struct hs_trace *trace, struct hs_span *span,
 	size_t n = name ? strlen(name) : 0;
 	struct hs_tls *tls = &hs_tls;
 	uint32_t resource;
+	uint64_t ticks;
 	uint8_t *p;
 
 	if (!HS_INLINE_HAS_WINDOW(trace) || !trace->next_resource ||
@@ -174,8 +171,8 @@ static bool put_start(struct hs_trace *trace, struct hs_span *span,
 	if (tls->busy || tls->random_epoch != trace->epoch)
 		return false;
 	p = hs_put_begin(trace,
-			 PUT_HEAD_BYTES + 16 + HS_RECORD_VARINT_MAX_BYTES + 1 +
-				 HS_PUT_TICKS_BYTES + hs_put_text_max(n));
+			 HS_SPAN_HEAD_BYTES + 16 + HS_RECORD_VARINT_MAX_BYTES +
+				 1 + HS_PUT_TICKS_BYTES + hs_put_text_max(n));
 	if (!p)
 		return false;
 	/* As hs_client_enter() does, for a handler that starts spans, too. */
@@ -196,9 +193,12 @@ static bool put_start(struct hs_trace *trace, struct hs_span *span,
 	hs_le64_store(p + 8, parent_id);
 	p = hs_put_varint(p + 16, resource);
 	*p++ = HS_SPAN_KIND_UNSPECIFIED;
-	p = hs_put_ticks(p);
+	ticks = hs_ticks();
+	p = hs_put_these_ticks(p, ticks);
 	p = hs_put_text(p, name, n);
 	hs_put_end(trace, HS_RECORD_SPAN_START | HS_RECORD_F_TICKS, p);
+	hs_watch_start(span, hs_client.resource, name, n, ticks,
+		       HS_WATCH_TICKS);
 	return true;
 }
 
@@ -251,23 +251,38 @@ static void emit_end(struct hs_sink *s, const void *args)
 	hs_sink_time(s, end->stamp);
 }
 
-static void span_end(const struct hs_span *span, struct hs_stamp *stamp)
+static void span_end(struct hs_span *span, struct hs_stamp *stamp)
 {
 	struct end args = {stamp, span ? span->ref : 0};
+	enum hs_watch_clock clock;
+	uint64_t at;
 
-	span_write(span, HS_RECORD_SPAN_END, stamp, emit_end, &args);
+	if (!hs_span_write(span, HS_RECORD_SPAN_END, stamp, emit_end, &args))
+		return;
+	at = hs_watch_time(stamp, &clock);
+	hs_watch_end(span, at, clock);
+}
+
+static __attribute__((noinline, cold)) void end_slow(struct hs_span *span)
+{
+	struct hs_stamp now = {.kind = HS_STAMP_NOW};
+
+	span_end(span, &now);
 }
 
 void hs_span_end(struct hs_span *span)
 {
-	uint8_t *p = span_put(span, HS_PUT_TICKS_BYTES);
-	struct hs_stamp now = {.kind = HS_STAMP_NOW};
+	uint8_t *p = hs_span_put(span, HS_PUT_TICKS_BYTES);
+	uint64_t ticks;
 
-	if (p)
-		hs_put_end(span->trace, HS_RECORD_SPAN_END | HS_RECORD_F_TICKS,
-			   hs_put_ticks(p));
-	else
-		span_end(span, &now);
+	if (!p) {
+		end_slow(span);
+		return;
+	}
+	ticks = hs_ticks();
+	hs_put_end(span->trace, HS_RECORD_SPAN_END | HS_RECORD_F_TICKS,
+		   hs_put_these_ticks(p, ticks));
+	hs_watch_end(span, ticks, HS_WATCH_TICKS);
 }
 
 void hs_span_end_at(struct hs_span *span, uint64_t end_ns)
@@ -275,122 +290,6 @@ void hs_span_end_at(struct hs_span *span, uint64_t end_ns)
 	struct hs_stamp at = {.kind = HS_STAMP_AT, .ns = end_ns};
 
 	span_end(span, &at);
-}
-
-/* ---- attributes --------------------------------------------------------- */
-
-struct span_attr {
-	uint32_t ref;
-	const struct hs_attr *attr;
-};
-
-static void emit_attr(struct hs_sink *s, const void *args)
-{
-	const struct span_attr *a = args;
-
-	hs_sink_varint(s, a->ref);
-	hs_sink_attr(s, a->attr);
-}
-
-void hs_span_attr(struct hs_span *span, const struct hs_attr *attr)
-{
-	struct span_attr args = {span ? span->ref : 0, attr};
-
-	if (attr)
-		span_write(span, HS_RECORD_ATTR, NULL, emit_attr, &args);
-}
-
-/* Key and type of an attribute whose value takes at most @max_bytes. */
-static inline __attribute__((always_inline)) uint8_t *
-attr_put(const struct hs_span *span, const char *key, uint8_t type,
-	 size_t max_bytes)
-{
-	size_t n = key ? strlen(key) : 0;
-	uint8_t *p;
-
-	/* Each length by itself: their sum might wrap. */
-	if (n > HS_PUT_MAX_BYTES || max_bytes > HS_PUT_MAX_BYTES)
-		return NULL;
-	p = span_put(span, hs_put_text_max(n) + 1 + max_bytes);
-	if (!p)
-		return NULL;
-	p = hs_put_text(p, key, n);
-	*p = type;
-	return p + 1;
-}
-
-/* The long way, out of the short one's sight. */
-static __attribute__((noinline, cold)) void
-attr_slow(const struct hs_span *span, const char *key, uint32_t type,
-	  uint64_t bits, const void *data)
-{
-	struct hs_attr attr = {.key = key, .type = type};
-	struct span_attr args = {span ? span->ref : 0, &attr};
-
-	switch (type) {
-	case HS_VALUE_STRING:
-		attr.value.bytes.data = data;
-		attr.value.bytes.size_bytes = (size_t)bits;
-		break;
-	case HS_VALUE_BOOL:
-		attr.value.b = bits;
-		break;
-	default:
-		/* int64 and float64, by their bits */
-		memcpy(&attr.value, &bits, sizeof(bits));
-		break;
-	}
-	span_write(span, HS_RECORD_ATTR, NULL, emit_attr, &args);
-}
-
-void hs_span_attr_str(struct hs_span *span, const char *key, const char *value)
-{
-	size_t n = value ? strlen(value) : 0;
-	uint8_t *p = attr_put(span, key, HS_VALUE_STRING, hs_put_text_max(n));
-
-	if (p)
-		hs_put_end(span->trace, HS_RECORD_ATTR,
-			   hs_put_text(p, value, n));
-	else
-		attr_slow(span, key, HS_VALUE_STRING, n, value);
-}
-
-void hs_span_attr_i64(struct hs_span *span, const char *key, int64_t value)
-{
-	uint8_t *p =
-		attr_put(span, key, HS_VALUE_INT64, HS_RECORD_VARINT_MAX_BYTES);
-
-	if (p)
-		hs_put_end(span->trace, HS_RECORD_ATTR,
-			   hs_put_varint(p, hs_record_zigzag(value)));
-	else
-		attr_slow(span, key, HS_VALUE_INT64, (uint64_t)value, NULL);
-}
-
-void hs_span_attr_f64(struct hs_span *span, const char *key, double value)
-{
-	uint8_t *p = attr_put(span, key, HS_VALUE_FLOAT64, sizeof(uint64_t));
-	uint64_t bits;
-
-	memcpy(&bits, &value, sizeof(bits));
-	if (!p) {
-		attr_slow(span, key, HS_VALUE_FLOAT64, bits, NULL);
-		return;
-	}
-	hs_le64_store(p, bits);
-	hs_put_end(span->trace, HS_RECORD_ATTR, p + sizeof(bits));
-}
-
-void hs_span_attr_bool(struct hs_span *span, const char *key, bool value)
-{
-	uint8_t *p = attr_put(span, key, HS_VALUE_BOOL, 1);
-
-	if (!p) {
-		attr_slow(span, key, HS_VALUE_BOOL, value, NULL);
-		return;
-	}
-	*p = value;
-	hs_put_end(span->trace, HS_RECORD_ATTR, p + 1);
 }
 
 /* ---- events and links --------------------------------------------------- */
@@ -421,7 +320,7 @@ static void span_event(const struct hs_span *span, struct hs_stamp *stamp,
 	struct event args = {stamp, name, attrs, nr_attrs,
 			     span ? span->ref : 0};
 
-	span_write(span, HS_RECORD_EVENT, stamp, emit_event, &args);
+	hs_span_write(span, HS_RECORD_EVENT, stamp, emit_event, &args);
 }
 
 /* One without attributes, now. */
@@ -432,7 +331,7 @@ static bool put_event(const struct hs_span *span, const char *name)
 
 	if (n > HS_PUT_MAX_BYTES)
 		return false;
-	p = span_put(span, HS_PUT_TICKS_BYTES + 2 + hs_put_text_max(n));
+	p = hs_span_put(span, HS_PUT_TICKS_BYTES + 2 + hs_put_text_max(n));
 	if (!p)
 		return false;
 	p = hs_put_ticks(p);
@@ -501,7 +400,7 @@ void hs_span_link(struct hs_span *span, enum hs_link_kind kind,
 		.attrs = attrs,
 		.nr_attrs = nr_attrs,
 	};
-	span_write(span, HS_RECORD_LINK, NULL, emit_link, &args);
+	hs_span_write(span, HS_RECORD_LINK, NULL, emit_link, &args);
 }
 
 /* ---- status, texts, flags ----------------------------------------------- */
@@ -526,7 +425,8 @@ void hs_span_status(struct hs_span *span, enum hs_span_status status,
 {
 	struct text args = {span ? span->ref : 0, (uint8_t)status, message};
 
-	span_write(span, HS_RECORD_STATUS, NULL, emit_text, &args);
+	hs_span_write(span, HS_RECORD_STATUS, NULL, emit_text, &args);
+	hs_watch_status(span, status);
 }
 
 void hs_span_text(struct hs_span *span, enum hs_span_text which,
@@ -534,7 +434,7 @@ void hs_span_text(struct hs_span *span, enum hs_span_text which,
 {
 	struct text args = {span ? span->ref : 0, (uint8_t)which, text};
 
-	span_write(span, HS_RECORD_TEXT, NULL, emit_text, &args);
+	hs_span_write(span, HS_RECORD_TEXT, NULL, emit_text, &args);
 }
 
 struct flags {
@@ -554,5 +454,5 @@ void hs_span_flags(struct hs_span *span, uint32_t flags)
 {
 	struct flags args = {span ? span->ref : 0, flags};
 
-	span_write(span, HS_RECORD_FLAGS, NULL, emit_flags, &args);
+	hs_span_write(span, HS_RECORD_FLAGS, NULL, emit_flags, &args);
 }

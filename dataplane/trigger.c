@@ -178,6 +178,17 @@ static bool fire(struct hs_tls *tls, struct hs_trigger *trigger,
 	return true;
 }
 
+bool hs_trigger_fire_own(struct hs_trigger *trigger, struct hs_trace *trace)
+{
+	if (!hs_trigger_fire(trigger, &trace->id, NULL, 0))
+		return false;
+	if (!(trace->flags & HS_CONTEXT_F_TRIGGERED)) {
+		trace->flags |= HS_CONTEXT_F_TRIGGERED;
+		trace->trigger = trigger->hash;
+	}
+	return true;
+}
+
 bool hs_trigger_fire(struct hs_trigger *trigger,
 		     const struct hs_trace_id *trace_id,
 		     const struct hs_trace_id *lateral, size_t nr_lateral)

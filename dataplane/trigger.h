@@ -19,6 +19,12 @@ void hs_trigger_lock(void);
 void hs_trigger_unlock(void);
 void hs_trigger_lock_init(void);
 
+struct hs_trace;
+struct hs_trigger;
+
+/* Fire for a live trace of this thread, whose contexts say so from now on. */
+bool hs_trigger_fire_own(struct hs_trigger *trigger, struct hs_trace *trace);
+
 /* FNV-1a, 32 bits: what a context carries of a trigger's name. */
 uint32_t hs_trigger_hash(const char *name);
 

@@ -154,6 +154,45 @@ static void print_triggers(const struct hs_survey *survey)
 	hs_table_free(table);
 }
 
+static void add_rules(struct hs_table *table, const struct hs_answer *a)
+{
+	const json_t *rules = json_object_get(a->json, "rules");
+	size_t i;
+
+	for (i = 0; i < json_array_size(rules); i++) {
+		const json_t *r = json_array_get(rules, i);
+		const char *name =
+			json_string_value(json_object_get(r, "name"));
+		const char *trigger =
+			json_string_value(json_object_get(r, "trigger"));
+
+		hs_table_text(table, a->name);
+		hs_table_text(table, name ? name : "");
+		hs_table_text(table, trigger ? trigger : "");
+		hs_table_number(table, hs_answer_number(r, NULL, "fired"));
+	}
+}
+
+static void print_rules(const struct hs_survey *survey)
+{
+	static const struct hs_table_column columns[] = {
+		{"NODE", false, 0},
+		{"RULE", false, 0},
+		{"TRIGGER", false, 0},
+		{"FIRED", true, 0},
+	};
+	struct hs_table *table = hs_table_new(columns, 4);
+	uint32_t i;
+
+	for (i = 0; i < survey->nr_nodes && table; i++)
+		add_rules(table, &survey->nodes[i]);
+	if (table && hs_table_nr_rows(table)) {
+		putchar('\n');
+		hs_table_print(table, stdout, true);
+	}
+	hs_table_free(table);
+}
+
 static bool print_head(const char *role, const struct hs_answer *a)
 {
 	printf("%-12s %s: ", role, a->address);
@@ -272,6 +311,7 @@ static void print_text(const struct hs_survey *survey)
 	print_cluster(survey);
 	print_losses(survey);
 	print_triggers(survey);
+	print_rules(survey);
 	putchar('\n');
 	for (i = 0; i < survey->nr_coordinators; i++)
 		print_coordinator(&survey->coordinators[i]);

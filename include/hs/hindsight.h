@@ -318,6 +318,15 @@ struct hs_span {
 	uint64_t id;
 	uint32_t ref; /* numbers the spans of one handle */
 	uint32_t use; /* tells a reused handle from the one it began on */
+	/* What its end is judged by: the library's own. */
+	uint64_t start;	     /* ticks or ns */
+	uint64_t tests;	     /* of the rules' tests, those that hold */
+	uint64_t tests_of;   /* the table of rules that they are of */
+	uint32_t operation;  /* number of its service and name */
+	uint8_t start_clock; /* of start; 0: it is not judged (any more) */
+	uint8_t status;	     /* enum hs_span_status */
+	uint8_t has_status;
+	uint8_t has_error; /* an attribute "error" says so */
 };
 
 struct hs_span_args {

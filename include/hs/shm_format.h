@@ -33,6 +33,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "hs/shm_watch.h"
+
 #ifdef __cplusplus
 #define HS_SHM_ASSERT(cond) static_assert(cond, #cond)
 #else
@@ -239,6 +241,10 @@ struct hs_shm_down {
 	uint64_t ring_stride;
 	uint64_t down_bytes;
 	uint64_t up_bytes;
+	uint64_t down_rules;	/* struct hs_shm_rules; 0: none */
+	uint64_t up_watch;	/* struct hs_shm_watch; 0: none */
+	uint32_t nr_operations; /* with up_watch: 1 and more */
+	uint32_t nr_stripes;
 };
 HS_SHM_ASSERT(sizeof(struct hs_shm_down) <= 256);
 

@@ -8,6 +8,7 @@
 
 #include <valgrind/callgrind.h>
 
+#include "dataplane/rules_shared.h"
 #include "harness.h"
 
 #define TIMES 64
@@ -58,6 +59,47 @@ static void span_5attr(struct hs_trace *t)
 	hs_span_end(&s);
 }
 
+/* One rule of each kind, as in hs-perf client: judged at each span's end. */
+static void rules_load(struct fake_agent *a)
+{
+	static struct hs_shm_rules t = {
+		.version = HS_SHM_RULES_VERSION,
+		.nr_rules = 4,
+		.nr_tests = 2,
+		.rules =
+			{
+				{.trigger = "failed", .statuses = 4},
+				{.trigger = "slow",
+				 .statuses = 7,
+				 .slot = 1,
+				 .min_ns = 10000000000},
+				{.trigger = "code",
+				 .statuses = 7,
+				 .slot = 2,
+				 .tests = 1},
+				{.trigger = "tail",
+				 .statuses = 7,
+				 .slot = 3,
+				 .operation = "GET *",
+				 .percentile_ppm = 999000,
+				 .tests = 2},
+			},
+		.tests =
+			{
+				{.key = "http.status_code",
+				 .numeric = 1,
+				 .op = HS_SHM_TEST_AT_LEAST,
+				 .number = 500},
+				{.key = "cached",
+				 .op = HS_SHM_TEST_EQUAL,
+				 .text = "false"},
+			},
+	};
+
+	hs_rules_shared_write(fake_agent_rules(a), &t, 2);
+	hs_client_poll();
+}
+
 int main(void)
 {
 	struct fake_config config = fake_config_default();
@@ -80,6 +122,8 @@ int main(void)
 	__asm__ volatile("" : "+r"(size));
 	COUNT("tracepoint_library", (void)0, hs_tracepoint(t, data, size));
 	COUNT("span_5attr", (void)0, span_5attr(t));
+	rules_load(&agent);
+	COUNT("span_5attr_rules", span_5attr(t), span_5attr(t));
 	COUNT("attr_i64", (void)0, hs_span_attr_i64(&span, "bytes", i));
 	COUNT("begin_end_empty", (void)0,
 	      hs_trace_end(hs_trace_begin(NULL, NULL)));

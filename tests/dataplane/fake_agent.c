@@ -32,6 +32,8 @@ struct fake_config fake_config_default(void)
 		.nr_lanes = 4,
 		.lane_entries = 256,
 		.nr_slots = 64,
+		.nr_operations = 16,
+		.nr_stripes = 3,
 		.pool_bytes = 4u << 20,
 		.node_id = 0x0000000a00000001ull,
 	};
@@ -66,11 +68,19 @@ static void layout_make(struct fake_agent *a)
 				    c->lane_entries * 32ull);
 	d->down_rings = HS_SHM_DOWN_STATUS + sizeof(struct hs_shm_status);
 	d->down_tails = d->down_rings + c->nr_rings * d->ring_stride;
-	d->down_bytes = d->down_tails + c->nr_lanes * 64ull;
+	d->down_rules = d->down_tails + c->nr_lanes * 64ull;
+	d->down_bytes = d->down_rules + sizeof(struct hs_shm_rules);
 	d->up_rings = up_to_line(sizeof(struct hs_shm_up));
 	d->up_slots = d->up_rings + c->nr_rings * 64ull;
 	d->up_lanes = d->up_slots + c->nr_slots * 64ull;
 	d->up_bytes = d->up_lanes + c->nr_lanes * d->lane_stride;
+	if (c->nr_operations) {
+		d->nr_operations = c->nr_operations;
+		d->nr_stripes = c->nr_stripes;
+		d->up_watch = d->up_bytes;
+		d->up_bytes +=
+			hs_shm_watch_bytes(c->nr_operations, c->nr_stripes);
+	}
 }
 
 static uint8_t *memory_make(const struct fake_agent *a, const char *name,
@@ -268,6 +278,54 @@ void fake_agent_calibrate(struct fake_agent *a, uint64_t number,
 	__atomic_store_n(&status->ticks_to_ns_mult, 1ull << 32,
 			 __ATOMIC_SEQ_CST);
 	__atomic_store_n(&status->calibration, number, __ATOMIC_SEQ_CST);
+}
+
+struct hs_shm_rules *fake_agent_rules(struct fake_agent *a)
+{
+	return (void *)(a->down + a->layout.down_rules);
+}
+
+const struct hs_shm_watch *fake_agent_watch(const struct fake_agent *a)
+{
+	return (const void *)(a->up + a->layout.up_watch);
+}
+
+const struct hs_shm_operation *fake_agent_operation(const struct fake_agent *a,
+						    const char *service,
+						    const char *name)
+{
+	const struct hs_shm_operation *o =
+		(const void *)(fake_agent_watch(a) + 1);
+
+	for (uint32_t i = 0; i < a->layout.nr_operations; i++) {
+		if (o[i].ready && !strcmp(o[i].service, service) &&
+		    !strcmp(o[i].name, name))
+			return &o[i];
+	}
+	return NULL;
+}
+
+uint64_t fake_agent_tally(const struct fake_agent *a, uint32_t number,
+			  struct hs_shm_tally *out)
+{
+	const struct hs_shm_operation *o =
+		(const void *)(fake_agent_watch(a) + 1);
+	const struct hs_shm_tally *t =
+		(const void *)(o + a->layout.nr_operations);
+	uint64_t nr = 0;
+
+	memset(out, 0, sizeof(*out));
+	for (uint32_t s = 0; s < a->layout.nr_stripes; s++) {
+		const struct hs_shm_tally *one =
+			&t[s * a->layout.nr_operations + number];
+
+		out->errors += one->errors;
+		for (uint32_t i = 0; i < HS_SHM_TALLY_BUCKETS; i++) {
+			out->buckets[i] += one->buckets[i];
+			nr += one->buckets[i];
+		}
+	}
+	return nr;
 }
 
 void fake_agent_drain(struct fake_agent *a)

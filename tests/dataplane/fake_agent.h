@@ -22,6 +22,7 @@
 struct fake_config {
 	uint32_t class_bytes[HS_SHM_NR_CLASSES];
 	uint32_t nr_rings, ring_words, nr_lanes, lane_entries, nr_slots;
+	uint32_t nr_operations, nr_stripes; /* 0: no counts */
 	uint64_t pool_bytes;
 	uint64_t node_id;
 	bool unsealed;	   /* descriptors that could shrink */
@@ -78,6 +79,17 @@ void fake_agent_stock_word(struct fake_agent *a, uint32_t ring, uint64_t word);
  */
 void fake_agent_calibrate(struct fake_agent *a, uint64_t number,
 			  uint64_t tsc_base, uint64_t ns_base);
+
+/* The table of rules, for hs_rules_shared_write(). */
+struct hs_shm_rules *fake_agent_rules(struct fake_agent *a);
+const struct hs_shm_watch *fake_agent_watch(const struct fake_agent *a);
+/* An operation's texts, NULL: not told; its number is its place. */
+const struct hs_shm_operation *fake_agent_operation(const struct fake_agent *a,
+						    const char *service,
+						    const char *name);
+/* All its stripes together. Return: spans. */
+uint64_t fake_agent_tally(const struct fake_agent *a, uint32_t number,
+			  struct hs_shm_tally *out);
 
 /* Take what the lanes hold, and give the room back. */
 void fake_agent_drain(struct fake_agent *a);

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Purpose: the rules of the agent's configuration, evaluated when a span ends.
+ *
+ * The helper copies the agent's table from shared memory, checks it and makes
+ * the copy the one in force; nothing else of it is read twice. What does not
+ * change for an operation (which rules' patterns fit) is worked out at the
+ * first end of a span of it; tests of attributes are made when an attribute is
+ * written, and only for keys that some rule asks about.
+ *
+ * Guarantees: without rules a span end pays a load and a branch; no lock that
+ * is waited for, no allocation, no fault. A table that makes no sense is
+ * counted and leaves the former one in force. There are TABLES copies that
+ * take turns: who is still reading one that is being made anew (and so slept
+ * through several changes of the configuration) reads within bounds, finds its
+ * generation changed and fires nothing.
+ */
+#ifndef HS_DATAPLANE_RULES_H
+#define HS_DATAPLANE_RULES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "dataplane/attachment.h"
+#include "dataplane/handle.h"
+#include "dataplane/operation.h"
+
+#define HS_RULES_TABLES	   4u
+#define HS_RULES_QUANTILES 64u /* percentiles: of an operation and a rule */
+
+struct hs_rules_table {
+	uint64_t generation;   /* 0: being made */
+	uint64_t seq;	       /* of the agent's */
+	uint64_t keys;	       /* bits of hs_rules_key_bit() that are asked */
+	uint64_t by_status[3]; /* rules, by enum hs_span_status */
+	uint8_t first[64];     /* test of a key bit, with it in keys */
+	uint8_t next[HS_SHM_TESTS_MAX]; /* of the same bit */
+	uint8_t key_bytes[HS_SHM_TESTS_MAX];
+	uint8_t text_bytes[HS_SHM_TESTS_MAX];
+	struct hs_trigger *triggers[HS_SHM_RULES_MAX];
+	struct hs_shm_rules shm; /* checked */
+};
+
+struct hs_rules {
+	const struct hs_rules_table *now; /* NULL: none */
+	uint64_t generations;
+	uint64_t read_seq; /* of the agent's table that was looked at last */
+	uint64_t read_of;  /* and of which attachment that was */
+	struct hs_rules_table tables[HS_RULES_TABLES];
+};
+extern struct hs_rules hs_rules __attribute__((visibility("hidden")));
+
+/**
+ * hs_rules_check() - whether a copy of a table may be used
+ *
+ * Context: pure.
+ */
+bool hs_rules_check(const struct hs_shm_rules *copy);
+
+/* Whether a text fits a pattern, in which '*' stands for any text; "" fits
+ * all. */
+bool hs_rules_match(const char *pattern, const char *text);
+
+/* Take over what the agent wrote last. Context: the helper. */
+void hs_rules_refresh(struct hs_attachment *at);
+/* No rules any more. Context: nobody is inside. */
+void hs_rules_drop(void);
+
+static inline const struct hs_rules_table *hs_rules_now(void)
+{
+	/* rules.R3 acquire, pairs rules.W3: the table before its address. */
+	return __atomic_load_n(&hs_rules.now, __ATOMIC_ACQUIRE);
+}
+
+/* Keys that share a bit are told apart by comparing them. */
+static inline uint32_t hs_rules_key_bit(const char *key, size_t n)
+{
+	uint32_t last = n ? (uint8_t)key[n - 1] : 0;
+
+	return ((uint32_t)n + last * 5u) & 63u;
+}
+
+/* A value by its type: bits of a number, or length and place of a text. */
+struct hs_rules_value {
+	uint32_t type; /* enum hs_value_type */
+	uint64_t bits;
+	const void *data;
+};
+
+/* An attribute of a span whose key some test may ask about. */
+void hs_rules_attr(const struct hs_rules_table *t, struct hs_span *span,
+		   const char *key, size_t key_bytes,
+		   const struct hs_rules_value *value);
+
+/**
+ * hs_rules_judge() - a span has ended: fire what it meets
+ * @trace: live
+ *
+ * Context: write path, outside of enter and leave.
+ */
+void hs_rules_judge(const struct hs_rules_table *t, struct hs_span *span,
+		    struct hs_trace *trace, uint64_t duration_ns,
+		    uint32_t status);
+
+#endif

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Purpose: what the files of the span calls share: a record about a span, the
+ * long way and in one pass.
+ */
+#ifndef HS_DATAPLANE_SPAN_H
+#define HS_DATAPLANE_SPAN_H
+
+#include "dataplane/put.h"
+#include "dataplane/write.h"
+
+/**
+ * hs_span_write() - a record on @span, the long way
+ *
+ * Return: whether the span is one of a live trace, kept or not.
+ */
+bool hs_span_write(const struct hs_span *span, uint8_t type,
+		   struct hs_stamp *stamp, hs_emit_fn emit, const void *args);
+
+/*
+ * Room for a record on this span, behind its ref. An open window says all
+ * that hs_span_write() asks but whether it is still the span's own trace.
+ */
+#define HS_SPAN_HEAD_BYTES (HS_RECORD_HEADER_BYTES + HS_RECORD_VARINT_MAX_BYTES)
+static inline __attribute__((always_inline)) uint8_t *
+hs_span_put(const struct hs_span *span, size_t max_bytes)
+{
+	uint8_t *p;
+
+	if (!span || !span->trace || span->trace->use != span->use ||
+	    max_bytes > HS_PUT_MAX_BYTES)
+		return NULL;
+	p = hs_put_begin(span->trace, HS_SPAN_HEAD_BYTES + max_bytes);
+	return p ? hs_put_varint(p, span->ref) : NULL;
+}
+
+#endif

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Purpose: what the span calls do beside writing records: keep in the caller's
+ * struct hs_span what its end is judged by, count it there (operation.h) and
+ * hold it against the rules (rules.h). Whether its records found room does not
+ * matter: all requests count.
+ */
+#ifndef HS_DATAPLANE_WATCH_H
+#define HS_DATAPLANE_WATCH_H
+
+#include "dataplane/calibration.h"
+#include "dataplane/clock.h"
+#include "dataplane/operation.h"
+#include "dataplane/resource.h"
+#include "dataplane/rules.h"
+#include "dataplane/write.h"
+
+enum hs_watch_clock {
+	HS_WATCH_NONE = 0, /* not judged: no agent, or ended already */
+	HS_WATCH_TICKS = 1,
+	HS_WATCH_NS = 2,
+};
+
+static inline void hs_watch_start(struct hs_span *span,
+				  const struct hs_resource *resource,
+				  const char *name, size_t n, uint64_t start,
+				  enum hs_watch_clock clock)
+{
+	uint64_t hash = hs_operation_hash(resource->hash, name, n);
+
+	span->operation = hs_operation_find(hash);
+	if (__builtin_expect(!span->operation, 0))
+		span->operation = hs_operation_add(
+			hash,
+			(const char *)resource->payload + resource->service_at,
+			resource->service_bytes, name, n);
+	span->start = start;
+	span->tests = 0;
+	span->tests_of = 0;
+	span->start_clock = (uint8_t)clock;
+	span->status = 0;
+	span->has_status = 0;
+	span->has_error = 0;
+}
+
+/* The clock and the time of a record; one that was dropped has none yet. */
+static inline uint64_t hs_watch_time(const struct hs_stamp *stamp,
+				     enum hs_watch_clock *clock)
+{
+	*clock = HS_WATCH_NS;
+	if (stamp->kind == HS_STAMP_AT)
+		return stamp->ns;
+	if (stamp->in_ticks) {
+		*clock = HS_WATCH_TICKS;
+		return stamp->ticks;
+	}
+	return stamp->ns ? stamp->ns : hs_clock_real_ns();
+}
+
+static inline uint64_t hs_watch_ns(const struct hs_trace *trace, uint64_t time,
+				   enum hs_watch_clock clock)
+{
+	struct hs_calibration c;
+
+	if (clock == HS_WATCH_NS)
+		return time;
+	return hs_calibration_read(&trace->at->clock, &c)
+		       ? hs_calibration_ns(&c, time)
+		       : hs_clock_real_ns();
+}
+
+/* Time that goes backwards is no time. */
+static inline uint64_t hs_watch_duration(const struct hs_span *span,
+					 const struct hs_trace *trace,
+					 uint64_t end,
+					 enum hs_watch_clock clock)
+{
+	__extension__ typedef unsigned __int128 wide;
+	int64_t passed;
+
+	if (clock == HS_WATCH_TICKS && span->start_clock == HS_WATCH_TICKS) {
+		passed = (int64_t)(end - span->start);
+		if (passed < 0)
+			return 0;
+		return (uint64_t)((wide)(uint64_t)passed * trace->mult >> 32);
+	}
+	passed = (int64_t)(hs_watch_ns(trace, end, clock) -
+			   hs_watch_ns(trace, span->start,
+				       (enum hs_watch_clock)span->start_clock));
+	return passed < 0 ? 0 : (uint64_t)passed;
+}
+
+/* Context: write path, outside of enter and leave; @span's trace is live. */
+static inline void hs_watch_end(struct hs_span *span, uint64_t end,
+				enum hs_watch_clock clock)
+{
+	struct hs_trace *trace = span->trace;
+	const struct hs_rules_table *t = hs_rules_now();
+	uint32_t status = span->has_status  ? span->status
+			  : span->has_error ? HS_SPAN_STATUS_ERROR
+					    : HS_SPAN_STATUS_UNSET;
+	uint64_t ns;
+
+	if (!span->start_clock || !trace->at)
+		return;
+	ns = hs_watch_duration(span, trace, end, clock);
+	span->start_clock = HS_WATCH_NONE;
+	hs_operation_count(trace->at, &hs_tls, span->operation, ns,
+			   status == HS_SPAN_STATUS_ERROR);
+	if (t)
+		hs_rules_judge(t, span, trace, ns, status);
+}
+
+static inline void hs_watch_status(struct hs_span *span,
+				   enum hs_span_status status)
+{
+	if (!span || (uint32_t)status > HS_SPAN_STATUS_ERROR)
+		return;
+	span->status = (uint8_t)status;
+	span->has_status = 1;
+}
+
+#define HS_WATCH_ERROR_BYTES 5u
+
+/* The attribute "error", as the model understands it. */
+static inline void hs_watch_error(struct hs_span *span,
+				  const struct hs_rules_value *value)
+{
+	if (value->type == HS_VALUE_BOOL)
+		span->has_error = value->bits != 0;
+	else if (value->type == HS_VALUE_STRING)
+		span->has_error =
+			value->data && value->bits &&
+			!(value->bits == 5 && !memcmp(value->data, "false", 5));
+}
+
+/* Whether hs_watch_attr() would do anything: cheap, before it is called. */
+static inline bool hs_watch_asks(const char *key, size_t n)
+{
+	const struct hs_rules_table *t = hs_rules_now();
+
+	return (n == HS_WATCH_ERROR_BYTES && key[0] == 'e') ||
+	       (t && n && t->keys >> hs_rules_key_bit(key, n) & 1);
+}
+
+/* What a rule asks about, and errors. @key: of a span that is good. */
+static inline void hs_watch_attr(struct hs_span *span, const char *key,
+				 size_t n, const struct hs_rules_value *value)
+{
+	const struct hs_rules_table *t = hs_rules_now();
+
+	if (!span || !span->start_clock)
+		return;
+	if (n == HS_WATCH_ERROR_BYTES && !memcmp(key, "error", n))
+		hs_watch_error(span, value);
+	if (t && t->keys >> hs_rules_key_bit(key, n) & 1)
+		hs_rules_attr(t, span, key, n, value);
+}
+
+#endif
