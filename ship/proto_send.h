@@ -26,8 +26,10 @@ struct hs_ship_sender;
 struct hs_ship_slice {
 	struct hs_wire_slice head;
 	uint32_t domain;
-	uint64_t where; /* the owner's: of its first byte */
-	void *copy;	/* set by ops->copy; the owner's to free once settled */
+	uint64_t where;	 /* the owner's: of its first byte */
+	void *copy;	 /* set by ops->copy; the owner's to free once settled
+			    or when the connection goes down */
+	uint32_t *users; /* the owner's: see struct hs_ship_port_span */
 };
 
 /* Bytes of a slice that go in a frame, in order. */

@@ -7,11 +7,11 @@
 
 #include "base/check.h"
 #include "base/crc32c.h"
-#include "base/hash.h"
 #include "base/random.h"
 #include "ship/proto_receive.h"
 #include "ship/proto_send.h"
 #include "tests/ship/lossy_event.h"
+#include "tests/ship/lossy_tag.h"
 
 #define MS	    1000000ull
 #define FRAMES	    4096u
@@ -223,26 +223,6 @@ static const struct hs_ship_sender_ops sender_ops = {
 	.down = agent_down,
 };
 
-/* SipHash twice stands for a real tag: what matters is that it is checked. */
-static void tag(void *ctx, const struct hs_ship_span *spans, uint32_t nr,
-		uint8_t out[HS_SHIP_TAG_BYTES])
-{
-	uint8_t all[HS_SHIP_FRAME_MAX_BYTES], key[16] = {7};
-	uint64_t word;
-	uint32_t used = 0;
-
-	(void)ctx;
-	for (uint32_t i = 0; i < nr; i++) {
-		memcpy(all + used, spans[i].data, spans[i].bytes);
-		used += spans[i].bytes;
-	}
-	for (uint32_t half = 0; half < 2; half++) {
-		key[15] = (uint8_t)half;
-		word = hs_hash_siphash(key, all, used);
-		memcpy(out + 8 * half, &word, 8);
-	}
-}
-
 static void agent_start(struct agent *a)
 {
 	const struct lossy_plan *plan = a->world->plan;
@@ -251,7 +231,7 @@ static void agent_start(struct agent *a)
 		.frame_bytes = plan->frame_bytes,
 		.nr_slices = SLICES,
 		.nr_frames = 1024,
-		.auth = {NULL, plan->tags ? tag : NULL},
+		.auth = {NULL, plan->tags ? lossy_tag : NULL},
 	};
 
 	if (!a->memory)
@@ -433,7 +413,7 @@ static void collector_start(struct world *w)
 		.nr_connections = 2 * LOSSY_AGENTS_MAX,
 		.nr_frames = w->plan->nr_frames ? w->plan->nr_frames : FRAMES,
 		.nr_slices = SLICES,
-		.auth = {NULL, w->plan->tags ? tag : NULL},
+		.auth = {NULL, w->plan->tags ? lossy_tag : NULL},
 	};
 	size_t size = hs_ship_receiver_size(&config);
 

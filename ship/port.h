@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * port.h - what carries the frames of the shipping protocol
+ *
+ * One interface for both ends: UDP sockets (port_udp.c) and DPDK
+ * (port_dpdk.c). A port sends frames whose bytes lie wherever they lie, copies
+ * them as seldom as it can and counts how often it did, and hands out frames
+ * that came in its own memory until they are released. It may lose anything.
+ *
+ * Context: one thread owns a port.
+ */
+#ifndef HS_SHIP_PORT_H
+#define HS_SHIP_PORT_H
+
+#include "ship/proto.h"
+
+struct hs_ship_port;
+
+/* Bytes to send, where they lie. */
+struct hs_ship_port_span {
+	const void *data;
+	uint32_t bytes;
+	/* Raised while the port needs the bytes, after send() too; NULL: it has
+	 * to be done with them by the next flush(). */
+	uint32_t *users;
+};
+
+struct hs_ship_port_frame {
+	struct hs_ship_address from;
+	void *handle;
+	const void *data;
+	uint32_t bytes;
+};
+
+struct hs_ship_port_stats {
+	uint64_t frames_sent, bytes_sent;
+	uint64_t frames_received, bytes_received;
+	/* Of the slices' bytes: copied by us, by the kernel for us. */
+	uint64_t bytes_copied, bytes_copied_kernel;
+	uint64_t bytes_borrowed; /* sent from where they lay */
+	uint64_t system_calls;
+	uint64_t full;	  /* send() had no room */
+	uint64_t refused; /* frames that the kernel or device would not take */
+	uint64_t dropped; /* came and found no memory */
+};
+
+struct hs_ship_port_ops {
+	const char *name; /* "udp", "dpdk" */
+	/** send() - 0; -EAGAIN: no room before the next poll */
+	int (*send)(struct hs_ship_port *p, const struct hs_ship_address *to,
+		    const void *head, uint32_t head_bytes,
+		    const struct hs_ship_port_span *spans, uint32_t nr_spans);
+	/** flush() - what send() took goes now */
+	void (*flush)(struct hs_ship_port *p);
+	/** receive() - up to @nr frames; each is to be released once */
+	uint32_t (*receive)(struct hs_ship_port *p,
+			    struct hs_ship_port_frame *frames, uint32_t nr);
+	void (*release)(struct hs_ship_port *p, void *handle);
+	/** fd() - readable when frames wait; -1: there is none, so poll */
+	int (*fd)(const struct hs_ship_port *p);
+	/**
+	 * resolve() - an address as people write it
+	 * @frame_bytes: the largest frame that goes there unfragmented
+	 * Return: 0; -errno with *why set. May wait for a name server.
+	 */
+	int (*resolve)(struct hs_ship_port *p, const char *text,
+		       struct hs_ship_address *out, uint32_t *frame_bytes,
+		       const char **why);
+	void (*stats)(const struct hs_ship_port *p,
+		      struct hs_ship_port_stats *out);
+	void (*destroy)(struct hs_ship_port *p);
+};
+
+/* Ports embed it first. */
+struct hs_ship_port {
+	const struct hs_ship_port_ops *ops;
+};
+
+struct hs_ship_udp_config {
+	const char *bind;      /* "host:port", "[v6]:port"; port 0 picks one */
+	uint32_t nr_frames;    /* that may be handed out at once; 0: only few */
+	uint32_t buffer_bytes; /* of the socket, each way; 0: 4 MiB */
+	uint8_t dscp;	       /* 0..63 */
+	bool no_offload;       /* neither GSO nor GRO */
+};
+
+/**
+ * hs_ship_udp_create() - a UDP socket
+ * @why: what was wrong, when something was
+ * Return: NULL with errno set.
+ */
+struct hs_ship_port *hs_ship_udp_create(const struct hs_ship_udp_config *config,
+					const char **why);
+/** hs_ship_udp_port() - the port number that it is bound to */
+uint16_t hs_ship_udp_port(const struct hs_ship_port *p);
+
+#endif
