@@ -9,6 +9,9 @@
  *   POST /v1/trigger  {"trigger", "trace_id", "lateral": []}: those traces; or
  *                     {"trigger", "last_ns", "service", "limit"}: what was seen
  *                     here of late; answers {"fired", "trace_ids"}
+ *   POST /v1/reload   {"text": YAML, or absent for the file; "check": bool};
+ *		       answers {"taken", "changed"} or {"error", "line",
+ *		       "column", "needs_restart"}
  *   POST /v1/stop     {"purge": bool}
  */
 #ifndef HS_AGENT_CONTROL_H
@@ -16,6 +19,14 @@
 
 #include "agent/worker.h"
 #include "base/httpd.h"
+
+/** hs_control_body() - the JSON object in it; NULL: refused in @response */
+json_t *hs_control_body(const struct hs_httpd_request *request,
+			struct hs_httpd_response *response);
+/** hs_control_fire() - POST /v1/trigger */
+void hs_control_fire(struct hs_worker *w,
+		     const struct hs_httpd_request *request,
+		     struct hs_httpd_response *response);
 
 /** hs_control_serve() - answer one request */
 void hs_control_serve(struct hs_worker *w,

@@ -88,6 +88,7 @@ static void core_layout(struct hs_agent_core *c, struct arena *a,
 	if (!c)
 		c = &own;
 	carve(a, 1, sizeof(*c));
+	c->dry_seen = carve(a, HS_DRY_SEEN, sizeof(*c->dry_seen));
 	c->groups_rt = carve(a, config->nr_groups, sizeof(*c->groups_rt));
 	c->groups_active = carve(a, config->nr_groups, sizeof(uint32_t));
 	c->fired_rt = carve(a, config->nr_fired, sizeof(*c->fired_rt));
@@ -169,9 +170,7 @@ struct hs_agent_core *hs_agent_core_create(void *memory, void *ledger,
 		return NULL;
 	hs_fired_init(c);
 	hs_hold_init(c);
-	c->bytes.per_s = c->config.bytes_per_s;
-	for (uint32_t i = 0; i < c->config.nr_policies; i++)
-		hs_trigger_get(c, c->config.policies[i].name);
+	hs_policy_begin(c);
 	if (old)
 		hs_fired_adopt(c, now_ns);
 	return c;

@@ -28,8 +28,9 @@
 #include "hs/shm_format.h"
 #include "hs/wire_format.h"
 
-#define HS_AGENT_DOMAINS_MAX  16u
-#define HS_AGENT_TRIGGERS_MAX 64u
+#define HS_AGENT_DOMAINS_MAX	   16u
+#define HS_AGENT_TRIGGERS_MAX	   64u
+#define HS_AGENT_CONTEXT_PEERS_MAX 64u
 
 struct hs_agent_core;
 
@@ -68,6 +69,12 @@ struct hs_agent_trigger_policy {
 	uint32_t weight;      /* of its reporting queue; 0: 1 */
 	uint32_t rate_per_s;  /* local triggers; 0: no limit */
 	uint64_t bytes_per_s; /* reported; 0: no limit */
+	bool dry_run;	      /* count what it would take, take nothing */
+};
+
+/* Numbers of nodes, the upper halves of their ids. */
+struct hs_agent_node_range {
+	uint32_t first, last;
 };
 
 struct hs_agent_config {
@@ -94,6 +101,9 @@ struct hs_agent_config {
 	 * hs_agent_core_seen() is called by the core's own thread alone. */
 	void (*grace)(void *ctx);
 	bool crash_trigger; /* fire "crash" for what a dead process had open */
+	/* Whose word a context's flag "triggered" is taken for. */
+	uint32_t nr_context_peers;
+	struct hs_agent_node_range context_peers[HS_AGENT_CONTEXT_PEERS_MAX];
 	uint32_t nr_policies;
 	struct hs_agent_trigger_policy policies[HS_AGENT_TRIGGERS_MAX];
 };
@@ -120,6 +130,7 @@ struct hs_agent_stats {
 	uint64_t triggers_limited;
 	uint64_t triggers_refused; /* outbox or fired table full */
 	uint64_t triggers_context; /* came in flagged by a context */
+	uint64_t contexts_refused; /* of these, from nobody believed */
 	uint64_t triggers_stored;
 	uint64_t collects;
 	uint64_t collects_refused;
@@ -154,14 +165,21 @@ struct hs_agent_trigger_stats {
 	char name[HS_WIRE_NAME_BYTES];
 	uint64_t fired_local;
 	uint64_t fired_remote;
-	uint64_t limited; /* over its rate */
-	uint64_t refused; /* no room in the outbox */
+	uint64_t dry_fired;  /* in a dry run */
+	uint64_t dry_traces; /* would have been taken then */
+	uint64_t dry_bytes;  /* of them, here */
+	uint64_t limited;    /* over its rate */
+	uint64_t refused;    /* no room in the outbox */
 	uint64_t bytes_sent;
 	uint64_t groups_abandoned;
 	uint64_t traces_abandoned; /* nobody else held them */
 	uint64_t buffers_pinned;
 	uint32_t queued;  /* traces with something to send */
 	uint32_t waiting; /* fired here, not stored yet */
+	uint32_t weight;
+	uint32_t rate_per_s;
+	uint64_t bytes_per_s;
+	bool dry_run;
 };
 
 /* What waits, and for whom. */
@@ -268,8 +286,23 @@ void hs_agent_core_process_dead(struct hs_agent_core *core, uint32_t domain,
 				uint32_t process, uint64_t now_ns);
 
 /**
+ * hs_agent_core_policy_set() - another policy, from now on
+ * @config: its policies, limits of reporting, evict_percent, window_bytes,
+ *	crash_trigger and context_peers count; the rest is ignored
+ *
+ * What was fired before stays fired; counters go on.
+ */
+void hs_agent_core_policy_set(struct hs_agent_core *core,
+			      const struct hs_agent_config *config);
+
+enum hs_agent_fire {
+	HS_AGENT_FIRE_DONE = 0,
+	HS_AGENT_FIRE_DRY = 1, /* counted, and nothing collected */
+};
+/**
  * hs_agent_core_fire() - a trigger from the operator, or a rule
- * Return: 0; -EBUSY limited; -ENOSPC refused; -EINVAL bad name or ids.
+ * Return: enum hs_agent_fire; -EBUSY limited; -ENOSPC refused; -EINVAL bad
+ *	name or ids.
  */
 int hs_agent_core_fire(struct hs_agent_core *core, const char *name,
 		       const struct hs_wire_trace_id *traces, uint32_t nr,

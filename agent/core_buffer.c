@@ -286,6 +286,8 @@ bool hs_buffer_publish(struct hs_agent_core *c, struct hs_domain *d,
 	hs_buffer_append(c, d, trace, buffer);
 	d->nr_indexed++;
 	d->bytes_indexed += b->committed;
+	if (c->dry_runs)
+		hs_policy_dry_more(c, b->trace_hi, b->trace_lo, b->committed);
 	if (d->traces[trace].fired != HS_NIL)
 		hs_report_enqueue(c, d, trace);
 	return true;
@@ -444,11 +446,8 @@ static uint32_t entry(struct hs_agent_core *c, struct hs_domain *d,
 	case HS_SHM_ENTRY_TRIGGER:
 		return entry_trigger(c, e, left, names, nr_names, now_ns);
 	case HS_SHM_ENTRY_CONTEXT_TRIGGER:
-		/* Its coordinator will ask: be the last to forget. */
 		trace = hs_ix_find_hashed(d, hash, e->trace_hi, e->trace_lo);
-		if (trace != HS_NIL)
-			hs_ix_touch(d, trace, now_ns);
-		c->stats.triggers_context++;
+		hs_policy_context(c, d, trace, now_ns);
 		return 1;
 	default:
 		c->stats.entries_bad++;

@@ -196,6 +196,10 @@ int hs_fired_group(struct hs_agent_core *c, const char *name,
 		c->stats.triggers_limited++;
 		return -EBUSY;
 	}
+	if (c->triggers[queue].dry_run) {
+		hs_policy_dry(c, queue, traces, nr);
+		return HS_AGENT_FIRE_DRY;
+	}
 	if (!room_for(c, queue, nr)) {
 		c->triggers[queue].refused++;
 		c->stats.triggers_refused++;

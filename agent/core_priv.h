@@ -207,6 +207,8 @@ struct hs_trigger {
 	uint32_t nr_groups; /* of the outbox */
 	struct hs_rate fires, bytes;
 	uint64_t fired_local, fired_remote, limited, refused, bytes_sent;
+	bool dry_run;
+	uint64_t dry_fired, dry_traces, dry_bytes;
 	uint64_t groups_abandoned, traces_abandoned;
 };
 
@@ -258,7 +260,9 @@ struct hs_agent_core {
 	uint32_t domain_order[HS_AGENT_DOMAINS_MAX];
 	uint32_t nr_domains;
 	struct hs_agent_stats stats;
-	uint8_t *out; /* HS_ANSWERS_BYTES, for messages */
+	uint64_t dry_runs;  /* triggers in one, a bit each */
+	uint64_t *dry_seen; /* HS_DRY_SEEN fingerprints, core_policy.c */
+	uint8_t *out;	    /* HS_ANSWERS_BYTES, for messages */
 };
 
 /* core_table.c */
@@ -292,6 +296,11 @@ bool hs_ix_seats_check(const struct hs_domain *d, const char **why);
 /* core_index.c */
 void hs_ix_init(struct hs_domain *d);
 struct hs_ix_more *hs_ix_more(struct hs_domain *d, uint32_t trace);
+static inline uint32_t hs_ix_crumb_first(const struct hs_domain *d,
+					 uint32_t trace)
+{
+	return d->traces[trace].has_more ? d->more[trace].crumb_first : HS_NIL;
+}
 void hs_ix_prefetch_trace(const struct hs_domain *d, uint64_t hash, uint64_t hi,
 			  uint64_t lo);
 void hs_ix_prefetch_evict(const struct hs_agent_core *c,
@@ -443,6 +452,18 @@ uint32_t hs_queue_next(struct hs_agent_core *c, uint64_t now_ns);
 void hs_queue_sent(struct hs_agent_core *c, struct hs_domain *d,
 		   uint32_t trigger, uint32_t bytes, uint64_t now_ns);
 void hs_queue_overload(struct hs_agent_core *c);
+
+/* core_policy.c */
+#define HS_DRY_SEEN 8192u /* a power of two */
+void hs_policy_apply(struct hs_agent_core *c, uint32_t trigger);
+void hs_policy_begin(struct hs_agent_core *c);
+void hs_policy_dry(struct hs_agent_core *c, uint32_t trigger,
+		   const struct hs_wire_trace_id *traces, uint32_t nr);
+/* More of a trace has come, which a dry run may have counted. */
+void hs_policy_dry_more(struct hs_agent_core *c, uint64_t hi, uint64_t lo,
+			uint32_t bytes);
+void hs_policy_context(struct hs_agent_core *c, struct hs_domain *d,
+		       uint32_t trace, uint64_t now_ns);
 
 /* core_report.c */
 void hs_report_enqueue(struct hs_agent_core *c, struct hs_domain *d,

@@ -59,18 +59,9 @@ uint32_t hs_trigger_get(struct hs_agent_core *c, const char *name)
 		return HS_AGENT_TRIGGERS_MAX - 1;
 	i = c->nr_triggers++;
 	t = &c->triggers[i];
-	*t = (struct hs_trigger){.weight = 1};
+	*t = (struct hs_trigger){0};
 	memcpy(t->name, name, strnlen(name, HS_WIRE_NAME_BYTES - 1));
-	for (uint32_t k = 0; k < c->config.nr_policies; k++) {
-		const struct hs_agent_trigger_policy *p =
-			&c->config.policies[k];
-
-		if (strncmp(p->name, t->name, HS_WIRE_NAME_BYTES))
-			continue;
-		t->weight = p->weight ? p->weight : 1;
-		t->fires.per_s = p->rate_per_s;
-		t->bytes.per_s = p->bytes_per_s;
-	}
+	hs_policy_apply(c, i);
 	return i;
 }
 

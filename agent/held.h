@@ -35,6 +35,7 @@ enum hs_held_type {
 	HS_HELD_FINISH,
 	HS_HELD_TAKEN,
 	HS_HELD_PURGE,
+	HS_HELD_RELOAD,
 };
 
 struct hs_held_message {

@@ -42,8 +42,9 @@ struct keeper {
 	uint64_t kill_at_ns;  /* while stopping */
 	uint32_t quick_deaths;
 	uint32_t crashes;
-	bool was_ready; /* some worker */
-	bool is_ready;	/* this worker */
+	bool was_ready;	 /* some worker */
+	bool is_ready;	 /* this worker */
+	bool reload_due; /* asked for while no worker could hear */
 	bool stopping;
 	bool purging;
 	int status; /* to exit with */
@@ -176,7 +177,7 @@ static void raise_limits(void)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-static _Noreturn void become_worker(int sock, pid_t keeper)
+static _Noreturn void become_worker(int sock, pid_t keeper, const char *config)
 {
 	sigset_t none;
 	char fd[16];
@@ -192,7 +193,8 @@ static _Noreturn void become_worker(int sock, pid_t keeper)
 	if (copy < 0)
 		_exit(1);
 	snprintf(fd, sizeof(fd), "%d", copy);
-	execl("/proc/self/exe", "hs-agent-worker", "--worker-fd", fd, NULL);
+	execl("/proc/self/exe", "hs-agent-worker", "--worker-fd", fd,
+	      "--config", config, NULL);
 	_exit(127);
 }
 
@@ -205,7 +207,7 @@ static int start_worker(struct keeper *k)
 		return -errno;
 	k->worker = fork();
 	if (k->worker == 0)
-		become_worker(pair[1], self);
+		become_worker(pair[1], self, k->settings->path);
 	close(pair[1]);
 	if (k->worker < 0) {
 		int rc = -errno;
@@ -232,6 +234,14 @@ static void begin_stop(struct keeper *k, bool purge)
 		hs_held_send(k->sock, HS_HELD_FINISH, k->purging, NULL, -1);
 }
 
+/* The worker reads the file; whoever comes after it gets what it took. */
+static void ask_reload(struct keeper *k)
+{
+	k->reload_due = !k->worker || !k->is_ready;
+	if (!k->reload_due)
+		hs_held_send(k->sock, HS_HELD_RELOAD, 0, NULL, -1);
+}
+
 static void take_message(struct keeper *k,
 			 const struct hs_held_message *message, int fd)
 {
@@ -251,6 +261,8 @@ static void take_message(struct keeper *k,
 		break;
 	case HS_HELD_READY:
 		k->was_ready = k->is_ready = true;
+		if (k->reload_due)
+			ask_reload(k);
 		break;
 	case HS_HELD_STOP:
 		begin_stop(k, message->arg);
@@ -331,7 +343,9 @@ static void take_signals(struct keeper *k)
 	int status;
 
 	while (read(k->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
-		if (info.ssi_signo != SIGCHLD)
+		if (info.ssi_signo == SIGHUP)
+			ask_reload(k);
+		else if (info.ssi_signo != SIGCHLD)
 			begin_stop(k, false);
 	if (k->worker && waitpid(k->worker, &status, WNOHANG) == k->worker)
 		worker_died(k, status);

@@ -84,6 +84,7 @@ static const struct hs_httpd_route routes[] = {
 	{"GET", "/v1/check", ask, HS_ROLE_READ},
 	{"GET", "/metrics", ask, HS_ROLE_READ},
 	{"POST", "/v1/trigger", ask, HS_ROLE_FIRE},
+	{"POST", "/v1/reload", ask, HS_ROLE_CHANGE},
 	{"POST", "/v1/stop", ask, HS_ROLE_STOP},
 };
 
@@ -110,6 +111,11 @@ int hs_mailbox_make(struct hs_worker *w)
 	return hs_door_open(&m->door, "agent", &w->settings.door,
 			    &w->settings.roles, routes,
 			    sizeof(routes) / sizeof(routes[0]), m);
+}
+
+struct hs_httpd *hs_mailbox_door(const struct hs_worker *w)
+{
+	return w->mailbox ? w->mailbox->door : NULL;
 }
 
 void hs_mailbox_free(struct hs_worker *w)

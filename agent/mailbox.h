@@ -19,4 +19,7 @@ void hs_mailbox_free(struct hs_worker *w);
 /** hs_mailbox_serve() - answer what has come in */
 void hs_mailbox_serve(struct hs_worker *w);
 
+/** hs_mailbox_door() - for who may ask, and how; NULL before it is open */
+struct hs_httpd *hs_mailbox_door(const struct hs_worker *w);
+
 #endif

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/check.h"
 #include "agent/keeper.h"
 #include "agent/settings.h"
 #include "agent/worker.h"
@@ -23,14 +24,15 @@ static const char help[] =
 	"usage: hs-agent --config FILE\n"
 	"  --config FILE    read this; see --print-config\n"
 	"  --check-config   say whether the file is good, and end\n"
+	"  --check          the same, and what it would change at the agent\n"
+	"                   that runs, and what dry runs have counted there\n"
 	"  --print-config   print a commented example, and end\n"
 	"  --purge          let go of the memory that an agent left behind\n"
 	"                   for its successor (SIGTERM keeps it for `linger`)\n"
 	"  --help, --version\n"
 	"\n"
-	"SIGTERM ends it cleanly. `hs status`, `hs trigger` and `hs stop` "
-	"talk\n"
-	"to it.\n"
+	"SIGTERM ends it cleanly, SIGHUP has it read its file again. `hs\n"
+	"status`, `hs trigger`, `hs reload` and `hs stop` talk to it.\n"
 	"Exit status: 0 ended as asked, 1 could not run, 2 bad usage or\n"
 	"configuration.\n";
 
@@ -38,6 +40,7 @@ struct options {
 	const char *config;
 	int worker_fd;
 	bool check;
+	bool ask; /* the agent that runs, too */
 	bool purge;
 };
 
@@ -47,6 +50,7 @@ static int parse(int argc, char **argv, struct options *o)
 	static const struct option longs[] = {
 		{"config", required_argument, NULL, 'c'},
 		{"check-config", no_argument, NULL, 'k'},
+		{"check", no_argument, NULL, 'K'},
 		{"print-config", no_argument, NULL, 'p'},
 		{"purge", no_argument, NULL, 'u'},
 		{"worker-fd", required_argument, NULL, 'w'},
@@ -63,6 +67,9 @@ static int parse(int argc, char **argv, struct options *o)
 			break;
 		case 'k':
 			o->check = true;
+			break;
+		case 'K':
+			o->check = o->ask = true;
 			break;
 		case 'p':
 			hs_agent_settings_print_example(stdout);
@@ -104,7 +111,7 @@ int main(int argc, char **argv)
 	if (status >= 0)
 		return status;
 	if (o.worker_fd >= 0)
-		return hs_worker_main(o.worker_fd);
+		return hs_worker_main(o.worker_fd, o.config);
 	/* The keeper hands the very bytes that it checked to its workers. */
 	rc = hs_config_text(o.config, &text, &text_bytes);
 	if (rc) {
@@ -120,7 +127,8 @@ int main(int argc, char **argv)
 	hs_log_level_set((enum hs_log_level)settings.log_level);
 	if (o.check) {
 		printf("%s: good\n", o.config);
-		status = 0;
+		status =
+			o.ask ? hs_agent_check(&settings, text, text_bytes) : 0;
 	} else if (o.purge) {
 		status = hs_keeper_purge(&settings);
 	} else {

@@ -31,6 +31,8 @@ uint32_t hs_control_stats(const struct hs_worker *w,
 	CORE(triggers_limited);
 	CORE(triggers_refused);
 	CORE(triggers_context);
+	CORE(contexts_refused);
+	CORE(fired_forgotten_early);
 	CORE(triggers_stored);
 	CORE(collects);
 	CORE(collects_refused);
@@ -62,6 +64,8 @@ uint32_t hs_control_stats(const struct hs_worker *w,
 	SHELL(stock_nulls);
 	SHELL(ship_refused);
 	SHELL(messages_misplaced);
+	SHELL(reloads);
+	SHELL(reloads_refused);
 #undef SHELL
 	out[nr++] = (struct hs_control_number){"holes", hs_fault_count()};
 	return nr;

@@ -68,6 +68,15 @@ static const struct hs_config_key trigger_keys[] = {
 	{TRIGGER_KEY("rate", INT, rate_per_s), .default_text = "0", .min = 0,
 	 .max = 1000000000,
 	 .doc = "How often it may fire here in a second; 0 for no limit."},
+	{TRIGGER_KEY("byte_rate", SIZE, bytes_per_s), .default_text = "0B",
+	 .doc = "How much of it is reported from here in a second; 0B for no "
+		"limit."},
+	{TRIGGER_KEY("dry_run", BOOL, dry_run), .default_text = "false",
+	 .doc = "Collect nothing: count the traces, and the bytes that this "
+		"node has of them, that would have been collected."},
+	{TRIGGER_KEY("reason", STRING, reason), .min = 1, .max = 200,
+	 .doc = "What it is for; shown beside its counters.",
+	 .example = "checkout over its objective, ask team-pay"},
 };
 static const struct hs_config_schema trigger_schema = {
 	.size_bytes = sizeof(struct hs_agent_trigger_settings),
@@ -110,13 +119,18 @@ static const struct hs_config_key keys[] = {
 	 .doc = "A file that holds them instead.",
 	 .example = "/etc/hindsight/cluster.key"},
 	{KEY("triggers", MAPS, triggers), .items = &trigger_schema,
-	 .max = HS_AGENT_TRIGGERS_MAX,
+	 .max = HS_AGENT_TRIGGERS_MAX, .reloads = true,
 	 .doc = "How named triggers are treated; others get the defaults."},
 	{KEY("rules", MAPS, rules), .items = &hs_agent_rule_schema,
-	 .max = HS_SHM_RULES_MAX,
+	 .max = HS_SHM_RULES_MAX, .reloads = true,
 	 .doc = "Spans that fire a trigger when they end, in whatever "
 		"application. All that a rule names must hold."},
+	{KEY("contexts.from", STRINGS, contexts_from), .reloads = true,
+	 .max = HS_AGENT_CONTEXT_PEERS_MAX, .example = "[1, 10-19]",
+	 .doc = "Numbers of the nodes from which a context marked as triggered "
+		"keeps its trace from eviction until the coordinator asks."},
 	{KEY("crash_trigger", BOOL, crash_trigger), .default_text = "false",
+	 .reloads = true,
 	 .doc = "Fire the trigger 'crash' for the traces that a dead process "
 		"had open."},
 	{KEY("huge_pages", BOOL, huge_pages), .default_text = "true",
@@ -126,7 +140,7 @@ static const struct hs_config_key keys[] = {
 	 .max = 86400LL * 1000000000,
 	 .doc = "How long memory is kept after SIGTERM for a successor in the "
 		"same run_dir; 0 to let go at once."},
-	{KEY("log", ENUM, log_level), .default_text = "info",
+	{KEY("log", ENUM, log_level), .default_text = "info", .reloads = true,
 	 .choices = hs_log_level_names, .doc = "Say nothing below this."},
 	{KEY("limits.processes", INT, nr_processes), .default_text = "512",
 	 .min = 1, .max = HS_AGENT_PROCESSES_MAX,
@@ -155,11 +169,15 @@ static const struct hs_config_key keys[] = {
 	 .want = HS_CONFIG_WANT_POWER,
 	 .doc = "The most buffers of a stock; a power of two."},
 	{KEY("limits.evict_percent", INT, evict_percent), .default_text = "80",
-	 .min = 1, .max = 99,
+	 .min = 1, .max = 99, .reloads = true,
 	 .doc = "Use of a pool from which old traces make room."},
 	{KEY("limits.window", SIZE, window_bytes), .default_text = "4MiB",
-	 .min = 1 << 16, .max = 1 << 30,
+	 .min = 1 << 16, .max = 1 << 30, .reloads = true,
 	 .doc = "Data under way to collectors and not yet durable there."},
+	{KEY("limits.byte_rate", SIZE, bytes_per_s), .default_text = "0B",
+	 .reloads = true,
+	 .doc = "How much is reported from here in a second, by all triggers "
+		"together; 0B for no limit."},
 };
 
 const struct hs_config_schema hs_agent_schema = {
@@ -241,6 +259,36 @@ static int check_rules(const struct judge *j, const struct hs_agent_settings *s)
 
 	free(rules);
 	return rc;
+}
+
+/* "7" or "10-19"; Return: whether that was one. */
+static bool range_of(const char *text, struct hs_agent_node_range *out)
+{
+	unsigned long long first, last;
+	char *end;
+
+	if (*text < '0' || *text > '9')
+		return false;
+	first = last = strtoull(text, &end, 10);
+	if (*end == '-' && end[1] >= '0' && end[1] <= '9')
+		last = strtoull(end + 1, &end, 10);
+	out->first = (uint32_t)first;
+	out->last = (uint32_t)last;
+	return !*end && first > 0 && first <= last && last <= UINT32_MAX;
+}
+
+static int check_contexts(const struct judge *j,
+			  const struct hs_agent_settings *s)
+{
+	struct hs_agent_node_range range;
+
+	for (size_t i = 0; i < s->contexts_from.nr_items; i++)
+		if (!range_of(s->contexts_from.items[i], &range))
+			return refuse(j, NULL,
+				      "contexts.from: \"%.32s\" should be a "
+				      "node's number, or two of them with '-'",
+				      s->contexts_from.items[i]);
+	return 0;
 }
 
 static int key_text(const struct judge *j, const struct hs_agent_settings *s,
@@ -326,6 +374,8 @@ int hs_agent_settings_load(struct hs_agent_settings *s, const char *path,
 	if (!rc)
 		rc = check_rules(&j, s);
 	if (!rc)
+		rc = check_contexts(&j, s);
+	if (!rc)
 		rc = check_key(&j, s);
 	if (!rc)
 		rc = hs_door_roles(&s->door, path, &s->roles, error);
@@ -355,13 +405,19 @@ void hs_agent_settings_core(const struct hs_agent_settings *s,
 	memcpy(out->cluster_key, s->cluster_key, sizeof(out->cluster_key));
 	out->window_bytes = (uint32_t)s->window_bytes;
 	out->evict_percent = (uint32_t)s->evict_percent;
+	out->bytes_per_s = s->bytes_per_s;
 	out->crash_trigger = s->crash_trigger;
+	out->nr_context_peers = (uint32_t)s->contexts_from.nr_items;
+	for (uint32_t i = 0; i < out->nr_context_peers; i++)
+		range_of(s->contexts_from.items[i], &out->context_peers[i]);
 	out->nr_policies = (uint32_t)s->triggers.nr_items;
 	for (uint32_t i = 0; i < out->nr_policies; i++) {
 		snprintf(out->policies[i].name, sizeof(out->policies[i].name),
 			 "%s", t[i].name);
 		out->policies[i].weight = (uint32_t)t[i].weight;
 		out->policies[i].rate_per_s = (uint32_t)t[i].rate_per_s;
+		out->policies[i].bytes_per_s = t[i].bytes_per_s;
+		out->policies[i].dry_run = t[i].dry_run;
 	}
 }
 

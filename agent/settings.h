@@ -35,6 +35,9 @@ struct hs_agent_trigger_settings {
 	char *name;
 	int64_t weight;
 	int64_t rate_per_s;
+	uint64_t bytes_per_s;
+	bool dry_run;
+	char *reason; /* or NULL */
 };
 
 struct hs_agent_settings {
@@ -50,6 +53,7 @@ struct hs_agent_settings {
 	char *cluster_key_file;
 	struct hs_config_maps triggers; /* struct hs_agent_trigger_settings */
 	struct hs_config_maps rules;	/* struct hs_agent_rule_settings */
+	struct hs_config_strings contexts_from;
 	bool crash_trigger;
 	bool huge_pages;
 	uint64_t linger_ns;
@@ -65,6 +69,7 @@ struct hs_agent_settings {
 	int64_t ring_words;
 	int64_t evict_percent;
 	uint64_t window_bytes;
+	uint64_t bytes_per_s;
 	/* derived */
 	uint8_t cluster_key[16];
 	struct hs_roles roles;

@@ -20,6 +20,7 @@
 #include "agent/keeper.h"
 #include "agent/lanes.h"
 #include "agent/mailbox.h"
+#include "agent/reload.h"
 #include "base/clock.h"
 #include "base/fdpass.h"
 #include "base/log.h"
@@ -284,6 +285,8 @@ static bool hear_keeper(struct hs_worker *w)
 		return rc == -EAGAIN || rc == -EINTR;
 	if (message.type == HS_HELD_FINISH)
 		begin_finish(w, message.arg);
+	else if (message.type == HS_HELD_RELOAD)
+		hs_reload_file(w);
 	return true;
 }
 
@@ -398,12 +401,13 @@ static void end(struct hs_worker *w)
 	close(w->keeper);
 }
 
-int hs_worker_main(int keeper)
+int hs_worker_main(int keeper, const char *config)
 {
 	static struct hs_worker w;
 	int rc;
 
 	w.keeper = keeper;
+	w.config = config;
 	w.epoll = -1;
 	w.node_ledger.fd = -1;
 	/* A terminal's Ctrl-C is for the keeper, which tells us. */

@@ -54,10 +54,13 @@ struct hs_worker_counters {
 	uint64_t holes;	       /* faults in shared memory, covered */
 	uint64_t ship_refused; /* the carrier had no room */
 	uint64_t messages_misplaced;
+	uint64_t reloads;
+	uint64_t reloads_refused;
 };
 
 struct hs_worker {
 	struct hs_agent_settings settings;
+	const char *config;  /* the file's path */
 	struct hs_held held; /* what the keeper had when we began */
 	int keeper;
 	int epoll;
@@ -106,8 +109,9 @@ void hs_worker_drop(struct hs_worker *w, const char *name);
 
 /**
  * hs_worker_main() - be the worker of the keeper behind @keeper
+ * @config: the file to read again when asked to
  * Return: exit status.
  */
-int hs_worker_main(int keeper);
+int hs_worker_main(int keeper, const char *config);
 
 #endif

@@ -140,14 +140,18 @@ int hs_config_refuse(struct hs_config_error *error, const char *name,
 	__attribute__((format(printf, 4, 5)));
 
 /**
- * hs_config_pinned() - which keys differ that cannot change while running
- * @a, @b: two readings of the schema
+ * hs_config_differ() - which keys differ between two readings
+ * @reloads: of those that may change while running, or of the others
  * @out: their paths, with ", " between them
  *
  * Return: how many there are.
  */
-size_t hs_config_pinned(const struct hs_config_schema *schema, const void *a,
-			const void *b, char *out, size_t out_bytes);
+size_t hs_config_differ(const struct hs_config_schema *schema, const void *a,
+			const void *b, bool reloads, char *out,
+			size_t out_bytes);
+
+/** hs_config_swap() - exchange the values of all keys that reload */
+void hs_config_swap(const struct hs_config_schema *schema, void *a, void *b);
 
 /* For keys' @check: each with what to say as @want. */
 #define HS_CONFIG_NAME_BYTES  32u

@@ -89,8 +89,9 @@ static bool same_value(const struct hs_config_key *key, const void *a,
 	}
 }
 
-size_t hs_config_pinned(const struct hs_config_schema *schema, const void *a,
-			const void *b, char *out, size_t out_bytes)
+size_t hs_config_differ(const struct hs_config_schema *schema, const void *a,
+			const void *b, bool reloads, char *out,
+			size_t out_bytes)
 {
 	size_t nr = 0, used = 0;
 
@@ -99,7 +100,7 @@ size_t hs_config_pinned(const struct hs_config_schema *schema, const void *a,
 		const struct hs_config_key *key = &schema->keys[i];
 		int n;
 
-		if (key->reloads || same_value(key, a, b))
+		if (key->reloads != reloads || same_value(key, a, b))
 			continue;
 		n = snprintf(out + used, out_bytes - used, "%s%s",
 			     nr != 0 ? ", " : "", key->path);
@@ -110,6 +111,23 @@ size_t hs_config_pinned(const struct hs_config_schema *schema, const void *a,
 		nr++;
 	}
 	return nr;
+}
+
+void hs_config_swap(const struct hs_config_schema *schema, void *a, void *b)
+{
+	char kept[sizeof(struct hs_config_maps)];
+
+	for (size_t i = 0; i < schema->nr_keys; i++) {
+		const struct hs_config_key *key = &schema->keys[i];
+		size_t size = hs_config_value_size(key);
+
+		if (!key->reloads)
+			continue;
+		memcpy(kept, hs_config_value_at(key, a), size);
+		memcpy(hs_config_value_at(key, a), hs_config_value_at(key, b),
+		       size);
+		memcpy(hs_config_value_at(key, b), kept, size);
+	}
 }
 
 /* ---- single values --------------------------------------------------------

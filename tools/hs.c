@@ -28,6 +28,8 @@ static const struct command commands[] = {
 	 "the pool that a wanted event horizon takes"},
 	{NULL, "trigger", hs_command_trigger,
 	 "have traces collected: by id, or by place and time"},
+	{NULL, "reload", hs_command_reload,
+	 "have agents read their configuration again"},
 	{NULL, "stop", hs_command_stop, "end an agent; --purge leaves nothing"},
 };
 #define NR_COMMANDS (sizeof(commands) / sizeof(*commands))

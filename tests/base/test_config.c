@@ -422,7 +422,8 @@ static size_t pinned(const char *text, char *names, size_t names_bytes)
 	assert_int_equal(parse("node: n\ntags: [a]\npeers: [{name: a}]\n"), 0);
 	before = out;
 	assert_int_equal(parse(text), 0);
-	nr = hs_config_pinned(&schema, &before, &out, names, names_bytes);
+	nr = hs_config_differ(&schema, &before, &out, false, names,
+			      names_bytes);
 	hs_config_free(&schema, &out);
 	hs_config_free(&schema, &before);
 	return nr;
@@ -448,6 +449,26 @@ static void test_pinned(void **state)
 	assert_string_equal(names, "mode, tags");
 }
 
+static void test_swapped(void **state)
+{
+	struct daemon before;
+	char names[32];
+
+	assert_int_equal(parse("node: n\npeers: [{name: a}]\n"), 0);
+	before = out;
+	assert_int_equal(parse("node: m\n"), 0);
+	assert_int_equal(hs_config_differ(&schema, &before, &out, true, names,
+					  sizeof(names)),
+			 1);
+	assert_string_equal(names, "peers");
+	hs_config_swap(&schema, &before, &out);
+	assert_int_equal(before.peers.nr_items, 0);
+	assert_int_equal(out.peers.nr_items, 1);
+	assert_string_equal(before.node, "n");
+	hs_config_free(&schema, &out);
+	hs_config_free(&schema, &before);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -462,6 +483,7 @@ int main(void)
 		cmocka_unit_test(test_schema_check),
 		cmocka_unit_test(test_judged),
 		cmocka_unit_test(test_pinned),
+		cmocka_unit_test(test_swapped),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,10 +8,11 @@
 """
 import json
 import os
+import signal
 import subprocess
 import sys
 
-from fabric import Fabric, free_ports
+from fabric import Fabric, free_ports, program, wait_for
 from scenarios import check, main
 
 READER, TEAM, NOBODY = 61001, 61002, 61003
@@ -108,7 +109,123 @@ def roles():
                   name + ": but not for its own user")
 
 
-SCENARIOS = [roles]
+def one_trace(app, handle, trigger):
+    """A trace of one span that fires; return its id."""
+    trace = app.say("begin %s" % handle)
+    span = app.say("span %s work" % handle)
+    app.say("finish %s %s" % (handle, span))
+    app.say("trigger %s %s" % (trigger, trace))
+    app.say("end %s" % handle)
+    return trace
+
+
+def trigger_status(fabric, name):
+    for one in fabric.status("agent-0")["triggers"]:
+        if one["name"] == name:
+            return one
+    return {}
+
+
+def agent_check(fabric):
+    """Return (exit code, text) of hs-agent --check."""
+    done = subprocess.run(
+        [program("hs-agent"), "--check", "--config",
+         fabric.path("agent-0.yaml")],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        check=False)
+    return done.returncode, done.stdout
+
+
+def dry_run():
+    """A dry run counts and collects nothing; others do as always."""
+    policy = ("triggers:\n- {name: slow, dry_run: true, weight: 3, "
+              "reason: too slow for checkout}\n")
+    with Fabric(1, policy) as fabric:
+        app = fabric.app(0, "svc")
+        one_trace(app, "a", "slow")
+        one_trace(app, "b", "slow")
+        kept = one_trace(app, "c", "error")
+        fabric.wait_mark(kept, "complete", 1)
+        check([row["trace_id"] for row in fabric.rows()] == [kept],
+              "only the other trigger's trace is there")
+        status = wait_for("what came behind the triggers", lambda: [
+            one for one in [trigger_status(fabric, "slow")]
+            if one["dry_bytes"] > 0])[0]
+        check(status["dry_run"] and status["dry_traces"] == 2 and
+              status["fired"] == 0, "two were counted: %r" % status)
+        check(status["reason"] == "too slow for checkout" and
+              status["weight"] == 3, "its reason and weight show")
+        code, text = agent_check(fabric)
+        check(code == 0 and "fired 2 times; would have collected 2 traces" in
+              text and "would change: nothing" in text, text)
+    code, text = agent_check(fabric)
+    check(code == 2 and "No such file" in text, "no file: " + text)
+
+
+def reload():
+    """hs reload and SIGHUP take a file whole, or leave all as it was."""
+    with Fabric(1) as fabric:
+        def rewrite(text, old="", new=""):
+            fabric.write("agent-0.yaml", base.replace(old, new) + text)
+        with open(fabric.path("agent-0.yaml"), encoding="utf-8") as old:
+            base = old.read()
+        app = fabric.app(0, "svc")
+        lines = base.count("\n")
+        rewrite("triggers:\n- {name: slow, dry_run: true}\n"
+                "- {name: error, weight: heavy}\n")
+        code, answer = at(fabric, "agent-0", "POST /v1/reload")
+        check(code == 400 and answer["line"] == lines + 3 and
+              answer["column"] == 25 and "heavy" in answer["error"],
+              "what is wrong, and where: %r" % answer)
+        code, answer = fabric.hs("reload")
+        check(code == 4 and "agent-0.yaml:%d:25" % (lines + 3) in
+              answer["reloaded"]["node-0"]["error"], "hs says it, too: %r" %
+              answer)
+        check(not trigger_status(fabric, "slow"), "nothing of it was taken")
+        rewrite("triggers:\n- {name: slow, dry_run: true}\n"
+                "huge_pages: false\n", "name: node-0", "name: other")
+        code, answer = at(fabric, "agent-0", "POST /v1/reload")
+        check(code == 409 and "node.name" in answer["needs_restart"] and
+              "huge_pages" in answer["needs_restart"] and
+              "triggers" not in answer["needs_restart"],
+              "what cannot change is named: %r" % answer)
+        check(not trigger_status(fabric, "slow"), "and nothing was taken")
+        check(agent_check(fabric)[0] == 2, "hs-agent --check says so before")
+        rewrite("triggers:\n- {name: slow, dry_run: true}\n")
+        code, answer = fabric.hs("reload", "--check")
+        check(code == 0 and answer["reloaded"]["node-0"] == {
+            "taken": False, "changed": "triggers"}, "asked only: %r" % answer)
+        check(not trigger_status(fabric, "slow"), "and still not taken")
+        code, answer = fabric.hs("reload")
+        check(code == 0 and answer["reloaded"]["node-0"]["taken"],
+              "taken: %r" % answer)
+        check(trigger_status(fabric, "slow")["dry_run"], "at once")
+        one_trace(app, "a", "slow")
+        wait_for("counted", lambda: trigger_status(
+            fabric, "slow")["dry_traces"] == 1)
+        # A worker that comes after a crash has the file that was taken, not
+        # the one that lies there.
+        rewrite("triggers: [\n")
+        before = fabric.worker("agent-0")
+        os.kill(before, signal.SIGKILL)
+        wait_for("another worker", lambda: fabric.worker(
+            "agent-0") != before)
+        check(trigger_status(fabric, "slow")["dry_run"], "what was taken")
+        fabric.kill("agent-0", signal.SIGHUP)
+        wait_for("refused", lambda: fabric.status(
+            "agent-0")["stats"]["reloads_refused"] == 1)
+        rewrite("triggers:\n- {name: slow, weight: 9}\n"
+                "rules:\n- {name: failed, status: error}\n")
+        fabric.kill("agent-0", signal.SIGHUP)
+        wait_for("by signal", lambda: trigger_status(
+            fabric, "slow")["weight"] == 9)
+        check([rule["name"] for rule in fabric.status("agent-0")["rules"]] ==
+              ["failed"], "rules, too")
+        kept = one_trace(app, "b", "slow")
+        fabric.wait_mark(kept, "complete", 1)
+
+
+SCENARIOS = [roles, dry_run, reload]
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:], SCENARIOS))
