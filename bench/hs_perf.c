@@ -13,6 +13,7 @@ static const struct hs_perf_command commands[] = {
 	{"index", "the agent's trace index, and its cost of a buffer",
 	 hs_perf_index},
 	{"pool", "bytes and buffers a second through a pool", hs_perf_pool},
+	{"ship", "slices from process to process", hs_perf_ship},
 };
 
 static void usage(FILE *f)

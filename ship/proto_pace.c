@@ -15,6 +15,9 @@
 #define LOSS_PERCENT   20u
 /* A poll that comes late may catch up this much. */
 #define BURST_NS (200ull * 1000)
+/* Both ends are processes that are not always running: the least round trip
+ * knows nothing of that, so the window has this much more of the rate. */
+#define STALL_NS (1000ull * 1000)
 
 /* In 1/256: of the rate, by mode and by round. */
 #define GAIN_STARTUP 739u
@@ -71,8 +74,10 @@ uint64_t hs_ship_pace_window(const struct hs_ship_pace *p)
 	if (!r || !p->rtt_least_ns)
 		return least;
 	/* Rates are under 2^40, round trips under 2^34 ns. */
-	bytes = (uint64_t)((unsigned __int128)r * p->rtt_least_ns / NS_PER_S);
-	bytes *= p->mode == HS_SHIP_PACE_STARTUP ? 3 : 2;
+	bytes = (uint64_t)((unsigned __int128)r *
+			   (2 * p->rtt_least_ns + STALL_NS) / NS_PER_S);
+	if (p->mode == HS_SHIP_PACE_STARTUP)
+		bytes += bytes / 2;
 	return bytes + least;
 }
 

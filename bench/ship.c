@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Purpose: hs-perf ship: gigabytes and slices a second from one process to
+ * another, over each carrier that is here, beside the kernel's TCP over the
+ * same veth pair. The pair joins two network namespaces that exist for as long
+ * as the two processes do.
+ */
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/args.h"
+#include "base/clock.h"
+#include "base/random.h"
+#include "bench/bench.h"
+#include "bench/ship.h"
+#include "bench/ship_link.h"
+
+#define SPAN_DEFAULT_NS HS_NS_PER_SEC
+#define ROUNDS		3u
+
+static uint64_t cpu_ns(void)
+{
+	struct rusage u;
+
+	getrusage(RUSAGE_SELF, &u);
+	return (uint64_t)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) *
+		       HS_NS_PER_SEC +
+	       (uint64_t)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) * 1000;
+}
+
+static const uint8_t *pool_make(void)
+{
+	uint8_t *pool =
+		mmap(NULL, HS_BENCH_SHIP_POOL_BYTES, PROT_READ | PROT_WRITE,
+		     MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	struct hs_random random;
+
+	if (pool == MAP_FAILED)
+		return NULL;
+	hs_random_seed(&random, 1);
+	hs_random_fill(&random, pool, HS_BENCH_SHIP_POOL_BYTES);
+	return pool;
+}
+
+/* In a namespace of its own, when both have their end of the veth pair. */
+static pid_t start(const struct hs_bench_ship_run *run, bool from,
+		   const uint8_t *pool, const struct hs_bench_link *link,
+		   struct hs_bench_ship_result *result)
+{
+	bool tcp = !strcmp(run->carrier, "tcp");
+	pid_t pid = fork();
+	uint64_t begin;
+
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	hs_bench_pin(from ? 0 : hs_bench_nr_cpus() - 1);
+	if (hs_bench_link_join(link, from)) {
+		snprintf(result->why, sizeof(result->why),
+			 "no network namespace: %s", strerror(errno));
+		_exit(1);
+	}
+	begin = cpu_ns();
+	if (from && tcp)
+		hs_bench_ship_tcp_from(run, pool, result);
+	else if (from)
+		hs_bench_ship_port_from(run, pool, result);
+	else if (tcp)
+		hs_bench_ship_tcp_to(run, result);
+	else
+		hs_bench_ship_port_to(run, result);
+	*(from ? &result->cpu_from_ns : &result->cpu_to_ns) = cpu_ns() - begin;
+	_exit(0);
+}
+
+void hs_bench_ship_ready(struct hs_bench_ship_result *result)
+{
+	/* ship.W1 release, pairs ship.R1: the socket listens before this. */
+	__atomic_store_n(&result->ready, true, __ATOMIC_RELEASE);
+}
+
+bool hs_bench_ship_stopped(const struct hs_bench_ship_result *result)
+{
+	/* ship.C2 relaxed: a flag, polled; it publishes nothing. */
+	return __atomic_load_n(&result->stop, __ATOMIC_RELAXED);
+}
+
+static bool wait_ready(const struct hs_bench_ship_result *result)
+{
+	for (uint32_t i = 0; i < 2000; i++) {
+		/* ship.R1 acquire, pairs ship.W1: it listens by then. */
+		if (__atomic_load_n(&result->ready, __ATOMIC_ACQUIRE))
+			return true;
+		if (result->why[0])
+			return false;
+		usleep(1000);
+	}
+	return false;
+}
+
+int hs_bench_ship_once(const struct hs_bench_ship_run *run,
+		       struct hs_bench_ship_result *out)
+{
+	static const uint8_t *pool;
+	struct hs_bench_ship_result *result;
+	struct hs_bench_link link;
+	pid_t to, from = -1;
+	int rc;
+
+	if (!pool)
+		pool = pool_make();
+	result = mmap(NULL, sizeof(*result), PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (!pool || result == MAP_FAILED)
+		return -ENOMEM;
+	rc = hs_bench_link_make(&link, run->mtu);
+	if (rc) {
+		munmap(result, sizeof(*result));
+		return rc;
+	}
+	to = start(run, false, pool, &link, result);
+	if (to > 0 && wait_ready(result))
+		from = start(run, true, pool, &link, result);
+	if (from > 0)
+		usleep((useconds_t)(run->span_ns / 1000));
+	/* ship.C1 relaxed: a flag, polled. */
+	__atomic_store_n(&result->stop, true, __ATOMIC_RELAXED);
+	if (from > 0)
+		waitpid(from, NULL, 0);
+	if (to > 0) {
+		if (from < 0 || !strcmp(run->carrier, "tcp"))
+			kill(to, SIGKILL);
+		waitpid(to, NULL, 0);
+	}
+	hs_bench_link_drop(&link);
+	*out = *result;
+	munmap(result, sizeof(*result));
+	return out->why[0] || !out->slices ? -EIO : 0;
+}
+
+static double rate(const struct hs_bench_ship_result *r)
+{
+	double ns = (double)(r->last_ns - r->first_ns);
+
+	return ns > 0 ? (double)r->bytes / ns : 0;
+}
+
+static void note(struct hs_bench_result *r,
+		 const struct hs_bench_ship_result *s)
+{
+	double gb = (double)s->bytes / 1e9;
+	double sent = (double)s->sent_payload;
+
+	snprintf(r->note, sizeof(r->note),
+		 "cpu s/GB %.2f + %.2f, copies a byte out %.2f + %.2f kernel, "
+		 "in %.2f; frames again %.3f",
+		 (double)s->cpu_from_ns / 1e9 / gb,
+		 (double)s->cpu_to_ns / 1e9 / gb,
+		 sent > 0 ? (double)s->copied_from / sent : 0,
+		 sent > 0 ? (double)s->copied_kernel_from / sent : 0,
+		 sent > 0 ? (double)s->copied_to / sent : 0,
+		 s->frames ? (double)s->frames_again / (double)s->frames : 0);
+}
+
+/* @run against @peer, in turns; the ratio is the median of rounds. */
+static int compare(struct hs_bench_report *report, const char *name,
+		   const struct hs_bench_ship_run *run,
+		   const struct hs_bench_ship_run *peer, const char *peer_name,
+		   bool slices)
+{
+	double ours[2 * ROUNDS], ratios[ROUNDS];
+	struct hs_bench_ship_result r, p;
+	struct hs_bench_result *out;
+	uint64_t n = 0, bad = 0;
+
+	for (uint32_t i = 0; i < ROUNDS; i++) {
+		int rc = hs_bench_ship_once(run, &r);
+
+		if (!rc && peer)
+			rc = hs_bench_ship_once(peer, &p);
+		if (rc) {
+			fprintf(stderr, "hs-perf: ship: %s: %s%s\n", name,
+				r.why, peer ? p.why : "");
+			return rc;
+		}
+		ours[i] = slices ? rate(&r) * 1e9 / run->slice_bytes : rate(&r);
+		ratios[i] = peer ? rate(&r) / rate(&p) : 0;
+		n += r.slices;
+		bad += r.bad;
+	}
+	out = hs_bench_add(report, name, slices ? "slices/s" : "GB/s");
+	hs_bench_summarize(out, ours, ROUNDS);
+	out->n = n;
+	out->lost_share = n ? (double)bad / (double)n : 1;
+	if (peer)
+		hs_bench_ratio_add(out, peer_name,
+				   hs_bench_median(ratios, ROUNDS));
+	if (strcmp(run->carrier, "tcp"))
+		note(out, &r);
+	return 0;
+}
+
+static int measure(struct hs_bench_report *report, uint64_t span_ns,
+		   const char *store)
+{
+	static const uint32_t mtus[] = {9000, 4096, 1500};
+	struct hs_bench_ship_run udp = {.carrier = "udp",
+					.mtu = 9000,
+					.slice_bytes = 60000,
+					.span_ns = span_ns};
+	struct hs_bench_ship_run peer = udp;
+	char name[48];
+	int rc = 0;
+
+	peer.carrier = "tcp";
+	for (uint32_t i = 0; i < sizeof(mtus) / sizeof(*mtus); i++) {
+		udp.mtu = peer.mtu = mtus[i];
+		snprintf(name, sizeof(name), "ship_%u_udp", mtus[i]);
+		rc |= compare(report, name, &udp, &peer, "tcp_veth", false);
+	}
+	udp.mtu = 9000;
+	udp.slice_bytes = 10000;
+	rc |= compare(report, "slices_10kB_per_s", &udp, NULL, NULL, true);
+	peer = udp;
+	peer.offered_per_s = udp.offered_per_s = 400000000;
+	for (uint32_t i = 0; i < 3; i++) {
+		static const double losses[] = {0.001, 0.01, 0.1};
+
+		udp.loss = losses[i];
+		snprintf(name, sizeof(name), "goodput_loss%g", losses[i] * 100);
+		rc |= compare(report, name, &udp, &peer, "loss0", false);
+	}
+	udp.loss = 0;
+	udp.offered_per_s = 0;
+	if (store) {
+		udp.store = store;
+		rc |= compare(report, "ship_stored", &udp, NULL, NULL, false);
+	}
+	return rc;
+}
+
+int hs_perf_ship(int argc, char **argv)
+{
+	uint64_t span_ns = SPAN_DEFAULT_NS;
+	const char *store = NULL;
+	bool json = false;
+	const struct hs_args_option options[] = {
+		{"span", 's', HS_ARGS_DURATION, &span_ns, "TIME",
+		 "how long each run is", 100 * HS_NS_PER_MS,
+		 60 * HS_NS_PER_SEC},
+		{"store", 'o', HS_ARGS_STRING, &store, "FOLDER",
+		 "also into a file there, durable before it is settled", 0, 0},
+		{"json", 'j', HS_ARGS_FLAG, &json, NULL,
+		 "one JSON object, as docs/BENCH.md says", 0, 0},
+	};
+	const struct hs_args_program program = {
+		.name = "hs-perf ship",
+		.synopsis = "[options]",
+		.summary = "Slices from process to process, over each carrier, "
+			   "beside the kernel's TCP. As root.",
+		.options = options,
+		.nr_options = sizeof(options) / sizeof(options[0]),
+		.exit_codes = "0 good\n1 invalid or not measured\n2 usage\n",
+	};
+	struct hs_bench_report report = {0};
+	int first, rc;
+
+	rc = hs_args_parse(&program, argc, argv, &first, stdout, stderr);
+	if (rc)
+		return rc == HS_ARGS_HELP ? 0 : HS_ARGS_EXIT_USAGE;
+	report.json = json;
+	hs_bench_control_run(&report, 200 * HS_NS_PER_MS);
+	rc = measure(&report, span_ns, store);
+	rc = hs_bench_print(&report, stdout) || rc;
+	hs_bench_free(&report);
+	return rc ? 1 : 0;
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Purpose: what the parts of hs-perf ship share: one run of one carrier from a
+ * process to another, over a veth pair or memory, and what came of it.
+ */
+#ifndef HS_BENCH_SHIP_H
+#define HS_BENCH_SHIP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define HS_BENCH_SHIP_FROM "10.213.9.1"
+#define HS_BENCH_SHIP_TO   "10.213.9.2"
+#define HS_BENCH_SHIP_PORT 4641
+
+struct hs_bench_ship_run {
+	const char *carrier; /* "tcp", "udp", ... */
+	uint32_t mtu;	     /* of the veth */
+	uint32_t slice_bytes;
+	double loss; /* of frames, both ways */
+	uint64_t span_ns;
+	uint64_t offered_per_s; /* bytes; 0: as much as goes */
+	const char *store;	/* folder: durable before settled; NULL: no */
+};
+
+/* Written by both processes, read by the parent when they are gone. */
+struct hs_bench_ship_result {
+	bool ready; /* the receiver listens */
+	bool stop;
+	char why[128];		/* what went wrong; empty: nothing */
+	uint64_t bytes, slices; /* settled, as the sender was told */
+	uint64_t first_ns, last_ns;
+	uint64_t cpu_from_ns, cpu_to_ns;
+	uint64_t copied_from, copied_kernel_from, borrowed_from, sent_payload;
+	uint64_t copied_to;
+	uint64_t frames, frames_again, drops;
+	uint64_t bad; /* slices with other bytes than their checksum's */
+};
+
+/* A memory of slices, larger than the last-level cache. */
+#define HS_BENCH_SHIP_POOL_BYTES (256ull << 20)
+
+/** hs_bench_ship_once() - two processes, @run->span_ns of it. 0 or -errno */
+int hs_bench_ship_once(const struct hs_bench_ship_run *run,
+		       struct hs_bench_ship_result *result);
+
+/* One end each; they return when result->stop is set. */
+void hs_bench_ship_tcp_from(const struct hs_bench_ship_run *run,
+			    const uint8_t *pool,
+			    struct hs_bench_ship_result *result);
+void hs_bench_ship_tcp_to(const struct hs_bench_ship_run *run,
+			  struct hs_bench_ship_result *result);
+void hs_bench_ship_port_from(const struct hs_bench_ship_run *run,
+			     const uint8_t *pool,
+			     struct hs_bench_ship_result *result);
+void hs_bench_ship_port_to(const struct hs_bench_ship_run *run,
+			   struct hs_bench_ship_result *result);
+
+/* Between the parent and its two processes. */
+void hs_bench_ship_ready(struct hs_bench_ship_result *result);
+bool hs_bench_ship_stopped(const struct hs_bench_ship_result *result);
+
+struct hs_ship_port;
+/** hs_bench_lossy() - @under, losing a share of what is sent; takes it over */
+struct hs_ship_port *hs_bench_lossy(struct hs_ship_port *under, double loss);
+
+#endif

@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Purpose: the shipping protocol over one port, from a pool in one process to a
+ * counter, or a file on disk, in another.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "bench/ship.h"
+#include "ship/inlet.h"
+#include "ship/outlet.h"
+
+#define FRAMES	     8192u
+#define KEYS	     16384u
+#define SLICES	     2048u
+#define SYNC_BYTES   (32ull << 20)
+#define SYNC_NS	     (50 * HS_NS_PER_MS)
+#define IDLE_WAIT_MS 1
+
+struct from {
+	const struct hs_bench_ship_run *run;
+	struct hs_bench_ship_result *result;
+	const uint8_t *pool;
+	bool up;
+};
+
+static struct hs_ship_port *port_make(const struct hs_bench_ship_run *run,
+				      const char *host, uint32_t port,
+				      uint32_t nr_frames,
+				      struct hs_bench_ship_result *result)
+{
+	char bind[32];
+	struct hs_ship_udp_config config = {
+		.bind = bind, .nr_frames = nr_frames, .buffer_bytes = 16 << 20};
+	const char *why;
+	struct hs_ship_port *p;
+
+	snprintf(bind, sizeof(bind), "%s:%u", host, port);
+	p = hs_ship_udp_create(&config, &why);
+	if (!p) {
+		snprintf(result->why, sizeof(result->why), "%s: %s: %s", bind,
+			 why, strerror(errno));
+		return NULL;
+	}
+	return run->loss > 0 ? hs_bench_lossy(p, run->loss) : p;
+}
+
+/* ---- from -----------------------------------------------------------------
+ */
+
+static const void *from_bytes(void *ctx, const struct hs_ship_slice *slice)
+{
+	return ((struct from *)ctx)->pool + slice->where;
+}
+
+static void from_settled(void *ctx, const struct hs_ship_slice *slice,
+			 bool refused)
+{
+	struct hs_bench_ship_result *result = ((struct from *)ctx)->result;
+
+	result->last_ns = hs_clock_mono_ns();
+	result->bytes += slice->head.length_bytes;
+	result->slices++;
+	result->bad += refused;
+}
+
+static void from_up(void *ctx, uint32_t nr, uint64_t node)
+{
+	struct from *f = ctx;
+
+	f->up = true;
+	f->result->first_ns = hs_clock_mono_ns();
+}
+
+static void from_down(void *ctx, uint32_t nr, const char *why)
+{
+	struct from *f = ctx;
+
+	f->up = false;
+	if (hs_bench_ship_stopped(f->result))
+		return;
+	snprintf(f->result->why, sizeof(f->result->why), "it went down: %s",
+		 why);
+}
+
+static const struct hs_ship_outlet_ops from_ops = {from_bytes, from_settled,
+						   from_up, from_down};
+
+/* As many slices as are offered by now and taken. */
+static void feed(struct from *f, struct hs_ship_outlet *o, uint64_t now_ns)
+{
+	static uint64_t place, key, fed;
+	const struct hs_bench_ship_run *run = f->run;
+	uint64_t offered = UINT64_MAX;
+
+	if (run->offered_per_s)
+		offered = (uint64_t)((double)run->offered_per_s *
+				     (double)(now_ns - f->result->first_ns) /
+				     1e9);
+	while (f->up && fed <= offered) {
+		struct hs_ship_slice slice = {
+			.head = {.ship_key = key,
+				 .length_bytes = run->slice_bytes},
+			.where = place};
+
+		if (hs_ship_outlet_add(o, 0, &slice))
+			return;
+		key++;
+		fed += run->slice_bytes;
+		place += run->slice_bytes;
+		if (place + run->slice_bytes > HS_BENCH_SHIP_POOL_BYTES)
+			place = 0;
+	}
+}
+
+static void wait_for(int fd, uint64_t until_ns, uint64_t now_ns)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	uint64_t ms =
+		until_ns > now_ns ? (until_ns - now_ns) / HS_NS_PER_MS : 0;
+
+	(void)poll(&p, 1, ms < IDLE_WAIT_MS ? (int)ms : IDLE_WAIT_MS);
+}
+
+void hs_bench_ship_port_from(const struct hs_bench_ship_run *run,
+			     const uint8_t *pool,
+			     struct hs_bench_ship_result *result)
+{
+	const struct hs_ship_outlet_config config = {
+		.sender = {.node = 1, .nr_slices = SLICES}};
+	struct from f = {run, result, pool, false};
+	struct hs_ship_port *port =
+		port_make(run, HS_BENCH_SHIP_FROM, 0, 256, result);
+	struct hs_ship_sender_stats stats;
+	struct hs_ship_port_stats ps;
+	struct hs_ship_outlet *o;
+	char to[32];
+	const char *why;
+
+	if (!port)
+		return;
+	o = hs_ship_outlet_create(port, &config, &from_ops, &f);
+	snprintf(to, sizeof(to), "%s:%u", HS_BENCH_SHIP_TO, HS_BENCH_SHIP_PORT);
+	if (!o || hs_ship_outlet_dial(o, to, hs_clock_mono_ns(), &why) < 0) {
+		snprintf(result->why, sizeof(result->why), "%s: %s", to, why);
+		return;
+	}
+	while (!hs_bench_ship_stopped(result)) {
+		uint64_t now_ns = hs_clock_mono_ns(), until_ns;
+		uint64_t before = result->slices;
+
+		feed(&f, o, now_ns);
+		until_ns = hs_ship_outlet_run(o, now_ns);
+		if (result->slices == before && until_ns > now_ns)
+			wait_for(hs_ship_outlet_fd(o), until_ns, now_ns);
+	}
+	hs_ship_outlet_stats(o, 0, &stats, &ps);
+	result->frames = stats.frames_sent;
+	result->frames_again = stats.frames_resent;
+	result->sent_payload = stats.bytes_added;
+	result->copied_from = ps.bytes_copied;
+	result->copied_kernel_from = ps.bytes_copied_kernel;
+	result->borrowed_from = ps.bytes_borrowed;
+	hs_ship_outlet_destroy(o);
+}
+
+/* ---- to -------------------------------------------------------------------
+ */
+
+struct to {
+	struct hs_bench_ship_result *result;
+	struct hs_ship_inlet *inlet;
+	uint64_t keys[KEYS];
+	uint32_t nr_keys, connection;
+	int fd; /* -1: kept nowhere */
+	uint64_t at, unsynced, synced_ns;
+};
+
+static bool write_spans(struct to *t, const struct hs_ship_span *spans,
+			uint32_t nr)
+{
+	struct iovec iov[64];
+	uint64_t want = 0;
+
+	for (uint32_t i = 0; i < nr;) {
+		int n = 0;
+
+		for (want = 0; n < 64 && i < nr; n++, i++) {
+			iov[n] =
+				(struct iovec){(void *)(uintptr_t)spans[i].data,
+					       spans[i].bytes};
+			want += spans[i].bytes;
+		}
+		if (pwritev(t->fd, iov, n, (off_t)t->at) != (ssize_t)want)
+			return false;
+		t->at += want;
+		t->unsynced += want;
+	}
+	return true;
+}
+
+static enum hs_ship_verdict to_slice(void *ctx, uint32_t connection,
+				     const struct hs_wire_slice *head,
+				     const struct hs_ship_span *spans,
+				     uint32_t nr_spans)
+{
+	struct to *t = ctx;
+
+	if (t->nr_keys == KEYS)
+		return HS_SHIP_BUSY;
+	if (t->fd >= 0 && !write_spans(t, spans, nr_spans))
+		return HS_SHIP_BUSY;
+	t->connection = connection;
+	t->keys[t->nr_keys++] = head->ship_key;
+	return HS_SHIP_TAKEN;
+}
+
+static void to_up(void *ctx, uint32_t connection, uint64_t node)
+{
+}
+
+static void to_down(void *ctx, uint32_t connection, const char *why)
+{
+	((struct to *)ctx)->nr_keys = 0;
+}
+
+static const struct hs_ship_inlet_ops to_ops = {to_slice, to_up, to_down};
+
+/* Durable in the collector's cadence: so many bytes, or so much time. */
+static void settle(struct to *t, uint64_t now_ns)
+{
+	if (t->fd >= 0) {
+		if (t->unsynced < SYNC_BYTES && now_ns - t->synced_ns < SYNC_NS)
+			return;
+		if (t->unsynced && fdatasync(t->fd))
+			return;
+		t->unsynced = 0;
+		t->synced_ns = now_ns;
+	}
+	for (uint32_t i = 0; i < t->nr_keys; i++)
+		hs_ship_inlet_settle(t->inlet, t->connection, t->keys[i],
+				     false);
+	t->nr_keys = 0;
+}
+
+static int store_open(const char *folder)
+{
+	char path[256];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/hs-perf-ship.tmp", folder);
+	fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd >= 0)
+		unlink(path);
+	return fd;
+}
+
+void hs_bench_ship_port_to(const struct hs_bench_ship_run *run,
+			   struct hs_bench_ship_result *result)
+{
+	const struct hs_ship_receiver_config config = {
+		.node = 2,
+		.frame_bytes = HS_SHIP_FRAME_MAX_BYTES,
+		.nr_connections = 16,
+		.nr_frames = FRAMES};
+	static struct to t;
+	struct hs_ship_port *port = port_make(
+		run, HS_BENCH_SHIP_TO, HS_BENCH_SHIP_PORT, FRAMES, result);
+	struct hs_ship_receiver_stats stats;
+	struct hs_ship_port_stats ps;
+
+	if (!port)
+		return;
+	t.result = result;
+	t.fd = run->store ? store_open(run->store) : -1;
+	t.inlet = hs_ship_inlet_create(port, &config, &to_ops, &t,
+				       hs_clock_mono_ns());
+	if (!t.inlet || (run->store && t.fd < 0)) {
+		snprintf(result->why, sizeof(result->why), "receiver: %s",
+			 strerror(errno));
+		return;
+	}
+	hs_bench_ship_ready(result);
+	while (!hs_bench_ship_stopped(result)) {
+		uint64_t now_ns = hs_clock_mono_ns(), until_ns;
+		uint32_t nr;
+
+		until_ns = hs_ship_inlet_run(t.inlet, 512, &nr, now_ns);
+		settle(&t, now_ns);
+		if (!nr && !t.nr_keys)
+			wait_for(hs_ship_inlet_fd(t.inlet), until_ns, now_ns);
+	}
+	hs_ship_inlet_stats(t.inlet, &stats, &ps);
+	result->copied_to = ps.bytes_copied;
+	result->drops = ps.dropped + stats.frames_bad + stats.frames_beyond;
+	result->bad += stats.slices_anew;
+	hs_ship_inlet_destroy(t.inlet);
+	if (t.fd >= 0)
+		close(t.fd);
+}
