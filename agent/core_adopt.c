@@ -15,12 +15,14 @@ static void adopt_held(struct hs_agent_core *c, struct hs_domain *d, uint32_t i,
 		       uint64_t now_ns)
 {
 	struct hs_ledger_buffer *b = &d->buffers[i];
+	uint64_t seen_ns =
+		b->seen_ns && b->seen_ns < now_ns ? b->seen_ns : now_ns;
 	uint32_t trace;
 
 	if (!(b->trace_hi | b->trace_lo) || b->committed > d->buffer_bytes)
 		trace = HS_NIL;
 	else
-		trace = hs_ix_get(c, d, b->trace_hi, b->trace_lo, now_ns);
+		trace = hs_ix_get(c, d, b->trace_hi, b->trace_lo, seen_ns);
 	if (trace == HS_NIL || hs_fired_abandoned(c, d->traces[trace].fired)) {
 		c->stats.lost_index_full += trace == HS_NIL;
 		d->nr_stocked++; /* as hs_buffer_free() finds it */
@@ -32,6 +34,10 @@ static void adopt_held(struct hs_agent_core *c, struct hs_domain *d, uint32_t i,
 	if (HS_PLANTED(10))
 		b->acked = b->committed;
 	d->traces[trace].flags |= (uint16_t)b->flags;
+	if (d->traces[trace].first_ns > seen_ns)
+		d->traces[trace].first_ns = seen_ns;
+	if (d->traces[trace].last_ns < seen_ns)
+		d->traces[trace].last_ns = seen_ns;
 	d->traces[trace].visited = 1;
 	d->traces[trace].process = hs_ledger_word_process(b->word);
 	d->traces[trace].several = 1; /* which ones is not known any more */
@@ -130,4 +136,5 @@ void hs_adopt_domain(struct hs_agent_core *c, struct hs_domain *d,
 		d->crumb_free = k;
 		d->nr_crumbs_free++;
 	}
+	hs_ix_seats_sort(d);
 }

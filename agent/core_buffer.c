@@ -271,6 +271,7 @@ bool hs_buffer_publish(struct hs_agent_core *c, struct hs_domain *d,
 	b->handle = body->handle;
 	b->seq = body->seq;
 	b->committed = body->committed;
+	b->seen_ns = now_ns;
 	/* A part may have been refused already. */
 	b->flags |= d->traces[trace].flags;
 	if (b->acked > b->committed) /* it shrank: not what was shipped */

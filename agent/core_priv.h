@@ -291,6 +291,7 @@ void hs_ix_seat_renew(struct hs_domain *d, uint32_t trace);
 uint32_t hs_ix_oldest(const struct hs_domain *d);
 uint32_t hs_ix_oldest_ahead(const struct hs_domain *d, uint32_t ahead);
 uint32_t hs_ix_newest_next(const struct hs_domain *d, uint32_t *at);
+void hs_ix_seats_sort(struct hs_domain *d);
 bool hs_ix_seats_check(const struct hs_domain *d, const char **why);
 
 /* core_index.c */

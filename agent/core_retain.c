@@ -115,6 +115,71 @@ uint32_t hs_ix_newest_next(const struct hs_domain *d, uint32_t *at)
 	return HS_NIL;
 }
 
+#define SORT_BITS   11u
+#define SORT_DIGITS (1u << SORT_BITS)
+
+/* The key of a trace: when it was seen last, in parts of the whole span. */
+static uint32_t sort_key(const struct hs_domain *d, uint32_t trace,
+			 uint64_t least_ns, uint32_t shift)
+{
+	return (uint32_t)((d->traces[trace].last_ns - least_ns) >> shift);
+}
+
+/* One pass of a radix sort: by the digit of the key from @bit on, stable. */
+static void sort_pass(const struct hs_domain *d, const uint32_t *from,
+		      uint32_t *to, uint32_t nr, uint64_t least_ns,
+		      uint32_t shift, uint32_t bit)
+{
+	uint32_t at[SORT_DIGITS] = {0}, sum = 0;
+
+	for (uint32_t i = 0; i < nr; i++)
+		at[sort_key(d, from[i], least_ns, shift) >> bit &
+		   (SORT_DIGITS - 1)]++;
+	for (uint32_t k = 0; k < SORT_DIGITS; k++) {
+		uint32_t n = at[k];
+
+		at[k] = sum;
+		sum += n;
+	}
+	for (uint32_t i = 0; i < nr; i++)
+		to[at[sort_key(d, from[i], least_ns, shift) >> bit &
+		      (SORT_DIGITS - 1)]++] = from[i];
+}
+
+/*
+ * After an adoption those sit in the order of their memory. Let them sit by
+ * when they were seen last, to one part in four million of the time between
+ * the first and the last. The row's other half is free for it.
+ */
+void hs_ix_seats_sort(struct hs_domain *d)
+{
+	uint64_t least_ns = UINT64_MAX, most_ns = 0;
+	uint32_t nr = 0, shift = 0;
+
+	/* Never so far, but then their order may stay as it is. */
+	if (d->seats_move || d->seat_head > d->seat_mask)
+		return;
+	for (uint32_t at = d->seat_tail; at != d->seat_head; at++) {
+		uint32_t trace = d->seats[at];
+
+		if (trace == HS_NIL)
+			continue;
+		d->seats[nr++] = trace;
+		if (d->traces[trace].last_ns < least_ns)
+			least_ns = d->traces[trace].last_ns;
+		if (d->traces[trace].last_ns > most_ns)
+			most_ns = d->traces[trace].last_ns;
+	}
+	while (nr && (most_ns - least_ns) >> shift >> (2 * SORT_BITS))
+		shift++;
+	sort_pass(d, d->seats, d->seats + nr, nr, least_ns, shift, 0);
+	sort_pass(d, d->seats + nr, d->seats, nr, least_ns, shift, SORT_BITS);
+	for (uint32_t i = 0; i < nr; i++)
+		d->traces[d->seats[i]].seat = i;
+	d->seat_tail = 0;
+	d->seat_head = nr;
+}
+
 bool hs_ix_seats_check(const struct hs_domain *d, const char **why)
 {
 	uint32_t at = 0, nr = 0, trace;

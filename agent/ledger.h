@@ -64,7 +64,8 @@ struct hs_ledger_buffer {
 	uint32_t acked;	    /* bytes that the collector has durable */
 	uint32_t sent;	    /* bytes that were ever sent */
 	uint32_t flags;	    /* HS_WIRE_F_* */
-	uint64_t reserved[2];
+	uint64_t seen_ns;   /* when it was published; 0: not known */
+	uint64_t reserved;
 };
 _Static_assert(sizeof(struct hs_ledger_buffer) == 64, "a line a buffer");
 

@@ -92,9 +92,43 @@ static void random_lives(void **state)
 		random_life(seed);
 }
 
+/*
+ * What a successor keeps is the most recent past as well: memory is reused in
+ * rounds, so that its order is not that of the traces in it.
+ */
+static void successor_evicts_the_oldest(void **state)
+{
+	struct world *w = make();
+	struct hs_wire_trace_id recent[NR_BUFFERS];
+	uint64_t last = NR_BUFFERS + NR_BUFFERS / 2;
+	uint64_t horizon_ns;
+	struct hs_agent_domain_stats s;
+	uint32_t nr;
+
+	for (uint64_t lo = 1; lo <= last; lo++) {
+		write_buffer(w, lo, HS_SHM_ENTRY_END, 200);
+		round_(w);
+	}
+	hs_agent_core_domain_stats_get(w->core, 0, w->now_ns, &s);
+	horizon_ns = s.horizon_ns;
+	restart(w);
+	hs_agent_core_domain_stats_get(w->core, 0, w->now_ns, &s);
+	assert_int_equal(s.horizon_ns, horizon_ns);
+	for (uint64_t lo = last + 1; lo <= last + 8; lo++) {
+		write_buffer(w, lo, HS_SHM_ENTRY_END, 200);
+		round_(w);
+	}
+	nr = hs_agent_core_recent(w->core, 0, 0, 0, recent, NR_BUFFERS);
+	assert_true(nr > NR_BUFFERS / 2);
+	for (uint32_t i = 0; i < nr; i++)
+		assert_int_equal(recent[i].lo, last + 8 - i);
+	destroy(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(successor_evicts_the_oldest),
 		cmocka_unit_test(random_lives),
 	};
 

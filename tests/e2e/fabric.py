@@ -266,6 +266,8 @@ class Fabric:
 
     def status(self, name):
         code, answer = ask(self.control(name), "GET", "/v1/status")
+        if code == 503:  # busy: whoever waits asks again
+            raise OSError("%s: %r" % (name, answer))
         if code != 200:
             raise Failure("%s: status %d: %r" % (name, code, answer))
         return answer

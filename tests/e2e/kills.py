@@ -37,8 +37,9 @@ REFUSED = 2
 HALF_S = 0.5        # a control, or a kill with what is around it
 BEFORE_S = 0.1      # of a window before its kill
 LATE_EACH = 100     # traces fired after a kill
-PAST_S = 15         # how far back they may lie: well within the pool
+PAST_S = 2.5        # how far back they may lie: the pool holds twice that
 SETTLE_S = 120
+POOL = "8MiB"
 
 
 class Pacer:
@@ -133,7 +134,7 @@ class Storm:
         self.pacer.read()
         kill, self.waiting = self.waiting, None
         kept = [r for r in self.pacer.records
-                if kill - PAST_S * 10 ** 9 < r[0] and done_ns(r) < kill and
+                if kill - PAST_S * 1e9 < r[0] and done_ns(r) < kill and
                 not r[5] and ident(r) not in self.late]
         # A third are those just before it: in lanes, not yet in the index.
         newest = kept[-LATE_EACH // 3:]
@@ -213,7 +214,9 @@ def report_latency(report, storm):
 def run_storm(options):
     rng = random.Random(options.seed)
     report = Report()
-    with Fabric(1, pool="64MiB") as fabric:
+    # Small, so that traces are evicted all the while: what is kept must be
+    # the most recent past, whoever's successor keeps it.
+    with Fabric(1, pool=POOL) as fabric:
         storm = Storm(fabric, rng, options.rate)
         counts = storm.run(options.kills)
         records = storm.pacer.records
@@ -236,7 +239,7 @@ def run_storm(options):
                          "else %r" % causes_of(bad))
         middle, low, high = median_interval(storm.adoptions)
         report.add("kill_adoption", "ms", middle / 1e6, low / 1e6,
-                   high / 1e6, len(storm.adoptions), "a pool of 64 MiB")
+                   high / 1e6, len(storm.adoptions), "a pool of " + POOL)
         report_latency(report, storm)
         if stray:
             raise Failure("collected and never triggered: %r" % stray)
