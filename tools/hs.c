@@ -31,6 +31,8 @@ static const struct command commands[] = {
 	{NULL, "reload", hs_command_reload,
 	 "have agents read their configuration again"},
 	{NULL, "stop", hs_command_stop, "end an agent; --purge leaves nothing"},
+	{NULL, "salvage", hs_command_salvage,
+	 "traces out of a pool that nobody adopted"},
 };
 #define NR_COMMANDS (sizeof(commands) / sizeof(*commands))
 

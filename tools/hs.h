@@ -81,5 +81,6 @@ int hs_command_size(int argc, char **argv);
 int hs_command_trigger(int argc, char **argv);
 int hs_command_stop(int argc, char **argv);
 int hs_command_reload(int argc, char **argv);
+int hs_command_salvage(int argc, char **argv);
 
 #endif

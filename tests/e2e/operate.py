@@ -6,8 +6,12 @@
     operate.py NAME...         run these
     operate.py --list          print their names
 """
+import json
+import os
+import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -211,7 +215,116 @@ def size():
         check(0.8 < one["fill"] <= 1, "buffers are filled: %r" % one)
 
 
-SCENARIOS = [metrics, occupancy, top, size]
+def leave_traces(app, count):
+    """Untriggered traces; their spans by id."""
+    written = {}
+    for i in range(count):
+        trace = app.say("begin h")
+        names = ["op-%d-%d" % (i, k) for k in range(1 + i % 3)]
+        for name in names:
+            app.say("finish h " + app.say("span h " + name))
+        if i % 4 == 0:
+            app.say("fill h 5000")
+        app.say("end h")
+        written[trace] = names
+    return written
+
+
+def salvage(*words):
+    """Return (exit code, what it says of itself, spans by trace)."""
+    with tempfile.TemporaryDirectory() as tmp:
+        out = os.path.join(tmp, "t.json")
+        done = subprocess.run(
+            [program("hs"), "salvage", *words, "--format", "jaeger",
+             "--json", "--output", out], stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+        if done.returncode:
+            return done.returncode, done.stderr, {}
+        with open(out, encoding="utf-8") as text:
+            data = json.load(text)["data"]
+    return done.returncode, json.loads(done.stdout), {
+        one["traceID"].rjust(32, "0"): sorted(
+            span["operationName"] for span in one["spans"]
+            if span["operationName"] != "tracepoints") for one in data}
+
+
+def all_salvaged(written, spans):
+    missing = [t for t in written if spans.get(t) != written[t]]
+    check(not missing, "%d of %d are not as they were written, such as %s: "
+          "%r" % (len(missing), len(written), missing[:1],
+                  [(written[t], spans.get(t)) for t in missing[:1]]))
+
+
+def salvage_lingering():
+    """From a keeper that waits for a successor, who still gets it all."""
+    with Fabric(1) as fabric:
+        app = fabric.app(0, "svc")
+        run_dir = fabric.path("agent-0")
+        check(salvage("--run-dir", run_dir + "-nowhere")[0] == 1, "nobody")
+        written = leave_traces(app, 50)
+        opened = app.say("begin o")
+        app.say("finish o " + app.say("span o open-op"))
+        written[opened] = ["open-op"]
+        fabric.kill("agent-0", signal.SIGTERM)
+        code, found, spans = salvage("--run-dir", run_dir)
+        check(code == 0 and found["ledgers"] == 1 and not found["hinted"] and
+              found["open"] == 1 and not found["gaps"], "%r" % found)
+        all_salvaged(written, spans)
+        saved = fabric.path("saved")
+        done = subprocess.run([program("hs"), "salvage", "--run-dir", run_dir,
+                               "--save", saved], check=False,
+                              stderr=subprocess.DEVNULL)
+        check(done.returncode == 0, "saved")
+        code, found, spans = salvage("--dir", saved)
+        check(code == 0 and not found["hinted"], "%r" % found)
+        all_salvaged(written, spans)
+        fabric.start("agent-0")
+        trace = next(iter(written))
+        app.say("trigger after " + trace)
+        fabric.wait_mark(trace, "complete")
+
+
+def salvage_stuck():
+    """From an agent that runs, and from one whose processes are stopped."""
+    with Fabric(1) as fabric:
+        app = fabric.app(0, "svc")
+        written = leave_traces(app, 30)
+        wait_for("they are in the index", lambda: fabric.status("agent-0")[
+            "domains"][0]["traces"] == 30)
+        worker = fabric.worker("agent-0")
+        for stopped in (False, True):
+            if stopped:
+                os.kill(worker, signal.SIGSTOP)
+                fabric.kill("agent-0", signal.SIGSTOP)
+            code, found, spans = salvage("--run-dir", fabric.path("agent-0"))
+            check(code == 0 and not found["hinted"], "%r" % found)
+            all_salvaged(written, spans)
+        os.kill(worker, signal.SIGCONT)
+        fabric.kill("agent-0", signal.SIGCONT)
+
+
+def salvage_orphaned():
+    """Keeper and worker are dead: what an application still maps."""
+    if os.geteuid():
+        print("skip: opening what another process has mapped takes root")
+        return
+    with Fabric(1) as fabric:
+        app = fabric.app(0, "svc")
+        written = leave_traces(app, 30)
+        worker = fabric.worker("agent-0")
+        fabric.kill("agent-0")
+        wait_for("the worker goes along",
+                 lambda: not os.path.exists("/proc/%d" % worker))
+        code, found, spans = salvage("--pid", str(app.process.pid))
+        check(code == 0 and found["ledgers"] == 0 and
+              found["hinted"] == found["traces"], "%r" % found)
+        all_salvaged(written, spans)
+        check(salvage("--run-dir", fabric.path("agent-0"))[0] == 1,
+              "no agent is there")
+
+
+SCENARIOS = [metrics, occupancy, top, size, salvage_lingering, salvage_stuck,
+             salvage_orphaned]
 
 
 if __name__ == "__main__":
