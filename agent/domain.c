@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "agent/fault.h"
+#include "agent/left.h"
 #include "agent/shm_read.h"
 #include "base/log.h"
 
@@ -252,13 +253,13 @@ static void adopt_one(struct hs_worker *w, const char *held_name)
 		return;
 	}
 	hs_log_error("agent",
-		     "a domain of a predecessor cannot be adopted, its traces "
-		     "are given up domain=%s uid=%u error=%s",
+		     "a domain of a predecessor cannot be adopted domain=%s "
+		     "uid=%u error=%s",
 		     t->name, t->uid, strerror(-rc));
 	name_of(t, "ledger", name);
-	hs_worker_drop(w, name);
+	hs_left_put(w, name);
 	name_of(t, "pool", name);
-	hs_worker_drop(w, name);
+	hs_left_put(w, name);
 	tenant_free(t);
 }
 
@@ -276,6 +277,8 @@ void hs_tenants_adopt(struct hs_worker *w)
 		char other[HS_HELD_NAME_BYTES];
 		size_t len = strlen(name);
 
+		if (hs_left_is(name))
+			continue;
 		if (ends_with(name, ":ledger"))
 			adopt_one(w, name);
 		/* A predecessor died before it stored the other half. */

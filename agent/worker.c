@@ -19,6 +19,7 @@
 #include "agent/guest.h"
 #include "agent/keeper.h"
 #include "agent/lanes.h"
+#include "agent/left.h"
 #include "agent/mailbox.h"
 #include "agent/reload.h"
 #include "base/clock.h"
@@ -97,16 +98,16 @@ static int load_rules(struct hs_worker *w)
 	return hs_rules_load(w, &w->settings.rules, w->settings.path, &error);
 }
 
-/* Everything that a predecessor left, when its node ledger is of no use. */
-static void drop_memory(struct hs_worker *w)
+/* All of a predecessor's, when its node ledger is of no use. */
+static void give_up_memory(struct hs_worker *w)
 {
 	for (uint32_t i = w->held.nr_items; i-- > 0;) {
 		char name[HS_HELD_NAME_BYTES];
 
 		memcpy(name, w->held.items[i].name, sizeof(name));
-		if (!strcmp(name, "config"))
+		if (!strcmp(name, "config") || hs_left_is(name))
 			continue;
-		hs_worker_drop(w, name);
+		hs_left_put(w, name);
 		hs_held_drop(&w->held, name);
 	}
 }
@@ -157,7 +158,7 @@ static int make_core(struct hs_worker *w)
 		if (w->held.nr_items > 1)
 			hs_log_warn("agent", "nothing to adopt, beginning "
 					     "afresh");
-		drop_memory(w);
+		give_up_memory(w);
 		memset(w->core_memory, 0, size_bytes);
 		rc = hs_memfd_create(&w->node_ledger, "hs-node-ledger",
 				     hs_agent_node_ledger_bytes(&config), 0);
@@ -245,6 +246,7 @@ static int begin(struct hs_worker *w)
 		return -errno;
 	rc = hs_worker_watch(w, w->keeper, HS_WORKER_KEEPER, 0);
 	calibrate_begin(w);
+	hs_left_begin(w);
 	if (!rc)
 		rc = make_core(w);
 	if (rc)
@@ -370,6 +372,7 @@ static bool one_round(struct hs_worker *w)
 	/* Slots before lanes: see core.h. The dead are read like lanes. */
 	hs_lanes_scan(w);
 	hs_attach_round(w);
+	hs_left_round(w);
 	work = hs_lanes_round(w);
 	hs_agent_core_tick(w->core, w->now_ns);
 	if (w->sent)

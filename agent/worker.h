@@ -58,6 +58,9 @@ struct hs_worker_counters {
 	uint64_t reloads_refused;
 };
 
+/* Areas of a predecessor that could not be adopted: see left.h. */
+#define HS_WORKER_LEFT_MAX 64u
+
 struct hs_worker {
 	struct hs_agent_settings settings;
 	const char *config;  /* the file's path */
@@ -86,6 +89,9 @@ struct hs_worker {
 	uint64_t ready_ns;
 	uint64_t ready_cpu_ns;	/* of this thread, when it was ready */
 	uint64_t adopted_bytes; /* of pools */
+	char left[HS_WORKER_LEFT_MAX][HS_HELD_NAME_BYTES];
+	uint32_t nr_left;
+	uint64_t left_until_ns;
 	uint32_t idle_rounds;
 	bool sent; /* something, since the transport was polled last */
 	bool finishing;

@@ -114,18 +114,26 @@ class Storm:
         self.waiting = None  # a kill whose sample is not fired yet
 
     def control(self):
-        begin = now_ns()
-        time.sleep(HALF_S)
-        self.controls.append((begin, begin + int(HALF_S * 1e9)))
+        """As a kill, but for the kill: this script's own load counts too."""
+        time.sleep(BEFORE_S + self.rng.random() * HALF_S / 2)
+        self.fabric.worker("agent-0")
+        when = now_ns()
+        for _ in range(3):
+            self.fabric.status("agent-0")
+            time.sleep(0.02)
+        self.wait_window(self.controls, when)
+
+    def wait_window(self, windows, when):
+        windows.append((when - int(BEFORE_S * 1e9),
+                        when + int((HALF_S - BEFORE_S) * 1e9)))
+        time.sleep(max(0.0, windows[-1][1] / 1e9 - now_ns() / 1e9))
 
     def kill(self):
         time.sleep(BEFORE_S + self.rng.random() * HALF_S / 2)
         when, adoption = kill_worker(self.fabric)
-        self.kills.append((when - int(BEFORE_S * 1e9),
-                           when + int((HALF_S - BEFORE_S) * 1e9)))
         self.adoptions.append(adoption["ns"])
         self.waiting = when
-        time.sleep(max(0.0, self.kills[-1][1] / 1e9 - now_ns() / 1e9))
+        self.wait_window(self.kills, when)
 
     def fire_late(self):
         """A sample of what was in memory at the kill before."""

@@ -6,6 +6,7 @@
     operate.py NAME...         run these
     operate.py --list          print their names
 """
+import glob
 import json
 import os
 import signal
@@ -21,7 +22,7 @@ sys.path.append("/usr/lib/python3/dist-packages")
 from prometheus_client.openmetrics import parser
 
 from fabric import Door, Fabric, ask, program, wait_for
-from scenarios import all_there, check, fire_many, main
+from scenarios import all_there, check, descendants, fire_many, main
 
 
 def scrape(fabric, name="agent-0"):
@@ -323,8 +324,63 @@ def salvage_orphaned():
               "no agent is there")
 
 
+def held_areas(fabric, name="agent-0"):
+    """Paths of descriptors by what they hold, of whoever keeps the memory."""
+    found = {}
+    for pid in descendants(fabric.path(name + ".yaml")):
+        for link in glob.glob("/proc/%d/fd/*" % pid):
+            try:
+                target = os.readlink(link)
+            except OSError:
+                continue
+            if target.startswith("/memfd:hs-"):
+                found.setdefault(target.split()[0][7:], []).append(link)
+    return found
+
+
+def age(path, by):
+    """Make it of another version: the word behind the magic."""
+    with open(path, "r+b", buffering=0) as area:
+        area.seek(8)
+        version = int.from_bytes(area.read(4), "little")
+        area.seek(8)
+        area.write((version + by).to_bytes(4, "little"))
+
+
+def other_version(area, by):
+    """An agent meets memory of a version that it does not know: it leaves it
+    to hs salvage, begins afresh, and lets go of it after `linger`."""
+    with Fabric(1) as fabric:
+        app = fabric.app(0, "svc")
+        written = leave_traces(app, 40)
+        fabric.kill("agent-0", signal.SIGTERM)
+        (link,) = held_areas(fabric)[area]
+        age(link, by)
+        fabric.start("agent-0")
+        wait_for("the application has new memory",
+                 lambda: app.stats()["attachments"] == 2)
+        ids = fire_many(fabric, app, 10)
+        wait_for("life goes on", lambda: all_there(fabric, ids))
+        check(len(held_areas(fabric)["hs-ledger"]) >= 2, "both are held")
+        code, found, spans = salvage("--run-dir", fabric.path("agent-0"))
+        check(code == 0 and found["pools"] == 2, "%r" % found)
+        check(found["ledgers_odd"] == (area == "hs-ledger"), "%r" % found)
+        all_salvaged(written, spans)
+        keeper = "/%d/" % fabric.running["agent-0"].pid
+        wait_for("it is let go", lambda: sum(
+            keeper in one for one in held_areas(fabric)["hs-pool"]) == 1)
+
+
+def other_domain_version():
+    other_version("hs-ledger", 7)
+
+
+def older_node_version():
+    other_version("hs-node-ledger", -1)
+
+
 SCENARIOS = [metrics, occupancy, top, size, salvage_lingering, salvage_stuck,
-             salvage_orphaned]
+             salvage_orphaned, other_domain_version, older_node_version]
 
 
 if __name__ == "__main__":
