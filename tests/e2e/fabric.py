@@ -88,9 +88,10 @@ def ask(path, method, what, body=None):
 class App:
     """An hs-client: say() gives the rest of its "ok", or fails."""
 
-    def __init__(self, sock, service, attach=True):
+    def __init__(self, sock, service, attach=True, command=None):
+        """`command`: how to start it, where not as a plain child."""
         self.process = subprocess.Popen(
-            [program("hs-client")], stdin=subprocess.PIPE,
+            command or [program("hs-client")], stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, text=True, bufsize=1)
         self.say("open %s %s" % (sock, service))
         if attach:
@@ -203,13 +204,16 @@ class Fabric:
             "coordinators": ["coordinator.sock"],
             "collectors": ["collector.sock"]}))
 
-    def start(self, name, wait=True):
+    def start(self, name, wait=True, path=None, before=None):
+        """`path`: another program than the one that was built; `before`: run
+        in the child ahead of it."""
         kind = name.split("-")[0]
         with open(self.path(name + ".log"), "ab") as log:
             self.running[name] = subprocess.Popen(
-                [program("hs-" + kind), "--config",
+                [path or program("hs-" + kind), "--config",
                  self.path(name + ".yaml")],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                preexec_fn=before)
         if wait:
             self.wait_up(name)
 

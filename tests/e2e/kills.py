@@ -45,10 +45,10 @@ POOL = "8MiB"
 class Pacer:
     """The application; its records are read as they come."""
 
-    def __init__(self, fabric, rate, seconds, size, every):
-        self.path = fabric.path("records")
+    def __init__(self, fabric, rate, seconds, size, every, node=0):
+        self.path = fabric.path("records-%d" % node)
         self.process = subprocess.Popen(
-            [program("pacer"), fabric.path("app-0.sock"), str(rate),
+            [program("pacer"), fabric.path("app-%d.sock" % node), str(rate),
              str(seconds), str(size), str(every), self.path],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         if self.process.stdout.readline() != "attached\n":
@@ -66,6 +66,8 @@ class Pacer:
 
     def end(self):
         """Return its counters."""
+        self.process.stdin.close()
+        self.process.stdin = None
         out = self.process.communicate()[0]
         if self.process.returncode:
             raise Failure("the pacer ended with %d" % self.process.returncode)
@@ -165,8 +167,6 @@ class Storm:
                       flush=True)
         self.control()
         self.fire_late()
-        self.pacer.process.stdin.close()
-        self.pacer.process.stdin = None
         return self.pacer.end()
 
 

@@ -9,6 +9,7 @@
 import glob
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ sys.path.append("/usr/lib/python3/dist-packages")
 from prometheus_client.openmetrics import parser
 
 from fabric import Door, Fabric, ask, program, wait_for
+from kills import TRIGGERED, Pacer, ident
 from scenarios import all_there, check, descendants, fire_many, main
 
 
@@ -379,7 +381,41 @@ def older_node_version():
     other_version("hs-node-ledger", -1)
 
 
-SCENARIOS = [metrics, occupancy, top, size, salvage_lingering, salvage_stuck,
+def rolling_upgrade():
+    """Another program on one node after the other, under load: every trigger
+    is delivered, and what was in memory stays there."""
+    with Fabric(3) as fabric:
+        pacers = [Pacer(fabric, 200, 3600, 300, 10, node=i)
+                  for i in range(3)]
+        new = fabric.path("hs-agent-new")
+        shutil.copy(program("hs-agent"), new)
+        for i in range(3):
+            time.sleep(0.3)
+            name = "agent-%d" % i
+            fabric.kill(name, signal.SIGTERM)
+            check(fabric.running[name].returncode == 0, "a clean end")
+            fabric.start(name, path=new)
+            check(os.readlink("/proc/%d/exe" % fabric.worker(name)) == new,
+                  "the new program works")
+            check(fabric.status(name)["adoption"]["pool_bytes"], "adopted")
+        time.sleep(0.3)
+        fired, untriggered = set(), []
+        for i, pacer in enumerate(pacers):
+            counts = pacer.end()
+            check(counts["entries_lost"] == 0, "%r" % counts)
+            fired |= {ident(r) for r in pacer.records if r[5] & TRIGGERED}
+            untriggered.append([ident(r) for r in pacer.records if not r[5]])
+        for i, traces in enumerate(untriggered):
+            app = fabric.app(i, "late")
+            for trace in traces[:200]:
+                app.say("trigger late " + trace)
+                fired.add(trace)
+        wait_for("all delivered, all whole",
+                 lambda: all_there(fabric, fired))
+        print("rolling_upgrade: %d traces whole" % len(fired))
+
+
+SCENARIOS = [rolling_upgrade, metrics, occupancy, top, size, salvage_lingering, salvage_stuck,
              salvage_orphaned, other_domain_version, older_node_version]
 
 
