@@ -58,6 +58,7 @@ static void on_message(void *ctx, uint32_t peer, uint16_t type,
 
 	switch (type) {
 	case HS_WIRE_COLLECT:
+	case HS_WIRE_SEEK:
 	case HS_WIRE_STORED:
 		from = HS_WIRE_ROLE_COORDINATOR;
 		break;

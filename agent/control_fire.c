@@ -35,11 +35,11 @@ static void answer_fired(const struct hs_wire_trace_id *traces, uint32_t nr,
 				"trace_ids", ids));
 }
 
-static void serve_fire(struct hs_worker *w, const char *name,
-		       const struct hs_wire_trace_id *traces, uint32_t nr,
-		       struct hs_httpd_response *response)
+static void say_fired(int rc, const char *name,
+		      const struct hs_wire_trace_id *traces, uint32_t nr,
+		      struct hs_httpd_response *response)
 {
-	switch (hs_agent_core_fire(w->core, name, traces, nr, w->now_ns)) {
+	switch (rc) {
 	case 0:
 		answer_fired(traces, nr, response);
 		break;
@@ -66,6 +66,7 @@ static void trigger_ids(struct hs_worker *w, const json_t *body,
 			const char *name, struct hs_httpd_response *response)
 {
 	struct hs_wire_trace_id traces[HS_WIRE_TRACES_MAX];
+	bool seek = json_is_true(json_object_get(body, "seek"));
 	const json_t *lateral = json_object_get(body, "lateral");
 	size_t nr = json_array_size(lateral);
 
@@ -90,7 +91,9 @@ static void trigger_ids(struct hs_worker *w, const json_t *body,
 				       i);
 			return;
 		}
-	serve_fire(w, name, traces, (uint32_t)nr + 1, response);
+	say_fired((seek ? hs_agent_core_fire_elsewhere : hs_agent_core_fire)(
+			  w->core, name, traces, (uint32_t)nr + 1, w->now_ns),
+		  name, traces, (uint32_t)nr + 1, response);
 }
 
 /* Traces of a service, newest first, of each of its processes in turn. */
@@ -149,7 +152,7 @@ static void trigger_recent(struct hs_worker *w, const json_t *body,
 		fired += rc == 0;
 	}
 	if (rc && !fired) {
-		serve_fire(w, name, traces, 1, response);
+		say_fired(rc, name, traces, 1, response);
 		return;
 	}
 	answer_fired(traces, fired, response);

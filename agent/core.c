@@ -323,7 +323,8 @@ bool hs_agent_core_wants_scan(const struct hs_agent_core *core, uint64_t now_ns)
 {
 	if (now_ns - core->scan_ns < SCAN_MIN_NS)
 		return false;
-	return core->nr_dirty || core->pending_head != core->pending_tail ||
+	return core->nr_dirty || core->seeks.nr ||
+	       core->pending_head != core->pending_tail ||
 	       now_ns >= core->groups_due_ns ||
 	       (core->open_fired && now_ns >= core->open_scan_ns);
 }
@@ -355,6 +356,8 @@ void hs_agent_core_slot(struct hs_agent_core *core, uint32_t domain,
 
 	if (!d || !(slot->trace_hi | slot->trace_lo))
 		return;
+	if (core->seeks.nr)
+		hs_seek_slot(core, slot->trace_hi, slot->trace_lo);
 	fired = hs_fired_find(core, slot->trace_hi, slot->trace_lo);
 	if (fired == HS_NIL)
 		return;
@@ -421,6 +424,18 @@ static void message_collect(struct hs_agent_core *c, uint64_t from_node,
 	hs_fired_collect(c, from_node, g, ids, now_ns);
 }
 
+static void message_seek(struct hs_agent_core *c, uint64_t from_node,
+			 struct hs_wire_reader *r)
+{
+	const struct hs_wire_trace_id *ids;
+	const struct hs_wire_seek *seek = hs_wire_take_seek(r, &ids);
+
+	if (seek && hs_wire_done(r))
+		hs_seek_message(c, from_node, seek, ids);
+	else
+		c->stats.messages_bad++;
+}
+
 static void message_slice_ack(struct hs_agent_core *c, struct hs_wire_reader *r)
 {
 	const struct hs_wire_slice_ack *ack = hs_wire_take(r, sizeof(*ack));
@@ -446,6 +461,9 @@ void hs_agent_core_message(struct hs_agent_core *core, uint64_t from_node,
 	switch (type) {
 	case HS_WIRE_COLLECT:
 		message_collect(core, from_node, &r, now_ns);
+		return;
+	case HS_WIRE_SEEK:
+		message_seek(core, from_node, &r);
 		return;
 	case HS_WIRE_SLICE_ACK:
 		message_slice_ack(core, &r);
@@ -497,6 +515,6 @@ void hs_agent_core_tick(struct hs_agent_core *core, uint64_t now_ns)
 
 bool hs_agent_core_busy(const struct hs_agent_core *core)
 {
-	return core->nr_dirty || core->pending_head != core->pending_tail ||
-	       core->nr_queued;
+	return core->nr_dirty || core->seeks.nr ||
+	       core->pending_head != core->pending_tail || core->nr_queued;
 }

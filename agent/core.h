@@ -134,6 +134,9 @@ struct hs_agent_stats {
 	uint64_t triggers_stored;
 	uint64_t collects;
 	uint64_t collects_refused;
+	uint64_t seeks;
+	uint64_t seeks_refused; /* no place: the coordinator asks again */
+	uint64_t seeks_found;	/* traces that were known */
 	uint64_t updates;
 	uint64_t slices_sent;
 	uint64_t slices_resent;
@@ -308,6 +311,14 @@ int hs_agent_core_fire(struct hs_agent_core *core, const char *name,
 		       const struct hs_wire_trace_id *traces, uint32_t nr,
 		       uint64_t now_ns);
 /**
+ * hs_agent_core_fire_elsewhere() - fire what this node need not have seen
+ *
+ * Coordinators find out who has; that this node has not is no loss.
+ */
+int hs_agent_core_fire_elsewhere(struct hs_agent_core *core, const char *name,
+				 const struct hs_wire_trace_id *traces,
+				 uint32_t nr, uint64_t now_ns);
+/**
  * hs_agent_core_recent() - traces last seen since @since_ns, newest first
  * @process: 0: of any
  */
@@ -329,7 +340,7 @@ uint32_t hs_agent_core_seen(const struct hs_agent_core *core, uint32_t domain,
 			    const struct hs_wire_trace_id *ids, uint32_t nr,
 			    struct hs_agent_seen *out);
 
-/** hs_agent_core_message() - COLLECT, STORED, SLICE_ACK */
+/** hs_agent_core_message() - COLLECT, SEEK, STORED, SLICE_ACK */
 void hs_agent_core_message(struct hs_agent_core *core, uint64_t from_node,
 			   uint16_t type, const void *payload,
 			   uint32_t payload_bytes, uint64_t now_ns);

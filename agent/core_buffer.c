@@ -374,7 +374,7 @@ static uint32_t entry_trigger(struct hs_agent_core *c,
 			(struct hs_wire_trace_id){e[i].trace_hi, e[i].trace_lo};
 	}
 	memcpy(name, names[e->u.arg].name, sizeof(name));
-	if (hs_fired_group(c, name, traces, nr, now_ns) == -EINVAL)
+	if (hs_fired_group(c, name, false, traces, nr, now_ns) == -EINVAL)
 		c->stats.entries_bad++;
 	return nr;
 }
@@ -555,7 +555,7 @@ void hs_agent_core_dead_slot(struct hs_agent_core *core, uint32_t domain,
 	hs_ix_visit(core, d, trace, process, now_ns);
 	core->died_open = process;
 	if (core->config.crash_trigger)
-		hs_fired_group(core, "crash", &id, 1, now_ns);
+		hs_fired_group(core, "crash", false, &id, 1, now_ns);
 }
 
 /*

@@ -175,7 +175,7 @@ static bool room_for(const struct hs_agent_core *c, uint32_t trigger,
 }
 
 /* A local trigger. It is acknowledged once its group is live. */
-int hs_fired_group(struct hs_agent_core *c, const char *name,
+int hs_fired_group(struct hs_agent_core *c, const char *name, bool elsewhere,
 		   const struct hs_wire_trace_id *traces, uint32_t nr,
 		   uint64_t now_ns)
 {
@@ -220,7 +220,8 @@ int hs_fired_group(struct hs_agent_core *c, const char *name,
 	};
 	memcpy(g->trigger.name, name, strnlen(name, HS_WIRE_NAME_BYTES - 1));
 	memcpy(g->traces, traces, nr * sizeof(*traces));
-	hs_ledger_set32(&g->live, 1);
+	hs_ledger_set32(&g->live, 1 | (elsewhere ? HS_WIRE_GROUP_ELSEWHERE : 0)
+						  << HS_LEDGER_GROUP_FLAGS);
 	hs_outbox_add(c, slot, now_ns);
 	known = hs_fired_find(c, traces[0].hi, traces[0].lo);
 	if (known != HS_NIL)
@@ -234,7 +235,14 @@ int hs_agent_core_fire(struct hs_agent_core *core, const char *name,
 		       const struct hs_wire_trace_id *traces, uint32_t nr,
 		       uint64_t now_ns)
 {
-	return hs_fired_group(core, name, traces, nr, now_ns);
+	return hs_fired_group(core, name, false, traces, nr, now_ns);
+}
+
+int hs_agent_core_fire_elsewhere(struct hs_agent_core *core, const char *name,
+				 const struct hs_wire_trace_id *traces,
+				 uint32_t nr, uint64_t now_ns)
+{
+	return hs_fired_group(core, name, true, traces, nr, now_ns);
 }
 
 void hs_fired_collect(struct hs_agent_core *c, uint64_t from_node,

@@ -128,10 +128,11 @@ static void put_answer(struct hs_agent_core *c, struct hs_wire_writer *w,
 
 static struct hs_wire_writer begin(struct hs_agent_core *c,
 				   const struct hs_wire_trigger *trigger,
-				   uint32_t nr)
+				   uint32_t nr, uint32_t flags)
 {
 	struct hs_wire_writer w = hs_wire_writer_make(c->out, HS_ANSWERS_BYTES);
-	struct hs_wire_group head = {.trigger = *trigger, .nr = nr};
+	struct hs_wire_group head = {
+		.trigger = *trigger, .nr = nr, .flags = flags};
 
 	hs_wire_put(&w, &head, sizeof(head));
 	return w;
@@ -142,7 +143,8 @@ static void send_group(struct hs_agent_core *c, uint32_t group, uint64_t now_ns)
 {
 	struct hs_ledger_group *g = &c->groups[group];
 	struct hs_group_rt *rt = &c->groups_rt[group];
-	struct hs_wire_writer w = begin(c, &g->trigger, g->nr);
+	struct hs_wire_writer w =
+		begin(c, &g->trigger, g->nr, g->live >> HS_LEDGER_GROUP_FLAGS);
 
 	for (uint32_t i = 0; i < g->nr; i++)
 		put_answer(c, &w, &g->traces[i], false, now_ns);
@@ -189,7 +191,7 @@ static void run_pending(struct hs_agent_core *c, uint64_t now_ns)
 
 		if (p->scan == c->scan)
 			break;
-		w = begin(c, &p->trigger, p->nr);
+		w = begin(c, &p->trigger, p->nr, 0);
 		for (uint32_t i = 0; i < p->nr; i++)
 			put_answer(c, &w, &p->traces[i], false, now_ns);
 		/* Not sent, or lost: the coordinator asks again. */
@@ -223,7 +225,7 @@ void hs_outbox_update(struct hs_agent_core *c, uint32_t fired, uint64_t now_ns)
 	}
 	trigger.origin = c->ledger->node_id;
 	trigger.key = rt->update_key;
-	w = begin(c, &trigger, 1);
+	w = begin(c, &trigger, 1, 0);
 	put_answer(c, &w, &c->fired[fired].trace, true, now_ns);
 	if (w.failed)
 		c->stats.messages_bad++;
@@ -262,6 +264,7 @@ void hs_outbox_run(struct hs_agent_core *c, uint64_t now_ns)
 	run_groups(c, now_ns);
 	run_pending(c, now_ns);
 	run_dirty(c, now_ns);
+	hs_seek_run(c);
 }
 
 /* What a coordinator had that is not there any more, or may have forgotten it,

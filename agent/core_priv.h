@@ -195,6 +195,30 @@ struct hs_pending {
 	struct hs_wire_trace_id traces[HS_WIRE_TRACES_MAX];
 };
 
+#define HS_SEEKS_MAX  4u
+#define HS_SEEK_SLOTS 2048u /* for the ids of all of them */
+
+struct hs_seek_trace {
+	struct hs_wire_trace_id id;
+	uint32_t next; /* of the same place; 0: none */
+	bool live;     /* the scan saw a handle of it */
+};
+
+/* A SEEK to be answered after the next scan. */
+struct hs_seek {
+	uint64_t from;
+	uint64_t question;
+	uint32_t nr; /* 0: free */
+	uint32_t scan;
+	struct hs_seek_trace traces[HS_WIRE_SEEK_MAX];
+};
+
+struct hs_seeks {
+	uint32_t nr; /* ids of all of them */
+	uint32_t table[HS_SEEK_SLOTS];
+	struct hs_seek at[HS_SEEKS_MAX];
+};
+
 /* A token bucket: the time at which it is even. */
 struct hs_rate {
 	uint64_t per_s; /* 0: no limit */
@@ -259,6 +283,7 @@ struct hs_agent_core {
 	struct hs_domain domains[HS_AGENT_DOMAINS_MAX];
 	uint32_t domain_order[HS_AGENT_DOMAINS_MAX];
 	uint32_t nr_domains;
+	struct hs_seeks seeks;
 	struct hs_agent_stats stats;
 	uint64_t dry_runs;  /* triggers in one, a bit each */
 	uint64_t *dry_seen; /* HS_DRY_SEEN fingerprints, core_policy.c */
@@ -393,7 +418,7 @@ static inline bool hs_fired_abandoned(const struct hs_agent_core *c,
 {
 	return fired != HS_NIL && (c->fired[fired].flags & HS_WIRE_F_ABANDONED);
 }
-int hs_fired_group(struct hs_agent_core *c, const char *name,
+int hs_fired_group(struct hs_agent_core *c, const char *name, bool elsewhere,
 		   const struct hs_wire_trace_id *traces, uint32_t nr,
 		   uint64_t now_ns);
 void hs_fired_collect(struct hs_agent_core *c, uint64_t from_node,
@@ -411,6 +436,13 @@ void hs_outbox_add(struct hs_agent_core *c, uint32_t group, uint64_t now_ns);
 void hs_outbox_run(struct hs_agent_core *c, uint64_t now_ns);
 void hs_outbox_again(struct hs_agent_core *c, uint32_t number, uint64_t now_ns);
 void hs_outbox_update(struct hs_agent_core *c, uint32_t fired, uint64_t now_ns);
+
+/* core_seek.c */
+void hs_seek_message(struct hs_agent_core *c, uint64_t from_node,
+		     const struct hs_wire_seek *seek,
+		     const struct hs_wire_trace_id *traces);
+void hs_seek_slot(struct hs_agent_core *c, uint64_t hi, uint64_t lo);
+void hs_seek_run(struct hs_agent_core *c);
 
 /* core_answer.c */
 void hs_answer_make(struct hs_agent_core *c, uint32_t fired,

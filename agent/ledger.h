@@ -104,8 +104,9 @@ struct hs_ledger_domain {
 };
 
 /* A trigger that fired here, until its manifests are stored. */
+#define HS_LEDGER_GROUP_FLAGS 8u /* of live: HS_WIRE_GROUP_* from here on */
 struct hs_ledger_group {
-	uint32_t live; /* written last */
+	uint32_t live; /* 1 and flags; written last */
 	uint32_t nr;
 	struct hs_wire_trigger trigger;
 	struct hs_wire_trace_id traces[HS_WIRE_TRACES_MAX];

@@ -36,6 +36,9 @@ uint32_t hs_control_stats(const struct hs_worker *w,
 	CORE(triggers_stored);
 	CORE(collects);
 	CORE(collects_refused);
+	CORE(seeks);
+	CORE(seeks_refused);
+	CORE(seeks_found);
 	CORE(updates);
 	CORE(slices_sent);
 	CORE(slices_resent);

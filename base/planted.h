@@ -13,7 +13,7 @@
 
 /* How many there are; the simulator's are numbered from 1, the kill harness's
  * from HS_PLANTED_KILL. */
-#define HS_NR_PLANTED	   24u
+#define HS_NR_PLANTED	   26u
 #define HS_PLANTED_KILL	   101u
 #define HS_NR_PLANTED_KILL 9u
 

@@ -147,8 +147,12 @@ static json_t *head_json(const struct hs_api *api, const char *text,
 	json_object_set_new(out, "causes", causes);
 	json_object_set_new(out, "triggers", triggers_json(a, &view->id));
 	json_object_set_new(out, "nodes", names);
-	json_object_set_new(out, "manifest",
-			    json_pack("{s:o}", "nodes", nodes));
+	json_object_set_new(
+		out, "manifest",
+		json_pack(
+			"{s:o, s:{s:i, s:b}}", "nodes", nodes, "sought",
+			"nodes", view->sought & HS_WIRE_SOUGHT_MAX, "everybody",
+			view->sought && !(view->sought & HS_WIRE_SOUGHT_PART)));
 	json_object_set_new(out, "decoded", decode_json(stats));
 	return out;
 }

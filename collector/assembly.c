@@ -327,6 +327,7 @@ int hs_assembly_view(struct hs_assembly *a, const struct hs_wire_trace_id *id,
 		.nr_triggers = trace->nr_triggers,
 		.nr_buffers = trace->nr_buffers,
 		.settled = trace->settled,
+		.sought = trace->sought,
 	};
 	return 0;
 }

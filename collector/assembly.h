@@ -92,7 +92,9 @@ struct hs_assembly_view {
 	uint32_t nr_nodes;
 	uint32_t nr_triggers;
 	uint32_t nr_buffers;
-	bool settled; /* a coordinator has everybody's answer */
+	bool settled;	 /* a coordinator has everybody's answer */
+	uint16_t sought; /* nodes that were asked since crumbs were missing,
+			    with HS_WIRE_SOUGHT_PART as in a manifest */
 };
 
 /* One node as the union has it. rev, state, ... are of its best answer. */

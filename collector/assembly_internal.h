@@ -85,8 +85,9 @@ struct hs_asm_trace {
 	bool union_dirty; /* what store_union would write has changed */
 	bool marked;	  /* mark is of this version */
 	bool settled;
-	bool cut;     /* over a limit of this collector */
-	bool damaged; /* unreadable in the store */
+	uint16_t sought; /* of the question that says most */
+	bool cut;	 /* over a limit of this collector */
+	bool damaged;	 /* unreadable in the store */
 };
 
 struct hs_asm_ack {

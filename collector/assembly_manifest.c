@@ -53,6 +53,13 @@ static bool knows(uint32_t rev, uint16_t state)
 	       (state == HS_WIRE_STATE_OPEN || state == HS_WIRE_STATE_CLOSED);
 }
 
+/* Of words that coordinators have for a node the one that says most: gone is
+ * more than unreachable. Of a node's own the worst. */
+static bool counts_more(uint32_t rev, uint16_t state, uint16_t than)
+{
+	return rev ? state < than : state > than;
+}
+
 static enum news compare(const struct hs_asm_node *node,
 			 const struct hs_wire_answer *answer)
 {
@@ -69,7 +76,8 @@ static enum news compare(const struct hs_asm_node *node,
 		return NEWS_BETTER;
 	if (answer->rev < node->rev)
 		return NEWS_NONE;
-	if (answer->state >= node->state && !(answer->flags & ~node->flags) &&
+	if (!counts_more(node->rev, answer->state, node->state) &&
+	    !(answer->flags & ~node->flags) &&
 	    answer->nr_buffers <= node->nr_buffers &&
 	    answer->nr_bytes <= node->nr_bytes &&
 	    answer->nr_crumbs <= node->nr_crumbs)
@@ -122,7 +130,7 @@ static void put_answer(struct hs_assembly *a, uint32_t n, enum news news,
 		put_crumbs(a, n, crumbs, answer->nr_crumbs);
 		return;
 	}
-	if (answer->state < node->state)
+	if (counts_more(node->rev, answer->state, node->state))
 		node->state = answer->state;
 	node->flags |= answer->flags;
 	if (answer->nr_buffers > node->nr_buffers)
@@ -234,6 +242,11 @@ static bool apply(struct hs_assembly *a, uint32_t t, const struct manifest *m)
 		return changed;
 	}
 	changed |= put_triggers(a, t, m);
+	if (hs_wire_sought_rank(m->head->sought) >
+	    hs_wire_sought_rank(trace->sought)) {
+		trace->sought = m->head->sought;
+		changed = true;
+	}
 	if (m->head->settled && !trace->settled) {
 		trace->settled = true;
 		changed = true;
@@ -289,6 +302,7 @@ uint32_t hs_asm_union_write(struct hs_assembly *a, uint32_t t)
 	struct hs_wire_manifest m = {.trace = trace->id,
 				     .version = 1,
 				     .settled = trace->settled,
+				     .sought = trace->sought,
 				     .nr_triggers = trace->nr_triggers,
 				     .nr_answers = trace->nr_answers};
 

@@ -30,7 +30,7 @@ struct hs_collector_config {
 		int64_t trace_buffers;
 		int64_t peers;
 	} limits;
-	int log_level; /* enum hs_log_level */
+	int log_level;	       /* enum hs_log_level */
 	struct hs_roles roles; /* derived */
 };
 

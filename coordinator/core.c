@@ -36,6 +36,10 @@ static struct hs_coord_config with_defaults(const struct hs_coord_config *in)
 	OR(resend_ns, 500 * MS);
 	OR(resend_max_ns, 5000 * MS);
 	OR(forget_after_ns, 300000 * MS);
+	OR(seek_nodes, 500);
+	OR(seek_per_s, 20000);
+	OR(seek_batch_ns, 10 * MS);
+	OR(seek_after_ns, 1000 * MS);
 #undef OR
 	if (c.trace_nodes > HS_WIRE_ANSWERS_MAX)
 		c.trace_nodes = HS_WIRE_ANSWERS_MAX;
@@ -102,6 +106,9 @@ static size_t lay_out(struct hs_coord_core *c, uint8_t *memory)
 	c->request_table =
 		carve(memory, &used, ((size_t)c->request_mask + 1) * 4);
 	c->heap = carve(memory, &used, ((size_t)f->nr_traces + 1) * 4);
+	for (uint32_t i = 0; i < HS_COORD_QUESTIONS_MAX; i++)
+		c->questions[i].silent = carve(
+			memory, &used, ((size_t)f->nr_nodes / 64 + 1) * 8);
 	c->out = carve(memory, &used, HS_WIRE_PAYLOAD_MAX_BYTES);
 	return used;
 }
@@ -126,11 +133,13 @@ struct hs_coord_core *hs_coord_core_create(void *memory,
 	c->ctx = ctx;
 	c->now_ns = now_ns;
 	c->created_ns = now_ns;
+	/* An answer to an earlier life's question is none to ours. */
+	c->next_question = config->epoch;
 	lay_out(c, memory);
 	return c;
 }
 
-static void set_now(struct hs_coord_core *c, uint64_t now_ns)
+void hs_coord_now(struct hs_coord_core *c, uint64_t now_ns)
 {
 	if (now_ns > c->now_ns)
 		c->now_ns = now_ns;
@@ -140,7 +149,10 @@ void hs_coord_review(struct hs_coord_core *c, uint32_t t)
 {
 	struct hs_coord_trace *trace = hs_coord_trace(c, t);
 
-	if (trace->state == HS_COORD_SEEKING && !trace->nr_waiting) {
+	if (!trace->nr_waiting && hs_coord_seek_wanted(c, t))
+		hs_coord_seek_begin(c, t);
+	if (trace->state == HS_COORD_SEEKING && !trace->nr_waiting &&
+	    !hs_coord_seeks(trace)) {
 		hs_coord_step(c, t, HS_COORD_SETTLED);
 		if (!trace->settled_told || trace->contents)
 			hs_coord_changed(c, t);
@@ -186,8 +198,9 @@ static void run_due(struct hs_coord_core *c)
 	}
 }
 
-static void run(struct hs_coord_core *c)
+void hs_coord_run(struct hs_coord_core *c)
 {
+	hs_coord_seek_run(c);
 	run_due(c);
 	hs_coord_send_asks(c);
 }
@@ -312,6 +325,8 @@ static void on_request(struct hs_coord_core *c, const struct group *g,
 		if (!t)
 			t = trace_begin(c, &a->trace, trigger, update);
 		hs_coord_answer(c, t, a, crumbs);
+		if (g->head->flags & HS_WIRE_GROUP_ELSEWHERE)
+			hs_coord_fired_elsewhere(c, t, a->node);
 		if (!update) {
 			hs_coord_name_add(c, t, trigger);
 			if (hs_coord_trace(c, t)->why_is_update)
@@ -359,7 +374,7 @@ int hs_coord_core_message(struct hs_coord_core *c, uint64_t now_ns,
 	struct group g;
 	int rc = 0;
 
-	set_now(c, now_ns);
+	hs_coord_now(c, now_ns);
 	switch (type) {
 	case HS_WIRE_TRIGGER:
 	case HS_WIRE_UPDATE:
@@ -371,6 +386,9 @@ int hs_coord_core_message(struct hs_coord_core *c, uint64_t now_ns,
 		else
 			on_request(c, &g, type == HS_WIRE_UPDATE);
 		break;
+	case HS_WIRE_FOUND:
+		rc = hs_coord_seek_found(c, from, payload, payload_bytes);
+		break;
 	case HS_WIRE_MANIFEST_ACK:
 		rc = hs_coord_ack(c, payload, payload_bytes);
 		break;
@@ -379,42 +397,13 @@ int hs_coord_core_message(struct hs_coord_core *c, uint64_t now_ns,
 	}
 	if (rc)
 		c->stats.messages_bad++;
-	run(c);
+	hs_coord_run(c);
 	return rc;
-}
-
-void hs_coord_core_node_up(struct hs_coord_core *c, uint64_t now_ns,
-			   uint64_t node)
-{
-	uint32_t m = hs_coord_member_get(c, node);
-
-	set_now(c, now_ns);
-	/* Without a place it cannot be asked; it is heard all the same. */
-	if (!m)
-		return;
-	hs_coord_member_up(c, m, node);
-	for (uint32_t v = hs_coord_member(c, m)->visits.head; v;
-	     v = hs_coord_visit(c, v)->of_member.next)
-		hs_coord_review(c, hs_coord_visit(c, v)->trace);
-	run(c);
-}
-
-void hs_coord_core_node_down(struct hs_coord_core *c, uint64_t now_ns,
-			     uint64_t node)
-{
-	uint32_t m = hs_coord_member_find(c, node);
-
-	set_now(c, now_ns);
-	if (!m || hs_coord_member(c, m)->up != node)
-		return;
-	hs_coord_member_down(c, m);
-	hs_coord_member_put(c, m);
-	run(c);
 }
 
 void hs_coord_core_collector_up(struct hs_coord_core *c, uint64_t now_ns)
 {
-	set_now(c, now_ns);
+	hs_coord_now(c, now_ns);
 	for (uint32_t t = 1; t <= c->traces.fresh; t++) {
 		struct hs_coord_trace *trace = hs_coord_trace(c, t);
 
@@ -426,19 +415,19 @@ void hs_coord_core_collector_up(struct hs_coord_core *c, uint64_t now_ns)
 		trace->nr_tries = 1;
 		hs_coord_deadline_by(c, t, c->now_ns);
 	}
-	run(c);
+	hs_coord_run(c);
 }
 
 void hs_coord_core_tick(struct hs_coord_core *c, uint64_t now_ns)
 {
-	set_now(c, now_ns);
+	hs_coord_now(c, now_ns);
 	while (c->stored.head && hs_coord_trace(c, c->stored.head)->stored_ns +
 						 c->config.forget_after_ns <=
 					 c->now_ns) {
 		c->stats.forgotten++;
 		forget(c, c->stored.head);
 	}
-	run(c);
+	hs_coord_run(c);
 }
 
 uint64_t hs_coord_core_next_ns(const struct hs_coord_core *c)
@@ -453,6 +442,8 @@ uint64_t hs_coord_core_next_ns(const struct hs_coord_core *c)
 
 		next = at < next ? at : next;
 	}
+	if (hs_coord_seek_next_ns(c) < next)
+		next = hs_coord_seek_next_ns(c);
 	if (c->stalled && c->now_ns + STALL_NS < next)
 		next = c->now_ns + STALL_NS;
 	return next;

@@ -52,6 +52,13 @@ struct hs_coord_config {
 	uint64_t resend_ns;	  /* MANIFEST again after; 500 ms, doubling */
 	uint64_t resend_max_ns;	  /* 5 s */
 	uint64_t forget_after_ns; /* stored and quiet; 300 s */
+	/* The question "do you know these traces?", when crumbs are missing. */
+	bool seek_never;
+	uint32_t seek_nodes;	/* asked about one trace at most; 500 */
+	uint32_t seek_per_s;	/* messages of all questions; 20000 */
+	uint64_t seek_batch_ns; /* traces wait for others so long; 10 ms */
+	uint64_t seek_after_ns; /* what has not answered by then will not;
+				   1 s */
 };
 
 struct hs_coord_ops {
@@ -85,16 +92,25 @@ struct hs_coord_stats {
 	uint64_t collects_again;
 	uint64_t unreachable; /* given up, for now */
 	uint64_t gone;	      /* a later incarnation does not know */
+	uint64_t left;	      /* nodes, for good */
 	uint64_t manifests_sent;
 	uint64_t manifests_again;
 	uint64_t manifests_failed; /* no collector, or no room */
 	uint64_t acks;
 	uint64_t acks_strange;
 	uint64_t stored_sent;
-	uint64_t forgotten; /* after their time */
-	uint64_t evicted;   /* stored ones, before it, for room */
+	uint64_t questions;	 /* over all their traces and nodes */
+	uint64_t seeks_sent;	 /* messages */
+	uint64_t seeks_asked;	 /* traces in them */
+	uint64_t seeks_deferred; /* waited for the budget */
+	uint64_t seeks_refused;	 /* gave up waiting: not asked about */
+	uint64_t seeks_part;	 /* traces of questions that not all answered */
+	uint64_t found;		 /* nodes of traces that no crumb named */
+	uint64_t forgotten;	 /* after their time */
+	uint64_t evicted;	 /* stored ones, before it, for room */
 	uint32_t nr_traces, nr_seeking, nr_telling, nr_stored;
 	uint32_t nr_visits, nr_waiting, nr_nodes, nr_nodes_up, nr_requests;
+	uint32_t nr_seeks; /* traces that a question is about */
 };
 
 /* A trace on its way. */
@@ -160,7 +176,8 @@ struct hs_coord_core *hs_coord_core_create(void *memory,
 					   void *ctx, uint64_t now_ns);
 
 /**
- * hs_coord_core_message() - TRIGGER, CRUMBS, UPDATE of an agent, MANIFEST_ACK
+ * hs_coord_core_message() - TRIGGER, CRUMBS, UPDATE, FOUND of an agent,
+ *	MANIFEST_ACK
  * @from: node id of the connection it came over
  * @payload: 8-aligned
  *
@@ -176,6 +193,18 @@ void hs_coord_core_node_up(struct hs_coord_core *core, uint64_t now_ns,
 /** hs_coord_core_node_down() - its connection ended; ignored for another id */
 void hs_coord_core_node_down(struct hs_coord_core *core, uint64_t now_ns,
 			     uint64_t node);
+/**
+ * hs_coord_core_node_left() - it will not come back, and what it had is gone
+ * @number: of the node; until node_up() says otherwise
+ */
+void hs_coord_core_node_left(struct hs_coord_core *core, uint64_t now_ns,
+			     uint32_t number);
+/** hs_coord_core_node_listed() - a list says that there is such a node */
+void hs_coord_core_node_listed(struct hs_coord_core *core, uint64_t now_ns,
+			       uint32_t number);
+/** hs_coord_core_listing() - whether lists name all agents there are: then a
+ * node that was never up nor listed is "unknown", and not "unreachable" */
+void hs_coord_core_listing(struct hs_coord_core *core, bool all);
 /** hs_coord_core_collector_up() - what no collector has goes now */
 void hs_coord_core_collector_up(struct hs_coord_core *core, uint64_t now_ns);
 

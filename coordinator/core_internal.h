@@ -6,6 +6,8 @@
  * core_state.c		the two tables of transitions
  * core_table.c		pools, hash chains, lists, the heap of deadlines
  * core_traverse.c	who is asked, what was answered
+ * core_member.c	nodes that come, go, leave, and are listed
+ * core_seek.c		the question to many, when crumbs are missing
  * core_manifest.c	what the collector is told, and whom STORED goes to
  *
  * Everything lies in pools and is named by its index; 0 is nothing.
@@ -38,6 +40,28 @@ struct hs_coord_pool {
 	uint32_t used;
 };
 
+enum hs_coord_seek {
+	HS_COORD_SEEK_NONE = 0,	  /* nobody was asked, so far */
+	HS_COORD_SEEK_QUEUED = 1, /* waits for others, or the budget */
+	HS_COORD_SEEK_ASKED = 2,  /* a question is on its way */
+	HS_COORD_SEEK_DONE = 3,	  /* there is no second one */
+};
+
+#define HS_COORD_QUESTIONS_MAX 8u
+
+/* About many traces, to many nodes. */
+struct hs_coord_question {
+	uint64_t id; /* 0: free */
+	uint64_t deadline_ns;
+	uint64_t next_ns; /* when it goes again to those that are silent */
+	uint32_t nr_tries;
+	uint32_t nr_traces;
+	uint32_t nr_asked, nr_left; /* nodes */
+	bool part;
+	uint32_t traces[HS_WIRE_SEEK_MAX];
+	uint64_t *silent; /* bit a member: asked, has not answered */
+};
+
 struct hs_coord_trace {
 	uint32_t next_hash;
 	struct hs_wire_trace_id id;
@@ -65,6 +89,12 @@ struct hs_coord_trace {
 	uint32_t heap_at;	  /* 0: in no heap */
 	struct hs_coord_link lru; /* STORED, oldest first */
 	uint64_t stored_ns;
+	enum hs_coord_seek seek;
+	uint16_t sought; /* as the manifest says */
+	bool elsewhere;	 /* some visit is */
+	bool elsewhere_told;
+	struct hs_coord_link seek_link; /* QUEUED */
+	uint64_t seek_ns;
 };
 
 struct hs_coord_visit {
@@ -76,7 +106,10 @@ struct hs_coord_visit {
 	enum hs_coord_visit_state state; /* hs_coord_visit_step() alone */
 	bool in_flight;
 	bool queued;
-	uint16_t cut; /* flags of our own on top of the answer's */
+	uint16_t cut;	/* flags of our own on top of the answer's */
+	bool named;	/* by a crumb */
+	bool sought;	/* by a question */
+	bool elsewhere; /* fired what it need not know */
 	struct hs_coord_link of_member;
 	struct hs_coord_link wait;
 	struct hs_coord_link ask;
@@ -104,6 +137,8 @@ struct hs_coord_member {
 	uint32_t next_hash;
 	uint32_t number;
 	uint64_t up; /* id of the connection; 0: none */
+	bool known;  /* was up, or is listed: kept */
+	bool left;   /* for good, and what it had is gone */
 	uint32_t in_flight;
 	struct hs_coord_list visits;
 	struct hs_coord_list asks;  /* want to be sent */
@@ -146,8 +181,15 @@ struct hs_coord_core {
 	uint32_t nr_heap;
 	struct hs_coord_list stored; /* traces, by lru */
 	struct hs_coord_list ready;  /* members with asks */
-	bool stalled;		     /* a node took no more: try again soon */
-	uint8_t *out;		     /* HS_WIRE_PAYLOAD_MAX_BYTES */
+	struct hs_coord_question questions[HS_COORD_QUESTIONS_MAX];
+	struct hs_coord_list seeks; /* traces, QUEUED */
+	uint64_t next_question;
+	uint32_t seek_from;	  /* member that the next question begins at */
+	uint64_t seek_even_ns;	  /* when the budget is even again */
+	bool all_listed;	  /* lists name all agents */
+	uint32_t nr_known, nr_up; /* members; nr_up of those known */
+	bool stalled;		  /* a node took no more: try again soon */
+	uint8_t *out;		  /* HS_WIRE_PAYLOAD_MAX_BYTES */
 	struct hs_coord_stats stats;
 };
 
@@ -224,6 +266,8 @@ void hs_coord_deadline_by(struct hs_coord_core *c, uint32_t t,
 void hs_coord_deadline_drop(struct hs_coord_core *c, uint32_t t);
 
 /* core.c */
+void hs_coord_now(struct hs_coord_core *c, uint64_t now_ns);
+void hs_coord_run(struct hs_coord_core *c);
 /* Take the steps that are due after something about @t changed. */
 void hs_coord_review(struct hs_coord_core *c, uint32_t t);
 
@@ -239,18 +283,46 @@ void hs_coord_changed(struct hs_coord_core *c, uint32_t t);
 bool hs_coord_answer(struct hs_coord_core *c, uint32_t t,
 		     const struct hs_wire_answer *answer,
 		     const struct hs_wire_crumb *crumbs);
+void hs_coord_fired_elsewhere(struct hs_coord_core *c, uint32_t t,
+			      uint64_t node);
 void hs_coord_cut(struct hs_coord_core *c, uint32_t t);
 /* Retries and timeouts of one trace; Return: when to look again. */
 uint64_t hs_coord_visits_due(struct hs_coord_core *c, uint32_t t);
 void hs_coord_ask(struct hs_coord_core *c, uint32_t v);
 void hs_coord_want(struct hs_coord_core *c, uint32_t t, uint64_t node,
 		   uint32_t named_by);
+/* Not by a crumb: it said so itself, when everybody was asked. */
+void hs_coord_want_found(struct hs_coord_core *c, uint32_t t, uint64_t node);
 void hs_coord_member_up(struct hs_coord_core *c, uint32_t m, uint64_t node);
 void hs_coord_member_down(struct hs_coord_core *c, uint32_t m);
 void hs_coord_send_asks(struct hs_coord_core *c);
 void hs_coord_visits_free(struct hs_coord_core *c, uint32_t t);
 
+/* core_member.c */
+/* What is said of a node that does not answer: enum hs_wire_state. */
+uint16_t hs_coord_member_word(const struct hs_coord_core *c, uint32_t m);
+
+/* core_seek.c */
+/* Crumbs are missing, and nobody was asked yet. */
+bool hs_coord_seek_wanted(const struct hs_coord_core *c, uint32_t t);
+void hs_coord_seek_begin(struct hs_coord_core *c, uint32_t t);
+/* What is due; Return: when to look again. */
+void hs_coord_seek_run(struct hs_coord_core *c);
+uint64_t hs_coord_seek_next_ns(const struct hs_coord_core *c);
+int hs_coord_seek_found(struct hs_coord_core *c, uint64_t from,
+			const void *payload, uint32_t payload_bytes);
+void hs_coord_seek_member_down(struct hs_coord_core *c, uint32_t m);
+static inline bool hs_coord_seeks(const struct hs_coord_trace *trace)
+{
+	return trace->seek == HS_COORD_SEEK_QUEUED ||
+	       trace->seek == HS_COORD_SEEK_ASKED;
+}
+
 /* core_manifest.c */
+/* Whether the manifest leaves an answer out: of one that fired what others
+ * know, and that no crumb names. */
+bool hs_coord_left_out(const struct hs_coord_core *c,
+		       const struct hs_coord_visit *visit);
 /* When the collector is to hear of it; UINT64_MAX: nothing to say. */
 uint64_t hs_coord_tell_ns(const struct hs_coord_core *c, uint32_t t);
 void hs_coord_tell(struct hs_coord_core *c, uint32_t t);

@@ -28,11 +28,53 @@ static uint64_t resend_ns(const struct hs_coord_core *c, uint32_t nr_tries)
 	return wait < c->config.resend_max_ns ? wait : c->config.resend_max_ns;
 }
 
+static bool anybody_knows(const struct hs_coord_core *c, uint32_t t)
+{
+	for (uint32_t v = hs_coord_trace(c, t)->visits; v;
+	     v = hs_coord_visit(c, v)->next) {
+		const struct hs_coord_visit *visit = hs_coord_visit(c, v);
+
+		if (visit->state == HS_COORD_VISIT_ANSWERED &&
+		    visit->told != HS_WIRE_STATE_UNKNOWN)
+			return true;
+	}
+	return false;
+}
+
+bool hs_coord_left_out(const struct hs_coord_core *c,
+		       const struct hs_coord_visit *visit)
+{
+	const struct hs_coord_trace *trace = hs_coord_trace(c, visit->trace);
+
+	return visit->elsewhere && !visit->named && !visit->flags &&
+	       visit->state == HS_COORD_VISIT_ANSWERED &&
+	       visit->told == HS_WIRE_STATE_UNKNOWN && !trace->elsewhere_told &&
+	       (trace->state == HS_COORD_SEEKING ||
+		anybody_knows(c, visit->trace));
+}
+
+/* Until somebody is found, or nobody was, there may be nothing to say. */
+static bool has_words(const struct hs_coord_core *c, uint32_t t)
+{
+	const struct hs_coord_trace *trace = hs_coord_trace(c, t);
+
+	if (!trace->elsewhere)
+		return true;
+	for (uint32_t v = trace->visits; v; v = hs_coord_visit(c, v)->next)
+		if (hs_coord_visit(c, v)->state != HS_COORD_VISIT_ASKED &&
+		    !hs_coord_left_out(c, hs_coord_visit(c, v)))
+			return true;
+	return false;
+}
+
 uint64_t hs_coord_tell_ns(const struct hs_coord_core *c, uint32_t t)
 {
 	const struct hs_coord_trace *trace = hs_coord_trace(c, t);
 	bool unsettled = trace->state == HS_COORD_SEEKING;
 	uint64_t from = trace->told_ns;
+
+	if (!has_words(c, t))
+		return UINT64_MAX;
 
 	if (trace->failed || (!trace->changed && trace->acked < trace->version))
 		return trace->told_ns + resend_ns(c, trace->nr_tries);
@@ -46,11 +88,31 @@ uint64_t hs_coord_tell_ns(const struct hs_coord_core *c, uint32_t t)
 	return trace->version ? from + c->config.tell_settled_ns : c->now_ns;
 }
 
-static void put_answer(struct hs_coord_core *c, struct hs_wire_writer *w,
-		       const struct hs_coord_visit *visit,
-		       const struct hs_wire_trace_id *id)
+/* Whom a question found, as crumbs of whoever is written first. */
+static uint32_t put_sought(struct hs_coord_core *c, struct hs_wire_writer *w,
+			   uint32_t t, uint32_t room)
 {
-	struct hs_wire_answer answer = {.trace = *id, .node = visit->id};
+	uint32_t nr = 0;
+
+	for (uint32_t v = hs_coord_trace(c, t)->visits; v && nr < room;
+	     v = hs_coord_visit(c, v)->next) {
+		struct hs_wire_crumb crumb = {hs_coord_visit(c, v)->id,
+					      HS_WIRE_CRUMB_SOUGHT, 0};
+
+		if (!hs_coord_visit(c, v)->sought)
+			continue;
+		hs_wire_put(w, &crumb, sizeof(crumb));
+		nr++;
+	}
+	return nr;
+}
+
+static void put_answer(struct hs_coord_core *c, struct hs_wire_writer *w,
+		       const struct hs_coord_visit *visit, bool first)
+{
+	const struct hs_coord_trace *trace = hs_coord_trace(c, visit->trace);
+	struct hs_wire_answer answer = {.trace = trace->id, .node = visit->id};
+	size_t at = w->used_bytes;
 
 	if (visit->state == HS_COORD_VISIT_ANSWERED) {
 		answer.rev = visit->rev;
@@ -62,16 +124,20 @@ static void put_answer(struct hs_coord_core *c, struct hs_wire_writer *w,
 	} else {
 		answer.state = visit->state == HS_COORD_VISIT_GONE
 				       ? HS_WIRE_STATE_GONE
-				       : HS_WIRE_STATE_UNREACHABLE;
+				       : hs_coord_member_word(c, visit->member);
 		answer.flags = visit->cut;
 	}
 	hs_wire_put(w, &answer, sizeof(answer));
-	if (!answer.nr_crumbs)
-		return;
-	for (uint32_t b = visit->crumbs; b; b = hs_coord_block(c, b)->next)
+	for (uint32_t b = answer.nr_crumbs ? visit->crumbs : 0; b;
+	     b = hs_coord_block(c, b)->next)
 		hs_wire_put(w, hs_coord_block(c, b)->crumbs,
 			    hs_coord_block(c, b)->nr *
 				    sizeof(struct hs_wire_crumb));
+	if (!first)
+		return;
+	answer.nr_crumbs += put_sought(c, w, visit->trace,
+				       HS_WIRE_CRUMBS_MAX - answer.nr_crumbs);
+	memcpy(w->data + at, &answer, sizeof(answer));
 }
 
 static uint32_t write_manifest(struct hs_coord_core *c, uint32_t t)
@@ -84,6 +150,7 @@ static uint32_t write_manifest(struct hs_coord_core *c, uint32_t t)
 		.epoch = trace->epoch,
 		.version = trace->version + trace->changed,
 		.settled = trace->state != HS_COORD_SEEKING,
+		.sought = trace->sought,
 		.nr_triggers = trace->nr_triggers,
 	};
 
@@ -94,9 +161,10 @@ static uint32_t write_manifest(struct hs_coord_core *c, uint32_t t)
 	for (uint32_t v = trace->visits; v; v = hs_coord_visit(c, v)->next) {
 		const struct hs_coord_visit *visit = hs_coord_visit(c, v);
 
-		if (visit->state == HS_COORD_VISIT_ASKED)
+		if (visit->state == HS_COORD_VISIT_ASKED ||
+		    hs_coord_left_out(c, visit))
 			continue;
-		put_answer(c, &w, visit, &trace->id);
+		put_answer(c, &w, visit, head.nr_answers == 0);
 		head.nr_answers++;
 	}
 	memcpy(c->out, &head, sizeof(head));
@@ -124,6 +192,12 @@ void hs_coord_tell(struct hs_coord_core *c, uint32_t t)
 	}
 	c->stats.manifests_sent++;
 	trace->version++;
+	/* What the collector has heard, it has to hear on. */
+	for (uint32_t v = trace->elsewhere ? trace->visits : 0; v;
+	     v = hs_coord_visit(c, v)->next)
+		trace->elsewhere_told |=
+			hs_coord_visit(c, v)->elsewhere &&
+			!hs_coord_left_out(c, hs_coord_visit(c, v));
 	trace->nr_tries = 1;
 	trace->changed = false;
 	trace->settled_told = trace->state != HS_COORD_SEEKING;

@@ -178,7 +178,7 @@ void hs_coord_member_put(struct hs_coord_core *c, uint32_t m)
 {
 	struct hs_coord_member *member = hs_coord_member(c, m);
 
-	if (member->up || member->visits.head)
+	if (member->up || member->visits.head || member->known || member->left)
 		return;
 	if (member->is_ready)
 		hs_coord_list_drop(&c->ready,

@@ -128,6 +128,15 @@ static uint64_t backoff_ns(const struct hs_coord_core *c, uint32_t nr_asks)
 	return wait < c->config.retry_max_ns ? wait : c->config.retry_max_ns;
 }
 
+/* One that left is not waited for. */
+static uint64_t give_up_ns(const struct hs_coord_core *c,
+			   const struct hs_coord_visit *visit)
+{
+	if (hs_coord_member(c, visit->member)->left)
+		return c->now_ns;
+	return visit->since_ns + c->config.unreachable_after_ns;
+}
+
 /* Queue the question if there is a connection that can answer it, else look
  * again when it is time to give up: node_up() comes by itself. */
 void hs_coord_ask(struct hs_coord_core *c, uint32_t v)
@@ -144,10 +153,8 @@ void hs_coord_ask(struct hs_coord_core *c, uint32_t v)
 	if (m->up < visit->id) {
 		visit->next_ns = UINT64_MAX;
 		if (visit->state == HS_COORD_VISIT_ASKED)
-			hs_coord_deadline_by(
-				c, visit->trace,
-				visit->since_ns +
-					c->config.unreachable_after_ns);
+			hs_coord_deadline_by(c, visit->trace,
+					     give_up_ns(c, visit));
 		return;
 	}
 	visit->queued = true;
@@ -178,21 +185,9 @@ static uint32_t later_one(const struct hs_coord_core *c, uint32_t t,
 	return best;
 }
 
-void hs_coord_want(struct hs_coord_core *c, uint32_t t, uint64_t node,
-		   uint32_t named_by)
+static void begin(struct hs_coord_core *c, uint32_t t, uint32_t v,
+		  uint32_t later)
 {
-	uint32_t later;
-	uint32_t v;
-
-	if (!node || hs_coord_visit_find(c, t, node))
-		return;
-	later = later_one(c, t, node);
-	v = visit_new(c, t, node);
-	if (!v) {
-		/* The answer that names it cannot count as followed up. */
-		cut_visit(c, named_by);
-		return;
-	}
 	if (later) {
 		c->stats.gone++;
 		hs_coord_visit_step(c, v, HS_COORD_VISIT_LATER);
@@ -202,6 +197,61 @@ void hs_coord_want(struct hs_coord_core *c, uint32_t t, uint64_t node,
 	hs_coord_visit_step(c, v, HS_COORD_VISIT_NAMED);
 	hs_coord_step(c, t, HS_COORD_ASKED);
 	hs_coord_ask(c, v);
+}
+
+void hs_coord_want(struct hs_coord_core *c, uint32_t t, uint64_t node,
+		   uint32_t named_by)
+{
+	uint32_t v = node ? hs_coord_visit_find(c, t, node) : 0;
+	uint32_t later;
+
+	if (v && !hs_coord_visit(c, v)->named) {
+		hs_coord_visit(c, v)->named = true;
+		if (hs_coord_visit(c, v)->elsewhere)
+			hs_coord_changed(c, t);
+	}
+	if (!node || v)
+		return;
+	later = later_one(c, t, node);
+	v = visit_new(c, t, node);
+	if (!v) {
+		/* The answer that names it cannot count as followed up. */
+		cut_visit(c, named_by);
+		return;
+	}
+	hs_coord_visit(c, v)->named = true;
+	begin(c, t, v, later);
+}
+
+void hs_coord_want_found(struct hs_coord_core *c, uint32_t t, uint64_t node)
+{
+	struct hs_coord_trace *trace = hs_coord_trace(c, t);
+	uint32_t v = 0;
+
+	/* Its name in the manifest is a crumb more. */
+	if (HS_COORD_TRACE_BYTES - trace->bytes >=
+	    sizeof(struct hs_wire_answer) + sizeof(struct hs_wire_crumb))
+		v = visit_new(c, t, node);
+	if (!v) {
+		hs_coord_cut(c, t);
+		return;
+	}
+	c->stats.found++;
+	hs_coord_visit(c, v)->sought = true;
+	trace->bytes += sizeof(struct hs_wire_crumb);
+	begin(c, t, v, later_one(c, t, node));
+}
+
+/* It was told from outside, and may have nothing to do with the trace. */
+void hs_coord_fired_elsewhere(struct hs_coord_core *c, uint32_t t,
+			      uint64_t node)
+{
+	uint32_t v = hs_coord_visit_find(c, t, node);
+
+	if (!v)
+		return;
+	hs_coord_visit(c, v)->elsewhere = true;
+	hs_coord_trace(c, t)->elsewhere = true;
 }
 
 /* What incarnation @v said settles what is asked of the ones before it. */
@@ -337,8 +387,7 @@ uint64_t hs_coord_visits_due(struct hs_coord_core *c, uint32_t t)
 	for (uint32_t v = trace->waiting.head; v;
 	     v = hs_coord_visit(c, v)->wait.next) {
 		struct hs_coord_visit *visit = hs_coord_visit(c, v);
-		uint64_t give_up =
-			visit->since_ns + c->config.unreachable_after_ns;
+		uint64_t give_up = give_up_ns(c, visit);
 
 		if (visit->next_ns <= c->now_ns)
 			hs_coord_ask(c, v);

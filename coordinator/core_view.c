@@ -80,8 +80,9 @@ static const char *check_trace(const struct hs_coord_core *c, uint32_t t,
 		}
 		if (crumbs != visit->nr_crumbs)
 			return "crumbs of a visit";
-		bytes += sizeof(struct hs_wire_answer) +
-			 crumbs * sizeof(struct hs_wire_crumb);
+		bytes +=
+			sizeof(struct hs_wire_answer) +
+			(crumbs + visit->sought) * sizeof(struct hs_wire_crumb);
 		if (hs_coord_visit_find(c, t, visit->id) != v)
 			return "a node is twice in a trace";
 		if (visit->state == HS_COORD_VISIT_ASKED && !visit->queued &&
@@ -103,8 +104,8 @@ static const char *check_trace(const struct hs_coord_core *c, uint32_t t,
 		return "visits of a trace";
 	if (bytes > HS_COORD_TRACE_BYTES)
 		return "a manifest that fits no message";
-	if (waiting ? trace->state != HS_COORD_SEEKING
-		    : trace->state == HS_COORD_SEEKING)
+	if (waiting || hs_coord_seeks(trace) ? trace->state != HS_COORD_SEEKING
+					     : trace->state == HS_COORD_SEEKING)
 		return "seeking is to wait for somebody";
 	if (trace->state == HS_COORD_STORED &&
 	    (trace->changed || trace->acked != trace->version ||
@@ -134,7 +135,8 @@ bool hs_coord_core_check(const struct hs_coord_core *c, const char **why)
 				hs_coord_member(c, m);
 
 			in_flight += at->in_flight;
-			if (!at->up && !at->visits.head)
+			if (!at->up && !at->visits.head && !at->known &&
+			    !at->left)
 				*why = "a node that nobody knows";
 			if (at->asks.head && !at->is_ready)
 				*why = "questions that nobody sends";

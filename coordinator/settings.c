@@ -85,6 +85,13 @@ static const struct hs_config_key keys[] = {
 	{KEY("limits.window", INT, window), .default_text = "1024", .min = 1,
 	 .max = 1 << 20,
 	 .doc = "Traces that one node is asked about at a time."},
+	{KEY("seek.nodes", INT, seek_nodes), .default_text = "500", .min = 0,
+	 .max = 100000,
+	 .doc = "When breadcrumbs are missing, so many nodes at most are asked "
+		"whether they know the trace; 0: nobody is."},
+	{KEY("seek.rate", INT, seek_per_s), .default_text = "20000", .min = 1,
+	 .max = 1000000000,
+	 .doc = "Messages a second for all such questions together."},
 };
 
 const struct hs_config_schema hs_coordinator_schema = {
@@ -133,6 +140,9 @@ hs_coordinator_settings_core(const struct hs_coordinator_settings *s)
 		.nr_requests = (uint32_t)s->nr_requests,
 		.trace_nodes = (uint32_t)s->trace_nodes,
 		.window = (uint32_t)s->window,
+		.seek_never = s->seek_nodes == 0,
+		.seek_nodes = (uint32_t)s->seek_nodes,
+		.seek_per_s = (uint32_t)s->seek_per_s,
 		.retry_ns = s->retry_ns,
 		.unreachable_after_ns = s->unreachable_after_ns,
 		.tell_unsettled_ns = s->tell_unsettled_ns,

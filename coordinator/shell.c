@@ -97,6 +97,7 @@ static bool may_say(enum hs_wire_role role, uint16_t type)
 	case HS_WIRE_TRIGGER:
 	case HS_WIRE_CRUMBS:
 	case HS_WIRE_UPDATE:
+	case HS_WIRE_FOUND:
 		return role == HS_WIRE_ROLE_AGENT;
 	case HS_WIRE_MANIFEST_ACK:
 		return role == HS_WIRE_ROLE_COLLECTOR;

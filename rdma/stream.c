@@ -57,7 +57,7 @@ static int check_header(struct hs_stream *s, const struct hs_wire_header *h)
 {
 	if (h->version != HS_WIRE_VERSION)
 		return refuse(s, -EPROTO, "version is not ours");
-	if (h->type < HS_WIRE_HELLO || h->type > HS_WIRE_SLICE_ACK)
+	if (h->type < HS_WIRE_HELLO || h->type > HS_WIRE_TYPE_LAST)
 		return refuse(s, -EPROTO, "no such message type");
 	if (s->seq == 0 && h->type != HS_WIRE_HELLO)
 		return refuse(s, -EPROTO, "first message is not HELLO");

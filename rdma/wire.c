@@ -117,6 +117,25 @@ const struct hs_wire_slice *hs_wire_take_slice(struct hs_wire_reader *r,
 	return r->failed ? NULL : s;
 }
 
+const struct hs_wire_seek *
+hs_wire_take_seek(struct hs_wire_reader *r,
+		  const struct hs_wire_trace_id **traces)
+{
+	const struct hs_wire_seek *s = hs_wire_take(r, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	if (s->nr > HS_WIRE_SEEK_MAX) {
+		r->failed = true;
+		return NULL;
+	}
+	*traces = hs_wire_take(r, s->nr * sizeof(**traces));
+	for (uint32_t i = 0; !r->failed && i < s->nr; i++)
+		if (!((*traces)[i].hi | (*traces)[i].lo))
+			r->failed = true;
+	return r->failed ? NULL : s;
+}
+
 bool hs_wire_done(const struct hs_wire_reader *r)
 {
 	return !r->failed && r->left_bytes == 0;

@@ -64,11 +64,25 @@ hs_wire_take_manifest(struct hs_wire_reader *r,
 /** hs_wire_take_slice() - head and bytes; NULL too when the CRC is wrong */
 const struct hs_wire_slice *hs_wire_take_slice(struct hs_wire_reader *r,
 					       const uint8_t **bytes);
+/** hs_wire_take_seek() - SEEK, FOUND: head and trace ids, limits checked */
+const struct hs_wire_seek *
+hs_wire_take_seek(struct hs_wire_reader *r,
+		  const struct hs_wire_trace_id **traces);
 /** hs_wire_done() - everything was read and nothing failed */
 bool hs_wire_done(const struct hs_wire_reader *r);
 
 /** hs_wire_name_ok() - a NUL-terminated, printable, non-empty name */
 bool hs_wire_name_ok(const char name[HS_WIRE_NAME_BYTES]);
+
+/** hs_wire_sought_rank() - of two questions the higher one says more: that all
+ * who were asked answered, then how many they were */
+static inline uint32_t hs_wire_sought_rank(uint16_t sought)
+{
+	if (!sought)
+		return 0;
+	return sought & HS_WIRE_SOUGHT_PART ? 1u + (sought & HS_WIRE_SOUGHT_MAX)
+					    : 1u + HS_WIRE_SOUGHT_PART + sought;
+}
 
 /** hs_wire_role_name() - "agent", "coordinator", "collector" */
 const char *hs_wire_role_name(enum hs_wire_role role);

@@ -15,6 +15,7 @@
 #include "tools/hs.h"
 
 struct trigger {
+	bool seek; /* by id, and nobody said which node saw it */
 	const char *name, *service;
 	uint64_t last_ns, limit;
 	struct hs_args_list lateral;
@@ -64,8 +65,8 @@ static json_t *request_by_id(const struct trigger *t, const char *id)
 		json_decref(lateral);
 		return NULL;
 	}
-	return json_pack("{s:s, s:o, s:o}", "trigger", t->name, "trace_id",
-			 primary, "lateral", lateral);
+	return json_pack("{s:s, s:o, s:o, s:b}", "trigger", t->name, "trace_id",
+			 primary, "lateral", lateral, "seek", t->seek);
 }
 
 static json_t *request_by_time(const struct trigger *t)
@@ -80,8 +81,9 @@ static json_t *request_by_time(const struct trigger *t)
 	return request;
 }
 
-/* Every node's answer under its name; the sum of what was fired. */
-static int fire(const struct hs_where *where, const char *request,
+/* Every node's answer under its name; the sum of what was fired. With @once
+ * the first one that does it is enough: it need not have seen the trace. */
+static int fire(const struct hs_where *where, const char *request, bool once,
 		json_t *answers, uint64_t *nr_fired)
 {
 	const struct hs_fabric *f = &where->fabric;
@@ -111,6 +113,8 @@ static int fire(const struct hs_where *where, const char *request,
 		*nr_fired += (uint64_t)json_integer_value(
 			json_object_get(answer, "fired"));
 		json_object_set_new(answers, f->nodes[i].name, answer);
+		if (once)
+			return HS_EXIT_OK;
 	}
 	return rc;
 }
@@ -135,7 +139,7 @@ static void print_fired(const json_t *answers)
 	}
 }
 
-static int trigger(struct hs_where *where, json_t *request)
+static int trigger(struct hs_where *where, json_t *request, bool once)
 {
 	json_t *answers = json_object();
 	uint64_t nr_fired = 0;
@@ -147,7 +151,7 @@ static int trigger(struct hs_where *where, json_t *request)
 		return HS_EXIT_USAGE;
 	}
 	text = json_dumps(request, JSON_COMPACT);
-	rc = fire(where, text, answers, &nr_fired);
+	rc = fire(where, text, once, answers, &nr_fired);
 	if (!rc && !nr_fired)
 		rc = HS_EXIT_NOTHING;
 	if (where->json) {
@@ -197,7 +201,9 @@ int hs_command_trigger(int argc, char **argv)
 		.name = "hs trigger",
 		.synopsis = "[options] ID | --last TIME",
 		.summary = "Has traces collected: one by its id, or whatever a "
-			   "node saw lately. Prints the ids.",
+			   "node saw lately. Prints the ids. By its id it is "
+			   "found wherever it went; with --node that node must "
+			   "have seen it, and nobody else is asked who did.",
 		.examples = trigger_examples,
 	};
 	int first, rc;
@@ -210,15 +216,11 @@ int hs_command_trigger(int argc, char **argv)
 		return HS_EXIT_OK;
 	if (rc || trigger_check(&t, argc - first))
 		return HS_EXIT_USAGE;
-	/* A trace is found from any node that it visited; a node that never
-	 * saw it would only make it partial. */
-	if (!t.last_ns && where.fabric.nr_nodes > 1 && !where.nodes.nr_items) {
-		fprintf(stderr, "hs trigger: which node saw it? With an id, "
-				"and several nodes known, give --node NAME\n");
-		return HS_EXIT_USAGE;
-	}
-	return trigger(&where, t.last_ns ? request_by_time(&t)
-					 : request_by_id(&t, argv[first]));
+	t.seek = !t.last_ns && !where.nodes.nr_items;
+	return trigger(&where,
+		       t.last_ns ? request_by_time(&t)
+				 : request_by_id(&t, argv[first]),
+		       t.seek);
 }
 
 static int stop_one(const struct hs_where *where, const char *name,

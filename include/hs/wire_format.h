@@ -17,6 +17,9 @@
  *                                    is durable: forget it
  *   agent -> collector     SLICE     bytes of one buffer
  *   collector -> agent     SLICE_ACK those bytes are durable: let go
+ *   coordinator -> agent   SEEK      do you know these traces?
+ *   agent -> coordinator   FOUND     those of them; nothing was pinned
+ *   agent -> coordinator   LEAVE     it goes, and what it had with it
  *
  * A trigger costs two messages a hop, and two more with its collector.
  * A wall of the house: it changes by ADR, with HS_WIRE_VERSION.
@@ -45,6 +48,7 @@
 #define HS_WIRE_NAME_BYTES	  32u	/* NUL included */
 #define HS_WIRE_SLICE_MAX_BYTES	  (512u << 10)
 #define HS_WIRE_ACKS_MAX	  1024u
+#define HS_WIRE_SEEK_MAX	  256u /* traces of one question */
 
 enum hs_wire_type {
 	HS_WIRE_HELLO = 1,
@@ -59,7 +63,11 @@ enum hs_wire_type {
 	HS_WIRE_STORED = 10,
 	HS_WIRE_SLICE = 11,
 	HS_WIRE_SLICE_ACK = 12,
+	HS_WIRE_SEEK = 13,
+	HS_WIRE_FOUND = 14,
+	HS_WIRE_LEAVE = 15,
 };
+#define HS_WIRE_TYPE_LAST HS_WIRE_LEAVE
 
 struct hs_wire_header {
 	uint32_t magic;
@@ -160,8 +168,12 @@ HS_WIRE_ASSERT(sizeof(struct hs_wire_trigger) == 80);
 struct hs_wire_group {
 	struct hs_wire_trigger trigger;
 	uint32_t nr;
-	uint32_t reserved;
+	uint32_t flags; /* HS_WIRE_GROUP_* */
 };
+/* Fired from outside, at a node that need not have seen these traces: that it
+ * does not know one is no loss, unless a crumb names it. */
+#define HS_WIRE_GROUP_ELSEWHERE 0x01u
+
 HS_WIRE_ASSERT(sizeof(struct hs_wire_group) == 88);
 
 /* Then nr_triggers struct hs_wire_trigger, nr_answers answers with crumbs. */
@@ -170,11 +182,15 @@ struct hs_wire_manifest {
 	uint64_t epoch;	  /* of the coordinator: its start, ns */
 	uint32_t version; /* of this epoch's manifest, from 1 */
 	uint16_t settled; /* 1: everybody asked has answered or was given up */
-	uint16_t reserved;
+	uint16_t sought;  /* nodes that were asked by SEEK, since crumbs were
+			     missing; HS_WIRE_SOUGHT_PART with it */
 	uint32_t nr_triggers;
 	uint32_t nr_answers;
 };
 HS_WIRE_ASSERT(sizeof(struct hs_wire_manifest) == 40);
+
+#define HS_WIRE_SOUGHT_PART 0x8000u /* not all members, or not all answered */
+#define HS_WIRE_SOUGHT_MAX  0x7fffu
 
 struct hs_wire_manifest_ack {
 	struct hs_wire_trace_id trace;
@@ -205,6 +221,18 @@ struct hs_wire_slice {
 	uint32_t reserved;
 };
 HS_WIRE_ASSERT(sizeof(struct hs_wire_slice) == 72);
+
+/* SEEK, FOUND: then nr struct hs_wire_trace_id; in FOUND those it knows. */
+struct hs_wire_seek {
+	uint64_t question; /* numbers the coordinator's questions */
+	uint32_t nr;
+	uint32_t reserved;
+};
+HS_WIRE_ASSERT(sizeof(struct hs_wire_seek) == 16);
+
+struct hs_wire_leave {
+	uint64_t node;
+};
 
 /* Then nr u64 ship keys. */
 struct hs_wire_slice_ack {

@@ -305,7 +305,7 @@ static void mute_node_is_given_up_and_asked_on(void **state)
 	world_chain(w, 7, 2);
 	w->nodes[2].mute = true;
 	world_trigger(w, 1, "slow", 1, IDS(7));
-	world_run(w, 3 * SECOND);
+	world_run(w, 4 * SECOND);
 	assert_int_equal(world_state(w, 7), HS_COORD_STORED);
 	assert_int_equal(world_answer(w, 7, node_id(2, 1))->state,
 			 HS_WIRE_STATE_UNREACHABLE);

@@ -209,7 +209,12 @@ static void say(struct world *w, uint32_t number, uint16_t type,
 	uint8_t *buf = malloc(HS_WIRE_PAYLOAD_MAX_BYTES);
 	struct hs_wire_writer out =
 		hs_wire_writer_make(buf, HS_WIRE_PAYLOAD_MAX_BYTES);
-	struct hs_wire_group g = {.trigger = *trigger, .nr = nr};
+	struct hs_wire_group g = {.trigger = *trigger,
+				  .nr = nr,
+				  .flags = type == HS_WIRE_TRIGGER &&
+							   w->elsewhere
+						   ? HS_WIRE_GROUP_ELSEWHERE
+						   : 0};
 
 	hs_wire_put(&out, &g, sizeof(g));
 	for (uint32_t i = 0; i < nr; i++)
@@ -255,6 +260,28 @@ uint64_t world_update(struct world *w, uint32_t number, uint64_t lo)
 	return t.key;
 }
 
+static void at_node_sought(struct world *w, struct node *n,
+			   struct hs_wire_reader *r)
+{
+	const struct hs_wire_trace_id *traces;
+	const struct hs_wire_seek *seek = hs_wire_take_seek(r, &traces);
+	struct {
+		struct hs_wire_seek head;
+		struct hs_wire_trace_id traces[HS_WIRE_SEEK_MAX];
+	} found = {.head.question = seek->question};
+
+	assert_true(hs_wire_done(r));
+	n->nr_sought += seek->nr;
+	if (n->mute)
+		return;
+	for (uint32_t i = 0; i < seek->nr; i++)
+		if (fact_of(n, traces[i].lo))
+			found.traces[found.head.nr++] = traces[i];
+	post(w, TO_CORE, n->id, HS_WIRE_FOUND, &found,
+	     (uint32_t)(sizeof(found.head) +
+			found.head.nr * sizeof(found.traces[0])));
+}
+
 static void at_node(struct world *w, const struct letter *l)
 {
 	uint32_t number = (uint32_t)(l->to >> 32);
@@ -270,6 +297,10 @@ static void at_node(struct world *w, const struct letter *l)
 		stored = hs_wire_take(&r, sizeof(*stored));
 		assert_true(hs_wire_done(&r));
 		n->stored[n->nr_stored++ % 64] = stored->key;
+		return;
+	}
+	if (l->type == HS_WIRE_SEEK) {
+		at_node_sought(w, n, &r);
 		return;
 	}
 	assert_int_equal(l->type, HS_WIRE_COLLECT);
@@ -304,6 +335,7 @@ static void at_collector(struct world *w, const struct letter *l)
 		s->epoch = m->epoch;
 		s->version = m->version;
 		s->settled = m->settled;
+		s->sought = m->sought;
 		s->nr_triggers = m->nr_triggers;
 		memcpy(s->triggers, triggers,
 		       m->nr_triggers * sizeof(*triggers));
@@ -315,8 +347,14 @@ static void at_collector(struct world *w, const struct letter *l)
 			hs_wire_take_answer(&r, &crumbs);
 
 		assert_non_null(a);
-		if (s->version == m->version)
-			s->answers[i] = *a;
+		if (s->version != m->version)
+			continue;
+		s->answers[i] = *a;
+		if (i == 0)
+			s->nr_sought_crumbs = 0;
+		for (uint32_t k = 0; k < a->nr_crumbs; k++)
+			s->nr_sought_crumbs +=
+				crumbs[k].kind == HS_WIRE_CRUMB_SOUGHT;
 	}
 	assert_true(hs_wire_done(&r));
 	ack = (struct hs_wire_manifest_ack){m->trace, m->epoch, m->version, 0};

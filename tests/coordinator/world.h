@@ -32,6 +32,7 @@ struct node {
 	bool mute; /* connected, and answers nothing */
 	struct fact *facts;
 	uint32_t nr_asked;
+	uint32_t nr_sought;
 	uint32_t nr_collects;
 	uint64_t stored[64]; /* keys */
 	uint32_t nr_stored;
@@ -44,6 +45,8 @@ struct seen {
 	uint64_t epoch;
 	uint32_t version;
 	bool settled;
+	uint16_t sought;
+	uint32_t nr_sought_crumbs;
 	uint32_t nr_triggers;
 	struct hs_wire_trigger triggers[HS_WIRE_TRIGGERS_MAX];
 	uint32_t nr_answers;
@@ -61,6 +64,7 @@ struct world {
 	struct letter **letters_tail;
 	struct node nodes[WORLD_NODES]; /* by number */
 	bool collector_up;
+	bool elsewhere; /* triggers are fired from outside */
 	bool node_full; /* send_node says: no room */
 	double loss, twice;
 	struct hs_random random;

@@ -111,6 +111,30 @@ def trigger_before_data():
         fabric.wait_mark(trace, "complete", 2)
 
 
+def trigger_without_node():
+    """By its id, from a node that never saw it: it is found and whole."""
+    with Fabric(4) as fabric:
+        caller, callee = [fabric.app(i, "svc-%d" % i) for i in (1, 2)]
+        trace = caller.say("begin h")
+        root = caller.say("span h root")
+        callee.say("begin h %s" % caller.say("inject h " + root))
+        callee.say("finish h %s" % callee.say("span h leaf " + root))
+        caller.say("replied h %s" % callee.say("reply h"))
+        callee.say("end h")
+        caller.say("finish h " + root)
+        caller.say("end h")
+        fabric.hs("trigger", trace)
+        row = fabric.wait_mark(trace, "complete", 2)
+        check(len(row["nodes"]) == 2, "two nodes: %r" % row["nodes"])
+        code, answer = fabric.hs("traces", "show", trace)
+        check(code == 0, answer)
+        sought = answer["manifest"]["sought"]
+        check(sought == {"nodes": 4, "everybody": True}, sought)
+        fabric.hs("trigger", "%032x" % 77)
+        row = fabric.wait_mark("%032x" % 77, "partial")
+        check([c["cause"] for c in row["causes"]] == ["unknown"], row["causes"])
+
+
 def two_triggers():
     """Stored once, naming both."""
     with Fabric(2) as fabric:
@@ -358,10 +382,9 @@ def collector_killed():
 
 
 def trigger_by_id():
-    """From a node that saw it; which one, with several, has to be said."""
+    """From a node that saw it, where the operator knows which."""
     with Fabric(2) as fabric:
         _, trace = chain(fabric, 2)
-        check(fabric.hs("trigger", trace)[0] == 2, "which node?")
         code, answer = fabric.hs("trigger", trace, "--node", "node-1")
         check(code == 0 and answer["fired"] == 1, "fired: %r" % answer)
         fabric.wait_mark(trace, "complete", 2)
@@ -561,7 +584,8 @@ def replay_sees_loss():
 
 
 SCENARIOS = [late_trigger, fan_out, many_processes, trigger_before_data,
-             two_triggers, no_reply, lateral, app_killed, crash_trigger, prefork,
+             trigger_without_node, two_triggers, no_reply, lateral,
+             app_killed, crash_trigger, prefork,
              fork_in_mid_trace, closed_descriptors, stopped_agent,
              worker_killed, agent_killed, coordinator_killed,
              collector_killed, trigger_by_id, last_seconds, purge, linger,

@@ -62,11 +62,18 @@ static const struct __attribute__((packed)) {
 	{.trace = {1, 2}, .node = 7, .ship_key = 1},
 };
 
+static const struct __attribute__((packed)) {
+	uint8_t choice;
+	struct hs_wire_seek seek;
+	struct hs_wire_trace_id traces[2];
+} seed_seek = {HS_WIRE_SEEK, {9, 2, 0}, {{1, 2}, {0, 3}}};
+
 const struct hs_fuzz_seed hs_fuzz_seeds[] = {
 	{&seed_stream, sizeof(seed_stream)},
 	{&seed_trigger, sizeof(seed_trigger)},
 	{&seed_manifest, sizeof(seed_manifest)},
 	{&seed_slice, sizeof(seed_slice)},
+	{&seed_seek, sizeof(seed_seek)},
 	{NULL, 0},
 };
 
@@ -101,6 +108,8 @@ static void payload_of(uint16_t type, const uint8_t *data, size_t size)
 	const struct hs_wire_manifest *m;
 	const struct hs_wire_group *g;
 	const struct hs_wire_slice *s;
+	const struct hs_wire_seek *seek;
+	const struct hs_wire_trace_id *traces;
 	const uint8_t *bytes;
 
 	switch (type) {
@@ -110,6 +119,12 @@ static void payload_of(uint16_t type, const uint8_t *data, size_t size)
 		g = hs_wire_take_group(&r);
 		if (g)
 			answers(&r, g->nr);
+		break;
+	case HS_WIRE_SEEK:
+	case HS_WIRE_FOUND:
+		seek = hs_wire_take_seek(&r, &traces);
+		if (seek)
+			touch(traces, seek->nr * sizeof(*traces));
 		break;
 	case HS_WIRE_COLLECT:
 		g = hs_wire_take_group(&r);

@@ -243,7 +243,7 @@ static void wrong_after_hello(void **state)
 		else if (i == 3) /* a gap */
 			size = pack(m, HS_WIRE_SLICE, 3, "12345678", 8);
 		else /* no such type */
-			size = pack(m, HS_WIRE_SLICE_ACK + 1, 2, "1", 1);
+			size = pack(m, HS_WIRE_TYPE_LAST + 1, 2, "1", 1);
 		say(fd, m, size);
 		until(nr_down == i + 1);
 		assert_int_equal(stats().peers_cut_off, i + 1);

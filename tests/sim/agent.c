@@ -59,7 +59,10 @@ static bool op_node(void *ctx, uint64_t node, uint16_t type,
 	bool sent = false;
 
 	maybe_die(o->s, &o->s->nodes[o->node]);
-	ora_answers(o->s, &o->s->nodes[o->node], type, payload, bytes);
+	if (type == HS_WIRE_FOUND)
+		judge_found(o->s, &o->s->nodes[o->node], node, payload, bytes);
+	else
+		ora_answers(o->s, &o->s->nodes[o->node], type, payload, bytes);
 	if (c < o->s->p.nr_coords)
 		sent = sim_net_send(o->s, o->node, sim_ep_coord(o->s, c), type,
 				    payload, bytes);

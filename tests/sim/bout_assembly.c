@@ -365,6 +365,9 @@ uint32_t bout_make_manifest(struct bout_rig *g, uint32_t t)
 	m->epoch = 1 + hs_random_below(&g->r, 3);
 	m->version = 1 + bout_below(&g->r, 5);
 	m->settled = hs_random_chance(&g->r, 0.5);
+	/* No draw of its own: the others stay as they were. */
+	m->sought = (uint16_t)(m->version * m->epoch % 5 |
+			       (m->version & 1 ? HS_WIRE_SOUGHT_PART : 0));
 	m->nr_triggers = bout_below(&g->r, hs_random_chance(&g->r, 0.1)
 						   ? HS_WIRE_TRIGGERS_MAX + 1
 						   : 3);

@@ -170,6 +170,7 @@ bool bout_assembly_compare(struct bout_rig *g, uint32_t t)
 	differs(g, "the view's nodes", v.nr_nodes, m->nr_nodes);
 	differs(g, "the view's triggers", v.nr_triggers, m->nr_triggers);
 	differs(g, "settled", v.settled, m->settled);
+	differs(g, "sought", v.sought, m->sought);
 	nodes(g, m);
 	triggers(g, m);
 	causes(g, m);

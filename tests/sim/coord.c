@@ -33,6 +33,8 @@ static bool op_node(void *ctx, uint64_t node, uint16_t type,
 
 	if (n >= o->s->p.nr_nodes)
 		return false;
+	if (type == HS_WIRE_SEEK)
+		ora_sought(o->s, payload, bytes);
 	return sim_net_send(o->s, sim_ep_coord(o->s, o->coord), n, type,
 			    payload, bytes);
 }
@@ -170,6 +172,8 @@ void sim_coord_link(struct sim *s, uint32_t i, uint32_t peer, bool up)
 	uint64_t now = now_of(s, c);
 
 	sim_members_link(s, c->members, peer, up);
+	if (peer < s->p.nr_nodes && up && !s->nodes[peer].heard)
+		s->nodes[peer].heard = s->order;
 	if (peer < s->p.nr_nodes && up)
 		hs_coord_core_node_up(c->core, now, s->nodes[peer].id);
 	else if (peer < s->p.nr_nodes)

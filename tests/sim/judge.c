@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "agent/core_priv.h"
+#include "rdma/wire.h"
 #include "tests/sim/sim.h"
 
 #define NODES_MAX 512u
@@ -145,6 +146,67 @@ void judge_complete(struct sim *s, struct sim_coll *k, struct sim_stored *st)
 		complete_node(s, st, &nodes[i], nodes, nr);
 	sim_story(s, sim_ep_coll(s, (uint32_t)(k - s->colls)),
 		  "calls trace %u complete", st->trace);
+}
+
+/* A visit that left nothing for the ledger is not known to a successor. */
+static bool forgettable(const struct sim_node *n, const struct ora_visit *v)
+{
+	return !v || !v->named ||
+	       (n->kills && !v->nr_published && !v->nr_crumbs);
+}
+
+/* ---- the question to many ---------------------------------------------------
+ */
+
+static const struct hs_seek *asked_in(const struct sim_node *n, uint64_t from,
+				      uint64_t question)
+{
+	for (uint32_t k = 0; k < HS_SEEKS_MAX; k++)
+		if (n->core->seeks.at[k].nr &&
+		    n->core->seeks.at[k].from == from &&
+		    n->core->seeks.at[k].question == question)
+			return &n->core->seeks.at[k];
+	return NULL;
+}
+
+/* Whoever wrote to a trace before the scan says so, if it can know. */
+void judge_found(struct sim *s, const struct sim_node *n, uint64_t to,
+		 const void *payload, uint32_t bytes)
+{
+	struct hs_wire_reader r = hs_wire_reader_make(payload, bytes);
+	const struct hs_wire_trace_id *ids;
+	const struct hs_wire_seek *found = hs_wire_take_seek(&r, &ids);
+	const struct hs_seek *seek =
+		found ? asked_in(n, to, found->question) : NULL;
+
+	if (!seek || !hs_wire_done(&r)) {
+		sim_fail(s, "node%u answers a question that nobody asked",
+			 n->number);
+		return;
+	}
+	for (uint32_t i = 0, k = 0; i < seek->nr; i++) {
+		const struct hs_wire_trace_id *id = &seek->traces[i].id;
+		uint32_t t = ora_trace_find(s, id);
+		struct ora_visit *v =
+			t == UINT32_MAX ? NULL : ora_visit_find(s, t, n->id);
+		bool says = k < found->nr && hs_wire_trace_equal(&ids[k], id);
+
+		k += says;
+		s->t.checks++;
+		if (says && !v && t != UINT32_MAX && !s->traces[t].touched)
+			sim_fail(s, "node%u claims to know trace %u", n->number,
+				 t);
+		if (says && v)
+			v->found = true;
+		if (!says && v &&
+		    ((v->named && v->named < n->scan_order &&
+		      !forgettable(n, v)) ||
+		     ora_live_at_scan(s, n, v)))
+			sim_fail(s,
+				 "node%u does not know trace %u any more, "
+				 "which it took part in",
+				 n->number, t);
+	}
 }
 
 /* ---- reporting in order
@@ -305,9 +367,13 @@ static bool coordinator_died(const struct sim *s)
 }
 
 /* The only crumbs to a node may have been where they are not any more. */
-static bool trail_broken(const struct sim *s,
+static bool trail_broken(const struct sim *s, uint16_t sought,
 			 const struct hs_assembly_cause *causes, uint32_t nr)
 {
+	/* What a dead coordinator had found, a question that not all have
+	 * answered need not find again. */
+	if (coordinator_died(s) && sought & HS_WIRE_SOUGHT_PART)
+		return true;
 	if (coordinator_died(s))
 		for (uint32_t i = 0; i < s->p.nr_nodes; i++)
 			if (s->nodes[i].lost_memory)
@@ -318,13 +384,6 @@ static bool trail_broken(const struct sim *s,
 		    causes[i].why == HS_ASSEMBLY_WHY_EVICTED)
 			return true;
 	return false;
-}
-
-/* A visit that left nothing for the ledger is not known to a successor. */
-static bool forgettable(const struct sim_node *n, const struct ora_visit *v)
-{
-	return !v || !v->named ||
-	       (n->kills && !v->nr_published && !v->nr_crumbs);
 }
 
 /* Whether what really happened is reason enough for what the mark names. */
@@ -417,6 +476,44 @@ static void closure(struct sim *s, uint32_t t, uint64_t origin,
 	}
 }
 
+/* It could not but be found by a question that everybody answered. */
+static bool findable(const struct sim *s, uint32_t t, const struct ora_visit *v)
+{
+	uint32_t i = (uint32_t)(v->node >> 32) - 1;
+	const struct sim_node *n = &s->nodes[i];
+	uint64_t sought = s->traces[t].sought;
+
+	return v->named && v->named < sought && n->heard && n->heard < sought &&
+	       !lost_its_memory(s, v->node) && !forgettable(n, v);
+}
+
+/* With one coordinator, that never died, there was one question. */
+static void found_ones(struct sim *s, uint32_t t, struct sim_coll *k,
+		       const struct hs_assembly_view *view)
+{
+	static struct hs_assembly_node nodes[NODES_MAX];
+	uint32_t nr;
+
+	if (!view->sought || view->sought & HS_WIRE_SOUGHT_PART ||
+	    s->p.nr_coords > 1 || s->coords[0].restarts)
+		return;
+	nr = hs_assembly_nodes(k->assembly, &s->traces[t].id, nodes, NODES_MAX);
+	for (const struct ora_visit *v = s->traces[t].visits; v; v = v->next) {
+		uint32_t i = 0;
+
+		while (i < nr &&
+		       (nodes[i].node != v->node || !nodes[i].answered))
+			i++;
+		if (i < nr || nr == NODES_MAX)
+			continue;
+		if (v->found || findable(s, t, v))
+			sim_fail(s,
+				 "trace %u: everybody was asked, and node%u, "
+				 "which knew it, is not in the manifest",
+				 t, (uint32_t)(v->node >> 32));
+	}
+}
+
 static void end_trace(struct sim *s, uint32_t t, uint64_t origin)
 {
 	struct sim_coll *k = &s->colls[sim_coll_owner(s, &s->traces[t].id)];
@@ -438,12 +535,13 @@ static void end_trace(struct sim *s, uint32_t t, uint64_t origin)
 	s->t.open += view.mark == HS_ASSEMBLY_OPEN;
 	for (uint32_t i = 0; i < nr; i++)
 		s->t.whys[causes[i].why]++;
+	found_ones(s, t, k, &view);
 	if (s->traces[t].touched)
 		return;
 	for (uint32_t i = 0; i < nr; i++)
 		if (!justified(s, t, &causes[i]) &&
 		    !(causes[i].why == HS_ASSEMBLY_WHY_NO_ANSWER &&
-		      trail_broken(s, causes, nr))) {
+		      trail_broken(s, view.sought, causes, nr))) {
 			sim_fail(s,
 				 "trace %u is %s because of node%u.%u: %s; "
 				 "nothing of that kind happened there",

@@ -97,7 +97,7 @@ static void print_coverage(void)
 	for (uint32_t i = 0; i < SIM_NR_EVENTS; i++)
 		printf("event %-22s %10" PRIu64 "\n", events[i],
 		       sums.by_event[i]);
-	for (uint16_t i = HS_WIRE_TRIGGER; i <= HS_WIRE_SLICE_ACK; i++)
+	for (uint16_t i = HS_WIRE_TRIGGER; i <= HS_WIRE_TYPE_LAST; i++)
 		printf("message %-20s %10" PRIu64 "\n", sim_type_name(i),
 		       sums.by_type[i]);
 	for (uint32_t i = 0; i < HS_ASSEMBLY_NR_WHYS; i++)

@@ -225,7 +225,8 @@ static bool unite(struct mdl *m, struct mdl_trace *t, struct mdl_node *n,
 {
 	bool news = false;
 
-	if (a->state < n->state) {
+	/* Coordinators' words the other way round. */
+	if (n->rev ? a->state < n->state : a->state > n->state) {
 		n->state = a->state;
 		news = true;
 	}
@@ -330,6 +331,12 @@ enum mdl_result mdl_manifest(struct mdl *m, struct mdl_trace *t,
 	}
 	for (uint32_t i = 0; i < head.nr_triggers; i++)
 		news |= trigger(m, t, &triggers[i]);
+	/* All have answered, then how many were asked. */
+	if ((head.sought ? (head.sought ^ 0x8000u) + 1 : 0) >
+	    (t->sought ? (t->sought ^ 0x8000u) + 1 : 0)) {
+		t->sought = head.sought;
+		news = true;
+	}
 	if (head.settled && !t->settled) {
 		t->settled = true;
 		news = true;
@@ -512,7 +519,8 @@ static uint64_t mix(uint64_t h, uint64_t x)
 
 uint64_t mdl_sum(const struct mdl_trace *t)
 {
-	uint64_t sum = mix(t->settled * 2ull + t->cut, t->nr_nodes);
+	uint64_t sum = mix(t->settled * 2ull + t->cut,
+			   t->nr_nodes | (uint64_t)t->sought << 32);
 
 	for (uint32_t i = 0; i < t->nr_nodes; i++) {
 		const struct mdl_node *n = &t->nodes[i];

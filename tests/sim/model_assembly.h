@@ -46,6 +46,7 @@ struct mdl_trace {
 	struct mdl_node nodes[MDL_NODES];
 	struct hs_wire_trigger triggers[HS_WIRE_TRIGGERS_MAX];
 	bool known, settled, cut, damaged;
+	uint16_t sought;
 };
 
 /* What is counted, and the limits that it is counted against. */

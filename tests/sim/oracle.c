@@ -182,8 +182,8 @@ bool ora_lost_by(const struct ora_visit *v, uint64_t upto)
 /* ---- what the agents say --------------------------------------------------
  */
 
-static bool live_at_scan(struct sim *s, const struct sim_node *n,
-			 const struct ora_visit *v)
+bool ora_live_at_scan(struct sim *s, const struct sim_node *n,
+		      const struct ora_visit *v)
 {
 	if (v->ended > n->scan_order && v->ended_begun &&
 	    v->ended_begun < n->scan_order)
@@ -213,7 +213,7 @@ static void answer(struct sim *s, struct sim_node *n,
 		return; /* a hostile process made it up */
 	v = ora_visit_get(s, t, a->node);
 	if (a->state == HS_WIRE_STATE_CLOSED && !a->flags && v->nr_open &&
-	    live_at_scan(s, n, v))
+	    ora_live_at_scan(s, n, v))
 		sim_fail(s, "node%u calls trace %u closed; a handle is live",
 			 n->number, t);
 	if (v->nr_revs == v->room_revs) {
@@ -244,6 +244,22 @@ void ora_answers(struct sim *s, struct sim_node *n, uint16_t type,
 	if (!g || !hs_wire_done(&r))
 		sim_fail(s, "node%u sends a malformed %s", n->number,
 			 sim_type_name(type));
+}
+
+void ora_sought(struct sim *s, const void *payload, uint32_t bytes)
+{
+	struct hs_wire_reader r = hs_wire_reader_make(payload, bytes);
+	const struct hs_wire_trace_id *ids;
+	const struct hs_wire_seek *seek = hs_wire_take_seek(&r, &ids);
+
+	if (!seek || !hs_wire_done(&r))
+		sim_fail(s, "a coordinator sends a malformed SEEK");
+	for (uint32_t i = 0; seek && i < seek->nr; i++) {
+		uint32_t t = ora_trace_find(s, &ids[i]);
+
+		if (t != UINT32_MAX && !s->traces[t].sought)
+			s->traces[t].sought = s->order;
+	}
 }
 
 void ora_priority(struct sim *s, uint32_t trace, uint32_t primary)

@@ -35,6 +35,8 @@ WHAT = {
     22: "an off-by-one in what has to arrive",
     23: "an older answer takes the place of a newer one",
     24: "what the disk lost is remembered as stored",
+    25: "an open handle that published nothing is not known",
+    26: "a question that not all answered is called whole",
 }
 
 

@@ -333,8 +333,11 @@ int sim_node_fire(struct sim *s, uint32_t i, const uint32_t *traces,
 		return -1;
 	for (uint32_t k = 0; k < nr; k++)
 		ids[k] = s->traces[traces[k]].id;
-	rc = hs_agent_core_fire(n->core, "operator", ids, nr,
-				sim_node_now(s, n));
+	/* Half of them as hs(1) does without --node. */
+	s->traces[traces[0]].elsewhere = traces[0] & 1;
+	rc = (traces[0] & 1 ? hs_agent_core_fire_elsewhere
+			    : hs_agent_core_fire)(n->core, "operator", ids, nr,
+						  sim_node_now(s, n));
 	if (rc == 0)
 		ora_acked(s, i, traces, nr);
 	sim_node_wake(s, i, SIM_MS);

@@ -182,6 +182,7 @@ struct sim_node {
 	struct sim_process procs[SIM_PROCS_MAX];
 	uint64_t round_at_ns; /* UINT64_MAX: none */
 	uint32_t round_gen;
+	uint64_t heard;	     /* event: a coordinator first heard of it */
 	uint64_t scan_order; /* when the last scan began */
 	uint64_t busy_until_ns;
 	bool in_round, in_tick;
@@ -292,11 +293,14 @@ struct ora_visit {
 	} procs[ORA_PROCS_MAX];	     /* what each process said, and lost */
 	uint64_t ended, ended_begun; /* of the handle that ended last */
 	bool crashed;
+	bool found; /* its node said that it knows the trace */
 };
 
 struct ora_trace {
 	struct hs_wire_trace_id id;
 	struct ora_visit *visits;
+	bool elsewhere;	 /* fired where it need not be known */
+	uint64_t sought; /* event of the first question; 0: none */
 	uint64_t priorities[8];
 	uint32_t nr_priorities;
 	bool touched; /* a hostile process spoke of it */
@@ -501,6 +505,11 @@ void ora_lost(struct sim *s, struct ora_visit *v, uint32_t process);
 void ora_named(struct sim *s, struct ora_visit *v, uint32_t process);
 /* Whether a process that is known to have taken part had lost something. */
 bool ora_lost_by(const struct ora_visit *v, uint64_t upto);
+/* A handle that writes there was open all through the last scan. */
+bool ora_live_at_scan(struct sim *s, const struct sim_node *n,
+		      const struct ora_visit *v);
+/* A question goes out: whoever wrote before may be found by it. */
+void ora_sought(struct sim *s, const void *payload, uint32_t bytes);
 void ora_answers(struct sim *s, struct sim_node *n, uint16_t type,
 		 const void *payload, uint32_t bytes);
 void ora_acked(struct sim *s, uint32_t node, const uint32_t *traces,
@@ -512,6 +521,8 @@ void ora_destroy(struct sim *s);
 
 /* judge.c */
 void judge_complete(struct sim *s, struct sim_coll *k, struct sim_stored *st);
+void judge_found(struct sim *s, const struct sim_node *n, uint64_t to,
+		 const void *payload, uint32_t bytes);
 void judge_end(struct sim *s);
 bool judge_quiet(struct sim *s);
 bool judge_forgotten(struct sim *s);

@@ -23,6 +23,9 @@ const char *sim_type_name(uint16_t type)
 		[HS_WIRE_STORED] = "STORED",
 		[HS_WIRE_SLICE] = "SLICE",
 		[HS_WIRE_SLICE_ACK] = "SLICE_ACK",
+		[HS_WIRE_SEEK] = "SEEK",
+		[HS_WIRE_FOUND] = "FOUND",
+		[HS_WIRE_LEAVE] = "LEAVE",
 	};
 
 	return type < sizeof(names) / sizeof(names[0]) && names[type]
