@@ -162,7 +162,7 @@ static int answer(struct hs_worker *w, int fd, enum hs_shm_verdict verdict,
 {
 	struct hs_shm_welcome welcome = {
 		.magic = HS_SHM_HELLO_MAGIC,
-		.version = HS_SHM_VERSION,
+		.version = (uint16_t)(g ? g->layout.version : HS_SHM_VERSION),
 		.verdict = (uint16_t)verdict,
 		.node_id = w->node_id,
 	};
@@ -256,8 +256,12 @@ static int process_of(int fd, pid_t pid, uint64_t *ticks)
 
 /* Return: whether the line was kept. */
 static bool take_in(struct hs_worker *w, const struct pending *p,
-		    const struct hs_unix_peer *peer, const char *service)
+		    const struct hs_unix_peer *peer,
+		    const struct hs_shm_hello *hello)
 {
+	uint32_t version = hello->version_max < HS_SHM_VERSION
+				   ? hello->version_max
+				   : HS_SHM_VERSION;
 	struct hs_tenant *tenant;
 	struct hs_guest *g = NULL;
 	uint64_t ticks = 0;
@@ -269,7 +273,7 @@ static bool take_in(struct hs_worker *w, const struct pending *p,
 		w, hs_agent_listener_get(&w->settings, p->listener), peer->uid);
 	if (tenant && retire_others(w, peer->pid, ticks) < OF_PID_MAX)
 		g = hs_guest_make(w, tenant, peer->pid, ticks, exit_fd,
-				  service);
+				  hello->service, version);
 	if (!g) {
 		close(exit_fd);
 		w->counters.refused_full++;
@@ -335,14 +339,14 @@ static bool say_welcome(struct hs_worker *w, const struct pending *p,
 		return false;
 	}
 	if (hello->version_min > HS_SHM_VERSION ||
-	    hello->version_max < HS_SHM_VERSION) {
+	    hello->version_max < HS_SHM_VERSION_MIN) {
 		w->counters.refused_version++;
 		answer(w, p->fd, HS_SHM_VERDICT_VERSION, NULL, false);
 		return false;
 	}
 	if (hello->resume_process)
 		return take_back(w, p, &peer, hello);
-	return take_in(w, p, &peer, hello->service);
+	return take_in(w, p, &peer, hello);
 }
 
 void hs_attach_pending(struct hs_worker *w, uint32_t index)

@@ -67,6 +67,21 @@ static const char *socket_of(const struct hs_worker *w,
 	return "";
 }
 
+/* Of each size of buffers: how much of the pool is carved into them. */
+static json_t *status_classes(const struct hs_agent_domain_stats *s)
+{
+	json_t *list = json_array();
+
+	for (uint32_t i = 0; i < s->nr_classes; i++)
+		json_array_append_new(
+			list,
+			json_pack("{s:I, s:I, s:I}", "bytes",
+				  (json_int_t)s->classes[i].buffer_bytes,
+				  "chunks", (json_int_t)s->classes[i].chunks,
+				  "of", (json_int_t)s->chunks));
+	return list;
+}
+
 static json_t *status_domain(const struct hs_worker *w,
 			     const struct hs_tenant *t)
 {
@@ -77,7 +92,9 @@ static json_t *status_domain(const struct hs_worker *w,
 	json_object_set_new(d, "name", json_string(t->name));
 	json_object_set_new(d, "uid", number(t->uid));
 	json_object_set_new(d, "socket", json_string(socket_of(w, t)));
-	json_object_set_new(d, "pool_bytes", number(hs_tenant_pool_bytes(t)));
+	json_object_set_new(
+		d, "pool_bytes",
+		number(hs_tenant_pool_bytes(t) * t->config.nr_nodes));
 	json_object_set_new(d, "buffer_bytes", number(t->config.buffer_bytes));
 	json_object_set_new(d, "buffers",
 			    json_pack("{s:I, s:I, s:I, s:I, s:I}", "free",
@@ -87,6 +104,7 @@ static json_t *status_domain(const struct hs_worker *w,
 				      (json_int_t)s.buffers_pinned, "total",
 				      (json_int_t)s.buffers_total));
 	hs_figures_domain(w, t, d);
+	json_object_set_new(d, "classes", status_classes(&s));
 	json_object_set_new(d, "traces", number(s.traces));
 	json_object_set_new(d, "traces_fired", number(s.traces_fired));
 	json_object_set_new(d, "event_horizon_ns", number(s.horizon_ns));

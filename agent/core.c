@@ -9,8 +9,10 @@
 
 #include "rdma/wire.h"
 
-#define LINE_BYTES  64u
-#define SCAN_MIN_NS 100000ull /* a storm of triggers shares its scans */
+#define LINE_BYTES 64u
+/* An entry has 28 bits for a buffer's committed length. */
+#define HS_BUFFER_MAX_BYTES (1ull << 27)
+#define SCAN_MIN_NS	    100000ull /* a storm of triggers shares its scans */
 /* A slice goes again when one whole such time brought no answer to it. */
 #define ACK_PATIENCE_NS 5000000000ull
 
@@ -76,8 +78,50 @@ domain_defaults(const struct hs_agent_domain_config *in)
 
 	set_default32(&c.weight, 1);
 	set_default32(&c.nr_crumbs, c.nr_buffers);
-	set_default32(&c.nr_traces, c.nr_buffers + c.nr_buffers / 2 + 64);
+	set_default32(&c.nr_traces, c.nr_buffers + c.nr_buffers / 4 + 64);
+	set_default32(&c.nr_classes, 1);
+	set_default32(&c.class_factor, 4);
+	set_default32(&c.nr_nodes, 1);
+	set_default32(&c.chunk_units, power_of_two(c.nr_buffers));
 	return c;
+}
+
+static uint32_t nr_chunks(const struct hs_agent_domain_config *c)
+{
+	return (uint32_t)(((uint64_t)c->nr_buffers + c->chunk_units - 1) /
+			  c->chunk_units);
+}
+
+static uint32_t class_units(const struct hs_agent_domain_config *c,
+			    uint32_t size_class)
+{
+	uint32_t units = 1;
+
+	while (size_class--)
+		units *= c->class_factor;
+	return units;
+}
+
+/* Whether classes fit into chunks, and chunks into nodes. */
+static bool shape_good(const struct hs_agent_domain_config *c)
+{
+	if (c->nr_buffers == 0 || c->nr_buffers > 1u << HS_KEY_BUFFERS ||
+	    c->buffer_bytes < HS_SHM_REF_UNIT_BYTES ||
+	    c->buffer_bytes != power_of_two(c->buffer_bytes))
+		return false;
+	if (c->nr_classes > HS_SHM_NR_CLASSES || c->class_factor < 2 ||
+	    c->class_factor > 16 ||
+	    c->class_factor != power_of_two(c->class_factor) ||
+	    c->chunk_units != power_of_two(c->chunk_units) ||
+	    c->nr_nodes > HS_SHM_NR_NODES)
+		return false;
+	if (class_units(c, c->nr_classes - 1) > c->chunk_units ||
+	    class_units(c, c->nr_classes - 1) > c->nr_buffers ||
+	    (uint64_t)class_units(c, c->nr_classes - 1) * c->buffer_bytes >
+		    HS_BUFFER_MAX_BYTES)
+		return false;
+	return c->nr_nodes == 1 ||
+	       c->nr_buffers % (c->nr_nodes * c->chunk_units) == 0;
 }
 
 static void core_layout(struct hs_agent_core *c, struct arena *a,
@@ -190,9 +234,9 @@ void hs_agent_core_wall_offset(struct hs_agent_core *core,
 /* Enough that what is forgotten of evictions is old. */
 static uint32_t nr_evicted(const struct hs_agent_domain_config *config)
 {
-	return power_of_two(config->nr_traces < HS_EVICTED_MIN / 2
+	return power_of_two(config->nr_traces < HS_EVICTED_MIN
 				    ? HS_EVICTED_MIN
-				    : config->nr_traces * 2);
+				    : config->nr_traces);
 }
 
 static void domain_layout(struct hs_domain *d, struct arena *a,
@@ -213,6 +257,7 @@ static void domain_layout(struct hs_domain *d, struct arena *a,
 	d->traces_free = carve(a, config->nr_traces, sizeof(uint32_t));
 	d->seats = carve(a, d->seat_mask + 1u, sizeof(uint32_t));
 	d->buffers_free = carve(a, config->nr_buffers, sizeof(uint32_t));
+	d->chunks = carve(a, nr_chunks(config), sizeof(*d->chunks));
 }
 
 size_t hs_agent_domain_size_bytes(const struct hs_agent_domain_config *config)
@@ -233,6 +278,7 @@ size_t hs_agent_domain_ledger_bytes(const struct hs_agent_domain_config *config)
 	carve(&a, c.nr_buffers, sizeof(struct hs_ledger_buffer));
 	carve(&a, c.nr_crumbs, sizeof(struct hs_ledger_crumb));
 	carve(&a, nr_evicted(&c), sizeof(uint64_t));
+	carve(&a, nr_chunks(&c), sizeof(uint32_t));
 	return a.used_bytes;
 }
 
@@ -250,11 +296,17 @@ static int domain_ledger_open(struct hs_domain *d, void *memory,
 	d->crumbs = carve(&a, d->nr_crumbs, sizeof(*d->crumbs));
 	d->nr_evicted = nr_evicted(config);
 	d->evicted = carve(&a, d->nr_evicted, sizeof(*d->evicted));
+	d->chunk_words = carve(&a, d->nr_chunks, sizeof(*d->chunk_words));
 	if (hs_ledger_get64(&l->magic) == HS_LEDGER_DOMAIN_MAGIC)
 		return l->version == HS_LEDGER_VERSION &&
 				       l->nr_buffers == d->nr_buffers &&
 				       l->buffer_bytes == d->buffer_bytes &&
 				       l->nr_crumbs == d->nr_crumbs &&
+				       l->nr_classes == config->nr_classes &&
+				       l->class_factor ==
+					       config->class_factor &&
+				       l->chunk_units == config->chunk_units &&
+				       l->nr_nodes == config->nr_nodes &&
 				       l->total_bytes == total
 			       ? 0
 			       : -EPROTO;
@@ -262,6 +314,11 @@ static int domain_ledger_open(struct hs_domain *d, void *memory,
 	l->nr_buffers = d->nr_buffers;
 	l->buffer_bytes = d->buffer_bytes;
 	l->nr_crumbs = d->nr_crumbs;
+	l->nr_classes = config->nr_classes;
+	l->class_factor = config->class_factor;
+	l->chunk_units = config->chunk_units;
+	l->nr_nodes = config->nr_nodes;
+	l->chunks_offset = (uint64_t)((uint8_t *)d->chunk_words - (uint8_t *)l);
 	l->buffers_offset = (uint64_t)((uint8_t *)d->buffers - (uint8_t *)l);
 	l->crumbs_offset = (uint64_t)((uint8_t *)d->crumbs - (uint8_t *)l);
 	l->evicted_offset = (uint64_t)((uint8_t *)d->evicted - (uint8_t *)l);
@@ -285,23 +342,34 @@ int hs_agent_core_domain_add(struct hs_agent_core *core, uint32_t domain,
 
 	if (domain >= HS_AGENT_DOMAINS_MAX || core->domains[domain].live)
 		return -ENOSPC;
-	if (dc.nr_buffers == 0 || dc.nr_buffers > 1u << HS_KEY_BUFFERS ||
-	    dc.buffer_bytes < 256 || dc.buffer_bytes % HS_SHM_REF_UNIT_BYTES)
+	if (!shape_good(&dc))
 		return -EINVAL;
 	d = &core->domains[domain];
-	*d = (struct hs_domain){.id = domain,
-				.nr_buffers = dc.nr_buffers,
-				.buffer_bytes = dc.buffer_bytes,
-				.nr_crumbs = dc.nr_crumbs,
-				.nr_traces = dc.nr_traces,
-				.weight = dc.weight};
+	*d = (struct hs_domain){
+		.id = domain,
+		.nr_buffers = dc.nr_buffers,
+		.buffer_bytes = dc.buffer_bytes,
+		.nr_crumbs = dc.nr_crumbs,
+		.nr_traces = dc.nr_traces,
+		.weight = dc.weight,
+		.nr_classes = dc.nr_classes,
+		.nr_nodes = dc.nr_nodes,
+		.node_buffers = dc.nr_buffers / dc.nr_nodes,
+		.nr_chunks = nr_chunks(&dc),
+		.chunk_shift = (uint32_t)__builtin_ctz(dc.chunk_units),
+		.unit_shift = (uint32_t)__builtin_ctz(dc.buffer_bytes /
+						      HS_SHM_REF_UNIT_BYTES),
+	};
 	for (uint32_t i = 0; i < HS_AGENT_TRIGGERS_MAX; i++)
 		d->queues[i].root = HS_NIL;
+	for (uint32_t i = 0; i < dc.nr_classes; i++)
+		d->class_units[i] = class_units(&dc, i);
 	rc = domain_ledger_open(d, ledger, &dc, ~core->config.index_seed);
 	if (rc)
 		return rc;
 	domain_layout(d, &a, &dc);
 	hs_ix_init(d);
+	hs_chunks_init(d);
 	core->domain_order[core->nr_domains++] = domain;
 	hs_adopt_domain(core, d, now_ns);
 	/* index.W3 release, pairs index.R3: the domain before its live. */

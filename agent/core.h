@@ -38,6 +38,7 @@ struct hs_agent_core;
 struct hs_agent_slice {
 	struct hs_wire_slice head; /* crc is the carrier's to fill in */
 	uint32_t domain;
+	uint32_t pool_node;   /* whose pool */
 	uint64_t pool_offset; /* of the first byte */
 };
 
@@ -108,12 +109,20 @@ struct hs_agent_config {
 	struct hs_agent_trigger_policy policies[HS_AGENT_TRIGGERS_MAX];
 };
 
+/*
+ * A pool is counted in units, buffers of the smallest class. The others are
+ * class_factor times as large as the one before, each.
+ */
 struct hs_agent_domain_config {
-	uint32_t nr_buffers;
-	uint32_t buffer_bytes; /* multiple of HS_SHM_REF_UNIT_BYTES */
+	uint32_t nr_buffers;   /* units, of all nodes together */
+	uint32_t buffer_bytes; /* a unit; a power of two, 256 or more */
 	uint32_t nr_crumbs;    /* 0: nr_buffers */
-	uint32_t nr_traces;    /* 0: nr_buffers + nr_buffers / 2 */
+	uint32_t nr_traces;    /* 0: nr_buffers + nr_buffers / 4 */
 	uint32_t weight;       /* of its reporting beside other domains; 0: 1 */
+	uint32_t nr_classes;   /* 0: 1 */
+	uint32_t class_factor; /* power of two; 0: 4 */
+	uint32_t chunk_units;  /* power of two; 0: all in one chunk */
+	uint32_t nr_nodes;     /* 0: 1; each has the same share, in chunks */
 };
 
 struct hs_agent_stats {
@@ -121,6 +130,8 @@ struct hs_agent_stats {
 	uint64_t bytes_indexed;
 	uint64_t traces_seen;
 	uint64_t traces_evicted;
+	uint64_t stock_denied;	  /* no buffer of a class to be had */
+	uint64_t stock_remote;	  /* from another NUMA node, its own was full */
 	uint64_t gone_forgotten;  /* fingerprints of what was evicted */
 	uint64_t entries_bad;	  /* a lane said something impossible */
 	uint64_t lost_index_full; /* buffers without a place in the index */
@@ -153,6 +164,7 @@ struct hs_agent_stats {
 	uint64_t adopted_fired;
 };
 
+/* Buffers in units of the smallest ones. */
 struct hs_agent_domain_stats {
 	uint64_t buffers_free, buffers_stocked, buffers_held, buffers_pinned;
 	uint64_t buffers_total;
@@ -160,8 +172,14 @@ struct hs_agent_domain_stats {
 	uint64_t buffers_sending_open; /* of them stocked, still written */
 	uint64_t buffers_indexed;      /* ever, and the bytes in them */
 	uint64_t bytes_indexed;
+	uint64_t units_indexed;
 	uint64_t traces, traces_fired;
 	uint64_t horizon_ns; /* age of the oldest kept untriggered trace */
+	uint64_t chunks;
+	uint32_t nr_classes;
+	struct {
+		uint64_t buffer_bytes, chunks;
+	} classes[HS_SHM_NR_CLASSES];
 };
 
 struct hs_agent_trigger_stats {
@@ -231,13 +249,28 @@ int hs_agent_core_domain_add(struct hs_agent_core *core, uint32_t domain,
 
 /** hs_agent_core_process_new() - the number of a new attachment, never 0 */
 uint32_t hs_agent_core_process_new(struct hs_agent_core *core);
-/** hs_agent_core_stock() - a buffer for @process; 0: none to be had */
-uint64_t hs_agent_core_stock(struct hs_agent_core *core, uint32_t domain,
-			     uint32_t process, uint64_t now_ns);
-/** hs_agent_core_stocked() - buffers of a domain that processes have */
+/**
+ * hs_agent_core_stock_class() - a buffer for @process
+ * @node: NUMA node that it should lie on; another one's where that is full
+ *
+ * Evicts where it must: whole traces, a bounded number.
+ *
+ * Return: a stock word; 0: none to be had, ask for another class, or later.
+ */
+uint64_t hs_agent_core_stock_class(struct hs_agent_core *core, uint32_t domain,
+				   uint32_t process, uint32_t size_class,
+				   uint32_t node, uint64_t now_ns);
+/** hs_agent_core_stock() - one of the smallest class, of the first node */
+static inline uint64_t hs_agent_core_stock(struct hs_agent_core *core,
+					   uint32_t domain, uint32_t process,
+					   uint64_t now_ns)
+{
+	return hs_agent_core_stock_class(core, domain, process, 0, 0, now_ns);
+}
+/** hs_agent_core_stocked() - units of a domain that processes have */
 uint32_t hs_agent_core_stocked(const struct hs_agent_core *core,
 			       uint32_t domain);
-/** hs_agent_core_stocked_by() - those that @process has; looks at each one */
+/** hs_agent_core_stocked_by() - those that @process has; looks for them */
 uint32_t hs_agent_core_stocked_by(const struct hs_agent_core *core,
 				  uint32_t domain, uint32_t process);
 /** hs_agent_core_owns() - whether this word is @process's still */

@@ -2,14 +2,31 @@
 /*
  * core_adopt.c - take a domain's memory over from the ledger alone
  *
- * Also how a fresh domain begins: all its words are zero, which is FREE. What
- * a kill left half done is finished here: a buffer in FREEING was counted if
- * its trace's totals name it, else it is counted now.
+ * Also how a fresh domain begins: all its words are zero: no chunk has a class,
+ * and nothing has to be walked over. What a kill left half done is finished
+ * here: a buffer in FREEING was counted if its trace's totals name it, else it
+ * is counted now; a chunk whose buffers are all free belongs to no class.
  */
 #include "agent/core_priv.h"
 #include "base/planted.h"
 
 #define PREFETCH_AHEAD 24u
+
+static void adopt_stocked(struct hs_domain *d, uint32_t i)
+{
+	d->nr_stocked += hs_buffer_units(d, i);
+	d->chunks[hs_chunk_of(d, i)].nr_stocked++;
+}
+
+/* From whatever state: as hs_buffer_free() finds one that a process had. */
+static void adopt_free(struct hs_agent_core *c, struct hs_domain *d, uint32_t i)
+{
+	uint32_t generation = hs_ledger_word_generation(d->buffers[i].word);
+
+	adopt_stocked(d, i);
+	d->buffers[i].word = hs_ledger_word(HS_LEDGER_STOCKED, generation, 0);
+	hs_buffer_free(c, d, i);
+}
 
 static void adopt_held(struct hs_agent_core *c, struct hs_domain *d, uint32_t i,
 		       uint64_t now_ns)
@@ -19,16 +36,14 @@ static void adopt_held(struct hs_agent_core *c, struct hs_domain *d, uint32_t i,
 		b->seen_ns && b->seen_ns < now_ns ? b->seen_ns : now_ns;
 	uint32_t trace;
 
-	if (!(b->trace_hi | b->trace_lo) || b->committed > d->buffer_bytes)
+	if (!(b->trace_hi | b->trace_lo) ||
+	    b->committed > hs_buffer_bytes(d, i))
 		trace = HS_NIL;
 	else
 		trace = hs_ix_get(c, d, b->trace_hi, b->trace_lo, seen_ns);
 	if (trace == HS_NIL || hs_fired_abandoned(c, d->traces[trace].fired)) {
 		c->stats.lost_index_full += trace == HS_NIL;
-		d->nr_stocked++; /* as hs_buffer_free() finds it */
-		b->word = hs_ledger_word(HS_LEDGER_STOCKED,
-					 hs_ledger_word_generation(b->word), 0);
-		hs_buffer_free(c, d, i);
+		adopt_free(c, d, i);
 		return;
 	}
 	if (HS_PLANTED(10))
@@ -56,11 +71,8 @@ static void adopt_held(struct hs_agent_core *c, struct hs_domain *d, uint32_t i,
 static void adopt_prefetch(const struct hs_agent_core *c,
 			   const struct hs_domain *d, uint32_t i)
 {
-	const struct hs_ledger_buffer *b;
+	const struct hs_ledger_buffer *b = &d->buffers[i];
 
-	if (i >= d->nr_buffers)
-		return;
-	b = &d->buffers[i];
 	if (hs_ledger_word_state(b->word) == HS_LEDGER_HELD)
 		hs_ix_prefetch_trace(d,
 				     hs_ix_hash(c, d, b->trace_hi, b->trace_lo),
@@ -87,45 +99,64 @@ static void adopt_freeing(struct hs_agent_core *c, struct hs_domain *d,
 			hs_ledger_set32(&f->totals_select, !now);
 		}
 	}
-	d->nr_stocked++;
-	b->word = hs_ledger_word(HS_LEDGER_STOCKED,
-				 hs_ledger_word_generation(b->word), 0);
-	hs_buffer_free(c, d, i);
+	adopt_free(c, d, i);
 }
 
-static void adopt_free(struct hs_agent_core *c, struct hs_domain *d, uint32_t i)
+static void adopt_buffer(struct hs_agent_core *c, struct hs_domain *d,
+			 uint32_t i, uint64_t now_ns)
 {
-	d->nr_stocked++;
-	hs_buffer_free(c, d, i);
+	d->rt[i] = (struct hs_buffer_rt){
+		.next = HS_NIL, .prev = HS_NIL, .trace = HS_NIL};
+	switch (hs_ledger_word_state(hs_ledger_get64(&d->buffers[i].word))) {
+	case HS_LEDGER_STOCKED:
+		adopt_stocked(d, i);
+		break;
+	case HS_LEDGER_HELD:
+		adopt_held(c, d, i, now_ns);
+		break;
+	case HS_LEDGER_FREEING:
+		adopt_freeing(c, d, i);
+		break;
+	case HS_LEDGER_FREE:
+	default:
+		adopt_free(c, d, i);
+	}
+}
+
+static void adopt_chunks(struct hs_agent_core *c, struct hs_domain *d,
+			 uint64_t now_ns)
+{
+	/* All of them first: a trace that is evicted for want of a place in
+	 * the index may have buffers anywhere. */
+	for (uint32_t k = 0; k < d->nr_chunks; k++) {
+		uint32_t word = hs_ledger_get32(&d->chunk_words[k]);
+
+		if (word && word <= d->nr_classes)
+			hs_chunk_adopt(d, k, word - 1);
+	}
+	for (uint32_t k = 0; k < d->nr_chunks; k++) {
+		const struct hs_chunk *chunk = &d->chunks[k];
+		uint32_t first = k << d->chunk_shift, units, room;
+
+		if (chunk->size_class == HS_CHUNK_NO_CLASS)
+			continue;
+		units = chunk->units;
+		room = chunk->room;
+		for (uint32_t i = 0; i < room; i++) {
+			if (i + PREFETCH_AHEAD < room)
+				adopt_prefetch(c, d,
+					       first + (i + PREFETCH_AHEAD) *
+							       units);
+			adopt_buffer(c, d, first + i * units, now_ns);
+		}
+		hs_chunk_adopted(d, k);
+	}
 }
 
 void hs_adopt_domain(struct hs_agent_core *c, struct hs_domain *d,
 		     uint64_t now_ns)
 {
-	for (uint32_t i = 0; i < d->nr_buffers; i++) {
-		uint64_t word = hs_ledger_get64(&d->buffers[i].word);
-		uint32_t generation = hs_ledger_word_generation(word);
-
-		adopt_prefetch(c, d, i + PREFETCH_AHEAD);
-		d->rt[i] = (struct hs_buffer_rt){
-			.next = HS_NIL, .prev = HS_NIL, .trace = HS_NIL};
-		switch (hs_ledger_word_state(word)) {
-		case HS_LEDGER_STOCKED:
-			d->nr_stocked++;
-			break;
-		case HS_LEDGER_HELD:
-			adopt_held(c, d, i, now_ns);
-			break;
-		case HS_LEDGER_FREEING:
-			adopt_freeing(c, d, i);
-			break;
-		case HS_LEDGER_FREE:
-		default:
-			d->buffers[i].word = hs_ledger_word(HS_LEDGER_STOCKED,
-							    generation, 0);
-			adopt_free(c, d, i);
-		}
-	}
+	adopt_chunks(c, d, now_ns);
 	d->crumb_free = HS_NIL;
 	for (uint32_t k = d->nr_crumbs; k-- > 0;) {
 		if (hs_ledger_get32(&d->crumbs[k].live)) {

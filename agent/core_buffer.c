@@ -13,7 +13,6 @@
 #include <string.h>
 
 #define BATCH_ENTRIES 32u /* as many lines as a core fetches at a time */
-#define STOCK_AHEAD   12u
 
 struct hs_domain *hs_domain_get(struct hs_agent_core *c, uint32_t domain)
 {
@@ -39,28 +38,6 @@ uint64_t hs_buffer_ship_key(const struct hs_domain *d, uint32_t buffer)
 	       (generation & ((1u << HS_KEY_GENERATIONS) - 1));
 }
 
-/* The oldest free buffer first: a late reader of it has had the most time. */
-static void free_push(struct hs_domain *d, uint32_t buffer)
-{
-	uint32_t at = d->free_first + d->nr_free++;
-
-	d->rt[buffer] = (struct hs_buffer_rt){.next = HS_NIL, .trace = HS_NIL};
-	d->buffers_free[at < d->nr_buffers ? at : at - d->nr_buffers] = buffer;
-}
-
-static uint32_t free_ahead(const struct hs_domain *d, uint32_t ahead)
-{
-	uint32_t at = d->free_first + ahead;
-
-	return d->buffers_free[at < d->nr_buffers ? at : at - d->nr_buffers];
-}
-
-static void buffer_prefetch(const struct hs_domain *d, uint32_t buffer)
-{
-	__builtin_prefetch(&d->buffers[buffer], 1);
-	__builtin_prefetch(&d->rt[buffer], 1);
-}
-
 void hs_buffer_append(struct hs_agent_core *c, struct hs_domain *d,
 		      uint32_t trace, uint32_t buffer)
 {
@@ -79,9 +56,9 @@ void hs_buffer_append(struct hs_agent_core *c, struct hs_domain *d,
 		hs_ix_more(d, trace)->ship_next = buffer;
 	t->nr_buffers++;
 	t->nr_bytes += d->buffers[buffer].committed;
-	d->nr_held++;
+	d->nr_held += hs_buffer_units(d, buffer);
 	if (t->fired != HS_NIL)
-		hs_hold_pinned(c, d, trace, 1);
+		hs_hold_pinned(c, d, trace, (int)hs_buffer_units(d, buffer));
 }
 
 static void trace_unlink(struct hs_agent_core *c, struct hs_domain *d,
@@ -102,9 +79,19 @@ static void trace_unlink(struct hs_agent_core *c, struct hs_domain *d,
 		t->buf_last = rt->prev;
 	t->nr_buffers--;
 	t->nr_bytes -= d->buffers[buffer].committed;
-	d->nr_held--;
+	d->nr_held -= hs_buffer_units(d, buffer);
 	if (t->fired != HS_NIL)
-		hs_hold_pinned(c, d, rt->trace, -1);
+		hs_hold_pinned(c, d, rt->trace,
+			       -(int)hs_buffer_units(d, buffer));
+}
+
+/* One that a process had is its no more. */
+static void leave_stock(struct hs_domain *d, uint32_t buffer)
+{
+	struct hs_chunk *k = &d->chunks[hs_chunk_of(d, buffer)];
+
+	d->nr_stocked -= k->units;
+	k->nr_stocked--;
 }
 
 /* From whatever state back to the free ones. */
@@ -116,78 +103,26 @@ void hs_buffer_free(struct hs_agent_core *c, struct hs_domain *d,
 	if (d->rt[buffer].in_flight)
 		hs_flight_end(c, d, buffer);
 	if (hs_ledger_word_state(word) == HS_LEDGER_STOCKED)
-		d->nr_stocked--;
+		leave_stock(d, buffer);
 	else
 		trace_unlink(c, d, buffer);
 	hs_ledger_set64(&d->buffers[buffer].word,
 			hs_ledger_word(HS_LEDGER_FREE,
 				       hs_ledger_word_generation(word), 0));
-	free_push(d, buffer);
+	d->rt[buffer].in_flight = 0;
+	hs_chunk_give(d, buffer);
 }
 
-/* Whether the share in use, in full percent, is at the threshold. */
-static bool crowded(const struct hs_agent_core *c, const struct hs_domain *d)
+static uint32_t buffer_of_ref(const struct hs_domain *d, uint32_t node,
+			      uint32_t ref)
 {
-	return (uint64_t)d->nr_free * 100 <
-	       (101ull - c->config.evict_percent) * d->nr_buffers;
-}
+	uint32_t unit = ref >> d->unit_shift;
 
-uint64_t hs_agent_core_stock(struct hs_agent_core *core, uint32_t domain,
-			     uint32_t process, uint64_t now_ns)
-{
-	struct hs_domain *d = hs_domain_get(core, domain);
-	uint32_t buffer, generation;
-
-	if (!d)
-		return 0;
-	/* Two for one, so that use falls back under the threshold. */
-	for (int i = 0; i < 2 && crowded(core, d); i++)
-		if (!hs_ix_evict_one(core, d))
-			break;
-	while (d->nr_free == 0 && hs_ix_evict_one(core, d))
-		;
-	for (uint32_t i = 0;
-	     HS_PLANTED(2) && i < d->nr_buffers && crowded(core, d); i++)
-		if (hs_ledger_word_state(d->buffers[i].word) == HS_LEDGER_HELD)
-			hs_buffer_free(core, d, i);
-	if (d->nr_free == 0)
-		return 0;
-	if (d->nr_free > STOCK_AHEAD)
-		buffer_prefetch(d, free_ahead(d, STOCK_AHEAD));
-	buffer = free_ahead(d, 0);
-	d->free_first =
-		d->free_first + 1 < d->nr_buffers ? d->free_first + 1 : 0;
-	d->nr_free--;
-	d->nr_stocked++;
-	generation = hs_ledger_word_generation(d->buffers[buffer].word) + 1;
-	if ((generation & 0xffffffu) == 0)
-		generation = 1;
-	d->buffers[buffer].acked = 0;
-	d->buffers[buffer].sent = 0;
-	d->buffers[buffer].flags = 0;
-	d->rt[buffer] = (struct hs_buffer_rt){.next = HS_NIL, .trace = HS_NIL};
-	hs_ledger_set64(&d->buffers[buffer].word,
-			hs_ledger_word(HS_LEDGER_STOCKED, generation, process));
-	return hs_shm_stock_word(
-		buffer * (d->buffer_bytes / HS_SHM_REF_UNIT_BYTES), 0, 0,
-		generation);
-}
-
-uint32_t hs_agent_core_stocked(const struct hs_agent_core *core,
-			       uint32_t domain)
-{
-	if (domain >= HS_AGENT_DOMAINS_MAX || !core->domains[domain].live)
-		return 0;
-	return core->domains[domain].nr_stocked;
-}
-
-static uint32_t buffer_of_ref(const struct hs_domain *d, uint32_t ref)
-{
-	uint32_t units = d->buffer_bytes / HS_SHM_REF_UNIT_BYTES;
-
-	if (ref % units || ref / units >= d->nr_buffers)
+	if (node >= d->nr_nodes || unit >= d->node_buffers ||
+	    unit << d->unit_shift != ref)
 		return HS_NIL;
-	return ref / units;
+	/* In the midst of a larger one: its word says that it is nobody's. */
+	return node * d->node_buffers + unit;
 }
 
 static bool stocked_at(const struct hs_domain *d, uint32_t buffer,
@@ -203,25 +138,14 @@ static bool stocked_at(const struct hs_domain *d, uint32_t buffer,
 uint32_t hs_buffer_of_word(const struct hs_domain *d, uint64_t stock_word,
 			   uint32_t process)
 {
-	uint32_t buffer = buffer_of_ref(d, hs_shm_stock_ref(stock_word));
+	uint32_t buffer = buffer_of_ref(d, hs_shm_stock_node(stock_word),
+					hs_shm_stock_ref(stock_word));
 
 	if (buffer == HS_NIL || !stocked_at(d, buffer, process) ||
 	    hs_ledger_word_generation(d->buffers[buffer].word) !=
 		    hs_shm_stock_generation(stock_word))
 		return HS_NIL;
 	return buffer;
-}
-
-uint32_t hs_agent_core_stocked_by(const struct hs_agent_core *core,
-				  uint32_t domain, uint32_t process)
-{
-	uint32_t nr = 0;
-
-	if (domain >= HS_AGENT_DOMAINS_MAX || !core->domains[domain].live)
-		return 0;
-	for (uint32_t i = 0; i < core->domains[domain].nr_buffers; i++)
-		nr += stocked_at(&core->domains[domain], i, process);
-	return nr;
 }
 
 bool hs_agent_core_owns(const struct hs_agent_core *core, uint32_t domain,
@@ -280,12 +204,13 @@ bool hs_buffer_publish(struct hs_agent_core *c, struct hs_domain *d,
 			hs_ledger_word(HS_LEDGER_HELD,
 				       hs_ledger_word_generation(b->word),
 				       process));
-	d->nr_stocked--;
+	leave_stock(d, buffer);
 	if (d->rt[buffer].in_flight)
-		d->nr_sending_open--;
+		d->nr_sending_open -= hs_buffer_units(d, buffer);
 	hs_ix_flag(c, d, trace, (uint16_t)b->flags);
 	hs_buffer_append(c, d, trace, buffer);
 	d->nr_indexed++;
+	d->units_indexed += hs_buffer_units(d, buffer);
 	d->bytes_indexed += b->committed;
 	if (c->dry_runs)
 		hs_policy_dry_more(c, b->trace_hi, b->trace_lo, b->committed);
@@ -299,6 +224,7 @@ static void entry_buffer(struct hs_agent_core *c, struct hs_domain *d,
 			 uint64_t hash, uint64_t now_ns)
 {
 	uint32_t committed = e->u.buffer.committed & 0x0fffffffu;
+	uint32_t node = e->u.buffer.committed >> 28;
 	struct hs_ledger_buffer body = {
 		.trace_hi = e->trace_hi,
 		.trace_lo = e->trace_lo,
@@ -321,10 +247,10 @@ static void entry_buffer(struct hs_agent_core *c, struct hs_domain *d,
 		hs_ix_visit(c, d, trace, process, now_ns);
 		return;
 	}
-	buffer = buffer_of_ref(d, e->u.buffer.ref);
+	buffer = buffer_of_ref(d, node, e->u.buffer.ref);
 	if (buffer == HS_NIL || !stocked_at(d, buffer, process) ||
 	    committed < sizeof(struct hs_shm_buffer) ||
-	    committed > d->buffer_bytes) {
+	    committed > hs_buffer_bytes(d, buffer)) {
 		c->stats.entries_bad++;
 		return;
 	}
@@ -399,9 +325,10 @@ static void batch_prefetch(const struct hs_agent_core *c,
 		if (e->type != HS_SHM_ENTRY_BUFFER &&
 		    e->type != HS_SHM_ENTRY_END)
 			continue;
-		buffer = buffer_of_ref(d, e->u.buffer.ref);
+		buffer = buffer_of_ref(d, e->u.buffer.committed >> 28,
+				       e->u.buffer.ref);
 		if (buffer != HS_NIL)
-			buffer_prefetch(d, buffer);
+			hs_buffer_prefetch(d, buffer);
 	}
 	for (uint32_t i = 0; i < nr; i++) {
 		uint32_t trace;
@@ -541,7 +468,8 @@ void hs_agent_core_dead_slot(struct hs_agent_core *core, uint32_t domain,
 	if (buffer != HS_NIL && h && h->magic == HS_SHM_BUF_MAGIC &&
 	    h->stock_word == slot->buffer && h->trace_hi == id.hi &&
 	    h->trace_lo == id.lo && h->handle == slot->handle &&
-	    h->committed >= sizeof(*h) && h->committed <= d->buffer_bytes) {
+	    h->committed >= sizeof(*h) &&
+	    h->committed <= hs_buffer_bytes(d, buffer)) {
 		body.seq = h->seq;
 		body.committed = h->committed;
 		hs_buffer_publish(core, d, buffer, &body,
@@ -588,11 +516,10 @@ void hs_agent_core_process_dead(struct hs_agent_core *core, uint32_t domain,
 {
 	struct hs_domain *d = hs_domain_get(core, domain);
 
-	if (d)
+	if (d) {
 		settle_losses(core, d, process);
-	for (uint32_t i = 0; d && i < d->nr_buffers; i++)
-		if (stocked_at(d, i, process))
-			hs_buffer_free(core, d, i);
+		hs_stock_salvage(core, d, process);
+	}
 	/* Most processes end in peace. */
 	if (core->died_open == process)
 		core->stats.crashes++;

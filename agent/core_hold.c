@@ -88,10 +88,10 @@ static uint32_t add(struct hs_agent_core *c, uint32_t fired, uint32_t trigger,
 }
 
 static void charge(struct hs_agent_core *c, struct hs_domain *d, uint32_t hold,
-		   uint32_t nr_buffers)
+		   uint32_t nr_units)
 {
 	if (hold != HS_NIL)
-		d->queues[c->holds[hold].trigger].nr_pinned += nr_buffers;
+		d->queues[c->holds[hold].trigger].nr_pinned += nr_units;
 }
 
 /* The trace's buffers count for @hold from now on. */
@@ -100,15 +100,16 @@ static void charge_to(struct hs_agent_core *c, struct hs_domain *d,
 {
 	struct hs_ix_more *more = hs_ix_more(d, trace);
 
-	charge(c, d, more->hold, 0u - d->traces[trace].nr_buffers);
+	charge(c, d, more->hold, 0u - more->nr_units);
 	more->hold = hold;
-	charge(c, d, hold, d->traces[trace].nr_buffers);
+	charge(c, d, hold, more->nr_units);
 }
 
 void hs_hold_pinned(struct hs_agent_core *c, struct hs_domain *d,
 		    uint32_t trace, int change)
 {
 	d->nr_pinned += (uint32_t)change;
+	d->more[trace].nr_units += (uint32_t)change;
 	charge(c, d, d->more[trace].hold, (uint32_t)change);
 }
 

@@ -218,7 +218,10 @@ void hs_ix_pin(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace,
 	hs_ix_more(d, trace)->ship_next = t->buf_first;
 	t->fired = fired;
 	d->nr_traces_fired++;
-	d->nr_pinned += t->nr_buffers;
+	hs_ix_more(d, trace)->nr_units = 0;
+	for (uint32_t i = t->buf_first; i != HS_NIL; i = d->rt[i].next)
+		hs_ix_more(d, trace)->nr_units += hs_buffer_units(d, i);
+	d->nr_pinned += hs_ix_more(d, trace)->nr_units;
 	hs_hold_place(c, d, trace);
 }
 

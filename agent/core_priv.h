@@ -82,6 +82,7 @@ struct hs_ix_more {
 	uint32_t nr_crumbs;
 	uint32_t open_scan; /* scan that found it live */
 	uint32_t hold;	    /* its buffers count for; HS_NIL: none */
+	uint32_t nr_units;  /* in its buffers, once it has fired */
 };
 
 struct hs_ix_bucket {
@@ -120,14 +121,48 @@ struct hs_hold {
 struct hs_queue {
 	uint32_t root; /* of the holds, highest priority first */
 	uint32_t nr;
-	uint32_t nr_pinned; /* buffers that count for it */
+	uint32_t nr_pinned; /* units that count for it */
 	uint64_t virtual_;  /* what it sent over its weight */
 };
 
+/* A part of the pool that is carved into buffers of one class, or of none. */
+#define HS_CHUNK_NO_CLASS 0xffu
+struct hs_chunk {
+	uint32_t next, prev; /* of its list, if it is in one */
+	uint32_t units;	     /* of each of its buffers */
+	uint32_t room;	     /* buffers of its class */
+	uint32_t nr_carved;  /* of them ever handed out */
+	uint32_t nr_out;     /* of those not free now */
+	uint32_t nr_stocked; /* of those at processes */
+	uint32_t free_first,
+		nr_free; /* of those free again, the oldest first */
+	uint8_t size_class, node;
+} __attribute__((aligned(64)));
+_Static_assert(sizeof(struct hs_chunk) == 64, "a line a chunk");
+struct hs_chunk_list {
+	uint32_t first, last;
+};
+
+/*
+ * A buffer is known by the unit that it begins with; nr_buffers, nr_stocked,
+ * nr_held, nr_pinned, nr_sending and nr_sending_open count units. The arrays
+ * have a line for each unit: the later ones of a large buffer lie idle.
+ */
 struct hs_domain {
 	uint32_t id;
 	bool live;
 	uint32_t nr_buffers, buffer_bytes, nr_crumbs, nr_traces;
+	uint32_t nr_classes, nr_nodes, node_buffers;
+	uint32_t nr_chunks, chunk_shift;
+	uint32_t unit_shift; /* of a ref to a unit */
+	uint32_t class_units[HS_SHM_NR_CLASSES];
+	uint32_t nr_class_chunks[HS_SHM_NR_CLASSES];
+	struct hs_chunk *chunks;
+	uint32_t *chunk_words; /* of the ledger */
+	struct hs_chunk_list empty[HS_SHM_NR_NODES];
+	uint32_t carved[HS_SHM_NR_NODES][HS_SHM_NR_CLASSES];
+	/* Carved to the end, with free buffers in them. */
+	struct hs_chunk_list roomy[HS_SHM_NR_NODES][HS_SHM_NR_CLASSES];
 	struct hs_ledger_domain *ledger;
 	struct hs_ledger_buffer *buffers; /* of the ledger */
 	struct hs_ledger_crumb *crumbs;	  /* of the ledger */
@@ -140,11 +175,12 @@ struct hs_domain {
 	uint32_t *seats;	/* core_retain.c */
 	uint64_t *evicted;	/* of the ledger: buckets of fingerprints, the
 				   newest first */
-	uint32_t *buffers_free; /* the oldest of them at free_first */
+	uint32_t *buffers_free; /* of each chunk, where the chunk lies */
 	uint32_t bucket_mask, seat_mask, nr_evicted;
-	uint32_t free_first, nr_free, nr_stocked, nr_held, nr_pinned;
+	uint32_t nr_stocked, nr_held, nr_pinned;
 	uint32_t nr_sending, nr_sending_open; /* the latter: still written */
 	uint64_t nr_indexed, bytes_indexed;   /* buffers ever, and in them */
+	uint64_t units_indexed;
 	uint32_t crumb_free, nr_crumbs_free;
 	uint32_t nr_traces_free, nr_traces_limbo;
 	uint32_t nr_traces_live, nr_traces_fired;
@@ -357,6 +393,10 @@ void hs_ix_gone(struct hs_agent_core *c, struct hs_domain *d, uint64_t hi,
 bool hs_ix_lossy(const struct hs_agent_core *c, const struct hs_domain *d,
 		 uint32_t trace);
 
+/* core_stock.c */
+void hs_stock_salvage(struct hs_agent_core *c, struct hs_domain *d,
+		      uint32_t process);
+
 /* core_buffer.c */
 struct hs_domain *hs_domain_get(struct hs_agent_core *c, uint32_t domain);
 void hs_buffer_append(struct hs_agent_core *c, struct hs_domain *d,
@@ -380,30 +420,6 @@ static inline uint32_t hs_ship_key_buffer(uint64_t key)
 {
 	return (uint32_t)(key >> HS_KEY_GENERATIONS) &
 	       ((1u << HS_KEY_BUFFERS) - 1);
-}
-
-/* What is not yet acknowledged, up to @upto, is the carrier's now. */
-static inline void hs_flight_begin(struct hs_agent_core *c, struct hs_domain *d,
-				   uint32_t buffer, uint32_t upto)
-{
-	d->rt[buffer].in_flight = upto;
-	c->in_flight_bytes += upto - d->buffers[buffer].acked;
-	c->nr_in_flight++;
-	d->nr_sending++;
-	if (hs_ledger_word_state(d->buffers[buffer].word) == HS_LEDGER_STOCKED)
-		d->nr_sending_open++;
-}
-/* Answered, or given up; @acked of the ledger is still what it was. */
-static inline void hs_flight_end(struct hs_agent_core *c, struct hs_domain *d,
-				 uint32_t buffer)
-{
-	c->in_flight_bytes -=
-		d->rt[buffer].in_flight - d->buffers[buffer].acked;
-	c->nr_in_flight--;
-	d->rt[buffer].in_flight = 0;
-	d->nr_sending--;
-	if (hs_ledger_word_state(d->buffers[buffer].word) == HS_LEDGER_STOCKED)
-		d->nr_sending_open--;
 }
 
 /* core_fired.c */
@@ -512,5 +528,7 @@ void hs_report_open(struct hs_agent_core *c, struct hs_domain *d,
 /* core_adopt.c */
 void hs_adopt_domain(struct hs_agent_core *c, struct hs_domain *d,
 		     uint64_t now_ns);
+
+#include "agent/core_chunk.h"
 
 #endif

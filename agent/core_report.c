@@ -49,8 +49,11 @@ static bool ship(struct hs_agent_core *c, struct hs_domain *d, uint32_t buffer,
 	struct hs_agent_slice s = {
 		.head = *ids,
 		.domain = d->id,
-		.pool_offset = (uint64_t)buffer * d->buffer_bytes + b->acked,
+		.pool_node = hs_buffer_node(d, buffer),
 	};
+	uint32_t first = s.pool_node * d->node_buffers;
+
+	s.pool_offset = (uint64_t)(buffer - first) * d->buffer_bytes + b->acked;
 
 	d->rt[buffer].sending++;
 	d->rt[buffer].waited = false;
@@ -257,7 +260,7 @@ void hs_report_open(struct hs_agent_core *c, struct hs_domain *d,
 	};
 
 	if (d->rt[buffer].in_flight || header->committed <= b->acked ||
-	    header->committed > d->buffer_bytes || !window_open(c) ||
+	    header->committed > hs_buffer_bytes(d, buffer) || !window_open(c) ||
 	    hold == HS_NIL || !hs_queue_may(c, c->holds[hold].trigger, now_ns))
 		return;
 	if (!ship(c, d, buffer, &ids, header->committed,

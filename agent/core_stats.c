@@ -29,15 +29,23 @@ void hs_agent_core_domain_stats_get(const struct hs_agent_core *core,
 	if (domain >= HS_AGENT_DOMAINS_MAX || !core->domains[domain].live)
 		return;
 	d = &core->domains[domain];
-	out->buffers_free = d->nr_free;
+	out->buffers_free = hs_domain_nr_free(d);
 	out->buffers_stocked = d->nr_stocked;
 	out->buffers_held = d->nr_held;
 	out->buffers_pinned = d->nr_pinned;
 	out->buffers_total = d->nr_buffers;
 	out->buffers_indexed = d->nr_indexed;
 	out->bytes_indexed = d->bytes_indexed;
+	out->units_indexed = d->units_indexed;
 	out->buffers_sending = d->nr_sending;
 	out->buffers_sending_open = d->nr_sending_open;
+	out->nr_classes = d->nr_classes;
+	for (uint32_t i = 0; i < d->nr_classes; i++) {
+		out->classes[i].buffer_bytes =
+			d->class_units[i] * d->buffer_bytes;
+		out->classes[i].chunks = d->nr_class_chunks[i];
+	}
+	out->chunks = d->nr_chunks;
 	out->traces = d->nr_traces_live;
 	out->traces_fired = d->nr_traces_fired;
 	if (hs_ix_oldest(d) != HS_NIL)
@@ -96,10 +104,10 @@ uint32_t hs_agent_core_trigger_stats_get(const struct hs_agent_core *core,
 }
 
 static bool check_trace(const struct hs_domain *d, uint32_t t, uint32_t *held,
-			const char **why)
+			uint32_t *pinned, const char **why)
 {
 	const struct hs_ix_trace *x = &d->traces[t];
-	uint32_t nr = 0, prev = HS_NIL;
+	uint32_t nr = 0, units = 0, prev = HS_NIL;
 	uint64_t bytes = 0;
 
 	for (uint32_t i = x->buf_first; i != HS_NIL; i = d->rt[i].next) {
@@ -113,9 +121,12 @@ static bool check_trace(const struct hs_domain *d, uint32_t t, uint32_t *held,
 		}
 		prev = i;
 		nr++;
+		units += hs_buffer_units(d, i);
 		bytes += d->buffers[i].committed;
 	}
-	*held += nr;
+	*held += units;
+	if (x->fired != HS_NIL)
+		*pinned += units;
 	*why = "a trace's buffers do not add up";
 	return nr == x->nr_buffers && bytes == x->nr_bytes &&
 	       prev == x->buf_last;
@@ -132,61 +143,54 @@ static bool check_traces(const struct hs_domain *d, uint32_t *held,
 
 			if (!(at->tags[s / 4] >> s % 4 * 16 & 0xffff))
 				continue;
-			if (!check_trace(d, t, held, why))
+			if (!check_trace(d, t, held, pinned, why))
 				return false;
-			if (d->traces[t].fired != HS_NIL)
-				*pinned += d->traces[t].nr_buffers;
 		}
-	return true;
-}
-
-static bool check_free(const struct hs_domain *d)
-{
-	for (uint32_t i = 0; i < d->nr_free; i++) {
-		uint32_t b =
-			d->buffers_free[(d->free_first + i) % d->nr_buffers];
-
-		if (hs_ledger_word_state(d->buffers[b].word) != HS_LEDGER_FREE)
-			return false;
-	}
 	return true;
 }
 
 static bool check_domain(const struct hs_agent_core *c,
 			 const struct hs_domain *d, const char **why)
 {
-	uint32_t states[4] = {0}, held = 0, pinned = 0;
+	uint32_t units[4] = {0}, held = 0, pinned = 0;
 
-	for (uint32_t i = 0; i < d->nr_buffers; i++)
-		states[hs_ledger_word_state(d->buffers[i].word) & 3]++;
-	if (!hs_ix_table_check(c, d, why) || !hs_ix_seats_check(d, why) ||
-	    !check_traces(d, &held, &pinned, why))
+	for (uint32_t i = 0; i < d->nr_buffers; i++) {
+		enum hs_ledger_state state =
+			hs_ledger_word_state(d->buffers[i].word);
+
+		if (state != HS_LEDGER_FREE)
+			units[state & 3] += hs_buffer_units(d, i);
+	}
+	if (!hs_chunks_check(d, why) || !hs_ix_table_check(c, d, why) ||
+	    !hs_ix_seats_check(d, why) || !check_traces(d, &held, &pinned, why))
 		return false;
 	*why = "the states of the buffers do not add up to the pool";
-	if (states[HS_LEDGER_FREE] != d->nr_free || !check_free(d) ||
-	    states[HS_LEDGER_STOCKED] != d->nr_stocked ||
-	    states[HS_LEDGER_HELD] != d->nr_held || held != d->nr_held ||
-	    d->nr_free + d->nr_stocked + d->nr_held != d->nr_buffers)
+	if (units[HS_LEDGER_STOCKED] != d->nr_stocked ||
+	    units[HS_LEDGER_HELD] != d->nr_held || held != d->nr_held ||
+	    units[HS_LEDGER_FREEING] ||
+	    d->nr_stocked + d->nr_held > d->nr_buffers)
 		return false;
 	*why = "pinned buffers do not add up";
 	return pinned == d->nr_pinned;
 }
 
 static bool check_flights(const struct hs_domain *d, uint64_t *bytes,
-			  const char **why)
+			  uint32_t *nr_in_flight, const char **why)
 {
-	uint32_t nr = 0, nr_open = 0;
+	uint32_t units = 0, units_open = 0;
 
 	for (uint32_t i = 0; i < d->nr_buffers; i++) {
 		if (!d->rt[i].in_flight)
 			continue;
 		*bytes += d->rt[i].in_flight - d->buffers[i].acked;
-		nr++;
-		nr_open += hs_ledger_word_state(d->buffers[i].word) ==
-			   HS_LEDGER_STOCKED;
+		++*nr_in_flight;
+		units += hs_buffer_units(d, i);
+		if (hs_ledger_word_state(d->buffers[i].word) ==
+		    HS_LEDGER_STOCKED)
+			units_open += hs_buffer_units(d, i);
 	}
 	*why = "slices under way do not add up";
-	return nr == d->nr_sending && nr_open == d->nr_sending_open;
+	return units == d->nr_sending && units_open == d->nr_sending_open;
 }
 
 bool hs_agent_core_check(const struct hs_agent_core *core, const char **why)
@@ -199,9 +203,8 @@ bool hs_agent_core_check(const struct hs_agent_core *core, const char **why)
 			&core->domains[core->domain_order[k]];
 
 		if (!check_domain(core, d, why) ||
-		    !check_flights(d, &in_flight, why))
+		    !check_flights(d, &in_flight, &nr_in_flight, why))
 			return false;
-		nr_in_flight += d->nr_sending;
 	}
 	*why = "bytes under way do not add up";
 	if (in_flight != core->in_flight_bytes ||

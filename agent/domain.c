@@ -15,9 +15,12 @@
 #include "agent/shm_read.h"
 #include "base/log.h"
 
-#define POOL_MAX_BYTES	 ((size_t)1 << 41)
-#define HUGE_BYTES	 ((size_t)2 << 20)
-#define LEDGER_MAX_BYTES ((size_t)1 << 40)
+#define POOL_MAX_BYTES	  ((size_t)1 << 41)
+#define HUGE_BYTES	  ((size_t)2 << 20)
+#define CLASS_FACTOR	  4u
+#define CHUNKS_MIN	  32u
+#define CHUNK_BUFFERS_MIN 8u
+#define LEDGER_MAX_BYTES  ((size_t)1 << 40)
 
 static void name_of(const struct hs_tenant *t, const char *what,
 		    char out[HS_HELD_NAME_BYTES])
@@ -113,6 +116,36 @@ static int tenant_fill(struct hs_worker *w, struct hs_tenant *t,
 	return rc ? rc : hs_worker_store(w, name, t->ledger.fd);
 }
 
+/*
+ * Chunks of a huge page, smaller ones in a pool that would have few of them;
+ * sizes by four from the smallest to the largest that is wanted and of which a
+ * chunk holds several.
+ */
+static void shape(struct hs_agent_domain_config *c,
+		  const struct hs_agent_listener *listener)
+{
+	uint64_t chunk_bytes = HUGE_BYTES, size;
+
+	while (chunk_bytes > 4096 &&
+	       listener->pool_bytes / chunk_bytes < CHUNKS_MIN &&
+	       chunk_bytes / 2 >= CHUNK_BUFFERS_MIN * listener->buffer_bytes)
+		chunk_bytes /= 2;
+	c->buffer_bytes = (uint32_t)listener->buffer_bytes;
+	c->class_factor = CLASS_FACTOR;
+	c->nr_nodes = 1;
+	c->nr_classes = 1;
+	size = listener->buffer_bytes * CLASS_FACTOR;
+	while (size <= listener->buffer_max_bytes &&
+	       size * CHUNK_BUFFERS_MIN <= chunk_bytes &&
+	       c->nr_classes < HS_SHM_NR_CLASSES) {
+		c->nr_classes++;
+		size *= CLASS_FACTOR;
+	}
+	c->chunk_units = (uint32_t)(chunk_bytes / listener->buffer_bytes);
+	c->nr_buffers =
+		(uint32_t)(listener->pool_bytes / chunk_bytes) * c->chunk_units;
+}
+
 static struct hs_tenant *tenant_make(struct hs_worker *w, uint32_t index,
 				     const struct hs_agent_listener *listener,
 				     uint32_t uid)
@@ -126,9 +159,7 @@ static struct hs_tenant *tenant_make(struct hs_worker *w, uint32_t index,
 	t->index = index;
 	t->uid = uid;
 	snprintf(t->name, sizeof(t->name), "%s", listener->name);
-	t->config.buffer_bytes = (uint32_t)listener->buffer_bytes;
-	t->config.nr_buffers =
-		(uint32_t)(listener->pool_bytes / listener->buffer_bytes);
+	shape(&t->config, listener);
 	rc = tenant_fill(w, t, hs_tenant_pool_bytes(t));
 	if (rc) {
 		hs_log_error("agent",
@@ -199,11 +230,16 @@ static int adopt_fill(struct hs_worker *w, struct hs_tenant *t)
 	    ledger->magic != HS_LEDGER_DOMAIN_MAGIC ||
 	    ledger->version != HS_LEDGER_VERSION || ledger->nr_buffers == 0 ||
 	    ledger->buffer_bytes < sizeof(struct hs_shm_buffer) ||
-	    ledger->buffer_bytes % HS_SHM_REF_UNIT_BYTES)
+	    ledger->chunk_units == 0 || ledger->class_factor == 0 ||
+	    ledger->nr_nodes == 0)
 		return -EPROTO;
 	t->config.nr_buffers = ledger->nr_buffers;
 	t->config.buffer_bytes = ledger->buffer_bytes;
 	t->config.nr_crumbs = ledger->nr_crumbs;
+	t->config.nr_classes = ledger->nr_classes;
+	t->config.class_factor = ledger->class_factor;
+	t->config.chunk_units = ledger->chunk_units;
+	t->config.nr_nodes = ledger->nr_nodes;
 	if (hs_agent_domain_ledger_bytes(&t->config) > t->ledger.size_bytes ||
 	    hs_tenant_pool_bytes(t) > t->pool.size_bytes)
 		return -EPROTO;
@@ -307,8 +343,7 @@ bool hs_tenant_header(const struct hs_tenant *t, uint64_t stock_word,
 		(uint64_t)hs_shm_stock_ref(stock_word) * HS_SHM_REF_UNIT_BYTES;
 	uint64_t pool_bytes = hs_tenant_pool_bytes(t);
 
-	if (stock_word == 0 || hs_shm_stock_class(stock_word) != 0 ||
-	    hs_shm_stock_node(stock_word) != 0 ||
+	if (stock_word == 0 || hs_shm_stock_node(stock_word) != 0 ||
 	    offset % t->config.buffer_bytes || offset > pool_bytes ||
 	    t->config.buffer_bytes > pool_bytes - offset)
 		return false;

@@ -27,10 +27,20 @@ hs_tenant_processes(const struct hs_tenant *tenant)
 {
 	return ((struct hs_ledger_domain *)tenant->ledger.base)->processes;
 }
+/* Of each NUMA node. */
 static inline uint64_t hs_tenant_pool_bytes(const struct hs_tenant *tenant)
 {
 	return (uint64_t)tenant->config.nr_buffers *
-	       tenant->config.buffer_bytes;
+	       tenant->config.buffer_bytes / tenant->config.nr_nodes;
+}
+static inline uint32_t hs_tenant_class_bytes(const struct hs_tenant *tenant,
+					     uint32_t size_class)
+{
+	uint32_t bytes = tenant->config.buffer_bytes;
+
+	while (size_class--)
+		bytes *= tenant->config.class_factor;
+	return bytes;
 }
 
 /**

@@ -21,16 +21,20 @@ static uint64_t least(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-/* Words that lie in a guest's stock rings; its tails are its own to write. */
+/* Units that lie in a guest's stock rings; its tails are its own to write. */
 static uint64_t in_rings(const struct hs_guest *g)
 {
 	uint64_t nr = 0;
 
-	for (uint32_t i = 0; i < g->layout.nr_rings; i++)
-		nr += least(g->rings[i].head -
-				    hs_shm_read_stock_tail(
-					    hs_guest_stock_tail(g, i)),
-			    g->layout.ring_words);
+	for (uint32_t i = 0; i < g->layout.nr_rings * g->nr_classes; i++) {
+		const struct hs_guest_ring *r = &g->rings[i];
+		uint64_t words = r->head - hs_shm_read_stock_tail(
+						   hs_guest_stock_tail(g, r));
+
+		nr += least(words, r->mask + 1ull) *
+		      (hs_tenant_class_bytes(g->tenant, r->size_class) /
+		       g->tenant->config.buffer_bytes);
+	}
 	return nr;
 }
 
@@ -169,7 +173,7 @@ void hs_figures_domain(const struct hs_worker *w, const struct hs_tenant *t,
 			    json_pack("{s:I, s:I, s:I}", "buffers",
 				      (json_int_t)s.buffers_indexed, "bytes",
 				      (json_int_t)s.bytes_indexed, "pool_bytes",
-				      (json_int_t)(s.buffers_indexed *
+				      (json_int_t)(s.units_indexed *
 						   t->config.buffer_bytes)));
 	hs_occupancy_get(w, t, &at);
 	for (int i = 0; i < HS_OCCUPANCY_STATES; i++)

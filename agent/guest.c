@@ -17,7 +17,6 @@
 #include "base/random.h"
 
 #define GUEST_MAX_BYTES ((size_t)1 << 32)
-#define LEVEL_FIRST	512u
 #define STRIPES_OWN	4u
 #define UNDATED_NS	(5 * HS_NS_PER_SEC)
 
@@ -30,10 +29,10 @@ static uint64_t to_line(uint64_t bytes)
 /* Offsets from counts; the settings' limits keep the sums far from wrapping. */
 static void place(struct hs_shm_down *d)
 {
+	uint32_t nr_classes = d->nr_classes ? d->nr_classes : 1;
 	uint64_t at = HS_SHM_DOWN_STATUS + sizeof(struct hs_shm_status);
 
-	d->ring_stride = to_line(sizeof(struct hs_shm_stock_ring) +
-				 d->ring_words * sizeof(uint64_t));
+	d->ring_stride = hs_shm_ring_offset(d->ring_words, nr_classes);
 	d->lane_stride = to_line(sizeof(struct hs_shm_lane) +
 				 d->lane_entries * sizeof(struct hs_shm_entry));
 	d->down_rings = to_line(at);
@@ -42,24 +41,49 @@ static void place(struct hs_shm_down *d)
 	d->down_rules = at + d->nr_lanes * sizeof(struct hs_shm_lane_tail);
 	d->down_bytes = d->down_rules + sizeof(struct hs_shm_rules);
 	d->up_rings = to_line(sizeof(struct hs_shm_up));
-	d->up_slots =
-		d->up_rings + d->nr_rings * sizeof(struct hs_shm_stock_tail);
+	d->up_slots = d->up_rings + (uint64_t)d->nr_rings * nr_classes *
+					    sizeof(struct hs_shm_stock_tail);
 	d->up_lanes = d->up_slots + d->nr_slots * sizeof(struct hs_shm_slot);
 	d->up_watch = d->up_lanes + d->nr_lanes * d->lane_stride;
 	d->up_bytes = d->up_watch +
 		      hs_shm_watch_bytes(d->nr_operations, d->nr_stripes);
 }
 
+/*
+ * Version 1 knows one ring a core, one class of buffers, whichever, and one
+ * pool: it gets the class that suits most traces alone.
+ */
+#define SINGLE_BYTES 1024u
+static uint32_t single_class(const struct hs_tenant *t)
+{
+	uint32_t i = 0;
+
+	while (i + 1 < t->config.nr_classes &&
+	       hs_tenant_class_bytes(t, i) < SINGLE_BYTES)
+		i++;
+	return i;
+}
+
 void hs_guest_layout(struct hs_shm_down *out, const struct hs_tenant *tenant,
-		     const struct hs_agent_settings *settings)
+		     const struct hs_agent_settings *settings, uint32_t version)
 {
 	memset(out, 0, sizeof(*out));
 	out->magic = HS_SHM_DOWN_MAGIC;
-	out->version = HS_SHM_VERSION;
+	out->version = version;
 	out->header_bytes = sizeof(*out);
 	out->domain = tenant->index;
 	out->pool_bytes = hs_tenant_pool_bytes(tenant);
-	out->class_bytes[0] = tenant->config.buffer_bytes;
+	if (version == 1) {
+		uint32_t single = single_class(tenant);
+
+		out->class_bytes[single] =
+			hs_tenant_class_bytes(tenant, single);
+	} else {
+		out->nr_classes = tenant->config.nr_classes;
+		out->nr_nodes = tenant->config.nr_nodes;
+		for (uint32_t i = 0; i < out->nr_classes; i++)
+			out->class_bytes[i] = hs_tenant_class_bytes(tenant, i);
+	}
 	out->nr_rings = (uint32_t)settings->nr_rings;
 	out->ring_words = (uint32_t)settings->ring_words;
 	out->nr_lanes = (uint32_t)settings->nr_lanes;
@@ -110,12 +134,29 @@ static int up_make(struct hs_memfd *up, uint64_t size_bytes)
 
 static int tables_make(struct hs_guest *g)
 {
+	g->first_class = 0;
+	g->nr_classes = g->layout.nr_classes;
+	if (g->layout.version == 1) {
+		g->first_class = single_class(g->tenant);
+		g->nr_classes = 1;
+	}
 	g->lanes = calloc(g->layout.nr_lanes, sizeof(*g->lanes));
-	g->rings = calloc(g->layout.nr_rings, sizeof(*g->rings));
+	g->rings = calloc((size_t)g->layout.nr_rings * g->nr_classes,
+			  sizeof(*g->rings));
 	if (!g->lanes || !g->rings)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < g->layout.nr_rings; i++)
-		g->rings[i].level = LEVEL_FIRST;
+	for (uint32_t i = 0; i < g->layout.nr_rings * g->nr_classes; i++) {
+		struct hs_guest_ring *r = &g->rings[i];
+
+		r->core = i / g->nr_classes;
+		r->size_class = g->first_class + i % g->nr_classes;
+		r->mask = hs_shm_ring_words(g->layout.ring_words,
+					    i % g->nr_classes) -
+			  1;
+		r->offset = r->core * g->layout.ring_stride +
+			    hs_shm_ring_offset(g->layout.ring_words,
+					       i % g->nr_classes);
+	}
 	return hs_fault_watch(g->up.base, g->up.size_bytes, false);
 }
 
@@ -204,7 +245,7 @@ static void forget_memory(struct hs_worker *w, const struct hs_guest *g)
 
 struct hs_guest *hs_guest_make(struct hs_worker *w, struct hs_tenant *tenant,
 			       pid_t pid, uint64_t start_ticks, int exit_fd,
-			       const char *service)
+			       const char *service, uint32_t version)
 {
 	uint32_t index = index_free(w);
 	struct hs_guest *g;
@@ -221,7 +262,7 @@ struct hs_guest *hs_guest_make(struct hs_worker *w, struct hs_tenant *tenant,
 	g->start_ticks = start_ticks;
 	g->line = g->exit_fd = g->down.fd = g->up.fd = -1;
 	snprintf(g->service, sizeof(g->service), "%s", service);
-	hs_guest_layout(&g->layout, tenant, &w->settings);
+	hs_guest_layout(&g->layout, tenant, &w->settings, version);
 	g->number = hs_agent_core_process_new(w->core);
 	g->layout.process = g->number;
 	g->layout.node_id = w->node_id;
@@ -245,28 +286,33 @@ struct hs_guest *hs_guest_make(struct hs_worker *w, struct hs_tenant *tenant,
 }
 
 /* The layout that a predecessor wrote must be one that we would have made. */
-static int layout_adopt(struct hs_guest *g)
+static int layout_adopt(struct hs_worker *w, struct hs_guest *g)
 {
+	struct hs_agent_settings then = w->settings;
 	struct hs_shm_down expect;
+	const struct hs_shm_down *d = &g->layout;
 
-	if (g->down.size_bytes < sizeof(g->layout))
+	if (g->down.size_bytes < sizeof(*d))
 		return -EPROTO;
-	memcpy(&g->layout, g->down.base, sizeof(g->layout));
-	expect = g->layout;
-	if (expect.magic != HS_SHM_DOWN_MAGIC ||
-	    expect.version != HS_SHM_VERSION || expect.process != g->number ||
-	    expect.class_bytes[0] != g->tenant->config.buffer_bytes ||
-	    expect.pool_bytes != hs_tenant_pool_bytes(g->tenant) ||
-	    expect.nr_rings > 4096 || expect.ring_words > 65536 ||
-	    expect.nr_lanes > 4096 || expect.lane_entries > 65536 ||
-	    expect.nr_slots > 1 << 20 || !expect.nr_rings ||
-	    !expect.nr_operations ||
-	    expect.nr_operations > HS_SHM_OPERATIONS_MAX ||
-	    !expect.nr_stripes || expect.nr_stripes > HS_SHM_STRIPES_MAX ||
-	    !expect.ring_words || !expect.lane_entries)
+	memcpy(&g->layout, g->down.base, sizeof(*d));
+	if (d->version > HS_SHM_VERSION || d->version < HS_SHM_VERSION_MIN ||
+	    d->nr_rings > 4096 || d->ring_words > 65536 ||
+	    d->nr_lanes > HS_AGENT_LANES_MAX || d->lane_entries > 65536 ||
+	    d->nr_slots > 1 << 20 || !d->nr_rings || !d->ring_words ||
+	    !d->nr_operations || d->nr_operations > HS_SHM_OPERATIONS_MAX ||
+	    !d->nr_stripes || d->nr_stripes > HS_SHM_STRIPES_MAX ||
+	    !d->lane_entries)
 		return -EPROTO;
-	place(&expect);
-	if (memcmp(&expect, &g->layout, sizeof(expect)) ||
+	then.nr_rings = d->nr_rings;
+	then.ring_words = d->ring_words;
+	then.nr_lanes = d->nr_lanes;
+	then.lane_entries = d->lane_entries;
+	then.nr_slots = d->nr_slots;
+	then.nr_operations = d->nr_operations;
+	hs_guest_layout(&expect, g->tenant, &then, d->version);
+	expect.process = g->number;
+	expect.node_id = d->node_id;
+	if (memcmp(&expect, d, sizeof(expect)) ||
 	    expect.down_bytes > g->down.size_bytes ||
 	    expect.up_bytes > g->up.size_bytes)
 		return -EPROTO;
@@ -274,22 +320,23 @@ static int layout_adopt(struct hs_guest *g)
 }
 
 /* A word that was put in its place but not announced is announced now. */
-static void ring_adopt(struct hs_worker *w, struct hs_guest *g, uint32_t ring)
+static void ring_adopt(struct hs_worker *w, struct hs_guest *g,
+		       struct hs_guest_ring *r)
 {
-	struct hs_shm_stock_ring *shared = hs_guest_ring(g, ring);
+	struct hs_shm_stock_ring *shared = hs_guest_ring(g, r);
 	uint64_t *words = (uint64_t *)(shared + 1);
-	uint32_t mask = g->layout.ring_words - 1;
-	struct hs_guest_ring *r = &g->rings[ring];
+	const struct hs_shm_stock_tail *tail = hs_guest_stock_tail(g, r);
 	uint64_t word;
 
 	r->head = hs_shm_read_own_head(shared);
-	r->tail = hs_shm_read_stock_tail(hs_guest_stock_tail(g, ring));
-	r->nulls = hs_shm_read_stock_nulls(hs_guest_stock_tail(g, ring));
-	word = hs_shm_read_own_word(&words[r->head & mask]);
+	r->tail = hs_shm_read_stock_tail(tail);
+	r->nulls = hs_shm_read_stock_nulls(tail);
+	r->empties = hs_shm_read_stock_empties(tail);
+	word = hs_shm_read_own_word(&words[r->head & r->mask]);
 	if (!word ||
 	    !hs_agent_core_owns(w->core, g->tenant->index, g->number, word))
 		return;
-	hs_shm_write_stock_word(&words[(r->head + 1) & mask], 0);
+	hs_shm_write_stock_word(&words[(r->head + 1) & r->mask], 0);
 	r->head++;
 	hs_shm_write_stock_head(shared, r->head);
 }
@@ -308,7 +355,7 @@ static int adopt_fill(struct hs_worker *w, struct hs_guest *g)
 	rc = hs_held_attach(&w->held, name, &g->up, GUEST_MAX_BYTES,
 			    HS_MEMFD_READ_ONLY | HS_MEMFD_POPULATE);
 	if (!rc)
-		rc = layout_adopt(g);
+		rc = layout_adopt(w, g);
 	if (!rc)
 		rc = tables_make(g);
 	if (rc)
@@ -319,8 +366,8 @@ static int adopt_fill(struct hs_worker *w, struct hs_guest *g)
 		/* What was lost in between is seen as an increase from 0. */
 		g->lanes[i].lost = 0;
 	}
-	for (uint32_t i = 0; i < g->layout.nr_rings; i++)
-		ring_adopt(w, g, i);
+	for (uint32_t i = 0; i < g->layout.nr_rings * g->nr_classes; i++)
+		ring_adopt(w, g, &g->rings[i]);
 	return 0;
 }
 

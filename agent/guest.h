@@ -22,11 +22,16 @@ struct hs_guest_lane {
 	uint64_t lost;
 };
 
+/* The stock of one core and size class. */
 struct hs_guest_ring {
+	uint32_t core, size_class;
+	uint32_t mask;	 /* of its words */
+	uint64_t offset; /* within the rings of `down` */
 	uint64_t head;
 	uint64_t tail;	  /* as last seen */
 	uint64_t nulls;	  /* as last seen */
-	uint32_t level;	  /* to fill it up to */
+	uint64_t empties; /* as last seen */
+	uint32_t level;	  /* to fill it up to; 0: not looked at yet */
 	uint64_t busy_ns; /* when demand was last high */
 };
 
@@ -51,7 +56,8 @@ struct hs_guest {
 	struct hs_memfd down, up;
 	struct hs_shm_down layout;
 	struct hs_guest_lane *lanes;
-	struct hs_guest_ring *rings;
+	struct hs_guest_ring *rings; /* nr_classes of each core in turn */
+	uint32_t first_class, nr_classes;
 	uint64_t unpinned;
 	uint64_t lost_total;
 	uint64_t nulls_total;
@@ -63,18 +69,20 @@ struct hs_guest {
 	struct hs_shm_trigger names[HS_SHM_NR_TRIGGERS];
 };
 
-/** hs_guest_layout() - where everything lies, for these settings */
+/** hs_guest_layout() - where everything lies, in this version of the format */
 void hs_guest_layout(struct hs_shm_down *out, const struct hs_tenant *tenant,
-		     const struct hs_agent_settings *settings);
+		     const struct hs_agent_settings *settings,
+		     uint32_t version);
 
 /**
  * hs_guest_make() - take a new process in
  * @exit_fd: pidfd; the guest's on success
+ * @version: of the format, that both speak
  * Return: NULL: no room or no memory.
  */
 struct hs_guest *hs_guest_make(struct hs_worker *w, struct hs_tenant *tenant,
 			       pid_t pid, uint64_t start_ticks, int exit_fd,
-			       const char *service);
+			       const char *service, uint32_t version);
 /** hs_guests_adopt() - those of a predecessor; others' memory is dropped */
 void hs_guests_adopt(struct hs_worker *w);
 /**
@@ -117,19 +125,19 @@ hs_guest_lane_tail(const struct hs_guest *g, uint32_t lane)
 					   g->layout.down_tails) +
 	       lane;
 }
-static inline struct hs_shm_stock_ring *hs_guest_ring(const struct hs_guest *g,
-						      uint32_t ring)
+static inline struct hs_shm_stock_ring *
+hs_guest_ring(const struct hs_guest *g, const struct hs_guest_ring *ring)
 {
 	return (struct hs_shm_stock_ring *)((uint8_t *)g->down.base +
 					    g->layout.down_rings +
-					    ring * g->layout.ring_stride);
+					    ring->offset);
 }
 static inline struct hs_shm_stock_tail *
-hs_guest_stock_tail(const struct hs_guest *g, uint32_t ring)
+hs_guest_stock_tail(const struct hs_guest *g, const struct hs_guest_ring *ring)
 {
 	return (struct hs_shm_stock_tail *)((uint8_t *)g->up.base +
 					    g->layout.up_rings) +
-	       ring;
+	       (ring - g->rings);
 }
 
 #endif

@@ -11,11 +11,16 @@
 #define BATCH_ENTRIES 256u
 _Static_assert(BATCH_ENTRIES > 2 * HS_WIRE_TRACES_MAX, "a group must fit");
 
-#define LEVEL_SCARCE 4u
-#define LEVEL_MIN    256u /* what a burst finds after a quiet time */
+/* Words of a ring to begin with, and what part of their share larger classes
+ * have then: most traces never get there. */
+#define LEVEL_FIRST  512u
+#define FIRST_SHARE  16u
+#define GROWTH_EMPTY 4u
+#define SCARCE_BYTES (4u << 10)
+#define SCARCE_MAX   4u
 #define CALM_NS	     (5 * HS_NS_PER_SEC)
 #define WATCH_NS     (200 * HS_NS_PER_MS) /* between looks at counters */
-/* A guest may have one part in so many of its domain's buffers in stock. */
+/* A guest may have one part in so many of its domain's pool in stock. */
 #define STOCK_SHARE  2u
 #define STOCK_GUESTS 4u
 
@@ -127,36 +132,63 @@ static void count_losses(struct hs_worker *w, struct hs_guest *g)
 				   g->read_ns, w->now_ns);
 }
 
-/*
- * A word is never taken back, so what early processes stocked is theirs until
- * they use it. Late ones must not push all traces out for stocks of their own:
- * where half the pool is stocked, a ring gets what keeps it going.
- */
-static uint32_t level_max(const struct hs_worker *w, const struct hs_guest *g)
+static uint32_t at_least_one(uint64_t n)
 {
-	uint32_t guests = g->tenant->nr_guests;
-	uint32_t share = g->tenant->config.nr_buffers / STOCK_SHARE /
-			 (guests < STOCK_GUESTS ? STOCK_GUESTS : guests) /
-			 g->layout.nr_rings;
-
-	/* One place stays empty: see ring_fill(). */
-	if (share > g->layout.ring_words - 1)
-		share = g->layout.ring_words - 1;
-	if (hs_agent_core_stocked(w->core, g->tenant->index) >=
-		    g->tenant->config.nr_buffers / STOCK_SHARE &&
-	    share > LEVEL_SCARCE)
-		share = LEVEL_SCARCE;
-	return share < 2 ? 2 : share;
+	return n < 1 ? 1 : (uint32_t)n;
 }
 
-static void ring_demand(struct hs_worker *w, struct hs_guest_ring *r,
-			uint64_t taken, bool was_empty, uint32_t max)
+/* What one ring may have where there is no want, in words. */
+static uint64_t ring_share(const struct hs_guest *g,
+			   const struct hs_guest_ring *r)
 {
+	const struct hs_tenant *t = g->tenant;
+	uint32_t guests =
+		t->nr_guests < STOCK_GUESTS ? STOCK_GUESTS : t->nr_guests;
+
+	return (uint64_t)t->config.nr_buffers * t->config.buffer_bytes /
+	       STOCK_SHARE / guests / g->layout.nr_rings /
+	       hs_tenant_class_bytes(t, r->size_class);
+}
+
+/*
+ * What early processes stocked is theirs until they use it. Late ones must not
+ * push all traces out for stocks of their own: where half the pool is stocked,
+ * a ring gets what keeps it going.
+ */
+static uint32_t level_max(const struct hs_worker *w, const struct hs_guest *g,
+			  const struct hs_guest_ring *r)
+{
+	const struct hs_tenant *t = g->tenant;
+	uint64_t share = ring_share(g, r);
+	uint32_t scarce;
+
+	scarce = at_least_one(SCARCE_BYTES /
+			      hs_tenant_class_bytes(t, r->size_class));
+	if (scarce > SCARCE_MAX)
+		scarce = SCARCE_MAX;
+	if (share > scarce && hs_agent_core_stocked(w->core, t->index) >=
+				      t->config.nr_buffers / STOCK_SHARE)
+		share = scarce;
+	/* One place stays empty: see ring_fill(). */
+	return at_least_one(share > r->mask ? r->mask : share);
+}
+
+/* A burst after a quiet time finds half of what a new process does. */
+static void ring_demand(struct hs_worker *w, const struct hs_guest *g,
+			struct hs_guest_ring *r, uint64_t taken, bool was_empty)
+{
+	uint32_t part = r->size_class == g->first_class ? 1 : FIRST_SHARE;
+	uint32_t max = level_max(w, g, r), first = max / part;
+
+	first = at_least_one(first < LEVEL_FIRST ? first : LEVEL_FIRST);
+	if (r->level == 0)
+		r->level = first;
 	if (was_empty || taken * 2 >= r->level) {
-		r->level = r->level * 2 < max ? r->level * 2 : max;
+		r->level *= was_empty ? GROWTH_EMPTY : 2;
 		r->busy_ns = w->now_ns;
 	} else if (w->now_ns - r->busy_ns > CALM_NS) {
-		r->level = r->level / 2 > LEVEL_MIN ? r->level / 2 : LEVEL_MIN;
+		if (r->level > at_least_one(first / 2))
+			r->level = at_least_one(r->level / 2);
 		r->busy_ns = w->now_ns;
 	}
 	if (r->level > max)
@@ -168,22 +200,21 @@ static void ring_demand(struct hs_worker *w, struct hs_guest_ring *r,
  * that a successor can tell a word that was placed and not announced.
  */
 static uint32_t ring_fill(struct hs_worker *w, struct hs_guest *g,
-			  uint32_t ring, uint64_t used)
+			  struct hs_guest_ring *r, uint64_t used)
 {
-	struct hs_shm_stock_ring *shared = hs_guest_ring(g, ring);
+	struct hs_shm_stock_ring *shared = hs_guest_ring(g, r);
 	uint64_t *words = (uint64_t *)(shared + 1);
-	uint32_t mask = g->layout.ring_words - 1;
-	struct hs_guest_ring *r = &g->rings[ring];
 	uint32_t nr = 0;
 
 	while (used + nr < r->level) {
-		uint64_t word = hs_agent_core_stock(w->core, g->tenant->index,
-						    g->number, w->now_ns);
+		uint64_t word = hs_agent_core_stock_class(
+			w->core, g->tenant->index, g->number, r->size_class, 0,
+			w->now_ns);
 
 		if (!word)
 			break;
-		hs_shm_write_stock_word(&words[r->head & mask], word);
-		hs_shm_write_stock_word(&words[(r->head + 1) & mask], 0);
+		hs_shm_write_stock_word(&words[r->head & r->mask], word);
+		hs_shm_write_stock_word(&words[(r->head + 1) & r->mask], 0);
 		r->head++;
 		hs_shm_write_stock_head(shared, r->head);
 		nr++;
@@ -191,28 +222,35 @@ static uint32_t ring_fill(struct hs_worker *w, struct hs_guest *g,
 	return nr;
 }
 
-static uint32_t stock_ring(struct hs_worker *w, struct hs_guest *g,
-			   uint32_t ring, uint32_t max)
+static void count_nulls(struct hs_worker *w, struct hs_guest *g,
+			struct hs_guest_ring *r, uint64_t nulls,
+			uint64_t empties)
 {
-	const struct hs_shm_stock_tail *shared = hs_guest_stock_tail(g, ring);
-	struct hs_guest_ring *r = &g->rings[ring];
+	w->counters.stock_nulls += nulls - r->nulls;
+	g->nulls_total += nulls - r->nulls;
+	w->counters.stock_empties += empties - r->empties;
+	r->nulls = nulls;
+	r->empties = empties;
+}
+
+static uint32_t stock_ring(struct hs_worker *w, struct hs_guest *g,
+			   struct hs_guest_ring *r)
+{
+	const struct hs_shm_stock_tail *shared = hs_guest_stock_tail(g, r);
 	uint64_t tail = hs_shm_read_stock_tail(shared);
 	uint64_t nulls = hs_shm_read_stock_nulls(shared);
+	uint64_t empties = hs_shm_read_stock_empties(shared);
 	uint64_t used = r->head - tail;
 	uint64_t taken = tail - r->tail;
 
-	if (used > g->layout.ring_words || taken > g->layout.ring_words) {
+	if (used > r->mask + 1ull || taken > r->mask + 1ull) {
 		cut_off(w, g, "a stock's tail beyond its words");
 		return 0;
 	}
-	if (nulls != r->nulls) {
-		w->counters.stock_nulls += nulls - r->nulls;
-		g->nulls_total += nulls - r->nulls;
-	}
-	ring_demand(w, r, taken, nulls != r->nulls, max);
+	ring_demand(w, g, r, taken, empties != r->empties || nulls != r->nulls);
+	count_nulls(w, g, r, nulls, empties);
 	r->tail = tail;
-	r->nulls = nulls;
-	return used < r->level ? ring_fill(w, g, ring, used) : 0;
+	return used < r->level ? ring_fill(w, g, r, used) : 0;
 }
 
 static void scan_guest(struct hs_worker *w, struct hs_guest *g, bool dead)
@@ -303,15 +341,14 @@ uint32_t hs_lanes_round(struct hs_worker *w)
 
 	for (uint32_t i = 0; i < w->nr_guests; i++) {
 		struct hs_guest *g = w->guests[i];
-		uint32_t max;
 
 		if (!g || g->garbage || g->dead)
 			continue;
 		nr += drain(w, g);
 		count_losses(w, g);
-		max = level_max(w, g);
-		for (uint32_t r = 0; r < g->layout.nr_rings && !g->garbage; r++)
-			nr += stock_ring(w, g, r, max);
+		for (uint32_t r = 0;
+		     r < g->layout.nr_rings * g->nr_classes && !g->garbage; r++)
+			nr += stock_ring(w, g, &g->rings[r]);
 		g->read_ns = w->now_ns;
 		tell_status(w, g);
 		look_around(w, g);

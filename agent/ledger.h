@@ -6,8 +6,9 @@
  *
  *   the node's ledger     triggers not yet stored (the outbox) and the traces
  *                         that have fired, whichever domain they are in
- *   a domain's ledger     a line for every buffer of its pool, the crumbs, the
- *                         attached processes, fingerprints of what is gone
+ *   a domain's ledger     a line for every unit of its pool, the classes of its
+ *                         chunks, the crumbs, the attached processes,
+ *                         fingerprints of what is gone
  *
  * Crash-consistent against a kill of the worker at any instruction: a record's
  * body is written first and its state word last, by one store; whoever adopts
@@ -22,7 +23,7 @@
 
 #include "hs/wire_format.h"
 
-#define HS_LEDGER_VERSION      2u
+#define HS_LEDGER_VERSION      3u
 #define HS_LEDGER_NODE_MAGIC   0x45444f4e4c5348ffull
 #define HS_LEDGER_DOMAIN_MAGIC 0x4d4f444c5348ffffull
 #define HS_LEDGER_PROCESSES    256u
@@ -54,6 +55,7 @@ static inline uint32_t hs_ledger_word_process(uint64_t word)
 	return (uint32_t)(word >> 32);
 }
 
+/* The line of the first unit of a buffer; those of its others are FREE. */
 struct hs_ledger_buffer {
 	uint64_t word;
 	uint64_t trace_hi;
@@ -99,6 +101,11 @@ struct hs_ledger_domain {
 	uint64_t crumbs_offset;
 	uint64_t evicted_offset; /* fingerprints of evicted traces */
 	uint64_t evicted_seed;	 /* that they were made with */
+	uint64_t chunks_offset;	 /* a word a chunk: its class + 1, 0: none */
+	uint32_t nr_classes;
+	uint32_t class_factor;
+	uint32_t chunk_units;
+	uint32_t nr_nodes;
 	uint64_t total_bytes;
 	struct hs_ledger_process processes[HS_LEDGER_PROCESSES];
 };

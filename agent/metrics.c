@@ -22,6 +22,8 @@ uint32_t hs_control_stats(const struct hs_worker *w,
 	CORE(bytes_indexed);
 	CORE(traces_seen);
 	CORE(traces_evicted);
+	CORE(stock_denied);
+	CORE(stock_remote);
 	CORE(gone_forgotten);
 	CORE(entries_bad);
 	CORE(lost_index_full);
@@ -65,6 +67,7 @@ uint32_t hs_control_stats(const struct hs_worker *w,
 	SHELL(lane_lost);
 	SHELL(lost_unpinned);
 	SHELL(stock_nulls);
+	SHELL(stock_empties);
 	SHELL(ship_refused);
 	SHELL(messages_misplaced);
 	SHELL(reloads);

@@ -43,10 +43,14 @@ static const struct hs_config_key domain_keys[] = {
 	 .min = 1 << 20, .max = 1LL << 40,
 	 .doc = "Memory for traces, of each user id that attaches there. It "
 		"is taken at the first attachment, all at once."},
-	{DOMAIN_KEY("buffer", SIZE, buffer_bytes), .default_text = "1KiB",
-	 .min = 512, .max = 256 << 10,
-	 .doc = "One buffer of the pool: a trace takes at least one in each "
-		"process. A multiple of 256 bytes."},
+	{DOMAIN_KEY("buffer", SIZE, buffer_bytes), .default_text = "512",
+	 .min = 256, .max = 256 << 10,
+	 .doc = "The smallest buffers of the pool: a trace takes at least one "
+		"in each process. A power of two."},
+	{DOMAIN_KEY("buffer_max", SIZE, buffer_max_bytes),
+	 .default_text = "64KiB", .min = 256, .max = 256 << 10,
+	 .doc = "A trace that goes on gets larger ones, each four times as "
+		"large as the one before, up to this."},
 	{DOMAIN_KEY("mode", INT, mode), .default_text = "666", .max = 777,
 	 .check = hs_config_is_mode, .want = HS_CONFIG_WANT_MODE,
 	 .doc = "Permissions of the socket, in octal."},
@@ -149,7 +153,7 @@ static const struct hs_config_key keys[] = {
 	 .default_text = "256", .min = 1, .max = 256,
 	 .doc = "Attachments of one domain."},
 	{KEY("limits.lanes", INT, nr_lanes), .default_text = "32", .min = 1,
-	 .max = 4096,
+	 .max = HS_AGENT_LANES_MAX,
 	 .doc = "Threads of a process that can hand over data at a time."},
 	{KEY("limits.lane_entries", INT, lane_entries), .default_text = "1024",
 	 .min = 64, .max = 65536, .check = hs_config_is_power_of_2,
@@ -216,17 +220,17 @@ static int check_domains(const struct judge *j, struct hs_agent_settings *s)
 		const struct hs_config_mark *mark = &s->domains.marks[i];
 		struct hs_agent_listener *d = hs_agent_listener_get(s, i);
 
-		if (d->buffer_bytes % HS_SHM_REF_UNIT_BYTES)
+		if (d->buffer_bytes & (d->buffer_bytes - 1))
 			return refuse(j, mark,
 				      "domains: buffer of \"%s\" should be a "
-				      "multiple of 256 bytes",
+				      "power of two",
 				      d->name);
 		if (d->pool_bytes / d->buffer_bytes < 64 ||
-		    d->pool_bytes / d->buffer_bytes > 1u << 31 ||
+		    d->pool_bytes / d->buffer_bytes > 1u << 28 ||
 		    d->pool_bytes / HS_SHM_REF_UNIT_BYTES > UINT32_MAX)
 			return refuse(j, mark,
 				      "domains: pool of \"%s\" should hold 64 "
-				      "to 2147483648 buffers, in 1TiB",
+				      "to 268435456 buffers, in 1TiB",
 				      d->name);
 		for (size_t k = 0; k < i && !rc; k++)
 			rc = check_pair(j, d, hs_agent_listener_get(s, k),

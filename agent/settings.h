@@ -20,6 +20,7 @@
 #define HS_AGENT_LISTENERS_MAX	     HS_AGENT_DOMAINS_MAX
 #define HS_AGENT_PROCESSES_MAX	     1024u
 #define HS_AGENT_PEERS_MAX	     64u
+#define HS_AGENT_LANES_MAX	     16384u
 #define HS_AGENT_LISTENER_NAME_BYTES 32u
 
 /* One of the sockets that applications attach to. */
@@ -27,7 +28,8 @@ struct hs_agent_listener {
 	char *name;
 	char *socket;
 	uint64_t pool_bytes;
-	uint64_t buffer_bytes;
+	uint64_t buffer_bytes;	   /* the smallest */
+	uint64_t buffer_max_bytes; /* the largest */
 	int64_t mode; /* of the socket, octal digits read as decimal */
 };
 

@@ -62,6 +62,13 @@ hs_shm_read_stock_nulls(const struct hs_shm_stock_tail *tail)
 	return __atomic_load_n(&tail->nulls, __ATOMIC_RELAXED);
 }
 
+static inline uint64_t
+hs_shm_read_stock_empties(const struct hs_shm_stock_tail *tail)
+{
+	/* stock.C14 relaxed: a counter. */
+	return __atomic_load_n(&tail->empties, __ATOMIC_RELAXED);
+}
+
 static inline void hs_shm_write_stock_word(uint64_t *word, uint64_t value)
 {
 	/* stock.C11 relaxed: announced by stock.W1. */

@@ -50,9 +50,10 @@ struct hs_worker_counters {
 	uint64_t guests_dead;
 	uint64_t lane_lost;
 	uint64_t lost_unpinned;
-	uint64_t stock_nulls;
-	uint64_t holes;	       /* faults in shared memory, covered */
-	uint64_t ship_refused; /* the carrier had no room */
+	uint64_t stock_nulls;	/* nothing to be had anywhere */
+	uint64_t stock_empties; /* not of the size and core asked for first */
+	uint64_t holes;		/* faults in shared memory, covered */
+	uint64_t ship_refused;	/* the carrier had no room */
 	uint64_t messages_misplaced;
 	uint64_t reloads;
 	uint64_t reloads_refused;

@@ -15,7 +15,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define HS_FDPASS_MAX_FDS 16
+#define HS_FDPASS_MAX_FDS 24
 
 /**
  * hs_fdpass_send() - send one message with descriptors

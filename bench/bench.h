@@ -109,7 +109,7 @@ void hs_bench_turns(struct hs_bench_result *r, const struct hs_bench_op *ops,
 
 struct hs_bench_node_config {
 	uint64_t pool_bytes;
-	uint64_t buffer_bytes;
+	uint64_t buffer_bytes; /* of all buffers; 0: sizes as by default */
 	uint32_t ring_words, lane_entries, nr_slots; /* 0: the default */
 	int cpu;				     /* of the agent */
 	const char *rules; /* YAML at the file's end; NULL: none */

@@ -134,11 +134,10 @@ static void begin_end_64(void *context, uint32_t n)
  */
 
 static int node(const struct client *c, struct hs_bench_node *out,
-		uint64_t pool_bytes, uint64_t buffer_bytes)
+		uint64_t pool_bytes)
 {
 	struct hs_bench_node_config config = {
 		.pool_bytes = pool_bytes,
-		.buffer_bytes = buffer_bytes,
 		.cpu = c->agent_cpu,
 	};
 
@@ -179,7 +178,7 @@ static int measure_points(struct client *c)
 	}
 	peer_add(c, ops, &nr, lttng);
 	peer_add(c, ops, &nr, rte);
-	rc = node(c, &n, POINT_POOL_BYTES, 32768);
+	rc = node(c, &n, POINT_POOL_BYTES);
 	if (!rc) {
 		hs_bench_turns(hs_bench_add(&c->report, "tracepoint_32B", "ns"),
 			       ops, nr, 10 * POINTS_OF_TRACE, rounds);
@@ -222,7 +221,6 @@ static int measure_spans(struct client *c)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		struct hs_bench_node_config config = {
 			.pool_bytes = POINT_POOL_BYTES,
-			.buffer_bytes = 32768,
 			.cpu = c->agent_cpu,
 			.rules = cases[i].rules,
 		};
@@ -244,12 +242,11 @@ static int measure_spans(struct client *c)
 }
 
 static int measure_begin_end(struct client *c, const char *name,
-			     void (*run)(void *context, uint32_t n),
-			     uint64_t buffer_bytes)
+			     void (*run)(void *context, uint32_t n))
 {
 	struct hs_bench_op op = {.name = "ours", .run = run, .context = c};
 	struct hs_bench_node n;
-	int rc = node(c, &n, 4 * POINT_POOL_BYTES, buffer_bytes);
+	int rc = node(c, &n, 4 * POINT_POOL_BYTES);
 
 	if (rc)
 		return rc;
@@ -286,7 +283,7 @@ static int measure_payloads(struct client *c)
 
 	if (rc)
 		return rc;
-	rc = node(c, &n, PAYLOAD_POOL_BYTES, 32768);
+	rc = node(c, &n, PAYLOAD_POOL_BYTES);
 	if (!rc) {
 		r = hs_bench_add(&c->report, "payload_2kB", "GB/s");
 		hs_bench_turns(r, ops, 2, 32 * PAYLOADS_OF_TRACE,
@@ -309,9 +306,9 @@ static int measure(struct client *c)
 	if (!rc && wanted(c, "span"))
 		rc = measure_spans(c);
 	if (!rc && wanted(c, "begin_end_empty"))
-		rc = measure_begin_end(c, "begin_end_empty", begin_end, 512);
+		rc = measure_begin_end(c, "begin_end_empty", begin_end);
 	if (!rc && wanted(c, "begin_end_64B"))
-		rc = measure_begin_end(c, "begin_end_64B", begin_end_64, 512);
+		rc = measure_begin_end(c, "begin_end_64B", begin_end_64);
 	if (!rc && wanted(c, "payload"))
 		rc = measure_payloads(c);
 	if (!rc && wanted(c, "traces_per_GB"))

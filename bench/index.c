@@ -19,6 +19,8 @@
 
 #define BATCH	       HS_BENCH_INDEX_BATCH
 #define BUFFER_BYTES   1024u
+#define NR_CLASSES     4u /* the others are there, and idle */
+#define CHUNK_BYTES    (2u << 20)
 #define TRACE_BUFFERS  4u /* of agent_ns_per_buffer */
 #define ROUNDS_DEFAULT 7u
 
@@ -75,7 +77,9 @@ static struct ours *ours_make(struct hs_bench_index *index)
 	/* Four fifths of the pool hold traces: the default threshold. */
 	struct hs_agent_domain_config domain = {
 		.nr_buffers = (uint32_t)((uint64_t)index->nr_live * 5 / 4),
-		.buffer_bytes = BUFFER_BYTES};
+		.buffer_bytes = BUFFER_BYTES,
+		.nr_classes = NR_CLASSES,
+		.chunk_units = CHUNK_BYTES / BUFFER_BYTES};
 	struct ours *o = calloc(1, sizeof(*o));
 
 	if (!o)

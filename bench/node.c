@@ -55,10 +55,15 @@ static int write_config(const struct hs_bench_node *node,
 	fprintf(f,
 		"node:\n  id: 1\nrun_dir: '%s'\nlinger: 0s\nlog: warn\n"
 		"domains:\n  - name: 'bench'\n    socket: '%s/agent.sock'\n"
-		"    pool: %llu\n    buffer: %llu\n"
-		"limits:\n  ring_words: %u\n  lane_entries: %u\n  slots: %u\n",
-		node->dir, node->dir, (unsigned long long)c->pool_bytes,
-		(unsigned long long)c->buffer_bytes,
+		"    pool: %llu\n",
+		node->dir, node->dir, (unsigned long long)c->pool_bytes);
+	if (c->buffer_bytes)
+		fprintf(f, "    buffer: %llu\n    buffer_max: %llu\n",
+			(unsigned long long)c->buffer_bytes,
+			(unsigned long long)c->buffer_bytes);
+	fprintf(f,
+		"limits:\n  ring_words: %u\n  lane_entries: %u\n"
+		"  slots: %u\n",
 		c->ring_words ? c->ring_words : 4096,
 		c->lane_entries ? c->lane_entries : 16384,
 		c->nr_slots ? c->nr_slots : 4096);

@@ -21,6 +21,8 @@
 /* An entry has 28 bits for a buffer's committed length. */
 #define CLASS_BYTES_MAX (1u << 27)
 #define CLASS_BYTES_MIN 256u
+/* The header of the first agents that spoke version 1. */
+#define HEADER_1_BYTES 168u
 
 static bool power_of_two(uint32_t v)
 {
@@ -39,7 +41,7 @@ static bool inside(uint64_t off, uint64_t nr, uint64_t stride, uint64_t len)
 
 static bool counts_good(const struct hs_shm_down *d)
 {
-	bool any = false;
+	uint32_t nr = 0;
 
 	for (uint32_t i = 0; i < HS_SHM_NR_CLASSES; i++) {
 		uint32_t size = d->class_bytes[i];
@@ -49,12 +51,13 @@ static bool counts_good(const struct hs_shm_down *d)
 		if (size < CLASS_BYTES_MIN || size > CLASS_BYTES_MAX ||
 		    size % HS_SHM_LINE_BYTES)
 			return false;
-		any = true;
+		nr++;
 	}
-	return any && d->nr_rings && d->nr_rings <= RINGS_MAX &&
-	       power_of_two(d->ring_words) && d->ring_words <= RING_WORDS_MAX &&
-	       d->nr_lanes && d->nr_lanes <= LANES_MAX &&
-	       power_of_two(d->lane_entries) &&
+	return nr && d->nr_classes && d->nr_classes <= HS_SHM_NR_CLASSES &&
+	       d->nr_nodes && d->nr_nodes <= HS_SHM_NR_NODES && d->nr_rings &&
+	       d->nr_rings <= RINGS_MAX && power_of_two(d->ring_words) &&
+	       d->ring_words <= RING_WORDS_MAX && d->nr_lanes &&
+	       d->nr_lanes <= LANES_MAX && power_of_two(d->lane_entries) &&
 	       d->lane_entries >= HS_LANE_PUSH_MAX &&
 	       d->lane_entries <= LANE_ENTRIES_MAX && d->nr_slots &&
 	       d->nr_slots <= SLOTS_MAX;
@@ -79,20 +82,30 @@ static bool watch_good(const struct hs_shm_down *d)
 	return inside(d->up_watch, 1, bytes, d->up_bytes);
 }
 
-int hs_attachment_check(const struct hs_shm_down *d, uint64_t down_bytes,
+int hs_attachment_check(struct hs_shm_down *d, uint64_t down_bytes,
 			uint64_t up_bytes, uint64_t pool_bytes)
 {
-	uint64_t ring_bytes, lane_bytes;
+	uint64_t ring_bytes, lane_bytes, nr_rings;
 
-	if (d->magic != HS_SHM_DOWN_MAGIC || d->version != HS_SHM_VERSION)
+	if (d->magic != HS_SHM_DOWN_MAGIC || d->version > HS_SHM_VERSION ||
+	    d->version < HS_SHM_VERSION_MIN)
 		return -EPROTO;
-	if (d->header_bytes < sizeof(*d) || !counts_good(d))
+	if (d->header_bytes < HEADER_1_BYTES ||
+	    (d->version > 1 && d->header_bytes < sizeof(*d)))
+		return -EBADMSG;
+	/* What lies behind an older header is no part of it. */
+	if (d->header_bytes < sizeof(*d))
+		memset((uint8_t *)d + d->header_bytes, 0,
+		       sizeof(*d) - d->header_bytes);
+	if (d->version == 1)
+		d->nr_classes = d->nr_nodes = 1;
+	if (!counts_good(d))
 		return -EBADMSG;
 	if (d->down_bytes > down_bytes || d->up_bytes > up_bytes ||
 	    d->pool_bytes > pool_bytes || d->pool_bytes == 0)
 		return -EBADMSG;
-	ring_bytes = sizeof(struct hs_shm_stock_ring) +
-		     (uint64_t)d->ring_words * sizeof(uint64_t);
+	nr_rings = (uint64_t)d->nr_rings * d->nr_classes;
+	ring_bytes = hs_shm_ring_offset(d->ring_words, d->nr_classes);
 	lane_bytes = sizeof(struct hs_shm_lane) +
 		     (uint64_t)d->lane_entries * sizeof(struct hs_shm_entry);
 	if (d->ring_stride < ring_bytes || d->ring_stride % HS_SHM_LINE_BYTES ||
@@ -102,7 +115,7 @@ int hs_attachment_check(const struct hs_shm_down *d, uint64_t down_bytes,
 		    d->down_bytes) ||
 	    !inside(d->down_tails, d->nr_lanes, sizeof(struct hs_shm_lane_tail),
 		    d->down_bytes) ||
-	    !inside(d->up_rings, d->nr_rings, sizeof(struct hs_shm_stock_tail),
+	    !inside(d->up_rings, nr_rings, sizeof(struct hs_shm_stock_tail),
 		    d->up_bytes) ||
 	    !inside(d->up_slots, d->nr_slots, sizeof(struct hs_shm_slot),
 		    d->up_bytes) ||
@@ -178,20 +191,36 @@ static void watch_make(struct hs_attachment *at)
 	at->nr_stripes = d->nr_stripes;
 }
 
-int hs_attachment_make(const int fds[3], struct hs_attachment **out)
+static int map_all(struct hs_attachment *at, const int *fds, uint32_t nr_fds)
 {
-	struct hs_attachment *at = calloc(1, sizeof(*at));
-	int rc;
+	size_t bytes;
+	int rc = map_one(fds[0], PROT_READ, &at->down, &at->down_bytes);
 
-	if (!at)
-		return -ENOMEM;
-	rc = map_one(fds[0], PROT_READ, &at->down, &at->down_bytes);
 	if (!rc)
 		rc = map_one(fds[1], PROT_READ | PROT_WRITE, &at->up,
 			     &at->up_bytes);
-	if (!rc)
-		rc = map_one(fds[2], PROT_READ | PROT_WRITE, &at->pool,
-			     &at->pool_bytes);
+	for (uint32_t i = 2; !rc && i < nr_fds; i++) {
+		rc = map_one(fds[i], PROT_READ | PROT_WRITE, &at->pools[i - 2],
+			     &bytes);
+		if (!rc && i > 2 && bytes != at->pool_bytes)
+			rc = -EBADMSG;
+		at->pool_bytes = bytes;
+	}
+	return rc;
+}
+
+int hs_attachment_make(const int *fds, uint32_t nr_fds,
+		       struct hs_attachment **out)
+{
+	struct hs_attachment *at;
+	int rc;
+
+	if (nr_fds < 3 || nr_fds > HS_ATTACHMENT_FDS_MAX)
+		return -EBADMSG;
+	at = calloc(1, sizeof(*at));
+	if (!at)
+		return -ENOMEM;
+	rc = map_all(at, fds, nr_fds);
 	if (!rc && at->down_bytes < sizeof(at->layout))
 		rc = -EBADMSG;
 	if (!rc) {
@@ -199,6 +228,8 @@ int hs_attachment_make(const int fds[3], struct hs_attachment **out)
 		rc = hs_attachment_check(&at->layout, at->down_bytes,
 					 at->up_bytes, at->pool_bytes);
 	}
+	if (!rc && at->layout.nr_nodes != nr_fds - 2)
+		rc = -EBADMSG;
 	if (!rc)
 		rc = lanes_make(at);
 	if (rc) {
@@ -206,6 +237,10 @@ int hs_attachment_make(const int fds[3], struct hs_attachment **out)
 		return rc;
 	}
 	watch_make(at);
+	for (uint32_t i = 0; i < at->layout.nr_classes; i++)
+		at->rings[i] = (struct hs_attachment_ring){
+			hs_shm_ring_offset(at->layout.ring_words, i),
+			hs_shm_ring_words(at->layout.ring_words, i) - 1};
 	*out = at;
 	return 0;
 }
@@ -221,7 +256,8 @@ static void cover(uint8_t *p, size_t size_bytes)
 
 void hs_attachment_retire(struct hs_attachment *at)
 {
-	cover(at->pool, at->pool_bytes);
+	for (uint32_t i = 0; i < HS_SHM_NR_NODES; i++)
+		cover(at->pools[i], at->pool_bytes);
 	cover(at->up, at->up_bytes);
 	cover(at->down, at->down_bytes);
 }
@@ -232,8 +268,9 @@ void hs_attachment_free(struct hs_attachment *at, bool mapped)
 		munmap(at->down, at->down_bytes);
 	if (mapped && at->up)
 		munmap(at->up, at->up_bytes);
-	if (mapped && at->pool)
-		munmap(at->pool, at->pool_bytes);
+	for (uint32_t i = 0; mapped && i < HS_SHM_NR_NODES; i++)
+		if (at->pools[i])
+			munmap(at->pools[i], at->pool_bytes);
 	free(at->lanes_taken);
 	free(at->lanes);
 	free(at);

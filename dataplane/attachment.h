@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Purpose: one attachment to an agent: the three mappings, and this process's
+ * Purpose: one attachment to an agent: its mappings, and this process's
  * private view of them.
  *
  * Guarantees: everything in `down` is checked once, at hs_attachment_make(),
@@ -23,14 +23,24 @@
 #include "dataplane/lane.h"
 #include "hs/shm_format.h"
 
+/* Descriptors of an attachment: down, up, and a pool for each NUMA node. */
+#define HS_ATTACHMENT_FDS_MAX (2u + HS_SHM_NR_NODES)
+
+/* The ring of one size class within a stock. */
+struct hs_attachment_ring {
+	uint64_t offset;
+	uint32_t mask; /* of its words */
+};
+
 struct hs_attachment {
 	uint64_t number; /* of this process, from 1 */
 	struct hs_attachment *next;
 	uint8_t *down;
 	uint8_t *up;
-	uint8_t *pool;
-	size_t down_bytes, up_bytes, pool_bytes;
-	struct hs_shm_down layout; /* the checked copy */
+	uint8_t *pools[HS_SHM_NR_NODES];
+	size_t down_bytes, up_bytes, pool_bytes; /* of each pool */
+	struct hs_shm_down layout;		 /* the checked copy */
+	struct hs_attachment_ring rings[HS_SHM_NR_CLASSES];
 	uint32_t bad; /* 1: shared memory held nonsense; drop everything */
 	uint32_t lane_hint;
 	struct hs_shm_status clock; /* our copy of the calibration */
@@ -45,20 +55,22 @@ struct hs_attachment {
 
 /**
  * hs_attachment_check() - whether a layout fits into mappings of these sizes
+ * @layout: what version 1 left unsaid is filled in
  *
  * Context: pure.
  * Return:  0, -EPROTO for another magic or version, -EBADMSG for bad numbers.
  */
-int hs_attachment_check(const struct hs_shm_down *layout, uint64_t down_bytes,
+int hs_attachment_check(struct hs_shm_down *layout, uint64_t down_bytes,
 			uint64_t up_bytes, uint64_t pool_bytes);
 
 /**
  * hs_attachment_make() - map what an agent sent
- * @fds: down, up, pool; they stay the caller's
+ * @fds: down, up, pools; they stay the caller's
  *
  * Return: 0; negative errno when refused.
  */
-int hs_attachment_make(const int fds[3], struct hs_attachment **out);
+int hs_attachment_make(const int *fds, uint32_t nr_fds,
+		       struct hs_attachment **out);
 
 /* Detach the memory but keep the address range; see above. */
 void hs_attachment_retire(struct hs_attachment *at);

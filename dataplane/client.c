@@ -151,7 +151,7 @@ static void attach(struct hs_attachment *at)
 	 * earlier helper's. */
 	old = __atomic_load_n(&hs_client.attachment, __ATOMIC_ACQUIRE);
 	at->next = old;
-	up->version = HS_SHM_VERSION;
+	up->version = at->layout.version;
 	hs_trigger_publish_all(up);
 	hs_attachment_clock_refresh(at);
 	hs_rules_refresh(at);

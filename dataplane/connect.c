@@ -92,7 +92,7 @@ static void say_hello(struct hs_connect *c, const char *service,
 {
 	struct hs_shm_hello hello = {
 		.magic = HS_SHM_HELLO_MAGIC,
-		.version_min = HS_SHM_VERSION,
+		.version_min = HS_SHM_VERSION_MIN,
 		.version_max = HS_SHM_VERSION,
 		.resume_process = c->process,
 		.resume_token = c->process ? c->token : 0,
@@ -114,12 +114,13 @@ static void say_hello(struct hs_connect *c, const char *service,
  * Takes one message; the descriptors that came along are the caller's to
  * close. Returns its length, 0 at the end, negative errno.
  */
-static ssize_t receive(int fd, void *data, size_t size_bytes, int fds[3],
-		       int *nr_fds)
+static ssize_t receive(int fd, void *data, size_t size_bytes,
+		       int fds[HS_ATTACHMENT_FDS_MAX], uint32_t *nr_fds)
 {
 	union {
 		struct cmsghdr align;
-		char bytes[CMSG_SPACE(8 * sizeof(int))];
+		char bytes[CMSG_SPACE((HS_ATTACHMENT_FDS_MAX + 2) *
+				      sizeof(int))];
 	} control;
 	struct iovec iov = {.iov_base = data, .iov_len = size_bytes};
 	struct msghdr msg = {
@@ -147,7 +148,7 @@ static ssize_t receive(int fd, void *data, size_t size_bytes, int fds[3],
 
 			memcpy(&got, CMSG_DATA(cmsg) + i * sizeof(int),
 			       sizeof(got));
-			if (*nr_fds < 3)
+			if (*nr_fds < HS_ATTACHMENT_FDS_MAX)
 				fds[(*nr_fds)++] = got;
 			else
 				close(got);
@@ -158,15 +159,19 @@ static ssize_t receive(int fd, void *data, size_t size_bytes, int fds[3],
 
 static enum hs_connect_event welcomed(struct hs_connect *c,
 				      const struct hs_shm_welcome *w,
-				      const int fds[3], int nr_fds,
+				      const int *fds, uint32_t nr_fds,
 				      uint64_t now_ns)
 {
 	switch (w->verdict) {
 	case HS_SHM_VERDICT_NEW:
-		if (w->version != HS_SHM_VERSION || nr_fds != 3 ||
-		    w->process == 0 ||
-		    hs_attachment_make(fds, &c->attachment) < 0)
+		if (w->process == 0 ||
+		    hs_attachment_make(fds, nr_fds, &c->attachment) < 0)
 			break;
+		if (w->version != c->attachment->layout.version) {
+			hs_attachment_free(c->attachment, true);
+			c->attachment = NULL;
+			break;
+		}
 		c->process = w->process;
 		c->token = w->resume_token;
 		c->node = c->attachment->layout.node_id;
@@ -198,8 +203,8 @@ static enum hs_connect_event wait_welcome(struct hs_connect *c, uint64_t now_ns)
 {
 	struct hs_shm_welcome w;
 	enum hs_connect_event event = HS_CONNECT_NOTHING;
-	int fds[3];
-	int nr_fds;
+	int fds[HS_ATTACHMENT_FDS_MAX];
+	uint32_t nr_fds;
 	ssize_t n;
 
 	if (!fd_ours(c)) {
@@ -216,7 +221,7 @@ static enum hs_connect_event wait_welcome(struct hs_connect *c, uint64_t now_ns)
 		event = welcomed(c, &w, fds, nr_fds, now_ns);
 	else
 		retry_later(c, now_ns);
-	for (int i = 0; i < nr_fds; i++)
+	for (uint32_t i = 0; i < nr_fds; i++)
 		close(fds[i]);
 	if (event != HS_CONNECT_NOTHING)
 		c->backoff_ns = 0;

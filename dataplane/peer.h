@@ -72,13 +72,14 @@ hs_peer_unpinned_loss(const struct hs_shm_up *up)
 	return loss;
 }
 
-/* Whether the application has mapped its memory and speaks our format. */
+/* Whether the application has mapped its memory and speaks a format of ours. */
 static inline bool hs_peer_up_ready(const struct hs_shm_up *up)
 {
 	/* up.R1 acquire, pairs up.W1: the magic before the header. */
 	return __atomic_load_n(&up->magic, __ATOMIC_ACQUIRE) ==
 		       HS_SHM_UP_MAGIC &&
-	       up->version == HS_SHM_VERSION;
+	       up->version >= HS_SHM_VERSION_MIN &&
+	       up->version <= HS_SHM_VERSION;
 }
 
 /* Trigger names that may be read; never more than there is room for. */

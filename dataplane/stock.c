@@ -2,19 +2,27 @@
 /* Purpose: see stock.h. */
 #include "dataplane/stock.h"
 
-enum hs_stock_result hs_stock_take_ring(struct hs_attachment *at,
-					uint32_t index, struct hs_stock *out)
+static struct hs_shm_stock_tail *tail_of(const struct hs_attachment *at,
+					 uint32_t core, uint32_t size_class)
 {
+	return (struct hs_shm_stock_tail *)(at->up + at->layout.up_rings) +
+	       core * at->layout.nr_classes + size_class;
+}
+
+enum hs_stock_result hs_stock_take_ring(struct hs_attachment *at, uint32_t core,
+					uint32_t size_class,
+					struct hs_stock *out)
+{
+	uint32_t mask = at->rings[size_class].mask;
+	struct hs_shm_stock_tail *mine = tail_of(at, core, size_class);
 	const struct hs_shm_stock_ring *ring;
-	struct hs_shm_stock_tail *mine;
 	const uint64_t *words;
 	uint64_t tail;
 
 	ring = (const void *)(at->down + at->layout.down_rings +
-			      index * at->layout.ring_stride);
+			      core * at->layout.ring_stride +
+			      at->rings[size_class].offset);
 	words = (const uint64_t *)(ring + 1);
-	mine = (struct hs_shm_stock_tail *)(at->up + at->layout.up_rings) +
-	       index;
 	/* stock.C1 relaxed: a guess that the exchange below confirms. */
 	tail = __atomic_load_n(&mine->tail, __ATOMIC_RELAXED);
 	for (;;) {
@@ -24,10 +32,10 @@ enum hs_stock_result hs_stock_take_ring(struct hs_attachment *at,
 		head = __atomic_load_n(&ring->head, __ATOMIC_ACQUIRE);
 		if (head == tail) {
 			/* stock.C3 relaxed: a counter. */
-			__atomic_fetch_add(&mine->nulls, 1, __ATOMIC_RELAXED);
+			__atomic_fetch_add(&mine->empties, 1, __ATOMIC_RELAXED);
 			return HS_STOCK_EMPTY;
 		}
-		if (head - tail > at->layout.ring_words) {
+		if (head - tail > (uint64_t)mask + 1) {
 			uint64_t again;
 
 			/* stock.C4 relaxed: our tail may be old news. */
@@ -38,9 +46,7 @@ enum hs_stock_result hs_stock_take_ring(struct hs_attachment *at,
 			continue;
 		}
 		/* stock.C5 relaxed: ordered by stock.R1 and stock.W2. */
-		word = __atomic_load_n(
-			&words[tail & (at->layout.ring_words - 1)],
-			__ATOMIC_RELAXED);
+		word = __atomic_load_n(&words[tail & mask], __ATOMIC_RELAXED);
 		/* stock.W2 release, pairs stock.R2: the word is read before
 		 * its place is given back to the agent. */
 		if (__atomic_compare_exchange_n(&mine->tail, &tail, tail + 1,
@@ -66,24 +72,61 @@ static uint32_t ring_of_thread(struct hs_attachment *at, struct hs_tls *tls)
 	return (tls->ring & ~(1u << 31)) % at->layout.nr_rings;
 }
 
-bool hs_stock_take(struct hs_attachment *at, struct hs_tls *tls,
-		   struct hs_stock *out)
+/* The same class of the nearest cores. */
+static enum hs_stock_result take_class(struct hs_attachment *at, uint32_t first,
+				       uint32_t size_class,
+				       struct hs_stock *out)
 {
 	uint32_t nr = at->layout.nr_rings;
-	uint32_t first = ring_of_thread(at, tls);
 	uint32_t tries = nr < HS_STOCK_TRIES ? nr : HS_STOCK_TRIES;
 
 	for (uint32_t i = 0; i < tries; i++) {
-		switch (hs_stock_take_ring(at, (first + i) % nr, out)) {
-		case HS_STOCK_GOT:
-			return true;
-		case HS_STOCK_EMPTY:
-			break;
-		case HS_STOCK_BAD:
-			/* client.C9 relaxed: a flag that only ever rises. */
-			__atomic_store_n(&at->bad, 1, __ATOMIC_RELAXED);
-			return false;
-		}
+		enum hs_stock_result got = hs_stock_take_ring(
+			at, (first + i) % nr, size_class, out);
+
+		if (got != HS_STOCK_EMPTY)
+			return got;
 	}
+	return HS_STOCK_EMPTY;
+}
+
+/*
+ * The next size is better than none. The smaller one first: it wastes nothing.
+ * No further: a flood of small ones would keep the agent from bringing large
+ * ones, and many tiny traces would take what few large ones need.
+ */
+static enum hs_stock_result take_neighbour(struct hs_attachment *at,
+					   uint32_t first, uint32_t size_class,
+					   struct hs_stock *out)
+{
+	enum hs_stock_result got = HS_STOCK_EMPTY;
+
+	if (size_class > 0)
+		got = take_class(at, first, size_class - 1, out);
+	if (got == HS_STOCK_EMPTY && size_class + 1 < at->layout.nr_classes)
+		got = take_class(at, first, size_class + 1, out);
+	return got;
+}
+
+bool hs_stock_take(struct hs_attachment *at, struct hs_tls *tls,
+		   uint32_t size_class, struct hs_stock *out)
+{
+	uint32_t first = ring_of_thread(at, tls);
+	enum hs_stock_result got;
+
+	if (size_class >= at->layout.nr_classes)
+		size_class = at->layout.nr_classes - 1;
+	got = take_class(at, first, size_class, out);
+	if (got == HS_STOCK_EMPTY)
+		got = take_neighbour(at, first, size_class, out);
+	if (got == HS_STOCK_GOT)
+		return true;
+	if (got == HS_STOCK_BAD)
+		/* client.C9 relaxed: a flag that only ever rises. */
+		__atomic_store_n(&at->bad, 1, __ATOMIC_RELAXED);
+	else
+		/* stock.C7 relaxed: a counter. */
+		__atomic_fetch_add(&tail_of(at, first, size_class)->nulls, 1,
+				   __ATOMIC_RELAXED);
 	return false;
 }

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Purpose: take a free buffer out of the stock that the agent keeps for this
- * process, from the ring of the core that we run on.
+ * process: of the size asked for, from the core that we run on.
  *
  * Guarantees: lock-free among the threads of the process; a bounded number of
- * rings is tried; a word that names no buffer inside the pool switches the
- * attachment off instead of being used. rseq is only asked which core this
- * is, no critical section is used, and a stale answer costs locality alone.
+ * rings is tried; where the size is out of stock, the next smaller one is
+ * taken, or the next larger one; a word that names no buffer inside the pool
+ * switches the attachment off instead of being used. rseq is only asked which
+ * core this is, no critical section is used, and a stale answer costs locality
+ * alone.
  */
 #ifndef HS_DATAPLANE_STOCK_H
 #define HS_DATAPLANE_STOCK_H
@@ -18,7 +20,7 @@
 #include "dataplane/attachment.h"
 #include "dataplane/tls.h"
 
-/* Rings looked into before the data goes nowhere. */
+/* Cores whose stocks are looked into before the data goes nowhere. */
 #define HS_STOCK_TRIES 3u
 
 struct hs_stock {
@@ -65,9 +67,10 @@ static inline bool hs_stock_check(const struct hs_attachment *at, uint64_t word,
 	uint64_t offset =
 		(uint64_t)hs_shm_stock_ref(word) * HS_SHM_REF_UNIT_BYTES;
 	uint32_t size_class = hs_shm_stock_class(word);
+	uint32_t node = hs_shm_stock_node(word);
 	uint32_t size;
 
-	if (size_class >= HS_SHM_NR_CLASSES || hs_shm_stock_node(word) != 0 ||
+	if (size_class >= HS_SHM_NR_CLASSES || node >= at->layout.nr_nodes ||
 	    hs_shm_stock_generation(word) == 0)
 		return false;
 	size = at->layout.class_bytes[size_class];
@@ -75,7 +78,7 @@ static inline bool hs_stock_check(const struct hs_attachment *at, uint64_t word,
 	    size > at->pool_bytes - offset)
 		return false;
 	out->word = word;
-	out->base = at->pool + offset;
+	out->base = at->pools[node] + offset;
 	out->size_bytes = size;
 	return true;
 }
@@ -88,20 +91,23 @@ enum hs_stock_result {
 
 /**
  * hs_stock_take_ring() - take from one ring
- * @index: below layout.nr_rings
+ * @core: below layout.nr_rings
+ * @size_class: below layout.nr_classes
  *
  * Context: any thread of the process; lock-free.
  * Own:     on HS_STOCK_GOT the buffer is the caller's until it is published.
  */
-enum hs_stock_result hs_stock_take_ring(struct hs_attachment *at,
-					uint32_t index, struct hs_stock *out);
+enum hs_stock_result hs_stock_take_ring(struct hs_attachment *at, uint32_t core,
+					uint32_t size_class,
+					struct hs_stock *out);
 
 /**
  * hs_stock_take() - take a buffer, from the nearest ring that has one
+ * @size_class: that it should be of; higher than the highest is the highest
  *
  * Return: false: none, or the attachment has gone bad.
  */
 bool hs_stock_take(struct hs_attachment *at, struct hs_tls *tls,
-		   struct hs_stock *out);
+		   uint32_t size_class, struct hs_stock *out);
 
 #endif

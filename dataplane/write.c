@@ -98,7 +98,9 @@ static bool buffer_next(struct hs_tls *tls, struct hs_trace *trace,
 		trace->word = 0;
 		trace->seq++;
 	}
-	if (!hs_stock_take(trace->at, tls, &stock)) {
+	/* The first is of the smallest size, and the next ones grow: most
+	 * slices are short, and long ones cost few entries. */
+	if (!hs_stock_take(trace->at, tls, trace->seq, &stock)) {
 		hs_client_count(HS_COUNT_BUFFERS_NULL, 1);
 		slot_buffer(trace);
 		return false;
@@ -111,7 +113,7 @@ static bool buffer_next(struct hs_tls *tls, struct hs_trace *trace,
 	 * once the slot names it: ordered by slot.W3. */
 	__atomic_store_n(&header->committed, 0, __ATOMIC_RELAXED);
 	header->magic = HS_SHM_BUF_MAGIC;
-	header->version = HS_SHM_VERSION;
+	header->version = HS_SHM_BUF_VERSION;
 	header->header_bytes = sizeof(*header);
 	header->stock_word = stock.word;
 	header->trace_hi = trace->id.hi;

@@ -413,7 +413,7 @@ static bool header_good(const struct hs_record_buffer *buffer,
 		return false;
 	memcpy(out, buffer->data, sizeof(*out));
 	return out->magic == HS_SHM_BUF_MAGIC &&
-	       out->version == HS_SHM_VERSION &&
+	       out->version == HS_SHM_BUF_VERSION &&
 	       out->header_bytes == sizeof(*out) &&
 	       out->first_record <= buffer->size_bytes &&
 	       (out->first_record == 0 || out->first_record >= sizeof(*out));

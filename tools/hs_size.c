@@ -22,8 +22,10 @@
 
 #define HEADER_BYTES  64u /* of a buffer */
 #define CHUNK_BYTES   (2ull << 20)
-#define EVICT_PERCENT 80u  /* as agents have it by default */
-#define STOCK_BUFFERS 512u /* of a process and core, at first */
+#define EVICT_PERCENT 80u	  /* as agents have it by default */
+#define STOCK_BUFFERS 512u	  /* of a process and core, at first */
+#define GROWTH	      4u	  /* a trace's next buffer is so much larger, */
+#define LARGEST_BYTES (64u << 10) /* up to this */
 
 struct wish {
 	uint64_t horizon_ns;
@@ -116,8 +118,9 @@ static void print_assumed(const struct wish *wish, const struct need *n)
 		       " processes of the node;\n",
 		       wish->rate, text, wish->visits);
 		hs_units_size_format(text, wish->buffer_bytes);
-		printf("  buffers of %s, %u bytes of each a header; a stock of "
-		       "%u buffers on each of %" PRIu64 " cores, in each "
+		printf("  buffers from %s on that grow by four, %u bytes of "
+		       "each a header; a stock of %u small ones on each of "
+		       "%" PRIu64 " cores, in each "
 		       "process;\n",
 		       text, HEADER_BYTES, STOCK_BUFFERS, wish->cores);
 	} else {
@@ -170,8 +173,8 @@ static int answer(const struct hs_where *where, const struct wish *wish,
 
 static int from_load(const struct hs_where *where, const struct wish *wish)
 {
-	uint64_t payload = wish->buffer_bytes - HEADER_BYTES;
-	uint64_t buffers = wish->bytes / payload + (wish->bytes % payload > 0);
+	uint64_t taken = 0, buffers = 0, left = wish->bytes;
+	uint64_t size = wish->buffer_bytes;
 	struct need n = {
 		.node = "-",
 		.domain = "-",
@@ -180,12 +183,15 @@ static int from_load(const struct hs_where *where, const struct wish *wish)
 			       wish->buffer_bytes,
 	};
 
-	if (buffers == 0)
-		buffers = 1;
-	n.bytes_per_s = wish->rate * (double)wish->visits * (double)buffers *
-			(double)wish->buffer_bytes;
-	n.fill = (double)(wish->bytes + buffers * HEADER_BYTES) /
-		 (double)(buffers * wish->buffer_bytes);
+	do {
+		left -= left < size - HEADER_BYTES ? left : size - HEADER_BYTES;
+		taken += size;
+		buffers++;
+		if (size * GROWTH <= LARGEST_BYTES)
+			size *= GROWTH;
+	} while (left);
+	n.bytes_per_s = wish->rate * (double)wish->visits * (double)taken;
+	n.fill = (double)(wish->bytes + buffers * HEADER_BYTES) / (double)taken;
 	work_out(&n, wish->horizon_ns);
 	return answer(where, wish, &n, 1);
 }
@@ -312,7 +318,7 @@ int hs_command_size(int argc, char **argv)
 	struct wish w = {
 		.interval_ns = 5 * HS_NS_PER_SEC,
 		.visits = 1,
-		.buffer_bytes = 1024,
+		.buffer_bytes = 512,
 		.cores = 1,
 	};
 	struct hs_where where;

@@ -41,11 +41,15 @@
 #define HS_SHM_ASSERT(cond) _Static_assert(cond, #cond)
 #endif
 
-#define HS_SHM_VERSION	  1u
-#define HS_SHM_DOWN_MAGIC 0x4e574f44534848ffull
-#define HS_SHM_UP_MAGIC	  0x2050555f534848ffull
-#define HS_SHM_BUF_MAGIC  0x42534848u
-#define HS_SHM_LINE_BYTES 64u
+/* Of the memories and the hello; N and N-1 are spoken (ADR 5). */
+#define HS_SHM_VERSION	   2u
+#define HS_SHM_VERSION_MIN 1u
+/* Of a buffer's header and what follows it. */
+#define HS_SHM_BUF_VERSION 1u
+#define HS_SHM_DOWN_MAGIC  0x4e574f44534848ffull
+#define HS_SHM_UP_MAGIC	   0x2050555f534848ffull
+#define HS_SHM_BUF_MAGIC   0x42534848u
+#define HS_SHM_LINE_BYTES  64u
 
 /* ---- buffers ------------------------------------------------------------ */
 
@@ -98,7 +102,7 @@ enum hs_shm_clock {
  */
 struct hs_shm_buffer {
 	uint32_t magic;	       /* HS_SHM_BUF_MAGIC */
-	uint16_t version;      /* HS_SHM_VERSION */
+	uint16_t version;      /* HS_SHM_BUF_VERSION */
 	uint16_t header_bytes; /* sizeof(struct hs_shm_buffer) */
 	uint64_t stock_word;   /* as it was handed out */
 	uint64_t trace_hi;
@@ -185,9 +189,11 @@ struct hs_shm_slot {
 HS_SHM_ASSERT(sizeof(struct hs_shm_slot) == 64);
 
 struct hs_shm_stock_tail {
-	uint64_t tail;	/* stock words ever taken from the ring */
-	uint64_t nulls; /* times the ring was found empty */
-	uint64_t reserved[6];
+	uint64_t tail;	  /* stock words ever taken from the ring */
+	uint64_t nulls;	  /* times that nothing was found anywhere; of the ring
+			     that was looked into first */
+	uint64_t empties; /* times that the ring was found empty */
+	uint64_t reserved[5];
 };
 HS_SHM_ASSERT(sizeof(struct hs_shm_stock_tail) == 64);
 
@@ -224,19 +230,20 @@ struct hs_shm_down {
 	uint64_t node_id;
 	uint32_t process; /* this attachment's number, unique at the agent */
 	uint32_t domain;
-	uint64_t pool_bytes;
+	uint64_t pool_bytes; /* of the pool of each NUMA node */
 	uint32_t class_bytes[HS_SHM_NR_CLASSES]; /* 0: not in use */
-	uint32_t nr_rings;   /* stock rings; a thread uses ring cpu % nr */
-	uint32_t ring_words; /* power of two */
+	uint32_t nr_rings;   /* stocks; a thread uses that of cpu % nr_rings */
+	uint32_t ring_words; /* power of two; hs_shm_ring_words() */
 	uint32_t nr_lanes;
 	uint32_t lane_entries; /* power of two */
 	uint32_t nr_slots;
-	uint32_t reserved0;
-	uint64_t down_rings; /* struct hs_shm_stock_ring, ring_words words */
+	uint32_t nr_classes; /* rings of a stock; version 1: 0, means 1 */
+	uint64_t down_rings; /* ring_stride bytes a stock: its rings in turn,
+				each a struct hs_shm_stock_ring and words */
 	uint64_t down_tails; /* struct hs_shm_lane_tail[nr_lanes] */
-	uint64_t up_rings;   /* struct hs_shm_stock_tail[nr_rings] */
-	uint64_t up_slots;   /* struct hs_shm_slot[nr_slots] */
-	uint64_t up_lanes;   /* lane_stride bytes each */
+	uint64_t up_rings; /* struct hs_shm_stock_tail[nr_rings][nr_classes] */
+	uint64_t up_slots; /* struct hs_shm_slot[nr_slots] */
+	uint64_t up_lanes; /* lane_stride bytes each */
 	uint64_t lane_stride;
 	uint64_t ring_stride;
 	uint64_t down_bytes;
@@ -245,8 +252,26 @@ struct hs_shm_down {
 	uint64_t up_watch;	/* struct hs_shm_watch; 0: none */
 	uint32_t nr_operations; /* with up_watch: 1 and more */
 	uint32_t nr_stripes;
+	uint32_t nr_nodes; /* pools; version 1: 0, means 1 */
+	uint32_t reserved0;
 };
 HS_SHM_ASSERT(sizeof(struct hs_shm_down) <= 256);
+
+/*
+ * Words of the ring of a size class: few large buffers hold as much as many
+ * small ones, yet a ring of few words runs dry between two rounds.
+ */
+#define HS_SHM_RING_WORDS_MIN 512u
+static inline uint32_t hs_shm_ring_words(uint32_t ring_words,
+					 uint32_t size_class)
+{
+	uint32_t words = ring_words >> 2 * size_class;
+
+	if (words >= HS_SHM_RING_WORDS_MIN)
+		return words;
+	return ring_words < HS_SHM_RING_WORDS_MIN ? ring_words
+						  : HS_SHM_RING_WORDS_MIN;
+}
 
 /* At offset 256 of down: changes while the process runs. */
 #define HS_SHM_DOWN_STATUS 256u
@@ -266,6 +291,20 @@ struct hs_shm_stock_ring {
 };
 HS_SHM_ASSERT(sizeof(struct hs_shm_stock_ring) == 64);
 
+/* Where the ring of a size class begins within its stock. */
+static inline uint64_t hs_shm_ring_offset(uint32_t ring_words,
+					  uint32_t size_class)
+{
+	uint64_t at = 0;
+
+	for (uint32_t i = 0; i < size_class; i++)
+		at += (sizeof(struct hs_shm_stock_ring) +
+		       hs_shm_ring_words(ring_words, i) * sizeof(uint64_t) +
+		       HS_SHM_LINE_BYTES - 1) &
+		      ~(uint64_t)(HS_SHM_LINE_BYTES - 1);
+	return at;
+}
+
 struct hs_shm_lane_tail {
 	uint64_t tail; /* entries ever consumed */
 	uint64_t reserved[7];
@@ -278,8 +317,9 @@ HS_SHM_ASSERT(sizeof(struct hs_shm_lane_tail) == 64);
 /*
  * A SOCK_SEQPACKET Unix socket per domain. The client sends one
  * hs_shm_hello, the agent answers with one hs_shm_welcome and, unless the
- * attachment was resumed or refused, three descriptors: down (read-only), up,
- * pool. After that the socket says only that the other side lives.
+ * attachment was resumed or refused, with descriptors: down (read-only), up,
+ * and a pool for each NUMA node in use. After that the socket says only that
+ * the other side lives.
  */
 #define HS_SHM_HELLO_MAGIC    0x4f4c4548u
 #define HS_SHM_DEFAULT_SOCKET "/run/hindsight/agent.sock"
@@ -303,8 +343,8 @@ enum hs_shm_verdict {
 	HS_SHM_VERDICT_UNKNOWN = 4, /* resume: not known; say hello as new */
 };
 struct hs_shm_welcome {
-	uint32_t magic; /* HS_SHM_HELLO_MAGIC */
-	uint16_t version;
+	uint32_t magic;	  /* HS_SHM_HELLO_MAGIC */
+	uint16_t version; /* the highest that both speak */
 	uint16_t verdict; /* enum hs_shm_verdict */
 	uint32_t process;
 	uint32_t reserved;

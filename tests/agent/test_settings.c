@@ -40,7 +40,8 @@ static void test_defaults(void **state)
 	assert_int_equal(s.node, 3);
 	assert_string_equal(s.door.socket, "/run/hindsight/control.sock");
 	assert_int_equal(hs_agent_listener_get(&s, 0)->mode, 0666);
-	assert_int_equal(hs_agent_listener_get(&s, 0)->buffer_bytes, 1024);
+	assert_int_equal(hs_agent_listener_get(&s, 0)->buffer_bytes, 512);
+	assert_int_equal(hs_agent_listener_get(&s, 0)->buffer_max_bytes, 65536);
 	assert_int_equal(s.linger_ns, 30000000000);
 	assert_true(s.nr_rings > 0);
 	assert_non_null(s.node_name);
@@ -62,7 +63,7 @@ static void test_refused(void **state)
 	refused(HEAD "  - {name: b, socket: /tmp/a.sock}\n", "of their own");
 	refused(HEAD "  - {name: 'b:c', socket: /tmp/b.sock}\n", "letters");
 	refused(HEAD "  - {name: b, socket: /tmp/b, buffer: 1000}\n",
-		"multiple of 256");
+		"power of two");
 	refused(HEAD "  - {name: b, socket: /tmp/b, mode: 689}\n", "octal");
 	refused(HEAD "triggers: [{name: x}, {name: x}]\n",
 		"x.yaml:4:23: triggers: \"x\"");

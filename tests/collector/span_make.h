@@ -43,7 +43,7 @@ static inline uint32_t make_span(uint8_t *out, struct span_args args)
 {
 	struct hs_shm_buffer head = {
 		.magic = HS_SHM_BUF_MAGIC,
-		.version = HS_SHM_VERSION,
+		.version = HS_SHM_BUF_VERSION,
 		.header_bytes = sizeof(head),
 		.trace_hi = args.trace_hi,
 		.trace_lo = args.trace_lo,

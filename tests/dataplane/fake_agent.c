@@ -48,10 +48,11 @@ static void layout_make(struct fake_agent *a)
 {
 	const struct fake_config *c = &a->config;
 	struct hs_shm_down *d = &a->layout;
+	uint32_t nr_classes = 0;
 
 	memset(d, 0, sizeof(*d));
 	d->magic = HS_SHM_DOWN_MAGIC;
-	d->version = HS_SHM_VERSION;
+	d->version = c->version ? c->version : HS_SHM_VERSION;
 	d->header_bytes = sizeof(*d);
 	d->node_id = c->node_id;
 	d->process = a->process;
@@ -62,8 +63,15 @@ static void layout_make(struct fake_agent *a)
 	d->nr_lanes = c->nr_lanes;
 	d->lane_entries = c->lane_entries;
 	d->nr_slots = c->nr_slots;
-	d->ring_stride = up_to_line(sizeof(struct hs_shm_stock_ring) +
-				    c->ring_words * 8ull);
+	while (nr_classes < HS_SHM_NR_CLASSES && c->class_bytes[nr_classes])
+		nr_classes++;
+	if (d->version == 1)
+		nr_classes = 1;
+	else
+		d->nr_classes = nr_classes;
+	if (d->version != 1)
+		d->nr_nodes = 1;
+	d->ring_stride = hs_shm_ring_offset(c->ring_words, nr_classes);
 	d->lane_stride = up_to_line(sizeof(struct hs_shm_lane) +
 				    c->lane_entries * 32ull);
 	d->down_rings = HS_SHM_DOWN_STATUS + sizeof(struct hs_shm_status);
@@ -71,7 +79,7 @@ static void layout_make(struct fake_agent *a)
 	d->down_rules = d->down_tails + c->nr_lanes * 64ull;
 	d->down_bytes = d->down_rules + sizeof(struct hs_shm_rules);
 	d->up_rings = up_to_line(sizeof(struct hs_shm_up));
-	d->up_slots = d->up_rings + c->nr_rings * 64ull;
+	d->up_slots = d->up_rings + c->nr_rings * nr_classes * 64ull;
 	d->up_lanes = d->up_slots + c->nr_slots * 64ull;
 	d->up_bytes = d->up_lanes + c->nr_lanes * d->lane_stride;
 	if (c->nr_operations) {
@@ -177,7 +185,7 @@ static void answer(struct fake_agent *a, const struct hs_shm_hello *hello)
 {
 	struct hs_shm_welcome w = {
 		.magic = HS_SHM_HELLO_MAGIC,
-		.version = HS_SHM_VERSION,
+		.version = (uint16_t)a->layout.version,
 		.verdict = a->config.verdict,
 		.process = a->process,
 		.resume_token = a->token,
@@ -231,14 +239,26 @@ void fake_agent_serve(struct fake_agent *a)
 	}
 }
 
+/* The ring of a class within a stock; version 1 has one for all. */
+static uint32_t ring_class(const struct fake_agent *a, uint64_t word)
+{
+	uint32_t size_class = hs_shm_stock_class(word);
+
+	return size_class < a->layout.nr_classes ? size_class : 0;
+}
+
 void fake_agent_stock_word(struct fake_agent *a, uint32_t ring, uint64_t word)
 {
-	struct hs_shm_stock_ring *r = (void *)(a->down + a->layout.down_rings +
-					       ring * a->layout.ring_stride);
+	uint32_t size_class = ring_class(a, word);
+	struct hs_shm_stock_ring *r =
+		(void *)(a->down + a->layout.down_rings +
+			 ring * a->layout.ring_stride +
+			 hs_shm_ring_offset(a->layout.ring_words, size_class));
 	uint64_t *words = (uint64_t *)(r + 1);
 	uint64_t head = r->head;
+	uint32_t mask = hs_shm_ring_words(a->layout.ring_words, size_class) - 1;
 
-	words[head & (a->layout.ring_words - 1)] = word;
+	words[head & mask] = word;
 	__atomic_store_n(&r->head, head + 1, __ATOMIC_RELEASE);
 }
 
@@ -375,7 +395,7 @@ uint64_t fake_agent_nulls(const struct fake_agent *a)
 		(const void *)(a->up + a->layout.up_rings);
 	uint64_t sum = 0;
 
-	for (uint32_t i = 0; i < a->layout.nr_rings; i++)
+	for (uint32_t i = 0; i < a->layout.nr_rings * a->layout.nr_classes; i++)
 		sum += t[i].nulls;
 	return sum;
 }

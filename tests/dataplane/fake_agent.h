@@ -20,6 +20,7 @@
 #define FAKE_BUFFERS_MAX 4096u
 
 struct fake_config {
+	uint32_t version; /* of the format; 0: the present one */
 	uint32_t class_bytes[HS_SHM_NR_CLASSES];
 	uint32_t nr_rings, ring_words, nr_lanes, lane_entries, nr_slots;
 	uint32_t nr_operations, nr_stripes; /* 0: no counts */
@@ -70,7 +71,7 @@ void fake_agent_stock(struct fake_agent *a, uint32_t ring, uint32_t size_class,
 /* The same into every ring. */
 void fake_agent_stock_all(struct fake_agent *a, uint32_t size_class,
 			  uint32_t nr);
-/* Put a word of the test's choice into a ring. */
+/* Put a word of the test's choice into the ring of its class. */
 void fake_agent_stock_word(struct fake_agent *a, uint32_t ring, uint64_t word);
 
 /*

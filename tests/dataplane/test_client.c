@@ -441,11 +441,15 @@ static void test_layout_checked(void **state)
 			assert_true(d.nr_lanes * d.lane_stride <=
 				    up - d.up_lanes);
 			assert_true(d.nr_slots * 64ull <= up - d.up_slots);
-			assert_true(d.nr_rings * 64ull <= up - d.up_rings);
+			assert_true(d.nr_rings * d.nr_classes * 64ull <=
+				    up - d.up_rings);
 			assert_true(d.nr_rings * d.ring_stride <=
 				    down - d.down_rings);
 			assert_true(d.nr_lanes * 64ull <= down - d.down_tails);
 			assert_true(d.ring_words && d.lane_entries);
+			assert_true(hs_shm_ring_offset(d.ring_words,
+						       d.nr_classes) <=
+				    d.ring_stride);
 			assert_true(64 + 32ull * d.lane_entries <=
 				    d.lane_stride);
 		}

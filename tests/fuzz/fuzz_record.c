@@ -35,7 +35,7 @@ static const struct __attribute__((packed)) {
 } seed_two = {
 	64 + 14 + 30 + 12 + 8,
 	0,
-	{HS_SHM_BUF_MAGIC, HS_SHM_VERSION, 64, 1, 1, 2, 1, 1, 0, 128, 64, 0,
+	{HS_SHM_BUF_MAGIC, HS_SHM_BUF_VERSION, 64, 1, 1, 2, 1, 1, 0, 128, 64, 0,
 	 1000},
 	{1, 10, 0, 0, 0, 1, 3, 's', 'v', 'c', 1, 1, 'k', 3},
 	{2, 26, 0, 0, 0, 1, 0, 0, 0,  0, 0,   0,   0,	0,   0,
@@ -44,7 +44,7 @@ static const struct __attribute__((packed)) {
 	{10, 10, 0, 0, 2, 'a', 'b', 'c'},
 	64 + 6 + 7,
 	1,
-	{HS_SHM_BUF_MAGIC, HS_SHM_VERSION, 64, 2, 1, 2, 1, 1, 1, 77, 70, 0,
+	{HS_SHM_BUF_MAGIC, HS_SHM_BUF_VERSION, 64, 2, 1, 2, 1, 1, 1, 77, 70, 0,
 	 2000},
 	{'d', 'e', 'f', 'g', 'h', 'i'},
 	{3, 3, 0, 0, 0, 200, 1},

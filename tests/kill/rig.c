@@ -102,7 +102,7 @@ static void client_start(struct rig *r)
 	if (!r->client || !at)
 		node_die("the client is not known to the node");
 	step_add(&r->clients, at->up, at->up_bytes);
-	step_add(&r->clients, at->pool, at->pool_bytes);
+	step_add(&r->clients, at->pools[0], at->pool_bytes);
 }
 
 void rig_make(struct rig *r)

@@ -56,7 +56,7 @@ void step_keep_client(uint32_t max_traces)
 
 	keep(at->down, at->down_bytes, MADV_DOFORK);
 	keep(at->up, at->up_bytes, MADV_DOFORK);
-	keep(at->pool, at->pool_bytes, MADV_DOFORK);
+	keep(at->pools[0], at->pool_bytes, MADV_DOFORK);
 	keep(hs_client.page, 1, MADV_KEEPONFORK);
 	/* The first of them begins their mapping. */
 	keep(t - t->index, max_traces * sizeof(*t), MADV_KEEPONFORK);

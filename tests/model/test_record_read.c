@@ -50,7 +50,7 @@ buffer(uint8_t *out, uint32_t seq, uint32_t first, const void *data, size_t len)
 {
 	struct hs_shm_buffer h = {
 		.magic = HS_SHM_BUF_MAGIC,
-		.version = HS_SHM_VERSION,
+		.version = HS_SHM_BUF_VERSION,
 		.header_bytes = sizeof(h),
 		.seq = seq,
 		.first_record = first,

@@ -145,6 +145,9 @@ void sim_node_create(struct sim *s, uint32_t i)
 	n->wall_ns = (int64_t)sim_between(&s->shell, 0, 1000 * SIM_S);
 	n->domain.nr_buffers = s->p.nr_buffers;
 	n->domain.buffer_bytes = s->p.buffer_bytes;
+	n->domain.nr_classes = s->p.nr_classes;
+	n->domain.class_factor = s->p.class_factor;
+	n->domain.chunk_units = s->p.chunk_units;
 	n->pool = sim_zalloc(domains * s->p.nr_buffers, s->p.buffer_bytes);
 	n->round_at_ns = UINT64_MAX;
 }

@@ -117,21 +117,41 @@ bool sim_handle_begin(struct sim *s, struct sim_handle *h, uint32_t node,
 	return true;
 }
 
+/* The class that comes next, else the one below it, else the one above. */
+static struct sim_ring *ring_of(struct sim *s, struct sim_process *p,
+				uint32_t seq)
+{
+	uint32_t want = seq < s->p.nr_classes ? seq : s->p.nr_classes - 1;
+
+	if (p->rings[want].head != p->rings[want].tail)
+		return &p->rings[want];
+	if (want > 0 && p->rings[want - 1].head != p->rings[want - 1].tail)
+		return &p->rings[want - 1];
+	if (want + 1 < s->p.nr_classes &&
+	    p->rings[want + 1].head != p->rings[want + 1].tail)
+		return &p->rings[want + 1];
+	return NULL;
+}
+
 static bool take_buffer(struct sim *s, struct sim_handle *h)
 {
 	struct sim_process *p = process_of(s, h);
+	struct sim_ring *ring = ring_of(s, p, h->seq);
 	struct hs_shm_buffer *header;
 
-	if (p->ring_head == p->ring_tail) {
+	if (!ring) {
 		p->slots[h->slot].buffer = 0;
 		return false;
 	}
-	h->word = p->ring[p->ring_tail++ % SIM_RING_ROOM];
+	h->word = ring->words[ring->tail++ % SIM_RING_ROOM];
+	h->size = s->p.buffer_bytes;
+	for (uint32_t c = hs_shm_stock_class(h->word); c-- > 0;)
+		h->size *= s->p.class_factor;
 	h->pos = HEADER_BYTES;
 	header = header_of(s, h);
 	*header = (struct hs_shm_buffer){
 		.magic = HS_SHM_BUF_MAGIC,
-		.version = HS_SHM_VERSION,
+		.version = HS_SHM_BUF_VERSION,
 		.header_bytes = (uint16_t)HEADER_BYTES,
 		.stock_word = h->word,
 		.trace_hi = s->traces[h->trace].id.hi,
@@ -170,7 +190,7 @@ void sim_handle_write(struct sim *s, struct sim_handle *h, uint32_t bytes)
 	while (h->live && bytes) {
 		uint32_t room;
 
-		if (h->word && h->pos == s->p.buffer_bytes && !publish(s, h)) {
+		if (h->word && h->pos == h->size && !publish(s, h)) {
 			lost(s, h);
 			return;
 		}
@@ -178,7 +198,7 @@ void sim_handle_write(struct sim *s, struct sim_handle *h, uint32_t bytes)
 			lost(s, h);
 			return;
 		}
-		room = s->p.buffer_bytes - h->pos;
+		room = h->size - h->pos;
 		if (room > bytes)
 			room = bytes;
 		ora_bytes(h->buffer->key, h->pos, h->pos + room,
@@ -328,12 +348,13 @@ void sim_app_nonsense(struct sim *s, uint32_t node, uint32_t process)
 		e.u.arg = number << 32 | hs_random_below(&s->app, 3);
 		if (e.type == HS_SHM_ENTRY_BUFFER ||
 		    e.type == HS_SHM_ENTRY_END) {
+			struct sim_ring *ring = ring_of(s, p, e.seq);
+
 			e.u.buffer.ref =
-				p->ring_head != p->ring_tail
-					? hs_shm_stock_ref(
-						  p->ring[p->ring_tail++ %
-							  SIM_RING_ROOM])
-					: (uint32_t)hs_random_u64(&s->app);
+				ring ? hs_shm_stock_ref(
+					       ring->words[ring->tail++ %
+							   SIM_RING_ROOM])
+				     : (uint32_t)hs_random_u64(&s->app);
 			e.u.buffer.committed = (uint32_t)hs_random_below(
 				&s->app, 2 * s->p.buffer_bytes);
 		} else if (e.type == HS_SHM_ENTRY_TRIGGER) {

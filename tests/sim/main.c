@@ -284,7 +284,9 @@ static bool sane(const struct sim_params *p)
 	       p->nr_procs <= SIM_PROCS_MAX && p->ring_words <= SIM_RING_ROOM &&
 	       p->lane_room <= SIM_LANE_ROOM && p->nr_slots <= SIM_SLOTS_MAX &&
 	       p->visits_max && p->nr_fired >= 2 &&
-	       p->nr_fired <= SIM_FIRED_MAX && p->nr_buffers &&
+	       p->nr_fired <= SIM_FIRED_MAX && p->nr_buffers && p->nr_classes &&
+	       p->nr_classes <= SIM_CLASSES_MAX &&
+	       (p->class_factor == 2 || p->class_factor == 4) &&
 	       p->write_max_bytes && p->buffer_bytes <= 8192 &&
 	       p->buffer_bytes % 256 == 0;
 }

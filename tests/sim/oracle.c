@@ -313,7 +313,7 @@ static bool header_differs(const struct sim *s, const struct ora_visit *v,
 	const struct ora_trace *t = &s->traces[v->trace];
 	struct hs_shm_buffer h = {
 		.magic = HS_SHM_BUF_MAGIC,
-		.version = HS_SHM_VERSION,
+		.version = HS_SHM_BUF_VERSION,
 		.header_bytes = sizeof(h),
 		.stock_word = b->stock_word,
 		.trace_hi = t->id.hi,

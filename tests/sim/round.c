@@ -216,6 +216,22 @@ static void bury(struct sim *s, uint32_t i, uint32_t p,
 	sim_story(s, i, "buries a process; its next one is %u", proc->number);
 }
 
+static void stock(struct sim *s, struct sim_node *n, struct sim_process *proc,
+		  uint32_t size_class, uint64_t now)
+{
+	struct sim_ring *ring = &proc->rings[size_class];
+
+	while (ring->head - ring->tail < sim_ring_words(&s->p, size_class)) {
+		uint64_t word = hs_agent_core_stock_class(n->core, proc->domain,
+							  proc->number,
+							  size_class, 0, now);
+
+		if (!word)
+			break;
+		ring->words[ring->head++ % SIM_RING_ROOM] = word;
+	}
+}
+
 static void part_lanes(struct sim *s, uint32_t i)
 {
 	struct sim_node *n = &s->nodes[i];
@@ -239,14 +255,8 @@ static void part_lanes(struct sim *s, uint32_t i)
 			if (drain(s, i, proc, &proc->lanes[l], names))
 				n->busy_until_ns = s->now_ns + 2 * SIM_S;
 		count_losses(s, i, proc);
-		while (proc->ring_head - proc->ring_tail < s->p.ring_words) {
-			uint64_t word = hs_agent_core_stock(
-				n->core, proc->domain, proc->number, now);
-
-			if (!word)
-				break;
-			proc->ring[proc->ring_head++ % SIM_RING_ROOM] = word;
-		}
+		for (uint32_t c = 0; c < s->p.nr_classes; c++)
+			stock(s, n, proc, c, now);
 		proc->read_ns = now;
 	}
 	hs_agent_core_stats_get(n->core, &after);

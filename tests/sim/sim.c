@@ -72,6 +72,39 @@ static void draw_memory(struct sim_params *p, struct hs_random *r)
 	p->small_collector = hs_random_chance(r, 0.25);
 }
 
+/* As many bytes of a larger class as of the smallest one, or fewer. */
+uint32_t sim_ring_words(const struct sim_params *p, uint32_t size_class)
+{
+	uint32_t words = p->ring_words >> 2 * size_class;
+
+	return words ? words : 1;
+}
+
+/* From numbers of their own: seeds mean what they meant before. */
+static void draw_classes(struct sim_params *p, uint64_t seed)
+{
+	static const uint32_t chunks[] = {0, 8, 16, 64};
+	struct hs_random r;
+	uint32_t units;
+
+	hs_random_seed(&r, seed ^ 0xc1a55ull);
+	p->class_factor = hs_random_chance(&r, 0.5) ? 2 : 4;
+	p->chunk_units = chunks[hs_random_below(&r, 4)];
+	p->nr_classes = 1 + (uint32_t)hs_random_below(&r, SIM_CLASSES_MAX);
+	/* Stocks leave half of the pool to traces, as the worker sees to. */
+	do {
+		units = 0;
+		for (uint32_t c = 0, size = 1; c < p->nr_classes; c++) {
+			units += sim_ring_words(p, c) * size * p->nr_procs;
+			size *= p->class_factor;
+		}
+	} while (units > p->nr_buffers / 2 && --p->nr_classes > 1);
+	if (p->nr_classes == 0)
+		p->nr_classes = 1;
+	if (p->class_factor == 4 && p->nr_classes == 3 && p->chunk_units == 8)
+		p->chunk_units = 16;
+}
+
 /* Everything about a run but what the command line says otherwise. */
 void sim_draw(struct sim_params *p, uint64_t seed)
 {
@@ -106,6 +139,7 @@ void sim_draw(struct sim_params *p, uint64_t seed)
 	p->faults_ns = p->load_ns + sim_between(&r, 100, 4000) * SIM_MS;
 	p->nr_fired = 128;
 	p->remember_ns = 40 * SIM_S;
+	draw_classes(p, seed);
 }
 
 static void arrivals(struct sim *s)

@@ -45,6 +45,7 @@
 #define SIM_LANES	2u
 #define SIM_LANE_ROOM	128u
 #define SIM_RING_ROOM	64u
+#define SIM_CLASSES_MAX 3u
 #define SIM_SLOTS_MAX	64u
 #define SIM_SERVERS_MAX 16u
 #define SIM_NR_NAMES	3u
@@ -66,8 +67,9 @@ struct sim_params {
 	bool stream; /* links as TCP's; else as datagrams */
 	double loss, dup, slow;
 	uint64_t delay_min_ns, delay_max_ns;
-	double drift; /* of clocks, at most */
-	uint32_t nr_buffers, buffer_bytes;
+	double drift;			   /* of clocks, at most */
+	uint32_t nr_buffers, buffer_bytes; /* of the smallest class */
+	uint32_t nr_classes, class_factor, chunk_units;
 	uint32_t ring_words, lane_room, nr_slots;
 	uint32_t window_bytes;
 	uint32_t nr_fired; /* traces that an agent remembers */
@@ -136,12 +138,17 @@ struct sim_lane {
 	uint64_t lost_seen; /* the worker's own */
 };
 
+/* The stock of one size class. */
+struct sim_ring {
+	uint64_t words[SIM_RING_ROOM];
+	uint32_t head, tail;
+};
+
 struct sim_process {
 	bool alive, dead, hostile; /* dead: to be buried */
 	uint32_t number, domain;
 	struct sim_lane lanes[SIM_LANES];
-	uint64_t ring[SIM_RING_ROOM];
-	uint32_t ring_head, ring_tail;
+	struct sim_ring rings[SIM_CLASSES_MAX];
 	struct hs_shm_slot slots[SIM_SLOTS_MAX];
 	struct sim_handle *owners[SIM_SLOTS_MAX];
 	uint64_t unpinned, unpinned_seen;
@@ -157,7 +164,7 @@ struct sim_handle {
 	uint32_t trace;
 	uint32_t handle;
 	uint64_t word; /* 0: none */
-	uint32_t seq, pos;
+	uint32_t seq, pos, size;
 	uint32_t lost;
 	uint64_t begun; /* event */
 	struct ora_visit *visit;
@@ -383,6 +390,7 @@ struct sim {
 enum { SIM_FROM_LOW = 0, SIM_FROM_HIGH = 1 };
 
 /* sim.c */
+uint32_t sim_ring_words(const struct sim_params *p, uint32_t size_class);
 void sim_draw(struct sim_params *p, uint64_t seed);
 struct sim *sim_create(const struct sim_params *p);
 void sim_run(struct sim *s);

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * core_stock.c - buffers for processes: which one, and what has to go for it
+ *
+ * Old traces make room when the pool as a whole is crowded. A class that finds
+ * neither a buffer nor a chunk, though the pool is not, may have a bounded
+ * number of traces evicted, a seventh of the pool at most beyond what crowding
+ * keeps free: pins may hold every chunk, and then no eviction would ever give
+ * it one. It is told that there is none, and its threads take another class.
+ */
+#include "agent/core_priv.h"
+#include "base/planted.h"
+
+/* Traces that may go for one buffer. */
+#define EVICT_MAX 32u
+/* Of the pool, beyond what crowding keeps free. */
+#define STARVED_PERCENT 14u
+
+/* Whether the share in use, in full percent, is at the threshold. */
+static bool crowded(const struct hs_agent_core *c, const struct hs_domain *d)
+{
+	return (uint64_t)hs_domain_nr_free(d) * 100 <
+	       (101ull - c->config.evict_percent) * d->nr_buffers;
+}
+
+static bool may_starve(const struct hs_agent_core *c, const struct hs_domain *d)
+{
+	uint64_t percent = 101ull - c->config.evict_percent + STARVED_PERCENT;
+
+	return (uint64_t)hs_domain_nr_free(d) * 100 >= percent * d->nr_buffers;
+}
+
+/* Twice what is asked for, so that use falls back under the threshold. */
+static uint32_t make_room(struct hs_agent_core *c, struct hs_domain *d,
+			  uint32_t units)
+{
+	uint32_t goal = hs_domain_nr_free(d) + 2 * units, nr = 0;
+
+	while (nr < EVICT_MAX && hs_domain_nr_free(d) < goal && crowded(c, d) &&
+	       hs_ix_evict_one(c, d))
+		nr++;
+	for (uint32_t i = 0;
+	     HS_PLANTED(2) && i < d->nr_buffers && crowded(c, d); i++)
+		if (hs_ledger_word_state(d->buffers[i].word) == HS_LEDGER_HELD)
+			hs_buffer_free(c, d, i);
+	return nr;
+}
+
+/* Its node is full: from another one, else by eviction. */
+static uint32_t take_elsewhere(struct hs_agent_core *c, struct hs_domain *d,
+			       uint32_t node, uint32_t size_class, uint32_t nr)
+{
+	uint32_t buffer = HS_NIL;
+
+	for (;;) {
+		for (uint32_t n = 0; buffer == HS_NIL && n < d->nr_nodes; n++)
+			if (n != node)
+				buffer = hs_chunk_take(d, n, size_class);
+		if (buffer != HS_NIL) {
+			c->stats.stock_remote++;
+			return buffer;
+		}
+		if (nr++ >= EVICT_MAX || may_starve(c, d) ||
+		    !hs_ix_evict_one(c, d))
+			break;
+		buffer = hs_chunk_take(d, node, size_class);
+		if (buffer != HS_NIL)
+			return buffer;
+	}
+	c->stats.stock_denied++;
+	return HS_NIL;
+}
+
+uint64_t hs_agent_core_stock_class(struct hs_agent_core *core, uint32_t domain,
+				   uint32_t process, uint32_t size_class,
+				   uint32_t node, uint64_t now_ns)
+{
+	struct hs_domain *d = hs_domain_get(core, domain);
+	struct hs_ledger_buffer *b;
+	uint32_t buffer, generation, nr = 0;
+
+	if (!d || size_class >= d->nr_classes || node >= d->nr_nodes)
+		return 0;
+	if (crowded(core, d))
+		nr = make_room(core, d, d->class_units[size_class]);
+	buffer = hs_chunk_take(d, node, size_class);
+	if (buffer == HS_NIL)
+		buffer = take_elsewhere(core, d, node, size_class, nr);
+	if (buffer == HS_NIL)
+		return 0;
+	d->nr_stocked += d->class_units[size_class];
+	b = &d->buffers[buffer];
+	generation = hs_ledger_word_generation(b->word) + 1;
+	if ((generation & 0xffffffu) == 0)
+		generation = 1;
+	b->acked = 0;
+	b->sent = 0;
+	b->flags = 0;
+	d->rt[buffer] = (struct hs_buffer_rt){.next = HS_NIL, .trace = HS_NIL};
+	hs_ledger_set64(&b->word,
+			hs_ledger_word(HS_LEDGER_STOCKED, generation, process));
+	node = hs_buffer_node(d, buffer);
+	return hs_shm_stock_word((buffer - node * d->node_buffers)
+					 << d->unit_shift,
+				 size_class, node, generation);
+}
+
+uint32_t hs_agent_core_stocked(const struct hs_agent_core *core,
+			       uint32_t domain)
+{
+	if (domain >= HS_AGENT_DOMAINS_MAX || !core->domains[domain].live)
+		return 0;
+	return core->domains[domain].nr_stocked;
+}
+
+/* What @process still has, chunk by chunk where there is any. In units. */
+static uint32_t each_stocked(const struct hs_domain *d, uint32_t process,
+			     void (*what)(void *ctx, uint32_t buffer),
+			     void *ctx)
+{
+	uint32_t nr = 0;
+
+	for (uint32_t k = 0; k < d->nr_chunks; k++) {
+		const struct hs_chunk *chunk = &d->chunks[k];
+		uint32_t left = chunk->nr_stocked, at = k << d->chunk_shift;
+		uint32_t units = chunk->units;
+
+		for (; left; at += units) {
+			uint64_t word = d->buffers[at].word;
+
+			if (hs_ledger_word_state(word) != HS_LEDGER_STOCKED)
+				continue;
+			left--;
+			if (hs_ledger_word_process(word) != process)
+				continue;
+			nr += units;
+			if (what)
+				what(ctx, at);
+		}
+	}
+	return nr;
+}
+
+uint32_t hs_agent_core_stocked_by(const struct hs_agent_core *core,
+				  uint32_t domain, uint32_t process)
+{
+	if (domain >= HS_AGENT_DOMAINS_MAX || !core->domains[domain].live)
+		return 0;
+	return each_stocked(&core->domains[domain], process, NULL, NULL);
+}
+
+struct salvage {
+	struct hs_agent_core *core;
+	struct hs_domain *domain;
+};
+
+static void salvage_one(void *ctx, uint32_t buffer)
+{
+	struct salvage *s = ctx;
+
+	hs_buffer_free(s->core, s->domain, buffer);
+}
+
+/* A process has died: what it had in stock is free again. */
+void hs_stock_salvage(struct hs_agent_core *c, struct hs_domain *d,
+		      uint32_t process)
+{
+	struct salvage s = {c, d};
+
+	each_stocked(d, process, salvage_one, &s);
+}
