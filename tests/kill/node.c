@@ -144,6 +144,7 @@ static void settings_fill(struct node *n)
 	s->nr_lanes = 4;
 	s->lane_entries = 64;
 	s->nr_slots = 8;
+	s->nr_operations = 8;
 	s->nr_rings = 1;
 	s->ring_words = 16;
 }
