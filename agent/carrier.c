@@ -8,6 +8,7 @@
 #include <sys/uio.h>
 
 #include "agent/domain.h"
+#include "agent/shipper.h"
 #include "agent/shm_read.h"
 #include "base/crc32c.h"
 #include "base/log.h"
@@ -209,23 +210,28 @@ static bool ship(void *ctx, const struct hs_agent_slice *slice)
 	const struct hs_tenant *t = slice->domain < HS_AGENT_DOMAINS_MAX
 					    ? w->tenants[slice->domain]
 					    : NULL;
-	const struct hs_member *p = hs_member(
-		w->members, hs_members_collector(w->members, &slice->head.trace,
-						 w->now_ns));
+	const struct hs_member *p;
 	struct hs_wire_slice head = slice->head;
 	uint64_t pool_bytes;
+	const uint8_t *bytes;
 	struct iovec iov[2];
 
-	if (!t || !p)
+	if (!t)
 		return false;
 	pool_bytes = hs_tenant_pool_bytes(t);
 	if (head.length_bytes > HS_WIRE_SLICE_MAX_BYTES ||
 	    slice->pool_offset > pool_bytes ||
 	    head.length_bytes > pool_bytes - slice->pool_offset)
 		return false;
-	hs_shm_read_bytes(w->bounce,
-			  (const uint8_t *)t->pool.base + slice->pool_offset,
-			  head.length_bytes);
+	bytes = (const uint8_t *)t->pool.base + slice->pool_offset;
+	if (w->shipper)
+		return hs_shipper_ship(w->shipper, slice, bytes);
+	p = hs_member(w->members,
+		      hs_members_collector(w->members, &slice->head.trace,
+					   w->now_ns));
+	if (!p)
+		return false;
+	hs_shm_read_bytes(w->bounce, bytes, head.length_bytes);
 	head.crc = hs_crc32c(0, w->bounce, head.length_bytes);
 	iov[0] = (struct iovec){&head, sizeof(head)};
 	iov[1] = (struct iovec){w->bounce, head.length_bytes};

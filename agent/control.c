@@ -9,6 +9,7 @@
 #include "agent/figures.h"
 #include "agent/guest.h"
 #include "agent/reload.h"
+#include "agent/shipper.h"
 #include "base/clock.h"
 #include "base/hex.h"
 #include "rdma/wire.h"
@@ -209,6 +210,7 @@ static void serve_status(const struct hs_worker *w,
 	json_object_set_new(root, "node", status_node(w));
 	json_object_set_new(root, "transport",
 			    json_string(w->transport->ops->name));
+	json_object_set_new(root, "ship", hs_shipper_json(w->shipper));
 	json_object_set_new(root, "transport_why",
 			    json_string(w->transport_why));
 	json_object_set_new(root, "huge_pages", json_boolean(huge));

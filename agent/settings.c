@@ -111,6 +111,7 @@ static const struct hs_config_key keys[] = {
 	 .doc = "host:port of each coordinator."},
 	{KEY("collectors", STRINGS, collectors), .max = HS_AGENT_PEERS_MAX / 2,
 	 .example = "[127.0.0.1:7420]", .doc = "host:port of each collector."},
+	HS_SHIP_KEYS_AGENT(struct hs_agent_settings, ship),
 	HS_DOOR_KEYS(struct hs_agent_settings, door, NULL,
 		     "/run/hindsight/control.sock",
 		     "Where hs(1) asks for status, triggers and the end; "

@@ -16,6 +16,7 @@
 #include "base/config.h"
 #include "base/door.h"
 #include "rdma/transport_create.h"
+#include "ship/settings.h"
 
 #define HS_AGENT_LISTENERS_MAX	     HS_AGENT_DOMAINS_MAX
 #define HS_AGENT_PROCESSES_MAX	     1024u
@@ -50,6 +51,7 @@ struct hs_agent_settings {
 	struct hs_transport_settings transport;
 	struct hs_config_strings coordinators;
 	struct hs_config_strings collectors;
+	struct hs_ship_settings ship;
 	struct hs_door_settings door;
 	char *cluster_key_text;
 	char *cluster_key_file;

@@ -22,6 +22,7 @@
 #include "agent/left.h"
 #include "agent/mailbox.h"
 #include "agent/reload.h"
+#include "agent/shipper.h"
 #include "base/clock.h"
 #include "base/fdpass.h"
 #include "base/log.h"
@@ -257,6 +258,8 @@ static int begin(struct hs_worker *w)
 	calibrate_first(w);
 	rc = hs_carrier_make(w);
 	if (!rc)
+		rc = hs_shipper_make(w);
+	if (!rc)
 		rc = hs_attach_make(w);
 	if (!rc)
 		rc = hs_mailbox_make(w);
@@ -317,13 +320,16 @@ static bool dispatch(struct hs_worker *w, uint64_t tag)
 	case HS_WORKER_MAILBOX:
 		hs_mailbox_serve(w);
 		break;
+	case HS_WORKER_SHIP:
+		hs_shipper_wake(w->shipper);
+		break;
 	}
 	return true;
 }
 
 static uint64_t sleep_ns(const struct hs_worker *w)
 {
-	uint64_t ns, max_ns = SLEEP_MAX_NS;
+	uint64_t ns, max_ns = SLEEP_MAX_NS, due_ns;
 	uint32_t doublings;
 
 	if (w->idle_rounds < SPIN_ROUNDS)
@@ -334,7 +340,13 @@ static uint64_t sleep_ns(const struct hs_worker *w)
 		max_ns = SLEEP_ALONE_NS;
 	doublings = w->idle_rounds - SPIN_ROUNDS;
 	ns = doublings < 16 ? SLEEP_FIRST_NS << doublings : max_ns;
-	return ns < max_ns ? ns : max_ns;
+	ns = ns < max_ns ? ns : max_ns;
+	if (!w->shipper)
+		return ns;
+	due_ns = hs_shipper_due_ns(w->shipper);
+	if (due_ns <= w->now_ns)
+		return 0;
+	return ns < due_ns - w->now_ns ? ns : due_ns - w->now_ns;
 }
 
 /* Return: events taken; -1: the keeper is gone. */
@@ -377,6 +389,8 @@ static bool one_round(struct hs_worker *w)
 	hs_agent_core_tick(w->core, w->now_ns);
 	if (w->sent)
 		hs_carrier_poll(w);
+	if (w->shipper)
+		hs_shipper_run(w->shipper);
 	w->idle_rounds = work || events ? 0 : w->idle_rounds + 1;
 	if (w->asked_to_stop && w->now_ns >= w->ask_stop_ns) {
 		w->asked_to_stop = false;
@@ -392,6 +406,7 @@ static void end(struct hs_worker *w)
 {
 	hs_mailbox_free(w);
 	hs_attach_free(w);
+	hs_shipper_free(w);
 	hs_carrier_free(w);
 	hs_guests_free(w);
 	hs_tenants_free(w);

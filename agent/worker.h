@@ -25,6 +25,7 @@
 struct hs_attach;
 struct hs_guest;
 struct hs_mailbox;
+struct hs_shipper;
 struct hs_tenant;
 
 /* What an epoll event is about: kind in the upper half, index in the lower. */
@@ -36,6 +37,7 @@ enum hs_worker_event {
 	HS_WORKER_GUEST_EXIT,
 	HS_WORKER_TRANSPORT,
 	HS_WORKER_MAILBOX,
+	HS_WORKER_SHIP,
 };
 
 struct hs_worker_counters {
@@ -81,6 +83,7 @@ struct hs_worker {
 	char transport_why[HS_TRANSPORT_WHY_BYTES];
 	struct hs_members *members;
 	uint8_t *bounce; /* HS_WIRE_SLICE_MAX_BYTES */
+	struct hs_shipper *shipper; /* NULL: slices go by transport */
 	struct hs_worker_counters counters;
 	struct hs_calibrate calibrate;
 	struct hs_agent_rules rules;

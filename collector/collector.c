@@ -221,14 +221,14 @@ void hs_collector_node_up(struct hs_collector *c, uint64_t node,
 	}
 }
 
-void hs_collector_message(struct hs_collector *c, uint32_t peer, uint16_t type,
-			  const void *payload, uint32_t payload_bytes,
-			  uint64_t now_ns)
+int hs_collector_message(struct hs_collector *c, uint32_t peer, uint16_t type,
+			 const void *payload, uint32_t payload_bytes,
+			 uint64_t now_ns)
 {
 	int rc;
 
 	if (type != HS_WIRE_SLICE && type != HS_WIRE_MANIFEST)
-		return;
+		return 0;
 	rc = hs_assembly_message(c->assembly, peer, type, payload,
 				 payload_bytes);
 	if (rc == HS_ASSEMBLY_BUSY && now_ns >= c->retry_ns &&
@@ -241,6 +241,7 @@ void hs_collector_message(struct hs_collector *c, uint32_t peer, uint16_t type,
 		c->dirty = true;
 		c->dirty_ns = now_ns;
 	}
+	return rc;
 }
 
 /* Return: whether there are more of them. */

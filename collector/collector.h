@@ -55,8 +55,13 @@ void hs_collector_unlock(struct hs_collector *c);
 /** hs_collector_node_up() - an agent is connected, with that incarnation */
 void hs_collector_node_up(struct hs_collector *c, uint64_t node,
 			  uint64_t now_ns);
-/** hs_collector_message() - a SLICE or MANIFEST; others are ignored */
-void hs_collector_message(struct hs_collector *c, uint32_t peer, uint16_t type,
+/**
+ * hs_collector_message() - a SLICE or MANIFEST; others are ignored
+ *
+ * Return: 0; HS_ASSEMBLY_REFUSED, which it has answered; HS_ASSEMBLY_BUSY or
+ *	negative errno: not kept, so it has to come again.
+ */
+int hs_collector_message(struct hs_collector *c, uint32_t peer, uint16_t type,
 			  const void *payload, uint32_t payload_bytes,
 			  uint64_t now_mono_ns);
 

@@ -37,6 +37,7 @@ static const struct hs_config_key keys[] = {
 	 .offset = AT(listen),
 	 .default_text = "127.0.0.1:7420",
 	 .doc = "Where agents ship slices to and coordinators send manifests."},
+	HS_SHIP_KEYS_COLLECTOR(struct hs_collector_config, ship),
 	{.path = "store",
 	 .type = HS_CONFIG_STRING,
 	 .offset = AT(store),

@@ -9,6 +9,7 @@
 #include "base/door.h"
 #include "rdma/transport_create.h"
 #include "collector/collector.h"
+#include "ship/settings.h"
 
 struct hs_collector_config {
 	struct {
@@ -18,6 +19,7 @@ struct hs_collector_config {
 	struct hs_door_settings door;
 	char *listen;
 	struct hs_transport_settings transport;
+	struct hs_ship_settings ship;
 	char *store;
 	uint64_t segment_bytes;
 	uint64_t sync_interval_ns;

@@ -25,6 +25,7 @@
 #include "collector/api.h"
 #include "collector/collector.h"
 #include "collector/config.h"
+#include "collector/intake.h"
 #include "rdma/transport.h"
 #include "rdma/wire.h"
 
@@ -39,6 +40,7 @@ struct daemon {
 	struct hs_collector_config config;
 	struct hs_collector *collector;
 	struct hs_transport *transport;
+	struct hs_intake *intake; /* NULL: slices come by the transport */
 	struct hs_httpd *httpd;
 	struct hs_api api;
 	struct peer_entry *peers; /* under the collector's lock */
@@ -100,6 +102,9 @@ static int send_to(void *ctx, uint32_t peer, uint16_t type,
 {
 	struct daemon *d = ctx;
 
+	if (peer >= HS_INTAKE_PEER)
+		return d->intake ? hs_intake_ack(d->intake, peer, iov, nr_iov)
+				 : -ENOTCONN;
 	if (!d->transport)
 		return -ENOTCONN;
 	return hs_transport_send(d->transport, peer, type, iov, nr_iov);
@@ -152,6 +157,7 @@ static void add_status(void *ctx, json_t *status)
 				  "node", node));
 	}
 	json_object_set_new(status, "peers", peers);
+	json_object_set_new(status, "ship", hs_intake_json(d->intake));
 	json_object_set_new(
 		status, "transport",
 		json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "carrier",
@@ -192,11 +198,12 @@ static bool should_stop(struct daemon *d, uint64_t wait_ns)
 		{.fd = d->signal_fd, .events = POLLIN},
 		{.fd = d->stop_fd, .events = POLLIN},
 		{.fd = d->transport->ops->fd(d->transport), .events = POLLIN},
+		{.fd = hs_intake_fd(d->intake), .events = POLLIN},
 	};
 	struct timespec wait = {(time_t)(wait_ns / HS_NS_PER_SEC),
 				(long)(wait_ns % HS_NS_PER_SEC)};
 
-	if (ppoll(fds, 3, &wait, NULL) < 0 && errno != EINTR) {
+	if (ppoll(fds, 4, &wait, NULL) < 0 && errno != EINTR) {
 		hs_log_error(LOG, "poll: %s", strerror(errno));
 		return true;
 	}
@@ -205,7 +212,7 @@ static bool should_stop(struct daemon *d, uint64_t wait_ns)
 
 static void run(struct daemon *d)
 {
-	uint64_t wait_ns = 0;
+	uint64_t wait_ns = 0, ship_ns;
 
 	while (!should_stop(d, wait_ns)) {
 		int rc;
@@ -215,7 +222,9 @@ static void run(struct daemon *d)
 		if (rc < 0)
 			hs_log_limited(HS_LOG_ERROR, LOG, "transport: %s",
 				       strerror(-rc));
+		ship_ns = hs_intake_run(d->intake, hs_clock_mono_ns());
 		wait_ns = hs_collector_step(d->collector, hs_clock_mono_ns());
+		wait_ns = ship_ns < wait_ns ? ship_ns : wait_ns;
 		d->transport->ops->stats(d->transport, &d->transport_stats);
 		hs_collector_unlock(d->collector);
 	}
@@ -280,6 +289,9 @@ static int serve(struct daemon *d)
 	if (!rc)
 		rc = listen_start(d);
 	if (!rc)
+		rc = hs_intake_make(&d->intake, &d->config.ship, d->api.node,
+				    d->collector);
+	if (!rc)
 		rc = hs_door_open(&d->httpd, LOG, &d->config.door,
 				  &d->config.roles, hs_api_routes,
 				  hs_api_nr_routes, &d->api);
@@ -291,10 +303,13 @@ static int serve(struct daemon *d)
 		hs_collector_sync(d->collector);
 		if (d->transport)
 			hs_transport_poll(d->transport, 0);
+		hs_intake_run(d->intake, hs_clock_mono_ns());
 	}
 	hs_transport_destroy(d->transport);
 	d->transport = NULL;
 	hs_collector_close(d->collector);
+	hs_intake_free(d->intake);
+	d->intake = NULL;
 	while (d->peers)
 		peer_down(d, d->peers->peer.peer);
 	return rc;

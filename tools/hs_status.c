@@ -212,6 +212,11 @@ static void print_carrier(const struct hs_answer *a)
 
 	if (json_is_string(why))
 		printf("; %s", json_string_value(why));
+	of = json_object_get(a->json, "ship");
+	if (json_is_object(of))
+		printf("; slices by %s: %s",
+		       json_string_value(json_object_get(of, "carrier")),
+		       json_string_value(json_object_get(of, "why")));
 }
 
 /* What should be 0 is shown only where it is not. */

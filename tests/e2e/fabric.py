@@ -16,6 +16,8 @@ import time
 
 BUILD = os.environ.get("HS_BUILD", os.path.join(os.path.dirname(
     os.path.abspath(__file__)), "..", "..", "build"))
+# "udp": slices by the shipping protocol; otherwise by the transport.
+SHIP = os.environ.get("HS_SHIP", "")
 PATIENCE_S = float(os.environ.get("HS_PATIENCE_S", "30"))
 
 
@@ -185,7 +187,7 @@ class Fabric:
     def write_configs(self):
         self.write("collector.yaml", COLLECTOR.format(
             control=self.control("collector"), port=self.collector_port,
-            store=self.path("store")))
+            store=self.path("store")) + self.ship("bind", "%s"))
         self.write("coordinator.yaml", COORDINATOR.format(
             control=self.control("coordinator"), port=self.coordinator_port,
             collector=self.collector_port))
@@ -196,13 +198,21 @@ class Fabric:
                 control=self.control("agent-%d" % i),
                 app=self.path("app-%d.sock" % i), pool=self.pool,
                 coordinator=self.coordinator_port,
-                collector=self.collector_port) + self.agent_yaml)
+                collector=self.collector_port) +
+                self.ship("collectors", "[%s]") + self.agent_yaml)
         self.write("fabric.json", json.dumps({
             "nodes": [{"name": "node-%d" % i, "agent": "agent-%d.sock" % i,
                        "application": "app-%d.sock" % i}
                       for i in range(self.nodes)],
             "coordinators": ["coordinator.sock"],
             "collectors": ["collector.sock"]}))
+
+    def ship(self, key, form):
+        """The collector takes datagrams at the number of its port."""
+        if not SHIP:
+            return ""
+        return "ship:\n  carrier: %s\n  %s: %s\n" % (
+            SHIP, key, form % ('"127.0.0.1:%d"' % self.collector_port))
 
     def start(self, name, wait=True, path=None, before=None):
         """`path`: another program than the one that was built; `before`: run

@@ -27,6 +27,7 @@ struct hs_replay_house {
 	uint64_t pool_bytes; /* of each agent's domain */
 	/* NULL: over TCP; else addresses of RDMA devices by commas, of the
 	 * coordinator, the collector, then the agents, and around again */
+	const char *ship; /* carrier of slices; NULL: the transport */
 	const char *verbs_hosts;
 	bool keep; /* leave it running, unless it did not start */
 	bool running;

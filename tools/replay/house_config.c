@@ -89,6 +89,18 @@ static void write_transport(const struct hs_replay_house *house, FILE *f,
 			host_of(house, index, host));
 }
 
+/* The collector takes datagrams at the number of its port, as UDP. */
+static void write_ship(const struct hs_replay_house *house, FILE *f,
+		       const char *key, const char *open, const char *close)
+{
+	char collector[64];
+
+	if (house->ship)
+		fprintf(f, "ship:\n  carrier: %s\n  %s: %s\"%s:%u\"%s\n",
+			house->ship, key, open, host_of(house, 1, collector),
+			house->collector_port, close);
+}
+
 static int write_agent(const struct hs_replay_house *house, uint32_t i)
 {
 	const struct hs_fabric_node *node = &house->fabric.nodes[i];
@@ -121,6 +133,7 @@ static int write_agent(const struct hs_replay_house *house, uint32_t i)
 		host_of(house, 0, coordinator), house->coordinator_port,
 		host_of(house, 1, collector), house->collector_port);
 	write_transport(house, f, 2 + i);
+	write_ship(house, f, "collectors", "[", "]");
 	return config_close(f);
 }
 
@@ -164,6 +177,7 @@ static int write_collector(const struct hs_replay_house *house)
 		house->fabric.collectors[0], host_of(house, 1, here),
 		house->collector_port, house->dir);
 	write_transport(house, f, 1);
+	write_ship(house, f, "bind", "", "");
 	return config_close(f);
 }
 

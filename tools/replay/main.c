@@ -38,6 +38,7 @@ struct options {
 	uint64_t seed;
 	uint64_t limit;
 	uint64_t pool_bytes;
+	const char *ship;
 	const char *verbs_hosts;
 	uint64_t patience_ns;
 	const char *keep;
@@ -123,6 +124,8 @@ static int parse(struct options *o, int argc, char **argv, int *first)
 		 "start a fabric there and leave it running", 0, 0},
 		{"pool", 0, HS_ARGS_SIZE, &o->pool_bytes, "SIZE",
 		 "memory of each agent; 0: enough for the input", 0, 0},
+		{"ship", 0, HS_ARGS_STRING, &o->ship, "CARRIER",
+		 "what carries the slices: udp; absent: the transport", 0, 0},
 		{"verbs", 0, HS_ARGS_STRING, &o->verbs_hosts, "HOSTS",
 		 "the daemons talk over RDMA by these addresses: of the "
 		 "coordinator, the collector, the agents",
@@ -326,6 +329,7 @@ static int find_fabric(struct replay *r)
 
 	if (!r->options.fabric) {
 		r->house.verbs_hosts = r->options.verbs_hosts;
+		r->house.ship = r->options.ship;
 		r->house.pool_bytes = r->options.pool_bytes;
 		if (!r->house.pool_bytes)
 			r->house.pool_bytes =
