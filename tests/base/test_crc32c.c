@@ -49,12 +49,12 @@ static void test_hw_known_answers(void **state)
 
 static void test_pieces_and_ways_agree(void **state)
 {
-	uint8_t buf[257];
+	static uint8_t buf[9001]; /* several of the blocks that are joined */
 	struct hs_random r;
 
 	hs_random_seed(&r, 7);
 	hs_random_fill(&r, buf, sizeof(buf));
-	for (size_t cut = 0; cut <= sizeof(buf); cut++) {
+	for (size_t cut = 0; cut <= sizeof(buf); cut += 1 + cut / 97) {
 		uint32_t crc = hs_crc32c(0, buf, cut);
 
 		assert_int_equal(crc, hs_crc32c_by_table(0, buf, cut));
