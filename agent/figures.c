@@ -155,8 +155,9 @@ void hs_figures_status(const struct hs_worker *w, json_t *root)
 	json_object_set_new(root, "evict_percent",
 			    json_integer(w->settings.evict_percent));
 	json_object_set_new(root, "adoption",
-			    json_pack("{s:I, s:I}", "ns",
+			    json_pack("{s:I, s:I, s:I}", "ns",
 				      (json_int_t)(w->ready_ns - w->began_ns),
+				      "cpu_ns", (json_int_t)w->ready_cpu_ns,
 				      "pool_bytes",
 				      (json_int_t)w->adopted_bytes));
 }

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "agent/held.h"
+#include "agent/left.h"
 #include "agent/linger.h"
 #include "base/clock.h"
 #include "base/fdpass.h"
@@ -35,9 +36,9 @@ struct keeper {
 	struct hs_held held;
 	int lock_fd;
 	int signal_fd;
-	pid_t worker; /* 0: none */
-	int sock;     /* to the worker, -1 */
-	uint64_t started_ns;
+	pid_t worker;	      /* 0: none */
+	int sock;	      /* to the worker, -1 */
+	uint64_t ready_ns;    /* when this worker was */
 	uint64_t start_at_ns; /* when worker is 0 */
 	uint64_t kill_at_ns;  /* while stopping */
 	uint32_t quick_deaths;
@@ -219,7 +220,6 @@ static int start_worker(struct keeper *k)
 	fcntl(pair[0], F_SETFL, O_NONBLOCK);
 	k->sock = pair[0];
 	k->is_ready = false;
-	k->started_ns = hs_clock_mono_ns();
 	return 0;
 }
 
@@ -261,6 +261,7 @@ static void take_message(struct keeper *k,
 		break;
 	case HS_HELD_READY:
 		k->was_ready = k->is_ready = true;
+		k->ready_ns = hs_clock_mono_ns();
 		if (k->reload_due)
 			ask_reload(k);
 		break;
@@ -286,16 +287,30 @@ static void take_messages(struct keeper *k)
 		take_message(k, &message, fd);
 }
 
-/* Nothing but what every worker needs: what cannot be adopted is let go. */
+/*
+ * Nothing but what every worker needs. What could not be adopted the next one
+ * finds as left to `hs salvage`, for a while; what was left before goes.
+ */
 static void forget_memory(struct keeper *k)
 {
+	char name[HS_HELD_NAME_BYTES], left[HS_HELD_NAME_BYTES];
+
 	hs_log_error("keeper",
 		     "workers fail on what they adopt: its traces are given "
 		     "up crashes=%u",
 		     k->crashes);
-	for (uint32_t i = k->held.nr_items; i-- > 0;)
-		if (strcmp(k->held.items[i].name, "config"))
-			hs_held_drop(&k->held, k->held.items[i].name);
+	for (uint32_t i = k->held.nr_items; i-- > 0;) {
+		memcpy(name, k->held.items[i].name, sizeof(name));
+		if (strcmp(name, "config") != 0 &&
+		    (!k->settings->linger_ns || !hs_left_name(name, left)))
+			hs_held_drop(&k->held, name);
+	}
+	for (uint32_t i = 0; i < k->held.nr_items; i++) {
+		struct hs_held_item *item = &k->held.items[i];
+
+		if (hs_left_name(item->name, left))
+			memcpy(item->name, left, sizeof(left));
+	}
 	k->crashes = 0;
 }
 
@@ -317,8 +332,10 @@ static void worker_died(struct keeper *k, int status)
 		k->stopping = k->purging = true;
 		return;
 	}
-	k->quick_deaths =
-		now_ns - k->started_ns < QUICK_NS ? k->quick_deaths + 1 : 0;
+	/* Counted from when it could work: adopting much memory takes long. */
+	k->quick_deaths = !k->is_ready || now_ns - k->ready_ns < QUICK_NS
+				  ? k->quick_deaths + 1
+				  : 0;
 	k->crashes = killed || k->quick_deaths == 0 ? 0 : k->crashes + 1;
 	if (k->crashes >= CRASHES_MAX)
 		forget_memory(k);

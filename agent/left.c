@@ -21,10 +21,15 @@ static bool ends_with(const char *text, const char *end)
 	return a >= b && !strcmp(text + a - b, end);
 }
 
-static bool of_use(const char *name)
+bool hs_left_name(const char *name, char out[HS_HELD_NAME_BYTES])
 {
-	return !strcmp(name, "node") || ends_with(name, ":ledger") ||
-	       ends_with(name, ":pool");
+	if (hs_left_is(name) ||
+	    strlen(name) + sizeof(PREFIX) > HS_HELD_NAME_BYTES ||
+	    (strcmp(name, "node") != 0 && !ends_with(name, ":ledger") &&
+	     !ends_with(name, ":pool")))
+		return false;
+	snprintf(out, HS_HELD_NAME_BYTES, PREFIX "%s", name);
+	return true;
 }
 
 /* Return: false when there is no place for it. */
@@ -47,12 +52,11 @@ void hs_left_begin(struct hs_worker *w)
 
 void hs_left_put(struct hs_worker *w, const char *name)
 {
-	char left[HS_HELD_NAME_BYTES + sizeof(PREFIX)];
+	char left[HS_HELD_NAME_BYTES];
 	int fd = hs_held_find(&w->held, name);
 
-	snprintf(left, sizeof(left), PREFIX "%s", name);
-	if (fd >= 0 && w->settings.linger_ns && of_use(name) &&
-	    strlen(left) < HS_HELD_NAME_BYTES && note(w, left)) {
+	if (fd >= 0 && w->settings.linger_ns && hs_left_name(name, left) &&
+	    note(w, left)) {
 		hs_worker_store(w, left, fd);
 		hs_log_warn("agent", "left to `hs salvage` for a while name=%s",
 			    name);

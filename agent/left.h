@@ -15,6 +15,11 @@
 
 /** hs_left_is() - whether a held name is one of left memory */
 bool hs_left_is(const char *held_name);
+/**
+ * hs_left_name() - what memory held under @name is called once it is left
+ * Return: false where it is of no use to anybody.
+ */
+bool hs_left_name(const char *name, char out[HS_HELD_NAME_BYTES]);
 /** hs_left_begin() - take note of what a predecessor left. Context: w->held */
 void hs_left_begin(struct hs_worker *w);
 /**
