@@ -140,6 +140,7 @@ static void core_layout(struct hs_agent_core *c, struct arena *a,
 	c->fired_hash = carve(a, c->nr_fired_hash, sizeof(uint32_t));
 	c->nr_holds = 2 * config->nr_fired;
 	c->holds = carve(a, c->nr_holds, sizeof(*c->holds));
+	c->young = carve(a, c->nr_holds, sizeof(*c->young));
 	c->hold_hash = carve(a, c->nr_fired_hash, sizeof(uint32_t));
 	c->pending = carve(a, config->nr_pending, sizeof(*c->pending));
 	c->out = config->scratch ? config->scratch
@@ -361,7 +362,7 @@ int hs_agent_core_domain_add(struct hs_agent_core *core, uint32_t domain,
 						      HS_SHM_REF_UNIT_BYTES),
 	};
 	for (uint32_t i = 0; i < HS_AGENT_TRIGGERS_MAX; i++)
-		d->queues[i].root = HS_NIL;
+		d->queues[i].root[0] = d->queues[i].root[1] = HS_NIL;
 	for (uint32_t i = 0; i < dc.nr_classes; i++)
 		d->class_units[i] = class_units(&dc, i);
 	rc = domain_ledger_open(d, ledger, &dc, ~core->config.index_seed);
@@ -576,7 +577,7 @@ void hs_agent_core_tick(struct hs_agent_core *core, uint64_t now_ns)
 	if (now_ns - core->swept_ns > ACK_PATIENCE_NS)
 		hs_report_sweep(core, now_ns);
 	hs_report_run(core, now_ns);
-	hs_queue_overload(core);
+	hs_queue_overload(core, now_ns);
 	hs_fired_tainted(core, now_ns);
 	hs_fired_forget(core, now_ns);
 }

@@ -28,6 +28,40 @@ static void adopt_free(struct hs_agent_core *c, struct hs_domain *d, uint32_t i)
 	hs_buffer_free(c, d, i);
 }
 
+#define WALK_MAX 64u
+
+/*
+ * The memory's order is not the one in which they were published, and what was
+ * announced first is to be sent first. They come nearly in order; a walk that
+ * gets long ends where it is.
+ */
+static void into_order(struct hs_domain *d, uint32_t trace, uint32_t i)
+{
+	struct hs_ix_trace *t = &d->traces[trace];
+	struct hs_buffer_rt *rt = &d->rt[i];
+	uint32_t before = rt->prev;
+
+	for (uint32_t n = 0; n < WALK_MAX && before != HS_NIL; n++) {
+		if (d->buffers[before].seen_ns <= d->buffers[i].seen_ns)
+			break;
+		before = d->rt[before].prev;
+	}
+	if (before == rt->prev)
+		return;
+	/* It is the last one: out there, and in behind @before. */
+	t->buf_last = rt->prev;
+	d->rt[t->buf_last].next = HS_NIL;
+	rt->prev = before;
+	rt->next = before == HS_NIL ? t->buf_first : d->rt[before].next;
+	d->rt[rt->next].prev = i;
+	if (before == HS_NIL)
+		t->buf_first = i;
+	else
+		d->rt[before].next = i;
+	if (t->fired != HS_NIL)
+		hs_ix_more(d, trace)->ship_next = t->buf_first;
+}
+
 static void adopt_held(struct hs_agent_core *c, struct hs_domain *d, uint32_t i,
 		       uint64_t now_ns)
 {
@@ -57,6 +91,7 @@ static void adopt_held(struct hs_agent_core *c, struct hs_domain *d, uint32_t i,
 	d->traces[trace].process = hs_ledger_word_process(b->word);
 	d->traces[trace].several = 1; /* which ones is not known any more */
 	hs_buffer_append(c, d, trace, i);
+	into_order(d, trace, i);
 	if (d->traces[trace].fired != HS_NIL) {
 		c->fired[d->traces[trace].fired].visited = 1;
 		hs_report_enqueue(c, d, trace);

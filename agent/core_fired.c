@@ -115,7 +115,7 @@ static void enter(struct hs_agent_core *c, uint32_t i, uint64_t now_ns)
 	*head = i;
 	c->nr_fired++;
 	c->nr_abandoned += hs_fired_abandoned(c, i);
-	hs_hold_name(c, i, &f->trigger);
+	hs_hold_name(c, i, &f->trigger, now_ns);
 }
 
 uint32_t hs_fired_get(struct hs_agent_core *c,
@@ -127,7 +127,7 @@ uint32_t hs_fired_get(struct hs_agent_core *c,
 
 	if (i != HS_NIL) {
 		c->fired_rt[i].last_ns = now_ns;
-		hs_hold_name(c, i, trigger);
+		hs_hold_name(c, i, trigger, now_ns);
 		return i;
 	}
 	i = c->fired_free;
@@ -276,29 +276,45 @@ void hs_fired_collect(struct hs_agent_core *c, uint64_t from_node,
 		c->pending_head++;
 }
 
+/* In 1/1024 of a quarter of @all: how much is left above @used. */
+static uint64_t left_of(uint64_t used, uint64_t all)
+{
+	uint64_t left = used < all ? (all - used) * 4096 / all : 0;
+
+	return left < 1024 ? left : 1024;
+}
+
 /*
- * How long fired traces are remembered: less and less of it when more than
- * three quarters of the table are taken, so that what is over makes room for
- * what fires now.
+ * How long fired traces are remembered: less and less when more than three
+ * quarters are taken of their table, or of the half of a domain's index and
+ * crumbs that is theirs, so that what is over makes room for what comes.
  */
 static uint64_t patience_ns(const struct hs_agent_core *c)
 {
-	uint64_t quarter = c->config.nr_fired / 4 + 1;
-	uint64_t left = c->config.nr_fired - c->nr_fired, ns;
+	uint64_t left = left_of(c->nr_fired, c->config.nr_fired), ns;
 
-	if (left >= quarter || c->config.remember_ns <= PATIENCE_MIN_NS)
+	if (c->config.remember_ns <= PATIENCE_MIN_NS)
 		return c->config.remember_ns;
-	ns = c->config.remember_ns / quarter * left;
+	for (uint32_t k = 0; k < c->nr_domains; k++) {
+		const struct hs_domain *d = &c->domains[c->domain_order[k]];
+		uint64_t traces = left_of(d->nr_traces_fired, d->nr_traces / 2),
+			 crumbs = left_of(d->nr_crumbs_fired, d->nr_crumbs / 2);
+
+		left = traces < left ? traces : left;
+		left = crumbs < left ? crumbs : left;
+	}
+	ns = c->config.remember_ns / 1024 * left;
 	return ns > PATIENCE_MIN_NS ? ns : PATIENCE_MIN_NS;
 }
 
-static bool may_forget(struct hs_agent_core *c, uint32_t i, uint64_t now_ns)
+static bool may_forget(struct hs_agent_core *c, uint32_t i, uint64_t patience,
+		       uint64_t now_ns)
 {
 	const struct hs_fired_rt *rt = &c->fired_rt[i];
 	const struct hs_wire_trace_id *id = &c->fired[i].trace;
 	uint64_t remember_ns = rt->told.state == HS_WIRE_STATE_OPEN
 				       ? c->config.remember_ns
-				       : patience_ns(c);
+				       : patience;
 
 	/* An open one is looked at, and so not old. */
 	if (rt->nr_groups || rt->update_key || rt->dirty ||
@@ -369,9 +385,12 @@ void hs_fired_forget(struct hs_agent_core *c, uint64_t now_ns)
 	uint32_t n = c->config.nr_fired < FORGET_AT_ONCE ? c->config.nr_fired
 							 : FORGET_AT_ONCE;
 
+	uint64_t patience;
+
 	if (now_ns - c->forget_ns < FORGET_PAUSE_NS)
 		return;
 	c->forget_ns = now_ns;
+	patience = patience_ns(c);
 	while (n--) {
 		uint32_t i = c->forget_at;
 
@@ -381,7 +400,7 @@ void hs_fired_forget(struct hs_agent_core *c, uint64_t now_ns)
 		if (c->fired_rt[i].update_key &&
 		    now_ns >= c->fired_rt[i].update_ns)
 			hs_fired_dirty(c, i);
-		else if (may_forget(c, i, now_ns)) {
+		else if (may_forget(c, i, patience, now_ns)) {
 			c->stats.fired_forgotten_early +=
 				now_ns - c->fired_rt[i].last_ns <
 				c->config.remember_ns;

@@ -57,7 +57,8 @@ static uint32_t find(const struct hs_agent_core *c, uint32_t fired,
 
 /* Return: HS_NIL: no room, counted. */
 static uint32_t add(struct hs_agent_core *c, uint32_t fired, uint32_t trigger,
-		    uint64_t priority, const struct hs_wire_trace_id *primary)
+		    uint64_t priority, const struct hs_wire_trace_id *primary,
+		    uint64_t since_ns)
 {
 	struct hs_fired_rt *rt = &c->fired_rt[fired];
 	uint32_t i = c->hold_free, *head = hash_head(c, trigger, primary);
@@ -73,25 +74,36 @@ static uint32_t add(struct hs_agent_core *c, uint32_t fired, uint32_t trigger,
 	c->nr_holds_free--;
 	c->holds[i] = (struct hs_hold){
 		.in_use = true,
+		.in_young = c->holds[i].in_young,
 		.fired = fired,
 		.next = rt->hold_first,
 		.hash_next = *head,
 		.domain = HS_HOLD_NOWHERE,
 		.trigger = (uint8_t)trigger,
 		.priority = priority,
+		.since_ns = since_ns,
 		.primary = *primary,
 	};
 	rt->hold_first = i;
 	rt->nr_holds++;
 	*head = i;
+	hs_queue_named(c, i);
 	return i;
 }
 
 static void charge(struct hs_agent_core *c, struct hs_domain *d, uint32_t hold,
 		   uint32_t nr_units)
 {
-	if (hold != HS_NIL)
-		d->queues[c->holds[hold].trigger].nr_pinned += nr_units;
+	struct hs_queue *q;
+
+	if (hold == HS_NIL)
+		return;
+	q = &d->queues[c->holds[hold].trigger];
+	q->nr_pinned += nr_units;
+	if (!c->holds[hold].young)
+		return;
+	q->nr_young += nr_units;
+	d->nr_young += nr_units;
 }
 
 /* The trace's buffers count for @hold from now on. */
@@ -111,6 +123,28 @@ void hs_hold_pinned(struct hs_agent_core *c, struct hs_domain *d,
 	d->nr_pinned += (uint32_t)change;
 	d->more[trace].nr_units += (uint32_t)change;
 	charge(c, d, d->more[trace].hold, (uint32_t)change);
+}
+
+/* It has settled: so have the buffers that count for it. */
+void hs_hold_grown(struct hs_agent_core *c, uint32_t hold)
+{
+	const struct hs_hold *h = &c->holds[hold];
+	const struct hs_wire_trace_id *id = &c->fired[h->fired].trace;
+	struct hs_domain *d;
+	uint32_t trace;
+
+	if (h->domain == HS_HOLD_NOWHERE) {
+		c->holds[hold].young = false;
+		return;
+	}
+	d = &c->domains[h->domain];
+	trace = hs_ix_find(c, d, id->hi, id->lo);
+	if (trace != HS_NIL && d->more[trace].hold == hold) {
+		charge_to(c, d, trace, HS_NIL);
+		c->holds[hold].young = false;
+		charge_to(c, d, trace, hold);
+	}
+	c->holds[hold].young = false;
 }
 
 static void drop(struct hs_agent_core *c, uint32_t hold)
@@ -208,7 +242,7 @@ void hs_hold_place(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace)
 			here = find(c, fired, h->trigger, &h->primary, d->id);
 		if (here == HS_NIL) {
 			here = add(c, fired, h->trigger, h->priority,
-				   &h->primary);
+				   &h->primary, h->since_ns);
 			if (here == HS_NIL)
 				continue;
 			c->holds[here].domain = (uint8_t)d->id;
@@ -222,14 +256,15 @@ void hs_hold_place(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace)
 }
 
 void hs_hold_name(struct hs_agent_core *c, uint32_t fired,
-		  const struct hs_wire_trigger *trigger)
+		  const struct hs_wire_trigger *trigger, uint64_t now_ns)
 {
 	const struct hs_wire_trace_id *id = &c->fired[fired].trace;
 	uint32_t name = hs_trigger_get(c, trigger->name);
 
 	if (hs_fired_abandoned(c, fired) ||
 	    find(c, fired, name, &trigger->primary, HS_NIL) != HS_NIL ||
-	    add(c, fired, name, trigger->priority, &trigger->primary) == HS_NIL)
+	    add(c, fired, name, trigger->priority, &trigger->primary, now_ns) ==
+		    HS_NIL)
 		return;
 	for (uint32_t k = 0; k < c->nr_domains; k++) {
 		struct hs_domain *d = &c->domains[c->domain_order[k]];
@@ -278,20 +313,23 @@ bool hs_hold_check(const struct hs_agent_core *c, const char **why)
 		return false;
 	for (uint32_t k = 0; k < c->nr_domains; k++) {
 		const struct hs_domain *d = &c->domains[c->domain_order[k]];
-		uint32_t pinned = 0;
+		uint32_t pinned = 0, young = 0;
 
 		for (uint32_t i = 0; i < HS_AGENT_TRIGGERS_MAX; i++) {
 			const struct hs_queue *q = &d->queues[i];
 
 			*why = "a queue is out of order";
-			if (hs_order_check(c, q->root) != q->nr ||
+			if (hs_order_check(c, q->root[0]) +
+					    hs_order_check(c, q->root[1]) !=
+				    q->nr ||
 			    (q->nr > 0) != (d->queues_active >> i & 1))
 				return false;
 			nr_ordered += q->nr;
 			pinned += q->nr_pinned;
+			young += q->nr_young;
 		}
 		*why = "what queues hold does not add up to what is pinned";
-		if (pinned != d->nr_pinned)
+		if (pinned != d->nr_pinned || young != d->nr_young)
 			return false;
 	}
 	*why = "queued holds do not add up";

@@ -222,6 +222,7 @@ void hs_ix_pin(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace,
 	for (uint32_t i = t->buf_first; i != HS_NIL; i = d->rt[i].next)
 		hs_ix_more(d, trace)->nr_units += hs_buffer_units(d, i);
 	d->nr_pinned += hs_ix_more(d, trace)->nr_units;
+	d->nr_crumbs_fired += hs_ix_more(d, trace)->nr_crumbs;
 	hs_hold_place(c, d, trace);
 }
 
@@ -244,10 +245,12 @@ void hs_ix_remove(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace)
 	struct hs_ix_trace *t = &d->traces[trace];
 
 	hs_ix_table_remove(d, hs_ix_hash(c, d, t->hi, t->lo), trace);
-	if (t->fired == HS_NIL)
+	if (t->fired == HS_NIL) {
 		hs_ix_seat_leave(d, trace);
-	else
+	} else {
 		d->nr_traces_fired--;
+		d->nr_crumbs_fired -= hs_ix_more(d, trace)->nr_crumbs;
+	}
 	if (t->has_more)
 		crumbs_free(d, trace);
 	d->nr_traces_live--;
@@ -292,6 +295,7 @@ void hs_ix_crumb(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace,
 	d->crumb_next[k] = more->crumb_first;
 	more->crumb_first = k;
 	more->nr_crumbs++;
+	d->nr_crumbs_fired += t->fired != HS_NIL;
 }
 
 /* A crumb that a predecessor wrote finds its trace again. */
@@ -317,6 +321,7 @@ void hs_ix_crumb_adopt(struct hs_agent_core *c, struct hs_domain *d,
 	d->crumb_next[crumb] = more->crumb_first;
 	more->crumb_first = crumb;
 	more->nr_crumbs++;
+	d->nr_crumbs_fired += d->traces[i].fired != HS_NIL;
 }
 
 /* An application named the trace here. */

@@ -17,7 +17,7 @@ static uint64_t weight(const struct hs_agent_core *c, uint32_t hold)
 }
 
 /* Whether hold a goes before b: by what is the same on every node. */
-static bool before(const struct hs_agent_core *c, uint32_t a, uint32_t b)
+bool hs_order_before(const struct hs_agent_core *c, uint32_t a, uint32_t b)
 {
 	const struct hs_hold *x = &c->holds[a], *y = &c->holds[b];
 	const struct hs_wire_trace_id *s = &c->fired[x->fired].trace,
@@ -43,8 +43,8 @@ void hs_order_insert(struct hs_agent_core *c, uint32_t *root, uint32_t hold)
 
 	while (*link != HS_NIL && weight(c, *link) >= weight(c, hold)) {
 		parent = *link;
-		link = before(c, hold, parent) ? &holds[parent].left
-					       : &holds[parent].right;
+		link = hs_order_before(c, hold, parent) ? &holds[parent].left
+							: &holds[parent].right;
 	}
 	rest = *link;
 	*link = hold;
@@ -53,7 +53,7 @@ void hs_order_insert(struct hs_agent_core *c, uint32_t *root, uint32_t hold)
 	while (rest != HS_NIL) {
 		uint32_t at = rest;
 
-		if (before(c, at, hold)) {
+		if (hs_order_before(c, at, hold)) {
 			*left = at;
 			holds[at].parent = below_left;
 			below_left = at;
@@ -133,7 +133,7 @@ uint32_t hs_order_check(const struct hs_agent_core *c, uint32_t root)
 	uint32_t at = hs_order_first(c, root), last = HS_NIL, nr = 0;
 
 	while (at != HS_NIL) {
-		if (last != HS_NIL && !before(c, last, at))
+		if (last != HS_NIL && !hs_order_before(c, last, at))
 			return UINT32_MAX;
 		last = at;
 		nr++;

@@ -111,17 +111,25 @@ struct hs_hold {
 	uint32_t hash_next;	      /* its lateral group is found by these */
 	uint32_t left, right, parent; /* in its queue (core_order.c) */
 	uint8_t domain, trigger;
-	bool in_use;
+	bool in_use, young, in_young;
 	bool queued; /* there is something to send */
 	uint64_t priority;
+	uint64_t since_ns; /* its trace was named by it */
 	struct hs_wire_trace_id primary;
+};
+
+/* A hold that has not settled yet; another one by now, if since_ns differs. */
+struct hs_young {
+	uint32_t hold;
+	uint64_t since_ns;
 };
 
 /* What a trigger waits for in one domain (core_queue.c). */
 struct hs_queue {
-	uint32_t root; /* of the holds, highest priority first */
+	uint32_t root[2]; /* of the holds by priority: settled, young */
 	uint32_t nr;
 	uint32_t nr_pinned; /* units that count for it */
+	uint32_t nr_young;  /* of them: for holds that have not settled */
 	uint64_t virtual_;  /* what it sent over its weight */
 };
 
@@ -177,11 +185,11 @@ struct hs_domain {
 				   newest first */
 	uint32_t *buffers_free; /* of each chunk, where the chunk lies */
 	uint32_t bucket_mask, seat_mask, nr_evicted;
-	uint32_t nr_stocked, nr_held, nr_pinned;
+	uint32_t nr_stocked, nr_held, nr_pinned, nr_young;
 	uint32_t nr_sending, nr_sending_open; /* the latter: still written */
 	uint64_t nr_indexed, bytes_indexed;   /* buffers ever, and in them */
 	uint64_t units_indexed;
-	uint32_t crumb_free, nr_crumbs_free;
+	uint32_t crumb_free, nr_crumbs_free, nr_crumbs_fired;
 	uint32_t nr_traces_free, nr_traces_limbo;
 	uint32_t nr_traces_live, nr_traces_fired;
 	uint32_t seat_tail, seat_head; /* tail: least recently seen */
@@ -297,7 +305,9 @@ struct hs_agent_core {
 	struct hs_pending *pending;
 	uint32_t pending_head, pending_tail;
 	struct hs_hold *holds;
-	uint32_t *hold_hash; /* nr_fired_hash of them */
+	uint32_t *hold_hash;	/* nr_fired_hash of them */
+	struct hs_young *young; /* named of late, the oldest first */
+	uint32_t young_first, nr_young;
 	uint32_t nr_holds, hold_free, nr_holds_free;
 	uint32_t serving;      /* the hold that is being reported */
 	uint32_t nr_queued;    /* holds with something to send */
@@ -469,6 +479,7 @@ bool hs_answer_is_news(const struct hs_wire_answer *told,
 		       const struct hs_wire_answer *now);
 
 /* core_order.c */
+bool hs_order_before(const struct hs_agent_core *c, uint32_t a, uint32_t b);
 void hs_order_insert(struct hs_agent_core *c, uint32_t *root, uint32_t hold);
 void hs_order_remove(struct hs_agent_core *c, uint32_t *root, uint32_t hold);
 uint32_t hs_order_first(const struct hs_agent_core *c, uint32_t root);
@@ -478,11 +489,12 @@ uint32_t hs_order_check(const struct hs_agent_core *c, uint32_t root);
 /* core_hold.c */
 void hs_hold_init(struct hs_agent_core *c);
 void hs_hold_name(struct hs_agent_core *c, uint32_t fired,
-		  const struct hs_wire_trigger *trigger);
+		  const struct hs_wire_trigger *trigger, uint64_t now_ns);
 void hs_hold_place(struct hs_agent_core *c, struct hs_domain *d,
 		   uint32_t trace);
 void hs_hold_pinned(struct hs_agent_core *c, struct hs_domain *d,
 		    uint32_t trace, int change);
+void hs_hold_grown(struct hs_agent_core *c, uint32_t hold);
 void hs_hold_drop_all(struct hs_agent_core *c, uint32_t fired);
 void hs_hold_abandon_group(struct hs_agent_core *c, uint32_t hold);
 bool hs_hold_check(const struct hs_agent_core *c, const char **why);
@@ -493,6 +505,7 @@ void hs_rate_use(struct hs_rate *r, uint64_t n, uint64_t burst_ns,
 		 uint64_t now_ns);
 uint32_t hs_trigger_get(struct hs_agent_core *c, const char *name);
 bool hs_trigger_within_rate(struct hs_trigger *t, uint64_t now_ns);
+void hs_queue_named(struct hs_agent_core *c, uint32_t hold);
 void hs_queue_enter(struct hs_agent_core *c, uint32_t hold);
 void hs_queue_leave(struct hs_agent_core *c, uint32_t hold);
 bool hs_queue_may(const struct hs_agent_core *c, uint32_t trigger,
@@ -500,7 +513,7 @@ bool hs_queue_may(const struct hs_agent_core *c, uint32_t trigger,
 uint32_t hs_queue_next(struct hs_agent_core *c, uint64_t now_ns);
 void hs_queue_sent(struct hs_agent_core *c, struct hs_domain *d,
 		   uint32_t trigger, uint32_t bytes, uint64_t now_ns);
-void hs_queue_overload(struct hs_agent_core *c);
+void hs_queue_overload(struct hs_agent_core *c, uint64_t now_ns);
 
 /* core_policy.c */
 #define HS_DRY_SEEN 8192u /* a power of two */

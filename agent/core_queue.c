@@ -23,6 +23,7 @@
 #define BYTES_BURST_NS	  50000000ull
 #define TRIGGERS_BURST_NS 1000000000ull
 #define ABANDON_PER_TICK  256u
+#define SETTLE_NS	  50000000ull
 #define LEVEL_SHIFT	  8u
 
 /* ---- rates ----------------------------------------------------------------
@@ -98,7 +99,7 @@ void hs_queue_enter(struct hs_agent_core *c, uint32_t hold)
 		d->virtual_ = c->virtual_served;
 	if (!q->nr && q->virtual_ < d->virtual_served)
 		q->virtual_ = d->virtual_served;
-	hs_order_insert(c, &q->root, hold);
+	hs_order_insert(c, &q->root[h->young], hold);
 	h->queued = true;
 	q->nr++;
 	c->nr_queued++;
@@ -115,7 +116,7 @@ void hs_queue_leave(struct hs_agent_core *c, uint32_t hold)
 		return;
 	d = &c->domains[h->domain];
 	q = &d->queues[h->trigger];
-	hs_order_remove(c, &q->root, hold);
+	hs_order_remove(c, &q->root[h->young], hold);
 	h->queued = false;
 	c->nr_queued--;
 	if (--q->nr == 0)
@@ -150,6 +151,7 @@ uint32_t hs_queue_next(struct hs_agent_core *c, uint64_t now_ns)
 {
 	const struct hs_domain *best = NULL;
 	const struct hs_queue *first = NULL;
+	uint32_t settled, young;
 
 	if (!c->nr_queued || !hs_rate_may(&c->bytes, now_ns))
 		return HS_NIL;
@@ -165,7 +167,13 @@ uint32_t hs_queue_next(struct hs_agent_core *c, uint64_t now_ns)
 		best = d;
 		first = q;
 	}
-	return first ? hs_order_first(c, first->root) : HS_NIL;
+	if (!first)
+		return HS_NIL;
+	settled = hs_order_first(c, first->root[0]);
+	young = hs_order_first(c, first->root[1]);
+	if (settled == HS_NIL || young == HS_NIL)
+		return settled == HS_NIL ? young : settled;
+	return hs_order_before(c, young, settled) ? young : settled;
 }
 
 /* So much of @trigger was sent from @d. */
@@ -190,26 +198,32 @@ void hs_queue_sent(struct hs_agent_core *c, struct hs_domain *d,
 /* ---- who gives way ----------------------------------------------------------
  */
 
+/* What counts of a queue: what has settled, or @now all of it. */
+static uint64_t counted(const struct hs_queue *q, bool now)
+{
+	return (uint64_t)(now ? q->nr_pinned : q->nr_pinned - q->nr_young)
+	       << LEVEL_SHIFT;
+}
+
 /*
  * The weighted max-min share of @room, for one of weight: who wants less gets
  * what it wants, the others share what is left by weight. At most as many
  * passes as there are queues, since each but the last satisfies one.
  */
 static uint64_t share(const struct hs_agent_core *c, const struct hs_domain *d,
-		      uint64_t room)
+		      uint64_t room, bool now)
 {
 	uint64_t left = room << LEVEL_SHIFT, weights = 0, done = 0, level;
 	bool changed = true;
 
 	for (uint32_t i = 0; i < c->nr_triggers; i++)
-		if (d->queues[i].nr_pinned)
+		if (counted(&d->queues[i], now))
 			weights += c->triggers[i].weight;
 	level = weights ? left / weights : left;
 	while (changed && weights) {
 		changed = false;
 		for (uint32_t i = 0; i < c->nr_triggers; i++) {
-			uint64_t has = (uint64_t)d->queues[i].nr_pinned
-				       << LEVEL_SHIFT;
+			uint64_t has = counted(&d->queues[i], now);
 
 			if (!has || done >> i & 1 ||
 			    has > level * c->triggers[i].weight)
@@ -227,16 +241,15 @@ static uint64_t share(const struct hs_agent_core *c, const struct hs_domain *d,
 
 /* HS_NIL: all that is above its share is on its way already. */
 static uint32_t furthest_above(const struct hs_agent_core *c,
-			       const struct hs_domain *d)
+			       const struct hs_domain *d, bool now)
 {
-	uint64_t most = share(c, d, d->nr_buffers / 2);
+	uint64_t most = share(c, d, d->nr_buffers / 2, now);
 	uint32_t best = HS_NIL;
 
 	for (uint64_t m = d->queues_active; m; m &= m - 1) {
 		uint32_t i = (uint32_t)__builtin_ctzll(m);
 		uint64_t has =
-			((uint64_t)d->queues[i].nr_pinned << LEVEL_SHIFT) /
-			c->triggers[i].weight;
+			counted(&d->queues[i], now) / c->triggers[i].weight;
 
 		if (has <= most)
 			continue;
@@ -270,21 +283,85 @@ static struct hs_queue *longest(struct hs_agent_core *c)
 	return best;
 }
 
-void hs_queue_overload(struct hs_agent_core *c)
+/*
+ * What was named just now neither counts nor is given up yet: another trigger's
+ * word of the same trace may be on its way. Until it has settled, or @now that
+ * five eighths are pinned, it stands in an order of its own.
+ */
+static uint32_t lowest(const struct hs_agent_core *c, const struct hs_queue *q,
+		       bool now)
+{
+	uint32_t settled = hs_order_last(c, q->root[0]), young;
+
+	if (!now)
+		return settled;
+	young = hs_order_last(c, q->root[1]);
+	if (settled == HS_NIL || young == HS_NIL)
+		return settled == HS_NIL ? young : settled;
+	return hs_order_before(c, settled, young) ? young : settled;
+}
+
+/* Bounded: a hold stands there once, whatever becomes of it meanwhile. */
+static void young_push(struct hs_agent_core *c, uint32_t hold)
+{
+	c->young[(c->young_first + c->nr_young++) % c->nr_holds] =
+		(struct hs_young){hold, c->holds[hold].since_ns};
+	c->holds[hold].in_young = true;
+}
+
+void hs_queue_named(struct hs_agent_core *c, uint32_t hold)
+{
+	c->holds[hold].young = true;
+	if (!c->holds[hold].in_young)
+		young_push(c, hold);
+}
+
+static void grow_up(struct hs_agent_core *c, uint64_t now_ns)
+{
+	for (uint32_t n = c->nr_young; n; n--) {
+		struct hs_young y = c->young[c->young_first];
+		struct hs_hold *h = &c->holds[y.hold];
+		bool queued = h->queued;
+
+		if (now_ns - y.since_ns < SETTLE_NS)
+			return;
+		c->young_first = (c->young_first + 1) % c->nr_holds;
+		c->nr_young--;
+		h->in_young = false;
+		if (h->in_use && h->since_ns != y.since_ns)
+			young_push(c, y.hold);
+		if (!h->in_use || h->in_young)
+			continue;
+		if (queued)
+			hs_queue_leave(c, y.hold);
+		hs_hold_grown(c, y.hold);
+		if (queued)
+			hs_queue_enter(c, y.hold);
+	}
+}
+
+void hs_queue_overload(struct hs_agent_core *c, uint64_t now_ns)
 {
 	uint32_t n = ABANDON_PER_TICK, nr_fired = c->config.nr_fired;
 	struct hs_queue *q;
 
+	grow_up(c, now_ns);
 	for (uint32_t k = 0; k < c->nr_domains; k++) {
 		struct hs_domain *d = &c->domains[c->domain_order[k]];
 
-		while (d->nr_pinned > d->nr_buffers / 2 && n) {
-			uint32_t i = furthest_above(c, d);
+		while (n) {
+			bool now = d->nr_pinned > d->nr_buffers / 8 * 5;
+			uint32_t i, hold;
 
-			if (i == HS_NIL)
+			if (!now &&
+			    d->nr_pinned - d->nr_young <= d->nr_buffers / 2)
 				break;
-			hs_hold_abandon_group(
-				c, hs_order_last(c, d->queues[i].root));
+			i = furthest_above(c, d, now);
+			hold = i == HS_NIL ? HS_NIL
+					   : lowest(c, &d->queues[i], now);
+			if (hold == HS_NIL)
+				break;
+			hs_hold_abandon_group(c, hold);
 			n--;
 		}
 	}
@@ -293,6 +370,6 @@ void hs_queue_overload(struct hs_agent_core *c)
 		q = longest(c);
 		if (!q)
 			break;
-		hs_hold_abandon_group(c, hs_order_last(c, q->root));
+		hs_hold_abandon_group(c, lowest(c, q, true));
 	}
 }

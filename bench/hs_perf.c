@@ -10,6 +10,8 @@
 
 static const struct hs_perf_command commands[] = {
 	{"client", "what tracing costs the application", hs_perf_client},
+	{"fairness", "coherence under overload and beyond the event horizon",
+	 hs_perf_fairness},
 	{"index", "the agent's trace index, and its cost of a buffer",
 	 hs_perf_index},
 	{"pool", "bytes and buffers a second through a pool", hs_perf_pool},

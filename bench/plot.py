@@ -5,7 +5,8 @@
 
 costs.svg: the costs of `hs-perf client` beside each other, on a log scale.
 pool.svg: bytes a second over buffer sizes, a line for each payload. What is
-invalid, since too much was lost, is drawn hollow.
+invalid, since too much was lost, is drawn hollow. horizon.svg: whole traces
+over the delay of their trigger, of `hs-perf fairness`, with the intervals.
 """
 import json
 import math
@@ -109,6 +110,58 @@ def pool(results):
     return svg(parts)
 
 
+def horizon(results):
+    lines, half = {}, {}
+    for row in results:
+        m = re.match(r"horizon_(\w+?)_(\d+)ms$", row["name"])
+        if m:
+            lines.setdefault(m.group(1), []).append((int(m.group(2)), row))
+        m = re.match(r"horizon_half_(\w+)$", row["name"])
+        if m:
+            half[m.group(1)] = int(re.search(
+                r"payload rate: (\d+) ms", row["note"]).group(1))
+    if not lines:
+        return None
+    low, high = 100.0, max(x for line in lines.values() for x, _ in line)
+
+    def x_of(ms):
+        return 70 + (WIDTH - 70 - RIGHT) * (
+            math.log(max(ms, low) / low) / math.log(high / low))
+
+    def y_of(share):
+        return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * share
+    parts = [text(20, 18, "share of whole traces over the delay of their "
+                  "trigger, ms", size=13)]
+    for i in range(5):
+        parts.append('<line x1="70" x2="%d" y1="%.1f" y2="%.1f" '
+                     'stroke="#ddd"/>' % (WIDTH - RIGHT, y_of(i / 4),
+                                          y_of(i / 4)))
+        parts.append(text(64, y_of(i / 4) + 4, "%g %%" % (25 * i), "end"))
+    for ms in (100, 200, 400, 1000, 2000, 4000):
+        parts.append(text(x_of(ms), HEIGHT - BOTTOM + 16, "%d" % ms, "middle"))
+    for i, (name, line) in enumerate(sorted(lines.items())):
+        colour = COLOURS[i % len(COLOURS)]
+        line.sort(key=lambda e: e[0])
+        parts.append('<polyline fill="none" stroke="%s" points="%s"/>' % (
+            colour, " ".join("%.1f,%.1f" % (x_of(ms), y_of(r["median"]))
+                             for ms, r in line)))
+        for ms, r in line:
+            parts.append('<line x1="%.1f" x2="%.1f" y1="%.1f" y2="%.1f" '
+                         'stroke="%s"/>' % (x_of(ms), x_of(ms),
+                                            y_of(r["low"]), y_of(r["high"]),
+                                            colour))
+        parts.append('<line x1="%.1f" x2="%.1f" y1="%d" y2="%d" stroke="%s" '
+                     'stroke-dasharray="4"/>' % (
+                         x_of(half[name]), x_of(half[name]), TOP,
+                         HEIGHT - BOTTOM, colour))
+        parts.append(text(WIDTH - RIGHT + 10, TOP + 20 * i + 10,
+                          name + " a node"))
+        parts[-1] = parts[-1].replace("<text ", '<text fill="%s" ' % colour)
+    parts.append(text(WIDTH - RIGHT + 10, TOP + 20 * len(lines) + 10,
+                      "dashed: capacity/rate", size=10))
+    return svg(parts)
+
+
 def main():
     if len(sys.argv) != 3:
         print(__doc__)
@@ -117,7 +170,8 @@ def main():
         results = json.load(f)["results"]
     os.makedirs(sys.argv[2], exist_ok=True)
     for name, picture in (("costs.svg", costs(results)),
-                          ("pool.svg", pool(results))):
+                          ("pool.svg", pool(results)),
+                          ("horizon.svg", horizon(results))):
         if picture:
             path = os.path.join(sys.argv[2], name)
             with open(path, "w", encoding="utf-8") as f:

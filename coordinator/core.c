@@ -328,7 +328,8 @@ static void on_request(struct hs_coord_core *c, const struct group *g,
 		if (g->head->flags & HS_WIRE_GROUP_ELSEWHERE)
 			hs_coord_fired_elsewhere(c, t, a->node);
 		if (!update) {
-			hs_coord_name_add(c, t, trigger);
+			if (hs_coord_name_add(c, t, trigger))
+				hs_coord_also(c, t, trigger);
 			if (hs_coord_trace(c, t)->why_is_update)
 				hs_coord_trace(c, t)->why = *trigger;
 			hs_coord_trace(c, t)->why_is_update = false;

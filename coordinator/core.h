@@ -90,9 +90,10 @@ struct hs_coord_stats {
 	uint64_t collects_sent;	  /* messages */
 	uint64_t collects_asked;  /* traces in them */
 	uint64_t collects_again;
-	uint64_t unreachable; /* given up, for now */
-	uint64_t gone;	      /* a later incarnation does not know */
-	uint64_t left;	      /* nodes, for good */
+	uint64_t collects_also; /* messages, for a further trigger */
+	uint64_t unreachable;	/* given up, for now */
+	uint64_t gone;		/* a later incarnation does not know */
+	uint64_t left;		/* nodes, for good */
 	uint64_t manifests_sent;
 	uint64_t manifests_again;
 	uint64_t manifests_failed; /* no collector, or no room */

@@ -15,6 +15,8 @@
 #ifndef HS_COORDINATOR_CORE_INTERNAL_H
 #define HS_COORDINATOR_CORE_INTERNAL_H
 
+#include <string.h>
+
 #include "coordinator/core.h"
 
 #define HS_COORD_BLOCK_CRUMBS 6u
@@ -295,6 +297,8 @@ void hs_coord_want(struct hs_coord_core *c, uint32_t t, uint64_t node,
 void hs_coord_want_found(struct hs_coord_core *c, uint32_t t, uint64_t node);
 void hs_coord_member_up(struct hs_coord_core *c, uint32_t m, uint64_t node);
 void hs_coord_member_down(struct hs_coord_core *c, uint32_t m);
+void hs_coord_also(struct hs_coord_core *c, uint32_t t,
+		   const struct hs_wire_trigger *trigger);
 void hs_coord_send_asks(struct hs_coord_core *c);
 void hs_coord_visits_free(struct hs_coord_core *c, uint32_t t);
 
@@ -326,7 +330,15 @@ bool hs_coord_left_out(const struct hs_coord_core *c,
 /* When the collector is to hear of it; UINT64_MAX: nothing to say. */
 uint64_t hs_coord_tell_ns(const struct hs_coord_core *c, uint32_t t);
 void hs_coord_tell(struct hs_coord_core *c, uint32_t t);
-void hs_coord_name_add(struct hs_coord_core *c, uint32_t t,
+/* Agents hold a trace once for each trigger's name and lateral group. */
+static inline bool hs_coord_same_hold(const struct hs_wire_trigger *a,
+				      const struct hs_wire_trigger *b)
+{
+	return a->primary.hi == b->primary.hi &&
+	       a->primary.lo == b->primary.lo &&
+	       !memcmp(a->name, b->name, sizeof(a->name));
+}
+bool hs_coord_name_add(struct hs_coord_core *c, uint32_t t,
 		       const struct hs_wire_trigger *trigger);
 /* Part of request @r is in trace @t as it stands now. */
 void hs_coord_content_add(struct hs_coord_core *c, uint32_t t, uint32_t r);

@@ -210,22 +210,29 @@ void hs_coord_tell(struct hs_coord_core *c, uint32_t t)
 			hs_coord_content(c, i)->version = trace->version;
 }
 
-void hs_coord_name_add(struct hs_coord_core *c, uint32_t t,
+/* Return: whether agents would hold the trace for it beside the others. */
+bool hs_coord_name_add(struct hs_coord_core *c, uint32_t t,
 		       const struct hs_wire_trigger *trigger)
 {
 	struct hs_coord_trace *trace = hs_coord_trace(c, t);
+	bool other = true;
 	uint32_t n;
 
-	for (n = trace->triggers; n; n = hs_coord_name(c, n)->next)
-		if (hs_coord_name(c, n)->trigger.origin == trigger->origin &&
-		    hs_coord_name(c, n)->trigger.key == trigger->key)
-			return;
+	for (n = trace->triggers; n; n = hs_coord_name(c, n)->next) {
+		const struct hs_wire_trigger *known =
+			&hs_coord_name(c, n)->trigger;
+
+		if (known->origin == trigger->origin &&
+		    known->key == trigger->key)
+			return false;
+		other &= !hs_coord_same_hold(known, trigger);
+	}
 	n = trace->nr_triggers < HS_WIRE_TRIGGERS_MAX
 		    ? hs_coord_pool_take(&c->names)
 		    : 0;
 	if (!n) {
 		c->stats.triggers_cut++;
-		return;
+		return false;
 	}
 	hs_coord_name(c, n)->trigger = *trigger;
 	if (trace->triggers)
@@ -235,6 +242,7 @@ void hs_coord_name_add(struct hs_coord_core *c, uint32_t t,
 	trace->triggers_tail = n;
 	trace->nr_triggers++;
 	hs_coord_changed(c, t);
+	return other;
 }
 
 void hs_coord_content_add(struct hs_coord_core *c, uint32_t t, uint32_t r)

@@ -433,6 +433,65 @@ static void asked(struct hs_coord_core *c, uint32_t v)
 					     c->config.unreachable_after_ns);
 }
 
+/*
+ * A trace that several triggers name is asked for by the first; the others are
+ * told beside it, once, so that agents hold the trace for each of them. A node
+ * that misses it has the trace all the same, for the first one alone. What it
+ * answers is an answer like any.
+ */
+static void also_one(struct hs_coord_core *c,
+		     const struct hs_coord_visit *visit,
+		     const struct hs_wire_trigger *trigger)
+{
+	const struct hs_coord_member *m = hs_coord_member(c, visit->member);
+	struct {
+		struct hs_wire_group group;
+		struct hs_wire_trace_id id;
+	} message = {
+		.group = {.trigger = *trigger, .nr = 1},
+		.id = hs_coord_trace(c, visit->trace)->id,
+	};
+
+	if (m->up < visit->id || visit->id == trigger->origin)
+		return;
+	if (c->ops->send_node(c->ctx, m->up, HS_WIRE_COLLECT, &message,
+			      sizeof(message)))
+		c->stats.collects_also++;
+}
+
+/* The triggers of its trace but @known, which @visit's node has. */
+static void also_others(struct hs_coord_core *c,
+			const struct hs_coord_visit *visit,
+			const struct hs_wire_trigger *known)
+{
+	const struct hs_coord_trace *trace = hs_coord_trace(c, visit->trace);
+
+	for (uint32_t n = trace->triggers; n; n = hs_coord_name(c, n)->next) {
+		const struct hs_wire_trigger *name =
+			&hs_coord_name(c, n)->trigger;
+
+		if (!hs_coord_same_hold(name, known))
+			also_one(c, visit, name);
+	}
+}
+
+/* One more trigger names @t: for whoever was asked, or spoke, before; and for
+ * the node where it fired those that came before it. */
+void hs_coord_also(struct hs_coord_core *c, uint32_t t,
+		   const struct hs_wire_trigger *trigger)
+{
+	for (uint32_t v = hs_coord_trace(c, t)->visits; v;
+	     v = hs_coord_visit(c, v)->next) {
+		const struct hs_coord_visit *visit = hs_coord_visit(c, v);
+
+		if (visit->id == trigger->origin && !visit->nr_asks)
+			also_others(c, visit, trigger);
+		else if (visit->nr_asks ||
+			 visit->state == HS_COORD_VISIT_ANSWERED)
+			also_one(c, visit, trigger);
+	}
+}
+
 /* One COLLECT: the first question and those behind it of the same group.
  * Return: false when the node takes no more now. */
 static bool send_collect(struct hs_coord_core *c, struct hs_coord_member *m)
@@ -463,8 +522,12 @@ static bool send_collect(struct hs_coord_core *c, struct hs_coord_member *m)
 			       (uint32_t)w.used_bytes))
 		return false;
 	c->stats.collects_sent++;
-	for (uint32_t i = 0; i < group.nr; i++)
+	for (uint32_t i = 0; i < group.nr; i++) {
 		asked(c, batch[i]);
+		if (hs_coord_visit(c, batch[i])->nr_asks == 1)
+			also_others(c, hs_coord_visit(c, batch[i]),
+				    &group.trigger);
+	}
 	return true;
 }
 

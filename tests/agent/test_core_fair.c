@@ -76,6 +76,13 @@ static struct world *make_with(const struct hs_agent_trigger_policy *policies,
 	return w;
 }
 
+/* What was named just now is not given up before that. */
+static void settle(struct world *w)
+{
+	for (int i = 0; i < 52; i++)
+		round_(w);
+}
+
 /* Half of 64 buffers may be pinned; the flood takes what the other leaves. */
 static void a_flood_spares_who_is_within_its_share(void **state)
 {
@@ -94,6 +101,7 @@ static void a_flood_spares_who_is_within_its_share(void **state)
 		for (int i = 0; i < 3; i++)
 			round_(w);
 	}
+	settle(w);
 	assert_int_equal(of(w, "rare").traces_abandoned, 0);
 	assert_int_equal(of(w, "rare").buffers_pinned, 8);
 	assert_true(of(w, "flood").traces_abandoned > 0);
@@ -116,6 +124,7 @@ static void weights_share_what_may_be_pinned(void **state)
 		write_trace(w, lo + 100, 3);
 		named_one(w, "heavy", lo, lo + 100);
 	}
+	settle(w);
 	assert_in_range(of(w, "heavy").buffers_pinned, 22, 26);
 	assert_in_range(of(w, "light").buffers_pinned, 6, 10);
 	assert_false(abandoned(w, 12));
@@ -136,6 +145,7 @@ static void only_when_all_let_go(void **state)
 		write_trace(w, lo, 2);
 		named_one(w, "flood", lo, lo);
 	}
+	settle(w);
 	/* The lowest of the flood let go of it; the other holds it. */
 	assert_true(of(w, "flood").groups_abandoned > 0);
 	assert_false(abandoned(w, 1));
@@ -166,9 +176,37 @@ static void a_group_goes_as_one(void **state)
 		write_trace(w, lo, 2);
 		named_one(w, "flood", lo, lo);
 	}
+	settle(w);
 	assert_true(abandoned(w, 1));
 	assert_true(abandoned(w, 3));
 	assert_false(abandoned(w, 2)); /* the other trigger's */
+	destroy(w);
+}
+
+/* A second trigger's word comes a little later than the first's. */
+static void what_fired_just_now_is_waited_for(void **state)
+{
+	struct world *w = make();
+
+	(void)state;
+	w->full = true;
+	for (uint64_t lo = 100; lo < 116; lo++) {
+		write_trace(w, lo, 2);
+		named_one(w, "flood", lo, lo);
+	}
+	settle(w);
+	write_trace(w, 1, 2);
+	named_one(w, "flood", 1, 1);
+	for (int i = 0; i < 40; i++)
+		round_(w);
+	assert_int_equal(of(w, "flood").traces_abandoned, 0);
+	named_one(w, "rare", 1, 1);
+	write_trace(w, 2, 2);
+	named_one(w, "flood", 2, 2);
+	settle(w);
+	assert_false(abandoned(w, 1));
+	assert_true(abandoned(w, 2));
+	assert_false(abandoned(w, 101));
 	destroy(w);
 }
 
@@ -324,6 +362,7 @@ int main(void)
 		cmocka_unit_test(weights_share_what_may_be_pinned),
 		cmocka_unit_test(only_when_all_let_go),
 		cmocka_unit_test(a_group_goes_as_one),
+		cmocka_unit_test(what_fired_just_now_is_waited_for),
 		cmocka_unit_test(bytes_go_by_weight),
 		cmocka_unit_test(one_has_a_rate_of_its_own),
 		cmocka_unit_test(domains_take_turns),

@@ -256,7 +256,7 @@ static void let_go(struct sim *s, const struct sim_node *n, uint32_t x)
 		if (same_group(a, b))
 			sim_fail(s, "node%u abandons a part of a lateral group",
 				 n->number);
-		if (b->queued && b->domain == a->domain &&
+		if (b->queued && !b->young && b->domain == a->domain &&
 		    b->trigger == a->trigger && b->priority < a->priority)
 			sim_fail(s,
 				 "node%u abandons a higher priority and keeps "
@@ -405,7 +405,7 @@ static bool justified(struct sim *s, uint32_t t,
 	st = sim_node_stats(n);
 	switch (c->why) {
 	case HS_ASSEMBLY_WHY_EVICTED:
-		return st.traces_evicted > 0;
+		return st.traces_evicted || st.fired_forgotten_early;
 	case HS_ASSEMBLY_WHY_LOST:
 		return (v && v->first_lost) || n->forgot || st.slices_refused ||
 		       st.lost_index_full;
@@ -418,6 +418,7 @@ static bool justified(struct sim *s, uint32_t t,
 		       s->p.trace_buffers_max < 1000;
 	case HS_ASSEMBLY_WHY_UNKNOWN:
 		return forgettable(n, v) || st.traces_evicted ||
+		       st.fired_forgotten_early ||
 		       refused_something(&st);
 	case HS_ASSEMBLY_WHY_UNREACHABLE:
 		/* Nobody asks on for a coordinator that has said so and died.
