@@ -41,6 +41,8 @@ static const struct counter counters[] = {
 	C64(triggers_cut),
 	C64(updates),
 	C64(updates_refused),
+	C64(origin_refused),
+	C64(origin_cut),
 	C64(answers),
 	C64(answers_stale),
 	C64(answers_strange),

@@ -36,6 +36,8 @@ static struct hs_coord_config with_defaults(const struct hs_coord_config *in)
 	OR(resend_ns, 500 * MS);
 	OR(resend_max_ns, 5000 * MS);
 	OR(forget_after_ns, 300000 * MS);
+	OR(origin_per_s, 10000);
+	OR(origin_waiting, c.nr_visits / 8);
 	OR(seek_nodes, 500);
 	OR(seek_per_s, 20000);
 	OR(seek_batch_ns, 10 * MS);
@@ -262,7 +264,7 @@ static void make_room(struct hs_coord_core *c, const struct group *g)
 	}
 }
 
-static bool has_room(const struct hs_coord_core *c, const struct group *g)
+static uint32_t count_new(const struct hs_coord_core *c, const struct group *g)
 {
 	struct hs_wire_reader r = g->answers;
 	uint32_t nr_new = 0;
@@ -274,6 +276,12 @@ static bool has_room(const struct hs_coord_core *c, const struct group *g)
 
 		nr_new += !hs_coord_trace_find(c, &a->trace);
 	}
+	return nr_new;
+}
+
+static bool has_room(const struct hs_coord_core *c, const struct group *g,
+		     uint32_t nr_new)
+{
 	return hs_coord_pool_left(&c->traces) >= nr_new &&
 	       hs_coord_pool_left(&c->visits) >= nr_new &&
 	       hs_coord_pool_left(&c->members) >= (nr_new != 0) &&
@@ -298,16 +306,20 @@ static uint32_t trace_begin(struct hs_coord_core *c,
 	return t;
 }
 
-static void on_request(struct hs_coord_core *c, const struct group *g,
-		       bool update)
+static void on_request(struct hs_coord_core *c, uint64_t from,
+		       const struct group *g, bool update)
 {
 	const struct hs_wire_trigger *trigger = &g->head->trigger;
 	struct hs_wire_reader reader = g->answers;
 	uint32_t r = hs_coord_request_find(c, trigger->origin, trigger->key);
 	bool repeated = r != 0;
 
+	if (!hs_coord_member_pays(c, from, 1 + count_new(c, g))) {
+		c->stats.origin_refused++;
+		return;
+	}
 	make_room(c, g);
-	if (!has_room(c, g)) {
+	if (!has_room(c, g, count_new(c, g))) {
 		if (update)
 			c->stats.updates_refused++;
 		else
@@ -385,7 +397,7 @@ int hs_coord_core_message(struct hs_coord_core *c, uint64_t now_ns,
 		else if (type == HS_WIRE_CRUMBS)
 			on_crumbs(c, &g);
 		else
-			on_request(c, &g, type == HS_WIRE_UPDATE);
+			on_request(c, from, &g, type == HS_WIRE_UPDATE);
 		break;
 	case HS_WIRE_FOUND:
 		rc = hs_coord_seek_found(c, from, payload, payload_bytes);

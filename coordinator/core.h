@@ -52,6 +52,11 @@ struct hs_coord_config {
 	uint64_t resend_ns;	  /* MANIFEST again after; 500 ms, doubling */
 	uint64_t resend_max_ns;	  /* 5 s */
 	uint64_t forget_after_ns; /* stored and quiet; 300 s */
+	/* What one node may ask of us: what goes over it waits at that node, or
+	 * is marked as cut. */
+	uint32_t origin_per_s;	 /* TRIGGERs, UPDATEs and new traces; 10000 */
+	uint32_t origin_waiting; /* nodes that its crumbs name and that have not
+				    answered; an eighth of nr_visits */
 	/* The question "do you know these traces?", when crumbs are missing. */
 	bool seek_never;
 	uint32_t seek_nodes;	/* asked about one trace at most; 500 */
@@ -82,6 +87,8 @@ struct hs_coord_stats {
 	uint64_t triggers_cut;	    /* a trace had too many names */
 	uint64_t updates;
 	uint64_t updates_refused;
+	uint64_t origin_refused;  /* over their origin's budget: come again */
+	uint64_t origin_cut;	  /* crumbs over it: their answer is CUT */
 	uint64_t answers;	  /* that said something new */
 	uint64_t answers_stale;	  /* lower or equal revision */
 	uint64_t answers_strange; /* of traces that are not here */

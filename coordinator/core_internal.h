@@ -109,6 +109,7 @@ struct hs_coord_visit {
 	bool in_flight;
 	bool queued;
 	uint16_t cut;	/* flags of our own on top of the answer's */
+	uint32_t blame; /* member whose crumb it waits for; 0: nobody's */
 	bool named;	/* by a crumb */
 	bool sought;	/* by a question */
 	bool elsewhere; /* fired what it need not know */
@@ -138,9 +139,11 @@ struct hs_coord_block {
 struct hs_coord_member {
 	uint32_t next_hash;
 	uint32_t number;
-	uint64_t up; /* id of the connection; 0: none */
-	bool known;  /* was up, or is listed: kept */
-	bool left;   /* for good, and what it had is gone */
+	uint64_t up;	    /* id of the connection; 0: none */
+	uint64_t even_ns;   /* when its budget is even again */
+	uint32_t nr_blamed; /* visits that wait because of its crumbs */
+	bool known;	    /* was up, or is listed: kept */
+	bool left;	    /* for good, and what it had is gone */
 	uint32_t in_flight;
 	struct hs_coord_list visits;
 	struct hs_coord_list asks;  /* want to be sent */
@@ -303,6 +306,12 @@ void hs_coord_send_asks(struct hs_coord_core *c);
 void hs_coord_visits_free(struct hs_coord_core *c, uint32_t t);
 
 /* core_member.c */
+/* Whether a node may ask so much more of us now; it pays for it if so. */
+bool hs_coord_member_pays(struct hs_coord_core *c, uint64_t node,
+			  uint32_t cost);
+/* @v waits, or does no longer, because of a crumb of @m. */
+void hs_coord_blame(struct hs_coord_core *c, uint32_t v, uint32_t m);
+void hs_coord_unblame(struct hs_coord_core *c, uint32_t v);
 /* What is said of a node that does not answer: enum hs_wire_state. */
 uint16_t hs_coord_member_word(const struct hs_coord_core *c, uint32_t m);
 

@@ -8,6 +8,8 @@
  */
 #include "coordinator/core_internal.h"
 
+#define NS_PER_S 1000000000ull
+
 uint16_t hs_coord_member_word(const struct hs_coord_core *c, uint32_t m)
 {
 	const struct hs_coord_member *member = hs_coord_member(c, m);
@@ -115,4 +117,36 @@ void hs_coord_core_node_listed(struct hs_coord_core *c, uint64_t now_ns,
 void hs_coord_core_listing(struct hs_coord_core *c, bool all)
 {
 	c->all_listed = all;
+}
+
+bool hs_coord_member_pays(struct hs_coord_core *c, uint64_t node, uint32_t cost)
+{
+	uint32_t m = hs_coord_member_find(c, node);
+	struct hs_coord_member *member = hs_coord_member(c, m);
+
+	/* Without a place it has no account either; the table is full. */
+	if (!m)
+		return true;
+	if (member->even_ns + NS_PER_S < c->now_ns)
+		member->even_ns = c->now_ns - NS_PER_S;
+	if (member->even_ns > c->now_ns)
+		return false;
+	member->even_ns += cost * (NS_PER_S / c->config.origin_per_s);
+	return true;
+}
+
+void hs_coord_blame(struct hs_coord_core *c, uint32_t v, uint32_t m)
+{
+	hs_coord_visit(c, v)->blame = m;
+	hs_coord_member(c, m)->nr_blamed++;
+}
+
+void hs_coord_unblame(struct hs_coord_core *c, uint32_t v)
+{
+	struct hs_coord_visit *visit = hs_coord_visit(c, v);
+
+	if (!visit->blame)
+		return;
+	hs_coord_member(c, visit->blame)->nr_blamed--;
+	visit->blame = 0;
 }

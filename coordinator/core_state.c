@@ -186,8 +186,10 @@ void hs_coord_visit_step(struct hs_coord_core *c, uint32_t v,
 		trace->nr_waiting++;
 		c->stats.nr_waiting++;
 	}
-	if (waits(visit->state) && !waits(to))
+	if (waits(visit->state) && !waits(to)) {
+		hs_coord_unblame(c, v);
 		stop_waiting(c, v);
+	}
 	if (!waits(visit->state) && waits(to))
 		hs_coord_list_push(
 			&trace->waiting,

@@ -98,6 +98,9 @@ void hs_coord_visits_free(struct hs_coord_core *c, uint32_t t)
 {
 	struct hs_coord_trace *trace = hs_coord_trace(c, t);
 
+	/* Before any of them lets go of the node that it blames. */
+	for (uint32_t v = trace->visits; v; v = hs_coord_visit(c, v)->next)
+		hs_coord_unblame(c, v);
 	while (trace->visits) {
 		uint32_t v = trace->visits;
 		struct hs_coord_visit *visit = hs_coord_visit(c, v);
@@ -203,7 +206,7 @@ void hs_coord_want(struct hs_coord_core *c, uint32_t t, uint64_t node,
 		   uint32_t named_by)
 {
 	uint32_t v = node ? hs_coord_visit_find(c, t, node) : 0;
-	uint32_t later;
+	uint32_t later, blame;
 
 	if (v && !hs_coord_visit(c, v)->named) {
 		hs_coord_visit(c, v)->named = true;
@@ -213,6 +216,13 @@ void hs_coord_want(struct hs_coord_core *c, uint32_t t, uint64_t node,
 	if (!node || v)
 		return;
 	later = later_one(c, t, node);
+	blame = hs_coord_visit(c, named_by)->member;
+	if (!later &&
+	    hs_coord_member(c, blame)->nr_blamed >= c->config.origin_waiting) {
+		c->stats.origin_cut++;
+		cut_visit(c, named_by);
+		return;
+	}
 	v = visit_new(c, t, node);
 	if (!v) {
 		/* The answer that names it cannot count as followed up. */
@@ -220,6 +230,8 @@ void hs_coord_want(struct hs_coord_core *c, uint32_t t, uint64_t node,
 		return;
 	}
 	hs_coord_visit(c, v)->named = true;
+	if (!later)
+		hs_coord_blame(c, v, blame);
 	begin(c, t, v, later);
 }
 

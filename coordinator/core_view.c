@@ -55,7 +55,7 @@ uint32_t hs_coord_core_view(const struct hs_coord_core *c,
 
 struct sums {
 	uint32_t nr_traces, nr_visits, nr_waiting, nr_crumb_blocks, nr_names;
-	uint32_t nr_contents, nr_in_flight;
+	uint32_t nr_contents, nr_in_flight, nr_blamed;
 };
 
 static const char *check_trace(const struct hs_coord_core *c, uint32_t t,
@@ -73,6 +73,7 @@ static const char *check_trace(const struct hs_coord_core *c, uint32_t t,
 		listed -= visit->state == HS_COORD_VISIT_ASKED ||
 			  visit->state == HS_COORD_VISIT_UNREACHABLE;
 		all->nr_in_flight += visit->in_flight;
+		all->nr_blamed += visit->blame != 0;
 		for (uint32_t b = visit->crumbs; b;
 		     b = hs_coord_block(c, b)->next) {
 			crumbs += hs_coord_block(c, b)->nr;
@@ -119,7 +120,7 @@ static const char *check_trace(const struct hs_coord_core *c, uint32_t t,
 bool hs_coord_core_check(const struct hs_coord_core *c, const char **why)
 {
 	struct sums all = {0};
-	uint32_t in_flight = 0;
+	uint32_t in_flight = 0, blamed = 0;
 
 	*why = NULL;
 	for (uint32_t s = 0; s <= c->trace_mask && !*why; s++)
@@ -135,6 +136,7 @@ bool hs_coord_core_check(const struct hs_coord_core *c, const char **why)
 				hs_coord_member(c, m);
 
 			in_flight += at->in_flight;
+			blamed += at->nr_blamed;
 			if (!at->up && !at->visits.head && !at->known &&
 			    !at->left)
 				*why = "a node that nobody knows";
@@ -143,6 +145,8 @@ bool hs_coord_core_check(const struct hs_coord_core *c, const char **why)
 		}
 	if (in_flight != all.nr_in_flight)
 		*why = "questions in flight";
+	if (blamed != all.nr_blamed)
+		*why = "visits that wait for a node's crumbs";
 	if (all.nr_traces != c->traces.used ||
 	    all.nr_visits != c->visits.used ||
 	    all.nr_crumb_blocks != c->blocks.used ||

@@ -85,6 +85,14 @@ static const struct hs_config_key keys[] = {
 	{KEY("limits.window", INT, window), .default_text = "1024", .min = 1,
 	 .max = 1 << 20,
 	 .doc = "Traces that one node is asked about at a time."},
+	{KEY("origin.rate", INT, origin_per_s), .default_text = "10000",
+	 .min = 1, .max = 1000000000,
+	 .doc = "Triggers, updates and new traces that one node may bring in a "
+		"second; more have to wait there."},
+	{KEY("origin.waiting", INT, origin_waiting), .default_text = "16384",
+	 .min = 16, .max = 1 << 26,
+	 .doc = "Nodes that one node's breadcrumbs name and that have not "
+		"answered yet; further ones are left out, marked as cut."},
 	{KEY("seek.nodes", INT, seek_nodes), .default_text = "500", .min = 0,
 	 .max = 100000,
 	 .doc = "When breadcrumbs are missing, so many nodes at most are asked "
@@ -140,6 +148,8 @@ hs_coordinator_settings_core(const struct hs_coordinator_settings *s)
 		.nr_requests = (uint32_t)s->nr_requests,
 		.trace_nodes = (uint32_t)s->trace_nodes,
 		.window = (uint32_t)s->window,
+		.origin_per_s = (uint32_t)s->origin_per_s,
+		.origin_waiting = (uint32_t)s->origin_waiting,
 		.seek_never = s->seek_nodes == 0,
 		.seek_nodes = (uint32_t)s->seek_nodes,
 		.seek_per_s = (uint32_t)s->seek_per_s,

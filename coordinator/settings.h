@@ -27,6 +27,7 @@ struct hs_coordinator_settings {
 	int64_t nr_peers, nr_traces, nr_visits, nr_crumbs, nr_nodes;
 	int64_t nr_requests, trace_nodes, window;
 	int64_t seek_nodes, seek_per_s;
+	int64_t origin_per_s, origin_waiting;
 	uint64_t send_queue_bytes;
 	struct hs_roles roles; /* derived */
 };

@@ -203,6 +203,49 @@ static void limits_are_marked(void **state)
 }
 
 /* More crumbs than a manifest holds: thousands of nodes that do not exist. */
+/* A node that floods has to wait; others do not notice. */
+static void budget_of_an_origin(void **state)
+{
+	const struct hs_coord_config config = {
+		.seed = 1, .origin_per_s = 100, .origin_waiting = 20};
+	uint64_t crumbs[50], key;
+
+	(void)state;
+	again_with(&config);
+	world_up_to(w, 1, 2);
+	for (uint64_t lo = 1000; lo < 1500; lo++) {
+		world_knows(w, 1, lo, CLOSED, 0, NULL);
+		world_trigger(w, 1, "slow", 1, &lo);
+	}
+	world_knows(w, 2, 7, CLOSED, 0, NULL);
+	key = world_trigger(w, 2, "slow", 1, IDS(7));
+	world_run(w, 10 * WORLD_MS);
+	/* Each is a trigger and a new trace; a second's worth at once. */
+	assert_in_range(world_stats(w).triggers, 51, 53);
+	assert_in_range(world_stats(w).origin_refused, 448, 450);
+	assert_true(world_stored(w, 2, key));
+	/* Again later, as agents do. */
+	world_run(w, SECOND);
+	key = world_trigger(w, 1, "slow", 1, IDS(1400));
+	world_run(w, SECOND);
+	assert_true(world_stored(w, 1, key));
+	/* Crumbs to nodes that are not there: bounded, and said so. */
+	for (uint32_t k = 0; k < 50; k++)
+		crumbs[k] = node_id(100 + k, 1);
+	world_knows(w, 1, 6, CLOSED, 50, crumbs);
+	world_trigger(w, 1, "slow", 1, IDS(6));
+	world_run(w, 5 * SECOND);
+	assert_int_equal(world_seen(w, 6)->nr_answers, 21);
+	assert_int_equal(world_answer(w, 6, node_id(1, 1))->flags,
+			 HS_WIRE_F_CUT);
+	assert_int_equal(world_stats(w).origin_cut, 30);
+	world_knows(w, 2, 5, CLOSED, 2, IDS(node_id(1, 1), node_id(200, 1)));
+	world_trigger(w, 2, "slow", 1, IDS(5));
+	world_run(w, 5 * SECOND);
+	assert_int_equal(world_answer(w, 5, node_id(2, 1))->flags, 0);
+	assert_non_null(world_answer(w, 5, node_id(200, 1)));
+}
+
 static void hostile_fan_out(void **state)
 {
 	static uint64_t crumbs[HS_WIRE_CRUMBS_MAX];
@@ -270,13 +313,10 @@ static void node_takes_no_more(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		each(strange_crumbs),
-		each(collector_unreachable),
-		each(table_full),
-		each(forgotten_and_back),
-		each(limits_are_marked),
-		each(hostile_fan_out),
-		each(window),
+		each(strange_crumbs),	  each(collector_unreachable),
+		each(table_full),	  each(forgotten_and_back),
+		each(limits_are_marked),  each(budget_of_an_origin),
+		each(hostile_fan_out),	  each(window),
 		each(node_takes_no_more),
 	};
 

@@ -96,6 +96,10 @@ void sim_coord_start(struct sim *s, uint32_t i)
 		.nr_triggers = 1024 * wide,
 		.trace_nodes = 512 * wide,
 		.forget_after_ns = s->p.remember_ns / 2,
+		/* Every fourth seed is mean to its nodes. */
+		.origin_per_s = s->p.seed % 4 || wide > 1 ? 0 : 40,
+		.seek_nodes = s->p.seed % 8 || wide > 1 ? 0 : 3,
+		.seek_per_s = s->p.seed % 8 || wide > 1 ? 0 : 50,
 	};
 	struct op_ctx *ctx;
 	size_t size = hs_coord_core_size_bytes(&config);
