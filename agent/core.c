@@ -127,7 +127,7 @@ static bool shape_good(const struct hs_agent_domain_config *c)
 static void core_layout(struct hs_agent_core *c, struct arena *a,
 			const struct hs_agent_config *config)
 {
-	struct hs_agent_core own = {.config = *config};
+	struct hs_agent_core own; /* half a megabyte: not even zeroed */
 
 	if (!c)
 		c = &own;

@@ -18,14 +18,17 @@ static void adopt_stocked(struct hs_domain *d, uint32_t i)
 	d->chunks[hs_chunk_of(d, i)].nr_stocked++;
 }
 
-/* From whatever state: as hs_buffer_free() finds one that a process had. */
-static void adopt_free(struct hs_agent_core *c, struct hs_domain *d, uint32_t i)
+/*
+ * From whatever state, by one store: whoever calls it stocked at nobody first
+ * and is killed in between leaves it so, and nobody's death frees it.
+ */
+static void adopt_free(struct hs_domain *d, uint32_t i)
 {
 	uint32_t generation = hs_ledger_word_generation(d->buffers[i].word);
 
-	adopt_stocked(d, i);
-	d->buffers[i].word = hs_ledger_word(HS_LEDGER_STOCKED, generation, 0);
-	hs_buffer_free(c, d, i);
+	hs_ledger_set64(&d->buffers[i].word,
+			hs_ledger_word(HS_LEDGER_FREE, generation, 0));
+	hs_chunk_give(d, i);
 }
 
 #define WALK_MAX 64u
@@ -77,7 +80,7 @@ static void adopt_held(struct hs_agent_core *c, struct hs_domain *d, uint32_t i,
 		trace = hs_ix_get(c, d, b->trace_hi, b->trace_lo, seen_ns);
 	if (trace == HS_NIL || hs_fired_abandoned(c, d->traces[trace].fired)) {
 		c->stats.lost_index_full += trace == HS_NIL;
-		adopt_free(c, d, i);
+		adopt_free(d, i);
 		return;
 	}
 	if (HS_PLANTED(10))
@@ -134,7 +137,7 @@ static void adopt_freeing(struct hs_agent_core *c, struct hs_domain *d,
 			hs_ledger_set32(&f->totals_select, !now);
 		}
 	}
-	adopt_free(c, d, i);
+	adopt_free(d, i);
 }
 
 static void adopt_buffer(struct hs_agent_core *c, struct hs_domain *d,
@@ -154,7 +157,7 @@ static void adopt_buffer(struct hs_agent_core *c, struct hs_domain *d,
 		break;
 	case HS_LEDGER_FREE:
 	default:
-		adopt_free(c, d, i);
+		adopt_free(d, i);
 	}
 }
 

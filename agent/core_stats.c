@@ -210,8 +210,16 @@ bool hs_agent_core_check(const struct hs_agent_core *core, const char **why)
 	if (in_flight != core->in_flight_bytes ||
 	    nr_in_flight != core->nr_in_flight)
 		return false;
-	for (uint32_t i = 0; i < core->config.nr_fired; i++)
-		fired += core->fired[i].live != 0;
+	*why = "a fired trace without an id";
+	for (uint32_t i = 0; i < core->config.nr_fired; i++) {
+		const struct hs_ledger_fired *f = &core->fired[i];
+
+		if (!f->live)
+			continue;
+		if (!(f->trace.hi | f->trace.lo))
+			return false;
+		fired++;
+	}
 	*why = "fired traces do not add up";
 	return fired == core->nr_fired && hs_hold_check(core, why);
 }
