@@ -215,10 +215,14 @@ void node_make(struct node *n)
 
 void node_adopt(struct node *n, const struct node *before)
 {
-	memset(n, 0, sizeof(*n));
-	n->w.settings = before->w.settings;
+	/* Word by word: a string instruction is stepped byte by byte. */
+	n->w.settings.domains = before->w.settings.domains;
+	n->w.settings.nr_processes = before->w.settings.nr_processes;
+	n->w.settings.nr_domain_processes =
+		before->w.settings.nr_domain_processes;
 	/* What a collector got from the predecessor it still has. */
-	memcpy(n->slices, before->slices, sizeof(n->slices));
+	for (uint32_t i = 0; i < before->nr_slices; i++)
+		n->slices[i] = before->slices[i];
 	n->nr_slices = n->nr_acked = before->nr_slices;
 	epoll_make(n);
 	keeper_make(n);

@@ -67,7 +67,10 @@ void node_die(const char *format, ...)
 
 /** node_make() - a fresh node with a socket for each domain */
 void node_make(struct node *n);
-/** node_adopt() - a successor of @before's worker: from what it had stored */
+/**
+ * node_adopt() - a successor of @before's worker: from what it had stored
+ * @n: all zero
+ */
 void node_adopt(struct node *n, const struct node *before);
 /** node_keep() - be the keeper: take what the worker stored or dropped */
 void node_keep(struct node *n);

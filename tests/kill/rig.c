@@ -2,6 +2,7 @@
 /* Purpose: see rig.h. */
 #include "rig.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -108,6 +109,8 @@ static void client_start(struct rig *r)
 void rig_make(struct rig *r)
 {
 	memset(r, 0, sizeof(*r));
+	/* Large memory comes zeroed from the kernel, not byte by byte. */
+	mallopt(M_MMAP_THRESHOLD, 65536);
 	step_init();
 	node_make(&r->n);
 	bystander_start(r);

@@ -3,6 +3,7 @@
 #include "step.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -15,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/fdpass.h"
 #include "dataplane/handle.h"
 #include "node.h"
 
@@ -87,6 +89,17 @@ int step_wait(pid_t pid)
 			node_die("waitpid: %s", strerror(errno));
 	return WIFSIGNALED(status) ? 128 + WTERMSIG(status)
 				   : WEXITSTATUS(status);
+}
+
+bool step_gone(pid_t pid)
+{
+	int fd = hs_process_pidfd(pid);
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	bool gone = fd < 0 || poll(&p, 1, 0) == 1;
+
+	if (fd >= 0)
+		close(fd);
+	return gone;
 }
 
 struct job {

@@ -43,6 +43,9 @@ pid_t step_clone(void);
 /** step_wait() - Return: exit status; 128 + signal */
 int step_wait(pid_t pid);
 
+/** step_gone() - whether a process has ended, reaped or not */
+bool step_gone(pid_t pid);
+
 struct step {
 	pid_t pid;
 	pid_t tid;
