@@ -10,6 +10,7 @@
 #include "agent/domain.h"
 #include "agent/shipper.h"
 #include "agent/shm_read.h"
+#include "agent/tally_send.h"
 #include "base/crc32c.h"
 #include "base/log.h"
 
@@ -64,6 +65,7 @@ static void on_message(void *ctx, uint32_t peer, uint16_t type,
 		from = HS_WIRE_ROLE_COORDINATOR;
 		break;
 	case HS_WIRE_SLICE_ACK:
+	case HS_WIRE_TALLY_ACK:
 		from = HS_WIRE_ROLE_COLLECTOR;
 		break;
 	default:
@@ -72,6 +74,10 @@ static void on_message(void *ctx, uint32_t peer, uint16_t type,
 	}
 	if (!at || at->role != from) {
 		w->counters.messages_misplaced++;
+		return;
+	}
+	if (type == HS_WIRE_TALLY_ACK) {
+		hs_tally_ack(w, payload, payload_bytes);
 		return;
 	}
 	hs_agent_core_message(w->core, at->id, type, payload, payload_bytes,
@@ -201,6 +207,18 @@ static bool send_node(void *ctx, uint64_t node, uint16_t type,
 			  hs_members_find(w->members, HS_WIRE_ROLE_COORDINATOR,
 					  (uint32_t)(node >> 32))),
 		type, &iov, 1);
+}
+
+bool hs_carrier_collect(struct hs_worker *w, const struct hs_wire_trace_id *id,
+			uint16_t type, const void *payload,
+			uint32_t payload_bytes)
+{
+	struct iovec iov = {(void *)(uintptr_t)payload, payload_bytes};
+
+	return post(w,
+		    hs_member(w->members,
+			      hs_members_collector(w->members, id, w->now_ns)),
+		    type, &iov, 1);
 }
 
 /* One copy: what is sent is what was summed, whatever its producer does. */

@@ -16,4 +16,13 @@ void hs_carrier_free(struct hs_worker *w);
 /** hs_carrier_poll() - take in and send what can be */
 void hs_carrier_poll(struct hs_worker *w);
 
+/**
+ * hs_carrier_collect() - to the collector that a trace, or whatever has such
+ *	an id, belongs to
+ * Return: false when it is not connected, or the carrier has no room.
+ */
+bool hs_carrier_collect(struct hs_worker *w, const struct hs_wire_trace_id *id,
+			uint16_t type, const void *payload,
+			uint32_t payload_bytes);
+
 #endif

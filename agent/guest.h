@@ -14,6 +14,7 @@
 #include <sys/types.h>
 
 #include "agent/domain.h"
+#include "agent/tally.h"
 #include "agent/worker.h"
 #include "hs/shm_format.h"
 
@@ -62,8 +63,10 @@ struct hs_guest {
 	uint64_t lost_total;
 	uint64_t nulls_total;
 	uint32_t nr_orphaned; /* buffers that it had when it was cut off */
-	uint64_t watch_ns;    /* when its counters are read next */
-	uint64_t rules_seq;   /* told last, by this worker */
+	struct hs_tally_source tally;
+	uint64_t tally_ns;  /* when it is read next */
+	uint64_t watch_ns;  /* when its counters are read next */
+	uint64_t rules_seq; /* told last, by this worker */
 	uint64_t rules_fired[HS_SHM_RULES_MAX]; /* as last seen */
 	uint32_t nr_names;
 	struct hs_shm_trigger names[HS_SHM_NR_TRIGGERS];

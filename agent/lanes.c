@@ -3,6 +3,7 @@
 #include "agent/lanes.h"
 
 #include "agent/shm_read.h"
+#include "agent/tally_send.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/planted.h"
@@ -329,6 +330,7 @@ static void tell_status(const struct hs_worker *w, struct hs_guest *g)
 static void look_around(struct hs_worker *w, struct hs_guest *g)
 {
 	hs_rules_tell(w, g);
+	hs_tally_round(w, g);
 	if (w->now_ns < g->watch_ns)
 		return;
 	g->watch_ns = w->now_ns + WATCH_NS;
@@ -364,6 +366,7 @@ void hs_lanes_bury(struct hs_worker *w, struct hs_guest *g)
 	if (!g->garbage) {
 		count_losses(w, g);
 		hs_rules_count(w, g);
+		hs_tally_bury(w, g);
 		scan_guest(w, g, true);
 	}
 	hs_agent_core_process_dead(w->core, g->tenant->index, g->number,

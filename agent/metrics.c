@@ -72,6 +72,7 @@ uint32_t hs_control_stats(const struct hs_worker *w,
 	SHELL(messages_misplaced);
 	SHELL(reloads);
 	SHELL(reloads_refused);
+	SHELL(tallies_dropped);
 #undef SHELL
 	out[nr++] = (struct hs_control_number){"holes", hs_fault_count()};
 	return nr;

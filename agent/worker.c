@@ -23,6 +23,7 @@
 #include "agent/mailbox.h"
 #include "agent/reload.h"
 #include "agent/shipper.h"
+#include "agent/tally_send.h"
 #include "base/clock.h"
 #include "base/fdpass.h"
 #include "base/log.h"
@@ -386,6 +387,7 @@ static bool one_round(struct hs_worker *w)
 	hs_attach_round(w);
 	hs_left_round(w);
 	work = hs_lanes_round(w);
+	hs_tally_dead_round(w);
 	hs_agent_core_tick(w->core, w->now_ns);
 	if (w->sent)
 		hs_carrier_poll(w);
@@ -404,6 +406,7 @@ static bool one_round(struct hs_worker *w)
 
 static void end(struct hs_worker *w)
 {
+	hs_tally_free(w);
 	hs_mailbox_free(w);
 	hs_attach_free(w);
 	hs_shipper_free(w);

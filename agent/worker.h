@@ -23,6 +23,7 @@
 #include "rdma/transport.h"
 
 struct hs_attach;
+struct hs_tally_dead;
 struct hs_guest;
 struct hs_mailbox;
 struct hs_shipper;
@@ -59,6 +60,8 @@ struct hs_worker_counters {
 	uint64_t messages_misplaced;
 	uint64_t reloads;
 	uint64_t reloads_refused;
+	uint64_t tallies_dropped; /* counts of dead processes, for want of room
+				   */
 };
 
 /* Areas of a predecessor that could not be adopted: see left.h. */
@@ -87,6 +90,9 @@ struct hs_worker {
 	struct hs_worker_counters counters;
 	struct hs_calibrate calibrate;
 	struct hs_agent_rules rules;
+	struct hs_tally_dead *tally_dead; /* what the dead have left to say */
+	size_t tally_dead_bytes;
+	uint64_t tally_seq;
 	uint64_t calibrate_ns; /* when next */
 	uint64_t now_ns;       /* of this round */
 	uint64_t began_ns;

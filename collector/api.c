@@ -92,14 +92,8 @@ static int add_row(void *ctx, const struct hs_index_trace *t)
 /* ---- what is asked for -----------------------------------------------------
  */
 
-struct question {
-	const struct hs_httpd_request *request;
-	struct hs_httpd_response *response;
-	bool failed;
-};
-
-static void refuse(struct question *q, const char *name, const char *text,
-		   const char *wants)
+static void refuse(struct hs_api_question *q, const char *name,
+		   const char *text, const char *wants)
 {
 	if (!q->failed)
 		hs_httpd_error(q->response, 400, "%s='%s': wants %s", name,
@@ -108,8 +102,8 @@ static void refuse(struct question *q, const char *name, const char *text,
 }
 
 /* Digits alone, or NULL-terminated text with a unit where @unit allows it. */
-static int64_t ask_number(struct question *q, const char *name, bool unit,
-			  int64_t absent)
+int64_t hs_api_ask_number(struct hs_api_question *q, const char *name,
+			  bool unit, int64_t absent)
 {
 	const char *text = hs_httpd_query(q->request, name);
 	uint64_t value;
@@ -131,7 +125,7 @@ static int64_t ask_number(struct question *q, const char *name, bool unit,
 	return absent;
 }
 
-static int ask_error(struct question *q)
+static int ask_error(struct hs_api_question *q)
 {
 	const char *text = hs_httpd_query(q->request, "error");
 
@@ -145,7 +139,7 @@ static int ask_error(struct question *q)
 	return -1;
 }
 
-static int ask_mark(struct question *q)
+static int ask_mark(struct hs_api_question *q)
 {
 	const char *text = hs_httpd_query(q->request, "mark");
 
@@ -159,7 +153,7 @@ static int ask_mark(struct question *q)
 	return -1;
 }
 
-static const char *ask_text(struct question *q, const char *name)
+static const char *ask_text(struct hs_api_question *q, const char *name)
 {
 	const char *text = hs_httpd_query(q->request, name);
 
@@ -170,18 +164,21 @@ static void traces(void *ctx, const struct hs_httpd_request *request,
 		   struct hs_httpd_response *response)
 {
 	struct hs_api *api = ctx;
-	struct question q = {request, response, false};
+	struct hs_api_question q = {request, response, false};
 	struct hs_index_filter filter = {
 		.service = ask_text(&q, "service"),
 		.trigger = ask_text(&q, "trigger"),
-		.min_duration_ns = ask_number(&q, "min_duration", true, -1),
-		.max_duration_ns = ask_number(&q, "max_duration", true, -1),
+		.min_duration_ns =
+			hs_api_ask_number(&q, "min_duration", true, -1),
+		.max_duration_ns =
+			hs_api_ask_number(&q, "max_duration", true, -1),
 		.error = ask_error(&q),
-		.since_ns = ask_number(&q, "since", false, 0),
-		.until_ns = ask_number(&q, "until", false, 0),
+		.since_ns = hs_api_ask_number(&q, "since", false, 0),
+		.until_ns = hs_api_ask_number(&q, "until", false, 0),
 		.mark = ask_mark(&q),
 	};
-	int64_t limit = ask_number(&q, "limit", false, HS_API_LIMIT_DEFAULT);
+	int64_t limit =
+		hs_api_ask_number(&q, "limit", false, HS_API_LIMIT_DEFAULT);
 	struct rows rows = {.api = api};
 	int rc;
 
@@ -256,6 +253,20 @@ static json_t *assembly_status(const struct hs_collector_stats *c)
 	return out;
 }
 
+static json_t *operations_status(const struct hs_tally_stats *s)
+{
+	json_t *out = json_object();
+
+	NUMBER(out, s, messages);
+	NUMBER(out, s, malformed);
+	NUMBER(out, s, rows_news);
+	NUMBER(out, s, rows_known);
+	NUMBER(out, s, over_limit);
+	NUMBER(out, s, errors);
+	NUMBER(out, s, sources);
+	return out;
+}
+
 /* What was not kept, or not as it came. All 0 on a good day. */
 static json_t *losses_status(const struct hs_collector_stats *c)
 {
@@ -302,6 +313,7 @@ static void status(void *ctx, const struct hs_httpd_request *request,
 		(json_int_t)(hs_clock_mono_ns() - api->started_ns), "traces",
 		marks, "store", store_status(&stats.store), "assembly",
 		assembly_status(&stats), "losses", losses_status(&stats));
+	json_object_set_new(out, "operations", operations_status(&stats.tally));
 	if (api->status && out)
 		api->status(api->ctx, out);
 	hs_collector_unlock(api->collector);
@@ -322,6 +334,7 @@ static void stop(void *ctx, const struct hs_httpd_request *request,
 const struct hs_httpd_route hs_api_routes[] = {
 	{"GET", "/v1/traces", traces, HS_ROLE_READ},
 	{"GET", "/v1/traces/{id}", hs_api_trace, HS_ROLE_READ},
+	{"GET", "/v1/operations", hs_api_operations, HS_ROLE_READ},
 	{"GET", "/v1/status", status, HS_ROLE_READ},
 	{"POST", "/v1/stop", stop, HS_ROLE_STOP},
 };

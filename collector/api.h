@@ -8,6 +8,9 @@
  *                        first
  *   GET /v1/traces/{id}  format=hs (mark, causes, manifest, spans), jaeger,
  *                        otlp, perfetto
+ *   GET /v1/operations   service, operation, since, until (ns since the epoch;
+ *                        whole minutes): how many spans of each ended, with
+ *                        errors, and how long they took, over all requests
  *   GET /v1/status
  *   POST /v1/stop        end; the store stays, purge or not
  *
@@ -40,6 +43,20 @@ struct hs_api {
 
 extern const struct hs_httpd_route hs_api_routes[];
 extern const size_t hs_api_nr_routes;
+
+/* A request's query, as long as nothing in it was refused. */
+struct hs_api_question {
+	const struct hs_httpd_request *request;
+	struct hs_httpd_response *response;
+	bool failed;
+};
+/* Digits, or with @unit a duration. Return: @absent where there is none. */
+int64_t hs_api_ask_number(struct hs_api_question *q, const char *name,
+			  bool unit, int64_t absent);
+
+/* From api_operations.c. */
+void hs_api_operations(void *ctx, const struct hs_httpd_request *request,
+		       struct hs_httpd_response *response);
 
 /* From api_trace.c. */
 void hs_api_trace(void *ctx, const struct hs_httpd_request *request,

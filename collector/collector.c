@@ -20,8 +20,9 @@
 #define SUMMARY_INTERVAL_NS HS_NS_PER_SEC
 #define SUMMARIES_PER_STEP  32u
 /* A disk that refuses is asked again so often. */
-#define RETRY_NS     HS_NS_PER_SEC
-#define IDLE_STEP_NS (250 * HS_NS_PER_MS)
+#define RETRY_NS       HS_NS_PER_SEC
+#define IDLE_STEP_NS   (250 * HS_NS_PER_MS)
+#define TALLY_ACKS_MAX 256u
 
 struct hs_collector {
 	struct hs_collector_options options;
@@ -36,6 +37,13 @@ struct hs_collector {
 		uint64_t keys[HS_WIRE_ACKS_MAX];
 	} acks;
 	uint32_t acks_peer;
+	/* Counts of operations, and what their commit will acknowledge. */
+	struct hs_tally *tally;
+	struct {
+		uint32_t peer;
+		struct hs_wire_tally_ack ack;
+	} tally_acks[TALLY_ACKS_MAX];
+	uint32_t nr_tally_acks;
 	bool dirty;	     /* something came since the last sync */
 	uint64_t dirty_ns;   /* when */
 	uint64_t retry_ns;   /* not before this; 0: whenever */
@@ -186,11 +194,45 @@ static const struct hs_assembly_ops assembly_ops = {
 /* ---- messages and time ----------------------------------------------------
  */
 
+/* Counts are no traces' business: one's disk error is not the other's. */
+static void tally_sync(struct hs_collector *c)
+{
+	int rc = hs_tally_commit(c->tally, (int64_t)hs_clock_real_ns());
+
+	for (uint32_t i = 0; i < c->nr_tally_acks && !rc; i++) {
+		struct iovec iov = {&c->tally_acks[i].ack,
+				    sizeof(c->tally_acks[i].ack)};
+
+		if (c->options.send(c->options.ctx, c->tally_acks[i].peer,
+				    HS_WIRE_TALLY_ACK, &iov, 1))
+			c->stats.acks_dropped++;
+		else
+			c->stats.acks_sent++;
+	}
+	/* After an error nothing is acknowledged, and comes again. */
+	c->nr_tally_acks = 0;
+}
+
+static void tally_message(struct hs_collector *c, uint32_t peer,
+			  const void *payload, uint32_t payload_bytes)
+{
+	struct hs_wire_tally_ack *ack;
+
+	if (c->nr_tally_acks == TALLY_ACKS_MAX)
+		tally_sync(c);
+	ack = &c->tally_acks[c->nr_tally_acks].ack;
+	if (hs_tally_put(c->tally, payload, payload_bytes,
+			 (int64_t)hs_clock_real_ns(), ack))
+		return;
+	c->tally_acks[c->nr_tally_acks++].peer = peer;
+}
+
 int hs_collector_sync(struct hs_collector *c)
 {
 	uint64_t seq;
 	int rc = hs_assembly_flush(c->assembly, &seq);
 
+	tally_sync(c);
 	if (!rc)
 		rc = hs_store_sync(c->store);
 	if (rc) {
@@ -227,6 +269,12 @@ int hs_collector_message(struct hs_collector *c, uint32_t peer, uint16_t type,
 {
 	int rc;
 
+	if (type == HS_WIRE_TALLY)
+		tally_message(c, peer, payload, payload_bytes);
+	if (type == HS_WIRE_TALLY && !c->dirty) {
+		c->dirty = true;
+		c->dirty_ns = now_ns;
+	}
 	if (type != HS_WIRE_SLICE && type != HS_WIRE_MANIFEST)
 		return 0;
 	rc = hs_assembly_message(c->assembly, peer, type, payload,
@@ -312,7 +360,12 @@ static int open_all(struct hs_collector *c, char *error, size_t error_bytes)
 	}
 	memset(c->memory, 0, size);
 	c->assembly = hs_assembly_create(c->memory, limits, &assembly_ops, c);
-	return hs_store_open(&c->store, &c->options.store, error, error_bytes);
+	rc = hs_store_open(&c->store, &c->options.store, error, error_bytes);
+	/* In the store's folder, which is there and locked by now. */
+	if (!rc)
+		rc = hs_tally_open(&c->tally, c->options.store.dir, error,
+				   error_bytes);
+	return rc;
 }
 
 int hs_collector_open(struct hs_collector **out,
@@ -330,6 +383,7 @@ int hs_collector_open(struct hs_collector **out,
 	pthread_mutex_init(&c->lock, NULL);
 	rc = open_all(c, error, error_bytes);
 	if (rc) {
+		hs_tally_close(c->tally);
 		hs_store_close(c->store);
 		free(c->memory);
 		free(c);
@@ -344,6 +398,7 @@ void hs_collector_close(struct hs_collector *c)
 	if (!c)
 		return;
 	hs_collector_sync(c);
+	hs_tally_close(c->tally);
 	hs_store_close(c->store);
 	pthread_mutex_destroy(&c->lock);
 	pthread_mutex_destroy(&c->next);
@@ -382,6 +437,11 @@ struct hs_assembly *hs_collector_assembly(struct hs_collector *c)
 	return c->assembly;
 }
 
+struct hs_tally *hs_collector_tally(struct hs_collector *c)
+{
+	return c->tally;
+}
+
 struct hs_store *hs_collector_store(struct hs_collector *c)
 {
 	return c->store;
@@ -393,4 +453,5 @@ void hs_collector_stats(struct hs_collector *c, struct hs_collector_stats *out)
 	hs_assembly_stats(c->assembly, &out->assembly);
 	hs_store_stats(c->store, &out->store);
 	hs_index_count(hs_store_index(c->store), &out->counts);
+	hs_tally_stats(c->tally, &out->tally);
 }

@@ -18,6 +18,7 @@
 #include "collector/assembly.h"
 #include "collector/decode.h"
 #include "collector/store.h"
+#include "collector/tally.h"
 
 struct hs_collector;
 
@@ -36,6 +37,7 @@ struct hs_collector_stats {
 	struct hs_assembly_stats assembly;
 	struct hs_store_stats store;
 	struct hs_index_counts counts;
+	struct hs_tally_stats tally;
 	uint64_t acks_sent;
 	uint64_t acks_dropped;
 	uint64_t messages_failed; /* the disk did not take them */
@@ -56,14 +58,15 @@ void hs_collector_unlock(struct hs_collector *c);
 void hs_collector_node_up(struct hs_collector *c, uint64_t node,
 			  uint64_t now_ns);
 /**
- * hs_collector_message() - a SLICE or MANIFEST; others are ignored
+ * hs_collector_message() - a SLICE, MANIFEST or TALLY; others are
+ *	ignored
  *
  * Return: 0; HS_ASSEMBLY_REFUSED, which it has answered; HS_ASSEMBLY_BUSY or
  *	negative errno: not kept, so it has to come again.
  */
 int hs_collector_message(struct hs_collector *c, uint32_t peer, uint16_t type,
-			  const void *payload, uint32_t payload_bytes,
-			  uint64_t now_mono_ns);
+			 const void *payload, uint32_t payload_bytes,
+			 uint64_t now_mono_ns);
 
 /**
  * hs_collector_step() - sync when it is time, then sum up traces
@@ -81,6 +84,7 @@ void hs_collector_damaged(struct hs_collector *c,
 
 struct hs_assembly *hs_collector_assembly(struct hs_collector *c);
 struct hs_store *hs_collector_store(struct hs_collector *c);
+struct hs_tally *hs_collector_tally(struct hs_collector *c);
 void hs_collector_stats(struct hs_collector *c, struct hs_collector_stats *out);
 
 #endif

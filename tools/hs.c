@@ -20,6 +20,8 @@ static const struct command commands[] = {
 	 "one trace as a tree with a time bar for every span"},
 	{"traces", "export", hs_command_export,
 	 "as Jaeger, OTLP or Perfetto JSON"},
+	{NULL, "operations", hs_command_operations,
+	 "how often and how long each ran, over all requests"},
 	{NULL, "status", hs_command_status,
 	 "agents, event horizon, losses, triggers"},
 	{NULL, "top", hs_command_top,

@@ -75,6 +75,7 @@ typedef int (*hs_command_fn)(int argc, char **argv);
 int hs_command_list(int argc, char **argv);
 int hs_command_show(int argc, char **argv);
 int hs_command_export(int argc, char **argv);
+int hs_command_operations(int argc, char **argv);
 int hs_command_status(int argc, char **argv);
 int hs_command_top(int argc, char **argv);
 int hs_command_size(int argc, char **argv);

@@ -12,6 +12,7 @@
 #include "base/table.h"
 #include "base/units.h"
 #include "tools/hs.h"
+#include "tools/query.h"
 #include "tools/row.h"
 
 struct filter {
@@ -25,101 +26,35 @@ static const char examples[] =
 	"  hs traces list --since 10m --min-duration 200ms\n"
 	"  hs traces list --trigger slow --json | jq -r '.traces[].trace_id'\n";
 
-/* A query is built piece by piece; a value may hold anything. */
-struct query {
-	char *text;
-	size_t len;
-	bool failed;
-};
-
-static void query_add(struct query *q, const char *key, const char *value)
-{
-	char *escaped = hs_httpc_escape(value), *bigger;
-	size_t more;
-
-	if (!escaped) {
-		q->failed = true;
-		return;
-	}
-	more = strlen(key) + strlen(escaped) + 2;
-	bigger = realloc(q->text, q->len + more + 1);
-	if (bigger) {
-		q->text = bigger;
-		q->len +=
-			(size_t)snprintf(q->text + q->len, more + 1, "%c%s=%s",
-					 q->len ? '&' : '?', key, escaped);
-	} else {
-		q->failed = true;
-	}
-	free(escaped);
-}
-
-static void query_add_u64(struct query *q, const char *key, uint64_t value)
-{
-	char text[32];
-
-	snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
-	query_add(q, key, text);
-}
-
-/* "10m" ago, or seconds since the epoch, or 2026-01-02T03:04:05. */
-static int parse_time(const char *option, const char *text, uint64_t *out_ns)
-{
-	struct tm tm = {0};
-	uint64_t ago_ns;
-	const char *end;
-	char *number_end;
-	unsigned long long seconds;
-
-	end = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
-	if (end && (!*end || !strcmp(end, "Z"))) {
-		*out_ns = (uint64_t)timegm(&tm) * HS_NS_PER_SEC;
-		return 0;
-	}
-	seconds = strtoull(text, &number_end, 10);
-	if (*text >= '0' && *text <= '9' && !*number_end &&
-	    seconds < UINT64_MAX / HS_NS_PER_SEC) {
-		*out_ns = seconds * HS_NS_PER_SEC;
-		return 0;
-	}
-	if (!hs_units_duration_parse(text, &ago_ns)) {
-		*out_ns = hs_clock_real_ns() - ago_ns;
-		return 0;
-	}
-	fprintf(stderr,
-		"hs traces list: %s '%s': wants how long ago, as in 10m, or a "
-		"time, as in 2026-01-02T03:04:05Z\n",
-		option, text);
-	return -EINVAL;
-}
-
-static int query_make(struct query *q, const struct filter *f)
+static int query_make(struct hs_query *q, const struct filter *f)
 {
 	uint64_t time_ns;
 
 	if (f->service)
-		query_add(q, "service", f->service);
+		hs_query_add(q, "service", f->service);
 	if (f->trigger)
-		query_add(q, "trigger", f->trigger);
+		hs_query_add(q, "trigger", f->trigger);
 	if (f->mark)
-		query_add(q, "mark", f->mark);
+		hs_query_add(q, "mark", f->mark);
 	if (f->min_duration_ns)
-		query_add_u64(q, "min_duration", f->min_duration_ns);
+		hs_query_add_u64(q, "min_duration", f->min_duration_ns);
 	if (f->max_duration_ns)
-		query_add_u64(q, "max_duration", f->max_duration_ns);
+		hs_query_add_u64(q, "max_duration", f->max_duration_ns);
 	if (f->error || f->no_error)
-		query_add(q, "error", f->error ? "true" : "false");
+		hs_query_add(q, "error", f->error ? "true" : "false");
 	if (f->since) {
-		if (parse_time("--since", f->since, &time_ns))
+		if (hs_query_when("hs traces list: --since", f->since,
+				  &time_ns))
 			return -EINVAL;
-		query_add_u64(q, "since", time_ns);
+		hs_query_add_u64(q, "since", time_ns);
 	}
 	if (f->until) {
-		if (parse_time("--until", f->until, &time_ns))
+		if (hs_query_when("hs traces list: --until", f->until,
+				  &time_ns))
 			return -EINVAL;
-		query_add_u64(q, "until", time_ns);
+		hs_query_add_u64(q, "until", time_ns);
 	}
-	query_add_u64(q, "limit", f->limit);
+	hs_query_add_u64(q, "limit", f->limit);
 	return q->failed ? -ENOMEM : 0;
 }
 
@@ -192,7 +127,7 @@ static int ask_all(const struct hs_where *where, const char *path, json_t *all)
 
 static int list(const struct hs_where *where, const struct filter *filter)
 {
-	struct query q = {0};
+	struct hs_query q = {0};
 	json_t *all = json_array();
 	char *path = NULL;
 	int rc = HS_EXIT_USAGE;

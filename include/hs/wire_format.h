@@ -20,6 +20,8 @@
  *   coordinator -> agent   SEEK      do you know these traces?
  *   agent -> coordinator   FOUND     those of them; nothing was pinned
  *   agent -> coordinator   LEAVE     it goes, and what it had with it
+ *   agent -> collector     TALLY     how often and how long operations ran
+ *   collector -> agent     TALLY_ACK those counts are durable
  *
  * A trigger costs two messages a hop, and two more with its collector.
  * A wall of the house: it changes by ADR, with HS_WIRE_VERSION.
@@ -66,8 +68,10 @@ enum hs_wire_type {
 	HS_WIRE_SEEK = 13,
 	HS_WIRE_FOUND = 14,
 	HS_WIRE_LEAVE = 15,
+	HS_WIRE_TALLY = 16,
+	HS_WIRE_TALLY_ACK = 17,
 };
-#define HS_WIRE_TYPE_LAST HS_WIRE_LEAVE
+#define HS_WIRE_TYPE_LAST HS_WIRE_TALLY_ACK
 
 struct hs_wire_header {
 	uint32_t magic;
@@ -221,6 +225,45 @@ struct hs_wire_slice {
 	uint32_t reserved;
 };
 HS_WIRE_ASSERT(sizeof(struct hs_wire_slice) == 72);
+
+/*
+ * Counts of one process over all its requests, from its beginning: whoever has
+ * some takes the larger number of each, so that a message which comes twice,
+ * late or from another worker of that node changes nothing (ADR 23).
+ * nr_rows rows follow.
+ */
+#define HS_WIRE_TALLY_BUCKETS	  255u
+#define HS_WIRE_TALLY_ROWS_MAX	  256u
+#define HS_WIRE_TALLY_COUNT_BITS  56u
+#define HS_WIRE_TALLY_SERVICE_MAX 63u
+#define HS_WIRE_TALLY_NAME_MAX	  183u
+struct hs_wire_tally {
+	uint64_t node; /* with its incarnation */
+	uint64_t seq;  /* what TALLY_ACK names; the agent's own */
+	uint32_t process;
+	uint32_t nr_rows;
+};
+HS_WIRE_ASSERT(sizeof(struct hs_wire_tally) == 24);
+
+/*
+ * Then service and name, padded together with zeros to eight bytes, and
+ * nr_buckets u64: bucket << 56 | count, buckets ascending, counts not 0.
+ * Bucket b is from hs_shm_tally_low_ns(b) on.
+ */
+struct hs_wire_tally_row {
+	uint64_t errors;
+	uint16_t nr_buckets;
+	uint8_t service_bytes;
+	uint8_t name_bytes;
+	uint32_t reserved;
+};
+HS_WIRE_ASSERT(sizeof(struct hs_wire_tally_row) == 16);
+
+struct hs_wire_tally_ack {
+	uint64_t seq;
+	uint32_t process;
+	uint32_t reserved;
+};
 
 /* SEEK, FOUND: then nr struct hs_wire_trace_id; in FOUND those it knows. */
 struct hs_wire_seek {

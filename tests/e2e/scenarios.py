@@ -19,6 +19,13 @@ import traceback
 from fabric import Failure, Fabric, program, wait_for
 
 
+RULES = """rules:
+  - {name: failed, status: error}
+  - {name: five, service: shop, attributes: ['http.status_code >= 500']}
+  - {name: slow, operation: 'POST*', duration: 50ms}
+"""
+
+
 def check(good, what):
     if not good:
         raise Failure(what)
@@ -209,6 +216,88 @@ def crash_trigger():
         # The slice alone says "partial"; the manifest has the name.
         wait_for("fired as crash",
                  lambda: names(fabric.row(trace)) == ["crash"])
+
+
+def rules():
+    """Rules of the agent's YAML fire for spans of any application."""
+    with Fabric(1, RULES) as fabric:
+        app = fabric.app(0, "shop")
+        # The helper's next round brings the table.
+        fired = {}
+
+        def request(handle, *between):
+            trace = app.say("begin " + handle)
+            span = app.say("span %s %s" % (handle, "POST/cart"))
+            for line in between:
+                app.say(line.format(h=handle, s=span))
+            app.say("finish %s %s" % (handle, span))
+            app.say("end " + handle)
+            return trace
+
+        def status():
+            return {r["name"]: r["fired"]
+                    for r in fabric.status("agent-0")["rules"]}
+
+        def until_loaded():
+            request("w", "error {h} {s}")
+            return status()["failed"] > 0
+        check(set(status()) == {"failed", "five", "slow"}, "three rules")
+        wait_for("the table is in force", until_loaded)
+        fired["five"] = request("a", "attr {h} {s} http.status_code 503")
+        fired["slow"] = request("b", "sleep 60")
+        request("c", "attr {h} {s} http.status_code 404")
+        for trigger, trace in fired.items():
+            fabric.wait_mark(trace, "complete", 1)
+            wait_for("fired as " + trigger,
+                     lambda: names(fabric.row(trace)) == [trigger])
+        wait_for("counted", lambda: status()["five"] == 1 and
+                 status()["slow"] == 1)
+
+
+def operations():
+    """Every span is counted once, whoever dies meanwhile."""
+    with Fabric(2) as fabric:
+        def spans(app, nr, bad=0):
+            for i in range(nr):
+                app.say("begin h")
+                span = app.say("span h work")
+                if i < bad:
+                    app.say("error h " + span)
+                app.say("finish h " + span)
+                app.say("end h")
+
+        def counts():
+            code, answer = fabric.hs("operations")
+            if code not in (0, 1):
+                raise OSError("hs operations: %d %r" % (code, answer))
+            return {(o["service"], o["operation"]): (o["spans"], o["errors"])
+                    for o in answer["operations"]}
+
+        one = fabric.app(0, "one")
+        two = fabric.app(1, "two")
+        spans(one, 30, bad=3)
+        spans(two, 5)
+        wait_for("first counts", lambda: counts() == {
+            ("one", "work"): (30, 3), ("two", "work"): (5, 0)})
+        worker = fabric.worker("agent-0")
+        os.kill(worker, signal.SIGKILL)
+        spans(one, 10)
+        wait_for("a successor", lambda: fabric.worker("agent-0") != worker)
+        wait_for("counts go on", lambda: counts() == {
+            ("one", "work"): (40, 3), ("two", "work"): (5, 0)})
+        fabric.kill("collector")
+        spans(one, 7, bad=1)
+        one.kill()
+        spans(two, 2)
+        again = fabric.app(0, "one")
+        spans(again, 3)
+        wait_for("the dead one is buried", lambda: all(
+            p["pid"] != one.process.pid
+            for d in fabric.status("agent-0")["domains"]
+            for p in d["processes"]))
+        fabric.start("collector")
+        wait_for("all of it", lambda: counts() == {
+            ("one", "work"): (50, 4), ("two", "work"): (7, 0)})
 
 
 def prefork():
@@ -585,7 +674,7 @@ def replay_sees_loss():
 
 SCENARIOS = [late_trigger, fan_out, many_processes, trigger_before_data,
              trigger_without_node, two_triggers, no_reply, lateral,
-             app_killed, crash_trigger, prefork,
+             app_killed, crash_trigger, rules, operations, prefork,
              fork_in_mid_trace, closed_descriptors, stopped_agent,
              worker_killed, agent_killed, coordinator_killed,
              collector_killed, trigger_by_id, last_seconds, purge, linger,

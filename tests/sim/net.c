@@ -198,7 +198,7 @@ bool sim_net_send(struct sim *s, uint32_t from, uint32_t to, uint16_t type,
 	};
 	memcpy(m->payload, payload, bytes);
 	s->t.messages++;
-	s->t.by_type[type & 15]++;
+	s->t.by_type[type % SIM_NR_TYPES]++;
 	if (s->text || s->perfetto)
 		sim_story_message(s, m, true);
 	if (is_stream(s, m))

@@ -37,9 +37,10 @@
 #include "hs/wire_format.h"
 #include "rdma/members.h"
 
-#define SIM_MS 1000000ull
-#define SIM_US 1000ull
-#define SIM_S  1000000000ull
+#define SIM_NR_TYPES (HS_WIRE_TYPE_LAST + 1)
+#define SIM_MS	     1000000ull
+#define SIM_US	     1000ull
+#define SIM_S	     1000000000ull
 
 #define SIM_PROCS_MAX	4u
 #define SIM_LANES	2u
@@ -347,7 +348,7 @@ struct sim_totals {
 	uint64_t faults[32];
 	uint64_t complete, partial, open, checks;
 	uint64_t by_event[SIM_NR_EVENTS];
-	uint64_t by_type[16];
+	uint64_t by_type[SIM_NR_TYPES];
 	uint64_t manifest_bytes, manifest_max_bytes, slice_bytes;
 	uint64_t whys[HS_ASSEMBLY_NR_WHYS];
 };

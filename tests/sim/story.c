@@ -26,6 +26,9 @@ const char *sim_type_name(uint16_t type)
 		[HS_WIRE_SEEK] = "SEEK",
 		[HS_WIRE_FOUND] = "FOUND",
 		[HS_WIRE_LEAVE] = "LEAVE",
+		/* Not here: tests/collector/test_tally.c has its own world. */
+		[HS_WIRE_TALLY] = "TALLY",
+		[HS_WIRE_TALLY_ACK] = "TALLY_ACK",
 	};
 
 	return type < sizeof(names) / sizeof(names[0]) && names[type]

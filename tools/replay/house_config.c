@@ -126,7 +126,8 @@ static int write_agent(const struct hs_replay_house *house, uint32_t i)
 		"coordinators: [\"%s:%u\"]\n"
 		"collectors: [\"%s:%u\"]\n"
 		"limits:\n"
-		"  slots: 32768\n",
+		"  slots: 32768\n"
+		"  operations: 256\n",
 		i + 1, node->name, house->dir, i, node->agent,
 		node->application,
 		(unsigned long long)(house->pool_bytes >> 20),

@@ -431,12 +431,13 @@ static int judge(struct replay *r)
 	say_losses(&r->driver);
 	say_speed(r);
 	printf("replay: triggered=%llu complete=%llu partial=%llu "
-	       "untriggered_collected=%llu spans_equal=%s\n",
+	       "untriggered_collected=%llu spans_equal=%s counts_equal=%s\n",
 	       (unsigned long long)result->nr_triggered,
 	       (unsigned long long)result->nr_complete,
 	       (unsigned long long)result->nr_partial,
 	       (unsigned long long)result->nr_untriggered_collected,
-	       result->nr_unequal || result->nr_missing ? "false" : "true");
+	       result->nr_unequal || result->nr_missing ? "false" : "true",
+	       result->nr_counts_unequal ? "false" : "true");
 	if (!hs_replay_result_good(result))
 		return EXIT_DIFFERENT;
 	if (r->speed > 0 && r->speed < SPEED_MIN_SHARE * r->options.speed) {
@@ -460,11 +461,15 @@ static int replay(struct replay *r)
 	r->verify.patience_ns = r->options.patience_ns;
 	err = hs_replay_verify_before(&r->verify);
 	if (!err)
+		err = hs_replay_verify_counts_before(&r->verify);
+	if (!err)
 		err = drive(r);
 	if (!err)
 		err = hs_replay_verify_wait(&r->verify);
 	if (!err)
 		err = hs_replay_verify_compare(&r->verify);
+	if (!err)
+		err = hs_replay_verify_counts(&r->verify);
 	if (hs_replay_driver_stop(&r->driver) && !err)
 		err = -EPIPE;
 	return err ? EXIT_FABRIC : judge(r);

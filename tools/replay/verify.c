@@ -385,7 +385,8 @@ bool hs_replay_result_good(const struct hs_replay_result *result)
 	return result->nr_triggered &&
 	       result->nr_complete == result->nr_triggered &&
 	       !result->nr_partial && !result->nr_missing &&
-	       !result->nr_untriggered_collected && !result->nr_unequal;
+	       !result->nr_untriggered_collected && !result->nr_unequal &&
+	       !result->nr_counts_unequal;
 }
 
 void hs_replay_verify_free(struct hs_replay_verify *verify)
@@ -394,4 +395,5 @@ void hs_replay_verify_free(struct hs_replay_verify *verify)
 	free(verify->marks);
 	free(verify->collector);
 	free(verify->by_id);
+	hs_counts_free(&verify->counts);
 }

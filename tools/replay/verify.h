@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdbool.h>
 
+#include "tools/counts.h"
 #include "tools/fabric.h"
 #include "tools/replay/plan.h"
 
@@ -29,6 +30,7 @@ struct hs_replay_result {
 	uint64_t nr_missing;
 	uint64_t nr_untriggered_collected;
 	uint64_t nr_unequal;
+	uint64_t nr_counts_unequal; /* operations */
 };
 
 struct hs_replay_verify {
@@ -38,6 +40,7 @@ struct hs_replay_verify {
 	bool progress;
 	uint64_t patience_ns; /* without any change at the collectors */
 
+	struct hs_counts counts;     /* as they must be in the end */
 	struct hs_replay_ids before; /* in the store already */
 	uint32_t *by_id;	     /* indices of the set's traces */
 	uint8_t *marks;		     /* per trace of the set */
@@ -61,6 +64,16 @@ int hs_replay_verify_wait(struct hs_replay_verify *verify);
 
 /* Compare what came; the differences are printed. 0 or negative errno. */
 int hs_replay_verify_compare(struct hs_replay_verify *verify);
+
+/**
+ * hs_replay_verify_counts_before() - what there will be to count
+ * hs_replay_verify_counts() - wait until that is what the collectors counted,
+ *	or nothing changes for so long; the differences are printed
+ *
+ * Return: 0 or negative errno.
+ */
+int hs_replay_verify_counts_before(struct hs_replay_verify *verify);
+int hs_replay_verify_counts(struct hs_replay_verify *verify);
 
 bool hs_replay_result_good(const struct hs_replay_result *result);
 void hs_replay_verify_free(struct hs_replay_verify *verify);
