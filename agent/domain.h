@@ -20,6 +20,9 @@ struct hs_tenant {
 	void *memory; /* of the core */
 	size_t memory_bytes;
 	uint32_t nr_guests;
+	/* How fast memory is taken, of late: figures.c. */
+	uint64_t rate_units, rate_ns; /* when it was looked at last */
+	double units_per_s;	      /* 0: not known, or none */
 };
 
 static inline struct hs_ledger_process *

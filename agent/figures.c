@@ -70,6 +70,55 @@ void hs_occupancy_get(const struct hs_worker *w, const struct hs_tenant *t,
 	out->nr_total = s.buffers_total;
 }
 
+#define RATE_EVERY_NS HS_NS_PER_SEC
+/* What a second counts for in the average: ten seconds' memory or so. */
+#define RATE_WEIGHT 0.1
+
+static void rate_look(const struct hs_worker *w, struct hs_tenant *t)
+{
+	struct hs_agent_domain_stats s;
+	double now_per_s;
+
+	hs_agent_core_domain_stats_get(w->core, t->index, w->now_ns, &s);
+	if (t->rate_ns) {
+		now_per_s = (double)(s.units_indexed - t->rate_units) * 1e9 /
+			    (double)(w->now_ns - t->rate_ns);
+		if (t->units_per_s > 0)
+			t->units_per_s +=
+				RATE_WEIGHT * (now_per_s - t->units_per_s);
+		else
+			t->units_per_s = now_per_s;
+	}
+	t->rate_units = s.units_indexed;
+	t->rate_ns = w->now_ns;
+}
+
+void hs_figures_round(struct hs_worker *w)
+{
+	if (w->now_ns < w->figures_ns)
+		return;
+	w->figures_ns = w->now_ns + RATE_EVERY_NS;
+	for (uint32_t i = 0; i < HS_AGENT_DOMAINS_MAX; i++)
+		if (w->tenants[i])
+			rate_look(w, w->tenants[i]);
+}
+
+uint64_t hs_expected_horizon_ns(const struct hs_worker *w,
+				const struct hs_tenant *t)
+{
+	struct hs_agent_domain_stats s;
+	double room;
+
+	hs_agent_core_domain_stats_get(w->core, t->index, w->now_ns, &s);
+	room = (double)s.buffers_total * (double)w->settings.evict_percent /
+		       100 -
+	       (double)(s.buffers_stocked + s.buffers_pinned);
+	/* Under a unit a minute is nothing. */
+	if (t->units_per_s < 1.0 / 60 || room <= 0)
+		return 0;
+	return (uint64_t)(room / t->units_per_s * 1e9);
+}
+
 uint32_t hs_figures_losses(const struct hs_worker *w, struct hs_figure *out)
 {
 	const struct hs_worker_counters *c = &w->counters;
@@ -176,6 +225,9 @@ void hs_figures_domain(const struct hs_worker *w, const struct hs_tenant *t,
 				      (json_int_t)s.bytes_indexed, "pool_bytes",
 				      (json_int_t)(s.units_indexed *
 						   t->config.buffer_bytes)));
+	json_object_set_new(
+		domain, "expected_horizon_ns",
+		json_integer((json_int_t)hs_expected_horizon_ns(w, t)));
 	hs_occupancy_get(w, t, &at);
 	for (int i = 0; i < HS_OCCUPANCY_STATES; i++)
 		json_object_set_new(o, hs_occupancy_names[i],

@@ -45,6 +45,17 @@ struct hs_figure {
 	uint64_t value;
 };
 
+/**
+ * hs_expected_horizon_ns() - how far back the present rate would let one see
+ *
+ * What is not stocked or pinned, up to where traces make room, over what was
+ * taken in a second of late. Return: 0 while nothing is taken.
+ */
+uint64_t hs_expected_horizon_ns(const struct hs_worker *w,
+				const struct hs_tenant *t);
+/** hs_figures_round() - look at the rates, once a second */
+void hs_figures_round(struct hs_worker *w);
+
 #define HS_FIGURES_MAX 16u
 
 /* Each fills in at most HS_FIGURES_MAX and returns how many. */

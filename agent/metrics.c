@@ -103,7 +103,7 @@ static void occupancy(FILE *f, const struct hs_worker *w)
 	const struct hs_openmetrics_family family =
 		FAMILY("buffers", GAUGE, NULL,
 		       "Buffers of a domain by what they are for; their sum is "
-		       "buffers_total.");
+		       "buffers_capacity.");
 	struct domain_labels l;
 	struct hs_occupancy at;
 
@@ -127,6 +127,7 @@ enum domain_figure {
 	DOMAIN_TRACES,
 	DOMAIN_FIRED,
 	DOMAIN_HORIZON,
+	DOMAIN_EXPECTED,
 	DOMAIN_PROCESSES,
 	DOMAIN_FIGURES,
 };
@@ -157,6 +158,12 @@ static void domain_figure(FILE *f, const struct hs_worker *w,
 	case DOMAIN_PROCESSES:
 		value = t->nr_guests;
 		break;
+	case DOMAIN_EXPECTED:
+		value = hs_expected_horizon_ns(w, t);
+		if (value)
+			hs_openmetrics_seconds(f, family, l.labels, 2,
+					       (double)value);
+		return;
 	case DOMAIN_HORIZON:
 	case DOMAIN_FIGURES:
 		hs_openmetrics_seconds(f, family, l.labels, 2,
@@ -181,6 +188,10 @@ static void domains(FILE *f, const struct hs_worker *w)
 			FAMILY("event_horizon_seconds", GAUGE, "seconds",
 			       "Age of the oldest trace that has not fired. "
 			       "The cluster's is the least of all agents'."),
+		[DOMAIN_EXPECTED] = FAMILY(
+			"expected_horizon_seconds", GAUGE, "seconds",
+			"Where the event horizon goes at the rate of late; "
+			"none while nothing comes."),
 		[DOMAIN_PROCESSES] = FAMILY("processes", GAUGE, NULL,
 					    "Processes that are attached."),
 	};

@@ -16,6 +16,7 @@
 #include "agent/attach.h"
 #include "agent/carrier.h"
 #include "agent/fault.h"
+#include "agent/figures.h"
 #include "agent/guest.h"
 #include "agent/keeper.h"
 #include "agent/lanes.h"
@@ -386,6 +387,7 @@ static bool one_round(struct hs_worker *w)
 	hs_lanes_scan(w);
 	hs_attach_round(w);
 	hs_left_round(w);
+	hs_figures_round(w);
 	work = hs_lanes_round(w);
 	hs_tally_dead_round(w);
 	hs_agent_core_tick(w->core, w->now_ns);

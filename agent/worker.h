@@ -85,7 +85,7 @@ struct hs_worker {
 	struct hs_transport *transport;
 	char transport_why[HS_TRANSPORT_WHY_BYTES];
 	struct hs_members *members;
-	uint8_t *bounce; /* HS_WIRE_SLICE_MAX_BYTES */
+	uint8_t *bounce;	    /* HS_WIRE_SLICE_MAX_BYTES */
 	struct hs_shipper *shipper; /* NULL: slices go by transport */
 	struct hs_worker_counters counters;
 	struct hs_calibrate calibrate;
@@ -102,6 +102,7 @@ struct hs_worker {
 	char left[HS_WORKER_LEFT_MAX][HS_HELD_NAME_BYTES];
 	uint32_t nr_left;
 	uint64_t left_until_ns;
+	uint64_t figures_ns; /* when rates are looked at next */
 	uint32_t idle_rounds;
 	bool sent; /* something, since the transport was polled last */
 	bool finishing;

@@ -79,12 +79,12 @@ static void print_occupancy(const struct hs_survey *now)
 		{"NODE", false, 0},    {"DOMAIN", false, 0},
 		{"UID", true, 0},      {"PROC", true, 0},
 		{"POOL", true, 0},     {"HORIZON", true, 0},
-		{"FREE", true, 0},     {"STOCKED", true, 0},
-		{"WRITTEN", true, 0},  {"HELD", true, 0},
-		{"PINNED", true, 0},   {"SENDING", true, 0},
-		{"ORPHANED", true, 0},
+		{"EXPECTED", true, 0}, {"FREE", true, 0},
+		{"STOCKED", true, 0},  {"WRITTEN", true, 0},
+		{"HELD", true, 0},     {"PINNED", true, 0},
+		{"SENDING", true, 0},  {"ORPHANED", true, 0},
 	};
-	struct hs_table *t = hs_table_new(columns, 6 + NR_STATES);
+	struct hs_table *t = hs_table_new(columns, 7 + NR_STATES);
 
 	for (uint32_t i = 0; i < now->nr_nodes && t; i++) {
 		const json_t *domains =
@@ -104,6 +104,9 @@ static void print_occupancy(const struct hs_survey *now)
 			hs_table_duration(
 				t,
 				hs_answer_number(d, NULL, "event_horizon_ns"));
+			hs_table_duration(
+				t, hs_answer_number(d, NULL,
+						    "expected_horizon_ns"));
 			for (size_t s = 0; s < NR_STATES; s++)
 				hs_table_number(t, hs_answer_number(at, NULL,
 								    states[s]));
