@@ -82,6 +82,7 @@ struct hs_bench_index_bare {
 	uint32_t nr;
 	struct hs_bench_index_entry *entries;
 	uint32_t *buffers; /* next of the trace */
+	uint32_t *order;   /* entries, the least recently seen first */
 	struct {
 		uint64_t node;
 		uint32_t next, kind;
@@ -96,17 +97,25 @@ static inline void hs_bench_index_bare_make(struct hs_bench_index_bare *b,
 	uint8_t *p;
 
 	b->nr = index->nr_live + HS_BENCH_INDEX_SLACK;
-	b->size_bytes = (size_t)b->nr * (64 + 4 + 16) + 4096;
+	b->size_bytes = (size_t)b->nr * (64 + 16 + 4 + 4) + 4096;
 	b->memory = p = hs_bench_index_memory(b->size_bytes, index->is_huge);
 	b->entries = (void *)p;
 	b->crumbs = (void *)(p + (size_t)b->nr * 64);
 	b->buffers = (void *)(p + (size_t)b->nr * 80);
+	b->order = (void *)(p + (size_t)b->nr * 84);
 }
 
 static inline struct hs_bench_index_entry *
 hs_bench_index_bare_at(const struct hs_bench_index_bare *b, uint64_t number)
 {
 	return &b->entries[number % b->nr];
+}
+
+/* The one that came as the @number-th. */
+static inline struct hs_bench_index_entry *
+hs_bench_index_bare_oldest(const struct hs_bench_index_bare *b, uint64_t number)
+{
+	return &b->entries[b->order[number % b->nr]];
 }
 
 static inline void hs_bench_index_bare_fill(struct hs_bench_index_bare *b,
@@ -122,6 +131,7 @@ static inline void hs_bench_index_bare_fill(struct hs_bench_index_bare *b,
 	e->buffer = (uint32_t)(number % b->nr);
 	e->nr_buffers = 1;
 	b->buffers[e->buffer] = 0;
+	b->order[number % b->nr] = (uint32_t)(e - b->entries);
 }
 
 static inline void hs_bench_index_bare_crumb(struct hs_bench_index_bare *b,

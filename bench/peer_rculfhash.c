@@ -74,7 +74,8 @@ static void cycle(struct hs_bench_index *index, struct state *s)
 	struct hs_bench_index_entry *e;
 
 	if (number >= index->nr_live) {
-		e = hs_bench_index_bare_at(&s->bare, number - index->nr_live);
+		e = hs_bench_index_bare_oldest(&s->bare,
+					       number - index->nr_live);
 		if (cds_lfht_del(s->table, (void *)e))
 			index->nr_lost++;
 	}

@@ -97,7 +97,7 @@ static void evict(struct hs_bench_index *index, struct state *s, uint64_t first)
 
 	for (uint32_t i = 0; i < BATCH; i++) {
 		struct hs_bench_index_entry *e =
-			hs_bench_index_bare_at(&s->bare, first + i);
+			hs_bench_index_bare_oldest(&s->bare, first + i);
 
 		batch_key(&b, i, (struct hs_bench_index_id){e->hi, e->lo});
 		__builtin_prefetch(
