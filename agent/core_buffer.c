@@ -336,8 +336,11 @@ static void batch_prefetch(const struct hs_agent_core *c,
 		if (i && hashes[i] == hashes[i - 1])
 			continue;
 		trace = hs_ix_guess(d, hashes[i]);
-		if (trace == HS_NIL)
+		if (trace == HS_NIL) {
+			hs_fired_prefetch(c, entries[i].trace_hi,
+					  entries[i].trace_lo);
 			continue;
+		}
 		__builtin_prefetch(&d->traces[trace], 1);
 		guess[nr_guessed++] = trace;
 	}

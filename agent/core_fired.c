@@ -46,12 +46,23 @@ void hs_fired_init(struct hs_agent_core *c)
 
 uint32_t hs_fired_find(const struct hs_agent_core *c, uint64_t hi, uint64_t lo)
 {
-	uint32_t i = *hash_head((struct hs_agent_core *)c, hi, lo);
+	uint32_t i;
 
+	if (!c->nr_fired)
+		return HS_NIL;
+	i = *hash_head((struct hs_agent_core *)c, hi, lo);
 	while (i != HS_NIL &&
 	       (c->fired[i].trace.hi != hi || c->fired[i].trace.lo != lo))
 		i = c->fired_rt[i].hash_next;
 	return i;
+}
+
+/* Every new trace looks whether it has fired: ask for the line ahead. */
+void hs_fired_prefetch(const struct hs_agent_core *c, uint64_t hi, uint64_t lo)
+{
+	if (c->nr_fired)
+		__builtin_prefetch(
+			hash_head((struct hs_agent_core *)c, hi, lo));
 }
 
 /* Unique over the life of the ledger; says where to look when it returns. */

@@ -435,6 +435,7 @@ static inline uint32_t hs_ship_key_buffer(uint64_t key)
 /* core_fired.c */
 void hs_fired_init(struct hs_agent_core *c);
 uint32_t hs_fired_find(const struct hs_agent_core *c, uint64_t hi, uint64_t lo);
+void hs_fired_prefetch(const struct hs_agent_core *c, uint64_t hi, uint64_t lo);
 uint32_t hs_fired_get(struct hs_agent_core *c,
 		      const struct hs_wire_trace_id *id,
 		      const struct hs_wire_trigger *trigger, uint64_t now_ns);
