@@ -41,6 +41,7 @@ static struct hs_coord_config with_defaults(const struct hs_coord_config *in)
 	OR(seek_nodes, 500);
 	OR(seek_per_s, 20000);
 	OR(seek_batch_ns, 10 * MS);
+	OR(seek_warm_ns, 5000 * MS);
 	OR(seek_after_ns, 1000 * MS);
 #undef OR
 	if (c.trace_nodes > HS_WIRE_ANSWERS_MAX)

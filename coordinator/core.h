@@ -62,6 +62,8 @@ struct hs_coord_config {
 	uint32_t seek_nodes;	/* asked about one trace at most; 500 */
 	uint32_t seek_per_s;	/* messages of all questions; 20000 */
 	uint64_t seek_batch_ns; /* traces wait for others so long; 10 ms */
+	uint64_t seek_warm_ns;	/* after its start nobody is "everybody" for so
+				   long, unless lists name all nodes; 5 s */
 	uint64_t seek_after_ns; /* what has not answered by then will not;
 				   1 s */
 };

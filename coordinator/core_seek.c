@@ -131,7 +131,9 @@ static void ask_all(struct hs_coord_core *c, struct hs_coord_question *q)
 
 	memset(q->silent, 0, (c->members.nr / 64 + 1) * sizeof(*q->silent));
 	q->nr_asked = q->nr_left = 0;
-	q->part = c->nr_known != c->nr_up;
+	q->part = c->nr_known != c->nr_up ||
+		  (!c->all_listed &&
+		   c->now_ns - c->created_ns < c->config.seek_warm_ns);
 	for (uint32_t n = 0; n < c->members.fresh; n++) {
 		m = m % c->members.fresh + 1;
 		if (!hs_coord_member(c, m)->up)

@@ -26,6 +26,7 @@ static struct world *w;
 static int setup_with(const struct hs_coord_config *config)
 {
 	w = world_new(config);
+	world_run(w, 5 * SECOND); /* not fresh any more */
 	return 0;
 }
 
@@ -152,6 +153,22 @@ static void not_everybody(void **state)
 	world_trigger(w, 1, "operator", 1, IDS(7));
 	world_run(w, SECOND);
 	assert_int_equal(world_answer(w, 7, node_id(16, 1))->state, CLOSED);
+}
+
+/* It cannot know whom it does not know yet, unless a list says so. */
+static void just_started(void **state)
+{
+	(void)state;
+	world_up_to(w, 1, 3);
+	world_restart(w);
+	w->elsewhere = true;
+	world_trigger(w, 1, "operator", 1, IDS(6));
+	world_run(w, SECOND);
+	assert_int_equal(world_seen(w, 6)->sought, 3 | PART);
+	hs_coord_core_listing(w->core, true);
+	world_trigger(w, 1, "operator", 1, IDS(7));
+	world_run(w, SECOND);
+	assert_int_equal(world_seen(w, 7)->sought, 3);
 }
 
 static void one_is_silent(void **state)
@@ -296,6 +313,7 @@ int main(void)
 		each(a_crumb_names_the_origin),
 		each(across_a_dead_hop),
 		each(not_everybody),
+		each(just_started),
 		each(one_is_silent),
 		each(lossy),
 		cmocka_unit_test(bounded),

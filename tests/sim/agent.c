@@ -140,6 +140,7 @@ void sim_node_create(struct sim *s, uint32_t i)
 
 	n->number = i + 1;
 	n->incarnation = 1;
+	n->id = (uint64_t)n->number << 32 | n->incarnation;
 	n->drift = (hs_random_f64(&s->shell) * 2 - 1) * s->p.drift;
 	n->clock_ns = (int64_t)sim_between(&s->shell, 0, 1000 * SIM_S);
 	n->wall_ns = (int64_t)sim_between(&s->shell, 0, 1000 * SIM_S);
@@ -196,7 +197,7 @@ static void start_core(struct sim *s, uint32_t i)
 	struct op_ctx *ctx;
 
 	free(n->members);
-	n->members = sim_members_create(s);
+	n->members = sim_members_create(s, n->unlisted);
 	/* The ops' context lies behind the core's memory. */
 	n->memory = sim_zalloc(1, hs_agent_core_size_bytes(&n->config) +
 					  sizeof(*ctx));

@@ -98,6 +98,7 @@ void sim_coord_start(struct sim *s, uint32_t i)
 		.forget_after_ns = s->p.remember_ns / 2,
 		/* Every fourth seed is mean to its nodes. */
 		.origin_per_s = s->p.seed % 4 || wide > 1 ? 0 : 40,
+		.seek_warm_ns = 1,
 		.seek_nodes = s->p.seed % 8 || wide > 1 ? 0 : 3,
 		.seek_per_s = s->p.seed % 8 || wide > 1 ? 0 : 50,
 	};
@@ -113,7 +114,7 @@ void sim_coord_start(struct sim *s, uint32_t i)
 	*ctx = (struct op_ctx){s, i};
 	c->core = hs_coord_core_create(c->memory, &config, &ops, ctx,
 				       now_of(s, c));
-	c->members = sim_members_create(s);
+	c->members = sim_members_create(s, 0);
 	c->up = true;
 	c->gen++;
 	c->tick_at_ns = UINT64_MAX;
@@ -166,6 +167,15 @@ void sim_coord_tick(struct sim *s, uint32_t i)
 
 	c->tick_at_ns = UINT64_MAX;
 	hs_coord_core_tick(c->core, now_of(s, c));
+	check(s, i);
+	schedule(s, i);
+}
+
+void sim_coord_left(struct sim *s, uint32_t i, uint32_t number)
+{
+	struct sim_coord *c = &s->coords[i];
+
+	hs_coord_core_node_left(c->core, now_of(s, c), number);
 	check(s, i);
 	schedule(s, i);
 }

@@ -296,6 +296,7 @@ void sim_fault_end(struct sim *s, uint32_t i)
 /* From here on nothing goes wrong any more. */
 void sim_faults_heal(struct sim *s)
 {
+	sim_moves_heal(s);
 	s->healing = true;
 	for (uint32_t i = 0; i < s->p.nr_faults; i++)
 		sim_fault_end(s, i);

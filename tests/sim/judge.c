@@ -370,9 +370,9 @@ static bool coordinator_died(const struct sim *s)
 static bool trail_broken(const struct sim *s, uint16_t sought,
 			 const struct hs_assembly_cause *causes, uint32_t nr)
 {
-	/* What a dead coordinator had found, a question that not all have
-	 * answered need not find again. */
-	if (coordinator_died(s) && sought & HS_WIRE_SOUGHT_PART)
+	/* What a dead coordinator had found, a question of the next one need
+	 * not find again: it knows only who has come to it by then. */
+	if (coordinator_died(s) && sought)
 		return true;
 	if (coordinator_died(s))
 		for (uint32_t i = 0; i < s->p.nr_nodes; i++)
@@ -418,12 +418,13 @@ static bool justified(struct sim *s, uint32_t t,
 		       s->p.trace_buffers_max < 1000;
 	case HS_ASSEMBLY_WHY_UNKNOWN:
 		return forgettable(n, v) || st.traces_evicted ||
-		       st.fired_forgotten_early ||
-		       refused_something(&st);
+		       st.fired_forgotten_early || refused_something(&st);
 	case HS_ASSEMBLY_WHY_UNREACHABLE:
 		/* Nobody asks on for a coordinator that has said so and died.
 		 */
 		return coordinator_died(s) || refused_something(&st);
+	case HS_ASSEMBLY_WHY_GONE:
+		return n->told_left && coordinator_died(s);
 	case HS_ASSEMBLY_WHY_MISSING:
 		return st.slices_refused > 0;
 	default:
@@ -505,7 +506,9 @@ static void found_ones(struct sim *s, uint32_t t, struct sim_coll *k,
 		while (i < nr &&
 		       (nodes[i].node != v->node || !nodes[i].answered))
 			i++;
-		if (i < nr || nr == NODES_MAX)
+		/* Of one that had left, as they heard, nobody is asked. */
+		if (i < nr || nr == NODES_MAX ||
+		    s->nodes[(v->node >> 32) - 1].told_left)
 			continue;
 		if (v->found || findable(s, t, v))
 			sim_fail(s,

@@ -87,9 +87,9 @@ static void print_seed(const struct sim *s, double took)
 static void print_coverage(void)
 {
 	static const char *const events[SIM_NR_EVENTS] = {
-		"message", "arrive", "visit",	  "fire",   "scan",
-		"lanes",   "tick",   "coord",	  "sync",   "link up",
-		"break",   "fault",  "fault end", "restart"};
+		"message", "arrive", "visit",	  "fire",    "scan",
+		"lanes",   "tick",   "coord",	  "sync",    "link up",
+		"break",   "fault",  "fault end", "restart", "move"};
 
 	for (uint32_t i = 0; i < SIM_NR_FAULT_KINDS; i++)
 		printf("fault %-22s %10" PRIu64 "\n", sim_fault_name(i),
@@ -108,6 +108,10 @@ static void print_coverage(void)
 	       " visits %" PRIu64 " slice_bytes %" PRIu64 "\n",
 	       sums.manifest_bytes, sums.manifest_max_bytes, sums.visits,
 	       sums.slice_bytes);
+	printf("list changes %" PRIu64
+	       " triggers owed by a dead coordinator %" PRIu64
+	       " failover_ms %.1f\n",
+	       sums.moves, sums.owed, (double)sums.failover_ns / 1e6);
 	printf("messages lost %" PRIu64 " repeated %" PRIu64
 	       " connections broken %" PRIu64 "\nworkers killed %" PRIu64
 	       " of them in a call %" PRIu64 " reboots %" PRIu64

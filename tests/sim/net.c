@@ -262,7 +262,8 @@ void sim_net_link_up(struct sim *s, uint32_t link, uint32_t gen)
 	sim_net_ends(s, link, &low, &high);
 	if (!sim_ep_up(s, low) || !sim_ep_up(s, high))
 		return; /* whoever starts tries again */
-	if (l->blocked[0] || l->blocked[1]) {
+	if (l->blocked[0] || l->blocked[1] ||
+	    !sim_members_dials(s, low, high)) {
 		sim_push(s, s->now_ns + 100 * SIM_MS, SIM_EV_LINK_UP, link, 0,
 			 gen, NULL);
 		return;

@@ -311,6 +311,8 @@ void sim_node_message(struct sim *s, uint32_t i, const struct sim_message *m)
 
 	hs_agent_core_message(n->core, m->from_id, m->type, m->payload,
 			      m->bytes, sim_node_now(s, n));
+	if (m->type == HS_WIRE_STORED)
+		sim_failover_stored(s, i, m);
 	n->busy_until_ns = s->now_ns + SIM_S;
 	sim_node_wake(s, i, sim_between(&s->shell, 20, 500) * SIM_US);
 }

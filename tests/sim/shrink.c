@@ -61,6 +61,8 @@ static const struct {
 	PARAM(skip_faults, U64),
 	PARAM(faults_ns, U64),
 	PARAM(remember_ns, U64),
+	PARAM(nr_moves, U32),
+	PARAM(failover, U32),
 	PARAM(nr_fired, U32),
 };
 

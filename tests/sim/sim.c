@@ -137,6 +137,11 @@ void sim_draw(struct sim_params *p, uint64_t seed)
 			       ? 0
 			       : (uint32_t)hs_random_below(&r, 14);
 	p->faults_ns = p->load_ns + sim_between(&r, 100, 4000) * SIM_MS;
+	/* Drawn apart, so that the others stay what they were. */
+	hs_random_seed(&r, seed ^ 0x3e3bull);
+	p->nr_moves = hs_random_chance(&r, 0.5)
+			      ? 0
+			      : 1 + (uint32_t)hs_random_below(&r, 6);
 	p->nr_fired = 128;
 	p->remember_ns = 40 * SIM_S;
 	draw_classes(p, seed);
@@ -186,8 +191,10 @@ static void start(struct sim *s)
 		sim_coord_start(s, i);
 	for (uint32_t i = 0; i < s->p.nr_colls; i++)
 		sim_coll_start(s, i);
+	sim_moves_create(s);
 	for (uint32_t i = 0; i < s->p.nr_nodes; i++)
-		sim_node_start(s, i);
+		if (!s->nodes[i].late)
+			sim_node_start(s, i);
 	sim_faults_create(s);
 	arrivals(s);
 }
@@ -257,6 +264,9 @@ static void step(struct sim *s, const struct sim_event *e)
 		break;
 	case SIM_EV_RESTART:
 		sim_node_start(s, e->a);
+		break;
+	case SIM_EV_MOVE:
+		sim_move(s, e->a, e->b);
 		break;
 	case SIM_NR_EVENTS:
 		break;
@@ -342,6 +352,7 @@ void sim_destroy(struct sim *s)
 	sim_graphs_free(s->graphs);
 	sim_story_close(s);
 	free(s->faults);
+	free(s->owed);
 	free(s->roots);
 	free(s->links);
 	free(s->nodes);

@@ -81,6 +81,8 @@ struct sim_params {
 	uint64_t skip_faults; /* bits; for shrinking */
 	uint64_t faults_ns;   /* they begin within */
 	uint64_t remember_ns;
+	uint32_t nr_moves;  /* changes of the lists of members */
+	uint32_t failover;  /* 1: a coordinator dies under load, for good */
 	uint32_t planted;   /* a bug put in on purpose; 0: none */
 	const char *graphs; /* file of call graphs; NULL: random ones */
 	bool verbose;
@@ -101,6 +103,7 @@ enum sim_event_type {
 	SIM_EV_FAULT,
 	SIM_EV_FAULT_END,
 	SIM_EV_RESTART,
+	SIM_EV_MOVE,
 	SIM_NR_EVENTS
 };
 
@@ -183,6 +186,9 @@ struct sim_node {
 	struct hs_agent_core *core;
 	void *memory, *domain_memory, *ledger, *domain_ledger;
 	struct hs_members *members;
+	uint32_t unlisted; /* coordinators, a bit each, that its list lacks */
+	bool told_left;	   /* coordinators believe so, for a while */
+	bool late;	   /* joins while the others run */
 	uint8_t *pool;
 	uint64_t id;
 	int64_t clock_ns, wall_ns;
@@ -351,6 +357,7 @@ struct sim_totals {
 	uint64_t by_type[SIM_NR_TYPES];
 	uint64_t manifest_bytes, manifest_max_bytes, slice_bytes;
 	uint64_t whys[HS_ASSEMBLY_NR_WHYS];
+	uint64_t moves, owed, failover_ns;
 };
 
 struct sim {
@@ -379,6 +386,9 @@ struct sim {
 	uint32_t nr_live_visits;
 	struct sim_graphs *graphs;
 	struct sim_fault *faults;
+	struct sim_owed *owed; /* at the death of a coordinator */
+	uint32_t nr_owed, nr_left;
+	uint64_t died_ns;
 	bool healing;
 	bool failed;
 	char why[256];
@@ -478,17 +488,27 @@ void sim_request_destroy(struct sim *s, uint32_t r);
 void sim_coord_start(struct sim *s, uint32_t c);
 void sim_coord_kill(struct sim *s, uint32_t c);
 void sim_coord_message(struct sim *s, uint32_t c, const struct sim_message *m);
+void sim_coord_left(struct sim *s, uint32_t c, uint32_t number);
 void sim_coord_tick(struct sim *s, uint32_t c);
 void sim_coord_link(struct sim *s, uint32_t c, uint32_t peer, bool up);
 uint32_t sim_coll_owner(const struct sim *s, const struct hs_wire_trace_id *id);
 
 /* member.c: one list for each agent and coordinator; NULL: it is down */
-struct hs_members *sim_members_create(struct sim *s);
+struct hs_members *sim_members_create(struct sim *s, uint32_t unlisted);
 void sim_members_link(struct sim *s, struct hs_members *m, uint32_t peer,
 		      bool up);
 /* The endpoint that a list's member is; UINT32_MAX: none. */
 uint32_t sim_members_ep(const struct sim *s, const struct hs_members *m,
 			uint32_t member);
+
+/* The lists of members that change, from a stream of their own. */
+void sim_moves_create(struct sim *s);
+void sim_moves_heal(struct sim *s);
+void sim_move(struct sim *s, uint32_t a, uint32_t b);
+bool sim_members_dials(const struct sim *s, uint32_t low, uint32_t high);
+/* How long what a killed shard had took to be stored through the others. */
+void sim_failover_stored(struct sim *s, uint32_t n,
+			 const struct sim_message *m);
 
 /* collect.c */
 void sim_coll_start(struct sim *s, uint32_t k);
