@@ -18,6 +18,7 @@ struct hs_auto_set {
 struct hs_auto_queue {
 	struct hs_auto_percentile waited;
 	struct hs_auto_set before;
+	bool full; /* said already, and nobody has left since */
 };
 
 /* ---- percentile and category --------------------------------------------- */
@@ -130,6 +131,8 @@ struct hs_auto_queue *hs_auto_queue_create(double percentile, uint32_t window,
 {
 	struct hs_auto_queue *q = malloc(sizeof(*q));
 
+	if (q)
+		q->full = false;
 	if (q && (!hs_auto_percentile_init(&q->waited, percentile, window) ||
 		  !set_init(&q->before, nr))) {
 		free(q);
@@ -150,9 +153,19 @@ bool hs_auto_queue_leave(struct hs_auto_queue *q, struct hs_trigger *trigger,
 
 	if (!q || !trace_id)
 		return false;
+	q->full = false;
 	if (hs_auto_percentile_sample(&q->waited, waited_ns))
 		fired = hs_auto_set_fire(&q->before, trigger, trace_id);
 	/* Those before it, not itself. */
 	hs_auto_set_add(&q->before, trace_id);
 	return fired;
+}
+
+bool hs_auto_queue_full(struct hs_auto_queue *q, struct hs_trigger *trigger,
+			const struct hs_trace_id *trace_id)
+{
+	if (!q || !trace_id || q->full)
+		return false;
+	q->full = true;
+	return hs_auto_set_fire(&q->before, trigger, trace_id);
 }

@@ -49,7 +49,8 @@ struct hs_trace {
 	uint8_t opened;	   /* w was left open: closed now, it is in use */
 	uint8_t ticks;	   /* the buffer's clock is the TSC */
 	uint8_t clock_due; /* its CLOCK record is still to come */
-	uint64_t fired; /* rules that have, by slot: once a handle */
+	uint8_t fired_own; /* autotriggers of the application that have */
+	uint64_t fired;	   /* rules that have, by slot: once a handle */
 	uint64_t upstream[HS_CONTEXT_CRUMBS_MAX];
 	uint64_t crumbs[HS_HANDLE_CRUMBS_MAX];
 	uint8_t crumb_kinds[HS_HANDLE_CRUMBS_MAX];

@@ -217,6 +217,7 @@ static struct hs_trace *begin(struct hs_tls *tls, const struct hs_trace_id *id,
 	trace->was_current = 0;
 	trace->trigger = 0;
 	trace->fired = 0;
+	trace->fired_own = 0;
 	trace->flags = HS_CONTEXT_F_SAMPLED;
 	memset(trace->resources, 0, sizeof(trace->resources));
 	if (id_set(id)) {

@@ -8,6 +8,7 @@
 #ifndef HS_DATAPLANE_WATCH_H
 #define HS_DATAPLANE_WATCH_H
 
+#include "dataplane/auto_span.h"
 #include "dataplane/calibration.h"
 #include "dataplane/clock.h"
 #include "dataplane/operation.h"
@@ -109,6 +110,8 @@ static inline void hs_watch_end(struct hs_span *span, uint64_t end,
 			   status == HS_SPAN_STATUS_ERROR);
 	if (t)
 		hs_rules_judge(t, span, trace, ns, status);
+	if (__builtin_expect(hs_auto_spans_nr(), 0))
+		hs_auto_spans_judge(span, trace, ns, status);
 }
 
 static inline void hs_watch_status(struct hs_span *span,

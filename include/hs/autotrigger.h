@@ -71,13 +71,23 @@ HS_API bool hs_auto_category_add(struct hs_auto_category *c, uint64_t label);
 HS_API bool hs_auto_category_add_text(struct hs_auto_category *c,
 				      const char *label);
 
-/** hs_auto_exception() - fire when @failed. Return: whether it fired */
+/**
+ * hs_auto_exception() - fire when @failed
+ *
+ * Bounds: every failure, up to the trigger's rate limit; nothing to learn, so
+ * no warm-up and no ties.
+ * Return: whether it fired.
+ */
 HS_API bool hs_auto_exception(struct hs_trigger *trigger,
 			      const struct hs_trace_id *trace_id, bool failed);
 
 /**
  * hs_auto_set_create() - remember the last traces, to be collected along
  * @nr: 1 to HS_LATERAL_MAX
+ *
+ * Bounds: exactly the last @nr that were added, an id that was added twice
+ * counting twice; fewer until so many were. A set that several threads are to
+ * see as one wants a lock of theirs.
  */
 HS_API struct hs_auto_set *hs_auto_set_create(uint32_t nr);
 HS_API void hs_auto_set_destroy(struct hs_auto_set *set);
@@ -94,8 +104,12 @@ HS_API bool hs_auto_set_fire(const struct hs_auto_set *set,
 
 /**
  * hs_auto_queue_create() - requests that waited long, with those before them
+ *	(the paper's queueTrigger, UC3: what was in the queue explains the wait)
  * @percentile: of the waiting times; @window: as for percentiles
  * @nr: how many before it are collected along, 1 to HS_LATERAL_MAX
+ *
+ * Bounds, warm-up and ties of the waiting times: as for percentiles. "Before
+ * it" is in the order of leaving.
  */
 HS_API struct hs_auto_queue *hs_auto_queue_create(double percentile,
 						  uint32_t window, uint32_t nr);
@@ -109,6 +123,55 @@ HS_API bool hs_auto_queue_leave(struct hs_auto_queue *q,
 				struct hs_trigger *trigger,
 				const struct hs_trace_id *trace_id,
 				uint64_t waited_ns);
+/**
+ * hs_auto_queue_full() - a request found the queue full
+ *
+ * Fires for it, with those that left last. Once for each time that the queue
+ * is full: not again before one has left, however many are turned away.
+ *
+ * Return: whether the trigger fired.
+ */
+HS_API bool hs_auto_queue_full(struct hs_auto_queue *q,
+			       struct hs_trigger *trigger,
+			       const struct hs_trace_id *trace_id);
+
+/* ---- one's own ----------------------------------------------------------- */
+
+/* What a span was that has just ended. Texts live as long as the process. */
+struct hs_auto_span {
+	size_t size_bytes; /* of the struct as this library knows it */
+	struct hs_trace_id trace_id;
+	uint64_t duration_ns;
+	const char
+		*service; /* both "" for names beyond the counted ones, and */
+	const char *name; /* cut at 63 and 183 bytes */
+	uint32_t status;  /* enum hs_span_status */
+};
+
+/**
+ * hs_auto_span_fn - whether a span is a symptom
+ *
+ * Context: the thread that ended it, on its write path: no waiting, and no
+ *	    call of this library but the hs_auto_* ones; several threads at a
+ *	    time, so an autotrigger of this header that it uses has to be a
+ *	    thread's own, or be guarded by a try-lock.
+ */
+typedef bool (*hs_auto_span_fn)(void *context, const struct hs_auto_span *span);
+
+#define HS_AUTO_SPAN_MAX 8
+
+/**
+ * hs_auto_span_watch() - have @fn judge every span of this process that ends
+ * @trigger: fired for the span's trace when @fn says so, once a trace handle
+ *
+ * Beside the rules of the agent's configuration, for what they cannot say.
+ * It costs a call a span. There is no way back but the end of the process.
+ *
+ * Context: takes a lock; not on the write path.
+ * Return:  0; -EINVAL; -ENOSPC when there are HS_AUTO_SPAN_MAX already.
+ */
+HS_API int hs_auto_span_watch(hs_auto_span_fn fn, void *context,
+			      struct hs_trigger *trigger);
 
 #ifdef __cplusplus
 }

@@ -217,6 +217,19 @@ static void test_queue_names_those_before(void **state)
 		e = fake_agent_entry(&agent, HS_SHM_ENTRY_LATERAL, i);
 		assert_in_range(e->trace_lo, 196, 198);
 	}
+	/* A full queue fires once, until somebody has left it. */
+	agent.nr_entries = 0;
+	id.lo = 500;
+	assert_true(hs_auto_queue_full(q, trigger, &id));
+	assert_false(hs_auto_queue_full(q, trigger, &id));
+	fake_agent_drain(&agent);
+	assert_int_equal(fake_agent_count(&agent, HS_SHM_ENTRY_TRIGGER), 1);
+	e = fake_agent_entry(&agent, HS_SHM_ENTRY_TRIGGER, 0);
+	assert_int_equal(e->trace_lo, 500);
+	assert_int_equal(e->aux, 3);
+	id.lo = 501;
+	hs_auto_queue_leave(q, trigger, &id, 1000);
+	assert_true(hs_auto_queue_full(q, trigger, &id));
 	assert_false(hs_auto_exception(trigger, &id, false));
 	assert_true(hs_auto_exception(trigger, &id, true));
 	assert_null(hs_auto_set_create(HS_LATERAL_MAX + 1));

@@ -3,6 +3,7 @@
  * Rules evaluated at span ends, and spans counted by operation: what fires,
  * what does not, what a change of the table does, what nonsense does.
  */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,6 +15,7 @@
 #include <cmocka.h>
 
 #include "dataplane/rules.h"
+#include "hs/autotrigger.h"
 #include "dataplane/rules_shared.h"
 #include "harness.h"
 
@@ -304,6 +306,37 @@ static void test_percentile(void **state)
 	assert_in_range(fired(0), n / 100 * 85 / 100, n / 100 * 115 / 100);
 }
 
+/* ---- an application's own ------------------------------------------------ */
+
+static bool is_odd(void *context, const struct hs_auto_span *span)
+{
+	++*(uint32_t *)context;
+	return span->duration_ns / MS % 2 && !strcmp(span->service, "svc") &&
+	       !strcmp(span->name, "own") &&
+	       span->status == HS_SPAN_STATUS_ERROR;
+}
+
+static void test_own(void **state)
+{
+	static uint32_t asked;
+	struct hs_trigger *trigger = hs_trigger_define("odd");
+	uint32_t before;
+
+	assert_int_equal(hs_auto_span_watch(NULL, NULL, trigger), -EINVAL);
+	assert_int_equal(hs_auto_span_watch(is_odd, &asked, trigger), 0);
+	before = fake_agent_count(&agent, HS_SHM_ENTRY_TRIGGER);
+	for (uint64_t ms = 0; ms < 10; ms++)
+		span(&(struct what){"own", ms, HS_SPAN_STATUS_ERROR, {0}});
+	span(&(struct what){"other", 1, HS_SPAN_STATUS_ERROR, {0}});
+	assert_int_equal(asked, 11);
+	assert_int_equal(fake_agent_count(&agent, HS_SHM_ENTRY_TRIGGER),
+			 before + 5);
+	for (uint32_t i = 1; i < HS_AUTO_SPAN_MAX; i++)
+		assert_int_equal(hs_auto_span_watch(is_odd, &asked, trigger),
+				 0);
+	assert_int_equal(hs_auto_span_watch(is_odd, &asked, trigger), -ENOSPC);
+}
+
 static void test_change(void **state)
 {
 	struct hs_trace *t;
@@ -468,6 +501,7 @@ int main(void)
 		TEST(test_counts),
 		TEST(test_counts_other),
 		TEST(test_counts_without_buffers),
+		TEST(test_own),
 		cmocka_unit_test(test_buckets),
 	};
 
