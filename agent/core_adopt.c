@@ -111,10 +111,11 @@ static void adopt_prefetch(const struct hs_agent_core *c,
 {
 	const struct hs_ledger_buffer *b = &d->buffers[i];
 
-	if (hs_ledger_word_state(b->word) == HS_LEDGER_HELD)
-		hs_ix_prefetch_trace(d,
-				     hs_ix_hash(c, d, b->trace_hi, b->trace_lo),
-				     b->trace_hi, b->trace_lo);
+	if (hs_ledger_word_state(b->word) != HS_LEDGER_HELD)
+		return;
+	hs_ix_prefetch_trace(d, hs_ix_hash(c, d, b->trace_hi, b->trace_lo),
+			     b->trace_hi, b->trace_lo);
+	hs_fired_prefetch(c, b->trace_hi, b->trace_lo);
 }
 
 static void adopt_freeing(struct hs_agent_core *c, struct hs_domain *d,

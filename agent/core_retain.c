@@ -117,12 +117,20 @@ uint32_t hs_ix_newest_next(const struct hs_domain *d, uint32_t *at)
 
 #define SORT_BITS   11u
 #define SORT_DIGITS (1u << SORT_BITS)
+#define SORT_AHEAD  16u
 
 /* The key of a trace: when it was seen last, in parts of the whole span. */
 static uint32_t sort_key(const struct hs_domain *d, uint32_t trace,
 			 uint64_t least_ns, uint32_t shift)
 {
 	return (uint32_t)((d->traces[trace].last_ns - least_ns) >> shift);
+}
+
+static void sort_prefetch(const struct hs_domain *d, const uint32_t *from,
+			  uint32_t i, uint32_t nr)
+{
+	if (i + SORT_AHEAD < nr)
+		__builtin_prefetch(&d->traces[from[i + SORT_AHEAD]]);
 }
 
 /* One pass of a radix sort: by the digit of the key from @bit on, stable. */
@@ -132,18 +140,22 @@ static void sort_pass(const struct hs_domain *d, const uint32_t *from,
 {
 	uint32_t at[SORT_DIGITS] = {0}, sum = 0;
 
-	for (uint32_t i = 0; i < nr; i++)
+	for (uint32_t i = 0; i < nr; i++) {
+		sort_prefetch(d, from, i, nr);
 		at[sort_key(d, from[i], least_ns, shift) >> bit &
 		   (SORT_DIGITS - 1)]++;
+	}
 	for (uint32_t k = 0; k < SORT_DIGITS; k++) {
 		uint32_t n = at[k];
 
 		at[k] = sum;
 		sum += n;
 	}
-	for (uint32_t i = 0; i < nr; i++)
+	for (uint32_t i = 0; i < nr; i++) {
+		sort_prefetch(d, from, i, nr);
 		to[at[sort_key(d, from[i], least_ns, shift) >> bit &
 		      (SORT_DIGITS - 1)]++] = from[i];
+	}
 }
 
 /*
@@ -155,6 +167,7 @@ void hs_ix_seats_sort(struct hs_domain *d)
 {
 	uint64_t least_ns = UINT64_MAX, most_ns = 0;
 	uint32_t nr = 0, shift = 0;
+	bool sorted = true;
 
 	/* Never so far, but then their order may stay as it is. */
 	if (d->seats_move || d->seat_head > d->seat_mask)
@@ -165,6 +178,7 @@ void hs_ix_seats_sort(struct hs_domain *d)
 		if (trace == HS_NIL)
 			continue;
 		d->seats[nr++] = trace;
+		sorted &= d->traces[trace].last_ns >= most_ns;
 		if (d->traces[trace].last_ns < least_ns)
 			least_ns = d->traces[trace].last_ns;
 		if (d->traces[trace].last_ns > most_ns)
@@ -172,8 +186,11 @@ void hs_ix_seats_sort(struct hs_domain *d)
 	}
 	while (nr && (most_ns - least_ns) >> shift >> (2 * SORT_BITS))
 		shift++;
-	sort_pass(d, d->seats, d->seats + nr, nr, least_ns, shift, 0);
-	sort_pass(d, d->seats + nr, d->seats, nr, least_ns, shift, SORT_BITS);
+	if (!sorted) {
+		sort_pass(d, d->seats, d->seats + nr, nr, least_ns, shift, 0);
+		sort_pass(d, d->seats + nr, d->seats, nr, least_ns, shift,
+			  SORT_BITS);
+	}
 	for (uint32_t i = 0; i < nr; i++)
 		d->traces[d->seats[i]].seat = i;
 	d->seat_tail = 0;

@@ -260,15 +260,17 @@ def run_storm(options):
 
 
 def fill(fabric, size):
-    """Until little of the pool is free; traces of one buffer each."""
+    """Until its memory has been used again and again, as it is in the long
+    run; traces of one buffer each."""
     with subprocess.Popen(
             [program("pacer"), fabric.path("app-0.sock"), "0", "3600",
              str(size), "0", ""], stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, text=True) as pacer:
         def full():
-            domains = fabric.status("agent-0")["domains"]
-            return domains and (domains[0]["occupancy"]["free"] * 4 <
-                                domains[0]["buffers"]["total"])
+            status = fabric.status("agent-0")
+            return status["domains"] and (
+                status["stats"]["traces_evicted"] >
+                status["domains"][0]["buffers"]["total"])
         wait_for("a full pool", full, 600)
         pacer.communicate()
     wait_for("its end is known", lambda: not fabric.status("agent-0")[
