@@ -8,6 +8,7 @@
 #include <sys/uio.h>
 
 #include "agent/domain.h"
+#include "agent/redact.h"
 #include "agent/shipper.h"
 #include "agent/shm_read.h"
 #include "agent/tally_send.h"
@@ -123,8 +124,10 @@ int hs_carrier_make(struct hs_worker *w)
 	snprintf(self.name, sizeof(self.name), "%s", s->node_name);
 	w->bounce = malloc(HS_WIRE_SLICE_MAX_BYTES);
 	w->members = calloc(1, hs_members_size_bytes(&members));
-	if (!w->bounce || !w->members)
+	w->redact = hs_redact_make();
+	if (!w->bounce || !w->members || !w->redact)
 		return -ENOMEM;
+	hs_redact_load(w->redact, &s->redact, s->cluster_key);
 	hs_members_create(w->members, &members);
 	w->transport = hs_transport_create(&s->transport, &self, &limits,
 					   &events, w, w->transport_why);
@@ -155,6 +158,8 @@ void hs_carrier_free(struct hs_worker *w)
 	w->bounce = NULL;
 	free(w->members);
 	w->members = NULL;
+	hs_redact_free(w->redact);
+	w->redact = NULL;
 }
 
 void hs_carrier_poll(struct hs_worker *w)
@@ -221,6 +226,31 @@ bool hs_carrier_collect(struct hs_worker *w, const struct hs_wire_trace_id *id,
 		    type, &iov, 1);
 }
 
+/*
+ * Where the bytes are that may leave: in the pool, or, where there are rules of
+ * redaction, rewritten at the start of the bounce buffer. For that they are
+ * read from their buffer's start, as records do not begin with a slice.
+ * Return: NULL for a slice that is of no buffer.
+ */
+static const uint8_t *prepared(struct hs_worker *w, const struct hs_tenant *t,
+			       struct hs_agent_slice *slice)
+{
+	const uint8_t *at = (const uint8_t *)t->pool.base + slice->pool_offset;
+	uint64_t mask = hs_redact_mask(w->redact, t->index, t->name);
+	struct hs_wire_slice *head = &slice->head;
+
+	if (!mask)
+		return at;
+	if (head->offset > slice->pool_offset ||
+	    head->offset > HS_WIRE_SLICE_MAX_BYTES - head->length_bytes)
+		return NULL;
+	hs_shm_read_bytes(w->bounce, at - head->offset,
+			  (size_t)head->offset + head->length_bytes);
+	hs_redact_slice(w->redact, mask, t->index, head, w->bounce);
+	memmove(w->bounce, w->bounce + head->offset, head->length_bytes);
+	return w->bounce;
+}
+
 /* One copy: what is sent is what was summed, whatever its producer does. */
 static bool ship(void *ctx, const struct hs_agent_slice *slice)
 {
@@ -228,31 +258,32 @@ static bool ship(void *ctx, const struct hs_agent_slice *slice)
 	const struct hs_tenant *t = slice->domain < HS_AGENT_DOMAINS_MAX
 					    ? w->tenants[slice->domain]
 					    : NULL;
-	const struct hs_member *p;
-	struct hs_wire_slice head = slice->head;
+	const struct hs_member *p = hs_member(
+		w->members, hs_members_collector(w->members, &slice->head.trace,
+						 w->now_ns));
+	struct hs_agent_slice out = *slice;
+	struct hs_wire_slice *head = &out.head;
 	uint64_t pool_bytes;
 	const uint8_t *bytes;
 	struct iovec iov[2];
 
-	if (!t)
+	if (!t || (!w->shipper && !p))
 		return false;
 	pool_bytes = hs_tenant_pool_bytes(t);
-	if (head.length_bytes > HS_WIRE_SLICE_MAX_BYTES ||
+	if (head->length_bytes > HS_WIRE_SLICE_MAX_BYTES ||
 	    slice->pool_offset > pool_bytes ||
-	    head.length_bytes > pool_bytes - slice->pool_offset)
+	    head->length_bytes > pool_bytes - slice->pool_offset)
 		return false;
-	bytes = (const uint8_t *)t->pool.base + slice->pool_offset;
+	bytes = prepared(w, t, &out);
+	if (!bytes)
+		return false;
 	if (w->shipper)
-		return hs_shipper_ship(w->shipper, slice, bytes);
-	p = hs_member(w->members,
-		      hs_members_collector(w->members, &slice->head.trace,
-					   w->now_ns));
-	if (!p)
-		return false;
-	hs_shm_read_bytes(w->bounce, bytes, head.length_bytes);
-	head.crc = hs_crc32c(0, w->bounce, head.length_bytes);
-	iov[0] = (struct iovec){&head, sizeof(head)};
-	iov[1] = (struct iovec){w->bounce, head.length_bytes};
+		return hs_shipper_ship(w->shipper, &out, bytes);
+	if (bytes != w->bounce)
+		hs_shm_read_bytes(w->bounce, bytes, head->length_bytes);
+	head->crc = hs_crc32c(0, w->bounce, head->length_bytes);
+	iov[0] = (struct iovec){head, sizeof(*head)};
+	iov[1] = (struct iovec){w->bounce, head->length_bytes};
 	return post(w, p, HS_WIRE_SLICE, iov, 2);
 }
 

@@ -7,7 +7,29 @@
 #include "agent/domain.h"
 #include "agent/fault.h"
 #include "agent/figures.h"
+#include "agent/redact.h"
 #include "base/openmetrics.h"
+
+static uint32_t redact_stats(const struct hs_worker *w,
+			     struct hs_control_number *out)
+{
+	struct hs_redact_totals t;
+	uint32_t nr = 0;
+
+	hs_redact_totals_get(w->redact, &t);
+#define REDACT(name, field)                                                    \
+	out[nr++] = (struct hs_control_number){"redact_" name, t.field}
+	REDACT("buffers", done.buffers);
+	REDACT("dropped", done.dropped);
+	REDACT("masked", done.masked);
+	REDACT("hashed", done.hashed);
+	REDACT("withheld_records", done.withheld_records);
+	REDACT("withheld_bytes", done.withheld_bytes);
+	REDACT("withheld_slices", slices_withheld);
+	REDACT("tails_unknown", tails_unknown);
+#undef REDACT
+	return nr;
+}
 
 uint32_t hs_control_stats(const struct hs_worker *w,
 			  struct hs_control_number out[HS_CONTROL_NUMBERS_MAX])
@@ -75,7 +97,7 @@ uint32_t hs_control_stats(const struct hs_worker *w,
 	SHELL(tallies_dropped);
 #undef SHELL
 	out[nr++] = (struct hs_control_number){"holes", hs_fault_count()};
-	return nr;
+	return nr + redact_stats(w, out + nr);
 }
 
 #define FAMILY(n, t, u, h)                                                     \

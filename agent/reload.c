@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "agent/mailbox.h"
+#include "agent/redact.h"
 #include "base/check.h"
 #include "base/log.h"
 
@@ -89,6 +90,7 @@ static void take(struct hs_worker *w, struct hs_agent_settings *fresh)
 	w->settings.roles = fresh->roles;
 	hs_log_level_set((enum hs_log_level)w->settings.log_level);
 	hs_httpd_roles_set(hs_mailbox_door(w), &w->settings.roles);
+	hs_redact_load(w->redact, &w->settings.redact, w->settings.cluster_key);
 	hs_agent_settings_core(&w->settings, &config);
 	hs_agent_core_policy_set(w->core, &config);
 	w->counters.reloads++;

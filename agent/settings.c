@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/redact.h"
 #include "agent/rules.h"
 #include "base/hex.h"
 #include "base/log.h"
@@ -130,6 +131,12 @@ static const struct hs_config_key keys[] = {
 	 .max = HS_SHM_RULES_MAX, .reloads = true,
 	 .doc = "Spans that fire a trigger when they end, in whatever "
 		"application. All that a rule names must hold."},
+	{KEY("redact", MAPS, redact), .items = &hs_agent_redact_schema,
+	 .max = HS_REDACT_RULES_MAX, .reloads = true,
+	 .doc = "Attributes that do not leave this node as they are. The "
+		"first entry that fits decides. Domains without an entry are "
+		"sent as they are; in the others, what cannot be read is "
+		"withheld."},
 	{KEY("contexts.from", STRINGS, contexts_from), .reloads = true,
 	 .max = HS_AGENT_CONTEXT_PEERS_MAX, .example = "[1, 10-19]",
 	 .doc = "Numbers of the nodes from which a context marked as triggered "
@@ -380,6 +387,10 @@ int hs_agent_settings_load(struct hs_agent_settings *s, const char *path,
 		rc = check_rules(&j, s);
 	if (!rc)
 		rc = check_contexts(&j, s);
+	if (!rc)
+		rc = hs_redact_check(&s->redact,
+				     s->cluster_key_text || s->cluster_key_file,
+				     path, error);
 	if (!rc)
 		rc = check_key(&j, s);
 	if (!rc)

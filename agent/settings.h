@@ -57,6 +57,7 @@ struct hs_agent_settings {
 	char *cluster_key_file;
 	struct hs_config_maps triggers; /* struct hs_agent_trigger_settings */
 	struct hs_config_maps rules;	/* struct hs_agent_rule_settings */
+	struct hs_config_maps redact;	/* struct hs_agent_redact_settings */
 	struct hs_config_strings contexts_from;
 	bool crash_trigger;
 	bool huge_pages;

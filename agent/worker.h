@@ -27,6 +27,7 @@ struct hs_tally_dead;
 struct hs_guest;
 struct hs_mailbox;
 struct hs_shipper;
+struct hs_redact;
 struct hs_tenant;
 
 /* What an epoll event is about: kind in the upper half, index in the lower. */
@@ -87,6 +88,7 @@ struct hs_worker {
 	struct hs_members *members;
 	uint8_t *bounce;	    /* HS_WIRE_SLICE_MAX_BYTES */
 	struct hs_shipper *shipper; /* NULL: slices go by transport */
+	struct hs_redact *redact;
 	struct hs_worker_counters counters;
 	struct hs_calibrate calibrate;
 	struct hs_agent_rules rules;

@@ -74,7 +74,8 @@ enum hs_assembly_why {
 	HS_ASSEMBLY_WHY_ABANDONED,
 	HS_ASSEMBLY_WHY_CRASHED,
 	HS_ASSEMBLY_WHY_MODIFIED,
-	HS_ASSEMBLY_WHY_CUT,	 /* over a limit; node 0: of this collector */
+	HS_ASSEMBLY_WHY_CUT, /* over a limit; node 0: of this collector */
+	HS_ASSEMBLY_WHY_WITHHELD,
 	HS_ASSEMBLY_WHY_DAMAGED, /* stored here and unreadable since */
 	HS_ASSEMBLY_NR_WHYS
 };

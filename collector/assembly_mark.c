@@ -44,6 +44,7 @@ static void add_flags(struct causes *c, uint64_t node, uint16_t flags)
 		{HS_WIRE_F_CRASHED, HS_ASSEMBLY_WHY_CRASHED},
 		{HS_WIRE_F_MODIFIED, HS_ASSEMBLY_WHY_MODIFIED},
 		{HS_WIRE_F_CUT, HS_ASSEMBLY_WHY_CUT},
+		{HS_WIRE_F_WITHHELD, HS_ASSEMBLY_WHY_WITHHELD},
 	};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -226,6 +227,7 @@ const char *hs_assembly_why_name(enum hs_assembly_why why)
 		[HS_ASSEMBLY_WHY_CRASHED] = "application died",
 		[HS_ASSEMBLY_WHY_MODIFIED] = "modified",
 		[HS_ASSEMBLY_WHY_CUT] = "cut",
+		[HS_ASSEMBLY_WHY_WITHHELD] = "withheld",
 		[HS_ASSEMBLY_WHY_DAMAGED] = "damaged in store",
 	};
 

@@ -42,7 +42,12 @@ enum hs_record_type {
 };
 
 /* The byte before an attribute's value: enum hs_value_type, and this flag. */
-#define HS_RECORD_ATTR_CUT	 0x80u
+#define HS_RECORD_ATTR_CUT 0x80u
+/* What an agent did to it before it left its node (model/redact.h): nobody is
+ * to see it; its value is blank; its value is a hash of what it was. */
+#define HS_RECORD_ATTR_GONE	 0x40u
+#define HS_RECORD_ATTR_MASKED	 0x20u
+#define HS_RECORD_ATTR_HASHED	 0x10u
 #define HS_RECORD_ATTR_TYPE_MASK 0x0fu
 /* Flag bytes of RESOURCE and EVENT. */
 #define HS_RECORD_HAS_SERVICE 0x01u

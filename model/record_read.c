@@ -67,6 +67,9 @@ static void get_attr(struct hs_bytes_reader *r, struct hs_record_attr *a)
 	a->key = get_str(r);
 	type = hs_bytes_get_u8(r);
 	a->cut = type & HS_RECORD_ATTR_CUT;
+	a->gone = type & HS_RECORD_ATTR_GONE;
+	a->masked = type & HS_RECORD_ATTR_MASKED;
+	a->hashed = type & HS_RECORD_ATTR_HASHED;
 	a->type = (enum hs_value_type)(type & HS_RECORD_ATTR_TYPE_MASK);
 	if (a->cut)
 		a->original_bytes = get_varint(r);
@@ -89,6 +92,11 @@ static void get_attr(struct hs_bytes_reader *r, struct hs_record_attr *a)
 	default:
 		r->failed = true;
 		break;
+	}
+	if (a->masked) {
+		a->type = HS_VALUE_STRING;
+		a->cut = false;
+		a->value.bytes = (struct hs_record_str){"***", 3};
 	}
 }
 
@@ -115,17 +123,19 @@ bool hs_record_attr_next(struct hs_record_attrs *attrs,
 {
 	struct hs_bytes_reader r = hs_bytes_reader_make(attrs->ptr, attrs->len);
 
-	if (!attrs->nr)
-		return false;
-	get_attr(&r, out);
-	if (r.failed) {
-		attrs->nr = 0;
-		return false;
+	while (attrs->nr) {
+		get_attr(&r, out);
+		if (r.failed) {
+			attrs->nr = 0;
+			return false;
+		}
+		attrs->ptr = r.p;
+		attrs->len = r.left;
+		attrs->nr--;
+		if (!out->gone)
+			return true;
 	}
-	attrs->ptr = r.p;
-	attrs->len = r.left;
-	attrs->nr--;
-	return true;
+	return false;
 }
 
 static void get_resource(struct hs_bytes_reader *r, struct hs_record *out)
@@ -305,6 +315,10 @@ static int deliver(struct reader *r, uint32_t header, const uint8_t *payload)
 		r->clock.unknown = false;
 		return 0;
 	}
+	if (record.type == HS_RECORD_ATTR && record.u.attr.gone) {
+		r->stats->dropped++;
+		return 0;
+	}
 	if (timed(&record))
 		r->clock.last_ns = record.time_ns;
 	r->stats->records++;
@@ -406,22 +420,22 @@ static int read_records(struct reader *r, const uint8_t *p, size_t len)
 	return 0;
 }
 
-static bool header_good(const struct hs_record_buffer *buffer,
-			struct hs_shm_buffer *out)
+bool hs_record_header_get(const void *data, size_t size_bytes,
+			  struct hs_shm_buffer *out)
 {
-	if (buffer->size_bytes < sizeof(*out))
+	if (size_bytes < sizeof(*out))
 		return false;
-	memcpy(out, buffer->data, sizeof(*out));
+	memcpy(out, data, sizeof(*out));
 	return out->magic == HS_SHM_BUF_MAGIC &&
 	       out->version == HS_SHM_BUF_VERSION &&
 	       out->header_bytes == sizeof(*out) &&
-	       out->first_record <= buffer->size_bytes &&
+	       out->first_record <= size_bytes &&
 	       (out->first_record == 0 || out->first_record >= sizeof(*out));
 }
 
 /* The times of records that start in this buffer. */
 static void base_of(struct hs_record_clock *clock,
-		     const struct hs_shm_buffer *header)
+		    const struct hs_shm_buffer *header)
 {
 	bool ticks = (header->clock & 0xffff) == HS_SHM_CLOCK_TSC;
 
@@ -483,7 +497,8 @@ int hs_record_read(const struct hs_record_buffer *buffers, size_t nr_buffers,
 			pending_drop(&r);
 		}
 		next_seq = (uint64_t)buffers[i].seq + 1;
-		if (!header_good(&buffers[i], &header)) {
+		if (!hs_record_header_get(buffers[i].data,
+					  buffers[i].size_bytes, &header)) {
 			r.stats->bad_buffers++;
 			pending_drop(&r);
 			continue;

@@ -42,6 +42,9 @@ struct hs_record_attr {
 	struct hs_record_str key;
 	enum hs_value_type type;
 	bool cut;
+	bool gone;		 /* dropped by the agent: no visitor sees it */
+	bool masked;		 /* by the agent; its value reads "***" */
+	bool hashed;		 /* by the agent */
 	uint64_t original_bytes; /* with cut: the value's own length */
 	union {
 		int64_t i64;
@@ -125,6 +128,7 @@ struct hs_record_stats {
 	uint64_t cut;		/* records whose end is not there */
 	uint64_t garbage;	/* records that do not decode */
 	uint64_t unknown;	/* records of a type from the future */
+	uint64_t dropped;	/* ATTR records that the agent took out */
 	uint64_t bad_buffers;	/* no header of ours, or of another version */
 	uint64_t duplicates;	/* buffers with a seq already read */
 	uint64_t skipped_bytes; /* between what could be read */
@@ -147,6 +151,17 @@ int hs_record_read(const struct hs_record_buffer *buffers, size_t nr_buffers,
 		   void *scratch, size_t scratch_bytes,
 		   const struct hs_record_visitor *visitor,
 		   struct hs_record_stats *stats);
+
+struct hs_shm_buffer;
+/**
+ * hs_record_header_get() - a buffer's header, copied and checked
+ * @size_bytes: of the buffer
+ *
+ * Return: whether its records may be read: then first_record is 0, or lies
+ *	behind the header and within @size_bytes.
+ */
+bool hs_record_header_get(const void *data, size_t size_bytes,
+			  struct hs_shm_buffer *out);
 
 /**
  * hs_record_decode() - one record's payload

@@ -129,6 +129,7 @@ enum hs_wire_state {
 #define HS_WIRE_F_CRASHED   0x08u /* an application died in mid-trace */
 #define HS_WIRE_F_MODIFIED  0x10u /* its producer changed it under us */
 #define HS_WIRE_F_CUT	    0x20u /* over a limit: crumbs, buffers */
+#define HS_WIRE_F_WITHHELD  0x40u /* could not be read to be redacted */
 
 enum hs_wire_crumb_kind {
 	HS_WIRE_CRUMB_BACK = 0,

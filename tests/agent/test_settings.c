@@ -69,6 +69,38 @@ static void test_refused(void **state)
 		"x.yaml:4:23: triggers: \"x\"");
 }
 
+static void test_policy(void **state)
+{
+	static struct hs_agent_settings s;
+	struct hs_config_error error;
+	struct hs_agent_config core;
+	const char *text =
+		HEAD "triggers:\n"
+		     "  - {name: slow, weight: 4, rate: 9, byte_rate: 2MiB,"
+		     " dry_run: true, reason: because}\n"
+		     "contexts: {from: [3, 10-19]}\n"
+		     "limits: {byte_rate: 8MiB}\n";
+
+	assert_int_equal(
+		hs_agent_settings_load(&s, "x", text, strlen(text), &error), 0);
+	hs_agent_settings_core(&s, &core);
+	assert_int_equal(core.policies[0].weight, 4);
+	assert_int_equal(core.policies[0].rate_per_s, 9);
+	assert_int_equal(core.policies[0].bytes_per_s, 2 << 20);
+	assert_true(core.policies[0].dry_run);
+	assert_int_equal(core.bytes_per_s, 8 << 20);
+	assert_int_equal(core.nr_context_peers, 2);
+	assert_int_equal(core.context_peers[1].first, 10);
+	assert_int_equal(core.context_peers[1].last, 19);
+	hs_agent_settings_free(&s);
+	refused(HEAD "contexts: {from: [9-3]}\n", "\"9-3\"");
+	refused(HEAD "contexts: {from: [all]}\n", "a node's number");
+	refused(HEAD "redact: [{key: a, action: hash}]\n",
+		"x.yaml:4:10: redact: hash needs a cluster_key");
+	refused(HEAD "redact: [{key: '@status'}]\n", "masked only");
+	refused(HEAD "redact: [{action: drop}]\n", "\"key\" is missing");
+}
+
 static void test_roles(void **state)
 {
 	static struct hs_agent_settings s;
@@ -141,9 +173,8 @@ static void test_example(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_defaults),
-		cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_roles),
+		cmocka_unit_test(test_defaults), cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_policy),	 cmocka_unit_test(test_roles),
 		cmocka_unit_test(test_example),
 	};
 

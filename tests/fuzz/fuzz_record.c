@@ -81,14 +81,11 @@ static void eat_attr(const struct hs_record_attr *a)
 static void eat_attrs(struct hs_record_attrs attrs)
 {
 	struct hs_record_attr a;
-	uint32_t nr = attrs.nr;
 
-	while (hs_record_attr_next(&attrs, &a)) {
+	while (hs_record_attr_next(&attrs, &a))
 		eat_attr(&a);
-		nr--;
-	}
 	/* What the visitor sees was checked before. */
-	if (nr)
+	if (attrs.len)
 		abort();
 }
 

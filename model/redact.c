@@ -1,0 +1,618 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Purpose: see redact.h.
+ *
+ * A record's payload is a row of fields, which a short program for each type
+ * spells; the machine walks bytes along it and may stop anywhere:
+ *
+ *	v varint	b a byte	8 eight bytes	t time
+ *	s text that is kept		a attribute	l list of attributes
+ *	m text that a rule may mask	r rest, kept	p rest, may be masked
+ *	c varint if the record was cut
+ */
+#include "model/redact.h"
+
+#include <string.h>
+
+#include "base/endian.h"
+#include "base/glob.h"
+#include "base/hash.h"
+#include "hs/hindsight.h"
+#include "hs/shm_format.h"
+#include "model/record.h"
+#include "model/record_read.h"
+
+enum where {
+	BETWEEN, /* or within a record's header */
+	VARINT,
+	RUN,
+	TYPE,	  /* at an attribute's type byte */
+	WITHHELD, /* the rest of this record */
+	ADRIFT,	  /* what is a record is not known: until the next buffer */
+};
+
+enum purpose {
+	SKIP,	  /* a number that is kept, then the next field */
+	TEXT,	  /* length of a text that is kept */
+	MASKABLE, /* length of a text that a rule may mask */
+	COUNT,	  /* of a list */
+	KEY,	  /* length of a key, or the key */
+	ORIGINAL, /* a cut value's own length */
+	LENGTH,	  /* of a value */
+	NUMBER,	  /* a value that is a varint */
+	VALUE,	  /* a value's bytes */
+};
+
+static const struct {
+	const char *program;
+	const char *text; /* the name that rules know its text by */
+} types[HS_RECORD_TYPE_END] = {
+	[HS_RECORD_RESOURCE] = {"vbsl", NULL},
+	[HS_RECORD_SPAN_START] = {"v88vbtm", "@span"},
+	[HS_RECORD_SPAN_END] = {"vt", NULL},
+	[HS_RECORD_ATTR] = {"va", NULL},
+	[HS_RECORD_EVENT] = {"vtbml", "@event"},
+	[HS_RECORD_LINK] = {"vb888sl", NULL},
+	[HS_RECORD_STATUS] = {"vbm", "@status"},
+	[HS_RECORD_TEXT] = {"vbm", "@text"},
+	[HS_RECORD_FLAGS] = {"vv", NULL},
+	[HS_RECORD_TRACEPOINT] = {"tcp", "@tracepoint"},
+	[HS_RECORD_CLOCK] = {"88", NULL},
+	[HS_RECORD_POINT] = {"cp", "@tracepoint"},
+};
+
+struct machine {
+	const struct hs_redact_rules *rules;
+	uint64_t mask;
+	struct hs_redact_state *s;
+	struct hs_redact_stats *stats;
+	uint8_t *p, *end;
+	uint8_t *key_at;      /* in these very bytes, or NULL */
+	uint32_t header_here; /* bytes of the header in these very bytes */
+	bool withheld;
+};
+
+enum hs_redact_action hs_redact_find(const struct hs_redact_rules *rules,
+				     uint64_t mask, const char *key,
+				     size_t key_bytes)
+{
+	for (uint32_t i = 0; i < rules->nr; i++) {
+		const struct hs_redact_rule *r = &rules->rules[i];
+
+		if (mask >> i & 1 &&
+		    hs_glob(r->pattern, strnlen(r->pattern, sizeof(r->pattern)),
+			    key, key_bytes))
+			return r->action;
+	}
+	return HS_REDACT_KEEP;
+}
+
+bool hs_redact_tail(const struct hs_redact_state *s)
+{
+	return s->where != BETWEEN || s->have > 0;
+}
+
+static void withhold(struct machine *m, size_t n)
+{
+	memset(m->p, HS_REDACT_WITHHELD, n);
+	m->p += n;
+	m->stats->withheld_bytes += n;
+	m->withheld |= n > 0;
+}
+
+/* This record does not read: what is left of it goes. */
+static void give_up(struct machine *m)
+{
+	m->stats->withheld_records++;
+	m->withheld = true;
+	m->s->where = WITHHELD;
+}
+
+static void expect(struct machine *m, enum where where, enum purpose purpose,
+		   uint64_t run)
+{
+	m->s->where = (uint8_t)where;
+	m->s->purpose = (uint8_t)purpose;
+	m->s->have = 0;
+	m->s->varint = 0;
+	m->s->run = run;
+	if (where == RUN && run > m->s->left)
+		give_up(m);
+}
+
+static enum hs_redact_action text_action(const struct machine *m)
+{
+	const char *name = types[m->s->type & HS_RECORD_TYPE_MASK].text;
+
+	return hs_redact_find(m->rules, m->mask, name, strlen(name));
+}
+
+static void mask_text(struct machine *m, uint64_t run)
+{
+	m->s->action = (uint8_t)text_action(m);
+	if (m->s->action != HS_REDACT_KEEP && run) {
+		m->s->action = HS_REDACT_MASK;
+		m->stats->masked++;
+	}
+	expect(m, RUN, MASKABLE, run);
+}
+
+/* What the next field of the record wants, if there is one. */
+static void next_field(struct machine *m)
+{
+	struct hs_redact_state *s = m->s;
+	const char *program = types[s->type & HS_RECORD_TYPE_MASK].program;
+	char op = program[s->pc];
+
+	if (op)
+		s->pc++;
+	switch (op) {
+	case 'c':
+		if (s->type & HS_RECORD_F_CUT)
+			expect(m, VARINT, SKIP, 0);
+		else
+			next_field(m);
+		break;
+	case 't':
+		if (s->type & HS_RECORD_F_TICKS)
+			expect(m, RUN, SKIP, HS_RECORD_TICKS_BYTES);
+		else
+			expect(m, VARINT, SKIP, 0);
+		break;
+	case 'v':
+		expect(m, VARINT, SKIP, 0);
+		break;
+	case 'b':
+		expect(m, RUN, SKIP, 1);
+		break;
+	case '8':
+		expect(m, RUN, SKIP, 8);
+		break;
+	case 's':
+		expect(m, VARINT, TEXT, 0);
+		break;
+	case 'm':
+		expect(m, VARINT, MASKABLE, 0);
+		break;
+	case 'a':
+		s->attrs_left = 1;
+		expect(m, VARINT, KEY, 0);
+		break;
+	case 'l':
+		expect(m, VARINT, COUNT, 0);
+		break;
+	case 'p':
+		mask_text(m, s->left);
+		break;
+	default: /* the program is at its end; so must the record be */
+		s->where = BETWEEN;
+		s->have = 0;
+		if (s->left)
+			give_up(m);
+	}
+}
+
+static void next_attr(struct machine *m)
+{
+	if (--m->s->attrs_left)
+		expect(m, VARINT, KEY, 0);
+	else
+		next_field(m);
+}
+
+static void begin_key(struct machine *m, uint64_t len)
+{
+	m->key_at = (size_t)(m->end - m->p) >= len ? m->p : NULL;
+	m->s->key_bytes = 0;
+	expect(m, RUN, KEY, len);
+}
+
+static void varint_done(struct machine *m)
+{
+	struct hs_redact_state *s = m->s;
+	uint64_t v = s->varint;
+
+	switch ((enum purpose)s->purpose) {
+	case TEXT:
+		expect(m, RUN, SKIP, v);
+		break;
+	case MASKABLE:
+		mask_text(m, v);
+		break;
+	case COUNT:
+		s->attrs_left = v;
+		/* No attribute is shorter than three bytes. */
+		if (v > s->left / 3)
+			give_up(m);
+		else if (v)
+			expect(m, VARINT, KEY, 0);
+		else
+			next_field(m);
+		break;
+	case KEY:
+		begin_key(m, v);
+		break;
+	case LENGTH:
+		expect(m, RUN, VALUE, v);
+		break;
+	case NUMBER:
+		next_attr(m);
+		break;
+	default:
+		next_field(m);
+	}
+}
+
+/* How the value goes on behind its type byte, or its own length. */
+static void begin_value(struct machine *m)
+{
+	switch (m->s->value & HS_RECORD_ATTR_TYPE_MASK) {
+	case HS_VALUE_STRING:
+	case HS_VALUE_BYTES:
+	case HS_VALUE_JSON:
+		expect(m, VARINT, LENGTH, 0);
+		break;
+	case HS_VALUE_INT64:
+		expect(m, VARINT, NUMBER, 0);
+		break;
+	case HS_VALUE_FLOAT64:
+		expect(m, RUN, VALUE, 8);
+		break;
+	case HS_VALUE_BOOL:
+		expect(m, RUN, VALUE, 1);
+		break;
+	default:
+		give_up(m);
+	}
+}
+
+static void varint_byte(struct machine *m)
+{
+	struct hs_redact_state *s = m->s;
+	uint8_t b = *m->p;
+
+	if (s->have == HS_RECORD_VARINT_MAX_BYTES - 1 && b > 1) {
+		give_up(m);
+		return;
+	}
+	/* A number in fewer digits would be shorter: zero in as many. */
+	if (s->purpose == NUMBER && s->action != HS_REDACT_KEEP)
+		*m->p = b & 0x80;
+	s->varint |= (uint64_t)(b & 0x7f) << (7 * s->have);
+	s->have++;
+	m->p++;
+	s->left--;
+	if (b & 0x80)
+		return;
+	if (s->purpose == ORIGINAL)
+		begin_value(m);
+	else
+		varint_done(m);
+}
+
+static void run_done(struct machine *m)
+{
+	struct hs_redact_state *s = m->s;
+
+	switch ((enum purpose)s->purpose) {
+	case KEY:
+		s->where = TYPE;
+		break;
+	case VALUE:
+		next_attr(m);
+		break;
+	default:
+		next_field(m);
+	}
+}
+
+static void keep_key(struct hs_redact_state *s, const uint8_t *p, size_t n)
+{
+	size_t room = s->key_bytes < sizeof(s->key)
+			      ? sizeof(s->key) - s->key_bytes
+			      : 0;
+
+	memcpy(s->key + s->key_bytes % sizeof(s->key), p, n < room ? n : room);
+	s->key_bytes += (uint32_t)n;
+}
+
+static void run_bytes(struct machine *m)
+{
+	struct hs_redact_state *s = m->s;
+	size_t n = (size_t)(m->end - m->p);
+
+	if (n > s->run)
+		n = (size_t)s->run;
+	if (s->purpose == KEY) {
+		keep_key(s, m->p, n);
+	} else if (s->purpose == MASKABLE && s->action != HS_REDACT_KEEP) {
+		memset(m->p, '*', n);
+	} else if (s->purpose == VALUE && s->action != HS_REDACT_KEEP) {
+		memset(m->p, 0, n);
+	}
+	m->p += n;
+	s->left -= (uint32_t)n;
+	s->run -= n;
+	if (s->run == 0)
+		run_done(m);
+}
+
+/* ---- hashes ----------------------------------------------------------------
+ */
+
+static uint64_t hash_part(const struct machine *m, uint8_t part,
+			  const uint8_t *value, size_t n)
+{
+	uint8_t key[16];
+
+	/* Not what orders traces under the same key. */
+	memcpy(key, m->rules->key, sizeof(key));
+	key[0] ^= (uint8_t)(0x5a + part);
+	return hs_hash_siphash(key, value, n);
+}
+
+/* As many characters of 128 bits as there is room for; '=' behind them. */
+static void hash_text(const struct machine *m, uint8_t *value, size_t n)
+{
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklm"
+				     "nopqrstuvwxyz0123456789-_";
+	unsigned __int128 bits = (unsigned __int128)hash_part(m, 0, value, n)
+					 << 64 |
+				 hash_part(m, 1, value, n);
+
+	for (size_t i = 0; i < n; i++, bits >>= 6)
+		value[i] = i < 22 ? (uint8_t)digits[(unsigned)bits & 63] : '=';
+}
+
+static void hash_number(const struct machine *m, uint8_t *value, size_t n)
+{
+	uint64_t bits = hash_part(m, 0, value, n);
+
+	for (size_t i = 0; i + 1 < n; i++, bits >>= 7)
+		value[i] = 0x80 | (bits & 0x7f);
+	value[n - 1] = n < HS_RECORD_VARINT_MAX_BYTES ? bits & 0x7f : bits & 1;
+}
+
+/*
+ * @p stands behind the type byte. A value that lies here whole is hashed and
+ * will be passed over as it is; another, and a bool, is masked.
+ */
+static bool hash_value(struct machine *m, uint8_t *type, uint8_t *p,
+		       uint64_t room)
+{
+	uint64_t len = 0, skip;
+	uint32_t n;
+
+	if (room > m->s->left - 1) /* behind the type byte */
+		room = m->s->left - 1;
+	if (*type & HS_RECORD_ATTR_CUT) {
+		n = hs_record_varint_get(p, room, &skip);
+		p += n;
+		room -= n;
+		if (!n)
+			return false;
+	}
+	n = hs_record_varint_get(p, room, &len);
+	switch (*type & HS_RECORD_ATTR_TYPE_MASK) {
+	case HS_VALUE_STRING:
+	case HS_VALUE_BYTES:
+	case HS_VALUE_JSON:
+		if (!n || len > room - n)
+			return false;
+		hash_text(m, p + n, (size_t)len);
+		/* No JSON any more, and text in any case. */
+		*type = HS_VALUE_STRING | (*type & HS_RECORD_ATTR_CUT);
+		break;
+	case HS_VALUE_INT64:
+		if (!n)
+			return false;
+		hash_number(m, p, n);
+		break;
+	case HS_VALUE_FLOAT64:
+		if (room < 8)
+			return false;
+		/* A double of any bits may be no number: text instead. */
+		hash_text(m, p, 8);
+		memmove(p + 1, p, 7);
+		p[0] = 7;
+		*type = HS_VALUE_STRING | (*type & HS_RECORD_ATTR_CUT);
+		break;
+	default:
+		return false;
+	}
+	*type |= HS_RECORD_ATTR_HASHED;
+	return true;
+}
+
+/* ---- attributes ------------------------------------------------------------
+ */
+
+static void drop(struct machine *m)
+{
+	if (m->key_at)
+		memset(m->key_at, 0, m->s->key_bytes);
+	*m->p |= HS_RECORD_ATTR_GONE;
+	m->stats->dropped++;
+}
+
+static void type_byte(struct machine *m)
+{
+	struct hs_redact_state *s = m->s;
+	bool known = s->key_bytes <= sizeof(s->key);
+	enum hs_redact_action action =
+		known ? hs_redact_find(m->rules, m->mask, s->key, s->key_bytes)
+		      : HS_REDACT_DROP;
+
+	s->value = *m->p;
+	if (action == HS_REDACT_HASH &&
+	    hash_value(m, m->p, m->p + 1, (uint64_t)(m->end - m->p - 1))) {
+		m->stats->hashed++;
+		s->value = *m->p;
+		action = HS_REDACT_KEEP;
+	} else if (action == HS_REDACT_DROP) {
+		drop(m);
+	} else if (action != HS_REDACT_KEEP) {
+		*m->p |= HS_RECORD_ATTR_MASKED;
+		m->stats->masked++;
+		action = HS_REDACT_MASK;
+	}
+	s->action = (uint8_t)action;
+	m->p++;
+	s->left--;
+	if (s->value & HS_RECORD_ATTR_CUT)
+		expect(m, VARINT, ORIGINAL, 0);
+	else
+		begin_value(m);
+}
+
+/* ---- records ---------------------------------------------------------------
+ */
+
+static void begin_record(struct machine *m)
+{
+	struct hs_redact_state *s = m->s;
+	uint32_t header = hs_le32_load(s->header);
+	uint32_t type = header & HS_RECORD_TYPE_MASK;
+
+	s->have = 0;
+	s->type = (uint8_t)header;
+	s->pc = 0;
+	s->left = header >> 8;
+	s->action = HS_REDACT_KEEP;
+	if (s->left > HS_RECORD_MAX_BYTES) {
+		m->stats->withheld_records++;
+		s->where = ADRIFT;
+		/* This was no header: it goes with the rest. */
+		m->p -= m->header_here;
+		withhold(m, m->header_here);
+	} else if (type >= HS_RECORD_TYPE_END || !types[type].program) {
+		give_up(m);
+	} else {
+		next_field(m);
+	}
+}
+
+static void header_bytes(struct machine *m)
+{
+	struct hs_redact_state *s = m->s;
+
+	if (s->have == 0 && (size_t)(m->end - m->p) >= HS_RECORD_HEADER_BYTES) {
+		memcpy(s->header, m->p, HS_RECORD_HEADER_BYTES);
+		m->p += HS_RECORD_HEADER_BYTES;
+		m->header_here = s->have = HS_RECORD_HEADER_BYTES;
+		begin_record(m);
+		return;
+	}
+	m->header_here = s->have ? m->header_here + 1 : 1;
+	s->header[s->have++] = *m->p++;
+	if (s->have == HS_RECORD_HEADER_BYTES)
+		begin_record(m);
+}
+
+/* A field of no bytes, or the end of a record, wants none to go on. */
+static void settle(struct machine *m)
+{
+	struct hs_redact_state *s = m->s;
+
+	while (s->where == RUN && s->run == 0)
+		run_done(m);
+	if (s->where == BETWEEN || s->where == ADRIFT || s->left)
+		return;
+	/* It ends here, wherever its fields stand. */
+	if (s->where != WITHHELD) {
+		m->stats->withheld_records++;
+		m->withheld = true;
+	}
+	s->where = BETWEEN;
+	s->have = 0;
+}
+
+static void walk(struct machine *m)
+{
+	struct hs_redact_state *s = m->s;
+
+	while (m->p < m->end) {
+		size_t n = (size_t)(m->end - m->p);
+
+		switch ((enum where)s->where) {
+		case BETWEEN:
+			header_bytes(m);
+			break;
+		case VARINT:
+			varint_byte(m);
+			break;
+		case RUN:
+			run_bytes(m);
+			break;
+		case TYPE:
+			type_byte(m);
+			break;
+		case WITHHELD:
+			if (n > s->left)
+				n = s->left;
+			withhold(m, n);
+			s->left -= (uint32_t)n;
+			break;
+		case ADRIFT:
+			withhold(m, n);
+			break;
+		}
+		settle(m);
+	}
+}
+
+/* The end of a record that began in an earlier buffer. */
+static void walk_tail(struct machine *m, bool known, bool more_follows)
+{
+	struct hs_redact_state *s = m->s;
+	uint8_t *end = m->end;
+
+	if (!known || !hs_redact_tail(s)) {
+		m->stats->withheld_records += m->p < m->end;
+		withhold(m, (size_t)(m->end - m->p));
+	}
+	while (m->p < end && hs_redact_tail(s)) {
+		/* No further than to the record's end: nothing starts here. */
+		if (s->where != BETWEEN && s->where != ADRIFT &&
+		    (size_t)(end - m->p) > s->left)
+			m->end = m->p + s->left;
+		else if (s->where == BETWEEN)
+			m->end = m->p + 1;
+		walk(m);
+		m->end = end;
+	}
+	withhold(m, (size_t)(m->end - m->p));
+	if (more_follows) {
+		s->where = BETWEEN;
+		s->have = 0;
+	}
+}
+
+bool hs_redact_buffer(const struct hs_redact_rules *rules, uint64_t mask,
+		      struct hs_redact_state *state, bool known, uint8_t *data,
+		      size_t size_bytes, struct hs_redact_stats *stats)
+{
+	struct machine m = {rules, mask, state, stats, .key_at = NULL};
+	struct hs_shm_buffer header;
+	size_t first;
+
+	stats->buffers++;
+	m.p = data;
+	if (!hs_record_header_get(data, size_bytes, &header)) {
+		/* Whatever it is, it is none of ours. */
+		*state = (struct hs_redact_state){.where = BETWEEN};
+		withhold(&m, size_bytes);
+		return m.withheld;
+	}
+	if (!known)
+		*state = (struct hs_redact_state){.where = BETWEEN};
+	first = header.first_record;
+	m.p = data + sizeof(header);
+	m.end = data + (first ? first : size_bytes);
+	walk_tail(&m, known, first != 0);
+	m.key_at = NULL;
+	m.end = data + size_bytes;
+	if (first)
+		walk(&m);
+	return m.withheld;
+}
