@@ -93,18 +93,20 @@ static void test_message_with_fds(void **state)
 static void test_refused_whole(void **state)
 {
 	int s[2];
-	int send_fds[17];
+	int send_fds[HS_FDPASS_MAX_FDS + 1];
 	int fds[16];
 	size_t nr;
 	char buf[4];
 	int nr_before;
 
 	pair(s);
-	for (int i = 0; i < 17; i++)
+	for (int i = 0; i <= HS_FDPASS_MAX_FDS; i++)
 		send_fds[i] = s[0];
 	nr_before = nr_open_fds();
 	assert_int_equal(hs_fdpass_send(s[0], "", 0, NULL, 0), -EINVAL);
-	assert_int_equal(hs_fdpass_send(s[0], "x", 1, send_fds, 17), -EINVAL);
+	assert_int_equal(
+		hs_fdpass_send(s[0], "x", 1, send_fds, HS_FDPASS_MAX_FDS + 1),
+		-EINVAL);
 	/* more descriptors than asked for */
 	assert_int_equal(hs_fdpass_send(s[0], "x", 1, send_fds, 3), 0);
 	assert_int_equal(hs_fdpass_recv(s[1], buf, 4, fds, 2, &nr), -EPROTO);
