@@ -139,6 +139,13 @@ uint64_t hs_client_random(struct hs_tls *tls)
 
 /* ---- the helper's round ------------------------------------------------ */
 
+/* Without a calibration all times are read from the other clocks. */
+static void clock_refresh(struct hs_attachment *at)
+{
+	if (hs_client.clock == HS_CLIENT_CLOCK_BEST)
+		hs_attachment_clock_refresh(at);
+}
+
 static void attach(struct hs_attachment *at)
 {
 	struct hs_attachment *old;
@@ -153,7 +160,7 @@ static void attach(struct hs_attachment *at)
 	at->next = old;
 	up->version = at->layout.version;
 	hs_trigger_publish_all(up);
-	hs_attachment_clock_refresh(at);
+	clock_refresh(at);
 	hs_rules_refresh(at);
 	hs_operations_publish(at);
 	/* up.W1 release, pairs up.R1: the header before its magic. */
@@ -193,7 +200,7 @@ static void round_once(uint64_t now_ns)
 	}
 	if (hs_client_attachment()) {
 		hs_ending_sweep(hs_client_attachment());
-		hs_attachment_clock_refresh(hs_client_attachment());
+		clock_refresh(hs_client_attachment());
 		hs_rules_refresh(hs_client_attachment());
 		hs_operations_publish(hs_client_attachment());
 	}
@@ -342,6 +349,19 @@ static void seed_make(void)
 		mix(hs_clock_steady_ns() ^ (uint64_t)getpid() << 32);
 }
 
+static int clock_take(uint32_t *clock)
+{
+	static const char *const names[] = {"best", "portable", "coarse"};
+	const char *name = secure_getenv("HS_CLOCK");
+
+	for (uint32_t i = 0; *clock == HS_CLIENT_CLOCK_BEST && name && i < 3;
+	     i++) {
+		if (!strcmp(name, names[i]))
+			*clock = i;
+	}
+	return *clock <= HS_CLIENT_CLOCK_COARSE ? 0 : -EINVAL;
+}
+
 static int options_take(const struct hs_client_options *options,
 			struct hs_client_options *out)
 {
@@ -363,7 +383,9 @@ static int options_take(const struct hs_client_options *options,
 		out->max_traces = HS_CLIENT_TRACES_DEFAULT;
 	if (!out->trigger_rate_per_s)
 		out->trigger_rate_per_s = HS_CLIENT_RATE_DEFAULT;
-	return out->max_traces <= HS_CLIENT_TRACES_MAX ? 0 : -EINVAL;
+	if (out->max_traces > HS_CLIENT_TRACES_MAX)
+		return -EINVAL;
+	return clock_take(&out->clock);
 }
 
 /* Under lock. */
@@ -390,6 +412,7 @@ static int open_locked(const struct hs_client_options *o)
 	memcpy(hs_client.service, o->service, len);
 	memset(hs_client.counters, 0, sizeof(hs_client.counters));
 	hs_client.trigger_rate_per_s = o->trigger_rate_per_s;
+	hs_client.clock = o->clock;
 	hs_client.stop = false;
 	wake_init();
 	hs_client.pid = getpid();

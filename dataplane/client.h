@@ -18,6 +18,7 @@
 #include <sys/types.h>
 
 #include "dataplane/attachment.h"
+#include "dataplane/clock.h"
 #include "dataplane/connect.h"
 #include "dataplane/tls.h"
 #include "hs/hindsight.h"
@@ -48,6 +49,7 @@ struct hs_client {
 	uint64_t node;
 	uint32_t attached;
 	uint32_t trigger_rate_per_s;
+	uint32_t clock;		/* enum hs_client_clock */
 	uint32_t number_blocks; /* handle numbers given to lanes */
 	uint32_t nr_seeded;	/* threads that drew a random state */
 	uint64_t seed[2];
@@ -69,6 +71,13 @@ struct hs_client {
 };
 
 extern struct hs_client hs_client __attribute__((visibility("hidden")));
+
+/* Now, where the processor's counter is not asked. */
+static inline uint64_t hs_client_now_ns(void)
+{
+	return hs_client.clock == HS_CLIENT_CLOCK_COARSE ? hs_clock_coarse_ns()
+							 : hs_clock_real_ns();
+}
 
 static inline uint64_t hs_client_epoch(void)
 {

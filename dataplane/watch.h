@@ -10,7 +10,6 @@
 
 #include "dataplane/auto_span.h"
 #include "dataplane/calibration.h"
-#include "dataplane/clock.h"
 #include "dataplane/operation.h"
 #include "dataplane/resource.h"
 #include "dataplane/rules.h"
@@ -55,7 +54,7 @@ static inline uint64_t hs_watch_time(const struct hs_stamp *stamp,
 		*clock = HS_WATCH_TICKS;
 		return stamp->ticks;
 	}
-	return stamp->ns ? stamp->ns : hs_clock_real_ns();
+	return stamp->ns ? stamp->ns : hs_client_now_ns();
 }
 
 static inline uint64_t hs_watch_ns(const struct hs_trace *trace, uint64_t time,
@@ -67,7 +66,7 @@ static inline uint64_t hs_watch_ns(const struct hs_trace *trace, uint64_t time,
 		return time;
 	return hs_calibration_read(&trace->at->clock, &c)
 		       ? hs_calibration_ns(&c, time)
-		       : hs_clock_real_ns();
+		       : hs_client_now_ns();
 }
 
 /* Time that goes backwards is no time. */

@@ -7,7 +7,6 @@
 #include "base/endian.h"
 #include "base/planted.h"
 #include "dataplane/calibration.h"
-#include "dataplane/clock.h"
 #include "dataplane/stock.h"
 
 /* A record up to this size starts in a new buffer rather than running on. */
@@ -74,7 +73,7 @@ static void buffer_clock(struct hs_trace *trace, struct hs_shm_buffer *header,
 	}
 	trace->time_base = stamp && stamp->kind == HS_STAMP_AT
 				   ? stamp->ns
-				   : hs_clock_real_ns();
+				   : hs_client_now_ns();
 	header->time_base = trace->time_base;
 	header->clock = HS_SHM_CLOCK_REALTIME_NS;
 }
@@ -436,7 +435,7 @@ static void stamp_take(const struct hs_trace *trace, struct hs_stamp *stamp)
 	if (trace->ticks)
 		stamp->ticks = hs_ticks();
 	else
-		stamp->ns = hs_clock_real_ns();
+		stamp->ns = hs_client_now_ns();
 }
 
 static bool write_record(struct hs_tls *tls, struct hs_trace *trace,

@@ -67,6 +67,18 @@ struct hs_trigger;  /* a named trigger of this process */
 
 /* ---- life cycle ------------------------------------------------------- */
 
+/* What "now" is read from. */
+enum hs_client_clock {
+	HS_CLIENT_CLOCK_BEST = 0,     /* $HS_CLOCK (best, portable, coarse),
+					 or else: the processor's counter where
+					 the agent found it even, portable
+					 elsewhere */
+	HS_CLIENT_CLOCK_PORTABLE = 1, /* clock_gettime() */
+	HS_CLIENT_CLOCK_COARSE = 2,   /* the kernel's last tick, 1 to 10 ms
+					 old: cheaper than portable, and the
+					 order of events within one is lost */
+};
+
 struct hs_client_options {
 	size_t size_bytes;	 /* sizeof(struct hs_client_options) */
 	const char *socket_path; /* the domain's socket; NULL: $HS_SOCKET, or
@@ -75,6 +87,7 @@ struct hs_client_options {
 	uint32_t max_traces;	 /* live handles; 0: 4096 */
 	bool no_thread;		 /* the caller runs hs_client_poll() itself */
 	uint32_t trigger_rate_per_s; /* per trigger; 0: 10000 */
+	uint32_t clock;		     /* enum hs_client_clock */
 };
 
 /**

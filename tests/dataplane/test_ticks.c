@@ -4,6 +4,7 @@
  * signal handler, a fork and a new agent do to an open window, and that
  * nothing there enters the kernel.
  */
+#include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -448,6 +449,64 @@ static void test_no_faults(void **state)
 	assert_int_equal(after.ru_majflt, before.ru_majflt);
 }
 
+static void set_clock(enum hs_client_clock clock)
+{
+	struct hs_client_options options = {.service = "svc", .clock = clock};
+
+	harness_attach(&agent, NULL, &options);
+	fake_agent_stock_all(&agent, 1, 32);
+	fake_agent_calibrate(&agent, 3, hs_ticks(), T0);
+	hs_client_poll();
+}
+
+/* One tracepoint now; false: in ticks. */
+static bool is_in_ns(uint64_t *ns)
+{
+	struct hs_record_stats stats;
+	struct hs_trace *t = hs_trace_begin(&ID, NULL);
+	bool in_ns;
+
+	hs_tracepoint(t, data, 32);
+	in_ns = !t->ticks;
+	hs_trace_end(t);
+	*ns = read_all(&stats).last_ns;
+	assert_whole(&stats);
+	return in_ns;
+}
+
+/* A calibration is there, and not asked. */
+static void test_clocks_to_choose(void **state)
+{
+	struct hs_client_options bad = {.size_bytes = sizeof(bad),
+					.clock = HS_CLIENT_CLOCK_COARSE + 1};
+	uint64_t before, ns, after;
+
+	set_clock(HS_CLIENT_CLOCK_PORTABLE);
+	before = hs_clock_real_ns();
+	assert_true(is_in_ns(&ns));
+	assert_in_range(ns, before, hs_clock_real_ns());
+	harness_detach(&agent);
+
+	set_clock(HS_CLIENT_CLOCK_COARSE);
+	before = hs_clock_coarse_ns();
+	assert_true(is_in_ns(&ns));
+	after = hs_clock_coarse_ns();
+	assert_in_range(ns, before, after);
+	harness_detach(&agent);
+
+	/* By the environment, where the application says nothing. */
+	setenv("HS_CLOCK", "coarse", 1);
+	set_clock(HS_CLIENT_CLOCK_BEST);
+	assert_true(is_in_ns(&ns));
+	harness_detach(&agent);
+	setenv("HS_CLOCK", "nonsense", 1);
+	set_clock(HS_CLIENT_CLOCK_BEST);
+	assert_false(is_in_ns(&ns));
+	harness_detach(&agent);
+	unsetenv("HS_CLOCK");
+	assert_int_equal(hs_client_open(&bad), -EINVAL);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -468,6 +527,7 @@ int main(void)
 		T(test_calibration_goes_away),
 		T(test_none),
 		T(test_no_faults),
+		cmocka_unit_test(test_clocks_to_choose),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
