@@ -8,6 +8,7 @@
 
 #include "agent/figures.h"
 #include "agent/guest.h"
+#include "agent/seen.h"
 #include "agent/reload.h"
 #include "agent/shipper.h"
 #include "base/clock.h"
@@ -327,6 +328,8 @@ void hs_control_serve(struct hs_worker *w,
 {
 	if (!strcmp(request->path, "/v1/status"))
 		serve_status(w, response);
+	else if (!strcmp(request->path, "/v1/seen"))
+		hs_seen_serve(w->core, request, response);
 	else if (!strcmp(request->path, "/v1/check"))
 		serve_check(w, response);
 	else if (!strcmp(request->path, "/v1/config"))

@@ -3,6 +3,8 @@
  * Purpose: what the control door answers, in the worker's thread.
  *
  *   GET  /v1/status   everything that is known, as JSON
+ *   GET  /v1/seen     which traces are known here (agent/seen.h): beside the
+ *                     worker's thread, where liburcu is
  *   GET  /v1/check    {"good", "why"}: all that is counted, counted again
  *   GET  /v1/config   the settings in effect, without secrets
  *   GET  /metrics     the same counters, in the OpenMetrics text format

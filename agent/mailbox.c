@@ -15,6 +15,8 @@
 #include <unistd.h>
 
 #include "agent/control.h"
+#include "agent/readers.h"
+#include "agent/seen.h"
 
 #define PATIENCE_SECONDS 5
 
@@ -28,6 +30,7 @@ struct hs_mailbox {
 	const struct hs_httpd_request *request;
 	struct hs_httpd_response *response;
 	struct hs_httpd *door;
+	const struct hs_agent_core *core; /* for what is read without asking */
 };
 
 /* In the door's thread. */
@@ -78,10 +81,23 @@ void hs_mailbox_serve(struct hs_worker *w)
 	pthread_mutex_unlock(&m->lock);
 }
 
+/* In the door's thread, beside the worker's, where that is possible. */
+static void seen(void *ctx, const struct hs_httpd_request *request,
+		 struct hs_httpd_response *response)
+{
+	const struct hs_mailbox *m = ctx;
+
+	if (hs_readers_apart())
+		hs_seen_serve(m->core, request, response);
+	else
+		ask(ctx, request, response);
+}
+
 static const struct hs_httpd_route routes[] = {
 	{"GET", "/v1/status", ask, HS_ROLE_READ},
 	{"GET", "/v1/config", ask, HS_ROLE_READ},
 	{"GET", "/v1/check", ask, HS_ROLE_READ},
+	{"GET", "/v1/seen", seen, HS_ROLE_READ},
 	{"GET", "/metrics", ask, HS_ROLE_READ},
 	{"POST", "/v1/trigger", ask, HS_ROLE_FIRE},
 	{"POST", "/v1/reload", ask, HS_ROLE_CHANGE},
@@ -97,6 +113,7 @@ int hs_mailbox_make(struct hs_worker *w)
 	if (!m)
 		return -ENOMEM;
 	w->mailbox = m;
+	m->core = w->core;
 	pthread_mutex_init(&m->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);

@@ -22,6 +22,7 @@
 #include "agent/lanes.h"
 #include "agent/left.h"
 #include "agent/mailbox.h"
+#include "agent/readers.h"
 #include "agent/reload.h"
 #include "agent/shipper.h"
 #include "agent/tally_send.h"
@@ -148,6 +149,7 @@ static int make_core(struct hs_worker *w)
 	int rc;
 
 	hs_agent_settings_core(&w->settings, &config);
+	config.grace = hs_readers_grace();
 	config.node_id = (uint64_t)w->settings.node << 32 |
 			 (uint32_t)(hs_clock_real_ns() / HS_NS_PER_SEC);
 	rc = hs_random_secure(&config.index_seed, sizeof(config.index_seed));

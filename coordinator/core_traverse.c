@@ -445,12 +445,8 @@ static void asked(struct hs_coord_core *c, uint32_t v)
 					     c->config.unreachable_after_ns);
 }
 
-/*
- * A trace that several triggers name is asked for by the first; the others are
- * told beside it, once, so that agents hold the trace for each of them. A node
- * that misses it has the trace all the same, for the first one alone. What it
- * answers is an answer like any.
- */
+/* A trace that several triggers name is asked for by the first; the others are
+ * told beside it, once, so that agents hold it for each of them (ADR 15). */
 static void also_one(struct hs_coord_core *c,
 		     const struct hs_coord_visit *visit,
 		     const struct hs_wire_trigger *trigger)
@@ -487,8 +483,7 @@ static void also_others(struct hs_coord_core *c,
 	}
 }
 
-/* One more trigger names @t: for whoever was asked, or spoke, before; and for
- * the node where it fired those that came before it. */
+/* For whoever was asked, or spoke, before; where it fired, the earlier ones. */
 void hs_coord_also(struct hs_coord_core *c, uint32_t t,
 		   const struct hs_wire_trigger *trigger)
 {

@@ -243,6 +243,48 @@ static void test_operator_triggers(void **state)
 	house_free(&h);
 }
 
+static json_t *seen(struct house *h, const char *ids, int *status)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), "/v1/seen?ids=%s", ids);
+	return house_ask(h, "GET", path, NULL, status);
+}
+
+/* Asked of the door's own thread, while the worker has its rounds. */
+static void test_what_is_known_is_seen(void **state)
+{
+	struct house h;
+	struct app a;
+	json_t *answer, *known, *domains;
+	int status;
+
+	house_make(&h, NULL);
+	house_start(&h);
+	app_start(&a, &h);
+	app_do(&a, 't');
+	house_await(&h, "domains.0.traces", 10);
+	answer = seen(&h, "12340000000000000001,beef", &status);
+	assert_int_equal(status, 200);
+	known = json_array_get(json_object_get(answer, "traces"), 0);
+	assert_string_equal(
+		json_string_value(json_object_get(known, "trace_id")),
+		"00000000000012340000000000000001");
+	domains = json_object_get(known, "domains");
+	assert_int_equal(json_array_size(domains), 1);
+	assert_true(json_integer_value(json_object_get(
+			    json_array_get(domains, 0), "first_ago_ns")) > 0);
+	known = json_array_get(json_object_get(answer, "traces"), 1);
+	assert_int_equal(json_array_size(json_object_get(known, "domains")), 0);
+	json_decref(answer);
+	json_decref(seen(&h, "12,,", &status));
+	assert_int_equal(status, 400);
+	json_decref(seen(&h, "", &status));
+	assert_int_equal(status, 400);
+	app_end(&a);
+	house_free(&h);
+}
+
 /* ---- the coordinator and the collector ----------------------------------- */
 
 struct town {
@@ -451,6 +493,7 @@ int main(void)
 		cmocka_unit_test(test_worker_changes),
 		cmocka_unit_test(test_application_dies),
 		cmocka_unit_test(test_operator_triggers),
+		cmocka_unit_test(test_what_is_known_is_seen),
 		cmocka_unit_test(test_a_trigger_s_whole_way),
 	};
 

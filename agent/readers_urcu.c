@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Purpose: see readers.h: liburcu's QSBR. A thread is a reader for as long as
+ * it looks and no longer, so most grace periods find nobody to wait for.
+ */
+#include <urcu-qsbr.h>
+
+#include "agent/readers.h"
+
+static void grace(void *ctx)
+{
+	(void)ctx;
+	urcu_qsbr_synchronize_rcu();
+}
+
+bool hs_readers_apart(void)
+{
+	return true;
+}
+
+void (*hs_readers_grace(void))(void *ctx)
+{
+	return grace;
+}
+
+uint32_t hs_readers_seen(const struct hs_agent_core *core, uint32_t domain,
+			 const struct hs_wire_trace_id *ids, uint32_t nr,
+			 struct hs_agent_seen *out)
+{
+	uint32_t nr_known;
+
+	urcu_qsbr_register_thread();
+	nr_known = hs_agent_core_seen(core, domain, ids, nr, out);
+	urcu_qsbr_unregister_thread();
+	return nr_known;
+}
