@@ -16,6 +16,13 @@
 #define UNIT_BYTES	HS_SHM_REF_UNIT_BYTES
 #define TRACE_MAX_BYTES (512ull << 20)
 #define PAIR_SAMPLES	4096u
+#define POOL_ROUNDING	(2ull << 20) /* pools come in huge pages */
+#define LEDGER_BEFORE	2u
+_Static_assert(HS_LEDGER_VERSION == LEDGER_BEFORE + 1, "look at it again");
+_Static_assert(offsetof(struct hs_ledger_domain, nr_buffers) == 12 &&
+		       offsetof(struct hs_ledger_domain, buffer_bytes) == 16 &&
+		       offsetof(struct hs_ledger_domain, buffers_offset) == 24,
+	       "as in version 2");
 
 int hs_salvage_make(struct hs_salvage *s)
 {
@@ -49,13 +56,18 @@ static bool is_pool(const struct hs_salvage_area *a)
 	return strstr(a->name, "pool") != NULL;
 }
 
-/* The ledger's head if it is one that can be read, else NULL. */
+/*
+ * The ledger's head if it is one that can be read, else NULL. Of version 2 all
+ * that is looked at here is the same: it had one size of buffers, and no words
+ * for chunks behind what is read.
+ */
 static const struct hs_ledger_domain *ledger_of(const struct hs_salvage_area *a)
 {
 	const struct hs_ledger_domain *l = (const void *)a->base;
 
 	if (magic_of(a) != HS_LEDGER_DOMAIN_MAGIC ||
-	    a->size_bytes < sizeof(*l) || l->version != HS_LEDGER_VERSION)
+	    a->size_bytes < sizeof(*l) ||
+	    (l->version != HS_LEDGER_VERSION && l->version != LEDGER_BEFORE))
 		return NULL;
 	if (l->buffer_bytes < sizeof(struct hs_shm_buffer) ||
 	    l->buffer_bytes % UNIT_BYTES || l->buffers_offset % 8 ||
@@ -108,20 +120,24 @@ static int take(struct hs_salvage *s, const struct hs_salvage_buffer *b)
 /* ---- with a ledger ---------------------------------------------------------
  */
 
-/* How many of the ledger's traces are where it says, in this pool. */
+/*
+ * How many of the ledger's traces are where it says, in this pool.
+ * @held: out, how many there are, up to a limit
+ */
 static uint32_t agreement(const struct hs_salvage_area *pool,
-			  const struct hs_ledger_domain *l)
+			  const struct hs_ledger_domain *l, uint32_t *held)
 {
 	const struct hs_ledger_buffer *lines = lines_of(l);
-	uint32_t nr = 0, seen = 0;
 	struct hs_shm_buffer h;
+	uint32_t nr = 0;
 
-	for (uint32_t i = 0; i < l->nr_buffers && seen < PAIR_SAMPLES; i++) {
+	*held = 0;
+	for (uint32_t i = 0; i < l->nr_buffers && *held < PAIR_SAMPLES; i++) {
 		const struct hs_ledger_buffer *b = &lines[i];
 
 		if (hs_ledger_word_state(b->word) != HS_LEDGER_HELD)
 			continue;
-		seen++;
+		++*held;
 		nr += header_at(pool, (uint64_t)i * l->buffer_bytes, &h) &&
 		      h.trace_hi == b->trace_hi && h.trace_lo == b->trace_lo &&
 		      hs_shm_stock_generation(h.stock_word) ==
@@ -130,18 +146,31 @@ static uint32_t agreement(const struct hs_salvage_area *pool,
 	return nr;
 }
 
+/*
+ * Who holds the memory may not say which ledger is of which pool, but they
+ * know each other's traces. One without any that is as large will do as well
+ * where no pool can be that of a ledger that cannot be read: it says that
+ * nothing is held here.
+ */
 static const struct hs_ledger_domain *
 find_ledger(const struct hs_salvage *s, const struct hs_salvage_area *pool)
 {
 	const struct hs_ledger_domain *best = NULL;
-	uint32_t most = 0;
+	uint32_t most = 0, held;
 
 	for (uint32_t i = 0; i < s->nr_areas; i++) {
 		const struct hs_ledger_domain *l = ledger_of(&s->areas[i]);
-		uint32_t n = l ? agreement(pool, l) : 0;
+		uint32_t n = l ? agreement(pool, l, &held) : 0;
 
 		if (n > most) {
 			most = n;
+			best = l;
+		} else if (l && !best && !held && !s->nr_ledgers_odd &&
+			   (uint64_t)l->nr_buffers * l->buffer_bytes <=
+				   pool->size_bytes &&
+			   pool->size_bytes - (uint64_t)l->nr_buffers *
+						      l->buffer_bytes <
+				   POOL_ROUNDING) {
 			best = l;
 		}
 	}

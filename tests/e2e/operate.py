@@ -353,9 +353,10 @@ def age(path, by):
         area.write((version + by).to_bytes(4, "little"))
 
 
-def other_version(area, by):
-    """An agent meets memory of a version that it does not know: it leaves it
-    to hs salvage, begins afresh, and lets go of it after `linger`."""
+def other_version(area, by, odd):
+    """An agent meets memory of another version: it leaves it to hs salvage,
+    begins afresh, and lets go of it after `linger`. `odd`: so old or new that
+    its ledger cannot be read either."""
     with Fabric(1) as fabric:
         app = fabric.app(0, "svc")
         written = leave_traces(app, 40)
@@ -370,19 +371,24 @@ def other_version(area, by):
         check(len(held_areas(fabric)["hs-ledger"]) >= 2, "both are held")
         code, found, spans = salvage("--run-dir", fabric.path("agent-0"))
         check(code == 0 and found["pools"] == 2, "%r" % found)
-        check(found["ledgers_odd"] == (area == "hs-ledger"), "%r" % found)
+        check(found["ledgers_odd"] == odd, "%r" % found)
+        check(bool(found["hinted"]) == odd, "%r" % found)
         all_salvaged(written, spans)
         keeper = "/%d/" % fabric.running["agent-0"].pid
         wait_for("it is let go", lambda: sum(
             keeper in one for one in held_areas(fabric)["hs-pool"]) == 1)
 
 
-def other_domain_version():
-    other_version("hs-ledger", 7)
+def newer_domain_version():
+    other_version("hs-ledger", 7, True)
+
+
+def older_domain_version():
+    other_version("hs-ledger", -1, False)
 
 
 def older_node_version():
-    other_version("hs-node-ledger", -1)
+    other_version("hs-node-ledger", -1, False)
 
 
 def rolling_upgrade():
@@ -420,7 +426,8 @@ def rolling_upgrade():
 
 
 SCENARIOS = [rolling_upgrade, metrics, occupancy, top, size, salvage_lingering, salvage_stuck,
-             salvage_orphaned, other_domain_version, older_node_version]
+             salvage_orphaned, newer_domain_version,
+             older_domain_version, older_node_version]
 
 
 if __name__ == "__main__":
