@@ -158,6 +158,26 @@ bool hs_agent_core_owns(const struct hs_agent_core *core, uint32_t domain,
 }
 
 /*
+ * What went of it while it was open went under other names than it is published
+ * with: it counts for nothing, and all of it goes again.
+ */
+static void take_back(struct hs_agent_core *c, struct hs_domain *d,
+		      uint32_t buffer, const struct hs_ledger_buffer *body)
+{
+	struct hs_ledger_buffer *b = &d->buffers[buffer];
+
+	if ((!b->acked && !d->rt[buffer].in_flight) ||
+	    (b->trace_hi == body->trace_hi && b->trace_lo == body->trace_lo &&
+	     b->handle == body->handle))
+		return;
+	if (d->rt[buffer].in_flight)
+		hs_flight_end(c, d, buffer);
+	b->acked = 0;
+	b->sent = 0;
+	b->flags |= HS_WIRE_F_MODIFIED;
+}
+
+/*
  * A stocked buffer becomes a trace's. Lost, with its trace marked where that
  * can be, when the index has no place for it or the trace is over its limit.
  */
@@ -190,6 +210,7 @@ bool hs_buffer_publish(struct hs_agent_core *c, struct hs_domain *d,
 		b->word = hs_ledger_word(HS_LEDGER_HELD,
 					 hs_ledger_word_generation(b->word),
 					 process);
+	take_back(c, d, buffer, body);
 	b->trace_hi = body->trace_hi;
 	b->trace_lo = body->trace_lo;
 	b->handle = body->handle;

@@ -14,6 +14,8 @@
  */
 #include "agent/core_priv.h"
 
+#include "base/check.h"
+
 #define HOLDS_OF_ONE 16u /* that a trace has at most */
 
 static uint32_t *hash_head(struct hs_agent_core *c, uint32_t trigger,
@@ -63,10 +65,12 @@ static uint32_t add(struct hs_agent_core *c, uint32_t fired, uint32_t trigger,
 	struct hs_fired_rt *rt = &c->fired_rt[fired];
 	uint32_t i = c->hold_free, *head = hash_head(c, trigger, primary);
 
-	/* One is put by for each trace that may still fire. */
+	/* One is put by for each trace that may still fire, also in the place
+	 * of one that was given up, which has none. */
 	if (rt->hold_first != HS_NIL &&
 	    (rt->nr_holds >= HOLDS_OF_ONE ||
-	     c->nr_holds_free <= c->config.nr_fired - c->nr_fired)) {
+	     c->nr_holds_free <=
+		     c->config.nr_fired - c->nr_fired + c->nr_abandoned)) {
 		c->stats.holds_refused++;
 		return HS_NIL;
 	}
@@ -202,6 +206,36 @@ static void abandon(struct hs_agent_core *c, uint32_t fired)
 	c->stats.traces_abandoned++;
 }
 
+/*
+ * The hold that let go was the only one in @domain, for want of room when the
+ * trace became known there; another one of its trace takes the place that is
+ * free now. Those of the same group are about to go.
+ */
+static void hold_instead(struct hs_agent_core *c, uint32_t domain,
+			 uint32_t fired, uint32_t trigger,
+			 const struct hs_wire_trace_id *primary)
+{
+	struct hs_domain *d =
+		domain == HS_HOLD_NOWHERE ? NULL : &c->domains[domain];
+	const struct hs_wire_trace_id *id = &c->fired[fired].trace;
+	uint32_t trace = d ? hs_ix_find(c, d, id->hi, id->lo) : HS_NIL;
+	uint32_t other = c->fired_rt[fired].hold_first, i;
+
+	if (trace == HS_NIL || hs_ix_more(d, trace)->hold != HS_NIL)
+		return;
+	while (other != HS_NIL &&
+	       same_group(&c->holds[other], trigger, primary))
+		other = c->holds[other].next;
+	if (other == HS_NIL)
+		return;
+	i = add(c, fired, c->holds[other].trigger, c->holds[other].priority,
+		&c->holds[other].primary);
+	hs_check(i != HS_NIL, "one has just been given back");
+	c->holds[i].domain = (uint8_t)domain;
+	charge_to(c, d, trace, i);
+	hs_report_enqueue(c, d, trace);
+}
+
 /* Every hold that belongs together with @hold lets go. */
 void hs_hold_abandon_group(struct hs_agent_core *c, uint32_t hold)
 {
@@ -212,13 +246,16 @@ void hs_hold_abandon_group(struct hs_agent_core *c, uint32_t hold)
 	c->triggers[trigger].groups_abandoned++;
 	for (; i != HS_NIL; i = next) {
 		uint32_t fired = c->holds[i].fired;
+		uint32_t domain = c->holds[i].domain;
 
 		next = c->holds[i].hash_next;
 		if (!same_group(&c->holds[i], trigger, &primary))
 			continue;
 		drop(c, i);
-		if (c->fired_rt[fired].hold_first != HS_NIL)
+		if (c->fired_rt[fired].hold_first != HS_NIL) {
+			hold_instead(c, domain, fired, trigger, &primary);
 			continue;
+		}
 		abandon(c, fired);
 		c->triggers[trigger].traces_abandoned++;
 	}

@@ -266,6 +266,10 @@ void hs_report_open(struct hs_agent_core *c, struct hs_domain *d,
 	if (!ship(c, d, buffer, &ids, header->committed,
 		  c->holds[hold].priority))
 		return;
+	/* Its last entry may name it otherwise (take_back()). */
+	b->trace_hi = t->hi;
+	b->trace_lo = t->lo;
+	b->handle = header->handle;
 	d->rt[buffer].final_sent = false;
 	hs_queue_sent(c, d, c->holds[hold].trigger, more, now_ns);
 }
