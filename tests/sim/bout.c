@@ -84,4 +84,6 @@ void sim_bouts(struct sim *s)
 {
 	bout_assembly_limits(s);
 	bout_assembly(s, s->p.seed);
+	if (!s->failed)
+		bout_agent(s, s->p.seed);
 }

@@ -315,6 +315,8 @@ void sim_run(struct sim *s)
 				: s->p.faults_ns;
 
 	sim_bouts(s);
+	if (s->failed)
+		return;
 	start(s);
 	advance(s, 2 * SIM_S + (s->p.nr_faults ? load : s->p.load_ns));
 	sim_faults_heal(s);

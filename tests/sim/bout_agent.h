@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * bout_agent.h - an agent's core in the ring: what a plain model believes of
+ * its buffers, traces, fired traces and outbox
+ *
+ * The model is told what happens and says what must come of it. Where the core
+ * may choose (whom to evict, to abandon, when to forget) the model looks at
+ * what it chose, and whether it might.
+ */
+#ifndef HS_TESTS_SIM_BOUT_AGENT_H
+#define HS_TESTS_SIM_BOUT_AGENT_H
+
+#include "agent/core_priv.h"
+#include "tests/sim/bout.h"
+
+#define BAG_TRACES   12u
+#define BAG_DOMAINS  2u
+#define BAG_BUFFERS  32u
+#define BAG_PROCS    3u
+#define BAG_SLOTS    4u
+#define BAG_WORDS    8u
+#define BAG_CRUMBS   16u
+#define BAG_GROUPS   8u
+#define BAG_PENDING  8u
+#define BAG_LOSSES   8u
+#define BAG_UNIT     256u
+#define BAG_NODE     (7ull << 32 | 3)
+#define BAG_NONE     UINT32_MAX
+#define BAG_NR_NAMES 3u
+#define BAG	     "bout of the agent: "
+#define BAG_OPERATOR 3u /* index of a name after those of processes */
+
+struct bag_buffer {
+	enum hs_ledger_state state;
+	uint32_t process, generation, trace, handle, seq, committed, acked;
+	uint16_t flags;
+	bool in_flight, final_sent, waited;
+	uint32_t upto;
+	uint64_t key;
+};
+
+struct bag_trace {
+	bool there, visited, several;
+	uint64_t first_ns, last_ns, touched;
+	uint16_t flags, gone; /* gone: while it is not there */
+	uint32_t process, open_scan;
+	uint32_t nr_crumbs;
+	struct hs_wire_crumb crumbs[BAG_CRUMBS]; /* the newest first */
+	uint32_t nr_buffers;
+	uint32_t buffers[BAG_BUFFERS]; /* in order */
+};
+
+struct bag_loss {
+	uint32_t process, nr;
+	uint64_t first_ns[BAG_LOSSES], last_ns[BAG_LOSSES];
+};
+
+struct bag_domain {
+	uint32_t id;
+	struct hs_agent_domain_config config;
+	void *memory, *ledger;
+	struct bag_buffer buffers[BAG_BUFFERS];
+	struct bag_trace traces[BAG_TRACES];
+	struct bag_loss losses[BAG_PROCS];
+	uint64_t nr_indexed, bytes_indexed;
+};
+
+struct bag_fired {
+	bool live, told_once, visited;
+	uint32_t rev, gone_buffers;
+	uint64_t gone_bytes;
+	uint16_t flags;
+	uint32_t nr_groups, update_try, update_to, taint;
+	uint64_t names, first_ns, last_ns, update_key, update_ns, open_ns;
+	struct hs_wire_answer told;
+	struct hs_wire_trigger trigger;
+};
+
+struct bag_group {
+	bool live;
+	uint64_t key, next_ns;
+	uint32_t name, attempt, scan, to, nr;
+	uint32_t traces[HS_WIRE_TRACES_MAX];
+};
+
+struct bag_pending {
+	uint64_t from;
+	struct hs_wire_trigger trigger;
+	uint32_t scan, nr;
+	uint32_t traces[HS_WIRE_TRACES_MAX];
+};
+
+struct bag_handle {
+	bool live;
+	uint32_t handle, trace, seq, committed, lost, first_record;
+	uint64_t word;
+};
+
+struct bag_process {
+	uint32_t number, domain; /* index */
+	uint64_t words[BAG_WORDS];
+	uint32_t nr_words, next_handle;
+	struct bag_handle handles[BAG_SLOTS];
+};
+
+struct bag {
+	struct sim *s;
+	struct hs_random r;
+	struct hs_agent_config config;
+	struct hs_agent_core *core;
+	void *memory, *ledger, *scratch;
+	struct bag_domain domains[BAG_DOMAINS];
+	struct bag_process procs[BAG_PROCS];
+	struct hs_wire_trace_id ids[BAG_TRACES];
+	struct bag_fired fired[BAG_TRACES];
+	struct bag_group groups[BAG_GROUPS];
+	struct bag_pending pending[BAG_PENDING];
+	struct hs_shm_trigger names[BAG_NR_NAMES + 1];
+	uint32_t nr_pending;
+	uint64_t now_ns, touch, taint_ns, swept_ns, served_ns, forget_ns,
+		scan_ns;
+	uint64_t even_ns[BAG_NR_NAMES + 1]; /* of the rate of each name */
+	uint32_t scan, rev_floor, last_process;
+	uint64_t last_key;
+	bool scanned, jammed, ticking, crowded, gave_up, died_open;
+	uint64_t last_priority[BAG_DOMAINS][HS_AGENT_TRIGGERS_MAX];
+	struct hs_agent_stats want; /* those that the model counts */
+	uint64_t payload[2048];
+};
+
+/* bout_agent_model.c: what must come of it */
+uint32_t bag_trace_of(const struct bag *g, const struct hs_wire_trace_id *id);
+uint32_t bag_domain_of(const struct bag *g, uint32_t id);
+uint32_t bag_buffer_of(const struct bag_domain *d, uint64_t word);
+struct bag_trace *bag_get(struct bag *g, struct bag_domain *d, uint32_t t);
+void bag_touch(struct bag *g, struct bag_trace *x);
+void bag_visit(struct bag *g, struct bag_domain *d, uint32_t t,
+	       uint32_t process);
+void bag_flag(struct bag *g, struct bag_domain *d, uint32_t t, uint16_t flags);
+void bag_crumb(struct bag *g, struct bag_domain *d, uint32_t t, uint64_t node,
+	       uint32_t kind);
+void bag_publish(struct bag *g, struct bag_domain *d, uint32_t b, uint32_t t,
+		 uint32_t process, const struct bag_handle *h, uint16_t flags);
+void bag_release(struct bag *g, struct bag_domain *d, uint32_t b);
+void bag_loss(struct bag *g, struct bag_domain *d, uint32_t process,
+	      uint64_t first_ns, uint64_t last_ns);
+bool bag_lossy(const struct bag *g, const struct bag_domain *d, uint32_t t);
+bool bag_fire(struct bag *g, uint32_t t, const struct hs_wire_trigger *why);
+void bag_settle(struct bag *g); /* what the core chose to let go */
+void bag_answer(const struct bag *g, uint32_t t, struct hs_wire_answer *out,
+		struct hs_wire_crumb *crumbs);
+bool bag_news(const struct hs_wire_answer *told,
+	      const struct hs_wire_answer *now);
+void bag_restart(struct bag *g);
+
+/* bout_agent_says.c: what it sends, and whether it may */
+extern const struct hs_agent_ops bag_ops;
+void bag_due(struct bag *g, bool served);
+
+/* bout_agent_apps.c: the processes */
+void bag_look(struct bag *g);
+void bag_slot_of(const struct bag *g, const struct bag_handle *h,
+		 uint32_t process, struct hs_shm_slot *slot,
+		 struct hs_shm_buffer *header);
+bool bag_spoil(struct bag *g, struct hs_shm_buffer *header);
+void bag_operator_fires(struct bag *g);
+void bag_says_many(struct bag *g, struct bag_process *p);
+void bag_says_trigger(struct bag *g, struct bag_process *p);
+void bag_says_crumb(struct bag *g, struct bag_process *p, uint32_t t);
+void bag_stocks(struct bag *g, struct bag_process *p);
+void bag_opens(struct bag *g, struct bag_process *p);
+void bag_closes(struct bag *g, struct bag_process *p);
+void bag_forges(struct bag *g, struct bag_process *p);
+void bag_loses(struct bag *g, struct bag_process *p);
+void bag_dies(struct bag *g, struct bag_process *p);
+
+/* bout_agent_check.c: whether it is as the model says */
+void bag_check(struct bag *g);
+void bag_probe(struct bag *g);
+
+#endif

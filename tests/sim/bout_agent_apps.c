@@ -1,0 +1,608 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * bout_agent_apps.c - the processes around an agent: they write, publish, fire,
+ * lose, lie and die
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "tests/sim/bout_agent.h"
+
+static uint32_t nr_live(const struct bag *g)
+{
+	uint32_t nr = 0;
+
+	for (uint32_t t = 0; t < BAG_TRACES; t++)
+		nr += g->fired[t].live;
+	return nr;
+}
+
+/* May it abandon something in what comes now? */
+void bag_look(struct bag *g)
+{
+	const struct hs_agent_core *c = g->core;
+
+	/* Holds may run out in the midst of a message that names many. */
+	g->crowded =
+		c->nr_holds_free < c->nr_holds / 2 ||
+		nr_live(g) + 1 > g->config.nr_fired - g->config.nr_fired / 8;
+	for (uint32_t k = 0; k < BAG_DOMAINS; k++)
+		g->crowded |= c->domains[g->domains[k].id].nr_pinned >
+			      g->domains[k].config.nr_buffers / 2;
+}
+
+/* ---- triggers -------------------------------------------------------------
+ */
+
+enum fires { FIRES, FIRES_KNOWN, FIRES_LIMITED, FIRES_REFUSED, FIRES_BAD };
+
+/* What must come of a trigger that fires now; the rate is used up by it. */
+static enum fires foresee(struct bag *g, uint32_t name, const uint32_t *traces,
+			  uint32_t nr)
+{
+	const struct hs_agent_trigger_policy *p = &g->config.policies[0];
+	uint32_t groups = 0, of_name = 0, left;
+
+	for (uint32_t i = 0; i < nr; i++)
+		if (traces[i] == BAG_NONE)
+			return FIRES_BAD;
+	if (nr == 1 && g->fired[traces[0]].live &&
+	    g->fired[traces[0]].names >> name & 1)
+		return FIRES_KNOWN;
+	if (name == 0 && g->config.nr_policies && p->rate_per_s) {
+		uint64_t step = SIM_S / p->rate_per_s;
+
+		if (g->even_ns[0] + SIM_S >= g->now_ns &&
+		    g->even_ns[0] + step > g->now_ns)
+			return FIRES_LIMITED;
+		if (g->even_ns[0] + SIM_S < g->now_ns)
+			g->even_ns[0] = g->now_ns - SIM_S;
+		g->even_ns[0] += step;
+	}
+	for (uint32_t i = 0; i < BAG_GROUPS; i++) {
+		groups += g->groups[i].live;
+		of_name += g->groups[i].live && g->groups[i].name == name;
+	}
+	left = g->config.nr_groups - groups;
+	if (!left || of_name > 8 * left || g->config.nr_fired - nr_live(g) < nr)
+		return FIRES_REFUSED;
+	return FIRES;
+}
+
+static const struct hs_ledger_group *new_group(struct bag *g)
+{
+	const struct hs_agent_core *c = g->core;
+
+	for (uint32_t i = 0; i < c->config.nr_groups; i++) {
+		bool known = false;
+
+		for (uint32_t k = 0; k < BAG_GROUPS; k++)
+			known |= g->groups[k].live &&
+				 g->groups[k].key == c->groups[i].trigger.key;
+		if (c->groups[i].live && !known)
+			return &c->groups[i];
+	}
+	return NULL;
+}
+
+static void fires(struct bag *g, uint32_t name, const uint32_t *traces,
+		  uint32_t nr)
+{
+	const struct hs_ledger_group *is = new_group(g);
+	struct bag_group *x = g->groups;
+	struct hs_wire_trace_id primary = g->ids[traces[0]];
+
+	while (x->live)
+		x++;
+	if (!is || is->nr != nr || is->trigger.origin != BAG_NODE ||
+	    strcmp(is->trigger.name, g->names[name].name) ||
+	    memcmp(&is->trigger.primary, &primary, sizeof(primary)) ||
+	    is->trigger.fired_ns != g->now_ns + 12345 ||
+	    is->trigger.priority !=
+		    hs_hash_siphash(g->config.cluster_key, &primary, 16)) {
+		sim_fail(g->s, BAG "a trigger is not in the ledger as it was "
+				   "fired");
+		return;
+	}
+	*x = (struct bag_group){
+		.live = true,
+		.key = is->trigger.key,
+		.next_ns = g->now_ns,
+		.name = name,
+		.scan = g->scan,
+		.nr = nr,
+	};
+	for (uint32_t i = 0; i < nr; i++) {
+		x->traces[i] = traces[i];
+		if (!bag_fire(g, traces[i], &is->trigger))
+			sim_fail(g->s, BAG "a fired trace is not known");
+		g->fired[traces[i]].nr_groups++;
+	}
+	g->fired[traces[0]].names |= 1ull << name;
+	g->want.triggers_local++;
+}
+
+static void fired_as(struct bag *g, enum fires what, uint32_t name,
+		     const uint32_t *traces, uint32_t nr)
+{
+	bag_settle(g);
+	g->want.triggers_limited += what == FIRES_LIMITED;
+	g->want.triggers_refused += what == FIRES_REFUSED;
+	if (what == FIRES)
+		fires(g, name, traces, nr);
+	bag_settle(g);
+}
+
+static uint32_t some_traces(struct bag *g, uint32_t *out, uint32_t most)
+{
+	uint32_t nr = 1 + bout_below(&g->r, most);
+
+	for (uint32_t i = 0; i < nr; i++)
+		out[i] = hs_random_chance(&g->r, 0.02)
+				 ? BAG_NONE
+				 : bout_below(&g->r, BAG_TRACES);
+	return nr;
+}
+
+static struct hs_wire_trace_id id_of(const struct bag *g, uint32_t t)
+{
+	struct hs_wire_trace_id none = {0, 0};
+
+	return t == BAG_NONE ? none : g->ids[t];
+}
+
+void bag_operator_fires(struct bag *g)
+{
+	static const int rcs[] = {0, 0, -EBUSY, -ENOSPC, -EINVAL};
+	static const char *const bad[] = {"", "a b", "\x7f"};
+	struct hs_wire_trace_id ids[HS_WIRE_TRACES_MAX + 1];
+	uint32_t traces[HS_WIRE_TRACES_MAX + 1];
+	uint32_t nr = some_traces(g, traces, 3), name;
+	enum fires what;
+	int rc;
+
+	if (hs_random_chance(&g->r, 0.05))
+		nr = some_traces(g, traces, HS_WIRE_TRACES_MAX + 1);
+	for (uint32_t i = 0; i < nr; i++)
+		ids[i] = id_of(g, traces[i]);
+	name = bout_below(&g->r, BAG_NR_NAMES + 1);
+	if (hs_random_chance(&g->r, 0.05)) {
+		if (hs_agent_core_fire(g->core, bad[hs_random_below(&g->r, 3)],
+				       ids, nr, g->now_ns) != -EINVAL ||
+		    hs_agent_core_fire(g->core, "slow", ids, 0, g->now_ns) !=
+			    -EINVAL)
+			sim_fail(g->s, BAG "a bad name is taken");
+		return;
+	}
+	what = nr > HS_WIRE_TRACES_MAX ? FIRES_BAD
+				       : foresee(g, name, traces, nr);
+	rc = hs_agent_core_fire(g->core, g->names[name].name, ids, nr,
+				g->now_ns);
+	if (rc != rcs[what])
+		sim_fail(g->s, BAG "hs_agent_core_fire() returns %d, not %d",
+			 rc, rcs[what]);
+	fired_as(g, what, name, traces, nr);
+}
+
+/* ---- entries --------------------------------------------------------------
+ */
+
+static uint32_t feed(struct bag *g, const struct bag_process *p,
+		     const struct hs_shm_entry *e, uint32_t nr)
+{
+	uint32_t id = g->domains[p->domain].id;
+
+	bag_look(g);
+	return hs_agent_core_entries(g->core, id, p->number, e, nr, g->names,
+				     BAG_NR_NAMES, g->now_ns);
+}
+
+static void used(struct bag *g, uint32_t is, uint32_t should)
+{
+	if (is != should)
+		sim_fail(g->s, BAG "%u entries are used, not %u", is, should);
+}
+
+static struct hs_shm_entry entry_of(struct bag *g, uint32_t t, uint8_t type)
+{
+	struct hs_wire_trace_id id = id_of(g, t);
+
+	return (struct hs_shm_entry){
+		.trace_hi = id.hi, .trace_lo = id.lo, .type = type};
+}
+
+static void word_gone(struct bag_process *p, uint64_t word)
+{
+	for (uint32_t i = 0; i < BAG_SLOTS; i++)
+		if (p->handles[i].word == word)
+			p->handles[i].word = 0;
+	for (uint32_t i = 0; i < p->nr_words; i++)
+		if (p->words[i] == word)
+			p->words[i--] = p->words[--p->nr_words];
+}
+
+/* A buffer is published, honestly or not. */
+static void says_buffer(struct bag *g, struct bag_process *p, uint32_t t,
+			uint64_t word, struct bag_handle h, uint8_t type,
+			bool lost)
+{
+	struct bag_domain *d = &g->domains[p->domain];
+	struct hs_shm_entry e = entry_of(g, t, type);
+	uint32_t b = bag_buffer_of(d, word);
+
+	e.u.buffer.ref = hs_shm_stock_ref(word);
+	e.u.buffer.committed = h.committed;
+	e.handle = h.handle;
+	e.seq = (uint16_t)h.seq;
+	e.aux = lost;
+	used(g, feed(g, p, &e, 1), 1);
+	bag_settle(g);
+	if (t == BAG_NONE || b == BAG_NONE ||
+	    d->buffers[b].state != HS_LEDGER_STOCKED ||
+	    d->buffers[b].process != p->number || h.committed < 64 ||
+	    h.committed > BAG_UNIT) {
+		g->want.entries_bad++;
+		return;
+	}
+	word_gone(p, hs_shm_stock_word(b, 0, 0, d->buffers[b].generation));
+	bag_publish(g, d, b, t, p->number, &h, lost ? HS_WIRE_F_LOST : 0);
+	bag_settle(g);
+}
+
+static void says_end(struct bag *g, struct bag_process *p, uint32_t t,
+		     bool lost)
+{
+	struct bag_domain *d = &g->domains[p->domain];
+	struct hs_shm_entry e = entry_of(g, t, HS_SHM_ENTRY_END);
+
+	e.u.buffer.ref = HS_SHM_NO_BUFFER;
+	e.aux = lost;
+	used(g, feed(g, p, &e, 1), 1);
+	bag_settle(g);
+	if (!bag_get(g, d, t)) {
+		bag_loss(g, d, p->number, g->now_ns, g->now_ns);
+		return;
+	}
+	bag_flag(g, d, t, lost ? HS_WIRE_F_LOST : 0);
+	bag_visit(g, d, t, p->number);
+	bag_settle(g);
+}
+
+void bag_says_crumb(struct bag *g, struct bag_process *p, uint32_t t)
+{
+	struct bag_domain *d = &g->domains[p->domain];
+	struct hs_shm_entry e = entry_of(g, t, HS_SHM_ENTRY_CRUMB);
+
+	e.u.arg = hs_random_chance(&g->r, 0.1)
+			  ? (hs_random_chance(&g->r, 0.5) ? 0 : BAG_NODE)
+			  : (uint64_t)(1 + bout_below(&g->r, 6)) << 32 | 1;
+	e.aux = (uint8_t)hs_random_below(&g->r, 5);
+	used(g, feed(g, p, &e, 1), 1);
+	bag_settle(g);
+	if (!bag_get(g, d, t)) {
+		g->want.crumbs_lost++;
+		bag_loss(g, d, p->number, g->now_ns, g->now_ns);
+		return;
+	}
+	bag_crumb(g, d, t, e.u.arg,
+		  e.aux <= HS_SHM_CRUMB_REPLY ? e.aux : HS_WIRE_CRUMB_BACK);
+	bag_visit(g, d, t, p->number);
+	bag_settle(g);
+}
+
+void bag_says_trigger(struct bag *g, struct bag_process *p)
+{
+	struct hs_shm_entry e[HS_WIRE_TRACES_MAX];
+	uint32_t traces[HS_WIRE_TRACES_MAX];
+	uint32_t nr = some_traces(g, traces, 4), have = nr, bad = 0, name, n;
+	enum fires what;
+
+	name = bout_below(&g->r, BAG_NR_NAMES + 1);
+	if (hs_random_chance(&g->r, 0.03))
+		nr = have = some_traces(g, traces, HS_WIRE_TRACES_MAX);
+	if (traces[0] == BAG_NONE)
+		traces[0] = 0;
+	for (uint32_t i = 0; i < nr; i++) {
+		e[i] = entry_of(g, traces[i],
+				i ? HS_SHM_ENTRY_LATERAL
+				  : HS_SHM_ENTRY_TRIGGER);
+		if (i && !bad && hs_random_chance(&g->r, 0.03)) {
+			e[i].type = 40;
+			bad = i;
+		}
+	}
+	e[0].u.arg = name;
+	e[0].aux = (uint8_t)(nr - 1);
+	if (hs_random_chance(&g->r, 0.03))
+		e[0].aux = HS_WIRE_TRACES_MAX + bout_below(&g->r, 2);
+	else if (nr > 1 && hs_random_chance(&g->r, 0.1))
+		have = 1 + bout_below(&g->r, nr - 1);
+	if (e[0].aux + 1u > HS_WIRE_TRACES_MAX || name >= BAG_NR_NAMES) {
+		used(g, feed(g, p, e, 1), 1);
+		g->want.entries_bad++;
+		return;
+	}
+	if (have < nr) {
+		used(g, feed(g, p, e, have), 0);
+		return;
+	}
+	if (bad) {
+		/* What follows is looked at by itself: laterals of nobody. */
+		used(g, feed(g, p, e, nr), nr);
+		g->want.entries_bad += 1 + nr - bad;
+		return;
+	}
+	what = foresee(g, name, traces, nr);
+	n = feed(g, p, e, nr);
+	used(g, n, nr);
+	g->want.entries_bad += what == FIRES_BAD;
+	fired_as(g, what, name, traces, nr);
+}
+
+/* Many at once, none of which makes or takes anything. */
+void bag_says_many(struct bag *g, struct bag_process *p)
+{
+	struct bag_domain *d = &g->domains[p->domain];
+	struct hs_shm_entry e[80];
+	uint32_t nr = 1 + bout_below(&g->r, 80);
+
+	for (uint32_t i = 0; i < nr; i++) {
+		uint32_t t = bout_below(&g->r, BAG_TRACES);
+
+		e[i] = entry_of(g, t, HS_SHM_ENTRY_CONTEXT_TRIGGER);
+		if (hs_random_chance(&g->r, 0.1)) {
+			e[i] = entry_of(g, BAG_NONE, HS_SHM_ENTRY_CRUMB);
+			g->want.entries_bad++;
+		} else if (hs_random_chance(&g->r, 0.1)) {
+			e[i].type = hs_random_chance(&g->r, 0.5)
+					    ? HS_SHM_ENTRY_LATERAL
+					    : 40;
+			g->want.entries_bad++;
+		} else {
+			g->want.triggers_context++;
+			if (d->traces[t].there)
+				bag_touch(g, &d->traces[t]);
+		}
+	}
+	used(g, feed(g, p, e, nr), nr);
+	bag_settle(g);
+}
+
+/* ---- processes ------------------------------------------------------------
+ */
+
+void bag_stocks(struct bag *g, struct bag_process *p)
+{
+	struct bag_domain *d = &g->domains[p->domain];
+	uint32_t evictable = 0, free = 0, b;
+	uint64_t word;
+
+	if (p->nr_words == BAG_WORDS)
+		return;
+	for (uint32_t t = 0; t < BAG_TRACES; t++)
+		evictable += d->traces[t].there && !g->fired[t].live &&
+			     d->traces[t].nr_buffers;
+	for (b = 0; b < d->config.nr_buffers; b++)
+		free += d->buffers[b].state == HS_LEDGER_FREE;
+	word = hs_agent_core_stock(g->core, d->id, p->number, g->now_ns);
+	/* Below the threshold nobody has to go. */
+	if (free * 100 >=
+	    (101 - g->config.evict_percent) * d->config.nr_buffers)
+		for (uint32_t t = 0; t < BAG_TRACES; t++)
+			if (d->traces[t].there &&
+			    hs_ix_find(g->core, &g->core->domains[d->id],
+				       g->ids[t].hi, g->ids[t].lo) == HS_NIL)
+				sim_fail(g->s, BAG "evicted with room enough");
+	bag_settle(g);
+	if (!word) {
+		if (free || evictable)
+			sim_fail(g->s, BAG "no buffer, and there is one");
+		return;
+	}
+	b = bag_buffer_of(d, word);
+	if (b == BAG_NONE || d->buffers[b].state != HS_LEDGER_FREE ||
+	    hs_shm_stock_generation(word) != d->buffers[b].generation + 1) {
+		sim_fail(g->s, BAG "a buffer that is not free is handed out");
+		return;
+	}
+	d->buffers[b] = (struct bag_buffer){
+		.state = HS_LEDGER_STOCKED,
+		.process = p->number,
+		.generation = hs_shm_stock_generation(word),
+	};
+	p->words[p->nr_words++] = word;
+}
+
+void bag_opens(struct bag *g, struct bag_process *p)
+{
+	struct bag_handle *h = &p->handles[bout_below(&g->r, BAG_SLOTS)];
+
+	if (h->live) {
+		h->lost += hs_random_chance(&g->r, 0.1);
+		if (!h->word && p->nr_words) {
+			h->word = p->words[--p->nr_words];
+			h->committed = 64;
+			h->first_record = 0;
+		} else if (h->word && h->committed < BAG_UNIT) {
+			h->committed +=
+				1 + bout_below(&g->r, BAG_UNIT - h->committed);
+			h->first_record = 64;
+		}
+		return;
+	}
+	*h = (struct bag_handle){
+		.live = true,
+		.handle = ++p->next_handle,
+		.trace = bout_below(&g->r, BAG_TRACES),
+	};
+}
+
+void bag_closes(struct bag *g, struct bag_process *p)
+{
+	struct bag_handle *h = &p->handles[bout_below(&g->r, BAG_SLOTS)];
+	struct bag_handle was = *h;
+	bool ends = hs_random_chance(&g->r, 0.5);
+
+	if (!h->live)
+		return;
+	if (ends)
+		h->live = false;
+	if (was.word)
+		says_buffer(g, p, was.trace, was.word, was,
+			    ends ? HS_SHM_ENTRY_END : HS_SHM_ENTRY_BUFFER,
+			    was.lost != 0);
+	else if (ends)
+		says_end(g, p, was.trace, was.lost != 0);
+	h->word = 0;
+	h->seq++;
+}
+
+/* A word of its own or of anybody, a length that may not be. */
+void bag_forges(struct bag *g, struct bag_process *p)
+{
+	struct bag_handle h = {
+		.handle = bout_below(&g->r, 4),
+		.seq = bout_below(&g->r, 4),
+		.committed = 60 + bout_below(&g->r, 200),
+	};
+	uint64_t word = hs_random_u64(&g->r);
+	uint32_t t = bout_below(&g->r, BAG_TRACES);
+
+	if (hs_random_chance(&g->r, 0.3))
+		h.committed = hs_random_chance(&g->r, 0.5) ? 64 : BAG_UNIT;
+	if (p->nr_words && hs_random_chance(&g->r, 0.5))
+		word = p->words[0];
+	else if (hs_random_chance(&g->r, 0.5))
+		word = bout_below(&g->r, BAG_BUFFERS + 2);
+	says_buffer(g, p, hs_random_chance(&g->r, 0.1) ? BAG_NONE : t, word, h,
+		    HS_SHM_ENTRY_BUFFER, hs_random_chance(&g->r, 0.2));
+}
+
+void bag_loses(struct bag *g, struct bag_process *p)
+{
+	struct bag_domain *d = &g->domains[p->domain];
+	uint64_t first = g->now_ns - hs_random_below(&g->r, 500 * SIM_MS);
+
+	hs_agent_core_loss(g->core, d->id, p->number, first, g->now_ns);
+	bag_loss(g, d, p->number, first, g->now_ns);
+}
+
+void bag_slot_of(const struct bag *g, const struct bag_handle *h,
+		 uint32_t process, struct hs_shm_slot *slot,
+		 struct hs_shm_buffer *header)
+{
+	*slot = (struct hs_shm_slot){
+		.use = 1,
+		.handle = h->handle,
+		.trace_hi = g->ids[h->trace].hi,
+		.trace_lo = g->ids[h->trace].lo,
+		.buffer = h->word,
+		.seq = h->seq,
+		.lost = h->lost,
+	};
+	*header = (struct hs_shm_buffer){
+		.magic = HS_SHM_BUF_MAGIC,
+		.version = 1,
+		.header_bytes = 64,
+		.stock_word = h->word,
+		.trace_hi = g->ids[h->trace].hi,
+		.trace_lo = g->ids[h->trace].lo,
+		.process = process,
+		.handle = h->handle,
+		.seq = h->seq,
+		.committed = h->committed,
+		.first_record = h->first_record,
+	};
+}
+
+/* A header that does not fit its slot. Return: whether it was changed. */
+bool bag_spoil(struct bag *g, struct hs_shm_buffer *header)
+{
+	if (!hs_random_chance(&g->r, 0.15))
+		return false;
+	switch (hs_random_below(&g->r, 6)) {
+	case 0:
+		header->magic++;
+		break;
+	case 1:
+		header->stock_word ^= 1ull << 50;
+		break;
+	case 2:
+		header->trace_hi++;
+		break;
+	case 3:
+		header->trace_lo++;
+		break;
+	case 4:
+		header->handle++;
+		break;
+	default:
+		header->committed = BAG_UNIT + 1;
+	}
+	return true;
+}
+
+static void dies_open(struct bag *g, struct bag_process *p,
+		      const struct bag_handle *h)
+{
+	struct bag_domain *d = &g->domains[p->domain];
+	uint16_t flags = HS_WIRE_F_CRASHED | (h->lost ? HS_WIRE_F_LOST : 0);
+	struct hs_shm_buffer header;
+	struct hs_shm_slot slot;
+	uint32_t b = h->word ? bag_buffer_of(d, h->word) : BAG_NONE;
+	enum fires what = foresee(g, BAG_OPERATOR, &h->trace, 1);
+	bool whole;
+
+	bag_slot_of(g, h, p->number, &slot, &header);
+	whole = !bag_spoil(g, &header) && b != BAG_NONE;
+	bag_look(g);
+	hs_agent_core_dead_slot(g->core, d->id, p->number, &slot,
+				h->word ? &header : NULL, g->now_ns);
+	bag_settle(g);
+	if (whole)
+		bag_publish(g, d, b, h->trace, p->number, h, flags);
+	if (!bag_get(g, d, h->trace))
+		return;
+	bag_flag(g, d, h->trace, flags);
+	bag_visit(g, d, h->trace, p->number);
+	g->died_open = true;
+	if (g->config.crash_trigger)
+		fired_as(g, what, BAG_OPERATOR, &h->trace, 1);
+	bag_settle(g);
+}
+
+void bag_dies(struct bag *g, struct bag_process *p)
+{
+	struct bag_domain *d = &g->domains[p->domain];
+
+	g->died_open = false;
+	for (uint32_t i = 0; i < BAG_SLOTS && !g->s->failed; i++)
+		if (p->handles[i].live) {
+			p->handles[i].live = false;
+			dies_open(g, p, &p->handles[i]);
+		}
+	hs_agent_core_process_dead(g->core, d->id, p->number, g->now_ns);
+	for (uint32_t i = 0; i < BAG_PROCS; i++) {
+		if (!d->losses[i].nr || d->losses[i].process != p->number)
+			continue;
+		for (uint32_t t = 0; t < BAG_TRACES; t++)
+			if (d->traces[t].there &&
+			    (d->traces[t].several ||
+			     d->traces[t].process == p->number) &&
+			    bag_lossy(g, d, t))
+				bag_flag(g, d, t, HS_WIRE_F_LOST);
+		d->losses[i].nr = 0;
+	}
+	for (uint32_t b = 0; b < d->config.nr_buffers; b++)
+		if (d->buffers[b].state == HS_LEDGER_STOCKED &&
+		    d->buffers[b].process == p->number)
+			bag_release(g, d, b);
+	g->want.crashes += g->died_open;
+	memset(p->handles, 0, sizeof(p->handles));
+	p->nr_words = 0;
+	p->number = hs_agent_core_process_new(g->core);
+	if (p->number != ++g->last_process)
+		sim_fail(g->s, BAG "a process gets a number twice");
+}
