@@ -158,14 +158,18 @@ bool hs_agent_core_owns(const struct hs_agent_core *core, uint32_t domain,
 }
 
 /*
- * What went of it while it was open went under other names than it is published
- * with: it counts for nothing, and all of it goes again.
+ * What is under way of it from when it was open is for a trace that has been
+ * forgotten since, or went under other names than it is published with: then
+ * it counts for nothing, and all of it goes again.
  */
 static void take_back(struct hs_agent_core *c, struct hs_domain *d,
-		      uint32_t buffer, const struct hs_ledger_buffer *body)
+		      uint32_t buffer, const struct hs_ledger_buffer *body,
+		      bool fired)
 {
 	struct hs_ledger_buffer *b = &d->buffers[buffer];
 
+	if (d->rt[buffer].in_flight && !fired)
+		hs_flight_end(c, d, buffer);
 	if ((!b->acked && !d->rt[buffer].in_flight) ||
 	    (b->trace_hi == body->trace_hi && b->trace_lo == body->trace_lo &&
 	     b->handle == body->handle))
@@ -210,7 +214,7 @@ bool hs_buffer_publish(struct hs_agent_core *c, struct hs_domain *d,
 		b->word = hs_ledger_word(HS_LEDGER_HELD,
 					 hs_ledger_word_generation(b->word),
 					 process);
-	take_back(c, d, buffer, body);
+	take_back(c, d, buffer, body, d->traces[trace].fired != HS_NIL);
 	b->trace_hi = body->trace_hi;
 	b->trace_lo = body->trace_lo;
 	b->handle = body->handle;

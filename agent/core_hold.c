@@ -229,7 +229,7 @@ static void hold_instead(struct hs_agent_core *c, uint32_t domain,
 	if (other == HS_NIL)
 		return;
 	i = add(c, fired, c->holds[other].trigger, c->holds[other].priority,
-		&c->holds[other].primary);
+		&c->holds[other].primary, c->holds[other].since_ns);
 	hs_check(i != HS_NIL, "one has just been given back");
 	c->holds[i].domain = (uint8_t)domain;
 	charge_to(c, d, trace, i);

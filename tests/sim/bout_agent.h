@@ -36,7 +36,7 @@ struct bag_buffer {
 	uint16_t flags;
 	bool in_flight, final_sent, waited;
 	uint32_t upto;
-	uint64_t key;
+	uint64_t key, seen_ns;
 };
 
 struct bag_trace {
@@ -122,7 +122,7 @@ struct bag {
 	uint64_t even_ns[BAG_NR_NAMES + 1]; /* of the rate of each name */
 	uint32_t scan, rev_floor, last_process;
 	uint64_t last_key;
-	bool scanned, jammed, ticking, crowded, gave_up, died_open;
+	bool scanned, jammed, ticking, crowded, filling, gave_up, died_open;
 	uint64_t last_priority[BAG_DOMAINS][HS_AGENT_TRIGGERS_MAX];
 	struct hs_agent_stats want; /* those that the model counts */
 	uint64_t payload[2048];
@@ -149,6 +149,8 @@ bool bag_fire(struct bag *g, uint32_t t, const struct hs_wire_trigger *why);
 void bag_settle(struct bag *g); /* what the core chose to let go */
 void bag_answer(const struct bag *g, uint32_t t, struct hs_wire_answer *out,
 		struct hs_wire_crumb *crumbs);
+/* Whether fired traces may be remembered for a shorter time. */
+bool bag_filling(const struct bag *g);
 bool bag_news(const struct hs_wire_answer *told,
 	      const struct hs_wire_answer *now);
 void bag_restart(struct bag *g);
@@ -157,13 +159,29 @@ void bag_restart(struct bag *g);
 extern const struct hs_agent_ops bag_ops;
 void bag_due(struct bag *g, bool served);
 
-/* bout_agent_apps.c: the processes */
+/* bout_agent_fires.c: triggers */
+enum bag_fires { FIRES, FIRES_KNOWN, FIRES_LIMITED, FIRES_REFUSED, FIRES_BAD };
 void bag_look(struct bag *g);
+enum bag_fires bag_foresee(struct bag *g, uint32_t name, const uint32_t *traces,
+			   uint32_t nr);
+void bag_fired_as(struct bag *g, enum bag_fires what, uint32_t name,
+		  const uint32_t *traces, uint32_t nr);
+uint32_t bag_some_traces(struct bag *g, uint32_t *out, uint32_t most);
+struct hs_wire_trace_id bag_id_of(const struct bag *g, uint32_t t);
+void bag_operator_fires(struct bag *g);
+
+/* bout_agent_peers.c */
+void bag_collect(struct bag *g);
+void bag_stored(struct bag *g);
+void bag_slice_ack(struct bag *g);
+void bag_nonsense(struct bag *g);
+void bag_links(struct bag *g);
+
+/* bout_agent_apps.c: the processes */
 void bag_slot_of(const struct bag *g, const struct bag_handle *h,
 		 uint32_t process, struct hs_shm_slot *slot,
 		 struct hs_shm_buffer *header);
 bool bag_spoil(struct bag *g, struct hs_shm_buffer *header);
-void bag_operator_fires(struct bag *g);
 void bag_says_many(struct bag *g, struct bag_process *p);
 void bag_says_trigger(struct bag *g, struct bag_process *p);
 void bag_says_crumb(struct bag *g, struct bag_process *p, uint32_t t);

@@ -10,182 +10,6 @@
 #include "base/hash.h"
 #include "tests/sim/bout_agent.h"
 
-static uint32_t nr_live(const struct bag *g)
-{
-	uint32_t nr = 0;
-
-	for (uint32_t t = 0; t < BAG_TRACES; t++)
-		nr += g->fired[t].live;
-	return nr;
-}
-
-/* May it abandon something in what comes now? */
-void bag_look(struct bag *g)
-{
-	const struct hs_agent_core *c = g->core;
-
-	/* Holds may run out in the midst of a message that names many. */
-	g->crowded =
-		c->nr_holds_free < c->nr_holds / 2 ||
-		nr_live(g) + 1 > g->config.nr_fired - g->config.nr_fired / 8;
-	for (uint32_t k = 0; k < BAG_DOMAINS; k++)
-		g->crowded |= c->domains[g->domains[k].id].nr_pinned >
-			      g->domains[k].config.nr_buffers / 2;
-}
-
-/* ---- triggers -------------------------------------------------------------
- */
-
-enum fires { FIRES, FIRES_KNOWN, FIRES_LIMITED, FIRES_REFUSED, FIRES_BAD };
-
-/* What must come of a trigger that fires now; the rate is used up by it. */
-static enum fires foresee(struct bag *g, uint32_t name, const uint32_t *traces,
-			  uint32_t nr)
-{
-	const struct hs_agent_trigger_policy *p = &g->config.policies[0];
-	uint32_t groups = 0, of_name = 0, left;
-
-	for (uint32_t i = 0; i < nr; i++)
-		if (traces[i] == BAG_NONE)
-			return FIRES_BAD;
-	if (nr == 1 && g->fired[traces[0]].live &&
-	    g->fired[traces[0]].names >> name & 1)
-		return FIRES_KNOWN;
-	if (name == 0 && g->config.nr_policies && p->rate_per_s) {
-		uint64_t step = SIM_S / p->rate_per_s;
-
-		if (g->even_ns[0] + SIM_S >= g->now_ns &&
-		    g->even_ns[0] + step > g->now_ns)
-			return FIRES_LIMITED;
-		if (g->even_ns[0] + SIM_S < g->now_ns)
-			g->even_ns[0] = g->now_ns - SIM_S;
-		g->even_ns[0] += step;
-	}
-	for (uint32_t i = 0; i < BAG_GROUPS; i++) {
-		groups += g->groups[i].live;
-		of_name += g->groups[i].live && g->groups[i].name == name;
-	}
-	left = g->config.nr_groups - groups;
-	if (!left || of_name > 8 * left || g->config.nr_fired - nr_live(g) < nr)
-		return FIRES_REFUSED;
-	return FIRES;
-}
-
-static const struct hs_ledger_group *new_group(struct bag *g)
-{
-	const struct hs_agent_core *c = g->core;
-
-	for (uint32_t i = 0; i < c->config.nr_groups; i++) {
-		bool known = false;
-
-		for (uint32_t k = 0; k < BAG_GROUPS; k++)
-			known |= g->groups[k].live &&
-				 g->groups[k].key == c->groups[i].trigger.key;
-		if (c->groups[i].live && !known)
-			return &c->groups[i];
-	}
-	return NULL;
-}
-
-static void fires(struct bag *g, uint32_t name, const uint32_t *traces,
-		  uint32_t nr)
-{
-	const struct hs_ledger_group *is = new_group(g);
-	struct bag_group *x = g->groups;
-	struct hs_wire_trace_id primary = g->ids[traces[0]];
-
-	while (x->live)
-		x++;
-	if (!is || is->nr != nr || is->trigger.origin != BAG_NODE ||
-	    strcmp(is->trigger.name, g->names[name].name) ||
-	    memcmp(&is->trigger.primary, &primary, sizeof(primary)) ||
-	    is->trigger.fired_ns != g->now_ns + 12345 ||
-	    is->trigger.priority !=
-		    hs_hash_siphash(g->config.cluster_key, &primary, 16)) {
-		sim_fail(g->s, BAG "a trigger is not in the ledger as it was "
-				   "fired");
-		return;
-	}
-	*x = (struct bag_group){
-		.live = true,
-		.key = is->trigger.key,
-		.next_ns = g->now_ns,
-		.name = name,
-		.scan = g->scan,
-		.nr = nr,
-	};
-	for (uint32_t i = 0; i < nr; i++) {
-		x->traces[i] = traces[i];
-		if (!bag_fire(g, traces[i], &is->trigger))
-			sim_fail(g->s, BAG "a fired trace is not known");
-		g->fired[traces[i]].nr_groups++;
-	}
-	g->fired[traces[0]].names |= 1ull << name;
-	g->want.triggers_local++;
-}
-
-static void fired_as(struct bag *g, enum fires what, uint32_t name,
-		     const uint32_t *traces, uint32_t nr)
-{
-	bag_settle(g);
-	g->want.triggers_limited += what == FIRES_LIMITED;
-	g->want.triggers_refused += what == FIRES_REFUSED;
-	if (what == FIRES)
-		fires(g, name, traces, nr);
-	bag_settle(g);
-}
-
-static uint32_t some_traces(struct bag *g, uint32_t *out, uint32_t most)
-{
-	uint32_t nr = 1 + bout_below(&g->r, most);
-
-	for (uint32_t i = 0; i < nr; i++)
-		out[i] = hs_random_chance(&g->r, 0.02)
-				 ? BAG_NONE
-				 : bout_below(&g->r, BAG_TRACES);
-	return nr;
-}
-
-static struct hs_wire_trace_id id_of(const struct bag *g, uint32_t t)
-{
-	struct hs_wire_trace_id none = {0, 0};
-
-	return t == BAG_NONE ? none : g->ids[t];
-}
-
-void bag_operator_fires(struct bag *g)
-{
-	static const int rcs[] = {0, 0, -EBUSY, -ENOSPC, -EINVAL};
-	static const char *const bad[] = {"", "a b", "\x7f"};
-	struct hs_wire_trace_id ids[HS_WIRE_TRACES_MAX + 1];
-	uint32_t traces[HS_WIRE_TRACES_MAX + 1];
-	uint32_t nr = some_traces(g, traces, 3), name;
-	enum fires what;
-	int rc;
-
-	if (hs_random_chance(&g->r, 0.05))
-		nr = some_traces(g, traces, HS_WIRE_TRACES_MAX + 1);
-	for (uint32_t i = 0; i < nr; i++)
-		ids[i] = id_of(g, traces[i]);
-	name = bout_below(&g->r, BAG_NR_NAMES + 1);
-	if (hs_random_chance(&g->r, 0.05)) {
-		if (hs_agent_core_fire(g->core, bad[hs_random_below(&g->r, 3)],
-				       ids, nr, g->now_ns) != -EINVAL ||
-		    hs_agent_core_fire(g->core, "slow", ids, 0, g->now_ns) !=
-			    -EINVAL)
-			sim_fail(g->s, BAG "a bad name is taken");
-		return;
-	}
-	what = nr > HS_WIRE_TRACES_MAX ? FIRES_BAD
-				       : foresee(g, name, traces, nr);
-	rc = hs_agent_core_fire(g->core, g->names[name].name, ids, nr,
-				g->now_ns);
-	if (rc != rcs[what])
-		sim_fail(g->s, BAG "hs_agent_core_fire() returns %d, not %d",
-			 rc, rcs[what]);
-	fired_as(g, what, name, traces, nr);
-}
-
 /* ---- entries --------------------------------------------------------------
  */
 
@@ -207,7 +31,7 @@ static void used(struct bag *g, uint32_t is, uint32_t should)
 
 static struct hs_shm_entry entry_of(struct bag *g, uint32_t t, uint8_t type)
 {
-	struct hs_wire_trace_id id = id_of(g, t);
+	struct hs_wire_trace_id id = bag_id_of(g, t);
 
 	return (struct hs_shm_entry){
 		.trace_hi = id.hi, .trace_lo = id.lo, .type = type};
@@ -296,12 +120,13 @@ void bag_says_trigger(struct bag *g, struct bag_process *p)
 {
 	struct hs_shm_entry e[HS_WIRE_TRACES_MAX];
 	uint32_t traces[HS_WIRE_TRACES_MAX];
-	uint32_t nr = some_traces(g, traces, 4), have = nr, bad = 0, name, n;
-	enum fires what;
+	uint32_t nr = bag_some_traces(g, traces, 4), have = nr, bad = 0, name,
+		 n;
+	enum bag_fires what;
 
 	name = bout_below(&g->r, BAG_NR_NAMES + 1);
 	if (hs_random_chance(&g->r, 0.03))
-		nr = have = some_traces(g, traces, HS_WIRE_TRACES_MAX);
+		nr = have = bag_some_traces(g, traces, HS_WIRE_TRACES_MAX);
 	if (traces[0] == BAG_NONE)
 		traces[0] = 0;
 	for (uint32_t i = 0; i < nr; i++) {
@@ -334,11 +159,23 @@ void bag_says_trigger(struct bag *g, struct bag_process *p)
 		g->want.entries_bad += 1 + nr - bad;
 		return;
 	}
-	what = foresee(g, name, traces, nr);
+	what = bag_foresee(g, name, traces, nr);
 	n = feed(g, p, e, nr);
 	used(g, n, nr);
 	g->want.entries_bad += what == FIRES_BAD;
-	fired_as(g, what, name, traces, nr);
+	bag_fired_as(g, what, name, traces, nr);
+}
+
+/* Whether its flag came from a node whose word is taken. */
+static bool believed(const struct bag *g, const struct bag_trace *x)
+{
+	for (uint32_t i = 0; i < x->nr_crumbs; i++)
+		if (x->crumbs[i].kind == HS_WIRE_CRUMB_BACK &&
+		    g->config.nr_context_peers &&
+		    x->crumbs[i].node >> 32 >= 2 &&
+		    x->crumbs[i].node >> 32 <= 4)
+			return true;
+	return false;
 }
 
 /* Many at once, none of which makes or takes anything. */
@@ -362,8 +199,10 @@ void bag_says_many(struct bag *g, struct bag_process *p)
 			g->want.entries_bad++;
 		} else {
 			g->want.triggers_context++;
-			if (d->traces[t].there)
+			if (d->traces[t].there && believed(g, &d->traces[t]))
 				bag_touch(g, &d->traces[t]);
+			else if (d->traces[t].there)
+				g->want.contexts_refused++;
 		}
 	}
 	used(g, feed(g, p, e, nr), nr);
@@ -552,7 +391,7 @@ static void dies_open(struct bag *g, struct bag_process *p,
 	struct hs_shm_buffer header;
 	struct hs_shm_slot slot;
 	uint32_t b = h->word ? bag_buffer_of(d, h->word) : BAG_NONE;
-	enum fires what = foresee(g, BAG_OPERATOR, &h->trace, 1);
+	enum bag_fires what = bag_foresee(g, BAG_OPERATOR, &h->trace, 1);
 	bool whole;
 
 	bag_slot_of(g, h, p->number, &slot, &header);
@@ -569,7 +408,7 @@ static void dies_open(struct bag *g, struct bag_process *p,
 	bag_visit(g, d, h->trace, p->number);
 	g->died_open = true;
 	if (g->config.crash_trigger)
-		fired_as(g, what, BAG_OPERATOR, &h->trace, 1);
+		bag_fired_as(g, what, BAG_OPERATOR, &h->trace, 1);
 	bag_settle(g);
 }
 

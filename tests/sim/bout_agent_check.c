@@ -165,6 +165,7 @@ static void stats(struct bag *g)
 	SAME(triggers_limited);
 	SAME(triggers_refused);
 	SAME(triggers_context);
+	SAME(contexts_refused);
 	SAME(triggers_stored);
 	SAME(collects);
 	SAME(collects_refused);

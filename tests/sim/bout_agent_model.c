@@ -171,7 +171,9 @@ void bag_publish(struct bag *g, struct bag_domain *d, uint32_t b, uint32_t t,
 		bag_release(g, d, b);
 		return;
 	}
-	/* What went of it went under another name. */
+	/* What went of it went for a trace that is forgotten, or under another
+	 * name. */
+	x->in_flight &= g->fired[t].live;
 	if ((x->acked || x->in_flight) &&
 	    (x->trace != t || x->handle != h->handle)) {
 		x->in_flight = false;
@@ -183,6 +185,7 @@ void bag_publish(struct bag *g, struct bag_domain *d, uint32_t b, uint32_t t,
 	x->handle = h->handle;
 	x->seq = h->seq;
 	x->committed = h->committed;
+	x->seen_ns = g->now_ns;
 	x->flags |= y->flags;
 	if (x->acked > x->committed)
 		x->flags |= HS_WIRE_F_MODIFIED;
@@ -339,15 +342,36 @@ static void evicted(struct bag *g, struct bag_domain *d, uint32_t t)
 	g->want.traces_evicted++;
 }
 
+/* Whether more than three quarters are taken of what fired traces may have. */
+bool bag_filling(const struct bag *g)
+{
+	uint32_t live = 0;
+	bool full = false;
+
+	for (uint32_t t = 0; t < BAG_TRACES; t++)
+		live += g->fired[t].live;
+	for (uint32_t k = 0; k < BAG_DOMAINS; k++) {
+		const struct bag_domain *d = &g->domains[k];
+		uint32_t traces = 0, crumbs = 0;
+
+		for (uint32_t t = 0; t < BAG_TRACES; t++) {
+			if (!d->traces[t].there || !g->fired[t].live)
+				continue;
+			traces++;
+			crumbs += d->traces[t].nr_crumbs;
+		}
+		full |= traces * 4 > d->config.nr_traces / 2 * 3 ||
+			crumbs * 4 > d->config.nr_crumbs / 2 * 3;
+	}
+	return full || live * 4 > g->config.nr_fired * 3;
+}
+
 static void forgotten(struct bag *g, uint32_t t)
 {
 	struct bag_fired *f = &g->fired[t];
 	uint64_t patience = g->config.remember_ns, last = f->last_ns;
-	uint32_t live = 0;
 
-	for (uint32_t k = 0; k < BAG_TRACES; k++)
-		live += g->fired[k].live;
-	if (g->config.nr_fired - live < g->config.nr_fired / 4 + 1)
+	if (g->filling)
 		patience = SIM_S;
 	if (f->nr_groups || f->update_key)
 		sim_fail(g->s, BAG "forgotten, and not all is stored");
@@ -416,8 +440,14 @@ void bag_settle(struct bag *g)
 /* ---- a successor ----------------------------------------------------------
  */
 
-static void adopt_trace(struct bag *g, struct bag_domain *d, uint32_t t,
-			uint64_t base)
+static bool published_before(const struct bag_domain *d, uint32_t a, uint32_t b)
+{
+	const struct bag_buffer *x = &d->buffers[a], *y = &d->buffers[b];
+
+	return x->seen_ns != y->seen_ns ? x->seen_ns < y->seen_ns : a < b;
+}
+
+static void adopt_trace(struct bag *g, struct bag_domain *d, uint32_t t)
 {
 	struct bag_trace *x = &d->traces[t];
 	const struct hs_domain *is = &g->core->domains[d->id];
@@ -431,16 +461,19 @@ static void adopt_trace(struct bag *g, struct bag_domain *d, uint32_t t,
 	if (!x->there)
 		return;
 	g->want.traces_seen++;
-	/* In the order in which the ledger is walked. */
 	for (uint32_t k = 1; k < x->nr_buffers; k++)
-		for (uint32_t m = k; m && x->buffers[m] < x->buffers[m - 1];
+		for (uint32_t m = k;
+		     m && published_before(d, x->buffers[m], x->buffers[m - 1]);
 		     m--) {
 			uint32_t was = x->buffers[m];
 
 			x->buffers[m] = x->buffers[m - 1];
 			x->buffers[m - 1] = was;
 		}
-	x->touched = base + (x->nr_buffers ? x->buffers[0] : BAG_BUFFERS);
+	if (x->nr_buffers) {
+		x->first_ns = d->buffers[x->buffers[0]].seen_ns;
+		x->last_ns = d->buffers[x->buffers[x->nr_buffers - 1]].seen_ns;
+	}
 	/* What fired has its flags beside what is left of it here. */
 	if (g->fired[t].live && i != HS_NIL) {
 		if (is->traces[i].flags & ~(x->flags | g->fired[t].flags))
@@ -463,7 +496,13 @@ void bag_restart(struct bag *g)
 		d->nr_indexed = d->bytes_indexed = 0;
 		for (uint32_t t = 0; t < BAG_TRACES; t++)
 			if (d->traces[t].there)
-				adopt_trace(g, d, t, base);
+				adopt_trace(g, d, t);
+		for (uint32_t t = 0; t < BAG_TRACES; t++) {
+			d->traces[t].touched = base;
+			for (uint32_t o = 0; o < BAG_TRACES; o++)
+				d->traces[t].touched += d->traces[o].last_ns <
+							d->traces[t].last_ns;
+		}
 		for (uint32_t b = 0; b < d->config.nr_buffers; b++) {
 			struct bag_buffer *x = &d->buffers[b];
 
@@ -496,7 +535,7 @@ void bag_restart(struct bag *g)
 		g->fired[x->traces[0]].names |= 1ull << x->name;
 		g->want.adopted_groups++;
 	}
-	g->touch = base + BAG_BUFFERS;
+	g->touch = base + BAG_TRACES;
 	g->nr_pending = 0;
 	g->scan = 1;
 	g->scanned = false;
