@@ -130,6 +130,7 @@ struct hs_agent_stats {
 	uint64_t bytes_indexed;
 	uint64_t traces_seen;
 	uint64_t traces_evicted;
+	uint64_t stock_returned;  /* idle, and asked back */
 	uint64_t stock_denied;	  /* no buffer of a class to be had */
 	uint64_t stock_remote;	  /* from another NUMA node, its own was full */
 	uint64_t gone_forgotten;  /* fingerprints of what was evicted */

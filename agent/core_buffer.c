@@ -378,6 +378,21 @@ static void batch_prefetch(const struct hs_agent_core *c,
 	}
 }
 
+/* A buffer that was in stock and asked for: free again. */
+static void entry_return(struct hs_agent_core *c, struct hs_domain *d,
+			 uint32_t process, const struct hs_shm_entry *e)
+{
+	uint32_t buffer =
+		buffer_of_ref(d, e->u.buffer.committed >> 28, e->u.buffer.ref);
+
+	if (buffer == HS_NIL || !stocked_at(d, buffer, process)) {
+		c->stats.entries_bad++;
+		return;
+	}
+	hs_buffer_free(c, d, buffer);
+	c->stats.stock_returned++;
+}
+
 /* Return: entries used; 0 when the laterals are not all there yet. */
 static uint32_t entry(struct hs_agent_core *c, struct hs_domain *d,
 		      uint32_t process, const struct hs_shm_entry *e,
@@ -387,6 +402,10 @@ static uint32_t entry(struct hs_agent_core *c, struct hs_domain *d,
 {
 	uint32_t trace;
 
+	if (e->type == HS_SHM_ENTRY_RETURN) {
+		entry_return(c, d, process, e);
+		return 1;
+	}
 	if (!(e->trace_hi | e->trace_lo)) {
 		c->stats.entries_bad++;
 		return 1;

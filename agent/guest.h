@@ -32,6 +32,7 @@ struct hs_guest_ring {
 	uint64_t tail;	  /* as last seen */
 	uint64_t nulls;	  /* as last seen */
 	uint64_t empties; /* as last seen */
+	uint64_t recall;  /* asked back up to here */
 	uint32_t level;	  /* to fill it up to; 0: not looked at yet */
 	uint64_t busy_ns; /* when demand was last high */
 };

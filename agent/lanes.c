@@ -19,8 +19,10 @@ _Static_assert(BATCH_ENTRIES > 2 * HS_WIRE_TRACES_MAX, "a group must fit");
 #define GROWTH_EMPTY 4u
 #define SCARCE_BYTES (4u << 10)
 #define SCARCE_MAX   4u
-#define CALM_NS	     (5 * HS_NS_PER_SEC)
-#define WATCH_NS     (200 * HS_NS_PER_MS) /* between looks at counters */
+#define CALM_NS	     (2 * HS_NS_PER_SEC)
+/* What an idle process keeps: of the pool, all its rings together. */
+#define IDLE_SHARE 128u
+#define WATCH_NS   (200 * HS_NS_PER_MS) /* between looks at counters */
 /* A guest may have one part in so many of its domain's pool in stock. */
 #define STOCK_SHARE  2u
 #define STOCK_GUESTS 4u
@@ -152,9 +154,9 @@ static uint64_t ring_share(const struct hs_guest *g,
 }
 
 /*
- * What early processes stocked is theirs until they use it. Late ones must not
- * push all traces out for stocks of their own: where half the pool is stocked,
- * a ring gets what keeps it going.
+ * Late processes must not push all traces out for stocks of their own: where
+ * half the pool is stocked, a ring gets what keeps it going, and what is over
+ * that is asked back.
  */
 static uint32_t level_max(const struct hs_worker *w, const struct hs_guest *g,
 			  const struct hs_guest_ring *r)
@@ -174,7 +176,17 @@ static uint32_t level_max(const struct hs_worker *w, const struct hs_guest *g,
 	return at_least_one(share > r->mask ? r->mask : share);
 }
 
-/* A burst after a quiet time finds half of what a new process does. */
+static uint32_t level_idle(const struct hs_guest *g,
+			   const struct hs_guest_ring *r)
+{
+	const struct hs_tenant *t = g->tenant;
+
+	return at_least_one((uint64_t)t->config.nr_buffers *
+			    t->config.buffer_bytes / IDLE_SHARE /
+			    g->layout.nr_rings / g->nr_classes /
+			    hs_tenant_class_bytes(t, r->size_class));
+}
+
 static void ring_demand(struct hs_worker *w, const struct hs_guest *g,
 			struct hs_guest_ring *r, uint64_t taken, bool was_empty)
 {
@@ -182,18 +194,33 @@ static void ring_demand(struct hs_worker *w, const struct hs_guest *g,
 	uint32_t max = level_max(w, g, r), first = max / part;
 
 	first = at_least_one(first < LEVEL_FIRST ? first : LEVEL_FIRST);
-	if (r->level == 0)
+	if (r->level == 0) {
 		r->level = first;
-	if (was_empty || taken * 2 >= r->level) {
+		r->busy_ns = w->now_ns;
+	} else if (was_empty || taken * 2 >= r->level) {
 		r->level *= was_empty ? GROWTH_EMPTY : 2;
 		r->busy_ns = w->now_ns;
 	} else if (w->now_ns - r->busy_ns > CALM_NS) {
-		if (r->level > at_least_one(first / 2))
+		if (r->level > level_idle(g, r))
 			r->level = at_least_one(r->level / 2);
 		r->busy_ns = w->now_ns;
 	}
 	if (r->level > max)
 		r->level = max;
+}
+
+/* What lies in stock above its level is wanted back: idle, or hoarded. */
+static void ring_recall(struct hs_guest *g, struct hs_guest_ring *r,
+			uint64_t used)
+{
+	uint64_t recall = r->head - r->level;
+
+	/* Rounds shorter than the helper's: let it be done in steps. */
+	if (used <= r->level || used - r->level <= r->level / 4 ||
+	    recall <= r->recall || g->layout.version == 1)
+		return;
+	r->recall = recall;
+	hs_shm_write_stock_recall(hs_guest_ring(g, r), recall);
 }
 
 /*
@@ -248,9 +275,13 @@ static uint32_t stock_ring(struct hs_worker *w, struct hs_guest *g,
 		cut_off(w, g, "a stock's tail beyond its words");
 		return 0;
 	}
+	/* What was asked back is no demand. */
+	if (r->recall > r->tail)
+		taken = tail > r->recall ? tail - r->recall : 0;
 	ring_demand(w, g, r, taken, empties != r->empties || nulls != r->nulls);
 	count_nulls(w, g, r, nulls, empties);
 	r->tail = tail;
+	ring_recall(g, r, used);
 	return used < r->level ? ring_fill(w, g, r, used) : 0;
 }
 

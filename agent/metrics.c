@@ -44,6 +44,7 @@ uint32_t hs_control_stats(const struct hs_worker *w,
 	CORE(bytes_indexed);
 	CORE(traces_seen);
 	CORE(traces_evicted);
+	CORE(stock_returned);
 	CORE(stock_denied);
 	CORE(stock_remote);
 	CORE(gone_forgotten);

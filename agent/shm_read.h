@@ -87,6 +87,14 @@ static inline void hs_shm_write_stock_head(struct hs_shm_stock_ring *ring,
 	hs_peer_stock_put(ring, value);
 }
 
+/* So many words of the ring should have been taken by now. */
+static inline void hs_shm_write_stock_recall(struct hs_shm_stock_ring *ring,
+					     uint64_t value)
+{
+	/* stock.C15 relaxed: a wish. */
+	__atomic_store_n(&ring->recall, value, __ATOMIC_RELAXED);
+}
+
 static inline uint64_t
 hs_shm_read_own_head(const struct hs_shm_stock_ring *ring)
 {

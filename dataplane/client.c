@@ -21,6 +21,7 @@
 #include "dataplane/clock.h"
 #include "dataplane/ending.h"
 #include "dataplane/handle.h"
+#include "dataplane/stock.h"
 #include "dataplane/operation.h"
 #include "dataplane/rules.h"
 #include "dataplane/trigger.h"
@@ -176,6 +177,21 @@ static void attach(struct hs_attachment *at)
 	}
 }
 
+/* A lane that only this needed is not kept from the application's threads. */
+static void stock_return(struct hs_attachment *at)
+{
+	struct hs_tls *tls = hs_client_enter();
+	bool had_lane;
+
+	if (!tls)
+		return;
+	had_lane = hs_client_lane_held(tls) != NULL;
+	hs_stock_return(at, tls);
+	if (!had_lane)
+		lane_leave(tls);
+	hs_client_leave(tls);
+}
+
 /* Under lock. */
 static void round_once(uint64_t now_ns)
 {
@@ -203,6 +219,7 @@ static void round_once(uint64_t now_ns)
 		clock_refresh(hs_client_attachment());
 		hs_rules_refresh(hs_client_attachment());
 		hs_operations_publish(hs_client_attachment());
+		stock_return(hs_client_attachment());
 	}
 	if (c->state == HS_CONNECT_UP) {
 		attached = 1;

@@ -108,7 +108,9 @@ void hs_handle_give(struct hs_lane *lane, struct hs_trace *trace)
 	/* A handle of a smaller pool of before is out of use for good. */
 	if (trace != pool.handles + trace->index)
 		return;
-	if (lane && lane->nr_free < HS_LANE_HANDLES_MAX)
+	/* Lanes of parked threads keep half of all handles, at most. */
+	if (lane && lane->nr_free < HS_LANE_HANDLES_MAX &&
+	    lane->index < pool.nr / (2 * HS_LANE_HANDLES_MAX))
 		lane->free[lane->nr_free++] = trace;
 	else
 		stack_push(trace);

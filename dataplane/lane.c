@@ -8,7 +8,7 @@
 #include "base/planted.h"
 #include "dataplane/clock.h"
 
-static bool lane_has_room(struct hs_lane *lane, uint32_t nr)
+bool hs_lane_room(struct hs_lane *lane, uint32_t nr)
 {
 	uint64_t used = lane->head - lane->seen_tail;
 
@@ -42,7 +42,7 @@ static void lane_lost(struct hs_lane *lane, uint32_t nr)
 bool hs_lane_offer(struct hs_lane *lane, const struct hs_shm_entry *entries,
 		   uint32_t nr)
 {
-	if (nr == 0 || nr > HS_LANE_PUSH_MAX || !lane_has_room(lane, nr))
+	if (nr == 0 || nr > HS_LANE_PUSH_MAX || !hs_lane_room(lane, nr))
 		return false;
 	lane->dropping = false;
 	if (HS_PLANTED(104))

@@ -56,6 +56,9 @@ struct hs_lane {
 bool hs_lane_offer(struct hs_lane *lane, const struct hs_shm_entry *entries,
 		   uint32_t nr);
 
+/** hs_lane_room() - whether as many entries will be taken next */
+bool hs_lane_room(struct hs_lane *lane, uint32_t nr);
+
 /** hs_lane_push() - the same; a full lane counts them as lost, with the time */
 bool hs_lane_push(struct hs_lane *lane, const struct hs_shm_entry *entries,
 		  uint32_t nr);

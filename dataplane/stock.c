@@ -2,11 +2,24 @@
 /* Purpose: see stock.h. */
 #include "dataplane/stock.h"
 
+#include "dataplane/client.h"
+
+/* Of one ring, in one round of the helper. */
+#define RETURNS_MAX 32u
+
 static struct hs_shm_stock_tail *tail_of(const struct hs_attachment *at,
 					 uint32_t core, uint32_t size_class)
 {
 	return (struct hs_shm_stock_tail *)(at->up + at->layout.up_rings) +
 	       core * at->layout.nr_classes + size_class;
+}
+
+static const struct hs_shm_stock_ring *
+ring_at(const struct hs_attachment *at, uint32_t core, uint32_t size_class)
+{
+	return (const void *)(at->down + at->layout.down_rings +
+			      core * at->layout.ring_stride +
+			      at->rings[size_class].offset);
 }
 
 enum hs_stock_result hs_stock_take_ring(struct hs_attachment *at, uint32_t core,
@@ -19,9 +32,7 @@ enum hs_stock_result hs_stock_take_ring(struct hs_attachment *at, uint32_t core,
 	const uint64_t *words;
 	uint64_t tail;
 
-	ring = (const void *)(at->down + at->layout.down_rings +
-			      core * at->layout.ring_stride +
-			      at->rings[size_class].offset);
+	ring = ring_at(at, core, size_class);
 	words = (const uint64_t *)(ring + 1);
 	/* stock.C1 relaxed: a guess that the exchange below confirms. */
 	tail = __atomic_load_n(&mine->tail, __ATOMIC_RELAXED);
@@ -129,4 +140,66 @@ bool hs_stock_take(struct hs_attachment *at, struct hs_tls *tls,
 		__atomic_fetch_add(&tail_of(at, first, size_class)->nulls, 1,
 				   __ATOMIC_RELAXED);
 	return false;
+}
+
+/* How many words of a ring are asked back and still there. */
+static uint64_t recalled(const struct hs_attachment *at, uint32_t core,
+			 uint32_t size_class)
+{
+	const struct hs_shm_stock_ring *ring = ring_at(at, core, size_class);
+	uint64_t recall, tail;
+
+	/* stock.C8 relaxed: a wish; what it is about is ordered by stock.R1. */
+	recall = __atomic_load_n(&ring->recall, __ATOMIC_RELAXED);
+	/* stock.C9 relaxed: a guess: others take meanwhile. */
+	tail = __atomic_load_n(&tail_of(at, core, size_class)->tail,
+			       __ATOMIC_RELAXED);
+	return recall > tail ? recall - tail : 0;
+}
+
+static void return_some(struct hs_attachment *at, struct hs_lane *lane,
+			uint32_t core, uint32_t size_class, uint64_t nr)
+{
+	struct hs_shm_entry entries[RETURNS_MAX];
+	uint32_t got = 0;
+
+	if (nr > RETURNS_MAX)
+		nr = RETURNS_MAX;
+	/* What is taken must find its way: nobody else fills this lane. */
+	if (!hs_lane_room(lane, (uint32_t)nr))
+		return;
+	while (got < nr) {
+		struct hs_stock stock;
+
+		if (hs_stock_take_ring(at, core, size_class, &stock) !=
+		    HS_STOCK_GOT)
+			break;
+		entries[got++] = (struct hs_shm_entry){
+			.u.buffer.ref = hs_shm_stock_ref(stock.word),
+			.u.buffer.committed = hs_shm_stock_node(stock.word)
+					      << 28,
+			.type = HS_SHM_ENTRY_RETURN,
+		};
+	}
+	if (got)
+		(void)hs_lane_offer(lane, entries, got);
+}
+
+void hs_stock_return(struct hs_attachment *at, struct hs_tls *tls)
+{
+	struct hs_lane *lane;
+
+	if (at->layout.version == 1)
+		return;
+	for (uint32_t core = 0; core < at->layout.nr_rings; core++)
+		for (uint32_t c = 0; c < at->layout.nr_classes; c++) {
+			uint64_t nr = recalled(at, core, c);
+
+			if (!nr)
+				continue;
+			lane = hs_client_lane(tls, at);
+			if (!lane)
+				return;
+			return_some(at, lane, core, c, nr);
+		}
 }

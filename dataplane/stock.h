@@ -110,4 +110,14 @@ enum hs_stock_result hs_stock_take_ring(struct hs_attachment *at, uint32_t core,
 bool hs_stock_take(struct hs_attachment *at, struct hs_tls *tls,
 		   uint32_t size_class, struct hs_stock *out);
 
+/**
+ * hs_stock_return() - give back what the agent asks for
+ *
+ * A bounded number at a time; where there is no lane free, or no room in it,
+ * nothing.
+ *
+ * Context: the helper, between enter and leave.
+ */
+void hs_stock_return(struct hs_attachment *at, struct hs_tls *tls);
+
 #endif

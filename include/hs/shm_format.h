@@ -134,6 +134,8 @@ enum hs_shm_entry_type {
 	HS_SHM_ENTRY_LATERAL = 5, /* a lateral trace of the trigger before */
 	HS_SHM_ENTRY_CONTEXT_TRIGGER = 6, /* a context came in triggered;
 				     arg: FNV-1a of the trigger's name */
+	HS_SHM_ENTRY_RETURN = 7, /* a buffer of the stock that the agent asked
+				    for; no trace, no handle */
 };
 enum hs_shm_crumb {
 	HS_SHM_CRUMB_BACK = 0,	  /* where the request came from */
@@ -286,8 +288,11 @@ struct hs_shm_status {
 HS_SHM_ASSERT(sizeof(struct hs_shm_status) == 64);
 
 struct hs_shm_stock_ring {
-	uint64_t head; /* stock words ever put in; words follow */
-	uint64_t reserved[7];
+	uint64_t head;	 /* stock words ever put in; words follow */
+	uint64_t recall; /* of them, so many should have been taken by now: the
+			    client's helper takes those that nobody took and
+			    gives them back, by RETURN entries */
+	uint64_t reserved[6];
 };
 HS_SHM_ASSERT(sizeof(struct hs_shm_stock_ring) == 64);
 

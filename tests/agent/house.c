@@ -29,6 +29,11 @@
 
 void house_make(struct house *h, const char *extra)
 {
+	house_make_pool(h, "2MiB", extra);
+}
+
+void house_make_pool(struct house *h, const char *pool, const char *extra)
+{
 	FILE *f;
 
 	memset(h, 0, sizeof(*h));
@@ -48,9 +53,9 @@ void house_make(struct house *h, const char *extra)
 		"domains:\n"
 		"  - name: default\n"
 		"    socket: %s\n"
-		"    pool: 2MiB\n"
+		"    pool: %s\n"
 		"%s",
-		h->run_dir, h->socket, extra ? extra : "");
+		h->run_dir, h->socket, pool, extra ? extra : "");
 	fclose(f);
 }
 
@@ -254,10 +259,15 @@ bool guest_say(struct guest *g, const char *path,
 
 void guest_attach(struct guest *g, const char *path)
 {
+	guest_attach_version(g, path, HS_SHM_VERSION);
+}
+
+void guest_attach_version(struct guest *g, const char *path, uint16_t version)
+{
 	struct hs_shm_hello hello = {
 		.magic = HS_SHM_HELLO_MAGIC,
-		.version_min = HS_SHM_VERSION,
-		.version_max = HS_SHM_VERSION,
+		.version_min = version,
+		.version_max = version,
 		.service = "guest",
 	};
 	struct hs_shm_up *up;
@@ -277,7 +287,7 @@ void guest_attach(struct guest *g, const char *path)
 	memcpy(&g->layout, g->down, sizeof(g->layout));
 	assert_int_equal(g->layout.process, g->welcome.process);
 	up = (struct hs_shm_up *)g->up;
-	up->version = HS_SHM_VERSION;
+	up->version = version;
 	__atomic_store_n(&up->magic, HS_SHM_UP_MAGIC, __ATOMIC_RELEASE);
 }
 

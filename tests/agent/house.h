@@ -30,6 +30,7 @@ struct house {
 
 /** house_make() - a directory and a configuration; @extra is YAML or NULL */
 void house_make(struct house *h, const char *extra);
+void house_make_pool(struct house *h, const char *pool, const char *extra);
 /** house_start() - and wait until it answers */
 void house_start(struct house *h);
 /** house_run() - start it; Return: its exit status, where it ends at once */
@@ -67,6 +68,7 @@ struct guest {
 bool guest_say(struct guest *g, const char *path,
 	       const struct hs_shm_hello *hello);
 /** guest_attach() - as new, mapped, and ready; or fail */
+void guest_attach_version(struct guest *g, const char *path, uint16_t version);
 void guest_attach(struct guest *g, const char *path);
 /** guest_resume() - Return: the verdict, or -1 */
 int guest_resume(struct guest *g, const char *path);

@@ -203,6 +203,32 @@ static void await_cut_off(int64_t before)
 	house_await(&house, "stats.guests_garbage", before + 1);
 }
 
+/* Version 1: one ring a core, one size of buffers, one pool. */
+static void test_a_guest_of_version_1(void **state)
+{
+	struct guest g;
+	uint64_t word;
+	uint32_t size;
+
+	guest_attach_version(&g, house.socket, 1);
+	assert_int_equal(g.welcome.version, 1);
+	assert_int_equal(g.layout.version, 1);
+	word = guest_take(&g);
+	assert_true(hs_shm_stock_class(word) < HS_SHM_NR_CLASSES);
+	assert_int_equal(hs_shm_stock_node(word), 0);
+	size = g.layout.class_bytes[hs_shm_stock_class(word)];
+	assert_true(size >= 1024);
+	for (uint32_t i = 0; i < HS_SHM_NR_CLASSES; i++)
+		if (i != hs_shm_stock_class(word))
+			assert_int_equal(g.layout.class_bytes[i], 0);
+	/* Its rings are where it looks for them, one after the other. */
+	assert_int_equal(g.layout.ring_stride,
+			 (sizeof(struct hs_shm_stock_ring) +
+			  g.layout.ring_words * sizeof(uint64_t) + 63) /
+				 64 * 64);
+	guest_free(&g);
+}
+
 static void test_nonsense_in_up(void **state)
 {
 	pid_t worker = house_worker(&house);
@@ -314,6 +340,7 @@ int main(void)
 		cmocka_unit_test(test_a_token_is_its_process_s),
 		cmocka_unit_test(test_holes),
 		cmocka_unit_test(test_nonsense_in_up),
+		cmocka_unit_test(test_a_guest_of_version_1),
 		cmocka_unit_test(test_entries_about_others_buffers),
 		cmocka_unit_test(test_users_have_domains_of_their_own),
 		cmocka_unit_test(test_knocking_too_often),

@@ -247,13 +247,25 @@ static uint32_t ring_class(const struct fake_agent *a, uint64_t word)
 	return size_class < a->layout.nr_classes ? size_class : 0;
 }
 
+static struct hs_shm_stock_ring *ring_at(const struct fake_agent *a,
+					 uint32_t ring, uint32_t size_class)
+{
+	return (void *)(a->down + a->layout.down_rings +
+			ring * a->layout.ring_stride +
+			hs_shm_ring_offset(a->layout.ring_words, size_class));
+}
+
+void fake_agent_recall(struct fake_agent *a, uint32_t ring, uint32_t size_class,
+		       uint64_t recall)
+{
+	__atomic_store_n(&ring_at(a, ring, size_class)->recall, recall,
+			 __ATOMIC_SEQ_CST);
+}
+
 void fake_agent_stock_word(struct fake_agent *a, uint32_t ring, uint64_t word)
 {
 	uint32_t size_class = ring_class(a, word);
-	struct hs_shm_stock_ring *r =
-		(void *)(a->down + a->layout.down_rings +
-			 ring * a->layout.ring_stride +
-			 hs_shm_ring_offset(a->layout.ring_words, size_class));
+	struct hs_shm_stock_ring *r = ring_at(a, ring, size_class);
 	uint64_t *words = (uint64_t *)(r + 1);
 	uint64_t head = r->head;
 	uint32_t mask = hs_shm_ring_words(a->layout.ring_words, size_class) - 1;
@@ -395,7 +407,10 @@ uint64_t fake_agent_nulls(const struct fake_agent *a)
 		(const void *)(a->up + a->layout.up_rings);
 	uint64_t sum = 0;
 
-	for (uint32_t i = 0; i < a->layout.nr_rings * a->layout.nr_classes; i++)
+	for (uint32_t i = 0;
+	     i < a->layout.nr_rings *
+			 (a->layout.nr_classes ? a->layout.nr_classes : 1);
+	     i++)
 		sum += t[i].nulls;
 	return sum;
 }

@@ -71,6 +71,9 @@ void fake_agent_stock(struct fake_agent *a, uint32_t ring, uint32_t size_class,
 /* The same into every ring. */
 void fake_agent_stock_all(struct fake_agent *a, uint32_t size_class,
 			  uint32_t nr);
+/* Ask for the words below @recall of a ring. */
+void fake_agent_recall(struct fake_agent *a, uint32_t ring, uint32_t size_class,
+		       uint64_t recall);
 /* Put a word of the test's choice into the ring of its class. */
 void fake_agent_stock_word(struct fake_agent *a, uint32_t ring, uint64_t word);
 

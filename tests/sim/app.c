@@ -75,6 +75,21 @@ static void lost(struct sim *s, struct sim_handle *h)
 	ora_lost(s, h->visit, h->process_number);
 }
 
+/* Now and then a buffer goes back unused, as the agent may have asked. */
+static void give_back(struct sim *s, struct sim_process *p)
+{
+	struct sim_ring *ring = &p->rings[p->next_handle % s->p.nr_classes];
+	struct sim_lane *lane = &p->lanes[0];
+	struct hs_shm_entry e = {.type = HS_SHM_ENTRY_RETURN};
+
+	if (p->next_handle % 8 || ring->head == ring->tail ||
+	    lane->head - lane->tail >= s->p.lane_room)
+		return;
+	e.u.buffer.ref =
+		hs_shm_stock_ref(ring->words[ring->tail++ % SIM_RING_ROOM]);
+	lane->entries[lane->head++ % SIM_LANE_ROOM] = e;
+}
+
 bool sim_handle_begin(struct sim *s, struct sim_handle *h, uint32_t node,
 		      uint32_t process, uint32_t trace)
 {
@@ -101,6 +116,7 @@ bool sim_handle_begin(struct sim *s, struct sim_handle *h, uint32_t node,
 	}
 	h->slot = slot;
 	h->handle = ++p->next_handle;
+	give_back(s, p);
 	h->live = true;
 	h->begun = s->order;
 	h->visit->nr_open++;
