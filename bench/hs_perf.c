@@ -10,6 +10,8 @@
 
 static const struct hs_perf_command commands[] = {
 	{"client", "what tracing costs the application", hs_perf_client},
+	{"coordinator", "hops of traversals a second, on one core",
+	 hs_perf_coordinator},
 	{"fairness", "coherence under overload and beyond the event horizon",
 	 hs_perf_fairness},
 	{"index", "the agent's trace index, and its cost of a buffer",
@@ -22,7 +24,7 @@ static void usage(FILE *f)
 {
 	fputs("usage: hs-perf COMMAND [options]\n\n", f);
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-		fprintf(f, "  %-8s %s\n", commands[i].name,
+		fprintf(f, "  %-11s %s\n", commands[i].name,
 			commands[i].summary);
 	fputs("\nhs-perf COMMAND --help tells more. Figures in which more "
 	      "than\n"

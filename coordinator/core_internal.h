@@ -298,8 +298,6 @@ void hs_coord_want(struct hs_coord_core *c, uint32_t t, uint64_t node,
 		   uint32_t named_by);
 /* Not by a crumb: it said so itself, when everybody was asked. */
 void hs_coord_want_found(struct hs_coord_core *c, uint32_t t, uint64_t node);
-void hs_coord_member_up(struct hs_coord_core *c, uint32_t m, uint64_t node);
-void hs_coord_member_down(struct hs_coord_core *c, uint32_t m);
 void hs_coord_also(struct hs_coord_core *c, uint32_t t,
 		   const struct hs_wire_trigger *trigger);
 void hs_coord_send_asks(struct hs_coord_core *c);

@@ -9,6 +9,7 @@
 #include "coordinator/core_internal.h"
 
 #define NS_PER_S 1000000000ull
+#define ASK	 HS_COORD_LINK(&c->visits, struct hs_coord_visit, ask)
 
 uint16_t hs_coord_member_word(const struct hs_coord_core *c, uint32_t m)
 {
@@ -29,6 +30,45 @@ static void know(struct hs_coord_core *c, struct hs_coord_member *member)
 	c->nr_known++;
 }
 
+/* What the old connection was asked, the new one has to be asked again; and
+ * an open trace of an earlier incarnation, whether it went on. */
+static void member_up(struct hs_coord_core *c, uint32_t m, uint64_t node)
+{
+	struct hs_coord_member *member = hs_coord_member(c, m);
+
+	member->up = node;
+	for (uint32_t v = member->visits.head; v;
+	     v = hs_coord_visit(c, v)->of_member.next) {
+		struct hs_coord_visit *visit = hs_coord_visit(c, v);
+
+		if (visit->state == HS_COORD_VISIT_ASKED ||
+		    visit->state == HS_COORD_VISIT_UNREACHABLE)
+			hs_coord_ask(c, v);
+		else if (visit->state == HS_COORD_VISIT_ANSWERED &&
+			 visit->told == HS_WIRE_STATE_OPEN && visit->id < node)
+			hs_coord_want(c, visit->trace, node, v);
+	}
+}
+
+static void member_down(struct hs_coord_core *c, uint32_t m)
+{
+	struct hs_coord_member *member = hs_coord_member(c, m);
+
+	member->up = 0;
+	for (uint32_t v = member->visits.head; v;
+	     v = hs_coord_visit(c, v)->of_member.next) {
+		struct hs_coord_visit *visit = hs_coord_visit(c, v);
+
+		if (visit->state != HS_COORD_VISIT_ASKED &&
+		    visit->state != HS_COORD_VISIT_UNREACHABLE)
+			continue;
+		if (visit->queued)
+			hs_coord_list_drop(&member->asks, ASK, v);
+		visit->queued = false;
+		hs_coord_ask(c, v);
+	}
+}
+
 void hs_coord_core_node_up(struct hs_coord_core *c, uint64_t now_ns,
 			   uint64_t node)
 {
@@ -40,7 +80,7 @@ void hs_coord_core_node_up(struct hs_coord_core *c, uint64_t now_ns,
 		return;
 	know(c, hs_coord_member(c, m));
 	c->nr_up += !hs_coord_member(c, m)->up;
-	hs_coord_member_up(c, m, node);
+	member_up(c, m, node);
 	for (uint32_t v = hs_coord_member(c, m)->visits.head; v;
 	     v = hs_coord_visit(c, v)->of_member.next)
 		hs_coord_review(c, hs_coord_visit(c, v)->trace);
@@ -51,7 +91,7 @@ static void down(struct hs_coord_core *c, uint32_t m)
 {
 	hs_coord_seek_member_down(c, m);
 	c->nr_up--;
-	hs_coord_member_down(c, m);
+	member_down(c, m);
 }
 
 void hs_coord_core_node_down(struct hs_coord_core *c, uint64_t now_ns,
