@@ -14,7 +14,8 @@
 #define HS_BENCH_SHIP_PORT 4641
 
 struct hs_bench_ship_run {
-	const char *carrier; /* "tcp", "udp", ... */
+	const char *carrier; /* "tcp", "udp", "memif", "vhost", "af_packet" */
+	char socket[64];     /* of memif and vhost */
 	uint32_t mtu;	     /* of the veth */
 	uint32_t slice_bytes;
 	double loss; /* of frames, both ways */
@@ -27,6 +28,7 @@ struct hs_bench_ship_run {
 struct hs_bench_ship_result {
 	bool ready; /* the receiver listens */
 	bool stop;
+	bool quiet[2]; /* to, from: polls no more */
 	char why[128];		/* what went wrong; empty: nothing */
 	uint64_t bytes, slices; /* settled, as the sender was told */
 	uint64_t first_ns, last_ns;
@@ -59,6 +61,8 @@ void hs_bench_ship_port_to(const struct hs_bench_ship_run *run,
 /* Between the parent and its two processes. */
 void hs_bench_ship_ready(struct hs_bench_ship_result *result);
 bool hs_bench_ship_stopped(const struct hs_bench_ship_result *result);
+/** hs_bench_ship_quiet() - wait until the other end polls no more, either */
+void hs_bench_ship_quiet(struct hs_bench_ship_result *result, bool from);
 
 struct hs_ship_port;
 /** hs_bench_lossy() - @under, losing a share of what is sent; takes it over */

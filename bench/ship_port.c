@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,22 +32,73 @@ struct from {
 	bool up;
 };
 
+/* The two ends of a way that is memory; of one that is a veth's end. */
+static const struct {
+	const char *name, *from, *to;
+	bool borrow;
+} devices[] = {
+	{"memif",
+	 "net_memif0,role=client,id=0,socket=%s,socket-abstract=no,"
+	 "bsize=10240,rsize=10",
+	 "net_memif0,role=server,id=0,socket=%s,socket-abstract=no,"
+	 "bsize=10240,rsize=10",
+	 true},
+	{"vhost", "net_vhost0,iface=%s,client=0",
+	 "net_virtio_user0,path=%s,mrg_rxbuf=1,queue_size=1024", true},
+	{"af_packet",
+	 "net_af_packet0,iface=hsf0,framesz=9376,blocksz=65536,"
+	 "framecnt=1020",
+	 "net_af_packet0,iface=hsf1,framesz=9376,blocksz=65536,"
+	 "framecnt=1020",
+	 false},
+};
+
+static struct hs_ship_port *dpdk_make(const struct hs_bench_ship_run *run,
+				      const char *bind, bool from,
+				      uint32_t nr_frames, const char **why)
+{
+	hs_ship_dpdk_create_fn create = hs_ship_dpdk_load(why);
+	struct hs_ship_dpdk_config config = {
+		.bind = bind,
+		.nr_frames = nr_frames,
+		.mtu = (uint16_t)run->mtu,
+		.cpu = sched_getcpu(),
+	};
+	char vdev[256];
+
+	for (size_t i = 0; i < sizeof(devices) / sizeof(*devices); i++) {
+		if (strcmp(devices[i].name, run->carrier))
+			continue;
+		/* The table above holds the only formats there are. */
+		snprintf(vdev, sizeof(vdev),
+			 from ? devices[i].from : devices[i].to, run->socket);
+		config.vdev = vdev;
+		config.borrow = devices[i].borrow;
+		return create ? create(&config, why) : NULL;
+	}
+	*why = "there is no such carrier";
+	return NULL;
+}
+
 static struct hs_ship_port *port_make(const struct hs_bench_ship_run *run,
-				      const char *host, uint32_t port,
-				      uint32_t nr_frames,
+				      bool from, uint32_t nr_frames,
 				      struct hs_bench_ship_result *result)
 {
 	char bind[32];
 	struct hs_ship_udp_config config = {
 		.bind = bind, .nr_frames = nr_frames, .buffer_bytes = 16 << 20};
+	bool udp = !strcmp(run->carrier, "udp");
 	const char *why;
 	struct hs_ship_port *p;
 
-	snprintf(bind, sizeof(bind), "%s:%u", host, port);
-	p = hs_ship_udp_create(&config, &why);
+	snprintf(bind, sizeof(bind), "%s:%u",
+		 from ? HS_BENCH_SHIP_FROM : HS_BENCH_SHIP_TO,
+		 HS_BENCH_SHIP_PORT);
+	p = udp ? hs_ship_udp_create(&config, &why)
+		: dpdk_make(run, bind, from, nr_frames, &why);
 	if (!p) {
-		snprintf(result->why, sizeof(result->why), "%s: %s: %s", bind,
-			 why, strerror(errno));
+		snprintf(result->why, sizeof(result->why), "%s: %s: %s",
+			 run->carrier, why, strerror(errno));
 		return NULL;
 	}
 	return run->loss > 0 ? hs_bench_lossy(p, run->loss) : p;
@@ -97,6 +149,7 @@ static const struct hs_ship_outlet_ops from_ops = {from_bytes, from_settled,
 static void feed(struct from *f, struct hs_ship_outlet *o, uint64_t now_ns)
 {
 	static uint64_t place, key, fed;
+	static uint32_t users; /* a pool that stays needs no more */
 	const struct hs_bench_ship_run *run = f->run;
 	uint64_t offered = UINT64_MAX;
 
@@ -108,7 +161,8 @@ static void feed(struct from *f, struct hs_ship_outlet *o, uint64_t now_ns)
 		struct hs_ship_slice slice = {
 			.head = {.ship_key = key,
 				 .length_bytes = run->slice_bytes},
-			.where = place};
+			.where = place,
+			.users = &users};
 
 		if (hs_ship_outlet_add(o, 0, &slice))
 			return;
@@ -126,6 +180,9 @@ static void wait_for(int fd, uint64_t until_ns, uint64_t now_ns)
 	uint64_t ms =
 		until_ns > now_ns ? (until_ns - now_ns) / HS_NS_PER_MS : 0;
 
+	/* A port without a descriptor is polled. */
+	if (fd < 0)
+		return;
 	(void)poll(&p, 1, ms < IDLE_WAIT_MS ? (int)ms : IDLE_WAIT_MS);
 }
 
@@ -136,8 +193,7 @@ void hs_bench_ship_port_from(const struct hs_bench_ship_run *run,
 	const struct hs_ship_outlet_config config = {
 		.sender = {.node = 1, .nr_slices = SLICES}};
 	struct from f = {run, result, pool, false};
-	struct hs_ship_port *port =
-		port_make(run, HS_BENCH_SHIP_FROM, 0, 256, result);
+	struct hs_ship_port *port = port_make(run, true, 256, result);
 	struct hs_ship_sender_stats stats;
 	struct hs_ship_port_stats ps;
 	struct hs_ship_outlet *o;
@@ -161,6 +217,7 @@ void hs_bench_ship_port_from(const struct hs_bench_ship_run *run,
 		if (result->slices == before && until_ns > now_ns)
 			wait_for(hs_ship_outlet_fd(o), until_ns, now_ns);
 	}
+	hs_bench_ship_quiet(result, true);
 	hs_ship_outlet_stats(o, 0, &stats, &ps);
 	result->frames = stats.frames_sent;
 	result->frames_again = stats.frames_resent;
@@ -168,7 +225,7 @@ void hs_bench_ship_port_from(const struct hs_bench_ship_run *run,
 	result->copied_from = ps.bytes_copied;
 	result->copied_kernel_from = ps.bytes_copied_kernel;
 	result->borrowed_from = ps.bytes_borrowed;
-	hs_ship_outlet_destroy(o);
+	/* Without a goodbye, which would be polling: the process ends now. */
 }
 
 /* ---- to -------------------------------------------------------------------
@@ -271,8 +328,7 @@ void hs_bench_ship_port_to(const struct hs_bench_ship_run *run,
 		.nr_connections = 16,
 		.nr_frames = FRAMES};
 	static struct to t;
-	struct hs_ship_port *port = port_make(
-		run, HS_BENCH_SHIP_TO, HS_BENCH_SHIP_PORT, FRAMES, result);
+	struct hs_ship_port *port = port_make(run, false, FRAMES, result);
 	struct hs_ship_receiver_stats stats;
 	struct hs_ship_port_stats ps;
 
@@ -297,11 +353,11 @@ void hs_bench_ship_port_to(const struct hs_bench_ship_run *run,
 		if (!nr && !t.nr_keys)
 			wait_for(hs_ship_inlet_fd(t.inlet), until_ns, now_ns);
 	}
+	hs_bench_ship_quiet(result, false);
 	hs_ship_inlet_stats(t.inlet, &stats, &ps);
 	result->copied_to = ps.bytes_copied;
 	result->drops = ps.dropped + stats.frames_bad + stats.frames_beyond;
 	result->bad += stats.slices_anew;
-	hs_ship_inlet_destroy(t.inlet);
 	if (t.fd >= 0)
 		close(t.fd);
 }

@@ -66,6 +66,12 @@ struct hs_ship_port_ops {
 	int (*resolve)(struct hs_ship_port *p, const char *text,
 		       struct hs_ship_address *out, uint32_t *frame_bytes,
 		       const char **why);
+	/**
+	 * memory() - that spans will lie in; NULL: this port need not know
+	 * @page_bytes: of the pages behind it
+	 */
+	int (*memory)(struct hs_ship_port *p, void *base, uint64_t bytes,
+		      uint64_t page_bytes);
 	void (*stats)(const struct hs_ship_port *p,
 		      struct hs_ship_port_stats *out);
 	void (*destroy)(struct hs_ship_port *p);
@@ -91,6 +97,31 @@ struct hs_ship_udp_config {
  */
 struct hs_ship_port *hs_ship_udp_create(const struct hs_ship_udp_config *config,
 					const char **why);
+struct hs_ship_dpdk_config {
+	const char *vdev;	/* as EAL's --vdev, or NULL */
+	const char *pci;	/* the one PCI device to use, or NULL */
+	const char *bind;	/* "a.b.c.d:port" */
+	const char *neighbours; /* "a.b.c.d=MAC ...", or NULL: by ARP */
+	uint32_t nr_frames;	/* as of UDP */
+	uint16_t mtu;
+	uint8_t dscp;
+	int cpu;     /* that DPDK calls its own */
+	bool borrow; /* the port sends memory that is not DPDK's: memif, vhost,
+			PCI; not virtio_user */
+};
+
+/**
+ * hs_ship_dpdk_create() - a DPDK port, the only one of the process
+ *
+ * In a module: see hs_ship_dpdk_load().
+ */
+struct hs_ship_port *
+hs_ship_dpdk_create(const struct hs_ship_dpdk_config *config, const char **why);
+typedef struct hs_ship_port *(*hs_ship_dpdk_create_fn)(
+	const struct hs_ship_dpdk_config *config, const char **why);
+/** hs_ship_dpdk_load() - NULL, with *why set: not built, or no DPDK here */
+hs_ship_dpdk_create_fn hs_ship_dpdk_load(const char **why);
+
 /** hs_ship_udp_port() - the port number that it is bound to */
 uint16_t hs_ship_udp_port(const struct hs_ship_port *p);
 

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * dpdk.h - the parts of the DPDK port: EAL (dpdk_eal.c), frames around ours
+ * (dpdk_net.c), and the port itself (port_dpdk.c)
+ *
+ * Context: one thread, the one that made the port.
+ */
+#ifndef HS_SHIP_DPDK_H
+#define HS_SHIP_DPDK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <rte_ethdev.h>
+#include <rte_ether.h>
+#include <rte_ip.h>
+#include <rte_mbuf.h>
+#include <rte_udp.h>
+
+#include "ship/port.h"
+
+#define HS_DPDK_HEADERS_BYTES                                                  \
+	(sizeof(struct rte_ether_hdr) + sizeof(struct rte_ipv4_hdr) +          \
+	 sizeof(struct rte_udp_hdr))
+#define HS_DPDK_NEIGHBOURS_MAX 256u
+
+/** hs_dpdk_eal_start() - once a process. 0, or -errno with *why set */
+int hs_dpdk_eal_start(const struct hs_ship_dpdk_config *config,
+		      const char **why);
+
+struct hs_dpdk_neighbour {
+	rte_be32_t ip;
+	struct rte_ether_addr mac;
+	bool known, fixed;
+	uint64_t asked_tsc;
+};
+
+/* Who we are on the wire, and who is there. */
+struct hs_dpdk_net {
+	rte_be32_t ip;
+	rte_be16_t port;
+	struct rte_ether_addr mac;
+	uint8_t dscp;
+	uint16_t ident;
+	struct hs_dpdk_neighbour neighbours[HS_DPDK_NEIGHBOURS_MAX];
+	uint32_t nr_neighbours;
+};
+
+/** hs_dpdk_neighbour() - NULL: no place for one more */
+struct hs_dpdk_neighbour *hs_dpdk_neighbour(struct hs_dpdk_net *net,
+					    rte_be32_t ip);
+/** hs_dpdk_arp_take() - an ARP packet; true: @m is the answer now, to be sent
+ */
+bool hs_dpdk_arp_take(struct hs_dpdk_net *net, struct rte_mbuf *m);
+/** hs_dpdk_arp_ask() - make @m the question for @ip */
+void hs_dpdk_arp_ask(struct hs_dpdk_net *net, struct rte_mbuf *m,
+		     rte_be32_t ip);
+/** hs_dpdk_headers() - write them in front of @payload_bytes */
+void hs_dpdk_headers(struct hs_dpdk_net *net, void *at,
+		     const struct hs_dpdk_neighbour *to, rte_be16_t to_port,
+		     uint32_t payload_bytes);
+/**
+ * hs_dpdk_payload() - what of a packet is a datagram for us
+ * Return: its offset; 0: it is none. *bytes and *from are set.
+ */
+uint32_t hs_dpdk_payload(const struct hs_dpdk_net *net,
+			 const struct rte_mbuf *m, uint32_t *bytes,
+			 struct hs_ship_address *from);
+/** hs_dpdk_address() - "a.b.c.d:port". false: not one */
+bool hs_dpdk_address(const char *text, rte_be32_t *ip, rte_be16_t *port);
+
+/* An address of this carrier. */
+struct hs_dpdk_place {
+	rte_be32_t ip;
+	rte_be16_t port;
+};
+
+#endif

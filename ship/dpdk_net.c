@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * dpdk_net.c - Ethernet, ARP, IPv4 and UDP around our frames
+ *
+ * As much of each as two ends on one network need. UDP goes without a checksum,
+ * as IPv4 allows: a frame's head and every slice carry CRC32C.
+ */
+#include "ship/dpdk.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <arpa/inet.h>
+#include <rte_arp.h>
+
+#define TTL 64u
+
+bool hs_dpdk_address(const char *text, rte_be32_t *ip, rte_be16_t *port)
+{
+	const char *colon = strrchr(text, ':');
+	char host[INET_ADDRSTRLEN];
+	struct in_addr in;
+	unsigned long number;
+	char *end;
+
+	if (!colon || (size_t)(colon - text) >= sizeof(host))
+		return false;
+	memcpy(host, text, (size_t)(colon - text));
+	host[colon - text] = 0;
+	number = strtoul(colon + 1, &end, 10);
+	if (inet_pton(AF_INET, host, &in) != 1 || end == colon + 1 || *end ||
+	    number == 0 || number > 65535)
+		return false;
+	*ip = in.s_addr;
+	*port = rte_cpu_to_be_16((uint16_t)number);
+	return true;
+}
+
+struct hs_dpdk_neighbour *hs_dpdk_neighbour(struct hs_dpdk_net *net,
+					    rte_be32_t ip)
+{
+	struct hs_dpdk_neighbour *n;
+
+	for (uint32_t i = 0; i < net->nr_neighbours; i++)
+		if (net->neighbours[i].ip == ip)
+			return &net->neighbours[i];
+	if (net->nr_neighbours == HS_DPDK_NEIGHBOURS_MAX)
+		return NULL;
+	n = &net->neighbours[net->nr_neighbours++];
+	*n = (struct hs_dpdk_neighbour){.ip = ip};
+	return n;
+}
+
+static void arp_fill(struct hs_dpdk_net *net, struct rte_mbuf *m,
+		     uint16_t opcode, const struct rte_ether_addr *to,
+		     rte_be32_t to_ip)
+{
+	struct rte_ether_hdr *eth;
+	struct rte_arp_hdr *arp;
+
+	m->data_len = sizeof(*eth) + sizeof(*arp);
+	m->pkt_len = m->data_len;
+	eth = rte_pktmbuf_mtod(m, struct rte_ether_hdr *);
+	eth->src_addr = net->mac;
+	if (opcode == RTE_ARP_OP_REQUEST)
+		memset(&eth->dst_addr, 0xff, sizeof(eth->dst_addr));
+	else
+		eth->dst_addr = *to;
+	eth->ether_type = rte_cpu_to_be_16(RTE_ETHER_TYPE_ARP);
+	arp = (struct rte_arp_hdr *)(eth + 1);
+	arp->arp_hardware = rte_cpu_to_be_16(RTE_ARP_HRD_ETHER);
+	arp->arp_protocol = rte_cpu_to_be_16(RTE_ETHER_TYPE_IPV4);
+	arp->arp_hlen = RTE_ETHER_ADDR_LEN;
+	arp->arp_plen = sizeof(rte_be32_t);
+	arp->arp_opcode = rte_cpu_to_be_16(opcode);
+	arp->arp_data.arp_sha = net->mac;
+	arp->arp_data.arp_sip = net->ip;
+	arp->arp_data.arp_tha = *to;
+	arp->arp_data.arp_tip = to_ip;
+}
+
+void hs_dpdk_arp_ask(struct hs_dpdk_net *net, struct rte_mbuf *m, rte_be32_t ip)
+{
+	const struct rte_ether_addr nobody = {{0}};
+
+	arp_fill(net, m, RTE_ARP_OP_REQUEST, &nobody, ip);
+}
+
+bool hs_dpdk_arp_take(struct hs_dpdk_net *net, struct rte_mbuf *m)
+{
+	const struct rte_ether_hdr *eth =
+		rte_pktmbuf_mtod(m, const struct rte_ether_hdr *);
+	struct rte_arp_hdr arp;
+	struct hs_dpdk_neighbour *n = NULL;
+
+	if (m->data_len < sizeof(*eth) + sizeof(arp) ||
+	    eth->ether_type != rte_cpu_to_be_16(RTE_ETHER_TYPE_ARP))
+		return false;
+	memcpy(&arp, eth + 1, sizeof(arp));
+	if (arp.arp_data.arp_tip != net->ip || m->nb_segs != 1)
+		return false;
+	/* Whom we asked; who asks us is one whom we shall answer. */
+	n = hs_dpdk_neighbour(net, arp.arp_data.arp_sip);
+	if (n && !n->fixed) {
+		n->mac = arp.arp_data.arp_sha;
+		n->known = true;
+	}
+	if (arp.arp_opcode != rte_cpu_to_be_16(RTE_ARP_OP_REQUEST))
+		return false;
+	arp_fill(net, m, RTE_ARP_OP_REPLY, &arp.arp_data.arp_sha,
+		 arp.arp_data.arp_sip);
+	return true;
+}
+
+void hs_dpdk_headers(struct hs_dpdk_net *net, void *at,
+		     const struct hs_dpdk_neighbour *to, rte_be16_t to_port,
+		     uint32_t payload_bytes)
+{
+	struct rte_ether_hdr *eth = at;
+	struct rte_ipv4_hdr *ip = (struct rte_ipv4_hdr *)(eth + 1);
+	struct rte_udp_hdr *udp = (struct rte_udp_hdr *)(ip + 1);
+
+	eth->dst_addr = to->mac;
+	eth->src_addr = net->mac;
+	eth->ether_type = rte_cpu_to_be_16(RTE_ETHER_TYPE_IPV4);
+	*ip = (struct rte_ipv4_hdr){
+		.version_ihl = RTE_IPV4_VHL_DEF,
+		.type_of_service = (uint8_t)(net->dscp << 2),
+		.total_length = rte_cpu_to_be_16(
+			(uint16_t)(sizeof(*ip) + sizeof(*udp) + payload_bytes)),
+		.packet_id = rte_cpu_to_be_16(net->ident++),
+		.fragment_offset = rte_cpu_to_be_16(RTE_IPV4_HDR_DF_FLAG),
+		.time_to_live = TTL,
+		.next_proto_id = IPPROTO_UDP,
+		.src_addr = net->ip,
+		.dst_addr = to->ip,
+	};
+	ip->hdr_checksum = rte_ipv4_cksum(ip);
+	udp->src_port = net->port;
+	udp->dst_port = to_port;
+	udp->dgram_len =
+		rte_cpu_to_be_16((uint16_t)(sizeof(*udp) + payload_bytes));
+	udp->dgram_cksum = 0;
+}
+
+uint32_t hs_dpdk_payload(const struct hs_dpdk_net *net,
+			 const struct rte_mbuf *m, uint32_t *bytes,
+			 struct hs_ship_address *from)
+{
+	const struct rte_ether_hdr *eth =
+		rte_pktmbuf_mtod(m, const struct rte_ether_hdr *);
+	struct hs_dpdk_place place = {0};
+	struct rte_ipv4_hdr ip;
+	struct rte_udp_hdr udp;
+	uint32_t total;
+
+	if (m->data_len < HS_DPDK_HEADERS_BYTES ||
+	    eth->ether_type != rte_cpu_to_be_16(RTE_ETHER_TYPE_IPV4))
+		return 0;
+	memcpy(&ip, eth + 1, sizeof(ip));
+	memcpy(&udp, (const uint8_t *)(eth + 1) + sizeof(ip), sizeof(udp));
+	total = rte_be_to_cpu_16(ip.total_length);
+	if (ip.version_ihl != RTE_IPV4_VHL_DEF ||
+	    ip.next_proto_id != IPPROTO_UDP || ip.dst_addr != net->ip ||
+	    udp.dst_port != net->port || total < sizeof(ip) + sizeof(udp) ||
+	    total > m->pkt_len - sizeof(*eth) ||
+	    (rte_be_to_cpu_16(ip.fragment_offset) &
+	     (RTE_IPV4_HDR_MF_FLAG | RTE_IPV4_HDR_OFFSET_MASK)) ||
+	    rte_be_to_cpu_16(udp.dgram_len) != total - sizeof(ip))
+		return 0;
+	*bytes = total - (uint32_t)(sizeof(ip) + sizeof(udp));
+	place.ip = ip.src_addr;
+	place.port = udp.src_port;
+	memset(from, 0, sizeof(*from));
+	memcpy(from, &place, sizeof(place));
+	return HS_DPDK_HEADERS_BYTES;
+}

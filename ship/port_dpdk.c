@@ -1,0 +1,531 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * port_dpdk.c - frames through a DPDK port
+ *
+ * A frame is a chain of mbufs: one with the headers and the frame's head, and
+ * one for each span that is attached where the bytes lie, if the port can send
+ * foreign memory and the span says who may not touch it meanwhile; else the
+ * bytes are copied, and counted. What comes is handed out in the mbuf that the
+ * port put it in.
+ *
+ * A module of its own: hs-agent and hs-collector load it when they are
+ * configured for it, and need no DPDK otherwise.
+ */
+#include "ship/dpdk.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <arpa/inet.h>
+#include <rte_cycles.h>
+#include <rte_dev.h>
+#include <rte_errno.h>
+
+#define DESCRIPTORS  1024u
+#define QUEUE	     512u /* packets waiting for the port */
+#define BURST	     32u
+#define HEADS	     8192u
+#define FOREIGN	     16384u
+#define FRAMES_FEW   2048u
+#define ROOM_BYTES   (HS_SHIP_FRAME_MAX_BYTES + 128u)
+#define COMPLETED_AT 256u /* descriptors that may wait to be looked at */
+
+/* Stands behind an mbuf of the foreign pool, for as long as it is attached. */
+struct foreign {
+	struct rte_mbuf_ext_shared_info shared;
+	uint32_t *users;
+};
+
+struct dpdk {
+	struct hs_ship_port port;
+	struct hs_ship_port_stats stats;
+	struct hs_dpdk_net net;
+	struct rte_mempool *frames, *foreign;
+	uint16_t id;
+	uint16_t mtu;
+	bool borrow; /* the port sends memory that is not DPDK's */
+	struct rte_mbuf *queue[QUEUE];
+	uint32_t nr_queue;
+	uint64_t arp_tsc; /* between two questions */
+};
+
+static struct dpdk *dpdk_of(struct hs_ship_port *p)
+{
+	return (struct dpdk *)p;
+}
+
+/* ---- out ------------------------------------------------------------------
+ */
+
+static void foreign_done(void *addr, void *opaque)
+{
+	struct foreign *f = opaque;
+
+	(void)addr;
+	--*f->users;
+}
+
+/* Return: NULL: no mbuf to be had now. */
+static struct rte_mbuf *borrow(struct dpdk *d,
+			       const struct hs_ship_port_span *span)
+{
+	struct rte_mbuf *m = rte_pktmbuf_alloc(d->foreign);
+	struct foreign *f;
+
+	if (!m)
+		return NULL;
+	f = rte_mbuf_to_priv(m);
+	f->users = span->users;
+	f->shared.free_cb = foreign_done;
+	f->shared.fcb_opaque = f;
+	rte_mbuf_ext_refcnt_set(&f->shared, 1);
+	rte_pktmbuf_attach_extbuf(m, (void *)(uintptr_t)span->data,
+				  (rte_iova_t)(uintptr_t)span->data,
+				  (uint16_t)span->bytes, &f->shared);
+	m->data_off = 0;
+	m->data_len = (uint16_t)span->bytes;
+	m->pkt_len = span->bytes;
+	++*span->users;
+	d->stats.bytes_borrowed += span->bytes;
+	return m;
+}
+
+/* Append what is copied to the last mbuf of the chain, which has the room. */
+static void copy(struct dpdk *d, struct rte_mbuf *first, struct rte_mbuf *last,
+		 const struct hs_ship_port_span *span)
+{
+	memcpy(rte_pktmbuf_mtod_offset(last, uint8_t *, last->data_len),
+	       span->data, span->bytes);
+	last->data_len = (uint16_t)(last->data_len + span->bytes);
+	first->pkt_len += span->bytes;
+	d->stats.bytes_copied += span->bytes;
+}
+
+static bool attach(struct dpdk *d, struct rte_mbuf *first,
+		   const struct hs_ship_port_span *spans, uint32_t nr_spans)
+{
+	struct rte_mbuf *last = first;
+
+	for (uint32_t i = 0; i < nr_spans; i++) {
+		struct rte_mbuf *m;
+
+		if (!d->borrow || !spans[i].users) {
+			/* Behind one that is borrowed there is no room. */
+			if (last != first)
+				return false;
+			copy(d, first, last, &spans[i]);
+			continue;
+		}
+		m = borrow(d, &spans[i]);
+		if (!m)
+			return false;
+		last->next = m;
+		last = m;
+		first->nb_segs++;
+		first->pkt_len += spans[i].bytes;
+	}
+	return true;
+}
+
+/* Packets that the port did not take wait; it says nothing of why. */
+static void push(struct dpdk *d)
+{
+	uint32_t sent = 0;
+
+	while (sent < d->nr_queue) {
+		uint32_t left = d->nr_queue - sent;
+		uint16_t n = rte_eth_tx_burst(
+			d->id, 0, d->queue + sent,
+			(uint16_t)(left < BURST ? left : BURST));
+
+		if (!n)
+			break;
+		sent += n;
+	}
+	d->nr_queue -= sent;
+	memmove(d->queue, d->queue + sent, d->nr_queue * sizeof(*d->queue));
+}
+
+static bool enqueue(struct dpdk *d, struct rte_mbuf *m)
+{
+	if (d->nr_queue == QUEUE)
+		push(d);
+	if (d->nr_queue == QUEUE)
+		return false;
+	d->queue[d->nr_queue++] = m;
+	return true;
+}
+
+static void arp_ask(struct dpdk *d, struct hs_dpdk_neighbour *n)
+{
+	uint64_t now = rte_get_tsc_cycles();
+	struct rte_mbuf *m;
+
+	if (n->asked_tsc && now - n->asked_tsc < d->arp_tsc)
+		return;
+	n->asked_tsc = now;
+	m = rte_pktmbuf_alloc(d->frames);
+	if (!m)
+		return;
+	hs_dpdk_arp_ask(&d->net, m, n->ip);
+	if (!enqueue(d, m))
+		rte_pktmbuf_free(m);
+}
+
+static int dpdk_send(struct hs_ship_port *p, const struct hs_ship_address *to,
+		     const void *head, uint32_t head_bytes,
+		     const struct hs_ship_port_span *spans, uint32_t nr_spans)
+{
+	struct dpdk *d = dpdk_of(p);
+	struct hs_dpdk_neighbour *n;
+	struct hs_dpdk_place place;
+	uint32_t bytes = head_bytes;
+	struct rte_mbuf *m;
+
+	memcpy(&place, to, sizeof(place));
+	n = hs_dpdk_neighbour(&d->net, place.ip);
+	if (!n || !n->known) {
+		if (n)
+			arp_ask(d, n);
+		d->stats.full++;
+		return -EAGAIN;
+	}
+	for (uint32_t i = 0; i < nr_spans; i++)
+		bytes += spans[i].bytes;
+	if (d->nr_queue == QUEUE)
+		push(d);
+	m = d->nr_queue < QUEUE ? rte_pktmbuf_alloc(d->frames) : NULL;
+	if (!m) {
+		d->stats.full++;
+		return -EAGAIN;
+	}
+	hs_dpdk_headers(&d->net, rte_pktmbuf_mtod(m, void *), n, place.port,
+			bytes);
+	memcpy(rte_pktmbuf_mtod_offset(m, uint8_t *, HS_DPDK_HEADERS_BYTES),
+	       head, head_bytes);
+	m->data_len = (uint16_t)(HS_DPDK_HEADERS_BYTES + head_bytes);
+	m->pkt_len = m->data_len;
+	if (!attach(d, m, spans, nr_spans)) {
+		rte_pktmbuf_free(m);
+		d->stats.full++;
+		return -EAGAIN;
+	}
+	d->queue[d->nr_queue++] = m;
+	d->stats.frames_sent++;
+	d->stats.bytes_sent += bytes;
+	return 0;
+}
+
+static void dpdk_flush(struct hs_ship_port *p)
+{
+	struct dpdk *d = dpdk_of(p);
+
+	push(d);
+	/* What is sent is let go when the ring is full, or when asked. */
+	(void)rte_eth_tx_done_cleanup(d->id, 0, COMPLETED_AT);
+}
+
+/* ---- in -------------------------------------------------------------------
+ */
+
+/* One piece, in memory that is ours; a chain is joined, which is a copy. */
+static struct rte_mbuf *joined(struct dpdk *d, struct rte_mbuf *m)
+{
+	struct rte_mbuf *one;
+	const void *from;
+
+	if (m->nb_segs == 1)
+		return m;
+	one = m->pkt_len <= ROOM_BYTES ? rte_pktmbuf_alloc(d->frames) : NULL;
+	if (one) {
+		uint8_t *to = rte_pktmbuf_mtod(one, uint8_t *);
+
+		from = rte_pktmbuf_read(m, 0, m->pkt_len, to);
+		if (from && from != to)
+			memcpy(to, from, m->pkt_len);
+		one->data_len = (uint16_t)m->pkt_len;
+		one->pkt_len = m->pkt_len;
+		d->stats.bytes_copied += m->pkt_len;
+	}
+	rte_pktmbuf_free(m);
+	return one;
+}
+
+static bool take(struct dpdk *d, struct rte_mbuf *m,
+		 struct hs_ship_port_frame *frame)
+{
+	uint32_t offset;
+
+	m = joined(d, m);
+	if (!m) {
+		d->stats.dropped++;
+		return false;
+	}
+	offset = hs_dpdk_payload(&d->net, m, &frame->bytes, &frame->from);
+	if (offset) {
+		frame->handle = m;
+		frame->data = rte_pktmbuf_mtod_offset(m, void *, offset);
+		d->stats.frames_received++;
+		d->stats.bytes_received += frame->bytes;
+		return true;
+	}
+	if (!hs_dpdk_arp_take(&d->net, m) || !enqueue(d, m))
+		rte_pktmbuf_free(m);
+	return false;
+}
+
+static uint32_t dpdk_receive(struct hs_ship_port *p,
+			     struct hs_ship_port_frame *frames, uint32_t nr)
+{
+	struct dpdk *d = dpdk_of(p);
+	struct rte_mbuf *burst[BURST];
+	uint32_t got = 0;
+	uint16_t n;
+
+	/* Whole bursts only: what has come must be handed out. */
+	while (nr - got >= BURST) {
+		n = rte_eth_rx_burst(d->id, 0, burst, BURST);
+		for (uint16_t i = 0; i < n; i++)
+			got += take(d, burst[i], &frames[got]);
+		if (n < BURST)
+			break;
+	}
+	return got;
+}
+
+static void dpdk_release(struct hs_ship_port *p, void *handle)
+{
+	(void)p;
+	rte_pktmbuf_free(handle);
+}
+
+/* ---- the rest -------------------------------------------------------------
+ */
+
+static int dpdk_fd(const struct hs_ship_port *p)
+{
+	(void)p;
+	return -1;
+}
+
+static int dpdk_resolve(struct hs_ship_port *p, const char *text,
+			struct hs_ship_address *out, uint32_t *frame_bytes,
+			const char **why)
+{
+	struct dpdk *d = dpdk_of(p);
+	struct hs_dpdk_place place = {0};
+
+	*why = "should be an IPv4 address and a port, as 192.0.2.1:7430";
+	if (!hs_dpdk_address(text, &place.ip, &place.port))
+		return -EINVAL;
+	memset(out, 0, sizeof(*out));
+	memcpy(out, &place, sizeof(place));
+	*frame_bytes = d->mtu - (uint32_t)(HS_DPDK_HEADERS_BYTES -
+					   sizeof(struct rte_ether_hdr));
+	if (*frame_bytes > HS_SHIP_FRAME_MAX_BYTES)
+		*frame_bytes = HS_SHIP_FRAME_MAX_BYTES;
+	return 0;
+}
+
+static int dpdk_memory(struct hs_ship_port *p, void *base, uint64_t bytes,
+		       uint64_t page_bytes)
+{
+	struct dpdk *d = dpdk_of(p);
+	struct rte_eth_dev_info info;
+
+	if (!d->borrow)
+		return 0;
+	if (rte_extmem_register(base, bytes, NULL, 0, page_bytes))
+		return -rte_errno;
+	if (rte_eth_dev_info_get(d->id, &info) || !info.device)
+		return -ENODEV;
+	/* A device behind no IOMMU has nothing to map. */
+	if (rte_dev_dma_map(info.device, base, (rte_iova_t)(uintptr_t)base,
+			    bytes) &&
+	    rte_errno != ENOTSUP)
+		return -rte_errno;
+	return 0;
+}
+
+static void dpdk_stats(const struct hs_ship_port *p,
+		       struct hs_ship_port_stats *out)
+{
+	*out = ((const struct dpdk *)p)->stats;
+}
+
+static void dpdk_destroy(struct hs_ship_port *p)
+{
+	struct dpdk *d = dpdk_of(p);
+
+	push(d);
+	rte_pktmbuf_free_bulk(d->queue, d->nr_queue);
+	(void)rte_eth_dev_stop(d->id);
+	(void)rte_eth_dev_close(d->id);
+	rte_mempool_free(d->frames);
+	rte_mempool_free(d->foreign);
+	free(d);
+}
+
+static const struct hs_ship_port_ops dpdk_ops = {
+	.name = "dpdk",
+	.send = dpdk_send,
+	.flush = dpdk_flush,
+	.receive = dpdk_receive,
+	.release = dpdk_release,
+	.fd = dpdk_fd,
+	.resolve = dpdk_resolve,
+	.memory = dpdk_memory,
+	.stats = dpdk_stats,
+	.destroy = dpdk_destroy,
+};
+
+/* ---- making it ------------------------------------------------------------
+ */
+
+static int pools_make(struct dpdk *d, uint32_t nr_frames)
+{
+	d->frames = rte_pktmbuf_pool_create(
+		"frames", nr_frames + FRAMES_FEW + 2 * DESCRIPTORS, 256, 0,
+		RTE_PKTMBUF_HEADROOM + ROOM_BYTES, SOCKET_ID_ANY);
+	d->foreign = rte_pktmbuf_pool_create("foreign", FOREIGN, 256,
+					     sizeof(struct foreign), 0,
+					     SOCKET_ID_ANY);
+	return d->frames && d->foreign ? 0 : -rte_errno;
+}
+
+/*
+ * The driver may refuse a length that it cannot set; then its own holds. memif
+ * claims 1518 whatever its buffers are, and sends what fits into those.
+ */
+static int mtu_set(struct dpdk *d, const struct rte_eth_dev_info *info,
+		   uint16_t want)
+{
+	if (!strcmp(info->driver_name, "net_memif")) {
+		d->mtu = want;
+		return 0;
+	}
+	(void)rte_eth_dev_set_mtu(d->id, want);
+	return rte_eth_dev_get_mtu(d->id, &d->mtu);
+}
+
+static int start(struct dpdk *d, const struct hs_ship_dpdk_config *config,
+		 const char **why)
+{
+	struct rte_eth_conf conf = {0};
+	struct rte_eth_dev_info info;
+	int rc;
+
+	*why = "the port does not say what it can";
+	rc = rte_eth_dev_info_get(d->id, &info);
+	if (rc)
+		return rc;
+	conf.txmode.offloads =
+		info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+	if (info.max_mtu >= config->mtu &&
+	    info.max_rx_pktlen >= config->mtu + sizeof(struct rte_ether_hdr))
+		conf.rxmode.mtu = config->mtu;
+	*why = "the port takes no such configuration";
+	rc = rte_eth_dev_configure(d->id, 1, 1, &conf);
+	if (!rc)
+		rc = rte_eth_rx_queue_setup(d->id, 0, DESCRIPTORS,
+					    SOCKET_ID_ANY, NULL, d->frames);
+	if (!rc)
+		rc = rte_eth_tx_queue_setup(d->id, 0, DESCRIPTORS,
+					    SOCKET_ID_ANY, NULL);
+	if (!rc)
+		rc = mtu_set(d, &info, config->mtu);
+	if (!rc)
+		rc = rte_eth_dev_start(d->id);
+	if (!rc)
+		rc = rte_eth_macaddr_get(d->id, &d->net.mac);
+	return rc;
+}
+
+/* "IP=MAC", once a word. */
+static bool neighbour_add(struct dpdk *d, const char *text)
+{
+	struct hs_dpdk_neighbour *to;
+	char ip[INET_ADDRSTRLEN];
+	const char *equals = strchr(text, '=');
+	struct in_addr in;
+
+	if (!equals || (size_t)(equals - text) >= sizeof(ip))
+		return false;
+	memcpy(ip, text, (size_t)(equals - text));
+	ip[equals - text] = 0;
+	if (inet_pton(AF_INET, ip, &in) != 1)
+		return false;
+	to = hs_dpdk_neighbour(&d->net, in.s_addr);
+	if (!to || rte_ether_unformat_addr(equals + 1, &to->mac))
+		return false;
+	to->known = to->fixed = true;
+	return true;
+}
+
+static int neighbours_add(struct dpdk *d, const char *list, const char **why)
+{
+	char text[64];
+
+	*why = "neighbours should be IP=MAC, separated by blanks";
+	while (list && *list) {
+		size_t n = strcspn(list, " ");
+
+		if (n >= sizeof(text))
+			return -EINVAL;
+		memcpy(text, list, n);
+		text[n] = 0;
+		if (n && !neighbour_add(d, text))
+			return -EINVAL;
+		list += n + (list[n] == ' ');
+	}
+	return 0;
+}
+
+static int make(struct dpdk *d, const struct hs_ship_dpdk_config *config,
+		const char **why)
+{
+	int rc;
+
+	*why = "bind should be an IPv4 address and a port";
+	if (!hs_dpdk_address(config->bind, &d->net.ip, &d->net.port))
+		return -EINVAL;
+	d->net.dscp = config->dscp;
+	rc = hs_dpdk_eal_start(config, why);
+	if (rc)
+		return rc;
+	*why = "DPDK found no port of that description";
+	if (!rte_eth_dev_count_avail())
+		return -ENODEV;
+	d->id = rte_eth_find_next(0);
+	d->borrow = config->borrow;
+	d->arp_tsc = rte_get_tsc_hz() / 10;
+	*why = "no memory for mbufs";
+	rc = pools_make(d, config->nr_frames);
+	if (!rc)
+		rc = neighbours_add(d, config->neighbours, why);
+	return rc ? rc : start(d, config, why);
+}
+
+__attribute__((visibility("default"))) struct hs_ship_port *
+hs_ship_dpdk_create(const struct hs_ship_dpdk_config *config, const char **why)
+{
+	struct dpdk *d = calloc(1, sizeof(*d));
+	int rc = -ENOMEM;
+
+	*why = "no memory";
+	if (d)
+		rc = make(d, config, why);
+	if (!rc) {
+		d->port.ops = &dpdk_ops;
+		return &d->port;
+	}
+	if (d) {
+		rte_mempool_free(d->frames);
+		rte_mempool_free(d->foreign);
+		free(d);
+	}
+	errno = -rc;
+	return NULL;
+}

@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_dpdk.c - slices through two DPDK ports, from process to process
+ *
+ * memif, which needs neither a device nor huge pages. The sender's bytes are
+ * borrowed where they lie: not one is copied by it, and each is let go by the
+ * port again. Both find each other by ARP.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/random.h"
+#include "ship/inlet.h"
+#include "ship/outlet.h"
+
+#define POOL_BYTES (4u << 20)
+#define SLICES	   2000u
+#define FRAMES	   2048u
+#define SKIPPED	   77
+
+/* Between the processes. */
+struct shared {
+	bool listens, done, quiet;
+	uint32_t taken, wrong;
+	char why[160];
+};
+
+static struct shared *shared;
+static uint8_t *pool;
+static char socket_path[64];
+static uint32_t users, settled;
+static bool up;
+
+static bool said(const bool *flag)
+{
+	return __atomic_load_n(flag, __ATOMIC_ACQUIRE);
+}
+
+static void say(bool *flag)
+{
+	__atomic_store_n(flag, true, __ATOMIC_RELEASE);
+}
+
+static uint32_t length_of(uint64_t key)
+{
+	return (uint32_t)(key * 7919 % 30000);
+}
+
+static uint64_t place_of(uint64_t key)
+{
+	return key * 104729 % (POOL_BYTES - 30000);
+}
+
+static struct hs_ship_port *port_make(const char *role, const char *bind,
+				      const char **why)
+{
+	hs_ship_dpdk_create_fn create = hs_ship_dpdk_load(why);
+	char vdev[192];
+	struct hs_ship_dpdk_config config = {
+		.vdev = vdev,
+		.bind = bind,
+		.nr_frames = FRAMES,
+		.mtu = 9000,
+		.dscp = 8,
+		.borrow = true,
+	};
+
+	snprintf(vdev, sizeof(vdev),
+		 "net_memif0,role=%s,id=0,socket=%s,socket-abstract=no,"
+		 "bsize=10240",
+		 role, socket_path);
+	return create ? create(&config, why) : NULL;
+}
+
+/* ---- the collector's process ----------------------------------------------
+ */
+
+struct receiver {
+	struct hs_ship_inlet *inlet;
+	uint64_t keys[SLICES];
+	uint32_t nr_keys, connection;
+};
+
+static enum hs_ship_verdict on_slice(void *ctx, uint32_t connection,
+				     const struct hs_wire_slice *head,
+				     const struct hs_ship_span *spans,
+				     uint32_t nr_spans)
+{
+	struct receiver *r = ctx;
+	const uint8_t *expect = pool + place_of(head->ship_key);
+	uint32_t sum = 0;
+
+	shared->wrong += head->ship_key != shared->taken;
+	for (uint32_t i = 0; i < nr_spans; i++) {
+		shared->wrong += memcmp(spans[i].data, expect + sum,
+					spans[i].bytes) != 0;
+		sum += spans[i].bytes;
+	}
+	shared->wrong += sum != length_of(head->ship_key);
+	shared->taken++;
+	r->connection = connection;
+	r->keys[r->nr_keys++] = head->ship_key;
+	return HS_SHIP_TAKEN;
+}
+
+static void on_up(void *ctx, uint32_t connection, uint64_t node)
+{
+	(void)ctx;
+}
+
+static void on_down(void *ctx, uint32_t connection, const char *why)
+{
+	(void)ctx;
+}
+
+static const struct hs_ship_inlet_ops inlet_ops = {on_slice, on_up, on_down};
+
+static void receiver_main(void)
+{
+	const struct hs_ship_receiver_config config = {.node = 9,
+						       .frame_bytes = 8972,
+						       .nr_connections = 4,
+						       .nr_frames = FRAMES};
+	static struct receiver r;
+	const char *why = "";
+	struct hs_ship_port *port = port_make("server", "192.0.2.2:7430", &why);
+	uint32_t nr;
+
+	if (!port) {
+		snprintf(shared->why, sizeof(shared->why), "%s", why);
+		_exit(1);
+	}
+	r.inlet = hs_ship_inlet_create(port, &config, &inlet_ops, &r,
+				       hs_clock_mono_ns());
+	say(&shared->listens);
+	while (!said(&shared->done)) {
+		hs_ship_inlet_run(r.inlet, 512, &nr, hs_clock_mono_ns());
+		for (uint32_t i = 0; i < r.nr_keys; i++)
+			hs_ship_inlet_settle(r.inlet, r.connection, r.keys[i],
+					     false);
+		r.nr_keys = 0;
+		if (!nr)
+			usleep(50);
+	}
+	say(&shared->quiet);
+	/* The driver would poll on while its peer goes. */
+	_exit(0);
+}
+
+/* ---- the agent's process ---------------------------------------------------
+ */
+
+static const void *out_bytes(void *ctx, const struct hs_ship_slice *slice)
+{
+	(void)ctx;
+	return pool + slice->where;
+}
+
+static void out_settled(void *ctx, const struct hs_ship_slice *slice,
+			bool refused)
+{
+	(void)ctx;
+	assert_false(refused);
+	assert_int_equal(slice->head.ship_key, settled);
+	settled++;
+}
+
+static void out_up(void *ctx, uint32_t nr, uint64_t node)
+{
+	(void)ctx;
+	assert_int_equal(node, 9);
+	up = true;
+}
+
+static void out_down(void *ctx, uint32_t nr, const char *why)
+{
+	fail_msg("the connection went down: %s", why);
+}
+
+static const struct hs_ship_outlet_ops outlet_ops = {out_bytes, out_settled,
+						     out_up, out_down};
+
+static void send_all(struct hs_ship_outlet *o)
+{
+	uint32_t next = 0;
+
+	while (settled < SLICES) {
+		while (up && next < SLICES) {
+			struct hs_ship_slice slice = {
+				.head = {.ship_key = next,
+					 .length_bytes = length_of(next)},
+				.where = place_of(next),
+				.users = &users};
+
+			if (hs_ship_outlet_add(o, 0, &slice))
+				break;
+			next++;
+		}
+		hs_ship_outlet_run(o, hs_clock_mono_ns());
+		usleep(50);
+	}
+}
+
+static void test_borrowed(void **state)
+{
+	const struct hs_ship_outlet_config config = {.sender = {.node = 5}};
+	struct hs_ship_sender_stats sender;
+	struct hs_ship_port_stats stats;
+	const char *why = "";
+	struct hs_ship_port *port;
+	struct hs_ship_outlet *o;
+
+	(void)state;
+	port = port_make("client", "192.0.2.1:7431", &why);
+	if (!port)
+		fail_msg("%s", why);
+	assert_int_equal(port->ops->memory(port, pool, POOL_BYTES,
+					   (uint64_t)sysconf(_SC_PAGESIZE)),
+			 0);
+	o = hs_ship_outlet_create(port, &config, &outlet_ops, NULL);
+	assert_non_null(o);
+	assert_int_equal(hs_ship_outlet_dial(o, "192.0.2.2:7430",
+					     hs_clock_mono_ns(), &why),
+			 0);
+	send_all(o);
+	assert_int_equal(shared->taken, SLICES);
+	assert_int_equal(shared->wrong, 0);
+	hs_ship_outlet_stats(o, 0, &sender, &stats);
+	assert_int_equal(stats.bytes_copied, 0);
+	assert_true(stats.bytes_borrowed >= sender.bytes_added);
+	/* All of it was given back: nobody uses the pool any more. */
+	for (uint32_t i = 0; users && i < 1000; i++)
+		hs_ship_outlet_run(o, hs_clock_mono_ns());
+	assert_int_equal(users, 0);
+	print_message("%llu frames, %llu again, copies a byte 0\n",
+		      (unsigned long long)sender.frames_sent,
+		      (unsigned long long)sender.frames_resent);
+	say(&shared->done);
+	while (!said(&shared->quiet))
+		usleep(1000);
+}
+
+static void test_addresses(void **state)
+{
+	struct hs_ship_dpdk_config config = {.bind = "here"};
+	hs_ship_dpdk_create_fn create;
+	const char *why = NULL;
+
+	(void)state;
+	create = hs_ship_dpdk_load(&why);
+	assert_non_null(create);
+	assert_null(create(&config, &why));
+	assert_string_equal(why, "bind should be an IPv4 address and a port");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_addresses),
+		cmocka_unit_test(test_borrowed),
+	};
+	struct hs_random random;
+	const char *why = "";
+	pid_t pid;
+	int rc;
+
+	if (!hs_ship_dpdk_load(&why)) {
+		printf("skipped: %s\n", why);
+		return SKIPPED;
+	}
+	snprintf(socket_path, sizeof(socket_path), "/tmp/hsf-dpdk-%d.sock",
+		 (int)getpid());
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pool = mmap(NULL, POOL_BYTES, PROT_READ | PROT_WRITE,
+		    MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	if (shared == MAP_FAILED || pool == MAP_FAILED)
+		return 1;
+	hs_random_seed(&random, 1);
+	hs_random_fill(&random, pool, POOL_BYTES);
+	/* Before DPDK starts here: it runs once in a process. */
+	pid = fork();
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		receiver_main();
+	}
+	while (!said(&shared->listens) && !shared->why[0])
+		usleep(1000);
+	if (shared->why[0]) {
+		fprintf(stderr, "receiver: %s\n", shared->why);
+		return 1;
+	}
+	rc = cmocka_run_group_tests(tests, NULL, NULL);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	unlink(socket_path);
+	return rc;
+}
