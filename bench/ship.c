@@ -28,6 +28,14 @@
 #define ROUNDS		3u
 #define OFFERED_PER_S	400000000u
 
+/* Namespaces outlive processes, so an interrupted run ends in order. */
+static volatile sig_atomic_t interrupted;
+
+static void interrupt(int signo)
+{
+	interrupted = signo;
+}
+
 static uint64_t cpu_ns(void)
 {
 	struct rusage u;
@@ -64,6 +72,8 @@ static pid_t start(const struct hs_bench_ship_run *run, bool from,
 	if (pid)
 		return pid;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	signal(SIGINT, SIG_IGN);
+	signal(SIGTERM, SIG_DFL);
 	hs_bench_pin(from ? 0 : hs_bench_nr_cpus() - 1);
 	if (hs_bench_link_join(link, from)) {
 		snprintf(result->why, sizeof(result->why),
@@ -111,7 +121,8 @@ bool hs_bench_ship_stopped(const struct hs_bench_ship_result *result)
 /* DPDK takes its time to start; the run begins when something can go. */
 static void wait_begun(const struct hs_bench_ship_result *result)
 {
-	for (uint32_t i = 0; i < 10000 && !result->why[0]; i++) {
+	for (uint32_t i = 0; i < 10000 && !result->why[0] && !interrupted;
+	     i++) {
 		/* ship.C3 relaxed: a time, nothing is published by it. */
 		if (__atomic_load_n(&result->first_ns, __ATOMIC_RELAXED))
 			return;
@@ -121,7 +132,7 @@ static void wait_begun(const struct hs_bench_ship_result *result)
 
 static bool wait_ready(const struct hs_bench_ship_result *result)
 {
-	for (uint32_t i = 0; i < 10000; i++) {
+	for (uint32_t i = 0; i < 10000 && !interrupted; i++) {
 		/* ship.R1 acquire, pairs ship.W1: it listens by then. */
 		if (__atomic_load_n(&result->ready, __ATOMIC_ACQUIRE))
 			return true;
@@ -178,6 +189,8 @@ int hs_bench_ship_once(const struct hs_bench_ship_run *run,
 	unlink(run->socket);
 	*out = *result;
 	munmap(result, sizeof(*result));
+	if (interrupted)
+		return -EINTR;
 	return out->why[0] || !out->slices ? -EIO : 0;
 }
 
@@ -218,7 +231,7 @@ static int compare(struct hs_bench_report *report, const char *name,
 	uint64_t n = 0, bad = 0;
 
 	for (uint32_t i = 0; i < ROUNDS; i++) {
-		int rc = hs_bench_ship_once(run, &r);
+		int rc = interrupted ? -EINTR : hs_bench_ship_once(run, &r);
 
 		if (!rc && peer)
 			rc = hs_bench_ship_once(peer, &p);
@@ -341,10 +354,12 @@ int hs_perf_ship(int argc, char **argv)
 	if (rc)
 		return rc == HS_ARGS_HELP ? 0 : HS_ARGS_EXIT_USAGE;
 	report.json = json;
+	signal(SIGINT, interrupt);
+	signal(SIGTERM, interrupt);
 	hs_bench_control_run(&report, 200 * HS_NS_PER_MS);
 	rc = 0;
 	for (size_t i = 0; i < sizeof(carriers) / sizeof(*carriers); i++)
-		if (!carrier || !strcmp(carrier, carriers[i]))
+		if (!interrupted && (!carrier || !strcmp(carrier, carriers[i])))
 			rc |= measure(&report, carriers[i], span_ns, store);
 	rc = hs_bench_print(&report, stdout) || rc;
 	hs_bench_free(&report);
