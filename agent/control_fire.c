@@ -49,6 +49,11 @@ static void say_fired(int rc, const char *name,
 			       "rate in the configuration",
 			       name);
 		break;
+	case -ENOENT:
+		hs_httpd_error(response, 404,
+			       "the trace is outside the share that is kept: "
+			       "sampling.kept_ppm");
+		break;
 	case -ENOSPC:
 		hs_httpd_error(response, 503,
 			       "too many triggers wait for coordinators; try "

@@ -64,6 +64,7 @@ static struct hs_agent_config with_defaults(const struct hs_agent_config *in)
 	set_default64(&c.taint_ns, 5000000000ull);
 	set_default32(&c.window_bytes, 4u << 20);
 	set_default32(&c.evict_percent, 80);
+	set_default32(&c.kept_ppm, 1000000);
 	set_default32(&c.trace_buffers_max, 16384);
 	set_default32(&c.trace_crumbs_max, HS_WIRE_CRUMBS_MAX);
 	if (c.trace_crumbs_max > HS_WIRE_CRUMBS_MAX)
@@ -428,7 +429,8 @@ void hs_agent_core_slot(struct hs_agent_core *core, uint32_t domain,
 	if (core->seeks.nr)
 		hs_seek_slot(core, slot->trace_hi, slot->trace_lo);
 	fired = hs_fired_find(core, slot->trace_hi, slot->trace_lo);
-	if (fired == HS_NIL)
+	if (fired == HS_NIL ||
+	    !hs_sample_kept(core, slot->trace_hi, slot->trace_lo))
 		return;
 	i = hs_ix_get(core, d, slot->trace_hi, slot->trace_lo, now_ns);
 	if (i == HS_NIL)
@@ -570,6 +572,7 @@ void hs_agent_core_coordinator_down(struct hs_agent_core *core, uint64_t node,
 
 void hs_agent_core_tick(struct hs_agent_core *core, uint64_t now_ns)
 {
+	core->now_ns = now_ns;
 	if (core->scanned) {
 		core->scanned = false;
 		hs_outbox_run(core, now_ns);

@@ -32,6 +32,8 @@
 #define HS_AGENT_TRIGGERS_MAX	   64u
 #define HS_AGENT_CONTEXT_PEERS_MAX 64u
 
+#define HS_AGENT_HEAD_TRIGGER "head" /* of what is sampled at its beginning */
+
 struct hs_agent_core;
 
 /* Bytes of one buffer, to be sent to the collector that owns the trace. */
@@ -101,6 +103,9 @@ struct hs_agent_config {
 	 * called once for thousands of traces, with the ops' ctx. NULL:
 	 * hs_agent_core_seen() is called by the core's own thread alone. */
 	void (*grace)(void *ctx);
+	/* Shares of all traces, in parts of a million, the same traces on every
+	 * node: kept at all (0: all), and fired as "head" when first seen. */
+	uint32_t kept_ppm, head_ppm;
 	bool crash_trigger; /* fire "crash" for what a dead process had open */
 	/* Whose word a context's flag "triggered" is taken for. */
 	uint32_t nr_context_peers;
@@ -156,7 +161,8 @@ struct hs_agent_stats {
 	uint64_t slices_refused;
 	uint64_t bytes_sent;
 	uint64_t traces_abandoned;
-	uint64_t holds_refused;		/* further triggers of a fired trace */
+	uint64_t buffers_unkept; /* of traces outside the share that is kept */
+	uint64_t holds_refused;	 /* further triggers of a fired trace */
 	uint64_t fired_forgotten_early; /* the table was filling */
 	uint64_t crashes; /* processes that died with traces open */
 	uint64_t messages_bad;

@@ -41,7 +41,11 @@ void hs_answer_make(struct hs_agent_core *c, uint32_t fired,
 		.trace = f->trace,
 		.node = c->ledger->node_id,
 		.rev = f->rev,
-		.flags = (uint16_t)f->flags,
+		/* Asked by a node that keeps another share. */
+		.flags = (uint16_t)(f->flags |
+				    (hs_sample_kept(c, f->trace.hi, f->trace.lo)
+					     ? 0
+					     : HS_WIRE_F_EVICTED)),
 		.nr_buffers = (uint32_t)gone->buffers,
 		.nr_bytes = gone->bytes,
 	};

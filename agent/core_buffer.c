@@ -189,10 +189,16 @@ bool hs_buffer_publish(struct hs_agent_core *c, struct hs_domain *d,
 		       uint32_t buffer, const struct hs_ledger_buffer *body,
 		       uint64_t hash, uint32_t process, uint64_t now_ns)
 {
-	uint32_t trace = hs_ix_get_hashed(c, d, hash, body->trace_hi,
-					  body->trace_lo, now_ns);
 	struct hs_ledger_buffer *b = &d->buffers[buffer];
+	uint32_t trace;
 
+	if (!hs_sample_kept(c, body->trace_hi, body->trace_lo)) {
+		c->stats.buffers_unkept++;
+		hs_buffer_free(c, d, buffer);
+		return false;
+	}
+	trace = hs_ix_get_hashed(c, d, hash, body->trace_hi, body->trace_lo,
+				 now_ns);
 	if (trace == HS_NIL) {
 		c->stats.lost_index_full++;
 		hs_agent_core_loss(c, d->id, process, now_ns, now_ns);
@@ -262,6 +268,8 @@ static void entry_buffer(struct hs_agent_core *c, struct hs_domain *d,
 
 	if (e->type == HS_SHM_ENTRY_END &&
 	    e->u.buffer.ref == HS_SHM_NO_BUFFER) {
+		if (!hs_sample_kept(c, e->trace_hi, e->trace_lo))
+			return;
 		trace = hs_ix_get_hashed(c, d, hash, e->trace_hi, e->trace_lo,
 					 now_ns);
 		if (trace == HS_NIL) {
@@ -286,9 +294,11 @@ static void entry_crumb(struct hs_agent_core *c, struct hs_domain *d,
 			uint32_t process, const struct hs_shm_entry *e,
 			uint64_t hash, uint64_t now_ns)
 {
-	uint32_t trace =
-		hs_ix_get_hashed(c, d, hash, e->trace_hi, e->trace_lo, now_ns);
+	uint32_t trace;
 
+	if (!hs_sample_kept(c, e->trace_hi, e->trace_lo))
+		return;
+	trace = hs_ix_get_hashed(c, d, hash, e->trace_hi, e->trace_lo, now_ns);
 	if (trace == HS_NIL) {
 		c->stats.crumbs_lost++;
 		hs_agent_core_loss(c, d->id, process, now_ns, now_ns);
@@ -523,6 +533,8 @@ void hs_agent_core_dead_slot(struct hs_agent_core *core, uint32_t domain,
 				  hs_ix_hash(core, d, id.hi, id.lo), process,
 				  now_ns);
 	}
+	if (!hs_sample_kept(core, id.hi, id.lo))
+		return;
 	trace = hs_ix_get(core, d, id.hi, id.lo, now_ns);
 	if (trace == HS_NIL)
 		return;

@@ -198,6 +198,8 @@ int hs_fired_group(struct hs_agent_core *c, const char *name, bool elsewhere,
 	for (uint32_t i = 0; i < nr; i++)
 		if (!(traces[i].hi | traces[i].lo))
 			return -EINVAL;
+	if (!hs_sample_kept(c, traces[0].hi, traces[0].lo))
+		return -ENOENT;
 	queue = hs_trigger_get(c, name);
 	known = hs_fired_find(c, traces[0].hi, traces[0].lo);
 	if (nr == 1 && known != HS_NIL &&

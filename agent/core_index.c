@@ -329,8 +329,9 @@ void hs_ix_visit(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace,
 		 uint32_t process, uint64_t now_ns)
 {
 	struct hs_ix_trace *t = &d->traces[trace];
+	bool first = !t->visited;
 
-	if (!t->visited)
+	if (first)
 		t->process = process;
 	else if (t->process != process)
 		t->several = 1;
@@ -340,6 +341,8 @@ void hs_ix_visit(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace,
 		c->fired[t->fired].visited = 1;
 		hs_fired_dirty(c, t->fired);
 	}
+	if (first)
+		hs_sample_first(c, d, trace, now_ns);
 }
 
 /* The least recently seen untriggered trace goes, whole. */

@@ -64,6 +64,7 @@ void hs_agent_core_policy_set(struct hs_agent_core *core,
 		own->evict_percent = config->evict_percent;
 	if (config->window_bytes)
 		own->window_bytes = config->window_bytes;
+	hs_sample_set(core, config);
 	hs_policy_begin(core);
 	for (uint32_t i = 0; i < core->nr_triggers; i++)
 		hs_policy_apply(core, i);

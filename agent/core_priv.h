@@ -314,8 +314,11 @@ struct hs_agent_core {
 	uint32_t nr_abandoned; /* fired traces that nobody holds */
 	struct hs_trigger triggers[HS_AGENT_TRIGGERS_MAX];
 	uint32_t nr_triggers;
-	struct hs_rate bytes;	 /* of all reporting */
-	uint64_t virtual_served; /* of the domain that was last served */
+	struct hs_rate bytes;	  /* of all reporting */
+	uint64_t virtual_served;  /* of the domain that was last served */
+	uint32_t kept_before_ppm; /* until kept_since_ns; 0: no other share */
+	uint64_t kept_since_ns;
+	uint64_t now_ns; /* of the last tick */
 	uint32_t in_flight_bytes;
 	uint32_t nr_in_flight; /* slices; one that only says final has no
 				  bytes */
@@ -538,6 +541,12 @@ void hs_report_sweep(struct hs_agent_core *c, uint64_t now_ns);
 void hs_report_open(struct hs_agent_core *c, struct hs_domain *d,
 		    uint32_t trace, uint32_t buffer,
 		    const struct hs_shm_buffer *header, uint64_t now_ns);
+
+/* core_sample.c */
+bool hs_sample_kept(const struct hs_agent_core *c, uint64_t hi, uint64_t lo);
+void hs_sample_set(struct hs_agent_core *c, const struct hs_agent_config *in);
+void hs_sample_first(struct hs_agent_core *c, struct hs_domain *d,
+		     uint32_t trace, uint64_t now_ns);
 
 /* core_adopt.c */
 void hs_adopt_domain(struct hs_agent_core *c, struct hs_domain *d,

@@ -71,6 +71,8 @@ uint32_t hs_control_stats(const struct hs_worker *w,
 	CORE(slices_refused);
 	CORE(bytes_sent);
 	CORE(traces_abandoned);
+	CORE(buffers_unkept);
+	CORE(holds_refused);
 	CORE(crashes);
 	CORE(messages_bad);
 	CORE(adopted_buffers);

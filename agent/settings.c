@@ -190,6 +190,16 @@ static const struct hs_config_key keys[] = {
 	 .reloads = true,
 	 .doc = "How much is reported from here in a second, by all triggers "
 		"together; 0B for no limit."},
+	{KEY("sampling.kept_ppm", INT, kept_ppm), .default_text = "1000000",
+	 .min = 1, .max = 1000000, .reloads = true,
+	 .doc = "How many of a million traces are kept at all, the same ones "
+		"on "
+		"every node with the same cluster_key: half as many make the "
+		"event horizon twice as long."},
+	{KEY("sampling.head_ppm", INT, head_ppm), .default_text = "0",
+	 .max = 1000000, .reloads = true,
+	 .doc = "How many of a million are collected whatever happens, by the "
+		"trigger 'head', the same ones on every node."},
 };
 
 const struct hs_config_schema hs_agent_schema = {
@@ -421,6 +431,8 @@ void hs_agent_settings_core(const struct hs_agent_settings *s,
 	memcpy(out->cluster_key, s->cluster_key, sizeof(out->cluster_key));
 	out->window_bytes = (uint32_t)s->window_bytes;
 	out->evict_percent = (uint32_t)s->evict_percent;
+	out->kept_ppm = (uint32_t)s->kept_ppm;
+	out->head_ppm = (uint32_t)s->head_ppm;
 	out->bytes_per_s = s->bytes_per_s;
 	out->crash_trigger = s->crash_trigger;
 	out->nr_context_peers = (uint32_t)s->contexts_from.nr_items;

@@ -73,6 +73,7 @@ struct hs_agent_settings {
 	int64_t nr_rings; /* 0: one a core */
 	int64_t ring_words;
 	int64_t evict_percent;
+	int64_t kept_ppm, head_ppm;
 	uint64_t window_bytes;
 	uint64_t bytes_per_s;
 	/* derived */

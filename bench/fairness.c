@@ -197,6 +197,45 @@ static void nesting(struct hs_bench_report *report, uint32_t nr_rounds)
 	hs_load_end(&l);
 }
 
+/* ---- shares of all traces ---------------------------------------------------
+ */
+
+#define HEAD_PPM 20000u
+
+/* A fiftieth of all requests, by their hash alone, at all agents. */
+static void head(struct hs_bench_report *report, uint32_t nr_rounds)
+{
+	struct hs_fleet_config config = {
+		.nr_agents = HS_LOAD_AGENTS,
+		.pool_bytes = {F4A_POOL_BYTES, F4A_POOL_BYTES, F4A_POOL_BYTES},
+		.buffer_bytes = 1024,
+		.nr_traces = (uint32_t)(F4A_PER_S / 1000 * 0.05) * nr_rounds +
+			     nr_rounds,
+		.has_coordinator = true,
+		.head_ppm = HEAD_PPM};
+	uint64_t collected = 0, whole = 0;
+	struct hs_bench_result *r;
+	struct hs_load l;
+
+	hs_load_begin(&l, hs_fleet_make(&config), F4A_PER_S, nr_rounds, 6);
+	while (l.at_round < nr_rounds) {
+		while (hs_load_arrives(&l))
+			hs_load_arrive(&l);
+		hs_load_round(&l);
+	}
+	hs_load_drain(&l);
+	for (uint32_t i = 0; i < l.nr; i++) {
+		collected += l.requests[i].shipped != 0;
+		whole += l.requests[i].shipped && hs_load_complete(&l, i);
+	}
+	r = hs_load_result(report, "head_share", collected, l.nr, l.fleet);
+	snprintf(r->note, sizeof(r->note),
+		 "of all requests are collected where sampling.head_ppm is %u",
+		 HEAD_PPM);
+	hs_load_result(report, "head_coherent", whole, collected, l.fleet);
+	hs_load_end(&l);
+}
+
 /* ---- the command ------------------------------------------------------------
  */
 
@@ -207,8 +246,10 @@ static const struct {
 } goals[] = {
 	{"fairness_coherent_A", 0.999, 1}, {"fairness_coherent_B", 0.999, 1},
 	{"fairness_collected", 0.9999, 1}, {"fairness_use_F", 0.99, 1.01},
-	{"overload_nesting", 0.99, 1},	   {"horizon_half_10MB", 0.9, 1.1},
-	{"horizon_half_100MB", 0.9, 1.1},  {"horizon_mismatch", 0.999, 1},
+	{"overload_nesting", 0.99, 1},	   {"head_share", 0.018, 0.022},
+	{"head_coherent", 0.9999, 1},	   {"horizon_kept", 1.9, 2.1},
+	{"horizon_half_10MB", 0.9, 1.1},   {"horizon_half_100MB", 0.9, 1.1},
+	{"horizon_mismatch", 0.999, 1},
 };
 
 static int check(const struct hs_bench_report *report)
@@ -262,6 +303,7 @@ int hs_perf_fairness(int argc, char **argv)
 	report.json = json;
 	f4a(&report, (uint32_t)seconds * 1000);
 	nesting(&report, (uint32_t)seconds * 1000);
+	head(&report, (uint32_t)seconds * 500);
 	hs_horizon_measure(&report, (uint32_t)seconds * 1000);
 	missed = checks && check(&report);
 	rc = hs_bench_print(&report, stdout);

@@ -123,6 +123,8 @@ static void agent_make(struct hs_fleet *f, uint32_t number)
 		.buffer_bytes = f->config.buffer_bytes};
 	struct hs_agent_config config = {.index_seed = SEED + number,
 					 .nr_fired = f->config.nr_fired,
+					 .kept_ppm = f->config.kept_ppm,
+					 .head_ppm = f->config.head_ppm,
 					 .window_bytes = 1 << 20,
 					 .bytes_per_s =
 						 f->config.bytes_per_s[number]};

@@ -23,6 +23,7 @@ struct hs_fleet_config {
 	uint64_t pool_bytes[HS_FLEET_AGENTS_MAX];
 	uint64_t bytes_per_s[HS_FLEET_AGENTS_MAX]; /* reported; 0: no limit */
 	uint32_t buffer_bytes;
+	uint32_t kept_ppm, head_ppm;
 	uint32_t nr_fired;    /* remembered by an agent; 0: its default */
 	uint32_t nr_traces;   /* that may fire */
 	bool has_coordinator; /* else nothing is told to anybody */

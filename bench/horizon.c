@@ -243,6 +243,46 @@ static void mismatch(struct hs_bench_report *report, const struct curve *small,
 	hs_load_end(&l);
 }
 
+/* ---- half of the traces -----------------------------------------------------
+ */
+
+static double horizon_at(uint32_t kept_ppm, const struct curve *c,
+			 struct hs_bench_result *r)
+{
+	uint32_t nr_rounds = (uint32_t)(c->expected_ms * 4);
+	struct hs_fleet_config config = config_of(1000);
+	double ms = 0;
+	struct hs_load l;
+
+	config.kept_ppm = kept_ppm;
+	for (uint32_t k = 0; k < HS_LOAD_AGENTS; k++)
+		config.pool_bytes[k] = c->pool_bytes;
+	hs_load_begin(&l, hs_fleet_make(&config), PER_S, nr_rounds, 14);
+	while (l.at_round < nr_rounds) {
+		while (hs_load_arrives(&l))
+			hs_load_arrive(&l);
+		hs_load_round(&l);
+	}
+	for (uint32_t k = 0; k < HS_LOAD_AGENTS; k++)
+		ms += (double)horizon_ms(&l, k) / HS_LOAD_AGENTS;
+	r->n += l.nr;
+	hs_load_end(&l);
+	return ms;
+}
+
+static void kept(struct hs_bench_report *report, const struct curve *c)
+{
+	struct hs_bench_result *r =
+		hs_bench_add(report, "horizon_kept", "share");
+	double all = horizon_at(0, c, r), half = horizon_at(500000, c, r);
+
+	r->median = r->p99 = r->low = r->high = half / all;
+	snprintf(r->note, sizeof(r->note),
+		 "event horizon where half of the traces are kept, %.0f ms, "
+		 "over that of all, %.0f ms, 10 MB a node",
+		 half, all);
+}
+
 void hs_horizon_measure(struct hs_bench_report *report, uint32_t nr_rounds)
 {
 	struct curve small = {.name = "10MB", .pool_bytes = 10000000},
@@ -251,4 +291,5 @@ void hs_horizon_measure(struct hs_bench_report *report, uint32_t nr_rounds)
 	measure(report, &small, nr_rounds);
 	measure(report, &large, nr_rounds);
 	mismatch(report, &small, &large, nr_rounds);
+	kept(report, &small);
 }

@@ -5,6 +5,8 @@
  */
 #include "tests/agent/core_world.h"
 
+#include <errno.h>
+
 #include "agent/core_priv.h"
 
 static uint64_t next_key = 1000;
@@ -355,6 +357,107 @@ static void the_table_of_the_fired_makes_room(void **state)
 	destroy(w);
 }
 
+/* ---- shares of all traces ---------------------------------------------------
+ */
+
+/* Return: how many of @nr traces are in the index, a buffer each. */
+static uint64_t kept_of(struct world *w, uint64_t from, uint64_t nr)
+{
+	struct hs_agent_stats before, after;
+
+	hs_agent_core_stats_get(w->core, &before);
+	for (uint64_t lo = from; lo < from + nr; lo++) {
+		crumb(w, lo, 0x900000001ull);
+		write_trace(w, lo, 1);
+		check(w);
+	}
+	hs_agent_core_stats_get(w->core, &after);
+	assert_int_equal(after.traces_seen - before.traces_seen +
+				 after.buffers_unkept - before.buffers_unkept,
+			 nr);
+	return after.traces_seen - before.traces_seen;
+}
+
+static bool kept(struct world *w, uint64_t lo)
+{
+	return hs_sample_kept(w->core, 0, lo);
+}
+
+static void a_share_is_kept(void **state)
+{
+	struct world *w = make();
+	struct hs_agent_config config;
+	uint64_t lo = 5000, other = 5000;
+	const struct hs_wire_answer *a;
+
+	(void)state;
+	assert_int_equal(kept_of(w, 1, 100), 100);
+	config = w->config;
+	config.kept_ppm = 250000;
+	hs_agent_core_policy_set(w->core, &config);
+	assert_in_range(kept_of(w, 1000, 1000), 200, 300);
+	while (kept(w, lo))
+		lo++;
+	while (!kept(w, other))
+		other++;
+	assert_int_equal(hs_agent_core_fire(w->core, "slow",
+					    &(struct hs_wire_trace_id){0, lo},
+					    1, w->now_ns),
+			 -ENOENT);
+	/* A node that keeps more asks for it. */
+	collect(w, lo, 1);
+	round_(w);
+	a = answer_of(last(w, HS_WIRE_CRUMBS), NULL);
+	assert_int_equal(a->flags, HS_WIRE_F_EVICTED);
+	assert_true(kept(w, other));
+	destroy(w);
+}
+
+static void what_was_not_kept_is_not_whole(void **state)
+{
+	struct world *w = make();
+	struct hs_agent_config config = w->config;
+	const struct hs_wire_answer *a;
+	uint64_t lo = 1;
+
+	(void)state;
+	config.kept_ppm = 250000;
+	hs_agent_core_policy_set(w->core, &config);
+	while (kept(w, lo))
+		lo++;
+	write_trace(w, lo, 1);
+	round_(w);
+	config.kept_ppm = 1000000;
+	hs_agent_core_policy_set(w->core, &config);
+	write_trace(w, lo, 1);
+	collect(w, lo, 1);
+	round_(w);
+	a = answer_of(last(w, HS_WIRE_CRUMBS), NULL);
+	assert_int_equal(a->flags, HS_WIRE_F_EVICTED);
+	destroy(w);
+}
+
+static void heads_are_collected(void **state)
+{
+	struct world *w = make();
+
+	(void)state;
+	w->config.head_ppm = 200000;
+	restart(w);
+	for (uint64_t lo = 1; lo <= 20; lo++)
+		write_trace(w, lo, 1);
+	round_(w);
+	assert_in_range(of(w, "head").fired_local, 1, 9);
+	assert_int_equal(w->nr_slices, of(w, "head").fired_local);
+	/* What comes later of them does not fire again. */
+	for (uint64_t lo = 1; lo <= 20; lo++)
+		write_trace(w, lo, 1);
+	ack_all(w);
+	round_(w);
+	assert_int_equal(w->nr_slices, of(w, "head").fired_local);
+	destroy(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -368,6 +471,9 @@ int main(void)
 		cmocka_unit_test(domains_take_turns),
 		cmocka_unit_test(one_trigger_cannot_fill_the_outbox),
 		cmocka_unit_test(the_table_of_the_fired_makes_room),
+		cmocka_unit_test(a_share_is_kept),
+		cmocka_unit_test(what_was_not_kept_is_not_whole),
+		cmocka_unit_test(heads_are_collected),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
