@@ -340,6 +340,8 @@ void hs_control_serve(struct hs_worker *w,
 		serve_metrics(w, response);
 	else if (!strcmp(request->path, "/v1/trigger"))
 		hs_control_fire(w, request, response);
+	else if (!strcmp(request->path, "/v1/hook"))
+		hs_control_hook(w, request, response);
 	else if (!strcmp(request->path, "/v1/reload"))
 		serve_reload(w, request, response);
 	else if (!strcmp(request->path, "/v1/stop"))

@@ -10,7 +10,9 @@
  *   GET  /metrics     the same counters, in the OpenMetrics text format
  *   POST /v1/trigger  {"trigger", "trace_id", "lateral": []}: those traces; or
  *                     {"trigger", "last_ns", "service", "limit"}: what was seen
- *                     here of late; answers {"fired", "trace_ids"}
+ *                     here of late; answers {"fired", "trace_ids", "seen",
+ *                     "left_out", "dry_run"}
+ *   POST /v1/hook     what alerting systems send; see hook.h
  *   POST /v1/reload   {"text": YAML, or absent for the file; "check": bool};
  *		       answers {"taken", "changed"} or {"error", "line",
  *		       "column", "needs_restart"}
@@ -25,6 +27,10 @@
 /** hs_control_body() - the JSON object in it; NULL: refused in @response */
 json_t *hs_control_body(const struct hs_httpd_request *request,
 			struct hs_httpd_response *response);
+/** hs_control_hook() - POST /v1/hook */
+void hs_control_hook(struct hs_worker *w,
+		     const struct hs_httpd_request *request,
+		     struct hs_httpd_response *response);
 /** hs_control_fire() - POST /v1/trigger */
 void hs_control_fire(struct hs_worker *w,
 		     const struct hs_httpd_request *request,

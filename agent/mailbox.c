@@ -100,6 +100,7 @@ static const struct hs_httpd_route routes[] = {
 	{"GET", "/v1/seen", seen, HS_ROLE_READ},
 	{"GET", "/metrics", ask, HS_ROLE_READ},
 	{"POST", "/v1/trigger", ask, HS_ROLE_FIRE},
+	{"POST", "/v1/hook", ask, HS_ROLE_FIRE},
 	{"POST", "/v1/reload", ask, HS_ROLE_CHANGE},
 	{"POST", "/v1/stop", ask, HS_ROLE_STOP},
 };

@@ -95,6 +95,10 @@ uint32_t hs_control_stats(const struct hs_worker *w,
 	SHELL(stock_empties);
 	SHELL(ship_refused);
 	SHELL(messages_misplaced);
+	SHELL(recent_fired);
+	SHELL(recent_left_out);
+	SHELL(hooks);
+	SHELL(hooks_refused);
 	SHELL(reloads);
 	SHELL(reloads_refused);
 	SHELL(tallies_dropped);

@@ -59,6 +59,10 @@ struct hs_worker_counters {
 	uint64_t holes;		/* faults in shared memory, covered */
 	uint64_t ship_refused;	/* the carrier had no room */
 	uint64_t messages_misplaced;
+	uint64_t recent_fired;	  /* by place and time */
+	uint64_t recent_left_out; /* over the limit */
+	uint64_t hooks;
+	uint64_t hooks_refused;
 	uint64_t reloads;
 	uint64_t reloads_refused;
 	uint64_t tallies_dropped; /* counts of dead processes, for want of room

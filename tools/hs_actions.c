@@ -139,6 +139,19 @@ static void print_fired(const json_t *answers)
 	}
 }
 
+/* By time: what was there and not fired, by a limit or a rate. */
+static uint64_t left_out(const json_t *answers)
+{
+	uint64_t nr = 0;
+	const char *node;
+	json_t *answer;
+
+	json_object_foreach((json_t *)answers, node, answer) nr +=
+		(uint64_t)json_integer_value(
+			json_object_get(answer, "left_out"));
+	return nr;
+}
+
 static int trigger(struct hs_where *where, json_t *request, bool once)
 {
 	json_t *answers = json_object();
@@ -160,8 +173,12 @@ static int trigger(struct hs_where *where, json_t *request, bool once)
 					answers));
 	} else {
 		print_fired(answers);
-		fprintf(stderr, "hs: %llu traces triggered\n",
+		fprintf(stderr, "hs: %llu traces triggered",
 			(unsigned long long)nr_fired);
+		if (left_out(answers))
+			fprintf(stderr, ", %llu more seen: see --limit",
+				(unsigned long long)left_out(answers));
+		fputc('\n', stderr);
 	}
 	free(text);
 	json_decref(answers);

@@ -306,7 +306,88 @@ def redact():
         check(b"hunter3passhunter3" in store_bytes(fabric), "as it was")
 
 
-SCENARIOS = [roles, dry_run, reload, redact]
+ALERT = """{"version": "4", "status": "firing", "receiver": "hindsight",
+ "groupLabels": {}, "commonLabels": {}, "commonAnnotations": {},
+ "externalURL": "http://alerts", "truncatedAlerts": 0, "alerts": [
+ {"status": "firing", "labels": {"alertname": "CheckoutSlow"},
+  "annotations": {"trace_id": "%s"}, "startsAt": "2024-05-01T00:00:00Z",
+  "endsAt": "0001-01-01T00:00:00Z", "generatorURL": "", "fingerprint": "1"},
+ {"status": "firing", "labels": {"alertname": "CheckoutErrors"},
+  "annotations": {"hs_last": "1h", "hs_service": "cart", "hs_limit": "3"}},
+ {"status": "resolved", "labels": {"alertname": "Old"},
+  "annotations": {"trace_id": "%s"}}]}"""
+
+
+def hook():
+    """Alerts and forms fire from outside, by TCP with a token, as curl does."""
+    fabric = Fabric(1)
+    (port,) = free_ports(1)
+    url = "http://127.0.0.1:%d/v1/hook" % port
+    bearer = ["-H", "Authorization: Bearer " + HOOK_TOKEN]
+    with open(fabric.path("agent-0.yaml"), encoding="utf-8") as old:
+        text = old.read()
+    fabric.write("agent-0.yaml", text.replace("control:\n", (
+        "control:\n  tcp_port: %d\n  allow:\n"
+        "  - {token: %s, may: [fire]}\n") % (port, HOOK_TOKEN), 1) + (
+            "triggers:\n- {name: rare, rate: 1}\n"))
+    with fabric:
+        def quiet(app, count):
+            traces = []
+            for _ in range(count):
+                traces.append(app.say("begin h"))
+                app.say("finish h " + app.say("span h op"))
+                app.say("end h")
+            return traces
+        cart = fabric.app(0, "cart")
+        carts = quiet(cart, 5)
+        others = quiet(fabric.app(0, "other"), 5)
+        wait_for("the agent has seen them", lambda: sum(
+            d["traces"] for d in fabric.status("agent-0")["domains"]) == 10)
+        body = ALERT % (others[0], others[1])
+        check(curl("-d", body, url)[0] == 401, "not without a token")
+        check(curl("-H", "Authorization: Bearer x" + HOOK_TOKEN, "-d", body,
+                   url)[0] == 401, "nor with another one")
+        check(not fabric.rows(), "and nothing was fired")
+        code, answer = curl(*bearer, "-H", "Content-Type: application/json",
+                            "-d", body, url)
+        check(code == 200 and answer["fired"] == 4 and
+              answer["resolved"] == 1, "an alert fires: %r" % answer)
+        slow, errors = answer["triggers"]
+        check(slow["trigger"] == "CheckoutSlow" and
+              slow["trace_ids"] == [others[0]], "by id: %r" % slow)
+        check(errors["seen"] == 5 and errors["left_out"] == 2 and
+              set(errors["trace_ids"]) <= set(carts), "by time: %r" % errors)
+        wait_for("all four are collected",
+                 lambda: len(fabric.rows(mark="complete")) == 4)
+        code, answer = curl(*bearer, "-d", "trace_id=" + others[2], url +
+                            "?trigger=pager")
+        check(code == 200 and answer["triggers"][0]["trigger"] == "pager",
+              "a form: %r" % answer)
+        fabric.wait_mark(others[2], "complete", 1)
+        # However slow this machine is, some come within one second.
+        ids = ",".join("%x" % (1000 + i) for i in range(200))
+        code, answer = curl(*bearer, "-d", "trigger=rare&trace_ids=" + ids,
+                            url)
+        check(code == 200 and 1 <= answer["fired"] < 200 and "rate" in
+              answer["triggers"][0]["error"], "as its rate lets it: %r" %
+              answer)
+        codes = {curl(*bearer, "-d", "trigger=rare&trace_id=%x" % (2000 + i),
+                      url)[0] for i in range(50)}
+        check(429 in codes, "over it: %r" % codes)
+        for bad in ("trace_id=nonsense", "{", "x", "last=-1"):
+            code, answer = curl(*bearer, "-d", bad, url)
+            check(code == 400 and answer["error"], "%s: %r" % (bad, answer))
+        fabric.write("big", "trace_id=1&" + "x" * (1 << 20))
+        check(curl(*bearer, "-d", "@" + fabric.path("big"), url)[0] == 413,
+              "a body that is too long")
+        status = "http://127.0.0.1:%d/v1/status" % port
+        check(curl(*bearer, status)[0] == 403, "its token fires and no more")
+        stats = fabric.status("agent-0")["stats"]
+        check(stats["hooks_refused"] == 4 and stats["recent_left_out"] >= 2,
+              "counted: %r" % stats)
+
+
+SCENARIOS = [roles, dry_run, reload, redact, hook]
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:], SCENARIOS))
