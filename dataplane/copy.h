@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Purpose: copies into trace buffers: short ones without a call. Long ones are
- * memcpy()'s, which knows the processor: streaming stores were slower (ADR 40).
+ * Purpose: copies into trace buffers, and comparing: short ones without a call.
+ * Long ones are memcpy()'s, which knows the processor: streaming stores were
+ * slower (ADR 40).
  *
  * Guarantees: no byte beyond the destination's is written.
  */
 #ifndef HS_DATAPLANE_COPY_H
 #define HS_DATAPLANE_COPY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -42,6 +44,45 @@ static inline void hs_copy_short(void *to, const void *from, size_t n)
 		t[n / 2] = f[n / 2];
 		t[n - 1] = f[n - 1];
 	}
+}
+
+static inline bool hs_same_8(const char *a, const char *b)
+{
+	uint64_t x, y;
+
+	memcpy(&x, a, 8);
+	memcpy(&y, b, 8);
+	return x == y;
+}
+
+static inline bool hs_same_4(const char *a, const char *b)
+{
+	uint32_t x, y;
+
+	memcpy(&x, a, 4);
+	memcpy(&y, b, 4);
+	return x == y;
+}
+
+/* The last bytes are compared twice rather than one by one. */
+static inline bool hs_same_bytes(const char *a, const char *b, size_t n)
+{
+	size_t i;
+
+	if (n >= 8) {
+		for (i = 0; i + 8 < n; i += 8) {
+			if (!hs_same_8(a + i, b + i))
+				return false;
+		}
+		return hs_same_8(a + n - 8, b + n - 8);
+	}
+	if (n >= 4)
+		return hs_same_4(a, b) && hs_same_4(a + n - 4, b + n - 4);
+	for (i = 0; i < n; i++) {
+		if (a[i] != b[i])
+			return false;
+	}
+	return true;
 }
 
 #endif

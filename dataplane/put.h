@@ -19,6 +19,7 @@
 #include "dataplane/calibration.h"
 #include "dataplane/copy.h"
 #include "dataplane/handle.h"
+#include "dataplane/known.h"
 #include "model/record.h"
 
 /* Longer records take the long way, which knows all limits. */
@@ -107,6 +108,19 @@ static inline size_t hs_put_text_max(size_t n)
 static inline uint8_t *hs_put_text(uint8_t *p, const char *text, size_t n)
 {
 	return hs_put_bytes(hs_put_varint(p, n), text, n);
+}
+
+/* A key in a record with HS_RECORD_F_KNOWN; as large as a text at most. */
+static inline __attribute__((always_inline)) uint8_t *
+hs_put_key(uint8_t *p, const char *key, size_t n)
+{
+	uint32_t word = hs_known_find(key, n);
+
+	if (word) {
+		hs_le16_store(p, (uint16_t)word);
+		return p + HS_RECORD_KNOWN_BYTES;
+	}
+	return hs_put_bytes(hs_put_varint(p, (uint64_t)n << 1), key, n);
 }
 
 /* A tracepoint now; false: the long way. */

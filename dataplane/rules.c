@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include "dataplane/auto_percentile.h"
+#include "dataplane/copy.h"
 #include "dataplane/rules_shared.h"
 #include "dataplane/trigger.h"
 
@@ -407,34 +408,6 @@ static bool holds(const struct hs_shm_test *test, uint32_t text_bytes,
 						: SAME);
 }
 
-/* Short ones, without a call. */
-static inline bool same_bytes(const char *a, const char *b, size_t n)
-{
-	uint64_t x, y;
-	uint32_t c, d;
-
-	for (; n >= 8; n -= 8, a += 8, b += 8) {
-		memcpy(&x, a, 8);
-		memcpy(&y, b, 8);
-		if (x != y)
-			return false;
-	}
-	if (n >= 4) {
-		memcpy(&c, a, 4);
-		memcpy(&d, b, 4);
-		if (c != d)
-			return false;
-		n -= 4;
-		a += 4;
-		b += 4;
-	}
-	for (; n; n--) {
-		if (*a++ != *b++)
-			return false;
-	}
-	return true;
-}
-
 void hs_rules_attr(const struct hs_rules_table *t, struct hs_span *span,
 		   const char *key, size_t key_bytes,
 		   const struct hs_rules_value *value)
@@ -454,7 +427,7 @@ void hs_rules_attr(const struct hs_rules_table *t, struct hs_span *span,
 
 		if (t->key_bytes[i] == key_bytes &&
 		    key_bytes <= sizeof(test->key) &&
-		    same_bytes(test->key, key, key_bytes)) {
+		    hs_same_bytes(test->key, key, key_bytes)) {
 			/* Written again, it is what it was written last. */
 			span->tests &= ~(1ull << i);
 			span->tests |=

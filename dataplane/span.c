@@ -76,8 +76,8 @@ static uint32_t resource_id(struct hs_tls *tls, struct hs_trace *trace,
 		if (trace->resources[id % HS_HANDLE_RESOURCES_MAX] == resource)
 			return id;
 	}
-	if (hs_write_before(tls, trace, HS_RECORD_RESOURCE, next,
-			    emit_resource_ref, &args)) {
+	if (hs_write_before(tls, trace, HS_RECORD_RESOURCE | HS_RECORD_F_KNOWN,
+			    next, emit_resource_ref, &args)) {
 		trace->resources[nr % HS_HANDLE_RESOURCES_MAX] = resource;
 		trace->next_resource++;
 	}
@@ -320,7 +320,8 @@ static void span_event(const struct hs_span *span, struct hs_stamp *stamp,
 	struct event args = {stamp, name, attrs, nr_attrs,
 			     span ? span->ref : 0};
 
-	hs_span_write(span, HS_RECORD_EVENT, stamp, emit_event, &args);
+	hs_span_write(span, HS_RECORD_EVENT | HS_RECORD_F_KNOWN, stamp,
+		      emit_event, &args);
 }
 
 /* One without attributes, now. */
@@ -400,7 +401,8 @@ void hs_span_link(struct hs_span *span, enum hs_link_kind kind,
 		.attrs = attrs,
 		.nr_attrs = nr_attrs,
 	};
-	hs_span_write(span, HS_RECORD_LINK, NULL, emit_link, &args);
+	hs_span_write(span, HS_RECORD_LINK | HS_RECORD_F_KNOWN, NULL, emit_link,
+		      &args);
 }
 
 /* ---- status, texts, flags ----------------------------------------------- */

@@ -47,7 +47,8 @@ void hs_span_attr(struct hs_span *span, const struct hs_attr *attr)
 
 	if (!attr)
 		return;
-	hs_span_write(span, HS_RECORD_ATTR, NULL, emit_attr, &args);
+	hs_span_write(span, HS_RECORD_ATTR | HS_RECORD_F_KNOWN, NULL, emit_attr,
+		      &args);
 	n = attr->key_bytes ? attr->key_bytes : key_bytes(attr->key);
 	if (attr->key && hs_watch_asks(attr->key, n))
 		attr_any_watched(span, attr, n);
@@ -66,7 +67,7 @@ attr_put(const struct hs_span *span, const char *key, size_t n, uint8_t type,
 	p = hs_span_put(span, hs_put_text_max(n) + 1 + max_bytes);
 	if (!p)
 		return NULL;
-	p = hs_put_text(p, key, n);
+	p = hs_put_key(p, key, n);
 	*p = type;
 	return p + 1;
 }
@@ -92,7 +93,8 @@ attr_slow(const struct hs_span *span, const char *key, uint32_t type,
 		memcpy(&attr.value, &bits, sizeof(bits));
 		break;
 	}
-	hs_span_write(span, HS_RECORD_ATTR, NULL, emit_attr, &args);
+	hs_span_write(span, HS_RECORD_ATTR | HS_RECORD_F_KNOWN, NULL, emit_attr,
+		      &args);
 }
 
 static __attribute__((noinline)) void attr_watched(struct hs_span *span,
@@ -122,7 +124,7 @@ void hs_span_attr_str(struct hs_span *span, const char *key, const char *value)
 		attr_put(span, key, k, HS_VALUE_STRING, hs_put_text_max(n));
 
 	if (p)
-		hs_put_end(span->trace, HS_RECORD_ATTR,
+		hs_put_end(span->trace, HS_RECORD_ATTR | HS_RECORD_F_KNOWN,
 			   hs_put_text(p, value, n));
 	else
 		attr_slow(span, key, HS_VALUE_STRING, n, value);
@@ -136,7 +138,7 @@ void hs_span_attr_i64(struct hs_span *span, const char *key, int64_t value)
 			      HS_RECORD_VARINT_MAX_BYTES);
 
 	if (p)
-		hs_put_end(span->trace, HS_RECORD_ATTR,
+		hs_put_end(span->trace, HS_RECORD_ATTR | HS_RECORD_F_KNOWN,
 			   hs_put_varint(p, hs_record_zigzag(value)));
 	else
 		attr_slow(span, key, HS_VALUE_INT64, (uint64_t)value, NULL);
@@ -152,7 +154,8 @@ void hs_span_attr_f64(struct hs_span *span, const char *key, double value)
 	memcpy(&bits, &value, sizeof(bits));
 	if (p) {
 		hs_le64_store(p, bits);
-		hs_put_end(span->trace, HS_RECORD_ATTR, p + sizeof(bits));
+		hs_put_end(span->trace, HS_RECORD_ATTR | HS_RECORD_F_KNOWN,
+			   p + sizeof(bits));
 	} else {
 		attr_slow(span, key, HS_VALUE_FLOAT64, bits, NULL);
 	}
@@ -166,7 +169,8 @@ void hs_span_attr_bool(struct hs_span *span, const char *key, bool value)
 
 	if (p) {
 		*p = value;
-		hs_put_end(span->trace, HS_RECORD_ATTR, p + 1);
+		hs_put_end(span->trace, HS_RECORD_ATTR | HS_RECORD_F_KNOWN,
+			   p + 1);
 	} else {
 		attr_slow(span, key, HS_VALUE_BOOL, value, NULL);
 	}

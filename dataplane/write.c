@@ -7,6 +7,7 @@
 #include "base/endian.h"
 #include "base/planted.h"
 #include "dataplane/calibration.h"
+#include "dataplane/known.h"
 #include "dataplane/stock.h"
 
 /* A record up to this size starts in a new buffer rather than running on. */
@@ -310,11 +311,34 @@ static void sink_value_bytes(struct hs_sink *s, const struct hs_attr *attr)
 	hs_sink_bytes(s, data, n);
 }
 
+/* Its record is one with HS_RECORD_F_KNOWN. */
+static void sink_key(struct hs_sink *s, const char *key, size_t n)
+{
+	uint8_t word[HS_RECORD_KNOWN_BYTES];
+	uint32_t known;
+	size_t fit;
+
+	if (!key)
+		key = "";
+	else if (!n)
+		n = strlen(key);
+	known = hs_known_find(key, n);
+	if (known) {
+		hs_le16_store(word, (uint16_t)known);
+		hs_sink_bytes(s, word, sizeof(word));
+		return;
+	}
+	fit = hs_write_text_fit(key, n, HS_VALUE_MAX_BYTES);
+	s->cut |= fit < n;
+	hs_sink_varint(s, (uint64_t)fit << 1);
+	hs_sink_bytes(s, key, fit);
+}
+
 void hs_sink_attr(struct hs_sink *s, const struct hs_attr *attr)
 {
 	uint64_t bits;
 
-	hs_sink_text(s, attr->key, attr->key_bytes);
+	sink_key(s, attr->key, attr->key_bytes);
 	switch (attr->type) {
 	case HS_VALUE_INT64:
 		hs_sink_u8(s, HS_VALUE_INT64);

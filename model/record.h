@@ -22,8 +22,10 @@
 /* Bit 7 of the type: a name, text or list in this record was cut. */
 #define HS_RECORD_F_CUT 0x80u
 /* Bit 6: the record's time is in ticks of the buffer's clock. */
-#define HS_RECORD_F_TICKS   0x40u
-#define HS_RECORD_TYPE_MASK 0x3fu
+#define HS_RECORD_F_TICKS 0x40u
+/* Bit 5: its keys may be numbers of known ones: record_known.h. */
+#define HS_RECORD_F_KNOWN   0x20u
+#define HS_RECORD_TYPE_MASK 0x1fu
 
 enum hs_record_type {
 	HS_RECORD_RESOURCE = 1,

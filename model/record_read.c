@@ -11,6 +11,7 @@
 
 #include "base/bytes.h"
 #include "hs/shm_format.h"
+#include "model/record_known.h"
 
 static uint64_t get_varint(struct hs_bytes_reader *r)
 {
@@ -58,13 +59,43 @@ static uint64_t get_time(struct hs_bytes_reader *r,
 				  hs_record_ticks_near(clock->ticks, low));
 }
 
-static void get_attr(struct hs_bytes_reader *r, struct hs_record_attr *a)
+#define NAME(name) {name, sizeof(name) - 1},
+
+static struct hs_record_str get_key(struct hs_bytes_reader *r, bool known)
+{
+	static const struct hs_record_str names[] = {
+		HS_RECORD_KNOWN_KEYS(NAME)};
+	const uint8_t *at = r->p;
+	uint64_t v;
+
+	if (!known)
+		return get_str(r);
+	v = get_varint(r);
+	if (v & 1) {
+		uint64_t i = hs_record_known_number(v);
+
+		/* A number of the future, or not in two bytes. */
+		if (i >= HS_RECORD_KNOWN_NR ||
+		    (!r->failed && r->p - at != HS_RECORD_KNOWN_BYTES))
+			r->failed = true;
+		return r->failed ? (struct hs_record_str){"", 0} : names[i];
+	}
+	if (v >> 1 > r->left)
+		r->failed = true;
+	if (r->failed)
+		return (struct hs_record_str){"", 0};
+	at = hs_bytes_get_blob(r, (size_t)(v >> 1));
+	return (struct hs_record_str){(const char *)at, (size_t)(v >> 1)};
+}
+
+static void get_attr(struct hs_bytes_reader *r, bool known,
+		     struct hs_record_attr *a)
 {
 	uint8_t type;
 	uint64_t bits;
 
 	memset(a, 0, sizeof(*a));
-	a->key = get_str(r);
+	a->key = get_key(r, known);
 	type = hs_bytes_get_u8(r);
 	a->cut = type & HS_RECORD_ATTR_CUT;
 	a->gone = type & HS_RECORD_ATTR_GONE;
@@ -100,7 +131,8 @@ static void get_attr(struct hs_bytes_reader *r, struct hs_record_attr *a)
 	}
 }
 
-static void get_attrs(struct hs_bytes_reader *r, struct hs_record_attrs *attrs)
+static void get_attrs(struct hs_bytes_reader *r, bool known,
+		      struct hs_record_attrs *attrs)
 {
 	uint64_t nr = get_varint(r);
 	struct hs_record_attr unused;
@@ -110,12 +142,13 @@ static void get_attrs(struct hs_bytes_reader *r, struct hs_record_attrs *attrs)
 	if (nr > r->left / 3)
 		r->failed = true;
 	for (uint64_t i = 0; i < nr && !r->failed; i++)
-		get_attr(r, &unused);
+		get_attr(r, known, &unused);
 	if (r->failed)
 		nr = 0;
 	attrs->ptr = start;
 	attrs->len = nr ? (size_t)(r->p - start) : 0;
 	attrs->nr = (uint32_t)nr;
+	attrs->known = known;
 }
 
 bool hs_record_attr_next(struct hs_record_attrs *attrs,
@@ -124,7 +157,7 @@ bool hs_record_attr_next(struct hs_record_attrs *attrs,
 	struct hs_bytes_reader r = hs_bytes_reader_make(attrs->ptr, attrs->len);
 
 	while (attrs->nr) {
-		get_attr(&r, out);
+		get_attr(&r, attrs->known, out);
 		if (r.failed) {
 			attrs->nr = 0;
 			return false;
@@ -138,13 +171,14 @@ bool hs_record_attr_next(struct hs_record_attrs *attrs,
 	return false;
 }
 
-static void get_resource(struct hs_bytes_reader *r, struct hs_record *out)
+static void get_resource(struct hs_bytes_reader *r, bool known,
+			 struct hs_record *out)
 {
 	out->u.resource.local_id = get_varint(r);
 	out->u.resource.has_service =
 		hs_bytes_get_u8(r) & HS_RECORD_HAS_SERVICE;
 	out->u.resource.service = get_str(r);
-	get_attrs(r, &out->u.resource.attrs);
+	get_attrs(r, known, &out->u.resource.attrs);
 }
 
 static void get_start(struct hs_bytes_reader *r,
@@ -162,16 +196,17 @@ static void get_start(struct hs_bytes_reader *r,
 
 static void get_event(struct hs_bytes_reader *r,
 		      const struct hs_record_clock *clock, bool ticks,
-		      struct hs_record *out)
+		      bool known, struct hs_record *out)
 {
 	out->ref = get_varint(r);
 	out->time_ns = get_time(r, clock, ticks);
 	out->u.event.has_name = hs_bytes_get_u8(r) & HS_RECORD_HAS_NAME;
 	out->u.event.name = get_str(r);
-	get_attrs(r, &out->u.event.attrs);
+	get_attrs(r, known, &out->u.event.attrs);
 }
 
-static void get_link(struct hs_bytes_reader *r, struct hs_record *out)
+static void get_link(struct hs_bytes_reader *r, bool known,
+		     struct hs_record *out)
 {
 	out->ref = get_varint(r);
 	out->u.link.kind = hs_bytes_get_u8(r);
@@ -179,7 +214,7 @@ static void get_link(struct hs_bytes_reader *r, struct hs_record *out)
 	out->u.link.trace_id.lo = hs_bytes_get_u64(r);
 	out->u.link.span_id = hs_bytes_get_u64(r);
 	out->u.link.trace_state = get_str(r);
-	get_attrs(r, &out->u.link.attrs);
+	get_attrs(r, known, &out->u.link.attrs);
 }
 
 static void get_tracepoint(struct hs_bytes_reader *r, struct hs_record *out)
@@ -210,13 +245,14 @@ int hs_record_decode(uint8_t type, const void *payload, size_t payload_bytes,
 {
 	struct hs_bytes_reader r = hs_bytes_reader_make(payload, payload_bytes);
 	bool ticks = type & HS_RECORD_F_TICKS;
+	bool known = type & HS_RECORD_F_KNOWN;
 
 	memset(out, 0, sizeof(*out));
 	out->cut = type & HS_RECORD_F_CUT;
 	out->type = (enum hs_record_type)(type & HS_RECORD_TYPE_MASK);
 	switch (out->type) {
 	case HS_RECORD_RESOURCE:
-		get_resource(&r, out);
+		get_resource(&r, known, out);
 		break;
 	case HS_RECORD_SPAN_START:
 		get_start(&r, clock, ticks, out);
@@ -227,13 +263,13 @@ int hs_record_decode(uint8_t type, const void *payload, size_t payload_bytes,
 		break;
 	case HS_RECORD_ATTR:
 		out->ref = get_varint(&r);
-		get_attr(&r, &out->u.attr);
+		get_attr(&r, known, &out->u.attr);
 		break;
 	case HS_RECORD_EVENT:
-		get_event(&r, clock, ticks, out);
+		get_event(&r, clock, ticks, known, out);
 		break;
 	case HS_RECORD_LINK:
-		get_link(&r, out);
+		get_link(&r, known, out);
 		break;
 	case HS_RECORD_STATUS:
 		out->ref = get_varint(&r);

@@ -36,6 +36,7 @@ struct hs_record_attrs {
 	const uint8_t *ptr;
 	size_t len;
 	uint32_t nr;
+	bool known; /* of a record with HS_RECORD_F_KNOWN */
 };
 
 struct hs_record_attr {

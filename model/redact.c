@@ -20,6 +20,7 @@
 #include "hs/hindsight.h"
 #include "hs/shm_format.h"
 #include "model/record.h"
+#include "model/record_known.h"
 #include "model/record_read.h"
 
 enum where {
@@ -67,7 +68,9 @@ struct machine {
 	struct hs_redact_state *s;
 	struct hs_redact_stats *stats;
 	uint8_t *p, *end;
+	uint8_t *begin;	      /* of these very bytes */
 	uint8_t *key_at;      /* in these very bytes, or NULL */
+	uint8_t *number_at;   /* the same, of a key that is a number */
 	uint32_t header_here; /* bytes of the header in these very bytes */
 	bool withheld;
 };
@@ -203,8 +206,34 @@ static void next_attr(struct machine *m)
 static void begin_key(struct machine *m, uint64_t len)
 {
 	m->key_at = (size_t)(m->end - m->p) >= len ? m->p : NULL;
+	m->number_at = NULL;
 	m->s->key_bytes = 0;
 	expect(m, RUN, KEY, len);
+}
+
+#define NAME(name) {name, sizeof(name) - 1},
+
+/* A key by its number: as if its text had been there. */
+static void known_key(struct machine *m, uint64_t v)
+{
+	static const struct {
+		const char *text;
+		size_t bytes;
+	} names[] = {HS_RECORD_KNOWN_KEYS(NAME)};
+	uint64_t i = hs_record_known_number(v);
+
+	if (i >= HS_RECORD_KNOWN_NR) {
+		give_up(m);
+		return;
+	}
+	m->key_at = NULL;
+	/* Both bytes of the number lie just before, in these very bytes. */
+	m->number_at = m->p - m->begin >= (ptrdiff_t)HS_RECORD_KNOWN_BYTES
+			       ? m->p - HS_RECORD_KNOWN_BYTES
+			       : NULL;
+	m->s->key_bytes = (uint32_t)names[i].bytes;
+	memcpy(m->s->key, names[i].text, names[i].bytes);
+	expect(m, TYPE, SKIP, 0);
 }
 
 static void varint_done(struct machine *m)
@@ -230,7 +259,12 @@ static void varint_done(struct machine *m)
 			next_field(m);
 		break;
 	case KEY:
-		begin_key(m, v);
+		if (!(s->type & HS_RECORD_F_KNOWN))
+			begin_key(m, v);
+		else if (v & 1)
+			known_key(m, v);
+		else
+			begin_key(m, v >> 1);
 		break;
 	case LENGTH:
 		expect(m, RUN, VALUE, v);
@@ -431,6 +465,9 @@ static void drop(struct machine *m)
 {
 	if (m->key_at)
 		memset(m->key_at, 0, m->s->key_bytes);
+	if (m->number_at)
+		hs_le16_store(m->number_at,
+			      hs_record_known_word(HS_RECORD_KNOWN_GONE));
 	*m->p |= HS_RECORD_ATTR_GONE;
 	m->stats->dropped++;
 }
@@ -592,7 +629,7 @@ bool hs_redact_buffer(const struct hs_redact_rules *rules, uint64_t mask,
 		      struct hs_redact_state *state, bool known, uint8_t *data,
 		      size_t size_bytes, struct hs_redact_stats *stats)
 {
-	struct machine m = {rules, mask, state, stats, .key_at = NULL};
+	struct machine m = {rules, mask, state, stats, .begin = data};
 	struct hs_shm_buffer header;
 	size_t first;
 
@@ -610,7 +647,7 @@ bool hs_redact_buffer(const struct hs_redact_rules *rules, uint64_t mask,
 	m.p = data + sizeof(header);
 	m.end = data + (first ? first : size_bytes);
 	walk_tail(&m, known, first != 0);
-	m.key_at = NULL;
+	m.key_at = m.number_at = NULL;
 	m.end = data + size_bytes;
 	if (first)
 		walk(&m);

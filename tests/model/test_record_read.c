@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The decoder on bytes written by hand: golden records, and damage to them. */
 #include <setjmp.h>
+#include <stdio.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -147,7 +148,7 @@ static void test_resync(void **state)
 
 static void test_garbage(void **state)
 {
-	static const uint8_t future[] = {99, 2, 0, 0, 1, 2};
+	static const uint8_t future[] = {29, 2, 0, 0, 1, 2};
 	static const uint8_t zero[] = {0, 0, 0, 0};
 	static const uint8_t huge[] = {3, 0xff, 0xff, 0xff, 1};
 	static const uint8_t trailing[] = {3, 4, 0, 0, 7, 1, 1, 1};
@@ -190,6 +191,47 @@ static void test_garbage(void **state)
 	assert_int_equal(seen.ends + seen.starts, 0);
 }
 
+struct keys {
+	char text[64];
+};
+
+static int see_key(void *context, const struct hs_record *r)
+{
+	struct keys *k = context;
+
+	assert_int_equal(r->type, HS_RECORD_ATTR);
+	snprintf(k->text + strlen(k->text), sizeof(k->text) - strlen(k->text),
+		 "%.*s,", (int)r->u.attr.key.len, r->u.attr.key.ptr);
+	return 0;
+}
+
+/* Keys by number and as texts; numbers that are none. */
+static void test_known_keys(void **state)
+{
+	static const char records[] =
+		/* the first name, a text, none of ours, the one taken out */
+		"\x24\5\0\0\0\x83\1\3\1"
+		"\x24\6\0\0\0\4kx\3\1"
+		"\x24\5\0\0\0\xff\x7f\3\1"
+		"\x24\5\0\0\0\x81\1\3\1"
+		/* a number below the first, and one in three bytes */
+		"\x24\4\0\0\0\3\3\1"
+		"\x24\6\0\0\0\x83\x81\0\3\1";
+	struct hs_record_stats stats = {0};
+	struct keys keys = {0};
+	struct hs_record_visitor visitor = {&keys, see_key};
+	struct hs_record_buffer b;
+	uint8_t a[256];
+
+	b = buffer(a, 0, 64, (const uint8_t *)records, sizeof(records) - 1);
+	assert_int_equal(hs_record_read(&b, 1, scratch, sizeof(scratch),
+					&visitor, &stats),
+			 0);
+	assert_string_equal(keys.text, "span.kind,kx,,");
+	assert_int_equal(stats.records, 3);
+	assert_int_equal(stats.garbage, 3);
+}
+
 static void test_varints(void **state)
 {
 	static const uint64_t values[] = {
@@ -216,6 +258,7 @@ int main(void)
 		cmocka_unit_test(test_split_everywhere),
 		cmocka_unit_test(test_resync),
 		cmocka_unit_test(test_garbage),
+		cmocka_unit_test(test_known_keys),
 		cmocka_unit_test(test_varints),
 	};
 

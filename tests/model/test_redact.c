@@ -16,8 +16,10 @@
 #include "base/endian.h"
 #include "hs/shm_format.h"
 #include "model/record_read.h"
+#include "model/record_known.h"
 #include "model/redact.h"
 
+#define NAME(name)  name,
 #define SECRET	    "hunter2-secret-value"
 #define BUFFERS_MAX 512u
 
@@ -101,6 +103,17 @@ static void put_span(struct stream *s)
 	end(s);
 }
 
+static uint16_t known_word(const char *name)
+{
+	static const char *const names[] = {HS_RECORD_KNOWN_KEYS(NAME)};
+
+	for (uint32_t i = 0; i < HS_RECORD_KNOWN_NR; i++)
+		if (!strcmp(names[i], name))
+			return hs_record_known_word(i);
+	fail();
+	return 0;
+}
+
 static void put_attrs(struct stream *s)
 {
 	begin(s, HS_RECORD_ATTR);
@@ -127,6 +140,20 @@ static void put_attrs(struct stream *s)
 	put_u8(s, HS_VALUE_STRING | HS_RECORD_ATTR_CUT);
 	put_varint(s, 100000);
 	put_text(s, SECRET " and more");
+	end(s);
+	/* A key by its number, and one as a text beside such. */
+	begin(s, HS_RECORD_ATTR | HS_RECORD_F_KNOWN);
+	put_varint(s, 0);
+	put(s, &(uint16_t){known_word("user.id")}, 2);
+	put_u8(s, HS_VALUE_STRING);
+	put_text(s, SECRET);
+	end(s);
+	begin(s, HS_RECORD_ATTR | HS_RECORD_F_KNOWN);
+	put_varint(s, 0);
+	put_varint(s, 2 * strlen("user.nick"));
+	put(s, "user.nick", strlen("user.nick"));
+	put_u8(s, HS_VALUE_STRING);
+	put_text(s, SECRET);
 	end(s);
 }
 
@@ -405,7 +432,7 @@ static void test_masked(void **state)
 		assert_true(leaks(&buffers, SECRET));
 		assert_false(redact(&rules, &buffers, &stats));
 		assert_false(leaks(&buffers, SECRET));
-		assert_int_equal(stats.masked, 8);
+		assert_int_equal(stats.masked, 10);
 		assert_int_equal(read_all(&buffers, &after), 0);
 		assert_non_null(
 			strstr(after.text, "key=user.card value=*** record"));
@@ -424,7 +451,7 @@ static void test_dropped(void **state)
 
 	EACH_CUT({
 		assert_false(redact(&rules, &buffers, &stats));
-		assert_int_equal(stats.dropped, 7);
+		assert_int_equal(stats.dropped, 9);
 		assert_int_equal(read_all(&buffers, &after), 0);
 		assert_null(strstr(after.text, "user."));
 		assert_non_null(strstr(after.text,
@@ -456,7 +483,7 @@ static void test_hashed(void **state)
 	redact(&rules, &buffers, &stats);
 	read_all(&buffers, &after);
 	/* One value runs on, and a bool has no hash. */
-	assert_int_equal(stats.hashed + stats.masked, 7);
+	assert_int_equal(stats.hashed + stats.masked, 9);
 	assert_true(stats.hashed >= 5);
 	strcpy(password, value_of(&after, "hashed=user.password"));
 	assert_int_equal(strlen(password), strlen(SECRET));
@@ -474,7 +501,7 @@ static void test_hashed(void **state)
 	EACH_CUT({
 		assert_false(redact(&rules, &buffers, &stats));
 
-		assert_int_equal(stats.hashed + stats.masked, 7);
+		assert_int_equal(stats.hashed + stats.masked, 9);
 		assert_int_equal(read_all(&buffers, &after), 0);
 		assert_null(strstr(after.text, "411111"));
 	})
@@ -572,7 +599,10 @@ static void test_what_does_not_read(void **state)
 {
 	assert_false(RECORD(8, 4, 4, 0, 0, 0, 0, 3, 9)); /* key "", bool */
 	/* A type from the future: who knows what is in it? */
-	assert_true(RECORD(4, 33, 4, 0, 0, 'a', 'b', 'c', 'd'));
+	assert_true(RECORD(4, 29, 4, 0, 0, 'a', 'b', 'c', 'd'));
+	/* A key by a number that nobody knows, and by a good one. */
+	assert_true(RECORD(7, 36, 5, 0, 0, 0, 0xff, 0x7f, 3, 1));
+	assert_false(RECORD(9, 36, 5, 0, 0, 0, 0x83, 0x01, 3, 1));
 	/* A type that is none, a length that cannot be: nothing is known. */
 	assert_true(RECORD(4, 0, 2, 0, 0, 'a', 'b'));
 	assert_true(RECORD(0, 4, 0, 0, 0xff, 'a', 'b'));
