@@ -208,6 +208,30 @@ static void test_fire_marks_own_context(void **state)
 	hs_thread_end();
 }
 
+/* Over the rate nothing is fired, and no context says that something was. */
+static void test_limited_marks_nothing(void **state)
+{
+	struct hs_trigger *t = hs_trigger_define("slow.p99");
+	struct hs_context out;
+	int fired = 0, limited = 0;
+
+	/* Until both have been seen, which the clock sees to. */
+	for (int i = 0; i < 200 || !fired || !limited; i++) {
+		struct hs_trace_id id = {ID.hi, ID.lo + (uint64_t)i};
+		bool did;
+
+		hs_thread_begin(&id, NULL);
+		did = hs_trigger_fire(t, &id, NULL, 0);
+		hs_context_inject(NULL, 1, &out);
+		assert_int_equal(!!(out.flags & HS_CONTEXT_F_TRIGGERED), did);
+		hs_thread_end();
+		fake_agent_drain(&agent);
+		agent.nr_entries = 0;
+		fired += did;
+		limited += !did;
+	}
+}
+
 static void test_hash(void **state)
 {
 	/* Known values of FNV-1a. */
@@ -226,6 +250,7 @@ int main(void)
 		T(test_names),
 		T(test_limited),
 		T(test_fire_marks_own_context),
+		T(test_limited_marks_nothing),
 		T(test_hash),
 	};
 
