@@ -68,6 +68,14 @@ int hs_parse(struct hs_args_program *program, struct hs_args_option *own,
 
 /* What asking gave as an exit code; says the error, as JSON where wanted. */
 int hs_fail(const struct hs_where *where, int err, const char *text);
+/**
+ * hs_tell() - POST to a daemon, once
+ * @answers: gets what it said under @name, or {"error"}, which stderr hears too
+ *
+ * Return: an exit code.
+ */
+int hs_tell(const struct hs_where *where, const char *name, const char *address,
+	    const char *path, const char *request, json_t *answers);
 /* Print an answer. Own: takes the reference. */
 int hs_print_json(json_t *json);
 

@@ -243,25 +243,13 @@ int hs_command_trigger(int argc, char **argv)
 static int stop_one(const struct hs_where *where, const char *name,
 		    const char *address, bool purge, json_t *answers)
 {
-	struct hs_tools_door door = hs_where_door(where, address);
-	json_t *answer;
-	int err = hs_tools_ask_json(
-		&door, "POST", "/v1/stop",
-		purge ? "{\"purge\":true}" : "{\"purge\":false}", &answer);
+	const char *request = purge ? "{\"purge\":true}" : "{\"purge\":false}";
+	int rc = hs_tell(where, name, address, "/v1/stop", request, answers);
 
-	if (err) {
-		fprintf(stderr, "hs: %s: %s\n", name, door.error);
-		json_object_set_new(answers, name,
-				    json_pack("{s:s}", "error", door.error));
-		return err == -EINVAL || err == -EIO || err == -ENOENT
-			       ? HS_EXIT_DAEMON
-			       : HS_EXIT_UNREACHABLE;
-	}
-	json_object_set_new(answers, name, answer);
-	if (!where->json)
+	if (!rc && !where->json)
 		printf("%s is ending%s\n", name,
 		       purge ? " and leaves nothing" : "");
-	return HS_EXIT_OK;
+	return rc;
 }
 
 /* Agents first: what they still have to report finds the others alive. */

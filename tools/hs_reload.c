@@ -2,9 +2,7 @@
 /*
  * hs reload - another policy, while agents run
  */
-#include <errno.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "tools/hs.h"
 
@@ -13,26 +11,18 @@ static int reload_one(const struct hs_where *where,
 		      const struct hs_fabric_node *node, bool check,
 		      json_t *answers)
 {
-	struct hs_tools_door door = hs_where_door(where, node->agent);
 	const char *changed;
-	json_t *answer;
-	int err = hs_tools_ask_json(&door, "POST", "/v1/reload",
-				    check ? "{\"check\":true}" : "{}", &answer);
+	int rc = hs_tell(where, node->name, node->agent, "/v1/reload",
+			 check ? "{\"check\":true}" : "{}", answers);
 
-	if (err) {
-		fprintf(stderr, "hs: %s: %s\n", node->name, door.error);
-		json_object_set_new(answers, node->name,
-				    json_pack("{s:s}", "error", door.error));
-		return err == -EINVAL || err == -EIO || err == -ENOENT
-			       ? HS_EXIT_DAEMON
-			       : HS_EXIT_UNREACHABLE;
-	}
-	changed = json_string_value(json_object_get(answer, "changed"));
+	if (rc)
+		return rc;
+	changed = json_string_value(json_object_get(
+		json_object_get(answers, node->name), "changed"));
 	if (!where->json)
 		printf("%s: %s%s\n", node->name,
 		       check ? "would change: " : "changed: ",
 		       changed && *changed ? changed : "nothing");
-	json_object_set_new(answers, node->name, answer);
 	return HS_EXIT_OK;
 }
 

@@ -112,6 +112,23 @@ static void print_losses(const struct hs_survey *survey)
 	hs_table_free(table);
 }
 
+/* What it is for, and what a dry run would have taken. */
+static void add_note(struct hs_table *table, const json_t *t)
+{
+	const char *reason = json_string_value(json_object_get(t, "reason"));
+	char text[320];
+
+	if (!json_is_true(json_object_get(t, "dry_run"))) {
+		hs_table_text(table, reason ? reason : "");
+		return;
+	}
+	snprintf(text, sizeof(text), "dry run: %llu traces, %llu bytes%s%.200s",
+		 (unsigned long long)hs_answer_number(t, NULL, "dry_traces"),
+		 (unsigned long long)hs_answer_number(t, NULL, "dry_bytes"),
+		 reason ? "; " : "", reason ? reason : "");
+	hs_table_text(table, text);
+}
+
 static void add_triggers(struct hs_table *table, const struct hs_answer *a)
 {
 	const json_t *triggers = json_object_get(a->json, "triggers");
@@ -131,6 +148,7 @@ static void add_triggers(struct hs_table *table, const struct hs_answer *a)
 		hs_table_number(table, hs_answer_number(t, NULL, "limited"));
 		hs_table_number(table, hs_answer_number(t, NULL, "queued"));
 		hs_table_size(table, hs_answer_number(t, NULL, "bytes_sent"));
+		add_note(table, t);
 	}
 }
 
@@ -140,9 +158,9 @@ static void print_triggers(const struct hs_survey *survey)
 		{"NODE", false, 0},    {"TRIGGER", false, 0},
 		{"FIRED", true, 0},    {"FROM ELSEWHERE", true, 0},
 		{"LIMITED", true, 0},  {"QUEUED", true, 0},
-		{"REPORTED", true, 0},
+		{"REPORTED", true, 0}, {"NOTE", false, 0},
 	};
-	struct hs_table *table = hs_table_new(columns, 7);
+	struct hs_table *table = hs_table_new(columns, 8);
 	uint32_t i;
 
 	for (i = 0; i < survey->nr_nodes && table; i++)

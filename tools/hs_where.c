@@ -217,6 +217,25 @@ int hs_fail(const struct hs_where *where, int err, const char *text)
 	}
 }
 
+int hs_tell(const struct hs_where *where, const char *name, const char *address,
+	    const char *path, const char *request, json_t *answers)
+{
+	struct hs_tools_door door = hs_where_door(where, address);
+	json_t *answer;
+	int err = hs_tools_ask_json(&door, "POST", path, request, &answer);
+
+	if (!err) {
+		json_object_set_new(answers, name, answer);
+		return HS_EXIT_OK;
+	}
+	fprintf(stderr, "hs: %s: %s\n", name, door.error);
+	json_object_set_new(answers, name,
+			    json_pack("{s:s}", "error", door.error));
+	return err == -EINVAL || err == -EIO || err == -ENOENT
+		       ? HS_EXIT_DAEMON
+		       : HS_EXIT_UNREACHABLE;
+}
+
 int hs_print_json(json_t *json)
 {
 	int rc = json ? json_dumpf(json, stdout, JSON_INDENT(2)) : -1;
