@@ -9,6 +9,7 @@
 import glob
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -330,6 +331,40 @@ def salvage_orphaned():
               "no agent is there")
 
 
+def salvage_garbage():
+    """Saved memory with bytes changed anywhere: whatever can still be read,
+    and never a crash."""
+    rng = random.Random(7)
+    with Fabric(1, pool="1MiB") as fabric:
+        leave_traces(fabric.app(0, "svc"), 40)
+        fabric.kill("agent-0", signal.SIGTERM)
+        saved = fabric.path("saved")
+        subprocess.run([program("hs"), "salvage", "--run-dir",
+                        fabric.path("agent-0"), "--save", saved], check=True,
+                       stderr=subprocess.DEVNULL)
+        areas = {}
+        for name in os.listdir(saved):
+            with open(os.path.join(saved, name), "rb") as area:
+                areas[name] = area.read()
+        for turn in range(60):
+            name, whole = rng.choice(sorted(areas.items()))
+            # Heads say where everything is: they are hit as often.
+            reach = len(whole) if turn % 2 else min(len(whole), 256)
+            bad = bytearray(whole)
+            for _ in range(rng.randrange(1, 200)):
+                bad[rng.randrange(reach)] = rng.choice(
+                    (0, 1, 0x7f, 0xff, rng.randrange(256)))
+            if turn % 10 == 9:
+                del bad[rng.randrange(1, len(bad)):]
+            with open(os.path.join(saved, name), "wb") as area:
+                area.write(bad)
+            code, found, _ = salvage("--dir", saved)
+            check(code in (0, 1), "turn %d of %s: %d %r" % (
+                turn, name, code, found))
+            with open(os.path.join(saved, name), "wb") as area:
+                area.write(whole)
+
+
 def held_areas(fabric, name="agent-0"):
     """Paths of descriptors by what they hold, of whoever keeps the memory."""
     found = {}
@@ -426,7 +461,7 @@ def rolling_upgrade():
 
 
 SCENARIOS = [rolling_upgrade, metrics, occupancy, top, size, salvage_lingering, salvage_stuck,
-             salvage_orphaned, newer_domain_version,
+             salvage_orphaned, salvage_garbage, newer_domain_version,
              older_domain_version, older_node_version]
 
 
