@@ -325,7 +325,8 @@ void hs_lanes_scan(struct hs_worker *w)
 /*
  * Up to where the heads stand now: what ended before the scan of the slots must
  * be known when the round answers "closed". Bounded, since no lane holds more
- * than its entries.
+ * than its entries: a head beyond them is no head, and one that runs before us
+ * is not run after.
  */
 static uint32_t drain(struct hs_worker *w, struct hs_guest *g)
 {
@@ -333,13 +334,18 @@ static uint32_t drain(struct hs_worker *w, struct hs_guest *g)
 
 	for (uint32_t i = 0; i < g->layout.nr_lanes && !g->garbage; i++) {
 		uint64_t head = hs_shm_read_lane_head(hs_guest_lane(g, i));
-		uint32_t used = 0;
+		uint64_t left = head - g->lanes[i].tail;
+		uint32_t used;
 
+		if (left > g->layout.lane_entries) {
+			cut_off(w, g, "a lane's head beyond its entries");
+			break;
+		}
 		do {
 			used = drain_lane(w, g, i);
 			nr += used;
-		} while (used && !g->garbage &&
-			 (int64_t)(head - g->lanes[i].tail) > 0);
+			left -= used < left ? used : left;
+		} while (used && left && !g->garbage);
 	}
 	return nr;
 }
@@ -391,9 +397,9 @@ uint32_t hs_lanes_round(struct hs_worker *w)
 
 void hs_lanes_bury(struct hs_worker *w, struct hs_guest *g)
 {
-	/* Heads stand still now; each pass uses something or is the last. */
-	while (!g->garbage && drain(w, g))
-		;
+	/* Its heads stand still now, unless somebody else has its memory, too:
+	 * what that one goes on writing is nobody's. */
+	drain(w, g);
 	if (!g->garbage) {
 		count_losses(w, g);
 		hs_rules_count(w, g);
