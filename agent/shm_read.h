@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "dataplane/fetch.h"
 #include "dataplane/peer.h"
 #include "hs/shm_format.h"
 
@@ -32,6 +33,7 @@ static inline void hs_shm_read_entry(struct hs_shm_entry *out,
 				     const struct hs_shm_entry *ring,
 				     uint32_t mask, uint64_t index)
 {
+	HS_SHM_FETCH(&ring[index & mask], sizeof(*out));
 	memcpy(out, &ring[index & mask], sizeof(*out));
 	/* The compiler must not go back to the ring for what it has read. */
 	__asm__ volatile("" ::: "memory");
@@ -58,6 +60,7 @@ hs_shm_read_stock_tail(const struct hs_shm_stock_tail *tail)
 static inline uint64_t
 hs_shm_read_stock_nulls(const struct hs_shm_stock_tail *tail)
 {
+	HS_SHM_FETCH(tail, sizeof(*tail));
 	/* stock.C10 relaxed: a counter. */
 	return __atomic_load_n(&tail->nulls, __ATOMIC_RELAXED);
 }
@@ -65,6 +68,7 @@ hs_shm_read_stock_nulls(const struct hs_shm_stock_tail *tail)
 static inline uint64_t
 hs_shm_read_stock_empties(const struct hs_shm_stock_tail *tail)
 {
+	HS_SHM_FETCH(tail, sizeof(*tail));
 	/* stock.C14 relaxed: a counter. */
 	return __atomic_load_n(&tail->empties, __ATOMIC_RELAXED);
 }
@@ -121,6 +125,7 @@ static inline void hs_shm_read_trigger(struct hs_shm_trigger *out,
 				       const struct hs_shm_up *up,
 				       uint32_t index)
 {
+	HS_SHM_FETCH(&up->triggers[index], sizeof(*out));
 	memcpy(out, &up->triggers[index], sizeof(*out));
 	__asm__ volatile("" ::: "memory");
 	out->name[HS_SHM_TRIGGER_NAME_BYTES - 1] = '\0';
@@ -152,6 +157,7 @@ static inline void hs_shm_read_header(struct hs_shm_buffer *out,
 {
 	uint32_t committed = hs_peer_buffer_committed(header);
 
+	HS_SHM_FETCH(header, sizeof(*out));
 	memcpy(out, header, sizeof(*out));
 	__asm__ volatile("" ::: "memory");
 	out->committed = committed;
@@ -161,6 +167,7 @@ static inline void hs_shm_read_header(struct hs_shm_buffer *out,
 static inline void hs_shm_read_bytes(void *out, const void *shared,
 				     uint32_t size_bytes)
 {
+	HS_SHM_FETCH(shared, size_bytes);
 	memcpy(out, shared, size_bytes);
 	__asm__ volatile("" ::: "memory");
 }
@@ -168,6 +175,7 @@ static inline void hs_shm_read_bytes(void *out, const void *shared,
 /* Whether an operation has its texts. */
 static inline bool hs_shm_read_ready(const struct hs_shm_operation *operation)
 {
+	HS_SHM_FETCH(&operation->ready, sizeof(operation->ready));
 	/* operation.R3 acquire, pairs operation.W2: the texts. */
 	return __atomic_load_n(&operation->ready, __ATOMIC_ACQUIRE) == 1;
 }
@@ -177,6 +185,7 @@ static inline void
 hs_shm_read_operation(struct hs_shm_operation *out,
 		      const struct hs_shm_operation *operation)
 {
+	HS_SHM_FETCH(operation, sizeof(*out));
 	memcpy(out, operation, sizeof(*out));
 	__asm__ volatile("" ::: "memory");
 	out->service[sizeof(out->service) - 1] = '\0';
@@ -186,6 +195,7 @@ hs_shm_read_operation(struct hs_shm_operation *out,
 /* A counter of struct hs_shm_watch or hs_shm_tally. */
 static inline uint64_t hs_shm_read_count(const uint64_t *count)
 {
+	HS_SHM_FETCH(count, sizeof(*count));
 	/* operation.C11 relaxed: a counter. */
 	return __atomic_load_n(count, __ATOMIC_RELAXED);
 }

@@ -17,11 +17,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "dataplane/fetch.h"
 #include "hs/shm_format.h"
 
 /* Entries ever published in a lane; those below it may be read. */
 static inline uint64_t hs_peer_lane_head(const struct hs_shm_lane *lane)
 {
+	HS_SHM_FETCH(&lane->head, sizeof(lane->head));
 	/* lane.R1 acquire, pairs lane.W1: head before entries, and the bytes
 	 * of the buffers they name. */
 	return __atomic_load_n(&lane->head, __ATOMIC_ACQUIRE);
@@ -48,6 +50,7 @@ hs_peer_lane_loss(const struct hs_shm_lane *lane)
 {
 	struct hs_peer_loss loss;
 
+	HS_SHM_FETCH(lane, sizeof(*lane));
 	/* lane.R3 acquire, pairs lane.W3: the count before its interval. */
 	loss.lost = __atomic_load_n(&lane->lost, __ATOMIC_ACQUIRE);
 	/* lane.C3 relaxed: ordered by lane.R3. */
@@ -63,6 +66,7 @@ hs_peer_unpinned_loss(const struct hs_shm_up *up)
 {
 	struct hs_peer_loss loss;
 
+	HS_SHM_FETCH(up, sizeof(*up));
 	/* up.R3 acquire, pairs up.W3: the count before its interval. */
 	loss.lost = __atomic_load_n(&up->lost_unpinned, __ATOMIC_ACQUIRE);
 	/* up.C4 relaxed: ordered by up.R3. */
@@ -75,6 +79,7 @@ hs_peer_unpinned_loss(const struct hs_shm_up *up)
 /* Whether the application has mapped its memory and speaks a format of ours. */
 static inline bool hs_peer_up_ready(const struct hs_shm_up *up)
 {
+	HS_SHM_FETCH(up, sizeof(*up));
 	/* up.R1 acquire, pairs up.W1: the magic before the header. */
 	return __atomic_load_n(&up->magic, __ATOMIC_ACQUIRE) ==
 		       HS_SHM_UP_MAGIC &&
@@ -85,8 +90,11 @@ static inline bool hs_peer_up_ready(const struct hs_shm_up *up)
 /* Trigger names that may be read; never more than there is room for. */
 static inline uint32_t hs_peer_up_triggers(const struct hs_shm_up *up)
 {
+	uint32_t nr;
+
+	HS_SHM_FETCH(&up->nr_triggers, sizeof(up->nr_triggers));
 	/* up.R2 acquire, pairs up.W2: their number before the names. */
-	uint32_t nr = __atomic_load_n(&up->nr_triggers, __ATOMIC_ACQUIRE);
+	nr = __atomic_load_n(&up->nr_triggers, __ATOMIC_ACQUIRE);
 
 	return nr < HS_SHM_NR_TRIGGERS ? nr : HS_SHM_NR_TRIGGERS;
 }
@@ -94,6 +102,7 @@ static inline uint32_t hs_peer_up_triggers(const struct hs_shm_up *up)
 /* Stock words ever taken from a ring; the places below it may be refilled. */
 static inline uint64_t hs_peer_stock_taken(const struct hs_shm_stock_tail *ring)
 {
+	HS_SHM_FETCH(ring, sizeof(*ring));
 	/* stock.R2 acquire, pairs stock.W2: a word is read by its taker
 	 * before its place is written again. */
 	return __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE);
@@ -120,11 +129,13 @@ static inline bool hs_peer_slot_read(const struct hs_shm_slot *slot,
 {
 	uint32_t again;
 
+	HS_SHM_FETCH(slot, sizeof(*slot));
 	/* slot.R1 acquire, pairs slot.W1 slot.W7: an odd use before the other
 	 * words, an even one before the lane's END entry. */
 	out->use = __atomic_load_n(&slot->use, __ATOMIC_ACQUIRE);
 	if (!(out->use & 1))
 		return false;
+	HS_SHM_FETCH(slot, sizeof(*slot));
 	/* slot.R2 acquire, pairs slot.W2: a word of the next life before the
 	 * second look at use. */
 	out->handle = __atomic_load_n(&slot->handle, __ATOMIC_ACQUIRE);
@@ -141,6 +152,7 @@ static inline bool hs_peer_slot_read(const struct hs_shm_slot *slot,
 	out->lost = __atomic_load_n(&slot->lost, __ATOMIC_RELAXED);
 	/* slot.C8 relaxed: a hint. */
 	out->begin_ns = __atomic_load_n(&slot->begin_ns, __ATOMIC_RELAXED);
+	HS_SHM_FETCH(&slot->use, sizeof(slot->use));
 	/* slot.C9 relaxed: the acquires above keep it behind them. */
 	again = __atomic_load_n(&slot->use, __ATOMIC_RELAXED);
 	return again == out->use;
@@ -150,6 +162,7 @@ static inline bool hs_peer_slot_read(const struct hs_shm_slot *slot,
 static inline uint32_t
 hs_peer_buffer_committed(const struct hs_shm_buffer *buffer)
 {
+	HS_SHM_FETCH(&buffer->committed, sizeof(buffer->committed));
 	/* buffer.R1 acquire, pairs buffer.W1 buffer.W2 buffer.W3:
 	 * the length before the bytes. */
 	return __atomic_load_n(&buffer->committed, __ATOMIC_ACQUIRE);

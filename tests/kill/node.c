@@ -429,3 +429,29 @@ void node_gone(struct node *n)
 			node_die("%u buffers are stocked at nobody",
 				 hs_agent_core_stocked(n->w.core, d));
 }
+
+void node_forget(struct node *n)
+{
+	for (uint32_t i = 0; i < n->nr_slices; i++)
+		free(n->slices[i].data);
+	n->nr_slices = n->nr_acked = n->nr_answers = 0;
+}
+
+void node_free(struct node *n)
+{
+	node_forget(n);
+	hs_attach_free(&n->w);
+	hs_guests_free(&n->w);
+	hs_tenants_free(&n->w);
+	hs_memfd_close(&n->w.node_ledger);
+	free(n->w.core_memory);
+	hs_held_free(&n->w.held);
+	hs_held_free(&n->kept);
+	close(n->w.epoll);
+	close(n->w.keeper);
+	close(n->keeper);
+	for (uint32_t d = 0; n->dir[0] && d < NODE_DOMAINS; d++)
+		unlink(sockets[d]);
+	if (n->dir[0])
+		rmdir(n->dir);
+}

@@ -99,6 +99,10 @@ const struct node_answer *node_answer(const struct node *n,
 				      struct hs_wire_trace_id id);
 /** node_bytes() - of a trace that have been sent */
 uint64_t node_bytes(const struct node *n, struct hs_wire_trace_id id);
+/** node_forget() - what was said and sent so far */
+void node_forget(struct node *n);
+/** node_free() - everything, a made node's sockets too */
+void node_free(struct node *n);
 /** node_gone() - bury everybody: then no buffer is stocked, none is lost */
 void node_gone(struct node *n);
 /** node_stored() - the last trigger's manifests are stored */

@@ -17,6 +17,7 @@ import headers  # noqa: E402
 import layers  # noqa: E402
 import lint  # noqa: E402
 import shape  # noqa: E402
+import shared  # noqa: E402
 import summary  # noqa: E402
 from source import Finding, Source, load_tree  # noqa: E402
 
@@ -304,6 +305,41 @@ class ShapeTest(unittest.TestCase):
     def test_source_length(self):
         self.assertEqual(len(texts(shape.check_sizes(
             [source("base/a.c", "\n" * 601)]))), 1)
+
+
+class SharedTest(unittest.TestCase):
+    def test_what_goes_past_the_accessor_is_found(self):
+        found = texts(shared.check([source("agent/a.c", """
+void f(struct hs_guest *g)
+{
+	const struct hs_shm_slot *slots = hs_guest_slots(g);
+	const struct hs_shm_lane *lane = hs_guest_lane(g, 0);
+	const uint64_t *ring = (const void *)(lane + 1);
+	const struct hs_shm_up *up = g->up.base;
+	uint64_t head = hs_shm_read_lane_head(lane);
+
+	use(&slots[1], lane, up, head);
+	use(slots[1].use);
+	use(lane->head);
+	use(ring[3]);
+	use(*up);
+	use(hs_guest_lane(g, 1)->lost);
+}
+""")]))
+        self.assertEqual(len(found), 5)
+
+    def test_others_are_left_alone(self):
+        text = """
+void f(struct hs_guest *g)
+{
+	const struct hs_shm_lane *lane = hs_guest_lane(g, 0);
+
+	use(lane->head);
+}
+"""
+        self.assertEqual(texts(shared.check(
+            [source("agent/shm_read.h", text), source("bench/a.c", text)])),
+            [])
 
 
 class ExceptionsTest(unittest.TestCase):

@@ -5,6 +5,7 @@
   layers   which folder may include which
   pure     protocol logic does no I/O
   atomics  every atomic is labelled, paired and in the table
+  shared   the agent reads shared memory by its accessor only
   headers  every header stands alone; guards
   spdx     a licence line in every source
   notes    no notes to self
@@ -23,6 +24,7 @@ import atomics  # noqa: E402
 import headers  # noqa: E402
 import layers  # noqa: E402
 import shape  # noqa: E402
+import shared  # noqa: E402
 from source import Finding, load_tree  # noqa: E402
 
 EXCEPTIONS = "tools/lint/exceptions.txt"
@@ -80,9 +82,11 @@ def run_checks(root, fast):
     findings += layers.check(sources)
     findings += atomics.check(sources)
     findings += headers.check(sources, root)
+    findings += shared.check(sources)
     findings += shape.check_licence(sources)
     findings += shape.check_notes(sources)
-    ran = {"layers", "pure", "atomics", "headers", "spdx", "notes"}
+    ran = {"layers", "pure", "atomics", "shared", "headers", "spdx",
+           "notes"}
     if not fast:
         findings += shape.check_sizes(sources)
         ran.add("size")
