@@ -14,6 +14,7 @@
 #include "agent/attach.h"
 #include "agent/lanes.h"
 #include "agent/shm_read.h"
+#include "agent/tally_send.h"
 #include "rdma/wire.h"
 
 char node_where[256];
@@ -179,6 +180,16 @@ static void keeper_make(struct node *n)
 	MUST(hs_held_make(&n->kept) == 0);
 }
 
+/* Nobody is there to send to. */
+static void members_make(struct node *n)
+{
+	struct hs_members_config config = {.nr = 8};
+
+	n->w.members = calloc(1, hs_members_size_bytes(&config));
+	MUST(n->w.members);
+	hs_members_create(n->w.members, &config);
+}
+
 static void core_make(struct node *n)
 {
 	struct hs_agent_config config = core_config();
@@ -190,6 +201,7 @@ static void core_make(struct node *n)
 				     &config, &ops, n, n->w.now_ns, 0);
 	MUST(n->w.core);
 	n->w.node_id = hs_agent_core_node(n->w.core);
+	members_make(n);
 }
 
 void node_make(struct node *n)
@@ -445,6 +457,8 @@ void node_free(struct node *n)
 	hs_tenants_free(&n->w);
 	hs_memfd_close(&n->w.node_ledger);
 	free(n->w.core_memory);
+	free(n->w.members);
+	hs_tally_free(&n->w);
 	hs_held_free(&n->w.held);
 	hs_held_free(&n->kept);
 	close(n->w.epoll);
