@@ -138,15 +138,22 @@ void hs_tally_bury(struct hs_worker *w, struct hs_guest *g)
 {
 	static uint8_t message[MESSAGE_BYTES];
 	struct hs_tally_source *s = &g->tally;
-	uint32_t n;
+	uint32_t n, most;
 
 	if (!hs_guest_watch(g))
 		return;
 	if (!s->node)
 		hs_tally_begin(s, w->node_id, g->number, w->now_ns);
-	/* Several messages where one is too small; each is made as if the one
-	 * before had arrived, since all of them are kept until they have. */
-	do {
+	/*
+	 * Several messages where one is too small; each is made as if the one
+	 * before had arrived, since all of them are kept until they have. No
+	 * more than all operations fill: whoever still writes this memory
+	 * would else have all the places there are.
+	 */
+	most = 1 +
+	       (uint32_t)((uint64_t)g->layout.nr_operations *
+			  sizeof(struct hs_tally_row) / (MESSAGE_BYTES / 2));
+	for (uint32_t i = 0; i < most; i++) {
 		n = hs_tally_make(s, seq_next(w), g->layout.nr_operations,
 				  read_one, g, w->now_ns, message,
 				  sizeof(message));
@@ -154,7 +161,9 @@ void hs_tally_bury(struct hs_worker *w, struct hs_guest *g)
 			w->counters.tallies_dropped++;
 			return;
 		}
-	} while (n && hs_tally_acked(s, s->seq));
+		if (!n || !hs_tally_acked(s, s->seq))
+			return;
+	}
 }
 
 void hs_tally_dead_round(struct hs_worker *w)
