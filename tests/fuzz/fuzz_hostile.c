@@ -149,10 +149,13 @@ static bool spoil_seen(struct span *s, const void *at, size_t size_bytes)
 	return true;
 }
 
-/* The counters by operation, which are read once a second. */
+/*
+ * The counters by operation, which are read once a second, and once more when
+ * their process has died.
+ */
 static uint32_t tally_max(void)
 {
-	return guest->layout.nr_operations *
+	return 2 * guest->layout.nr_operations *
 	       (3 + guest->layout.nr_stripes * (HS_SHM_TALLY_BUCKETS + 1));
 }
 
