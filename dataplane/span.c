@@ -152,9 +152,8 @@ static void span_start(struct hs_trace *trace, struct hs_span *span,
 
 /* A span of the resource that the trace wrote last, now. */
 static bool put_start(struct hs_trace *trace, struct hs_span *span,
-		      const char *name, uint64_t parent_id)
+		      const char *name, size_t n, uint64_t parent_id)
 {
-	size_t n = name ? strlen(name) : 0;
 	struct hs_tls *tls = &hs_tls;
 	uint32_t resource;
 	uint64_t ticks;
@@ -202,25 +201,31 @@ static bool put_start(struct hs_trace *trace, struct hs_span *span,
 	return true;
 }
 
-static __attribute__((noinline, cold)) void start_slow(struct hs_trace *trace,
-						       struct hs_span *span,
-						       const char *name,
-						       uint64_t parent_id)
+static __attribute__((noinline, cold)) void
+start_slow(struct hs_trace *trace, struct hs_span *span, const char *name,
+	   size_t n, uint64_t parent_id)
 {
 	struct hs_span_args args = {
 		.size_bytes = sizeof(args),
 		.name = name,
+		.name_bytes = n,
 		.parent_id = parent_id,
 	};
 
 	span_start(trace, span, &args);
 }
 
+void hs_sized_start(struct hs_trace *trace, struct hs_span *span,
+		    const char *name, size_t n, uint64_t parent_id)
+{
+	if (span && !put_start(trace, span, name, n, parent_id))
+		start_slow(trace, span, name, n, parent_id);
+}
+
 void hs_span_start(struct hs_trace *trace, struct hs_span *span,
 		   const char *name, uint64_t parent_id)
 {
-	if (span && !put_start(trace, span, name, parent_id))
-		start_slow(trace, span, name, parent_id);
+	hs_sized_start(trace, span, name, name ? strlen(name) : 0, parent_id);
 }
 
 void hs_span_start_args(struct hs_trace *trace, struct hs_span *span,
@@ -325,9 +330,8 @@ static void span_event(const struct hs_span *span, struct hs_stamp *stamp,
 }
 
 /* One without attributes, now. */
-static bool put_event(const struct hs_span *span, const char *name)
+static bool put_event(const struct hs_span *span, const char *name, size_t n)
 {
-	size_t n = name ? strlen(name) : 0;
 	uint8_t *p;
 
 	if (n > HS_PUT_MAX_BYTES)
@@ -343,13 +347,19 @@ static bool put_event(const struct hs_span *span, const char *name)
 	return true;
 }
 
-void hs_span_event(struct hs_span *span, const char *name,
-		   const struct hs_attr *attrs, size_t nr_attrs)
+void hs_sized_event(struct hs_span *span, const char *name, size_t n,
+		    const struct hs_attr *attrs, size_t nr_attrs)
 {
 	struct hs_stamp now = {.kind = HS_STAMP_NOW};
 
-	if ((attrs && nr_attrs) || !put_event(span, name))
+	if ((attrs && nr_attrs) || !put_event(span, name, n))
 		span_event(span, &now, name, attrs, nr_attrs);
+}
+
+void hs_span_event(struct hs_span *span, const char *name,
+		   const struct hs_attr *attrs, size_t nr_attrs)
+{
+	hs_sized_event(span, name, name ? strlen(name) : 0, attrs, nr_attrs);
 }
 
 void hs_span_event_at(struct hs_span *span, uint64_t time_ns, const char *name,

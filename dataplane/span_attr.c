@@ -74,10 +74,11 @@ attr_put(const struct hs_span *span, const char *key, size_t n, uint8_t type,
 
 /* The long way, out of the short one's sight. */
 static __attribute__((noinline, cold)) void
-attr_slow(const struct hs_span *span, const char *key, uint32_t type,
+attr_slow(const struct hs_span *span, const char *key, size_t k, uint32_t type,
 	  uint64_t bits, const void *data)
 {
-	struct hs_attr attr = {.key = key, .type = type};
+	struct hs_attr attr = {
+		.key = key, .key_bytes = (uint32_t)k, .type = type};
 	struct span_attr args = {span ? span->ref : 0, &attr};
 
 	switch (type) {
@@ -116,10 +117,9 @@ attr_watch(struct hs_span *span, const char *key, size_t n, uint32_t type,
 		attr_watched(span, key, n, type, bits, data);
 }
 
-void hs_span_attr_str(struct hs_span *span, const char *key, const char *value)
+void hs_sized_attr_str(struct hs_span *span, const char *key, size_t k,
+		       const char *value, size_t n)
 {
-	size_t n = value ? strlen(value) : 0;
-	size_t k = key_bytes(key);
 	uint8_t *p =
 		attr_put(span, key, k, HS_VALUE_STRING, hs_put_text_max(n));
 
@@ -127,13 +127,18 @@ void hs_span_attr_str(struct hs_span *span, const char *key, const char *value)
 		hs_put_end(span->trace, HS_RECORD_ATTR | HS_RECORD_F_KNOWN,
 			   hs_put_text(p, value, n));
 	else
-		attr_slow(span, key, HS_VALUE_STRING, n, value);
+		attr_slow(span, key, k, HS_VALUE_STRING, n, value);
 	attr_watch(span, key, k, HS_VALUE_STRING, n, value);
 }
 
-void hs_span_attr_i64(struct hs_span *span, const char *key, int64_t value)
+void hs_span_attr_str(struct hs_span *span, const char *key, const char *value)
 {
-	size_t k = key_bytes(key);
+	hs_sized_attr_str(span, key, key_bytes(key), value, key_bytes(value));
+}
+
+void hs_sized_attr_i64(struct hs_span *span, const char *key, size_t k,
+		       int64_t value)
+{
 	uint8_t *p = attr_put(span, key, k, HS_VALUE_INT64,
 			      HS_RECORD_VARINT_MAX_BYTES);
 
@@ -141,13 +146,18 @@ void hs_span_attr_i64(struct hs_span *span, const char *key, int64_t value)
 		hs_put_end(span->trace, HS_RECORD_ATTR | HS_RECORD_F_KNOWN,
 			   hs_put_varint(p, hs_record_zigzag(value)));
 	else
-		attr_slow(span, key, HS_VALUE_INT64, (uint64_t)value, NULL);
+		attr_slow(span, key, k, HS_VALUE_INT64, (uint64_t)value, NULL);
 	attr_watch(span, key, k, HS_VALUE_INT64, (uint64_t)value, NULL);
 }
 
-void hs_span_attr_f64(struct hs_span *span, const char *key, double value)
+void hs_span_attr_i64(struct hs_span *span, const char *key, int64_t value)
 {
-	size_t k = key_bytes(key);
+	hs_sized_attr_i64(span, key, key_bytes(key), value);
+}
+
+void hs_sized_attr_f64(struct hs_span *span, const char *key, size_t k,
+		       double value)
+{
 	uint8_t *p = attr_put(span, key, k, HS_VALUE_FLOAT64, sizeof(uint64_t));
 	uint64_t bits;
 
@@ -157,14 +167,19 @@ void hs_span_attr_f64(struct hs_span *span, const char *key, double value)
 		hs_put_end(span->trace, HS_RECORD_ATTR | HS_RECORD_F_KNOWN,
 			   p + sizeof(bits));
 	} else {
-		attr_slow(span, key, HS_VALUE_FLOAT64, bits, NULL);
+		attr_slow(span, key, k, HS_VALUE_FLOAT64, bits, NULL);
 	}
 	attr_watch(span, key, k, HS_VALUE_FLOAT64, bits, NULL);
 }
 
-void hs_span_attr_bool(struct hs_span *span, const char *key, bool value)
+void hs_span_attr_f64(struct hs_span *span, const char *key, double value)
 {
-	size_t k = key_bytes(key);
+	hs_sized_attr_f64(span, key, key_bytes(key), value);
+}
+
+void hs_sized_attr_bool(struct hs_span *span, const char *key, size_t k,
+			bool value)
+{
 	uint8_t *p = attr_put(span, key, k, HS_VALUE_BOOL, 1);
 
 	if (p) {
@@ -172,7 +187,12 @@ void hs_span_attr_bool(struct hs_span *span, const char *key, bool value)
 		hs_put_end(span->trace, HS_RECORD_ATTR | HS_RECORD_F_KNOWN,
 			   p + 1);
 	} else {
-		attr_slow(span, key, HS_VALUE_BOOL, value, NULL);
+		attr_slow(span, key, k, HS_VALUE_BOOL, value, NULL);
 	}
 	attr_watch(span, key, k, HS_VALUE_BOOL, value, NULL);
+}
+
+void hs_span_attr_bool(struct hs_span *span, const char *key, bool value)
+{
+	hs_sized_attr_bool(span, key, key_bytes(key), value);
 }

@@ -399,6 +399,78 @@ HS_API void hs_span_text(struct hs_span *span, enum hs_span_text which,
 			 const char *text);
 HS_API void hs_span_flags(struct hs_span *span, uint32_t flags);
 
+/*
+ * The same with the length of each text, which is what strlen() says of it: an
+ * application's compiler knows it where the text is a literal, and otherwise
+ * asks as the library would. Called by the names above.
+ */
+HS_API void hs_sized_start(struct hs_trace *trace, struct hs_span *span,
+			   const char *name, size_t name_bytes,
+			   uint64_t parent_id);
+HS_API void hs_sized_attr_str(struct hs_span *span, const char *key,
+			      size_t key_bytes, const char *value,
+			      size_t value_bytes);
+HS_API void hs_sized_attr_i64(struct hs_span *span, const char *key,
+			      size_t key_bytes, int64_t value);
+HS_API void hs_sized_attr_f64(struct hs_span *span, const char *key,
+			      size_t key_bytes, double value);
+HS_API void hs_sized_attr_bool(struct hs_span *span, const char *key,
+			       size_t key_bytes, bool value);
+HS_API void hs_sized_event(struct hs_span *span, const char *name,
+			   size_t name_bytes, const struct hs_attr *attrs,
+			   size_t nr_attrs);
+
+#if defined(HS_INLINE) && !defined(HS_NO_INLINE)
+static inline __attribute__((always_inline)) void
+hs_inline_start(struct hs_trace *trace, struct hs_span *span, const char *name,
+		uint64_t parent_id)
+{
+	hs_sized_start(trace, span, name, name ? strlen(name) : 0, parent_id);
+}
+
+static inline __attribute__((always_inline)) void
+hs_inline_attr_str(struct hs_span *span, const char *key, const char *value)
+{
+	hs_sized_attr_str(span, key, key ? strlen(key) : 0, value,
+			  value ? strlen(value) : 0);
+}
+
+static inline __attribute__((always_inline)) void
+hs_inline_attr_i64(struct hs_span *span, const char *key, int64_t value)
+{
+	hs_sized_attr_i64(span, key, key ? strlen(key) : 0, value);
+}
+
+static inline __attribute__((always_inline)) void
+hs_inline_attr_f64(struct hs_span *span, const char *key, double value)
+{
+	hs_sized_attr_f64(span, key, key ? strlen(key) : 0, value);
+}
+
+static inline __attribute__((always_inline)) void
+hs_inline_attr_bool(struct hs_span *span, const char *key, bool value)
+{
+	hs_sized_attr_bool(span, key, key ? strlen(key) : 0, value);
+}
+
+static inline __attribute__((always_inline)) void
+hs_inline_event(struct hs_span *span, const char *name,
+		const struct hs_attr *attrs, size_t nr_attrs)
+{
+	hs_sized_event(span, name, name ? strlen(name) : 0, attrs, nr_attrs);
+}
+
+#define hs_span_start(trace, span, name, parent_id)                            \
+	hs_inline_start(trace, span, name, parent_id)
+#define hs_span_attr_str(span, key, value) hs_inline_attr_str(span, key, value)
+#define hs_span_attr_i64(span, key, value) hs_inline_attr_i64(span, key, value)
+#define hs_span_attr_f64(span, key, value) hs_inline_attr_f64(span, key, value)
+#define hs_span_attr_bool(span, key, value)                                    \
+	hs_inline_attr_bool(span, key, value)
+#define hs_span_event(span, name, attrs, nr_attrs)                             \
+	hs_inline_event(span, name, attrs, nr_attrs)
+#endif
+
 /**
  * hs_resource_create() - a service other than the process's own
  * @service: NULL for a resource without a service name
