@@ -307,6 +307,24 @@ static uint32_t trace_begin(struct hs_coord_core *c,
 	return t;
 }
 
+/* What there is room for is taken first: crumbs may take all that is left. */
+static void places(struct hs_coord_core *c, const struct group *g, bool update)
+{
+	struct hs_wire_reader r = g->answers;
+
+	for (uint32_t i = 0; i < g->head->nr; i++) {
+		const struct hs_wire_crumb *crumbs;
+		const struct hs_wire_answer *a =
+			hs_wire_take_answer(&r, &crumbs);
+
+		if (!hs_coord_trace_find(c, &a->trace))
+			hs_coord_place(c,
+				       trace_begin(c, &a->trace,
+						   &g->head->trigger, update),
+				       a->node);
+	}
+}
+
 static void on_request(struct hs_coord_core *c, uint64_t from,
 		       const struct group *g, bool update)
 {
@@ -329,14 +347,13 @@ static void on_request(struct hs_coord_core *c, uint64_t from,
 	}
 	if (!r)
 		r = hs_coord_request_new(c, trigger->origin, trigger->key);
+	places(c, g, update);
 	for (uint32_t i = 0; i < g->head->nr; i++) {
 		const struct hs_wire_crumb *crumbs;
 		const struct hs_wire_answer *a =
 			hs_wire_take_answer(&reader, &crumbs);
 		uint32_t t = hs_coord_trace_find(c, &a->trace);
 
-		if (!t)
-			t = trace_begin(c, &a->trace, trigger, update);
 		hs_coord_answer(c, t, a, crumbs);
 		if (g->head->flags & HS_WIRE_GROUP_ELSEWHERE)
 			hs_coord_fired_elsewhere(c, t, a->node);

@@ -8,6 +8,7 @@
  */
 #include <string.h>
 
+#include "base/check.h"
 #include "coordinator/core_internal.h"
 #include "rdma/wire.h"
 #include "base/planted.h"
@@ -79,6 +80,11 @@ static uint32_t visit_new(struct hs_coord_core *c, uint32_t t, uint64_t node)
 	trace->nr_visits++;
 	trace->bytes += sizeof(struct hs_wire_answer);
 	return v;
+}
+
+void hs_coord_place(struct hs_coord_core *c, uint32_t t, uint64_t node)
+{
+	hs_check(visit_new(c, t, node), "room was made before");
 }
 
 static void crumbs_free(struct hs_coord_core *c, struct hs_coord_visit *visit)
