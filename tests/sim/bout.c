@@ -86,4 +86,6 @@ void sim_bouts(struct sim *s)
 	bout_assembly(s, s->p.seed);
 	if (!s->failed)
 		bout_agent(s, s->p.seed);
+	if (!s->failed)
+		bout_coord(s, s->p.seed);
 }

@@ -1,0 +1,517 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * bout_coord.c - a bout of a coordinator: agents that tell, lie, come and go, a
+ * collector that is slow, and time that goes from deadline to deadline
+ */
+#include "tests/sim/bout_coord.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NR_STEPS 220u
+
+/* ---- what agents say ------------------------------------------------------
+ */
+
+static bool knows(const struct hs_wire_answer *a)
+{
+	return a->state == HS_WIRE_STATE_OPEN ||
+	       a->state == HS_WIRE_STATE_CLOSED;
+}
+
+static bool name_ok(const char *name)
+{
+	size_t n = 0;
+
+	for (; n < HS_WIRE_NAME_BYTES && name[n]; n++)
+		if (name[n] <= ' ' || name[n] > '~')
+			return false;
+	return n && n < HS_WIRE_NAME_BYTES;
+}
+
+/* Whether it is what the format says, and its sender's to say. */
+static bool intact(uint64_t from, uint16_t type, const void *payload,
+		   uint32_t bytes)
+{
+	const struct hs_wire_group *m = payload;
+	const uint8_t *p = (const uint8_t *)(m + 1);
+	const uint8_t *end = (const uint8_t *)payload + bytes;
+
+	if (bytes < sizeof(*m) || m->nr < 1 || m->nr > HS_WIRE_TRACES_MAX ||
+	    !m->trigger.origin || !name_ok(m->trigger.name) ||
+	    !(m->trigger.primary.hi | m->trigger.primary.lo))
+		return false;
+	if (type != HS_WIRE_CRUMBS && m->trigger.origin >> 32 != from >> 32)
+		return false;
+	for (uint32_t i = 0; i < m->nr; i++) {
+		const struct hs_wire_answer *a = (const void *)p;
+
+		if ((size_t)(end - p) < sizeof(*a) ||
+		    a->nr_crumbs > HS_WIRE_CRUMBS_MAX ||
+		    (size_t)(end - p) - sizeof(*a) < a->nr_crumbs * 16ull)
+			return false;
+		if (!a->node || a->node >> 32 != from >> 32 || !a->rev ||
+		    a->state < HS_WIRE_STATE_UNKNOWN ||
+		    a->state > HS_WIRE_STATE_CLOSED ||
+		    !(a->trace.hi | a->trace.lo))
+			return false;
+		p += sizeof(*a) + a->nr_crumbs * 16ull;
+	}
+	return p == end;
+}
+
+/* Can the model follow it? */
+static bool ours(const struct bco *g, const struct hs_wire_group *m)
+{
+	const uint8_t *p = (const uint8_t *)(m + 1);
+
+	if (m->flags)
+		return false;
+	for (uint32_t i = 0; i < m->nr; i++) {
+		const struct hs_wire_answer *a = (const void *)p;
+		const struct hs_wire_crumb *c = (const void *)(a + 1);
+
+		if (bco_trace_of(g, &a->trace) == BCO_TRACES ||
+		    bco_node_of(a->node) == BCO_NODES ||
+		    a->nr_crumbs > BCO_CRUMBS)
+			return false;
+		for (uint32_t k = 0; k < a->nr_crumbs; k++)
+			if (c[k].node && bco_node_of(c[k].node) == BCO_NODES)
+				return false;
+		p = (const uint8_t *)(c + a->nr_crumbs);
+	}
+	return true;
+}
+
+static void hears(struct bco *g, const struct hs_wire_answer *a)
+{
+	struct bco_trace *x = &g->traces[bco_trace_of(g, &a->trace)];
+	struct bco_node *n = &x->nodes[bco_node_of(a->node)];
+
+	if (n->answered &&
+	    (a->rev <= n->said.rev ||
+	     (a->state == HS_WIRE_STATE_UNKNOWN && knows(&n->said))))
+		return;
+	n->answered = true;
+	n->said = *a;
+	memcpy(n->crumbs, a + 1, a->nr_crumbs * sizeof(n->crumbs[0]));
+	for (uint32_t i = 0; i < a->nr_crumbs; i++)
+		if (n->crumbs[i].node)
+			x->named |= 1u << bco_node_of(n->crumbs[i].node);
+}
+
+static struct bco_request *request_of(struct bco *g, uint64_t origin,
+				      uint64_t key)
+{
+	struct bco_request *free_one = NULL;
+
+	for (uint32_t i = 0; i < BCO_REQUESTS; i++) {
+		struct bco_request *q = &g->requests[i];
+
+		if (q->live && q->origin == origin && q->key == key)
+			return q;
+		if (!q->live)
+			free_one = q;
+	}
+	return free_one;
+}
+
+static bool same(const struct bco_node *a, const struct bco_node *b)
+{
+	if (a->answered != b->answered || a->said.state != b->said.state ||
+	    a->said.flags != b->said.flags ||
+	    a->said.nr_buffers != b->said.nr_buffers ||
+	    a->said.nr_bytes != b->said.nr_bytes ||
+	    a->said.nr_crumbs != b->said.nr_crumbs)
+		return false;
+	for (uint32_t i = 0; i < a->said.nr_crumbs; i++)
+		if (a->crumbs[i].node != b->crumbs[i].node ||
+		    a->crumbs[i].kind != b->crumbs[i].kind)
+			return false;
+	return true;
+}
+
+/* The message that has just come counts now, unless it was refused. */
+static void take_news(struct bco *g)
+{
+	const struct hs_wire_group *m = g->news;
+	const uint8_t *p = (const uint8_t *)(m + 1);
+	struct bco_request *q =
+		request_of(g, m->trigger.origin, m->trigger.key);
+	bool asks = g->news_type != HS_WIRE_CRUMBS && q && !q->live;
+
+	g->news = NULL;
+	if (asks)
+		*q = (struct bco_request){.live = true,
+					  .origin = m->trigger.origin,
+					  .key = m->trigger.key};
+	for (uint32_t i = 0; i < m->nr; i++) {
+		const struct hs_wire_answer *a = (const void *)p;
+		uint32_t t = bco_trace_of(g, &a->trace);
+		struct bco_trace *x = &g->traces[t];
+		struct bco_node was = x->nodes[bco_node_of(a->node)];
+
+		p += sizeof(*a) + a->nr_crumbs * 16ull;
+		if (!x->live)
+			continue;
+		hears(g, a);
+		/* No room for it: as if it had not been said. */
+		if (!hs_coord_visit_find(
+			    g->core, hs_coord_trace_find(g->core, &a->trace),
+			    a->node))
+			x->nodes[bco_node_of(a->node)] = was;
+		if (!asks)
+			continue;
+		q->traces[q->nr] = t;
+		q->lives[q->nr] = x->life;
+		/* Nothing new: what was told already contains it. */
+		q->after[q->nr++] = !same(&was, &x->nodes[bco_node_of(a->node)])
+					    ? x->version
+				    : x->version ? x->version - 1
+						 : 0;
+	}
+}
+
+static uint64_t nr_refused(const struct bco *g)
+{
+	struct hs_coord_stats st;
+
+	hs_coord_core_stats_get(g->core, &st);
+	return st.triggers_refused + st.updates_refused + st.origin_refused;
+}
+
+static void let_go(struct bco *g, uint32_t t, uint64_t life)
+{
+	struct bco_trace *x = &g->traces[t];
+	struct hs_wire_trace_id id = x->id;
+
+	if (x->life && x->version && (x->acked != x->version || !x->settled))
+		sim_fail(g->s, BCO "forgotten, and not stored");
+	*x = (struct bco_trace){.id = id, .live = life != 0, .life = life};
+}
+
+void bco_sync(struct bco *g)
+{
+	for (uint32_t t = 0; t < BCO_TRACES; t++) {
+		uint32_t i = hs_coord_trace_find(g->core, &g->traces[t].id);
+		uint64_t life = i ? hs_coord_trace(g->core, i)->epoch : 0;
+
+		if (g->traces[t].life != life)
+			let_go(g, t, life);
+	}
+	if (g->news && g->refused != nr_refused(g))
+		g->news = NULL;
+	else if (g->news)
+		take_news(g);
+	for (uint32_t t = 0; t < BCO_TRACES; t++)
+		for (uint32_t n = 0; n < BCO_NODES; n++) {
+			struct bco_trace *x = &g->traces[t];
+			uint32_t i = hs_coord_trace_find(g->core, &x->id), v;
+
+			v = i ? hs_coord_visit_find(g->core, i, bco_node_id(n))
+			      : 0;
+			if (!x->nodes[n].answered ||
+			    (v && hs_coord_visit(g->core, v)->state ==
+					  HS_COORD_VISIT_ANSWERED))
+				continue;
+			if (!g->small)
+				sim_fail(g->s,
+					 BCO
+					 "an answer is lost: t%u n%u visit %d",
+					 t, n,
+					 v ? (int)hs_coord_visit(g->core, v)
+							 ->state
+					   : -1);
+			x->nodes[n].answered = false;
+		}
+}
+
+static uint64_t a_node(struct bco *g)
+{
+	uint32_t n = bout_below(&g->r, BCO_NODES);
+
+	return bco_node_id(g->one_life ? n / 2 * 2 : n);
+}
+
+static uint8_t *put_answer(struct bco *g, uint64_t from, uint8_t *p)
+{
+	struct hs_wire_answer *a = (void *)p;
+	struct hs_wire_crumb *c = (void *)(a + 1);
+
+	memset(a, 0, sizeof(*a));
+	a->trace = g->traces[bout_below(&g->r, BCO_TRACES)].id;
+	a->node = from;
+	a->rev = 1 + bout_below(&g->r, 12);
+	a->state = (uint16_t)(HS_WIRE_STATE_UNKNOWN + bout_below(&g->r, 3));
+	a->flags = hs_random_chance(&g->r, 0.2) ? HS_WIRE_F_LOST : 0;
+	a->nr_buffers = bout_below(&g->r, 3);
+	a->nr_bytes = bout_below(&g->r, 3);
+	a->nr_crumbs = bout_below(
+		&g->r, hs_random_chance(&g->r, 0.1) ? BCO_CRUMBS + 1 : 4);
+	for (uint32_t i = 0; i < a->nr_crumbs; i++)
+		c[i] = (struct hs_wire_crumb){
+			.node = hs_random_chance(&g->r, 0.05) ? 0 : a_node(g),
+			.kind = bout_below(&g->r, 3)};
+	return (uint8_t *)(c + a->nr_crumbs);
+}
+
+static void agent_says(struct bco *g)
+{
+	static const uint16_t types[] = {HS_WIRE_TRIGGER, HS_WIRE_UPDATE,
+					 HS_WIRE_CRUMBS, HS_WIRE_CRUMBS};
+	struct hs_wire_group *m = (void *)g->payload;
+	uint16_t type = types[hs_random_below(&g->r, 4)];
+	uint64_t from = a_node(g);
+	uint8_t *p = (uint8_t *)(m + 1);
+	uint32_t bytes;
+	bool ok;
+	int rc;
+
+	memset(m, 0, sizeof(*m));
+	m->trigger.origin = from;
+	m->trigger.key = hs_random_chance(&g->r, 0.3) && g->next_key > 3
+				 ? g->next_key - hs_random_below(&g->r, 3)
+				 : ++g->next_key;
+	m->trigger.primary = g->traces[0].id;
+	strcpy(m->trigger.name, "slow");
+	m->nr = 1 + bout_below(&g->r, 3);
+	for (uint32_t i = 0; i < m->nr; i++)
+		p = put_answer(g, from, p);
+	bytes = (uint32_t)(p - (uint8_t *)g->payload);
+	if (hs_random_chance(&g->r, 0.12))
+		bytes = bout_mangle(&g->r, (uint8_t *)g->payload, bytes,
+				    sizeof(g->payload));
+	if (hs_random_chance(&g->r, 0.03))
+		from = a_node(g);
+	ok = intact(from, type, g->payload, bytes);
+	if (ok && !ours(g, m))
+		return;
+	g->bad += !ok;
+	g->news = ok ? m : NULL;
+	g->news_type = type;
+	g->refused = nr_refused(g);
+	rc = hs_coord_core_message(g->core, g->now_ns, from, type, g->payload,
+				   bytes);
+	if (rc != (ok ? 0 : -EBADMSG))
+		sim_fail(g->s, BCO "a %s that is %s comes to %d",
+			 sim_type_name(type), ok ? "intact" : "not intact", rc);
+	bco_sync(g);
+}
+
+static void collector_says(struct bco *g)
+{
+	struct hs_wire_manifest_ack *m = (void *)g->payload;
+	struct bco_trace *x = &g->traces[bout_below(&g->r, BCO_TRACES)];
+	uint32_t bytes = sizeof(*m);
+	bool ok;
+
+	memset(m, 0, sizeof(*m));
+	m->trace = x->id;
+	m->epoch = x->epoch;
+	m->version = x->version;
+	if (hs_random_chance(&g->r, 0.2))
+		m->version += bout_below(&g->r, 3) - 1;
+	if (hs_random_chance(&g->r, 0.05))
+		m->epoch++;
+	if (hs_random_chance(&g->r, 0.05))
+		bytes += hs_random_chance(&g->r, 0.5) ? 1 : -1u;
+	ok = bytes == sizeof(*m);
+	g->bad += !ok;
+	if (ok && x->live && m->epoch == x->epoch && m->version <= x->version &&
+	    m->version > x->acked)
+		x->acked = m->version;
+	if (hs_coord_core_message(g->core, g->now_ns, 1ull << 60,
+				  HS_WIRE_MANIFEST_ACK, g->payload,
+				  bytes) != (ok ? 0 : -EBADMSG))
+		sim_fail(g->s, BCO "an acknowledgement is taken otherwise");
+	bco_sync(g);
+}
+
+static void changes(struct bco *g, uint32_t number)
+{
+	for (uint32_t t = 0; t < BCO_TRACES; t++)
+		g->traces[t].nodes[2 * number].at_once = true;
+}
+
+static void links(struct bco *g)
+{
+	uint32_t number = bout_below(&g->r, BCO_NUMBERS);
+	uint64_t id = bco_node_id(2 * number);
+
+	if (hs_random_chance(&g->r, 0.1)) {
+		for (uint32_t t = 0; t < BCO_TRACES; t++)
+			g->traces[t].again = true;
+		hs_coord_core_collector_up(g->core, g->now_ns);
+		for (uint32_t t = 0; t < BCO_TRACES; t++)
+			g->traces[t].tries = g->traces[t].tries != 0;
+	} else if (g->up[number] && hs_random_chance(&g->r, 0.5)) {
+		id = g->up[number];
+		g->up[number] = 0;
+		changes(g, number);
+		hs_coord_core_node_down(g->core, g->now_ns, id);
+	} else {
+		if (!g->one_life && hs_random_chance(&g->r, 0.5))
+			id++;
+		g->up[number] = id;
+		changes(g, number);
+		/* What was open before it died may have gone on. */
+		for (uint32_t t = 0; t < BCO_TRACES; t++) {
+			struct bco_trace *x = &g->traces[t];
+
+			if (id > bco_node_id(2 * number) &&
+			    x->nodes[2 * number].answered &&
+			    x->nodes[2 * number].said.state ==
+				    HS_WIRE_STATE_OPEN)
+				x->named |= 2u << 2 * number;
+		}
+		hs_coord_core_node_up(g->core, g->now_ns, id);
+	}
+	bco_sync(g);
+}
+
+/* ---- time -----------------------------------------------------------------
+ */
+
+static void settle(struct bco *g)
+{
+	struct hs_coord_stats st;
+	const char *why = "";
+
+	hs_coord_core_stats_get(g->core, &st);
+	if (st.manifests_sent + st.manifests_again != g->manifests ||
+	    st.collects_sent != g->collects || st.collects_asked != g->asked ||
+	    st.messages_bad != g->bad)
+		sim_fail(g->s, BCO "its counters are not what it sent");
+	if (st.nr_traces > g->config.nr_traces ||
+	    st.nr_visits > g->config.nr_visits ||
+	    st.nr_nodes > g->config.nr_nodes ||
+	    st.nr_requests > g->config.nr_requests)
+		sim_fail(g->s, BCO "more than may be");
+	if (!hs_coord_core_check(g->core, &why))
+		sim_fail(g->s, BCO "it does not add up: %s", why);
+}
+
+static void until(struct bco *g, uint64_t end_ns)
+{
+	uint32_t spins = 0;
+
+	while (!g->s->failed && hs_coord_core_next_ns(g->core) <= end_ns) {
+		uint64_t next = hs_coord_core_next_ns(g->core);
+
+		if (next > g->now_ns)
+			spins = 0;
+		else if (++spins > 50)
+			sim_fail(g->s, BCO "a deadline that stays");
+		g->now_ns = next > g->now_ns ? next : g->now_ns;
+		hs_coord_core_tick(g->core, g->now_ns);
+		bco_sync(g);
+		settle(g);
+	}
+	g->now_ns = end_ns > g->now_ns ? end_ns : g->now_ns;
+}
+
+static void draw(struct bco *g)
+{
+	struct hs_random *r = &g->r;
+	bool small = hs_random_chance(r, 0.5);
+
+	g->small = small;
+	g->jams = hs_random_chance(r, 0.5);
+
+	g->config = (struct hs_coord_config){
+		.node = 1ull << 60,
+		.epoch = 1000,
+		.seed = hs_random_u64(r),
+		.nr_traces = small ? 2 + bout_below(r, 4) : 64,
+		.nr_visits = small ? 6 + bout_below(r, 20) : 256,
+		.nr_crumbs = small ? 8 + bout_below(r, 40) : 1024,
+		.nr_nodes = small ? 3 + bout_below(r, 4) : 64,
+		.nr_requests = small ? 3 + bout_below(r, 10) : 60,
+		.nr_triggers = small ? 2 + bout_below(r, 10) : 256,
+		.trace_nodes = small ? 2 + bout_below(r, 6) : 64,
+		.window = hs_random_chance(r, 0.3) ? 1 + bout_below(r, 3) : 64,
+		.forget_after_ns = 20 * SIM_S,
+		.retry_ns = 200 * SIM_MS,
+		.retry_max_ns = SIM_S + bout_below(r, 4) * SIM_S,
+		.unreachable_after_ns = 2 * SIM_S,
+		.tell_unsettled_ns = 200 * SIM_MS,
+		.tell_settled_ns = 20 * SIM_MS,
+		.resend_ns = 500 * SIM_MS,
+		.resend_max_ns = 5 * SIM_S,
+		.origin_per_s = 1000000,
+		.origin_waiting = 1000,
+		.seek_never = true,
+	};
+	/* A window that others fill puts questions off. */
+	g->one_life = !small && g->config.window == 64;
+}
+
+/* All answer, all is taken: in the end nobody waits. */
+static void heal(struct bco *g)
+{
+	struct hs_coord_stats st;
+
+	g->jammed = false;
+	for (uint32_t i = 0; i < 40 && !g->s->failed; i++) {
+		until(g, g->now_ns + 500 * SIM_MS);
+		for (uint32_t t = 0; t < BCO_TRACES; t++) {
+			struct bco_trace *x = &g->traces[t];
+			struct hs_wire_manifest_ack ack = {.trace = x->id,
+							   .epoch = x->epoch,
+							   .version =
+								   x->version};
+
+			if (!x->live || !x->version)
+				continue;
+			x->acked = x->version;
+			hs_coord_core_message(g->core, g->now_ns, 1ull << 60,
+					      HS_WIRE_MANIFEST_ACK, &ack,
+					      sizeof(ack));
+		}
+		bco_sync(g);
+	}
+	hs_coord_core_stats_get(g->core, &st);
+	if (st.nr_seeking || st.nr_telling || st.nr_requests || st.nr_waiting)
+		sim_fail(g->s, BCO "healed, and somebody waits");
+}
+
+void bout_coord(struct sim *s, uint64_t seed)
+{
+	struct bco *g = sim_zalloc(1, sizeof(*g));
+
+	g->s = s;
+	hs_random_seed(&g->r, seed ^ 0xc0a4dull);
+	g->now_ns = 100 * SIM_S;
+	for (uint32_t t = 0; t < BCO_TRACES; t++)
+		g->traces[t].id = (struct hs_wire_trace_id){
+			t % 3 ? 7 + t / 3 : 0, t % 2   ? t
+					       : t % 3 ? 0
+						       : 90 + t};
+	draw(g);
+	g->memory = sim_zalloc(1, hs_coord_core_size_bytes(&g->config));
+	g->core = hs_coord_core_create(g->memory, &g->config, &bco_ops, g,
+				       g->now_ns);
+	for (uint32_t i = 0; i < NR_STEPS && !s->failed; i++) {
+		uint64_t what = hs_random_below(&g->r, 100);
+
+		g->jammed = g->jams && hs_random_chance(&g->r, 0.1);
+		until(g, g->now_ns + hs_random_below(&g->r,
+						     what < 3 ? 9 * SIM_S
+							      : 300 * SIM_MS));
+		if (s->failed)
+			break;
+		if (what < 50)
+			agent_says(g);
+		else if (what < 80)
+			collector_says(g);
+		else
+			links(g);
+		settle(g);
+		sim_mix(s, g->manifests ^ g->asked << 32);
+	}
+	if (!s->failed)
+		heal(g);
+	free(g->memory);
+	free(g);
+}
