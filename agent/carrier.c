@@ -14,6 +14,7 @@
 #include "agent/tally_send.h"
 #include "base/crc32c.h"
 #include "base/log.h"
+#include "rdma/hostlist.h"
 
 static void on_peer_up(void *ctx, const struct hs_transport_peer *peer)
 {
@@ -85,23 +86,31 @@ static void on_message(void *ctx, uint32_t peer, uint16_t type,
 			      w->now_ns);
 }
 
-/* A list of one role as the file has it: whom to dial, and no others. */
-static int list_servers(struct hs_worker *w, enum hs_wire_role role,
-			const struct hs_config_strings *addresses)
+/* Who is listed is dialled, and nobody else. */
+static int sources_start(struct hs_worker *w)
 {
-	struct hs_member_line lines[HS_AGENT_PEERS_MAX / 2];
-	uint32_t nr = 0;
-	int rc = 0;
+	const struct hs_agent_settings *s = &w->settings;
+	const struct hs_sources_config config = {
+		.lists = {{HS_WIRE_ROLE_COORDINATOR, true,
+			   (const char *const *)s->coordinators.items,
+			   s->coordinators.nr_items},
+			  {HS_WIRE_ROLE_COLLECTOR, true,
+			   (const char *const *)s->collectors.items,
+			   s->collectors.nr_items}},
+		.nr_lists = 2,
+	};
+	char error[HS_HOSTLIST_ERROR_BYTES];
 
-	for (size_t i = 0; i < addresses->nr_items && rc >= 0; i++) {
-		rc = hs_transport_dial(w->transport, addresses->items[i]);
-		lines[nr] = (struct hs_member_line){0};
-		snprintf(lines[nr].address, sizeof(lines[nr].address), "%s",
-			 addresses->items[i]);
-		nr++;
+	w->sources = hs_sources_start(&config, error);
+	if (!w->sources) {
+		int rc = -errno;
+
+		hs_log_error("agent", "coordinators, collectors: %s", error);
+		return rc;
 	}
-	hs_members_list(w->members, role, true, lines, nr, w->now_ns);
-	return rc;
+	hs_sources_apply(w->sources, w->members, w->transport, w->now_ns);
+	return hs_worker_watch(w, hs_sources_fd(w->sources),
+			       HS_WORKER_TRANSPORT, 1);
 }
 
 int hs_carrier_make(struct hs_worker *w)
@@ -136,22 +145,17 @@ int hs_carrier_make(struct hs_worker *w)
 		hs_log_error("agent", "no transport: %s", w->transport_why);
 		return rc;
 	}
-	rc = list_servers(w, HS_WIRE_ROLE_COORDINATOR, &s->coordinators);
-	if (rc >= 0)
-		rc = list_servers(w, HS_WIRE_ROLE_COLLECTOR, &s->collectors);
-	if (rc < 0) {
-		hs_log_error("agent",
-			     "an address of coordinators or "
-			     "collectors should be host:port error=%s",
-			     strerror(-rc));
+	rc = sources_start(w);
+	if (rc)
 		return rc;
-	}
 	return hs_worker_watch(w, w->transport->ops->fd(w->transport),
 			       HS_WORKER_TRANSPORT, 0);
 }
 
 void hs_carrier_free(struct hs_worker *w)
 {
+	hs_sources_stop(w->sources);
+	w->sources = NULL;
 	hs_transport_destroy(w->transport);
 	w->transport = NULL;
 	free(w->bounce);
@@ -164,8 +168,12 @@ void hs_carrier_free(struct hs_worker *w)
 
 void hs_carrier_poll(struct hs_worker *w)
 {
-	int rc = hs_transport_poll(w->transport, 0);
+	int rc;
 
+	/* What went to a collector that is listed no more goes to the next. */
+	if (hs_sources_apply(w->sources, w->members, w->transport, w->now_ns))
+		hs_agent_core_collector_up(w->core, w->now_ns);
+	rc = hs_transport_poll(w->transport, 0);
 	w->sent = false;
 	if (rc < 0 && rc != -EINTR)
 		hs_log_error("agent", "transport failed error=%s",

@@ -13,6 +13,7 @@
 #include "agent/shipper.h"
 #include "base/clock.h"
 #include "base/hex.h"
+#include "rdma/members_json.h"
 #include "rdma/wire.h"
 
 /* Long enough for the answer to a stop to leave. */
@@ -223,6 +224,8 @@ static void serve_status(const struct hs_worker *w,
 	json_object_set_new(root, "rules", hs_rules_status(w));
 	json_object_set_new(root, "stats", stats);
 	json_object_set_new(root, "peers", status_peers(w));
+	json_object_set_new(root, "members",
+			    hs_members_json(w->members, w->sources));
 	hs_httpd_json(response, 200, root);
 }
 

@@ -109,9 +109,12 @@ static const struct hs_config_key keys[] = {
 	HS_TRANSPORT_KEYS(struct hs_agent_settings, transport),
 	{KEY("coordinators", STRINGS, coordinators),
 	 .max = HS_AGENT_PEERS_MAX / 2, .example = "[127.0.0.1:7410]",
-	 .doc = "host:port of each coordinator."},
+	 .doc = "host:port of each coordinator; or NUMBER@host:port, "
+		"node[01-03]:7410, file:PATH, dns:NAME:PORT, srv:NAME, "
+		"etcd:HOST:PORT/PREFIX, any of them several times."},
 	{KEY("collectors", STRINGS, collectors), .max = HS_AGENT_PEERS_MAX / 2,
-	 .example = "[127.0.0.1:7420]", .doc = "host:port of each collector."},
+	 .example = "[127.0.0.1:7420]",
+	 .doc = "Each collector, written likewise."},
 	HS_SHIP_KEYS_AGENT(struct hs_agent_settings, ship),
 	HS_DOOR_KEYS(struct hs_agent_settings, door, NULL,
 		     "/run/hindsight/control.sock",

@@ -20,6 +20,7 @@
 #include "agent/settings.h"
 #include "base/memfd.h"
 #include "rdma/members.h"
+#include "rdma/source.h"
 #include "rdma/transport.h"
 
 struct hs_attach;
@@ -90,6 +91,7 @@ struct hs_worker {
 	struct hs_transport *transport;
 	char transport_why[HS_TRANSPORT_WHY_BYTES];
 	struct hs_members *members;
+	struct hs_sources *sources;
 	uint8_t *bounce;	    /* HS_WIRE_SLICE_MAX_BYTES */
 	struct hs_shipper *shipper; /* NULL: slices go by transport */
 	struct hs_redact *redact;

@@ -15,6 +15,7 @@
 #include "base/hex.h"
 #include "base/log.h"
 #include "coordinator/shell.h"
+#include "rdma/members_json.h"
 #include "rdma/transport_verbs.h"
 #include "rdma/wire.h"
 
@@ -226,6 +227,8 @@ static void serve_status(void *ctx, const struct hs_httpd_request *request,
 	json_object_set_new(root, "stats", stats_json(c));
 	json_object_set_new(root, "transport", transport_json(c));
 	json_object_set_new(root, "peers", peers_json(c));
+	json_object_set_new(root, "members",
+			    hs_members_json(c->members, c->sources));
 	json_object_set_new(root, "traces", traces_json(c));
 	pthread_mutex_unlock(&c->lock);
 	hs_httpd_json(response, 200, root);

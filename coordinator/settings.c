@@ -30,8 +30,22 @@ static const struct hs_config_key keys[] = {
 	HS_TRANSPORT_KEYS(struct hs_coordinator_settings, transport),
 	{KEY("collectors", STRINGS, collectors),
 	 .max = HS_COORDINATOR_COLLECTORS_MAX, .example = "[127.0.0.1:7420]",
-	 .doc = "host:port of each collector; the same ones as the agents "
-		"have."},
+	 .doc = "Each collector, the same ones as the agents have: host:port, "
+		"NUMBER@host:port, node[01-03]:7420, file:PATH, "
+		"dns:NAME:PORT, srv:NAME, etcd:HOST:PORT/PREFIX."},
+	{KEY("agents", STRINGS, agents), .max = 4096,
+	 .example = "[file:/etc/hindsight/agents]",
+	 .doc = "All agents there are, written likewise, with their numbers: "
+		"then a breadcrumb of any other is unknown, and one that is "
+		"taken off the list is gone. Without it whoever connects is "
+		"one."},
+	{KEY("announce", STRING, announce),
+	 .example = "etcd:127.0.0.1:2379/hindsight/coordinators",
+	 .doc = "Where to say that this coordinator is there, for as long as "
+		"it is (a lease of 5 s)."},
+	{KEY("announce_address", STRING, announce_address),
+	 .example = "10.0.0.7:7410",
+	 .doc = "As which host:port; listen when absent."},
 	HS_DOOR_KEYS(struct hs_coordinator_settings, door,
 		     "/run/hindsight/coordinator.sock", NULL,
 		     "Where hs(1) asks for status."),
@@ -56,6 +70,10 @@ static const struct hs_config_key keys[] = {
 	{KEY("timeouts.forget", DURATION, forget_after_ns),
 	 .default_text = "5m", .min = SECOND, .max = 86400 * SECOND,
 	 .doc = "How long a stored trace is remembered for what comes late."},
+	{KEY("timeouts.gone", DURATION, gone_after_ns), .default_text = "1h",
+	 .max = 365 * 86400 * SECOND,
+	 .doc = "An agent that is on no list and away for so long is gone; 0: "
+		"never."},
 	{KEY("timeouts.idle", DURATION, idle_ns), .default_text = "5s",
 	 .min = 10000000, .max = 3600 * SECOND,
 	 .doc = "A silent peer is pinged after this, and cut off when three "

@@ -20,6 +20,10 @@ struct hs_coordinator_settings {
 	char *listen;
 	struct hs_transport_settings transport;
 	struct hs_config_strings collectors;
+	struct hs_config_strings agents;
+	char *announce;
+	char *announce_address;
+	uint64_t gone_after_ns;
 	struct hs_door_settings door;
 	int log_level; /* enum hs_log_level */
 	uint64_t retry_ns, unreachable_after_ns, tell_unsettled_ns, resend_ns;

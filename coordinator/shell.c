@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "rdma/hostlist.h"
 
 #define MEMBERS_GONE 1024u
 
@@ -140,6 +141,7 @@ static int open_core(struct hs_coordinator *c)
 	struct hs_members_config members = {
 		/* Those that are gone are remembered for a while. */
 		.nr = (uint32_t)c->settings->nr_peers + MEMBERS_GONE,
+		.expire_after_ns = c->settings->gone_after_ns,
 	};
 	int rc = hs_random_secure(&config.seed, sizeof(config.seed));
 
@@ -165,6 +167,68 @@ static int open_core(struct hs_coordinator *c)
 	return 0;
 }
 
+/* What the lists changed about agents, the core has to hear. */
+static void tell_core(struct hs_coordinator *c, uint64_t now_ns)
+{
+	uint64_t seen = c->members_version;
+
+	for (uint32_t i = hs_members_next(c->members, HS_WIRE_ROLE_AGENT, 0); i;
+	     i = hs_members_next(c->members, HS_WIRE_ROLE_AGENT, i)) {
+		const struct hs_member *at = hs_member(c->members, i);
+
+		if (at->version <= seen)
+			continue;
+		if (at->state == HS_MEMBER_GONE)
+			hs_coord_core_node_left(c->core, now_ns, at->number);
+		else if (at->listed)
+			hs_coord_core_node_listed(c->core, now_ns, at->number);
+	}
+	c->members_version = c->members->stats.version;
+}
+
+static void apply_lists(struct hs_coordinator *c)
+{
+	uint64_t now_ns = hs_clock_mono_ns();
+
+	if (hs_sources_apply(c->sources, c->members, c->transport, now_ns))
+		hs_coord_core_collector_up(c->core, now_ns);
+	hs_members_tick(c->members, now_ns);
+	if (c->members_version != c->members->stats.version)
+		tell_core(c, now_ns);
+}
+
+static int open_sources(struct hs_coordinator *c)
+{
+	const struct hs_coordinator_settings *s = c->settings;
+	struct hs_sources_config config = {
+		.lists = {{HS_WIRE_ROLE_COLLECTOR, true,
+			   (const char *const *)s->collectors.items,
+			   s->collectors.nr_items},
+			  {HS_WIRE_ROLE_AGENT, false,
+			   (const char *const *)s->agents.items,
+			   s->agents.nr_items}},
+		.nr_lists = s->agents.nr_items ? 2 : 1,
+		.announce = s->announce,
+		.announced_as = c->announced_as,
+	};
+	char error[HS_HOSTLIST_ERROR_BYTES];
+
+	snprintf(c->announced_as, sizeof(c->announced_as), "%u@%s",
+		 (uint32_t)s->node,
+		 s->announce_address ? s->announce_address : s->listen);
+	c->sources = hs_sources_start(&config, error);
+	if (!c->sources) {
+		int rc = -errno;
+
+		hs_log_error("coordinator", "collectors, agents, announce: %s",
+			     error);
+		return rc;
+	}
+	hs_coord_core_listing(c->core, s->agents.nr_items != 0);
+	apply_lists(c);
+	return 0;
+}
+
 static int open_transport(struct hs_coordinator *c)
 {
 	static const struct hs_transport_events events = {
@@ -176,7 +240,6 @@ static int open_transport(struct hs_coordinator *c)
 		.idle_timeout_ns = s->idle_ns,
 	};
 	struct hs_transport_self self = {HS_WIRE_ROLE_COORDINATOR, c->node, ""};
-	struct hs_member_line lines[HS_COORDINATOR_COLLECTORS_MAX] = {0};
 	int rc;
 
 	snprintf(self.name, sizeof(self.name), "%s", s->name);
@@ -196,21 +259,7 @@ static int open_transport(struct hs_coordinator *c)
 			     s->listen, strerror(-c->port));
 		return c->port;
 	}
-	for (size_t i = 0; i < s->collectors.nr_items; i++) {
-		snprintf(lines[i].address, sizeof(lines[i].address), "%s",
-			 s->collectors.items[i]);
-		rc = hs_transport_dial(c->transport, s->collectors.items[i]);
-		if (rc) {
-			hs_log_error("coordinator",
-				     "an address of collectors should be "
-				     "host:port address=%s error=%s",
-				     s->collectors.items[i], strerror(-rc));
-			return rc;
-		}
-	}
-	hs_members_list(c->members, HS_WIRE_ROLE_COLLECTOR, true, lines,
-			(uint32_t)s->collectors.nr_items, c->started_ns);
-	return 0;
+	return open_sources(c);
 }
 
 int hs_coordinator_open(struct hs_coordinator *c,
@@ -248,10 +297,11 @@ static int wait_ms(const struct hs_coordinator *c)
 
 int hs_coordinator_run(struct hs_coordinator *c, int signal_fd)
 {
-	struct pollfd fds[3] = {
+	struct pollfd fds[4] = {
 		{hs_transport_fd(c->transport), POLLIN, 0},
 		{signal_fd, POLLIN, 0},
 		{c->stop_fd, POLLIN, 0},
+		{hs_sources_fd(c->sources), POLLIN, 0},
 	};
 	int rc = 0;
 
@@ -260,11 +310,12 @@ int hs_coordinator_run(struct hs_coordinator *c, int signal_fd)
 		int wait = wait_ms(c);
 
 		pthread_mutex_unlock(&c->lock);
-		if (poll(fds, 3, wait) < 0 && errno != EINTR)
+		if (poll(fds, 4, wait) < 0 && errno != EINTR)
 			rc = -errno;
 		pthread_mutex_lock(&c->lock);
 		if (fds[1].revents || fds[2].revents)
 			break;
+		apply_lists(c);
 		if (!rc)
 			rc = hs_transport_poll(c->transport, 0);
 		hs_coord_core_tick(c->core, hs_clock_mono_ns());
@@ -278,6 +329,7 @@ int hs_coordinator_run(struct hs_coordinator *c, int signal_fd)
 void hs_coordinator_close(struct hs_coordinator *c)
 {
 	hs_httpd_stop(c->httpd);
+	hs_sources_stop(c->sources);
 	hs_transport_destroy(c->transport);
 	free(c->members);
 	free(c->memory);

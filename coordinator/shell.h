@@ -13,6 +13,7 @@
 #include "base/httpd.h"
 #include "coordinator/settings.h"
 #include "rdma/members.h"
+#include "rdma/source.h"
 
 struct hs_coordinator {
 	const struct hs_coordinator_settings *settings;
@@ -22,6 +23,9 @@ struct hs_coordinator {
 	struct hs_coord_core *core;
 	void *memory;
 	struct hs_members *members;
+	struct hs_sources *sources;
+	uint64_t members_version; /* that the core has heard of */
+	char announced_as[HS_MEMBER_ADDRESS_BYTES + 16];
 	struct hs_httpd *httpd;
 	uint64_t node;
 	uint64_t epoch;

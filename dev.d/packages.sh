@@ -11,6 +11,7 @@ packages_build=(
 	libjansson-dev libsqlite3-dev libzstd-dev libarchive-dev libyaml-dev
 	libmicrohttpd-dev libcurl4-openssl-dev liburcu-dev libhwloc-dev
 	libibverbs-dev librdmacm-dev
+	etcd-server
 	python3 python3-prometheus-client xz-utils iproute2 ca-certificates curl
 )
 

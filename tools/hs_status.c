@@ -237,6 +237,34 @@ static void print_carrier(const struct hs_answer *a)
 		       json_string_value(json_object_get(of, "why")));
 }
 
+/* The servers of its list of members: "list 7: coordinator 1001 up, ...". */
+static void print_members(const char *name, const struct hs_answer *a)
+{
+	const json_t *of = json_object_get(a->json, "members");
+	const json_t *list = json_object_get(of, "list");
+	bool any = false;
+	size_t i;
+
+	if (!json_is_array(list))
+		return;
+	printf("%s list %" PRIu64 ":", name,
+	       hs_answer_number(of, NULL, "version"));
+	for (i = 0; i < json_array_size(list); i++) {
+		const json_t *m = json_array_get(list, i);
+		const char *role =
+			json_string_value(json_object_get(m, "role"));
+		const char *state =
+			json_string_value(json_object_get(m, "state"));
+
+		if (!role || !state || !strcmp(role, "agent"))
+			continue;
+		printf("%s %s %" PRIu64 " %s", any ? "," : "", role,
+		       hs_answer_number(m, NULL, "number"), state);
+		any = true;
+	}
+	puts(any ? "" : " nobody");
+}
+
 /* What should be 0 is shown only where it is not. */
 static void print_troubles(const struct hs_answer *a, const char *const *names,
 			   size_t nr_names)
@@ -260,6 +288,8 @@ static void print_coordinator(const struct hs_answer *a)
 		"stats",     "triggers_cut",	 "stats", "answers_cut",
 		"stats",     "messages_bad",	 "stats", "manifests_failed",
 		"stats",     "unreachable",	 "stats", "gone",
+		"stats",     "origin_refused",	 "stats", "origin_cut",
+		"stats",     "seeks_refused",	 "stats", "seeks_part",
 		"transport", "peers_cut_off",
 	};
 
@@ -275,6 +305,7 @@ static void print_coordinator(const struct hs_answer *a)
 	       hs_answer_number(a->json, "stats", "traces_telling"),
 	       hs_answer_number(a->json, "stats", "traces_stored"));
 	print_troubles(a, troubles, sizeof(troubles) / sizeof(*troubles));
+	print_members("            ", a);
 }
 
 static void print_collector(const struct hs_answer *a)
@@ -336,6 +367,8 @@ static void print_text(const struct hs_survey *survey)
 	print_triggers(survey);
 	print_rules(survey);
 	putchar('\n');
+	for (i = 0; i < survey->nr_nodes; i++)
+		print_members(survey->nodes[i].name, &survey->nodes[i]);
 	for (i = 0; i < survey->nr_coordinators; i++)
 		print_coordinator(&survey->coordinators[i]);
 	for (i = 0; i < survey->nr_collectors; i++)

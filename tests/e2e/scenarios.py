@@ -16,7 +16,8 @@ import tempfile
 import time
 import traceback
 
-from fabric import Failure, Fabric, program, wait_for
+from fabric import (COORDINATOR, Failure, Fabric, free_ports, program,
+                    wait_for)
 
 
 RULES = """rules:
@@ -457,6 +458,53 @@ def coordinator_killed():
                  lambda: all_there(fabric, before + during + after))
 
 
+def coordinators_come_and_go():
+    """Listed in a file that changes while all runs; one is killed."""
+    fabric = Fabric(2)
+    ports = [fabric.coordinator_port] + free_ports(1)
+    both = "".join("%d@127.0.0.1:%d\n" % (1001 + i, p)
+                   for i, p in enumerate(ports))
+    fabric.write("servers", both.splitlines(True)[0])
+    for i in range(2):
+        with open(fabric.path("agent-%d.yaml" % i), encoding="utf-8") as old:
+            text = old.read()
+        fabric.write("agent-%d.yaml" % i, text.replace(
+            "coordinators: [127.0.0.1:%d]" % ports[0],
+            "coordinators: ['file:%s']" % fabric.path("servers")))
+    fabric.write("coordinator-b.yaml", COORDINATOR.format(
+        control=fabric.control("coordinator-b"), port=ports[1],
+        collector=fabric.collector_port).replace("1001", "1002"))
+
+    def states():
+        return [[(m["number"], m["state"])
+                 for m in fabric.status("agent-%d" % i)["members"]["list"]
+                 if m["role"] == "coordinator"] for i in range(2)]
+
+    def all_stored():
+        stats = fabric.status("agent-0")["stats"]
+        return stats["triggers_stored"] >= stats["triggers_local"]
+
+    with fabric:
+        app = fabric.app(0, "svc")
+        before = fire_many(fabric, app, 20)
+        fabric.start("coordinator-b")
+        fabric.write("servers", both)
+        wait_for("both are up", lambda: all(
+            sorted(s) == [(1001, "up"), (1002, "up")] for s in states()))
+        during = fire_many(fabric, app, 100, first=100)
+        fabric.kill("coordinator")
+        began = time.monotonic()
+        wait_for("what it had is stored through the other", all_stored)
+        print("failover_ms %.0f" % (1000 * (time.monotonic() - began)))
+        during += fire_many(fabric, app, 20, first=300)
+        fabric.write("servers", both.splitlines(True)[1])
+        wait_for("the first one is gone", lambda: all(
+            sorted(s) == [(1001, "gone"), (1002, "up")] for s in states()))
+        after = fire_many(fabric, app, 20, first=400)
+        wait_for("all delivered",
+                 lambda: all_there(fabric, before + during + after))
+
+
 def collector_killed():
     """What is said to be stored is; the rest comes after the restart."""
     with Fabric(1) as fabric:
@@ -677,6 +725,7 @@ SCENARIOS = [late_trigger, fan_out, many_processes, trigger_before_data,
              app_killed, crash_trigger, rules, operations, prefork,
              fork_in_mid_trace, closed_descriptors, stopped_agent,
              worker_killed, agent_killed, coordinator_killed,
+             coordinators_come_and_go,
              collector_killed, trigger_by_id, last_seconds, purge, linger,
              command_line, replay_interrupted, replay_exit_codes,
              replay_sees_loss]

@@ -34,7 +34,7 @@ PURE = ["agent/core*.c", "agent/tally.c", "coordinator/core*.c",
         "collector/assembly*.c", "rdma/wire_tally.c",
         "ship/proto*.c", "model/record*.c", "model/redact.c",
         "rdma/verbs_credit.c",
-        "rdma/members.c"]
+        "rdma/members.c", "rdma/hostlist.c"]
 PURE_NO_HEADER = re.compile(
     r"^(sys/(socket|epoll|eventfd|timerfd|select|ioctl|mman|stat|un|uio|"
     r"time|wait|file)\.h|poll\.h|netdb\.h|netinet/.*|arpa/.*|net/.*|"
