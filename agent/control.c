@@ -57,19 +57,6 @@ static json_t *status_processes(const struct hs_worker *w,
 	return list;
 }
 
-static const char *socket_of(const struct hs_worker *w,
-			     const struct hs_tenant *t)
-{
-	for (size_t i = 0; i < w->settings.domains.nr_items; i++) {
-		const struct hs_agent_listener *l =
-			hs_agent_listener_get(&w->settings, i);
-
-		if (!strcmp(l->name, t->name))
-			return l->socket;
-	}
-	return "";
-}
-
 /* Of each size of buffers: how much of the pool is carved into them. */
 static json_t *status_classes(const struct hs_agent_domain_stats *s)
 {
@@ -88,13 +75,16 @@ static json_t *status_classes(const struct hs_agent_domain_stats *s)
 static json_t *status_domain(const struct hs_worker *w,
 			     const struct hs_tenant *t)
 {
+	const struct hs_agent_listener *listener =
+		hs_agent_listener_find(&w->settings, t->name);
 	struct hs_agent_domain_stats s;
 	json_t *d = json_object();
 
 	hs_agent_core_domain_stats_get(w->core, t->index, w->now_ns, &s);
 	json_object_set_new(d, "name", json_string(t->name));
 	json_object_set_new(d, "uid", number(t->uid));
-	json_object_set_new(d, "socket", json_string(socket_of(w, t)));
+	json_object_set_new(d, "socket",
+			    json_string(listener ? listener->socket : ""));
 	json_object_set_new(
 		d, "pool_bytes",
 		number(hs_tenant_pool_bytes(t) * t->config.nr_nodes));

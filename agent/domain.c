@@ -76,8 +76,11 @@ static int memory_make(struct hs_tenant *t)
 
 static int add_to_core(struct hs_worker *w, struct hs_tenant *t)
 {
+	const struct hs_agent_listener *listener =
+		hs_agent_listener_find(&w->settings, t->name);
 	int rc;
 
+	t->config.weight = listener ? (uint32_t)listener->weight : 1;
 	rc = memory_make(t);
 	if (rc)
 		return rc;

@@ -52,6 +52,10 @@ static const struct hs_config_key domain_keys[] = {
 	 .default_text = "64KiB", .min = 256, .max = 256 << 10,
 	 .doc = "A trace that goes on gets larger ones, each four times as "
 		"large as the one before, up to this."},
+	{DOMAIN_KEY("weight", INT, weight), .default_text = "1", .min = 1,
+	 .max = 1000,
+	 .doc = "Its share beside other domains when there is more to report "
+		"than the collectors take."},
 	{DOMAIN_KEY("mode", INT, mode), .default_text = "666", .max = 777,
 	 .check = hs_config_is_mode, .want = HS_CONFIG_WANT_MODE,
 	 .doc = "Permissions of the socket, in octal."},
@@ -423,6 +427,15 @@ void hs_agent_settings_free(struct hs_agent_settings *s)
 void hs_agent_settings_print_example(FILE *f)
 {
 	hs_config_print_example(&hs_agent_schema, f);
+}
+
+const struct hs_agent_listener *
+hs_agent_listener_find(const struct hs_agent_settings *s, const char *name)
+{
+	for (size_t i = 0; i < s->domains.nr_items; i++)
+		if (!strcmp(hs_agent_listener_get(s, i)->name, name))
+			return hs_agent_listener_get(s, i);
+	return NULL;
 }
 
 void hs_agent_settings_core(const struct hs_agent_settings *s,

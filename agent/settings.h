@@ -31,7 +31,8 @@ struct hs_agent_listener {
 	uint64_t pool_bytes;
 	uint64_t buffer_bytes;	   /* the smallest */
 	uint64_t buffer_max_bytes; /* the largest */
-	int64_t mode; /* of the socket, octal digits read as decimal */
+	int64_t weight;
+	int64_t mode; /* of the socket */
 };
 
 struct hs_agent_trigger_settings {
@@ -102,6 +103,11 @@ hs_agent_listener_get(const struct hs_agent_settings *s, size_t index)
 {
 	return (struct hs_agent_listener *)s->domains.items + index;
 }
+
+/** hs_agent_listener_find() - by name; NULL: none, as of a former file */
+const struct hs_agent_listener *
+hs_agent_listener_find(const struct hs_agent_settings *settings,
+		       const char *name);
 
 /** hs_agent_settings_core() - the core's part, without its random seed */
 void hs_agent_settings_core(const struct hs_agent_settings *settings,

@@ -16,12 +16,12 @@
 
 #include "base/endian.h"
 #include "base/glob.h"
-#include "base/hash.h"
 #include "hs/hindsight.h"
 #include "hs/shm_format.h"
 #include "model/record.h"
 #include "model/record_known.h"
 #include "model/record_read.h"
+#include "model/redact_hash.h"
 
 enum where {
 	BETWEEN, /* or within a record's header */
@@ -371,93 +371,6 @@ static void run_bytes(struct machine *m)
 		run_done(m);
 }
 
-/* ---- hashes ----------------------------------------------------------------
- */
-
-static uint64_t hash_part(const struct machine *m, uint8_t part,
-			  const uint8_t *value, size_t n)
-{
-	uint8_t key[16];
-
-	/* Not what orders traces under the same key. */
-	memcpy(key, m->rules->key, sizeof(key));
-	key[0] ^= (uint8_t)(0x5a + part);
-	return hs_hash_siphash(key, value, n);
-}
-
-/* As many characters of 128 bits as there is room for; '=' behind them. */
-static void hash_text(const struct machine *m, uint8_t *value, size_t n)
-{
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklm"
-				     "nopqrstuvwxyz0123456789-_";
-	unsigned __int128 bits = (unsigned __int128)hash_part(m, 0, value, n)
-					 << 64 |
-				 hash_part(m, 1, value, n);
-
-	for (size_t i = 0; i < n; i++, bits >>= 6)
-		value[i] = i < 22 ? (uint8_t)digits[(unsigned)bits & 63] : '=';
-}
-
-static void hash_number(const struct machine *m, uint8_t *value, size_t n)
-{
-	uint64_t bits = hash_part(m, 0, value, n);
-
-	for (size_t i = 0; i + 1 < n; i++, bits >>= 7)
-		value[i] = 0x80 | (bits & 0x7f);
-	value[n - 1] = n < HS_RECORD_VARINT_MAX_BYTES ? bits & 0x7f : bits & 1;
-}
-
-/*
- * @p stands behind the type byte. A value that lies here whole is hashed and
- * will be passed over as it is; another, and a bool, is masked.
- */
-static bool hash_value(struct machine *m, uint8_t *type, uint8_t *p,
-		       uint64_t room)
-{
-	uint64_t len = 0, skip;
-	uint32_t n;
-
-	if (room > m->s->left - 1) /* behind the type byte */
-		room = m->s->left - 1;
-	if (*type & HS_RECORD_ATTR_CUT) {
-		n = hs_record_varint_get(p, room, &skip);
-		p += n;
-		room -= n;
-		if (!n)
-			return false;
-	}
-	n = hs_record_varint_get(p, room, &len);
-	switch (*type & HS_RECORD_ATTR_TYPE_MASK) {
-	case HS_VALUE_STRING:
-	case HS_VALUE_BYTES:
-	case HS_VALUE_JSON:
-		if (!n || len > room - n)
-			return false;
-		hash_text(m, p + n, (size_t)len);
-		/* No JSON any more, and text in any case. */
-		*type = HS_VALUE_STRING | (*type & HS_RECORD_ATTR_CUT);
-		break;
-	case HS_VALUE_INT64:
-		if (!n)
-			return false;
-		hash_number(m, p, n);
-		break;
-	case HS_VALUE_FLOAT64:
-		if (room < 8)
-			return false;
-		/* A double of any bits may be no number: text instead. */
-		hash_text(m, p, 8);
-		memmove(p + 1, p, 7);
-		p[0] = 7;
-		*type = HS_VALUE_STRING | (*type & HS_RECORD_ATTR_CUT);
-		break;
-	default:
-		return false;
-	}
-	*type |= HS_RECORD_ATTR_HASHED;
-	return true;
-}
-
 /* ---- attributes ------------------------------------------------------------
  */
 
@@ -472,6 +385,14 @@ static void drop(struct machine *m)
 	m->stats->dropped++;
 }
 
+/* What of this record lies here behind the type byte. */
+static size_t value_room(const struct machine *m)
+{
+	size_t here = (size_t)(m->end - m->p) - 1;
+
+	return here < m->s->left - 1 ? here : m->s->left - 1;
+}
+
 static void type_byte(struct machine *m)
 {
 	struct hs_redact_state *s = m->s;
@@ -482,7 +403,7 @@ static void type_byte(struct machine *m)
 
 	s->value = *m->p;
 	if (action == HS_REDACT_HASH &&
-	    hash_value(m, m->p, m->p + 1, (uint64_t)(m->end - m->p - 1))) {
+	    hs_redact_hash(m->rules->key, m->p, value_room(m))) {
 		m->stats->hashed++;
 		s->value = *m->p;
 		action = HS_REDACT_KEEP;
