@@ -16,6 +16,16 @@
 
 #define WAYS_MAX     HS_SHIP_OUTLET_COLLECTORS_MAX
 #define DIAL_WAIT_NS (2 * HS_NS_PER_SEC)
+#define COPIES	     8192u /* as many as a sender has unsettled */
+#define PAGE_BYTES   4096u
+#define POLL_NS	     (50 * HS_NS_PER_US)
+
+/* A copy under way, in the order in which they were made. */
+struct copy {
+	uint64_t end;	/* where the next one may begin */
+	uint32_t users; /* of the port */
+	bool settled;
+};
 
 /* To one collector. */
 struct way {
@@ -26,6 +36,8 @@ struct way {
 	/* Copies between tail and head, by their place modulo ring_bytes. */
 	uint8_t *ring;
 	uint64_t head, tail;
+	struct copy *copies; /* first .. next - 1, modulo COPIES */
+	uint64_t first, next, settled;
 };
 
 struct hs_shipper {
@@ -37,7 +49,20 @@ struct hs_shipper {
 	uint64_t due_ns;
 	uint64_t bytes_copied;
 	bool added;
+	bool polled; /* the port has no descriptor to wait for */
 };
+
+static struct copy *copy_at(const struct way *way, uint64_t nr)
+{
+	return &way->copies[nr % COPIES];
+}
+
+/* Settled, and the port is done with them: their places are free. */
+static void reclaim(struct way *way)
+{
+	while (way->first < way->settled && !copy_at(way, way->first)->users)
+		way->tail = copy_at(way, way->first++)->end;
+}
 
 static struct way *way_of(struct hs_shipper *s, uint32_t nr)
 {
@@ -67,7 +92,7 @@ static void slice_settled(void *ctx, const struct hs_ship_slice *slice,
 		uint64_t key;
 	} ack = {{.nr = 1, .refused = refused}, slice->head.ship_key};
 
-	way->tail = slice->where + slice->head.length_bytes;
+	way->settled++;
 	hs_agent_core_message(s->w->core, way->node, HS_WIRE_SLICE_ACK, &ack,
 			      sizeof(ack), s->w->now_ns);
 }
@@ -90,7 +115,8 @@ static void way_down(void *ctx, uint32_t nr, const char *why)
 
 	hs_log_info("agent", "ships no more to %s: %s", way->address, why);
 	way->node = 0;
-	way->head = way->tail = 0;
+	/* What the port still sends stays where it is. */
+	way->settled = way->next;
 	/* What was under way there goes again, to whoever is up. */
 	hs_agent_core_collector_up(s->w->core, s->w->now_ns);
 }
@@ -128,6 +154,8 @@ static bool room(const struct hs_shipper *s, const struct way *way,
 {
 	uint64_t at = way->head % s->ring_bytes;
 
+	if (way->next - way->first == COPIES)
+		return false;
 	*where = way->head;
 	if (at + length > s->ring_bytes)
 		*where += s->ring_bytes - at;
@@ -140,14 +168,22 @@ bool hs_shipper_ship(struct hs_shipper *s, const struct hs_agent_slice *slice,
 	struct way *way = pick(s, &slice->head.trace);
 	struct hs_ship_slice out = {.head = slice->head};
 	uint32_t length = slice->head.length_bytes;
+	struct copy *copy;
 
-	if (!way || !room(s, way, length, &out.where))
+	if (!way)
 		return false;
+	reclaim(way);
+	if (!room(s, way, length, &out.where))
+		return false;
+	copy = copy_at(way, way->next);
+	*copy = (struct copy){.end = out.where + length};
+	out.users = &copy->users;
 	/* The outlet hands it back: which of the rings it is in. */
 	out.domain = (uint32_t)(way - s->ways);
 	hs_shm_read_bytes(way->ring + out.where % s->ring_bytes, bytes, length);
 	if (hs_ship_outlet_add(s->outlet, (uint32_t)way->nr, &out))
 		return false;
+	way->next++;
 	way->head = out.where + length;
 	s->bytes_copied += length;
 	s->added = true;
@@ -176,7 +212,7 @@ static void dial(struct hs_shipper *s, struct way *way)
 
 void hs_shipper_run(struct hs_shipper *s)
 {
-	if (!s->added && s->w->now_ns < s->due_ns)
+	if (!s->added && !s->polled && s->w->now_ns < s->due_ns)
 		return;
 	for (uint32_t i = 0; i < s->nr_ways; i++)
 		if (s->ways[i].nr < 0)
@@ -187,21 +223,16 @@ void hs_shipper_run(struct hs_shipper *s)
 
 uint64_t hs_shipper_due_ns(const struct hs_shipper *s)
 {
-	return s->added ? 0 : s->due_ns;
+	uint64_t poll_ns = s->w->now_ns + POLL_NS;
+
+	if (s->added)
+		return 0;
+	return s->polled && poll_ns < s->due_ns ? poll_ns : s->due_ns;
 }
 
 void hs_shipper_wake(struct hs_shipper *s)
 {
 	s->added = true;
-}
-
-static struct hs_ship_port *port_make(const struct hs_ship_settings *settings,
-				      const char **why)
-{
-	const struct hs_ship_udp_config config = {
-		.bind = settings->bind, .dscp = (uint8_t)settings->dscp};
-
-	return hs_ship_udp_create(&config, why);
 }
 
 static int rings_make(struct hs_shipper *s)
@@ -213,12 +244,28 @@ static int rings_make(struct hs_shipper *s)
 
 		way->address = to->items[i];
 		way->nr = -1;
-		way->ring = malloc(s->ring_bytes);
-		if (!way->ring)
+		way->ring = aligned_alloc(PAGE_BYTES, s->ring_bytes);
+		way->copies = calloc(COPIES, sizeof(*way->copies));
+		if (!way->ring || !way->copies)
 			return -ENOMEM;
 		s->nr_ways++;
 	}
 	return 0;
+}
+
+/* The port sends from the rings: it may have to be told where they are. */
+static int lend(struct hs_shipper *s, struct hs_ship_port *port)
+{
+	int rc = 0;
+
+	for (uint32_t i = 0; i < s->nr_ways && !rc && port->ops->memory; i++)
+		rc = port->ops->memory(port, s->ways[i].ring, s->ring_bytes,
+				       PAGE_BYTES);
+	if (rc)
+		hs_log_error("agent",
+			     "ship: the port cannot be lent memory: %s",
+			     strerror(-rc));
+	return rc;
 }
 
 int hs_shipper_make(struct hs_worker *w)
@@ -239,20 +286,25 @@ int hs_shipper_make(struct hs_worker *w)
 		return -ENOMEM;
 	s->w = w;
 	/* The core lets no more than its window be under way. */
-	s->ring_bytes = w->settings.window_bytes + HS_WIRE_SLICE_MAX_BYTES;
+	s->ring_bytes = (w->settings.window_bytes + HS_WIRE_SLICE_MAX_BYTES +
+			 PAGE_BYTES - 1) /
+			PAGE_BYTES * PAGE_BYTES;
 	if (rings_make(s))
 		return -ENOMEM;
-	port = port_make(settings, &why);
+	port = hs_ship_port_make(settings, 0, 0, &why);
 	if (!port) {
-		hs_log_error("agent", "ship.bind: %s: %s (%s)", settings->bind,
-			     why, strerror(errno));
-		return -errno;
+		hs_log_error("agent", "ship: %s: %s (%s)", settings->bind, why,
+			     strerror(errno));
+		return errno ? -errno : -EINVAL;
 	}
 	s->outlet = hs_ship_outlet_create(port, &config, &outlet_ops, s);
 	if (!s->outlet) {
 		port->ops->destroy(port);
 		return -ENOMEM;
 	}
+	s->polled = hs_ship_outlet_fd(s->outlet) < 0;
+	if (s->polled)
+		return lend(s, port);
 	return hs_worker_watch(w, hs_ship_outlet_fd(s->outlet), HS_WORKER_SHIP,
 			       0);
 }
@@ -264,8 +316,10 @@ void hs_shipper_free(struct hs_worker *w)
 	if (!s)
 		return;
 	hs_ship_outlet_destroy(s->outlet);
-	for (uint32_t i = 0; i < s->nr_ways; i++)
+	for (uint32_t i = 0; i < s->nr_ways; i++) {
 		free(s->ways[i].ring);
+		free(s->ways[i].copies);
+	}
 	free(s);
 	w->shipper = NULL;
 }
@@ -301,7 +355,8 @@ json_t *hs_shipper_json(const struct hs_shipper *s)
 				 "ship.carrier");
 	for (uint32_t i = 0; i < s->nr_ways; i++)
 		json_array_append_new(ways, way_json(s, &s->ways[i]));
-	return json_pack("{s:s, s:s, s:I, s:o}", "carrier", "udp", "why",
-			 "configured", "bytes_copied",
+	return json_pack("{s:s, s:s, s:I, s:o}", "carrier",
+			 hs_ship_carrier_names[s->w->settings.ship.carrier],
+			 "why", "configured", "bytes_copied",
 			 (json_int_t)s->bytes_copied, "collectors", ways);
 }

@@ -46,10 +46,10 @@ static const struct {
 	{"vhost", "net_vhost0,iface=%s,client=0",
 	 "net_virtio_user0,path=%s,mrg_rxbuf=1,queue_size=1024", true},
 	{"af_packet",
-	 "net_af_packet0,iface=hsf0,framesz=9376,blocksz=65536,"
-	 "framecnt=1020",
-	 "net_af_packet0,iface=hsf1,framesz=9376,blocksz=65536,"
-	 "framecnt=1020",
+	 "net_af_packet0,iface=hsf0,framesz=16384,blocksz=65536,"
+	 "framecnt=1024",
+	 "net_af_packet0,iface=hsf1,framesz=16384,blocksz=65536,"
+	 "framecnt=1024",
 	 false},
 };
 

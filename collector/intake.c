@@ -13,6 +13,7 @@
 #define LOG	 "collector"
 #define BURST	 2048u
 #define LIFE_MAX 0x7fffu
+#define POLL_NS	 (50 * HS_NS_PER_US)
 
 struct hs_intake {
 	struct hs_collector *collector;
@@ -20,6 +21,7 @@ struct hs_intake {
 	/* A place that another agent has got is another peer. */
 	uint16_t lives[HS_SHIP_CONNECTIONS_MAX];
 	bool up[HS_SHIP_CONNECTIONS_MAX];
+	const char *carrier;
 	uint64_t now_ns;
 	struct {
 		struct hs_wire_slice head;
@@ -106,11 +108,6 @@ int hs_intake_make(struct hs_intake **out,
 		   const struct hs_ship_settings *settings, uint64_t node,
 		   struct hs_collector *collector)
 {
-	const struct hs_ship_udp_config udp = {
-		.bind = settings->bind,
-		.nr_frames = (uint32_t)settings->nr_frames,
-		.buffer_bytes = 16 << 20,
-		.dscp = (uint8_t)settings->dscp};
 	const struct hs_ship_receiver_config config = {
 		.node = node,
 		.frame_bytes = settings->frame_bytes
@@ -129,11 +126,12 @@ int hs_intake_make(struct hs_intake **out,
 	if (!intake)
 		return -ENOMEM;
 	intake->collector = collector;
-	port = hs_ship_udp_create(&udp, &why);
+	port = hs_ship_port_make(settings, (uint32_t)settings->nr_frames,
+				 16u << 20, &why);
 	if (!port) {
-		int rc = -errno;
+		int rc = errno ? -errno : -EINVAL;
 
-		hs_log_error(LOG, "ship.bind: %s: %s (%s)", settings->bind, why,
+		hs_log_error(LOG, "ship: %s: %s (%s)", settings->bind, why,
 			     strerror(-rc));
 		free(intake);
 		return rc;
@@ -149,8 +147,9 @@ int hs_intake_make(struct hs_intake **out,
 		free(intake);
 		return rc;
 	}
-	hs_log_info(LOG, "slices come to udp %s (port %u)", settings->bind,
-		    hs_ship_udp_port(port));
+	intake->carrier = hs_ship_carrier_names[settings->carrier];
+	hs_log_info(LOG, "slices come to %s by %s", settings->bind,
+		    intake->carrier);
 	*out = intake;
 	return 0;
 }
@@ -179,6 +178,8 @@ uint64_t hs_intake_run(struct hs_intake *intake, uint64_t now_ns)
 	at_ns = hs_ship_inlet_run(intake->inlet, BURST, &nr, now_ns);
 	if (nr >= BURST)
 		return 0;
+	if (hs_intake_fd(intake) < 0) /* a port that has to be polled */
+		return nr ? 0 : POLL_NS;
 	return at_ns > now_ns ? at_ns - now_ns : 0;
 }
 
@@ -193,7 +194,7 @@ json_t *hs_intake_json(const struct hs_intake *intake)
 	hs_ship_inlet_stats(intake->inlet, &r, &p);
 	return json_pack(
 		"{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
-		"carrier", "udp", "why", "configured", "agents",
+		"carrier", intake->carrier, "why", "configured", "agents",
 		(json_int_t)r.nr_connections, "frames", (json_int_t)r.frames,
 		"frames_again", (json_int_t)r.frames_again, "frames_bad",
 		(json_int_t)(r.frames_bad + r.frames_forged + r.frames_strange),

@@ -10,7 +10,7 @@ packages_build=(
 	libcmocka-dev valgrind
 	libjansson-dev libsqlite3-dev libzstd-dev libarchive-dev libyaml-dev
 	libmicrohttpd-dev libcurl4-openssl-dev liburcu-dev libhwloc-dev
-	libibverbs-dev librdmacm-dev
+	libibverbs-dev librdmacm-dev libdpdk-dev
 	etcd-server
 	python3 python3-prometheus-client xz-utils iproute2 ca-certificates curl
 )
@@ -30,5 +30,5 @@ packages_workshop=(
 
 # What ./dev bench compares with. Without them there are no ratios to peers.
 packages_bench=(
-	liblttng-ust-dev lttng-tools libdpdk-dev
+	liblttng-ust-dev lttng-tools
 )

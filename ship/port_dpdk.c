@@ -23,13 +23,15 @@
 #include <rte_dev.h>
 #include <rte_errno.h>
 
-#define DESCRIPTORS  1024u
-#define QUEUE	     512u /* packets waiting for the port */
-#define BURST	     32u
-#define HEADS	     8192u
-#define FOREIGN	     16384u
-#define FRAMES_FEW   2048u
-#define ROOM_BYTES   (HS_SHIP_FRAME_MAX_BYTES + 128u)
+#define DESCRIPTORS 1024u
+#define QUEUE	    512u /* packets waiting for the port */
+#define BURST	    32u
+#define HEADS	    8192u
+#define FOREIGN	    16384u
+#define FRAMES_FEW  2048u
+/* af_packet wants room for a whole frame of its ring, whose sizes are powers of
+ * two when they shall hold 9,000 bytes. */
+#define ROOM_BYTES   16384u
 #define COMPLETED_AT 256u /* descriptors that may wait to be looked at */
 
 /* Stands behind an mbuf of the foreign pool, for as long as it is attached. */

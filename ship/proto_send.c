@@ -369,7 +369,6 @@ static void take_ack(struct hs_ship_sender *s, const struct hs_ship_view *view,
 	s->ack_seen = ack->ack;
 	s->stats.acks++;
 	s->heard_ns = now_ns;
-	s->owed = false;
 	s->timeouts = 0;
 	if (ack->tx > s->tx_seen && ack->echo_ns <= now_ns) {
 		away = now_ns - ack->echo_ns;
@@ -386,6 +385,7 @@ static void take_ack(struct hs_ship_sender *s, const struct hs_ship_view *view,
 		send_anew(s, ack->bad);
 	find_lost(s, now_ns);
 	take_settled(s, view);
+	s->owed = s->pace.in_flight_bytes > 0;
 	s->timer_ns = now_ns + hs_ship_pace_timeout(&s->pace);
 }
 
@@ -525,8 +525,7 @@ uint64_t hs_ship_sender_run(struct hs_ship_sender *s, uint64_t now_ns)
 				? SETTLE_ASK_NS
 				: KEEPALIVE_NS;
 
-		if (s->timer_ns > s->heard_ns + ask || now_ns >= s->timer_ns)
-			s->timer_ns = s->heard_ns + ask;
+		s->timer_ns = s->heard_ns + ask;
 	}
 	return wait_until(s);
 }

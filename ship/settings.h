@@ -3,6 +3,8 @@
 #ifndef HS_SHIP_SETTINGS_H
 #define HS_SHIP_SETTINGS_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/config.h"
@@ -10,12 +12,19 @@
 enum hs_ship_carrier {
 	HS_SHIP_CARRIER_TRANSPORT = 0, /* with the other messages */
 	HS_SHIP_CARRIER_UDP = 1,
+	HS_SHIP_CARRIER_DPDK = 2,
 };
 
 struct hs_ship_settings {
 	int carrier; /* enum hs_ship_carrier */
 	char *bind;
 	struct hs_config_strings collectors; /* an agent's */
+	char *vdev;
+	char *pci;
+	char *neighbours;
+	int64_t cpu;
+	int64_t mtu;
+	bool copies;
 	uint64_t bytes_per_s;
 	uint64_t frame_bytes; /* 0: what the way takes */
 	int64_t dscp;
@@ -25,6 +34,18 @@ struct hs_ship_settings {
 
 extern const char *const hs_ship_carrier_names[];
 
+struct hs_ship_port;
+/**
+ * hs_ship_port_make() - the port that the settings ask for
+ * @nr_frames: that may be handed out at once
+ * @buffer_bytes: of a socket; 0: the default
+ *
+ * Return: NULL with *why, and errno perhaps, set.
+ */
+struct hs_ship_port *hs_ship_port_make(const struct hs_ship_settings *settings,
+				       uint32_t nr_frames,
+				       uint32_t buffer_bytes, const char **why);
+
 #define HS_SHIP_KEY(s, field, p, t)                                            \
 	.path = "ship." p, .type = HS_CONFIG_##t, .offset = offsetof(s, field)
 
@@ -33,9 +54,30 @@ extern const char *const hs_ship_carrier_names[];
 	{HS_SHIP_KEY(s, field.carrier, "carrier", ENUM),                       \
 	 .default_text = "transport", .choices = hs_ship_carrier_names,        \
 	 .doc = "What carries slices: the transport that carries all other "   \
-		"messages, or datagrams of the shipping protocol over UDP, "   \
-		"with a rate, credit and pacing of their own. The same in "    \
-		"agents and collectors."},                                     \
+		"messages, or datagrams of the shipping protocol, over the "   \
+		"kernel's UDP or through a DPDK port, which understand each "  \
+		"other."},                                                     \
+		{HS_SHIP_KEY(s, field.vdev, "vdev", STRING),                   \
+		 .example = "\"net_af_packet0,iface=eth1\"",                   \
+		 .doc = "dpdk: the port, as EAL's --vdev describes it."},      \
+		{HS_SHIP_KEY(s, field.pci, "pci", STRING),                     \
+		 .example = "0000:03:00.0",                                    \
+		 .doc = "dpdk: the PCI device to use instead, bound to "       \
+			"vfio-pci."},                                          \
+		{HS_SHIP_KEY(s, field.neighbours, "neighbours", STRING),       \
+		 .example = "\"192.0.2.7=02:00:00:00:00:07\"",                 \
+		 .doc = "dpdk: who is where, when ARP is not to be asked."},   \
+		{HS_SHIP_KEY(s, field.cpu, "cpu", INT), .default_text = "0",   \
+		 .max = 4095,                                                  \
+		 .doc = "dpdk: the CPU that DPDK counts as its own."},         \
+		{HS_SHIP_KEY(s, field.mtu, "mtu", INT),                        \
+		 .default_text = "1500", .min = 576, .max = 9216,              \
+		 .doc = "dpdk: of the port's network."},                       \
+		{HS_SHIP_KEY(s, field.copies, "copies", BOOL),                 \
+		 .default_text = "false",                                      \
+		 .doc = "dpdk: copy into DPDK's memory, for ports that "       \
+			"cannot send "                                         \
+			"any other: virtio_user."},                            \
 		{HS_SHIP_KEY(s, field.frame_bytes, "frame", SIZE),             \
 		 .default_text = "0B", .max = 9216,                            \
 		 .doc = "Largest datagram; 0B for what the way's MTU takes."}, \

@@ -187,7 +187,7 @@ class Fabric:
     def write_configs(self):
         self.write("collector.yaml", COLLECTOR.format(
             control=self.control("collector"), port=self.collector_port,
-            store=self.path("store")) + self.ship("bind", "%s"))
+            store=self.path("store")) + self.ship("collector"))
         self.write("coordinator.yaml", COORDINATOR.format(
             control=self.control("coordinator"), port=self.coordinator_port,
             collector=self.collector_port))
@@ -199,7 +199,7 @@ class Fabric:
                 app=self.path("app-%d.sock" % i), pool=self.pool,
                 coordinator=self.coordinator_port,
                 collector=self.collector_port) +
-                self.ship("collectors", "[%s]") + self.agent_yaml)
+                self.ship("agent-%d" % i) + self.agent_yaml)
         self.write("fabric.json", json.dumps({
             "nodes": [{"name": "node-%d" % i, "agent": "agent-%d.sock" % i,
                        "application": "app-%d.sock" % i}
@@ -207,10 +207,13 @@ class Fabric:
             "coordinators": ["coordinator.sock"],
             "collectors": ["collector.sock"]}))
 
-    def ship(self, key, form):
-        """The collector takes datagrams at the number of its port."""
+    def ship(self, name):
+        """How a daemon ships; the collector takes datagrams at the number of
+        its port."""
         if not SHIP:
             return ""
+        key, form = ("bind", "%s") if name == "collector" else (
+            "collectors", "[%s]")
         return "ship:\n  carrier: %s\n  %s: %s\n" % (
             SHIP, key, form % ('"127.0.0.1:%d"' % self.collector_port))
 

@@ -47,6 +47,7 @@ struct world {
 	struct hs_ship_receiver *receiver;
 	void *memory;
 	struct lossy_events events;
+	uint64_t idle_since_ns, idle_since_frames;
 	uint64_t now_ns, link_free_ns, wake_ns, cut_ns;
 	uint32_t connection_agent[LOSSY_AGENTS_MAX * 2];
 	bool connection_up[LOSSY_AGENTS_MAX * 2];
@@ -511,6 +512,31 @@ static bool all_settled(const struct world *w)
 	return true;
 }
 
+static uint64_t frames_sent(const struct world *w)
+{
+	struct hs_ship_sender_stats stats;
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < w->plan->nr_agents; i++) {
+		hs_ship_sender_stats_get(w->agents[i].sender, &stats);
+		sum += stats.frames_sent;
+	}
+	return sum;
+}
+
+/* Settled, and then idle for as long as the plan says. */
+static bool over(struct world *w)
+{
+	if (!all_settled(w))
+		return false;
+	if (!w->idle_since_ns) {
+		w->idle_since_ns = w->now_ns;
+		w->idle_since_frames = frames_sent(w);
+	}
+	w->result->frames_idle = frames_sent(w) - w->idle_since_frames;
+	return w->now_ns >= w->idle_since_ns + w->plan->idle_ns;
+}
+
 static void check_all(struct world *w)
 {
 	const char *why;
@@ -570,7 +596,7 @@ void lossy_run(const struct lossy_plan *plan, struct lossy_result *result)
 		agent_start(&w->agents[i]);
 		agent_run(&w->agents[i]);
 	}
-	while (w->events.nr && !w->wrong && !all_settled(w)) {
+	while (w->events.nr && !w->wrong && !over(w)) {
 		struct lossy_event e = lossy_event_pop(&w->events);
 
 		w->now_ns = e.at_ns;

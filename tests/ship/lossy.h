@@ -32,6 +32,7 @@ struct lossy_plan {
 	double cut;	      /* chance a millisecond that an end restarts */
 	uint64_t settle_ns;   /* until a slice is durable */
 	uint64_t duration_ns; /* virtual; 0: until all is settled */
+	uint64_t idle_ns;     /* virtual; goes on so long after that */
 	uint32_t nr_frames;   /* of the collector; 0: 4096 */
 	bool tags;
 };
@@ -43,8 +44,9 @@ struct lossy_result {
 	uint64_t delivered_bytes; /* of slices, taken by the collector */
 	uint64_t agent_bytes[LOSSY_AGENTS_MAX];
 	uint64_t link_drops, frames, frames_resent, modified, anew, downs;
-	uint64_t twice;	    /* slices that came again after a reconnection */
-	uint64_t held_most; /* frames kept at once */
+	uint64_t twice;	      /* slices that came again after a reconnection */
+	uint64_t held_most;   /* frames kept at once */
+	uint64_t frames_idle; /* sent in idle_ns, by all agents */
 };
 
 /** lossy_run() - false in result->done comes with result->why */
