@@ -166,8 +166,9 @@ static int answer(struct hs_worker *w, int fd, enum hs_shm_verdict verdict,
 		.verdict = (uint16_t)verdict,
 		.node_id = w->node_id,
 	};
+	uint32_t nr_pools = 0;
 	char path[64];
-	int fds[3];
+	int fds[2 + HS_SHM_NR_NODES];
 	int rc;
 
 	if (g) {
@@ -185,8 +186,13 @@ static int answer(struct hs_worker *w, int fd, enum hs_shm_verdict verdict,
 	if (fds[0] < 0)
 		return -errno;
 	fds[1] = g->up.fd;
-	fds[2] = g->tenant->pool.fd;
-	rc = hs_fdpass_send(fd, &welcome, sizeof(welcome), fds, 3);
+	/* Version 1 knows one pool. */
+	while (nr_pools < g->tenant->nr_pools &&
+	       (nr_pools == 0 || g->layout.version > 1)) {
+		fds[2 + nr_pools] = g->tenant->pools[nr_pools].fd;
+		nr_pools++;
+	}
+	rc = hs_fdpass_send(fd, &welcome, sizeof(welcome), fds, 2 + nr_pools);
 	close(fds[0]);
 	return rc;
 }

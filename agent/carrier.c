@@ -243,7 +243,8 @@ bool hs_carrier_collect(struct hs_worker *w, const struct hs_wire_trace_id *id,
 static const uint8_t *prepared(struct hs_worker *w, const struct hs_tenant *t,
 			       struct hs_agent_slice *slice)
 {
-	const uint8_t *at = (const uint8_t *)t->pool.base + slice->pool_offset;
+	const uint8_t *at = (const uint8_t *)t->pools[slice->pool_node].base +
+			    slice->pool_offset;
 	uint64_t mask = hs_redact_mask(w->redact, t->index, t->name);
 	struct hs_wire_slice *head = &slice->head;
 
@@ -279,6 +280,7 @@ static bool ship(void *ctx, const struct hs_agent_slice *slice)
 		return false;
 	pool_bytes = hs_tenant_pool_bytes(t);
 	if (head->length_bytes > HS_WIRE_SLICE_MAX_BYTES ||
+	    slice->pool_node >= t->nr_pools ||
 	    slice->pool_offset > pool_bytes ||
 	    head->length_bytes > pool_bytes - slice->pool_offset)
 		return false;

@@ -78,6 +78,7 @@ static json_t *status_domain(const struct hs_worker *w,
 	const struct hs_agent_listener *listener =
 		hs_agent_listener_find(&w->settings, t->name);
 	struct hs_agent_domain_stats s;
+	char why[HS_PAGES_WHY_BYTES];
 	json_t *d = json_object();
 
 	hs_agent_core_domain_stats_get(w->core, t->index, w->now_ns, &s);
@@ -98,6 +99,14 @@ static json_t *status_domain(const struct hs_worker *w,
 				      (json_int_t)s.buffers_total));
 	hs_figures_domain(w, t, d);
 	json_object_set_new(d, "classes", status_classes(&s));
+	hs_pages_why(t->pages, w->settings.huge_pages, why);
+	json_object_set_new(d, "memory",
+			    json_pack("{s:s, s:I, s:s, s:I, s:I}", "pages",
+				      hs_pages_names[t->pages], "huge_bytes",
+				      (json_int_t)t->huge_bytes, "why", why,
+				      "nodes", (json_int_t)t->config.nr_nodes,
+				      "misplaced_bytes",
+				      (json_int_t)t->misplaced_bytes));
 	json_object_set_new(d, "traces", number(s.traces));
 	json_object_set_new(d, "traces_fired", number(s.traces_fired));
 	json_object_set_new(d, "event_horizon_ns", number(s.horizon_ns));
@@ -193,7 +202,7 @@ static void serve_status(const struct hs_worker *w,
 	for (uint32_t i = 0; i < HS_AGENT_DOMAINS_MAX; i++) {
 		if (!w->tenants[i])
 			continue;
-		huge |= w->tenants[i]->pool.is_huge;
+		huge |= w->tenants[i]->pages != HS_PAGES_SMALL;
 		json_array_append_new(domains, status_domain(w, w->tenants[i]));
 	}
 	for (uint32_t i = 0; i < nr; i++)

@@ -256,9 +256,11 @@ int hs_agent_core_domain_add(struct hs_agent_core *core, uint32_t domain,
 
 /** hs_agent_core_process_new() - the number of a new attachment, never 0 */
 uint32_t hs_agent_core_process_new(struct hs_agent_core *core);
+#define HS_AGENT_STOCK_HERE 0x100u
 /**
  * hs_agent_core_stock_class() - a buffer for @process
- * @node: NUMA node that it should lie on; another one's where that is full
+ * @node: NUMA node that it should lie on; another one's where that is full,
+ *	unless HS_AGENT_STOCK_HERE is with it
  *
  * Evicts where it must: whole traces, a bounded number.
  *

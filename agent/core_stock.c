@@ -48,12 +48,14 @@ static uint32_t make_room(struct hs_agent_core *c, struct hs_domain *d,
 
 /* Its node is full: from another one, else by eviction. */
 static uint32_t take_elsewhere(struct hs_agent_core *c, struct hs_domain *d,
-			       uint32_t node, uint32_t size_class, uint32_t nr)
+			       uint32_t node, bool here, uint32_t size_class,
+			       uint32_t nr)
 {
+	uint32_t nr_nodes = here ? 0 : d->nr_nodes;
 	uint32_t buffer = HS_NIL;
 
 	for (;;) {
-		for (uint32_t n = 0; buffer == HS_NIL && n < d->nr_nodes; n++)
+		for (uint32_t n = 0; buffer == HS_NIL && n < nr_nodes; n++)
 			if (n != node)
 				buffer = hs_chunk_take(d, n, size_class);
 		if (buffer != HS_NIL) {
@@ -76,16 +78,18 @@ uint64_t hs_agent_core_stock_class(struct hs_agent_core *core, uint32_t domain,
 				   uint32_t node, uint64_t now_ns)
 {
 	struct hs_domain *d = hs_domain_get(core, domain);
+	bool here = node & HS_AGENT_STOCK_HERE;
 	struct hs_ledger_buffer *b;
 	uint32_t buffer, generation, nr = 0;
 
+	node &= ~HS_AGENT_STOCK_HERE;
 	if (!d || size_class >= d->nr_classes || node >= d->nr_nodes)
 		return 0;
 	if (crowded(core, d))
 		nr = make_room(core, d, d->class_units[size_class]);
 	buffer = hs_chunk_take(d, node, size_class);
 	if (buffer == HS_NIL)
-		buffer = take_elsewhere(core, d, node, size_class, nr);
+		buffer = take_elsewhere(core, d, node, here, size_class, nr);
 	if (buffer == HS_NIL)
 		return 0;
 	d->nr_stocked += d->class_units[size_class];

@@ -9,13 +9,18 @@
 
 #include "agent/ledger.h"
 #include "agent/worker.h"
+#include "numa/pages.h"
 
 struct hs_tenant {
 	uint32_t index; /* the core's number for it */
 	uint32_t uid;
 	char name[HS_AGENT_LISTENER_NAME_BYTES];
 	struct hs_agent_domain_config config;
-	struct hs_memfd pool; /* mapped read-only */
+	struct hs_memfd pools[HS_SHM_NR_NODES]; /* mapped read-only */
+	uint32_t nr_pools;	  /* that are there; all of them: nr_nodes */
+	enum hs_pages pages;	  /* of all pools together, the smallest */
+	uint64_t huge_bytes;	  /* mapped by large pages */
+	uint64_t misplaced_bytes; /* not on the node that was asked for */
 	struct hs_memfd ledger;
 	void *memory; /* of the core */
 	size_t memory_bytes;

@@ -15,6 +15,7 @@
 #include "base/fdpass.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "numa/numa.h"
 
 #define GUEST_MAX_BYTES ((size_t)1 << 32)
 #define STRIPES_OWN	4u
@@ -132,7 +133,7 @@ static int up_make(struct hs_memfd *up, uint64_t size_bytes)
 	return rc;
 }
 
-static int tables_make(struct hs_guest *g)
+static int tables_make(const struct hs_worker *w, struct hs_guest *g)
 {
 	g->first_class = 0;
 	g->nr_classes = g->layout.nr_classes;
@@ -149,6 +150,11 @@ static int tables_make(struct hs_guest *g)
 		struct hs_guest_ring *r = &g->rings[i];
 
 		r->core = i / g->nr_classes;
+		if (g->layout.version == 1)
+			r->node = HS_AGENT_STOCK_HERE;
+		else if (g->tenant->config.nr_nodes > 1)
+			r->node = hs_numa_node_of_cpu(w->numa, r->core) %
+				  g->tenant->config.nr_nodes;
 		r->size_class = g->first_class + i % g->nr_classes;
 		r->mask = hs_shm_ring_words(g->layout.ring_words,
 					    i % g->nr_classes) -
@@ -168,7 +174,7 @@ static int memory_make(struct hs_worker *w, struct hs_guest *g)
 	if (!rc)
 		rc = up_make(&g->up, g->layout.up_bytes);
 	if (!rc)
-		rc = tables_make(g);
+		rc = tables_make(w, g);
 	if (rc)
 		return rc;
 	/* Read-only for good: no other user can open it anew by /proc. */
@@ -357,7 +363,7 @@ static int adopt_fill(struct hs_worker *w, struct hs_guest *g)
 	if (!rc)
 		rc = layout_adopt(w, g);
 	if (!rc)
-		rc = tables_make(g);
+		rc = tables_make(w, g);
 	if (rc)
 		return rc;
 	for (uint32_t i = 0; i < g->layout.nr_lanes; i++) {

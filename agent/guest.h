@@ -26,6 +26,7 @@ struct hs_guest_lane {
 /* The stock of one core and size class. */
 struct hs_guest_ring {
 	uint32_t core, size_class;
+	uint32_t node;	 /* where its buffers should lie */
 	uint32_t mask;	 /* of its words */
 	uint64_t offset; /* within the rings of `down` */
 	uint64_t head;

@@ -236,8 +236,8 @@ static uint32_t ring_fill(struct hs_worker *w, struct hs_guest *g,
 
 	while (used + nr < r->level) {
 		uint64_t word = hs_agent_core_stock_class(
-			w->core, g->tenant->index, g->number, r->size_class, 0,
-			w->now_ns);
+			w->core, g->tenant->index, g->number, r->size_class,
+			r->node, w->now_ns);
 
 		if (!word)
 			break;

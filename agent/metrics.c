@@ -31,10 +31,9 @@ static uint32_t redact_stats(const struct hs_worker *w,
 	return nr;
 }
 
-uint32_t hs_control_stats(const struct hs_worker *w,
-			  struct hs_control_number out[HS_CONTROL_NUMBERS_MAX])
+static uint32_t core_stats(const struct hs_worker *w,
+			   struct hs_control_number *out)
 {
-	const struct hs_worker_counters *c = &w->counters;
 	struct hs_agent_stats s;
 	uint32_t nr = 0;
 
@@ -79,6 +78,15 @@ uint32_t hs_control_stats(const struct hs_worker *w,
 	CORE(adopted_groups);
 	CORE(adopted_fired);
 #undef CORE
+	return nr;
+}
+
+uint32_t hs_control_stats(const struct hs_worker *w,
+			  struct hs_control_number out[HS_CONTROL_NUMBERS_MAX])
+{
+	const struct hs_worker_counters *c = &w->counters;
+	uint32_t nr = core_stats(w, out);
+
 #define SHELL(field) out[nr++] = (struct hs_control_number){#field, c->field}
 	SHELL(rounds);
 	SHELL(attachments);
@@ -153,6 +161,8 @@ static void occupancy(FILE *f, const struct hs_worker *w)
 enum domain_figure {
 	DOMAIN_CAPACITY,
 	DOMAIN_POOL,
+	DOMAIN_HUGE,
+	DOMAIN_MISPLACED,
 	DOMAIN_TRACES,
 	DOMAIN_FIRED,
 	DOMAIN_HORIZON,
@@ -176,7 +186,13 @@ static void domain_figure(FILE *f, const struct hs_worker *w,
 		value = s.buffers_total;
 		break;
 	case DOMAIN_POOL:
-		value = hs_tenant_pool_bytes(t);
+		value = hs_tenant_pool_bytes(t) * t->config.nr_nodes;
+		break;
+	case DOMAIN_HUGE:
+		value = t->huge_bytes;
+		break;
+	case DOMAIN_MISPLACED:
+		value = t->misplaced_bytes;
 		break;
 	case DOMAIN_TRACES:
 		value = s.traces;
@@ -209,6 +225,11 @@ static void domains(FILE *f, const struct hs_worker *w)
 					   "Buffers that a domain has."),
 		[DOMAIN_POOL] = FAMILY("pool_bytes", GAUGE, "bytes",
 				       "Memory for a domain's traces."),
+		[DOMAIN_HUGE] = FAMILY("pool_huge_bytes", GAUGE, "bytes",
+				       "Of it in pages of 2 MiB."),
+		[DOMAIN_MISPLACED] =
+			FAMILY("pool_misplaced_bytes", GAUGE, "bytes",
+			       "Of it on another NUMA node than its own."),
 		[DOMAIN_TRACES] = FAMILY("traces", GAUGE, NULL,
 					 "Traces that a domain has."),
 		[DOMAIN_FIRED] = FAMILY("traces_fired", GAUGE, NULL,

@@ -152,6 +152,9 @@ static const struct hs_config_key keys[] = {
 	 .reloads = true,
 	 .doc = "Fire the trigger 'crash' for the traces that a dead process "
 		"had open."},
+	{KEY("numa", BOOL, numa), .default_text = "true",
+	 .doc = "A pool on each NUMA node, for the cores next to it; false "
+		"for one that lies anywhere."},
 	{KEY("huge_pages", BOOL, huge_pages), .default_text = "true",
 	 .doc = "Ask for 2 MiB pages for the pools; plain ones where there "
 		"are none."},

@@ -62,6 +62,7 @@ struct hs_agent_settings {
 	struct hs_config_strings contexts_from;
 	bool crash_trigger;
 	bool huge_pages;
+	bool numa;
 	uint64_t linger_ns;
 	int log_level;
 	/* limits */

@@ -30,6 +30,7 @@
 #include "base/fdpass.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "numa/numa.h"
 
 #define EVENTS_MAX     64
 #define NODE_MAX_BYTES ((size_t)1 << 32)
@@ -251,6 +252,10 @@ static int begin(struct hs_worker *w)
 		return -errno;
 	rc = hs_worker_watch(w, w->keeper, HS_WORKER_KEEPER, 0);
 	calibrate_begin(w);
+	/* Without it the machine is one node, and that is said where it is
+	 * shown. */
+	if (hs_numa_open(&w->numa))
+		w->numa = NULL;
 	hs_left_begin(w);
 	if (!rc)
 		rc = make_core(w);
@@ -417,6 +422,7 @@ static void end(struct hs_worker *w)
 	hs_carrier_free(w);
 	hs_guests_free(w);
 	hs_tenants_free(w);
+	hs_numa_close(w->numa);
 	hs_memfd_close(&w->node_ledger);
 	free(w->core_memory);
 	hs_held_free(&w->held);

@@ -27,6 +27,7 @@ struct hs_attach;
 struct hs_tally_dead;
 struct hs_guest;
 struct hs_mailbox;
+struct hs_numa;
 struct hs_shipper;
 struct hs_redact;
 struct hs_tenant;
@@ -107,6 +108,7 @@ struct hs_worker {
 	uint64_t ready_ns;
 	uint64_t ready_cpu_ns;	/* of this thread, when it was ready */
 	uint64_t adopted_bytes; /* of pools */
+	struct hs_numa *numa;	/* NULL: not known */
 	char left[HS_WORKER_LEFT_MAX][HS_HELD_NAME_BYTES];
 	uint32_t nr_left;
 	uint64_t left_until_ns;

@@ -81,9 +81,20 @@ static int map(struct hs_memfd *m, bool writable, bool populated)
 	return 0;
 }
 
-static int create(struct hs_memfd *m, const char *name, size_t size_bytes,
-		  bool huge)
+/*
+ * Large pages come only to who touches the memory in a mapping that was
+ * advised, so this goes before fallocate(); which finds what is missing then.
+ */
+static void advise(const struct hs_memfd *m)
 {
+	if (madvise(m->base, m->size_bytes, MADV_HUGEPAGE) == 0)
+		(void)madvise(m->base, m->size_bytes, MADV_POPULATE_WRITE);
+}
+
+static int create(struct hs_memfd *m, const char *name, size_t size_bytes,
+		  unsigned int flags, const struct hs_memfd_place *place)
+{
+	bool huge = flags & HS_MEMFD_HUGE;
 	size_t unit_bytes = huge ? HUGE_BYTES : (size_t)sysconf(_SC_PAGESIZE);
 	int rc = round_up(&size_bytes, unit_bytes);
 	int fd;
@@ -94,11 +105,18 @@ static int create(struct hs_memfd *m, const char *name, size_t size_bytes,
 	if (fd < 0)
 		return fd;
 	*m = (struct hs_memfd){fd, NULL, size_bytes, huge};
-	if (ftruncate(fd, (off_t)size_bytes) != 0 ||
-	    fallocate(fd, 0, 0, (off_t)size_bytes) != 0)
+	if (ftruncate(fd, (off_t)size_bytes) != 0)
 		rc = -errno;
 	if (rc == 0)
-		rc = map(m, true, true);
+		rc = map(m, true, false);
+	if (rc == 0 && place)
+		(void)place->place(place->ctx, m->base, size_bytes);
+	if (rc == 0 && flags & HS_MEMFD_ADVISE)
+		advise(m);
+	if (rc == 0 && fallocate(fd, 0, 0, (off_t)size_bytes) != 0)
+		rc = -errno;
+	if (rc == 0)
+		rc = populate(m->base, size_bytes, true);
 	if (rc == 0 && fcntl(fd, F_ADD_SEALS, SEALS | F_SEAL_SEAL) != 0)
 		rc = -errno;
 	if (rc != 0)
@@ -106,15 +124,23 @@ static int create(struct hs_memfd *m, const char *name, size_t size_bytes,
 	return rc;
 }
 
-int hs_memfd_create(struct hs_memfd *m, const char *name, size_t size_bytes,
-		    unsigned int flags)
+int hs_memfd_create_at(struct hs_memfd *m, const char *name, size_t size_bytes,
+		       unsigned int flags, const struct hs_memfd_place *place)
 {
 	*m = (struct hs_memfd){-1, NULL, 0, false};
 	if (size_bytes == 0)
 		return -EINVAL;
-	if (flags & HS_MEMFD_HUGE && create(m, name, size_bytes, true) == 0)
+	if (flags & HS_MEMFD_HUGE &&
+	    create(m, name, size_bytes, HS_MEMFD_HUGE, place) == 0)
 		return 0;
-	return create(m, name, size_bytes, false);
+	return create(m, name, size_bytes, flags & ~(unsigned)HS_MEMFD_HUGE,
+		      place);
+}
+
+int hs_memfd_create(struct hs_memfd *m, const char *name, size_t size_bytes,
+		    unsigned int flags)
+{
+	return hs_memfd_create_at(m, name, size_bytes, flags, NULL);
 }
 
 int hs_memfd_attach(struct hs_memfd *m, int fd, size_t max_bytes,

@@ -25,6 +25,7 @@ enum hs_memfd_flags {
 	HS_MEMFD_HUGE = 1,	/* create: huge pages, plain ones if none */
 	HS_MEMFD_READ_ONLY = 2, /* attach: map for reading */
 	HS_MEMFD_POPULATE = 4,	/* attach: enter all pages in the page table */
+	HS_MEMFD_ADVISE = 8,	/* create: transparent huge pages, if any */
 };
 
 /**
@@ -32,13 +33,26 @@ enum hs_memfd_flags {
  * @m: filled in
  * @name: what /proc shows
  * @size_bytes: its size; rounded up to pages, or to 2 MiB when huge
- * @flags: HS_MEMFD_HUGE or 0
+ * @flags: HS_MEMFD_HUGE, HS_MEMFD_ADVISE, or 0
  *
  * Own: on success @m holds a descriptor and a mapping; hs_memfd_close().
  * Return: 0, or -errno: -EINVAL size 0, -ENOMEM or -ENOSPC not enough memory.
  */
 int hs_memfd_create(struct hs_memfd *m, const char *name, size_t size_bytes,
 		    unsigned int flags);
+
+/* What is done with memory before any of it is touched. Return: 0 or -errno */
+struct hs_memfd_place {
+	int (*place)(void *ctx, void *base, size_t size_bytes);
+	void *ctx;
+};
+
+/**
+ * hs_memfd_create_at() - the same, in a place
+ * @place: or NULL; when it fails the memory lies anywhere
+ */
+int hs_memfd_create_at(struct hs_memfd *m, const char *name, size_t size_bytes,
+		       unsigned int flags, const struct hs_memfd_place *place);
 
 /**
  * hs_memfd_attach() - map memory that somebody else made

@@ -78,6 +78,35 @@ static void print_nodes(const struct hs_survey *survey)
 	hs_table_free(table);
 }
 
+/* In which pages the pools lie: a line where they are not what was hoped. */
+static void print_memory(const struct hs_survey *survey)
+{
+	for (uint32_t i = 0; i < survey->nr_nodes; i++) {
+		const struct hs_answer *a = &survey->nodes[i];
+		const json_t *domains = json_object_get(a->json, "domains");
+
+		for (size_t j = 0; j < json_array_size(domains); j++) {
+			const json_t *d = json_array_get(domains, j);
+			const json_t *m = json_object_get(d, "memory");
+
+			if (!m)
+				continue;
+			printf("%s %s: %s pages (%s)", a->name,
+			       hs_answer_text(d, "name"),
+			       hs_answer_text(m, "pages"),
+			       hs_answer_text(m, "why"));
+			if (hs_answer_number(m, NULL, "nodes") > 1)
+				printf(", %" PRIu64 " NUMA nodes",
+				       hs_answer_number(m, NULL, "nodes"));
+			if (hs_answer_number(m, NULL, "misplaced_bytes"))
+				printf(", %" PRIu64 " bytes on the wrong one",
+				       hs_answer_number(m, NULL,
+							"misplaced_bytes"));
+			putchar('\n');
+		}
+	}
+}
+
 static void add_losses(struct hs_table *table, const struct hs_answer *a)
 {
 	const char *key;
@@ -362,6 +391,7 @@ static void print_text(const struct hs_survey *survey)
 	uint32_t i;
 
 	print_nodes(survey);
+	print_memory(survey);
 	print_cluster(survey);
 	print_losses(survey);
 	print_triggers(survey);

@@ -9,7 +9,7 @@
 #define CHUNK	  16u
 #define NR_CHUNKS 8u
 
-static struct world *make_classes(void)
+static struct world *make_nodes(uint32_t nr_nodes)
 {
 	struct world *w = make();
 
@@ -23,10 +23,16 @@ static struct world *make_classes(void)
 		.nr_classes = 3,
 		.class_factor = 2,
 		.chunk_units = CHUNK,
+		.nr_nodes = nr_nodes,
 	};
 	w->domain_ledger = calloc(1, hs_agent_domain_ledger_bytes(&w->domain));
 	start(w);
 	return w;
+}
+
+static struct world *make_classes(void)
+{
+	return make_nodes(1);
 }
 
 static struct hs_agent_domain_stats stats(struct world *w)
@@ -200,6 +206,40 @@ static void test_returning_what_is_not_yours(void **state)
 	destroy(w);
 }
 
+/* A node's own buffers, the other's when it is full, or none at all. */
+static void test_a_full_node(void **state)
+{
+	struct world *w = make_nodes(2);
+	uint32_t of_node = NR_CHUNKS * CHUNK / 2;
+	struct hs_agent_stats s;
+	uint64_t word = 0;
+
+	for (uint32_t i = 0; i < of_node; i++) {
+		word = hs_agent_core_stock_class(w->core, 0, 1, 0, 1,
+						 w->now_ns);
+		assert_int_equal(hs_shm_stock_node(word), 1);
+	}
+	assert_int_equal(hs_agent_core_stock_class(w->core, 0, 1, 0,
+						   1 | HS_AGENT_STOCK_HERE,
+						   w->now_ns),
+			 0);
+	hs_agent_core_stats_get(w->core, &s);
+	assert_int_equal(s.stock_remote, 0);
+	word = hs_agent_core_stock_class(w->core, 0, 1, 0, 1, w->now_ns);
+	assert_true(word != 0);
+	assert_int_equal(hs_shm_stock_node(word), 0);
+	hs_agent_core_stats_get(w->core, &s);
+	assert_int_equal(s.stock_remote, 1);
+	/* The same place of the other node is another buffer. */
+	publish(w, 3, word, 100);
+	check(w);
+	assert_int_equal(stats(w).buffers_stocked, of_node);
+	restart(w);
+	assert_int_equal(stats(w).buffers_stocked, of_node);
+	assert_int_equal(stats(w).buffers_held, 1);
+	destroy(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -209,6 +249,7 @@ int main(void)
 		cmocka_unit_test(test_pins_do_not_cost_the_horizon),
 		cmocka_unit_test(test_a_successor_finds_the_classes),
 		cmocka_unit_test(test_returning_what_is_not_yours),
+		cmocka_unit_test(test_a_full_node),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

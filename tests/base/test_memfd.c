@@ -128,9 +128,36 @@ static void test_huge_or_plain(void **state)
 	hs_memfd_close(&m);
 }
 
+static int note_place(void *ctx, void *base, size_t size_bytes)
+{
+	unsigned char there = 1;
+
+	/* Nothing of it has been touched. */
+	assert_int_equal(mincore(base, 4096, &there), 0);
+	assert_int_equal(there & 1, 0);
+	*(size_t *)ctx = size_bytes;
+	return 0;
+}
+
+static void test_placed_before_it_is_touched(void **state)
+{
+	struct hs_memfd m;
+	size_t placed = 0;
+	struct hs_memfd_place place = {note_place, &placed};
+
+	assert_int_equal(hs_memfd_create_at(&m, "hs-test", 2 * MIB,
+					    HS_MEMFD_ADVISE, &place),
+			 0);
+	assert_int_equal(placed, 2 * MIB);
+	((uint8_t *)m.base)[2 * MIB - 1] = 7;
+	assert_false(m.is_huge);
+	hs_memfd_close(&m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_placed_before_it_is_touched),
 		cmocka_unit_test(test_create),
 		cmocka_unit_test(test_attach_shares_and_survives_holes),
 		cmocka_unit_test(test_attach_read_only),

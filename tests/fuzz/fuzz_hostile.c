@@ -273,7 +273,8 @@ static void enter(void)
 	if (!guest)
 		node_die("the hostile one is not taken in");
 	span_map(&up, guest->up.base, guest->up.fd, guest->up.size_bytes);
-	span_map(&pool, t->pool.base, t->pool.fd, t->pool.size_bytes);
+	span_map(&pool, t->pools[0].base, t->pools[0].fd,
+		 t->pools[0].size_bytes);
 	taken = 0;
 }
 
@@ -398,7 +399,7 @@ static void punch(struct input *in)
 {
 	uint64_t which = take(in, 1);
 	const struct span *s = which & 1 ? &up : &pool;
-	int fd = which & 1 ? guest->up.fd : guest->tenant->pool.fd;
+	int fd = which & 1 ? guest->up.fd : guest->tenant->pools[0].fd;
 	off_t page = (off_t)(take(in, 2) % (s->bytes / 4096)) * 4096;
 
 	if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, page,

@@ -112,7 +112,7 @@ static bool ship(void *ctx, const struct hs_agent_slice *slice)
 	s->data = malloc(slice->head.length_bytes + 1u);
 	MUST(s->data);
 	hs_shm_read_bytes(s->data,
-			  (const uint8_t *)t->pool.base + slice->pool_offset,
+			  (const uint8_t *)t->pools[0].base + slice->pool_offset,
 			  slice->head.length_bytes);
 	return true;
 }

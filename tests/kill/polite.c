@@ -131,13 +131,13 @@ static uint8_t *writable(const struct hs_memfd *m)
 static void be_hostile(struct hs_guest *g)
 {
 	struct hs_random dice;
-	uint8_t *up = writable(&g->up), *pool = writable(&g->tenant->pool);
+	uint8_t *up = writable(&g->up), *pool = writable(&g->tenant->pools[0]);
 
 	hs_random_seed(&dice, 1);
 	for (;;) {
 		scribble(&dice, g->down.base, g->down.size_bytes);
 		scribble(&dice, up, g->up.size_bytes);
-		scribble(&dice, pool, g->tenant->pool.size_bytes);
+		scribble(&dice, pool, g->tenant->pools[0].size_bytes);
 	}
 }
 

@@ -4,13 +4,16 @@
 # Debian's kernel, soft-RoCE (rdma_rxe), and this machine's / read-only as its
 # root, so that what was built here runs there as it is.
 #
-#   tests/vm/guest.sh [-t SEC] [-m MiB] [-c CPUS] [-n DEVICES] COMMAND...
+#   tests/vm/guest.sh [-t SEC] [-m MiB] [-c CPUS] [-n DEVICES] [-N NODES]
+#                     COMMAND...
 #   tests/vm/guest.sh -b            only make the kernel and its initramfs
 #
 #   -t SEC      time limit, boot included (default 120); then exit 124
 #   -n DEVICES  rxe1..rxeN on netdevs e1..eN, 10.77.0.1..N (default 4), joined
 #               by a bridge with the ports v1..vN: `tc qdisc add dev v1 root
 #               netem loss 5%` loses packets. GID index 1 is the IPv4 one.
+#   -N NODES    NUMA nodes (default 1), with the same share of memory each and
+#               a core each; -c must be as many
 #
 # What COMMAND prints comes out here, its exit status is this script's; 77
 # where QEMU or the kernel package cannot be had, 125 if the guest died.
@@ -22,7 +25,7 @@ set -euo pipefail
 
 here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 cache=${HS_VM_CACHE:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/hindsight-vm}
-limit=120 mem=512 cpus=2 devices=4 only_build=0
+limit=120 mem=512 cpus=2 devices=4 nodes=1 only_build=0
 
 die() {
 	echo "guest: $*" >&2
@@ -34,14 +37,15 @@ skip() {
 	exit 77
 }
 
-while getopts t:m:c:n:b option; do
+while getopts t:m:c:n:N:b option; do
 	case $option in
 	t) limit=$OPTARG ;;
 	m) mem=$OPTARG ;;
 	c) cpus=$OPTARG ;;
 	n) devices=$OPTARG ;;
+	N) nodes=$OPTARG ;;
 	b) only_build=1 ;;
-	*) die "usage: $0 [-t SEC] [-m MiB] [-c CPUS] [-n DEVICES] COMMAND..." ;;
+	*) die "usage: $0 [-t SEC] [-m MiB] [-c CPUS] [-n DEVICES] [-N NODES] COMMAND..." ;;
 	esac
 done
 shift $((OPTIND - 1))
@@ -92,9 +96,18 @@ nine() { # id path [readonly]
 	echo -n "local,id=$1,path=$2,security_model=none,multidevs=remap${3:+,readonly=on}"
 }
 
+numa=()
+if [ "$nodes" -gt 1 ]; then
+	[ "$nodes" = "$cpus" ] || die "-N $nodes needs -c $nodes"
+	for ((i = 0; i < nodes; i++)); do
+		numa+=(-object "memory-backend-ram,id=m$i,size=$((mem / nodes))M"
+			-numa "node,nodeid=$i,memdev=m$i,cpus=$i")
+	done
+fi
+
 rc=0
 timeout --foreground -k 2 "$limit" qemu-system-x86_64 -M q35 \
-	-accel "$accel" -cpu max -smp "$cpus" -m "$mem" \
+	-accel "$accel" -cpu max -smp "$cpus" -m "$mem" "${numa[@]}" \
 	-nodefaults -no-reboot -display none -serial "file:$control/console" \
 	-kernel "$image/vmlinux" -initrd "$image/initrd" -append "${append//[$'\n\t']/ }" \
 	-device virtio-serial-pci -chardev file,id=c0,path=/dev/stdout \
