@@ -297,6 +297,17 @@ static bool ship(void *ctx, const struct hs_agent_slice *slice)
 	return post(w, p, HS_WIRE_SLICE, iov, 2);
 }
 
+/* As last words: destroying the transport sends what the kernel takes. */
+void hs_carrier_leave(struct hs_worker *w)
+{
+	struct hs_wire_leave leave = {.node = w->node_id};
+	struct iovec iov = {&leave, sizeof(leave)};
+	uint32_t i = 0;
+
+	while ((i = hs_members_next(w->members, HS_WIRE_ROLE_COORDINATOR, i)))
+		post(w, hs_member(w->members, i), HS_WIRE_LEAVE, &iov, 1);
+}
+
 const struct hs_agent_ops hs_carrier_ops = {
 	.send_coordinator = send_coordinator,
 	.send_node = send_node,

@@ -13,6 +13,8 @@ extern const struct hs_agent_ops hs_carrier_ops; /* ctx: struct hs_worker */
 /** hs_carrier_make() - begin to dial everybody. Return: 0 or -errno */
 int hs_carrier_make(struct hs_worker *w);
 void hs_carrier_free(struct hs_worker *w);
+/** hs_carrier_leave() - tell coordinators that nothing of us will be left */
+void hs_carrier_leave(struct hs_worker *w);
 /** hs_carrier_poll() - take in and send what can be */
 void hs_carrier_poll(struct hs_worker *w);
 

@@ -468,6 +468,8 @@ int hs_worker_main(int keeper, const char *config)
 	while (one_round(&w))
 		;
 	hs_log_info("agent", "worker ends purge=%d", w.purging);
+	if (w.purging)
+		hs_carrier_leave(&w);
 	end(&w);
 	return 0;
 }

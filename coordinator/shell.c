@@ -99,12 +99,25 @@ static bool may_say(enum hs_wire_role role, uint16_t type)
 	case HS_WIRE_CRUMBS:
 	case HS_WIRE_UPDATE:
 	case HS_WIRE_FOUND:
+	case HS_WIRE_LEAVE:
 		return role == HS_WIRE_ROLE_AGENT;
 	case HS_WIRE_MANIFEST_ACK:
 		return role == HS_WIRE_ROLE_COLLECTOR;
 	default:
 		return false;
 	}
+}
+
+/* It is gone when it hangs up; the core hears of that by the list. */
+static void on_leave(struct hs_coordinator *c, const struct hs_member *at,
+		     const void *payload, uint32_t payload_bytes)
+{
+	const struct hs_wire_leave *leave = payload;
+
+	if (payload_bytes != sizeof(*leave) || leave->node != at->id)
+		hs_transport_cut(c->transport, at->peer);
+	else
+		hs_members_leaves(c->members, at->peer, hs_clock_mono_ns());
 }
 
 static void on_message(void *ctx, uint32_t peer, uint16_t type,
@@ -119,6 +132,10 @@ static void on_message(void *ctx, uint32_t peer, uint16_t type,
 	if (!may_say(at->role, type)) {
 		c->messages_misplaced++;
 		hs_transport_cut(c->transport, peer);
+		return;
+	}
+	if (type == HS_WIRE_LEAVE) {
+		on_leave(c, at, payload, payload_bytes);
 		return;
 	}
 	if (hs_coord_core_message(c->core, hs_clock_mono_ns(), at->id, type,

@@ -89,6 +89,8 @@ static void on_message(void *ctx, uint32_t peer, uint16_t type,
 
 	if (type == HS_WIRE_STORED) {
 		s->nr_stored++;
+	} else if (type == HS_WIRE_SEEK) {
+		return; /* nobody else knows anything */
 	} else if (type == HS_WIRE_COLLECT) {
 		say(s, HS_WIRE_CRUMBS, &hs_wire_take_group(&r)->trigger);
 	} else {
@@ -126,7 +128,8 @@ static void open_side(uint32_t number)
 static bool poll_all(void)
 {
 	for (uint32_t i = 0; i <= AGENTS; i++)
-		assert_int_equal(hs_transport_poll(sides[i].t, 1), 0);
+		if (sides[i].t)
+			assert_int_equal(hs_transport_poll(sides[i].t, 1), 0);
 	return true;
 }
 
@@ -253,6 +256,35 @@ static void speaking_out_of_turn(void **state)
 	ended();
 }
 
+/* One that leaves for good is gone, and costs no timeout. */
+static void leaving(void **state)
+{
+	struct hs_wire_leave leave = {NODE(3)};
+	struct iovec iov = {&leave, sizeof(leave)};
+
+	(void)state;
+	start();
+	until(sides[0].coordinator && sides[1].coordinator &&
+	      sides[2].coordinator && sides[3].coordinator);
+	/* Nobody leaves for another. */
+	assert_int_equal(hs_transport_send(sides[2].t, sides[2].coordinator,
+					   HS_WIRE_LEAVE, &iov, 1),
+			 0);
+	until(!sides[2].coordinator);
+	until(sides[2].coordinator);
+	assert_int_equal(hs_transport_send(sides[3].t, sides[3].coordinator,
+					   HS_WIRE_LEAVE, &iov, 1),
+			 0);
+	hs_transport_destroy(sides[3].t);
+	sides[3].t = NULL;
+	fire(&sides[1], 1);
+	until(sides[1].nr_stored == 1 && sides[0].nr_answers == AGENTS);
+	assert_int_equal(status_code("GET", "/v1/status", "\"left\":1"), 200);
+	assert_int_equal(status_code("GET", "/v1/status", "\"gone\":1"), 200);
+	kill(pid, SIGTERM);
+	ended();
+}
+
 /* Free now; nobody else is likely to take it within the test. */
 static int free_port(void)
 {
@@ -317,6 +349,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(life, setup, teardown),
+		cmocka_unit_test_setup_teardown(leaving, setup, teardown),
 		cmocka_unit_test_setup_teardown(speaking_out_of_turn, setup,
 						teardown),
 	};

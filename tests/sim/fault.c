@@ -175,6 +175,7 @@ static void begin_node(struct sim *s, struct sim_fault *f, uint32_t n)
 	case LEAVE:
 		node->gone = s->p.nr_nodes > 2;
 		sim_node_reboot(s, n);
+		sim_members_leave(s, n);
 		break;
 	case REBOOT:
 		sim_node_reboot(s, n);

@@ -182,6 +182,14 @@ static void list(struct sim *s, uint32_t n, uint32_t c, bool listed)
 		sim_net_break(s, sim_net_link(s, n, sim_ep_coord(s, c)));
 }
 
+/* It says so, or its lease runs out: coordinators hear one after another. */
+void sim_members_leave(struct sim *s, uint32_t n)
+{
+	for (uint32_t c = 0; c < s->p.nr_coords; c++)
+		sim_push(s, s->now_ns + (10 + 40 * c) * SIM_MS, SIM_EV_MOVE, c,
+			 (uint32_t)STEP_LEFT << 16 | n, 0, NULL);
+}
+
 bool sim_members_dials(const struct sim *s, uint32_t low, uint32_t high)
 {
 	uint32_t c = high - s->p.nr_nodes;

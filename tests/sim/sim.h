@@ -504,6 +504,7 @@ uint32_t sim_members_ep(const struct sim *s, const struct hs_members *m,
 /* The lists of members that change, from a stream of their own. */
 void sim_moves_create(struct sim *s);
 void sim_moves_heal(struct sim *s);
+void sim_members_leave(struct sim *s, uint32_t n);
 void sim_move(struct sim *s, uint32_t a, uint32_t b);
 bool sim_members_dials(const struct sim *s, uint32_t low, uint32_t high);
 /* How long what a killed shard had took to be stored through the others. */
