@@ -101,29 +101,6 @@ void hs_ix_prefetch_trace(const struct hs_domain *d, uint64_t hash, uint64_t hi,
 	__builtin_prefetch(gone_bucket(d, hi, lo, &fingerprint));
 }
 
-/* And for those of the next to go: the trace, then what it leads to. */
-void hs_ix_prefetch_evict(const struct hs_agent_core *c,
-			  const struct hs_domain *d)
-{
-	uint32_t i = hs_ix_oldest_ahead(d, EVICT_AHEAD);
-	const struct hs_ix_trace *t;
-	uint64_t hash;
-
-	if (i != HS_NIL)
-		__builtin_prefetch(&d->traces[i], 1);
-	i = hs_ix_oldest_ahead(d, EVICT_AHEAD / 2);
-	if (i == HS_NIL)
-		return;
-	t = &d->traces[i];
-	hash = hs_ix_hash(c, d, t->hi, t->lo);
-	__builtin_prefetch(&d->buckets[hash & d->bucket_mask], 1);
-	__builtin_prefetch(gone_bucket(d, t->hi, t->lo, &hash), 1);
-	if (t->buf_first == HS_NIL)
-		return;
-	__builtin_prefetch(&d->buffers[t->buf_first], 1);
-	__builtin_prefetch(&d->rt[t->buf_first], 1);
-}
-
 /*
  * The entry of a trace, made if there is none. A trace that has fired already
  * is pinned at once.
@@ -133,9 +110,12 @@ uint32_t hs_ix_get_hashed(struct hs_agent_core *c, struct hs_domain *d,
 			  uint64_t hash, uint64_t hi, uint64_t lo,
 			  uint64_t now_ns)
 {
-	uint32_t i = hs_ix_find_hashed(d, hash, hi, lo);
-	uint32_t fired;
+	uint32_t i = d->trace_last, fired;
 
+	/* What one handle says often stands together. */
+	if (hs_ix_is(d, i, hi, lo))
+		return i;
+	i = d->trace_last = hs_ix_find_hashed(d, hash, hi, lo);
 	if (i != HS_NIL)
 		return i;
 	i = hs_ix_entry_take(c, d);
@@ -152,6 +132,7 @@ uint32_t hs_ix_get_hashed(struct hs_agent_core *c, struct hs_domain *d,
 		.buf_last = HS_NIL,
 		.fired = HS_NIL,
 	};
+	d->trace_last = i;
 	d->traces[i].flags = hs_ix_was_here(d, hi, lo);
 	hs_ix_table_insert(d, hash, i);
 	hs_ix_seat_take(d, i);
@@ -245,6 +226,8 @@ void hs_ix_remove(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace)
 	struct hs_ix_trace *t = &d->traces[trace];
 
 	hs_ix_table_remove(d, hs_ix_hash(c, d, t->hi, t->lo), trace);
+	if (d->trace_last == trace)
+		d->trace_last = HS_NIL;
 	if (t->fired == HS_NIL) {
 		hs_ix_seat_leave(d, trace);
 	} else {
@@ -345,6 +328,33 @@ void hs_ix_visit(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace,
 		hs_sample_first(c, d, trace, now_ns);
 }
 
+/*
+ * Ask for the lines of the next to go: the trace, then what it leads to. Inline
+ * by force: gcc takes a function that only prefetches for one without effect,
+ * and drops calls of it within this file.
+ */
+static inline __attribute__((always_inline)) void
+prefetch_evict(const struct hs_agent_core *c, const struct hs_domain *d)
+{
+	uint32_t i = hs_ix_oldest_ahead(d, EVICT_AHEAD);
+	const struct hs_ix_trace *t;
+	uint64_t hash;
+
+	if (i != HS_NIL)
+		__builtin_prefetch(&d->traces[i], 1);
+	i = hs_ix_oldest_ahead(d, EVICT_AHEAD / 2);
+	if (i == HS_NIL)
+		return;
+	t = &d->traces[i];
+	hash = hs_ix_hash(c, d, t->hi, t->lo);
+	__builtin_prefetch(&d->buckets[hash & d->bucket_mask], 1);
+	__builtin_prefetch(gone_bucket(d, t->hi, t->lo, &hash), 1);
+	if (t->buf_first == HS_NIL)
+		return;
+	__builtin_prefetch(&d->buffers[t->buf_first], 1);
+	__builtin_prefetch(&d->rt[t->buf_first], 1);
+}
+
 /* The least recently seen untriggered trace goes, whole. */
 bool hs_ix_evict_one(struct hs_agent_core *c, struct hs_domain *d)
 {
@@ -353,7 +363,7 @@ bool hs_ix_evict_one(struct hs_agent_core *c, struct hs_domain *d)
 
 	if (i == HS_NIL)
 		return false;
-	hs_ix_prefetch_evict(c, d);
+	prefetch_evict(c, d);
 	t = &d->traces[i];
 	if (!HS_PLANTED(6))
 		hs_ix_gone(c, d, t->hi, t->lo, HS_WIRE_F_EVICTED);

@@ -192,6 +192,7 @@ struct hs_domain {
 	uint32_t crumb_free, nr_crumbs_free, nr_crumbs_fired;
 	uint32_t nr_traces_free, nr_traces_limbo;
 	uint32_t nr_traces_live, nr_traces_fired;
+	uint32_t trace_last;	       /* that was got; HS_NIL: it is gone */
 	uint32_t seat_tail, seat_head; /* tail: least recently seen */
 	uint32_t seat_packed, seat_moving;
 	bool seats_move;
@@ -350,6 +351,13 @@ void hs_ix_table_init(struct hs_domain *d);
 uint32_t hs_ix_find_hashed(const struct hs_domain *d, uint64_t hash,
 			   uint64_t hi, uint64_t lo);
 uint32_t hs_ix_guess(const struct hs_domain *d, uint64_t hash);
+/* Whether entry @trace, HS_NIL included, is the one of that id. */
+static inline bool hs_ix_is(const struct hs_domain *d, uint32_t trace,
+			    uint64_t hi, uint64_t lo)
+{
+	return trace != HS_NIL && d->traces[trace].hi == hi &&
+	       d->traces[trace].lo == lo;
+}
 void hs_ix_table_insert(struct hs_domain *d, uint64_t hash, uint32_t trace);
 void hs_ix_table_remove(struct hs_domain *d, uint64_t hash, uint32_t trace);
 uint32_t hs_ix_entry_take(struct hs_agent_core *c, struct hs_domain *d);
@@ -361,9 +369,23 @@ bool hs_ix_table_check(const struct hs_agent_core *c, const struct hs_domain *d,
 /* core_retain.c */
 void hs_ix_seat_take(struct hs_domain *d, uint32_t trace);
 void hs_ix_seat_leave(struct hs_domain *d, uint32_t trace);
-void hs_ix_seat_renew(struct hs_domain *d, uint32_t trace);
 uint32_t hs_ix_oldest(const struct hs_domain *d);
-uint32_t hs_ix_oldest_ahead(const struct hs_domain *d, uint32_t ahead);
+/* The one @ahead behind the oldest; HS_NIL: an empty seat, or none. */
+static inline uint32_t hs_ix_oldest_ahead(const struct hs_domain *d,
+					  uint32_t ahead)
+{
+	if (d->seat_head - d->seat_tail <= ahead)
+		return HS_NIL;
+	return d->seats[(d->seat_tail + ahead) & d->seat_mask];
+}
+/* Seen now: to the end of the row. */
+static inline void hs_ix_seat_renew(struct hs_domain *d, uint32_t trace)
+{
+	if (d->traces[trace].seat == d->seat_head - 1)
+		return;
+	hs_ix_seat_leave(d, trace);
+	hs_ix_seat_take(d, trace);
+}
 uint32_t hs_ix_newest_next(const struct hs_domain *d, uint32_t *at);
 void hs_ix_seats_sort(struct hs_domain *d);
 bool hs_ix_seats_check(const struct hs_domain *d, const char **why);
@@ -378,8 +400,6 @@ static inline uint32_t hs_ix_crumb_first(const struct hs_domain *d,
 }
 void hs_ix_prefetch_trace(const struct hs_domain *d, uint64_t hash, uint64_t hi,
 			  uint64_t lo);
-void hs_ix_prefetch_evict(const struct hs_agent_core *c,
-			  const struct hs_domain *d);
 uint32_t hs_ix_find(const struct hs_agent_core *c, const struct hs_domain *d,
 		    uint64_t hi, uint64_t lo);
 uint32_t hs_ix_get(struct hs_agent_core *c, struct hs_domain *d, uint64_t hi,

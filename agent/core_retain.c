@@ -78,27 +78,10 @@ void hs_ix_seat_leave(struct hs_domain *d, uint32_t trace)
 		tail_advance(d);
 }
 
-/* Seen now: to the end of the row. */
-void hs_ix_seat_renew(struct hs_domain *d, uint32_t trace)
-{
-	if (d->traces[trace].seat == d->seat_head - 1)
-		return;
-	hs_ix_seat_leave(d, trace);
-	hs_ix_seat_take(d, trace);
-}
-
 /* The least recently seen untriggered trace; HS_NIL: none. */
 uint32_t hs_ix_oldest(const struct hs_domain *d)
 {
 	return d->seat_tail == d->seat_head ? HS_NIL : *seat(d, d->seat_tail);
-}
-
-/* The one @ahead behind the oldest; HS_NIL: an empty seat, or none. */
-uint32_t hs_ix_oldest_ahead(const struct hs_domain *d, uint32_t ahead)
-{
-	if (d->seat_head - d->seat_tail <= ahead)
-		return HS_NIL;
-	return *seat(d, d->seat_tail + ahead);
 }
 
 /* From the newest on: @at begins as 0. Return: HS_NIL at the end. */

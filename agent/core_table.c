@@ -82,6 +82,7 @@ void hs_ix_table_init(struct hs_domain *d)
 		d->traces_free[i] = d->nr_traces - 1 - i;
 	d->nr_traces_free = d->nr_traces;
 	d->nr_traces_limbo = 0;
+	d->trace_last = HS_NIL;
 }
 
 static uint32_t find_in(const struct hs_domain *d, const struct hs_ix_bucket *b,
@@ -224,21 +225,23 @@ static uint32_t seen_some(const struct hs_agent_core *c,
 			  struct hs_agent_seen *out)
 {
 	uint64_t hashes[READ_BATCH];
-	uint32_t nr_known = 0;
+	uint32_t guess[READ_BATCH], nr_known = 0;
 
 	for (uint32_t k = 0; k < nr; k++) {
 		hashes[k] = hs_ix_hash(c, d, ids[k].hi, ids[k].lo);
 		__builtin_prefetch(&d->buckets[hashes[k] & d->bucket_mask]);
 	}
 	for (uint32_t k = 0; k < nr; k++) {
-		uint32_t i = hs_ix_guess(d, hashes[k]);
-
-		if (i != HS_NIL)
-			__builtin_prefetch(&d->traces[i]);
+		guess[k] = hs_ix_guess(d, hashes[k]);
+		if (guess[k] != HS_NIL)
+			__builtin_prefetch(&d->traces[guess[k]]);
 	}
 	for (uint32_t k = 0; k < nr; k++) {
-		uint32_t i =
-			hs_ix_find_hashed(d, hashes[k], ids[k].hi, ids[k].lo);
+		uint32_t i = guess[k];
+
+		if (!hs_ix_is(d, i, ids[k].hi, ids[k].lo))
+			i = hs_ix_find_hashed(d, hashes[k], ids[k].hi,
+					      ids[k].lo);
 
 		out[k] = (struct hs_agent_seen){0};
 		if (i == HS_NIL)

@@ -170,6 +170,7 @@ void hs_bench_index_layer_run(void *context, uint32_t n)
 
 	for (uint32_t done = 0; done < n; done += BATCH) {
 		struct batch fresh, any;
+		uint32_t guess[BATCH];
 		uint64_t first = index->next;
 
 		for (uint32_t i = 0; i < BATCH; i++)
@@ -187,15 +188,17 @@ void hs_bench_index_layer_run(void *context, uint32_t n)
 		if (index->next <= index->nr_live)
 			continue;
 		for (uint32_t i = 0; i < BATCH; i++) {
-			uint32_t at = hs_ix_guess(&l->d, any.hashes[i]);
-
-			if (at != HS_NIL)
-				__builtin_prefetch(&l->d.traces[at]);
+			guess[i] = hs_ix_guess(&l->d, any.hashes[i]);
+			if (guess[i] != HS_NIL)
+				__builtin_prefetch(&l->d.traces[guess[i]]);
 		}
 		for (uint32_t i = 0; i < BATCH; i++) {
-			uint32_t at =
-				hs_ix_find_hashed(&l->d, any.hashes[i],
-						  any.ids[i].hi, any.ids[i].lo);
+			uint32_t at = guess[i];
+
+			if (!hs_ix_is(&l->d, at, any.ids[i].hi, any.ids[i].lo))
+				at = hs_ix_find_hashed(&l->d, any.hashes[i],
+						       any.ids[i].hi,
+						       any.ids[i].lo);
 
 			if (at == HS_NIL || !l->d.traces[at].last_ns)
 				index->nr_lost++;
