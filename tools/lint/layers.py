@@ -18,6 +18,7 @@ ALLOWED = {
     "agent": {"base", "model", "numa", "dataplane", "rdma", "ship"},
     "coordinator": {"base", "rdma"},
     "collector": {"base", "model", "ship", "rdma"},
+    "examples": set(),  # what any application has
     "bench": None,
     "tools": None,
     "tests": None,
