@@ -111,6 +111,48 @@ static void chain(void **state)
 	assert_int_equal(world_seen(w, 7)->nr_manifests, 1);
 }
 
+/* Agents hold a trace for each trigger that names it: all are told of each. */
+static void every_trigger_is_told(void **state)
+{
+	(void)state;
+	world_up_to(w, 1, 5);
+	world_chain(w, 7, 5);
+	world_trigger(w, 5, "flood", 1, IDS(7));
+	world_run(w, SECOND);
+	for (uint32_t i = 1; i < 5; i++)
+		assert_int_equal(w->nodes[i].nr_asked, 1);
+	assert_int_equal(world_stats(w).collects_also, 0);
+	world_trigger(w, 2, "rare", 1, IDS(7));
+	world_run(w, SECOND);
+	/* All but the one where it fired, which has it already. */
+	assert_int_equal(w->nodes[1].nr_asked, 2);
+	assert_int_equal(w->nodes[2].nr_asked, 1);
+	assert_int_equal(w->nodes[5].nr_asked, 1);
+	assert_int_equal(world_stats(w).collects_also, 4);
+	/* The same name once more makes no other hold. */
+	world_trigger(w, 3, "rare", 1, IDS(7));
+	world_run(w, SECOND);
+	assert_int_equal(world_stats(w).collects_also, 4);
+	assert_int_equal(world_seen(w, 7)->nr_triggers, 3);
+	world_expect_closed(w, 7, 1, 5);
+}
+
+/* Where the second fires before it was asked for the first. */
+static void a_later_origin_hears_of_the_earlier(void **state)
+{
+	(void)state;
+	world_up_to(w, 1, 3);
+	world_chain(w, 7, 3);
+	world_trigger(w, 1, "rare", 1, IDS(7));
+	world_trigger(w, 3, "flood", 1, IDS(7));
+	world_run(w, SECOND);
+	/* 1: flood; 2: one asks, one is told beside; 3: rare. */
+	assert_int_equal(w->nodes[1].nr_asked, 1);
+	assert_int_equal(w->nodes[2].nr_asked, 2);
+	assert_int_equal(w->nodes[3].nr_asked, 1);
+	world_expect_closed(w, 7, 1, 3);
+}
+
 static void fan_out_16_at_once(void **state)
 {
 	uint64_t crumbs[16];
@@ -487,6 +529,8 @@ int main(void)
 		cmocka_unit_test(transitions),
 		each(alone),
 		each(chain),
+		each(every_trigger_is_told),
+		each(a_later_origin_hears_of_the_earlier),
 		each(fan_out_16_at_once),
 		each(fan_out_2000),
 		each(loops_and_self_crumbs),
