@@ -8,6 +8,7 @@
 
 #include "agent/figures.h"
 #include "agent/guest.h"
+#include "agent/mailbox.h"
 #include "agent/seen.h"
 #include "agent/reload.h"
 #include "agent/shipper.h"
@@ -223,6 +224,7 @@ static void serve_status(const struct hs_worker *w,
 	json_object_set_new(root, "rules", hs_rules_status(w));
 	json_object_set_new(root, "stats", stats);
 	json_object_set_new(root, "peers", status_peers(w));
+	json_object_set_new(root, "door", hs_door_json(hs_mailbox_door(w)));
 	json_object_set_new(root, "members",
 			    hs_members_json(w->members, w->sources));
 	hs_httpd_json(response, 200, root);

@@ -7,8 +7,24 @@
 #include "agent/domain.h"
 #include "agent/fault.h"
 #include "agent/figures.h"
+#include "agent/mailbox.h"
 #include "agent/redact.h"
 #include "base/openmetrics.h"
+
+static uint32_t door_stats(const struct hs_worker *w,
+			   struct hs_control_number *out)
+{
+	struct hs_httpd_stats s = {0};
+
+	if (hs_mailbox_door(w))
+		hs_httpd_stats_get(hs_mailbox_door(w), &s);
+	out[0] = (struct hs_control_number){"door_requests", s.requests};
+	out[1] = (struct hs_control_number){"door_refused_unknown",
+					    s.refused_unknown};
+	out[2] =
+		(struct hs_control_number){"door_refused_role", s.refused_role};
+	return 3;
+}
 
 static uint32_t redact_stats(const struct hs_worker *w,
 			     struct hs_control_number *out)
@@ -112,6 +128,7 @@ uint32_t hs_control_stats(const struct hs_worker *w,
 	SHELL(tallies_dropped);
 #undef SHELL
 	out[nr++] = (struct hs_control_number){"holes", hs_fault_count()};
+	nr += door_stats(w, out + nr);
 	return nr + redact_stats(w, out + nr);
 }
 

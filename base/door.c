@@ -29,7 +29,8 @@ static const struct hs_config_key rule_keys[] = {
 	{KEY("token_file", STRING, token_file),
 	 .doc = "A file that holds it instead.",
 	 .example = "/etc/hindsight/webhook.token"},
-	{KEY("may", STRINGS, may), .required = true, .min = 1, .max = 4, .example = "[read]",
+	{KEY("may", STRINGS, may), .required = true, .min = 1, .max = 4,
+	 .example = "[read]",
 	 .doc = "read: status, metrics, settings, traces. fire: triggers. "
 		"change: reload. stop: end the daemon."},
 };
@@ -196,6 +197,17 @@ int hs_door_open(struct hs_httpd **httpd, const char *area,
 		hs_log_info(area, "control door on TCP address=%s port=%u",
 			    s->address, hs_httpd_tcp_port(*httpd));
 	return rc;
+}
+
+json_t *hs_door_json(struct hs_httpd *httpd)
+{
+	struct hs_httpd_stats s = {0};
+
+	if (httpd)
+		hs_httpd_stats_get(httpd, &s);
+	return json_pack("{s:I, s:I, s:I}", "requests", (json_int_t)s.requests,
+			 "refused_unknown", (json_int_t)s.refused_unknown,
+			 "refused_role", (json_int_t)s.refused_role);
 }
 
 static json_t *strings_json(const struct hs_config_strings *strings)

@@ -98,6 +98,9 @@ int hs_door_open(struct hs_httpd **httpd, const char *area,
 		 const struct hs_httpd_route *routes, size_t nr_routes,
 		 void *ctx);
 
+/** hs_door_json() - who came to it, for a daemon's status; NULL: not open */
+json_t *hs_door_json(struct hs_httpd *httpd);
+
 /** hs_door_config_json() - settings in effect, without secrets */
 json_t *hs_door_config_json(const struct hs_config_schema *schema,
 			    const void *settings);

@@ -3,6 +3,7 @@
  * api.c - listings and status
  */
 #include "collector/api.h"
+#include "collector/config.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -10,6 +11,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/door.h"
 #include "base/hex.h"
 #include "base/units.h"
 
@@ -320,6 +322,20 @@ static void status(void *ctx, const struct hs_httpd_request *request,
 	hs_httpd_json(response, 200, out);
 }
 
+static void config(void *ctx, const struct hs_httpd_request *request,
+		   struct hs_httpd_response *response)
+{
+	const struct hs_api *api = ctx;
+
+	if (api->config)
+		hs_httpd_json(
+			response, 200,
+			hs_door_config_json(&hs_collector_schema, api->config));
+	else
+		hs_httpd_error(response, 404, "nothing is at %s",
+			       request->path);
+}
+
 static void stop(void *ctx, const struct hs_httpd_request *request,
 		 struct hs_httpd_response *response)
 {
@@ -336,6 +352,7 @@ const struct hs_httpd_route hs_api_routes[] = {
 	{"GET", "/v1/traces/{id}", hs_api_trace, HS_ROLE_READ},
 	{"GET", "/v1/operations", hs_api_operations, HS_ROLE_READ},
 	{"GET", "/v1/status", status, HS_ROLE_READ},
+	{"GET", "/v1/config", config, HS_ROLE_READ},
 	{"POST", "/v1/stop", stop, HS_ROLE_STOP},
 };
 const size_t hs_api_nr_routes =

@@ -12,6 +12,7 @@
  *                        whole minutes): how many spans of each ended, with
  *                        errors, and how long they took, over all requests
  *   GET /v1/status
+ *   GET /v1/config       the settings in effect, without secrets
  *   POST /v1/stop        end; the store stays, purge or not
  *
  * Handlers run in the server's thread and take the collector's lock.
@@ -27,11 +28,14 @@
 #define HS_API_LIMIT_DEFAULT 100u
 #define HS_API_LIMIT_MAX     1000000u
 
+struct hs_collector_config;
+
 struct hs_api {
 	struct hs_collector *collector;
 	uint64_t node;
 	const char *name;
-	uint64_t started_ns; /* monotonic */
+	uint64_t started_ns;			  /* monotonic */
+	const struct hs_collector_config *config; /* NULL: shown to nobody */
 	void *ctx;
 	/* Add what the daemon knows besides: peers, transport. May be NULL. */
 	void (*status)(void *ctx, json_t *status);

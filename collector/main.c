@@ -157,6 +157,7 @@ static void add_status(void *ctx, json_t *status)
 				  "node", node));
 	}
 	json_object_set_new(status, "peers", peers);
+	json_object_set_new(status, "door", hs_door_json(d->httpd));
 	json_object_set_new(status, "ship", hs_intake_json(d->intake));
 	json_object_set_new(
 		status, "transport",
@@ -282,6 +283,7 @@ static int serve(struct daemon *d)
 				 .ctx = d,
 				 .status = add_status,
 				 .node_name = node_name,
+				 .config = &d->config,
 				 .stop = stop_asked};
 	if (!rc)
 		rc = collector_start(d);

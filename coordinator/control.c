@@ -225,6 +225,7 @@ static void serve_status(void *ctx, const struct hs_httpd_request *request,
 			  "uptime_ns",
 			  (json_int_t)(hs_clock_mono_ns() - c->started_ns)));
 	json_object_set_new(root, "stats", stats_json(c));
+	json_object_set_new(root, "door", hs_door_json(c->httpd));
 	json_object_set_new(root, "transport", transport_json(c));
 	json_object_set_new(root, "peers", peers_json(c));
 	json_object_set_new(root, "members",

@@ -91,8 +91,12 @@ def roles():
                   name + ": the token that may everything does")
             code, answer = curl("-H", bearer + TOKEN, status.replace(
                 "status", "config"))
-            check(code == 404 or TOKEN not in json.dumps(answer),
-                  name + ": tokens are shown to nobody")
+            check(code == 200 and answer["control.tcp_port"] == port and
+                  TOKEN not in json.dumps(answer),
+                  name + ": settings are shown, tokens are not")
+            door = fabric.status(name)["door"]
+            check(door["refused_unknown"] == 3 and door["refused_role"] == 3,
+                  name + ": refusals are counted: %r" % door)
         code, answer = at(fabric, "agent-0", "POST /v1/trigger", uid=READER)
         check(code == 403 and "may not fire" in answer["error"],
               "a reader fires nothing: %r" % answer)
