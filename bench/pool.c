@@ -18,9 +18,12 @@
 #define PAYLOAD_MAX	(1u << 16)
 #define POOL_BYTES	(256ull << 20)
 #define SPAN_NS_DEFAULT (200 * HS_NS_PER_MS)
+#define TURNS_DEFAULT	5u
+#define TURNS_MAX	101u
+#define CELLS_MAX	64u
 
 static const uint32_t payloads[] = {32, 256, 2048, 8192};
-static const uint32_t buffers[] = {512, 2048, 8192, 32768, 131072};
+static const uint32_t buffers[] = {256, 512, 2048, 8192, 32768, 131072};
 
 struct writer {
 	pthread_t thread;
@@ -59,46 +62,82 @@ static void *write_traces(void *arg)
 	return NULL;
 }
 
-static void one(struct hs_bench_report *report, uint32_t threads,
-		uint32_t payload, uint32_t buffer, uint64_t span_ns)
+/* A figure: measured in turns with the others of its buffer size. */
+struct cell {
+	uint32_t threads, payload;
+	double rates[TURNS_MAX], good_rates[TURNS_MAX];
+	uint64_t traces, good;
+};
+
+static void measure(struct cell *c, uint32_t turn, uint64_t span_ns)
 {
 	static struct writer w[THREADS_MAX];
-	double rate = 0, good_rate = 0, buffers_rate;
-	uint64_t traces = 0, good = 0;
-	struct hs_bench_result *r;
-	char name[48];
 
 	memset(w, 0, sizeof(w));
-	for (uint32_t i = 0; i < threads; i++) {
+	c->rates[turn] = c->good_rates[turn] = 0;
+	for (uint32_t i = 0; i < c->threads; i++) {
 		w[i].cpu = (int)i;
-		w[i].payload = payload;
+		w[i].payload = c->payload;
 		w[i].end_ns = hs_clock_mono_ns() + span_ns;
 		if (pthread_create(&w[i].thread, NULL, write_traces, &w[i]))
 			abort();
 	}
-	for (uint32_t i = 0; i < threads; i++) {
+	for (uint32_t i = 0; i < c->threads; i++) {
 		pthread_join(w[i].thread, NULL);
-		rate += (double)w[i].bytes / w[i].ns;
-		good_rate += (double)w[i].good_bytes / w[i].ns;
-		traces += w[i].traces;
-		good += w[i].good;
+		c->rates[turn] += (double)w[i].bytes / w[i].ns;
+		c->good_rates[turn] += (double)w[i].good_bytes / w[i].ns;
+		c->traces += w[i].traces;
+		c->good += w[i].good;
 	}
-	buffers_rate = good_rate / buffer * 1e9;
-	snprintf(name, sizeof(name), "pool_t%u_p%u_b%u", threads, payload,
+}
+
+static void report_cell(struct hs_bench_report *report, struct cell *c,
+			uint32_t buffer, uint32_t turns)
+{
+	double good_rate = hs_bench_median(c->good_rates, turns);
+	struct hs_bench_result *r;
+	char name[48];
+
+	snprintf(name, sizeof(name), "pool_t%u_p%u_b%u", c->threads, c->payload,
 		 buffer);
 	r = hs_bench_add(report, name, "GB/s");
-	r->median = r->p99 = r->low = r->high = rate;
-	r->n = traces;
-	r->lost_share = traces ? (double)(traces - good) / (double)traces : 1;
+	hs_bench_summarize(r, c->rates, turns);
+	r->n = c->traces;
+	r->lost_share =
+		c->traces ? (double)(c->traces - c->good) / (double)c->traces
+			  : 1;
 	snprintf(r->note, sizeof(r->note),
 		 "goodput %.3g GB/s, %.3g M buffers/s at the agent", good_rate,
-		 buffers_rate / 1e6);
+		 good_rate / buffer * 1e3);
+}
+
+/* All of one size against one agent: there and back, so that what drifts hits
+ * all alike. */
+static void measure_size(struct hs_bench_report *report, uint32_t buffer,
+			 uint32_t threads, uint32_t turns, uint64_t span_ns)
+{
+	static struct cell cells[CELLS_MAX];
+	uint32_t nr = 0;
+
+	memset(cells, 0, sizeof(cells));
+	for (uint32_t t = 1; t <= threads; t *= 2)
+		for (size_t p = 0; p < sizeof(payloads) / sizeof(payloads[0]);
+		     p++)
+			cells[nr++] = (struct cell){.threads = t,
+						    .payload = payloads[p]};
+	for (uint32_t turn = 0; turn < turns; turn++)
+		for (uint32_t i = 0; i < nr; i++)
+			measure(&cells[turn % 2 ? nr - 1 - i : i], turn,
+				span_ns / turns);
+	for (uint32_t i = 0; i < nr; i++)
+		report_cell(report, &cells[i], buffer, turns);
 }
 
 int hs_perf_pool(int argc, char **argv)
 {
 	uint64_t threads = (uint64_t)hs_bench_nr_cpus() - 1;
-	uint64_t span_ns = SPAN_NS_DEFAULT;
+	uint64_t most = threads < 1 ? 1 : threads;
+	uint64_t span_ns = SPAN_NS_DEFAULT, turns = TURNS_DEFAULT;
 	bool json = false;
 	const struct hs_args_option options[] = {
 		{"threads", 't', HS_ARGS_U64, &threads, "N",
@@ -106,8 +145,10 @@ int hs_perf_pool(int argc, char **argv)
 		 "result",
 		 1, THREADS_MAX},
 		{"span", 's', HS_ARGS_DURATION, &span_ns, "TIME",
-		 "how long each figure is measured", HS_NS_PER_MS,
-		 100 * HS_NS_PER_SEC},
+		 "how long each figure is measured, all turns together",
+		 HS_NS_PER_MS, 100 * HS_NS_PER_SEC},
+		{"turns", 'r', HS_ARGS_U64, &turns, "N",
+		 "in so many turns, there and back", 1, TURNS_MAX},
 		{"json", 'j', HS_ARGS_FLAG, &json, NULL,
 		 "one JSON object, as docs/BENCH.md says", 0, 0},
 	};
@@ -123,12 +164,18 @@ int hs_perf_pool(int argc, char **argv)
 	struct hs_bench_report report = {0};
 	int first, rc;
 
-	if (threads < 1)
-		threads = 1;
+	threads = most;
 	rc = hs_args_parse(&program, argc, argv, &first, stdout, stderr);
 	if (rc)
 		return rc == HS_ARGS_HELP ? 0 : HS_ARGS_EXIT_USAGE;
 	report.json = json;
+	if (threads > most) {
+		fprintf(stderr,
+			"hs-perf pool: more than %llu threads beside the "
+			"agent's core are no result, left out\n",
+			(unsigned long long)most);
+		threads = most;
+	}
 	for (size_t b = 0; b < sizeof(buffers) / sizeof(buffers[0]); b++) {
 		struct hs_bench_node_config config = {
 			.pool_bytes = POOL_BYTES,
@@ -140,11 +187,8 @@ int hs_perf_pool(int argc, char **argv)
 		rc = hs_bench_node_start(&node, &config);
 		if (rc)
 			break;
-		for (uint32_t t = 1; t <= threads; t *= 2)
-			for (size_t p = 0;
-			     p < sizeof(payloads) / sizeof(payloads[0]); p++)
-				one(&report, t, payloads[p], buffers[b],
-				    span_ns);
+		measure_size(&report, buffers[b], (uint32_t)threads,
+			     (uint32_t)turns, span_ns);
 		hs_bench_node_stop(&node);
 	}
 	rc = hs_bench_print(&report, stdout) || rc;

@@ -162,14 +162,17 @@ static void print_json(const struct hs_bench_report *report, FILE *out)
 
 static void print_table(const struct hs_bench_report *report, FILE *out)
 {
-	fprintf(out, "%-28s %10s %8s %10s %10s %9s  %s\n", "name", "median",
-		"unit", "p99", "n", "lost", "ours over theirs");
+	fprintf(out, "%-28s %10s %8s %21s %10s %10s %9s  %s\n", "name",
+		"median", "unit", "95 % of medians", "p99", "n", "lost",
+		"ours over theirs");
 	for (size_t i = 0; i < report->nr_results; i++) {
 		const struct hs_bench_result *r = &report->results[i];
 
-		fprintf(out, "%-28s %10.4g %8s %10.4g %10llu %8.3f%% ", r->name,
-			r->median, r->unit, r->p99, (unsigned long long)r->n,
-			r->lost_share * 100);
+		fprintf(out,
+			"%-28s %10.4g %8s %10.4g-%-10.4g %10.4g %10llu "
+			"%8.3f%% ",
+			r->name, r->median, r->unit, r->low, r->high, r->p99,
+			(unsigned long long)r->n, r->lost_share * 100);
 		for (uint32_t k = 0; k < r->nr_ratios; k++)
 			fprintf(out, " %s %.3g", r->ratios[k].name,
 				r->ratios[k].value);
