@@ -168,11 +168,13 @@ static void wave(struct rig *r)
 static void *pages(size_t size_bytes)
 {
 	void *p = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (p == MAP_FAILED)
 		abort();
+	/* As the daemon does; populated once it is known. */
 	madvise(p, size_bytes, MADV_HUGEPAGE);
+	memset(p, 0, size_bytes);
 	return p;
 }
 

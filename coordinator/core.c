@@ -49,6 +49,11 @@ static struct hs_coord_config with_defaults(const struct hs_coord_config *in)
 	return c;
 }
 
+static uint32_t least(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+
 static uint32_t slots_for(uint32_t nr)
 {
 	uint32_t slots = 16;
@@ -98,8 +103,10 @@ static size_t lay_out(struct hs_coord_core *c, uint8_t *memory)
 		   f->nr_requests);
 	pool_carve(&c->contents, memory, &used, sizeof(struct hs_coord_content),
 		   nr_contents);
-	c->trace_mask = slots_for(f->nr_traces) - 1;
-	c->visit_mask = slots_for(f->nr_visits) - 1;
+	/* Four places for each: what is not there is mostly told by the place
+	 * alone, without a look at somebody else's. */
+	c->trace_mask = slots_for(least(f->nr_traces, 1u << 28) * 4) - 1;
+	c->visit_mask = slots_for(least(f->nr_visits, 1u << 28) * 4) - 1;
 	c->member_mask = slots_for(f->nr_nodes) - 1;
 	c->request_mask = slots_for(f->nr_requests) - 1;
 	c->trace_table = carve(memory, &used, ((size_t)c->trace_mask + 1) * 4);
@@ -241,11 +248,6 @@ static bool parse(uint64_t from, uint16_t type, const void *payload,
 		g->nr_crumbs += a->nr_crumbs;
 	}
 	return hs_wire_done(&r);
-}
-
-static uint32_t least(uint32_t a, uint32_t b)
-{
-	return a < b ? a : b;
 }
 
 /* The oldest stored traces give way to new ones; never one that is not. */

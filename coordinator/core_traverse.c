@@ -18,6 +18,7 @@
 #define READY	  HS_COORD_LINK(&c->members, struct hs_coord_member, ready)
 
 #define BACKOFF_MAX 16u
+#define AHEAD	    8u
 
 void hs_coord_changed(struct hs_coord_core *c, uint32_t t)
 {
@@ -360,10 +361,17 @@ bool hs_coord_answer(struct hs_coord_core *c, uint32_t t,
 		     const struct hs_wire_answer *answer,
 		     const struct hs_wire_crumb *crumbs)
 {
-	uint32_t v = hs_coord_visit_find(c, t, answer->node);
 	struct hs_coord_visit *visit;
 	bool same;
+	uint32_t v;
 
+	/* The places of all that it names are fetched side by side. */
+	for (uint32_t i = 0; i < answer->nr_crumbs && i < AHEAD; i++)
+		__builtin_prefetch(hs_coord_visit_chain(c, t, crumbs[i].node));
+	v = hs_coord_visit_find(c, t, answer->node);
+	for (uint32_t i = 0; i < answer->nr_crumbs && i < AHEAD; i++)
+		__builtin_prefetch(hs_coord_visit(
+			c, *hs_coord_visit_chain(c, t, crumbs[i].node)));
 	if (!v)
 		v = visit_new(c, t, answer->node);
 	if (!v) {

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -172,9 +173,15 @@ static int open_core(struct hs_coordinator *c)
 		  (uint32_t)(c->epoch / HS_NS_PER_SEC);
 	config.node = c->node;
 	config.epoch = c->epoch;
-	c->memory = calloc(1, hs_coord_core_size_bytes(&config));
-	if (!c->memory)
+	c->memory_bytes = hs_coord_core_size_bytes(&config);
+	c->memory = mmap(NULL, c->memory_bytes, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (c->memory == MAP_FAILED) {
+		c->memory = NULL;
 		return -ENOMEM;
+	}
+	/* Looked into at random: large pages, where the machine likes. */
+	(void)madvise(c->memory, c->memory_bytes, MADV_HUGEPAGE);
 	c->core = hs_coord_core_create(c->memory, &config, &core_ops, c,
 				       c->started_ns);
 	c->members = calloc(1, hs_members_size_bytes(&members));
@@ -349,7 +356,8 @@ void hs_coordinator_close(struct hs_coordinator *c)
 	hs_sources_stop(c->sources);
 	hs_transport_destroy(c->transport);
 	free(c->members);
-	free(c->memory);
+	if (c->memory)
+		munmap(c->memory, c->memory_bytes);
 	if (c->stop_fd >= 0)
 		close(c->stop_fd);
 	pthread_mutex_destroy(&c->lock);

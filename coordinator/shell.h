@@ -22,6 +22,7 @@ struct hs_coordinator {
 	char transport_why[HS_TRANSPORT_WHY_BYTES];
 	struct hs_coord_core *core;
 	void *memory;
+	size_t memory_bytes;
 	struct hs_members *members;
 	struct hs_sources *sources;
 	uint64_t members_version; /* that the core has heard of */
