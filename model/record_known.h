@@ -10,6 +10,7 @@
 #ifndef HS_RECORD_KNOWN_H
 #define HS_RECORD_KNOWN_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 /*
@@ -278,10 +279,12 @@ static inline uint16_t hs_record_known_word(uint32_t i)
 	return (uint16_t)((v & 0x7f) | 0x80 | (v >> 7) << 8);
 }
 
-/* The number that a varint stands for; HS_RECORD_KNOWN_NR and more: none. */
-static inline uint64_t hs_record_known_number(uint64_t v)
-{
-	return (v >> 1) - HS_RECORD_KNOWN_BASE;
-}
+/**
+ * hs_record_known_name() - the name that a varint stands for
+ * @v: odd
+ *
+ * Return: NULL: a number of the future, or none.
+ */
+const char *hs_record_known_name(uint64_t v, size_t *len_bytes);
 
 #endif

@@ -59,12 +59,8 @@ static uint64_t get_time(struct hs_bytes_reader *r,
 				  hs_record_ticks_near(clock->ticks, low));
 }
 
-#define NAME(name) {name, sizeof(name) - 1},
-
 static struct hs_record_str get_key(struct hs_bytes_reader *r, bool known)
 {
-	static const struct hs_record_str names[] = {
-		HS_RECORD_KNOWN_KEYS(NAME)};
 	const uint8_t *at = r->p;
 	uint64_t v;
 
@@ -72,13 +68,13 @@ static struct hs_record_str get_key(struct hs_bytes_reader *r, bool known)
 		return get_str(r);
 	v = get_varint(r);
 	if (v & 1) {
-		uint64_t i = hs_record_known_number(v);
+		struct hs_record_str name = {"", 0};
 
+		name.ptr = hs_record_known_name(v, &name.len);
 		/* A number of the future, or not in two bytes. */
-		if (i >= HS_RECORD_KNOWN_NR ||
-		    (!r->failed && r->p - at != HS_RECORD_KNOWN_BYTES))
+		if (!name.ptr || r->p - at != HS_RECORD_KNOWN_BYTES)
 			r->failed = true;
-		return r->failed ? (struct hs_record_str){"", 0} : names[i];
+		return r->failed ? (struct hs_record_str){"", 0} : name;
 	}
 	if (v >> 1 > r->left)
 		r->failed = true;

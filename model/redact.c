@@ -211,18 +211,13 @@ static void begin_key(struct machine *m, uint64_t len)
 	expect(m, RUN, KEY, len);
 }
 
-#define NAME(name) {name, sizeof(name) - 1},
-
 /* A key by its number: as if its text had been there. */
 static void known_key(struct machine *m, uint64_t v)
 {
-	static const struct {
-		const char *text;
-		size_t bytes;
-	} names[] = {HS_RECORD_KNOWN_KEYS(NAME)};
-	uint64_t i = hs_record_known_number(v);
+	size_t n;
+	const char *name = hs_record_known_name(v, &n);
 
-	if (i >= HS_RECORD_KNOWN_NR) {
+	if (!name) {
 		give_up(m);
 		return;
 	}
@@ -231,8 +226,8 @@ static void known_key(struct machine *m, uint64_t v)
 	m->number_at = m->p - m->begin >= (ptrdiff_t)HS_RECORD_KNOWN_BYTES
 			       ? m->p - HS_RECORD_KNOWN_BYTES
 			       : NULL;
-	m->s->key_bytes = (uint32_t)names[i].bytes;
-	memcpy(m->s->key, names[i].text, names[i].bytes);
+	m->s->key_bytes = (uint32_t)n;
+	memcpy(m->s->key, name, n);
 	expect(m, TYPE, SKIP, 0);
 }
 
