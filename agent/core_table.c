@@ -102,13 +102,16 @@ static uint32_t find_in(const struct hs_domain *d, const struct hs_ix_bucket *b,
 uint32_t hs_ix_find_hashed(const struct hs_domain *d, uint64_t hash,
 			   uint64_t hi, uint64_t lo)
 {
-	for (uint32_t at = (uint32_t)hash;; at++) {
-		const struct hs_ix_bucket *b = &d->buckets[at & d->bucket_mask];
+	/* In a small table each bucket may have been full at some time. */
+	for (uint32_t n = 0; n <= d->bucket_mask; n++) {
+		const struct hs_ix_bucket *b =
+			&d->buckets[((uint32_t)hash + n) & d->bucket_mask];
 		uint32_t i = find_in(d, b, tag_of(hash), hi, lo);
 
 		if (i != HS_NIL || !spilled(b))
 			return i;
 	}
+	return HS_NIL;
 }
 
 /* The entry that is most likely the one; HS_NIL: none here. */
