@@ -83,6 +83,8 @@ uint32_t bout_mangle(struct hs_random *r, uint8_t *payload, uint32_t bytes,
 void sim_bouts(struct sim *s)
 {
 	bout_assembly_limits(s);
+	bout_shapes(s);
+	bout_index(s, s->p.seed);
 	bout_assembly(s, s->p.seed);
 	if (!s->failed)
 		bout_agent(s, s->p.seed);
