@@ -102,7 +102,7 @@ void sim_request_arrive(struct sim *s, uint32_t r)
 		s->roots[r] = grow(s, r, trace, NULL, 0, &left);
 	}
 	if (hs_random_chance(&s->app, s->p.trigger_share)) {
-		if (hs_random_chance(&s->app, 0.75))
+		if (hs_random_chance(&s->app, 1 - s->p.late_share))
 			pick_trigger(s, s->roots[r]);
 		else
 			fire_later(s, trace);

@@ -3,7 +3,7 @@
 """How the work of a trigger grows with nodes, trace size and trigger rate.
 
 scale.py HS-SIM GRAPHS OUT: GRAPHS as graphs.py writes them; writes OUT.csv and
-OUT.svg. Runs without faults over clean links, so that what is counted is the
+OUT.svg. scale.py HS-SIM question OUT: the question to many, likewise. Runs without faults over clean links, so that what is counted is the
 protocol's own.
 """
 import csv
@@ -16,12 +16,12 @@ nr_procs=1 hostile=0 load_ns=2000000000 ring_words=16 lane_room=128 nr_slots=64
 loss=0 slow=0 dup=0 drift=0 delay_min_ns=20000 delay_max_ns=100000
 small_collector=0 stream=1 nr_fired=4096 window_bytes=262144 rate_limit=0
 crash_trigger=0 trace_buffers_max=4096 reply_lost=0 remember_ns=20000000000
-nr_buffers=768""".split()
+nr_buffers=768 nr_moves=0""".split()
 
 FIELDS = ["nodes", "requests", "share", "triggers", "collects", "messages",
           "manifests", "manifest_mean_bytes", "manifest_max_bytes",
           "coordinator_messages", "visits_per_request", "complete", "partial",
-          "cpu_s"]
+          "cpu_s", "seeks"]
 
 
 def run(program, graphs, nodes, requests, share, extra=()):
@@ -55,6 +55,7 @@ def run(program, graphs, nodes, requests, share, extra=()):
         "visits_per_request": extra["visits"] / requests,
         "complete": int(seed.group(1)), "partial": int(seed.group(2)),
         "cpu_s": float(seed.group(3)),
+        "seeks": count["SEEK"] / triggers,
     }
 
 
@@ -85,10 +86,46 @@ def plot(title, x_name, series, left, top):
     return "".join(out)
 
 
+def write(path, series):
+    with open(path + ".csv", "w", newline="") as f:
+        w = csv.DictWriter(f, ["series"] + FIELDS)
+        w.writeheader()
+        for name, rows in series:
+            for row in rows:
+                w.writerow({"series": name, **{
+                    k: round(v, 3) for k, v in row.items()}})
+
+
+def pick(rows, x, *ys):
+    return {y: [(r[x], r[y]) for r in rows] for y in ys}
+
+
+def question(program, path):
+    """All triggers by an operator, at a node that need not have seen the
+    trace; with more than 500 nodes not all of them are asked."""
+    late = ["late_share=1", "visits_max=8"]
+    nodes = [run(program, None, n, 300, 0.3, late)
+             for n in (30, 100, 300, 500, 1000)]
+    rate = [run(program, None, 300, r, 0.3, late)
+            for r in (30, 100, 300, 1000)]
+    write(path, (("nodes", nodes), ("rate", rate)))
+    with open(path + ".svg", "w") as f:
+        f.write('<svg xmlns="http://www.w3.org/2000/svg" width="860" '
+                'height="300"><rect width="860" height="300" fill="white"/>')
+        f.write(plot("SEEKs a trigger, none fired where it was seen", "nodes",
+                     pick(nodes, "nodes", "seeks"), 30, 40))
+        f.write(plot("the same with 300 nodes", "triggers in 2 s",
+                     pick(rate, "triggers", "seeks"), 450, 40))
+        f.write("</svg>\n")
+
+
 def main():
     if len(sys.argv) != 4:
         sys.exit(__doc__)
     program, graphs, path = sys.argv[1:]
+    if graphs == "question":
+        question(program, path)
+        return
     nodes = [run(program, graphs, n, 2000, 0.3)
              for n in (100, 300, 1000, 3000, 10000)]
     rate = [run(program, graphs, 1000, r, 0.5)
@@ -96,15 +133,7 @@ def main():
     size = [run(program, None, 1000, 300, 0.5,
                 ["visits_max=%d" % v, "fanout_max=8"])
             for v in (4, 16, 64, 256)]
-    with open(path + ".csv", "w", newline="") as f:
-        w = csv.DictWriter(f, ["series"] + FIELDS)
-        w.writeheader()
-        for name, rows in (("nodes", nodes), ("rate", rate), ("size", size)):
-            for row in rows:
-                w.writerow({"series": name, **{
-                    k: round(v, 3) for k, v in row.items()}})
-    def pick(rows, x, *ys):
-        return {y: [(r[x], r[y]) for r in rows] for y in ys}
+    write(path, (("nodes", nodes), ("rate", rate), ("size", size)))
     with open(path + ".svg", "w") as f:
         f.write('<svg xmlns="http://www.w3.org/2000/svg" width="860" '
                 'height="580"><rect width="860" height="580" fill="white"/>')

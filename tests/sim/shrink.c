@@ -33,6 +33,7 @@ static const struct {
 	PARAM(fanout_max, U32),
 	PARAM(trigger_share, F64),
 	PARAM(lateral_share, F64),
+	PARAM(late_share, F64),
 	PARAM(forward_share, F64),
 	PARAM(reply_lost, F64),
 	PARAM(write_max_bytes, U32),

@@ -125,6 +125,7 @@ void sim_draw(struct sim_params *p, uint64_t seed)
 				   ? 1.0
 				   : 0.05 + hs_random_f64(&r) * 0.5;
 	p->lateral_share = hs_random_f64(&r) * 0.6;
+	p->late_share = 0.25;
 	p->forward_share = hs_random_f64(&r);
 	p->reply_lost = hs_random_chance(&r, 0.5) ? 0.1 : 0;
 	p->write_max_bytes = 1 + (uint32_t)hs_random_below(&r, 1500);

@@ -63,6 +63,7 @@ struct sim_params {
 	uint32_t visits_max;
 	uint32_t fanout_max;
 	double trigger_share, lateral_share;
+	double late_share; /* of triggers fired later, by somebody */
 	double forward_share, reply_lost;
 	uint32_t write_max_bytes;
 	bool stream; /* links as TCP's; else as datagrams */
