@@ -294,6 +294,7 @@ static int domain_ledger_open(struct hs_domain *d, void *memory,
 
 	carve(&a, 1, sizeof(*l));
 	d->ledger = l;
+	d->losses = l->losses;
 	d->buffers = carve(&a, d->nr_buffers, sizeof(*d->buffers));
 	d->crumbs = carve(&a, d->nr_crumbs, sizeof(*d->crumbs));
 	d->nr_evicted = nr_evicted(config);

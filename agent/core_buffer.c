@@ -472,7 +472,7 @@ void hs_agent_core_loss(struct hs_agent_core *core, uint32_t domain,
 			uint32_t process, uint64_t first_ns, uint64_t last_ns)
 {
 	struct hs_domain *d = hs_domain_get(core, domain);
-	struct hs_process_losses *p = NULL;
+	struct hs_ledger_losses *p = NULL;
 	uint32_t n;
 
 	for (uint32_t i = 0; d && i < HS_LEDGER_PROCESSES; i++) {
@@ -490,14 +490,14 @@ void hs_agent_core_loss(struct hs_agent_core *core, uint32_t domain,
 	n = p->nr;
 	/* The last interval grows when the new one is close, or no room is
 	 * left: it may taint too much, never too little. */
-	if (n && (n == HS_LOSSES_MAX ||
+	if (n && (n == HS_LEDGER_LOSSES ||
 		  first_ns <= p->at[n - 1].last_ns + 1000000)) {
 		if (p->at[n - 1].last_ns < last_ns)
 			p->at[n - 1].last_ns = last_ns;
 	} else {
 		p->at[n].first_ns = first_ns;
 		p->at[n].last_ns = last_ns;
-		p->nr = n + 1;
+		hs_ledger_set32(&p->nr, n + 1);
 	}
 	core->tainted = true;
 }
@@ -553,7 +553,7 @@ static void settle_losses(struct hs_agent_core *c, struct hs_domain *d,
 			  uint32_t process)
 {
 	for (uint32_t k = 0; k < HS_LEDGER_PROCESSES; k++) {
-		struct hs_process_losses *p = &d->losses[k];
+		struct hs_ledger_losses *p = &d->losses[k];
 
 		if (!p->nr || p->process != process)
 			continue;

@@ -378,7 +378,7 @@ bool hs_ix_evict_one(struct hs_agent_core *c, struct hs_domain *d)
  * What was lost may have been the first that a trace had to say, or its last:
  * it was there for longer than its entries show.
  */
-static bool overlaps(const struct hs_process_losses *p,
+static bool overlaps(const struct hs_ledger_losses *p,
 		     const struct hs_ix_trace *t, uint64_t taint_ns)
 {
 	for (uint32_t i = 0; i < p->nr; i++)
@@ -395,7 +395,7 @@ bool hs_ix_lossy(const struct hs_agent_core *c, const struct hs_domain *d,
 	const struct hs_ix_trace *t = &d->traces[trace];
 
 	for (uint32_t i = 0; i < HS_LEDGER_PROCESSES; i++) {
-		const struct hs_process_losses *p = &d->losses[i];
+		const struct hs_ledger_losses *p = &d->losses[i];
 
 		if (p->nr && (t->several || p->process == t->process) &&
 		    overlaps(p, t, c->config.taint_ns))

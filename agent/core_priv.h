@@ -16,7 +16,6 @@
 #include "base/hash.h"
 
 #define HS_NIL		 0xffffffffu
-#define HS_LOSSES_MAX	 8u
 #define HS_IX_SLOTS	 10u
 #define HS_EVICTED_MIN	 65536u /* evictions remembered, at least */
 #define HS_EVICTED_WAYS	 8u	/* to a bucket: a cache line */
@@ -91,14 +90,6 @@ struct hs_ix_bucket {
 	uint32_t index[HS_IX_SLOTS];
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct hs_ix_bucket) == 64, "a line a bucket");
-
-struct hs_process_losses {
-	uint32_t process;
-	uint32_t nr;
-	struct {
-		uint64_t first_ns, last_ns;
-	} at[HS_LOSSES_MAX];
-};
 
 /*
  * That a trigger named a trace: for one domain that knows it, or NOWHERE yet
@@ -196,7 +187,7 @@ struct hs_domain {
 	uint32_t seat_tail, seat_head; /* tail: least recently seen */
 	uint32_t seat_packed, seat_moving;
 	bool seats_move;
-	struct hs_process_losses losses[HS_LEDGER_PROCESSES];
+	struct hs_ledger_losses *losses; /* of the ledger */
 	struct hs_queue queues[HS_AGENT_TRIGGERS_MAX];
 	uint64_t queues_active; /* bits of those with something to send */
 	uint32_t weight;

@@ -213,6 +213,7 @@ static bool record(struct hs_guest *g)
 	p[i].pid = g->pid;
 	p[i].start_ticks = g->start_ticks;
 	p[i].token = g->token;
+	p[i].lost_seen = 0;
 	memcpy(p[i].service, g->service, sizeof(p[i].service));
 	live_set(&p[i], 1);
 	return true;
@@ -347,6 +348,40 @@ static void ring_adopt(struct hs_worker *w, struct hs_guest *g,
 	hs_shm_write_stock_head(shared, r->head);
 }
 
+/* Low halves are enough to tell whether there were more since. */
+static uint32_t drops(const struct hs_guest *g)
+{
+	uint64_t sum = g->unpinned;
+
+	for (uint32_t i = 0; i < g->layout.nr_lanes; i++)
+		sum += g->lanes[i].lost;
+	return (uint32_t)sum;
+}
+
+void hs_guest_losses_seen(struct hs_guest *g)
+{
+	hs_tenant_processes(g->tenant)[g->place].lost_seen = drops(g);
+}
+
+/*
+ * A predecessor's losses are in the ledger. Where there were more since it
+ * wrote them down, all count as increases from 0, at a time that is not known.
+ */
+static void losses_adopt(struct hs_guest *g)
+{
+	const struct hs_ledger_process *p =
+		&hs_tenant_processes(g->tenant)[g->place];
+
+	g->unpinned = hs_shm_read_unpinned(g->up.base);
+	for (uint32_t i = 0; i < g->layout.nr_lanes; i++)
+		g->lanes[i].lost = hs_shm_read_lane_lost(hs_guest_lane(g, i));
+	if (drops(g) == p->lost_seen)
+		return;
+	g->unpinned = 0;
+	for (uint32_t i = 0; i < g->layout.nr_lanes; i++)
+		g->lanes[i].lost = 0;
+}
+
 static int adopt_fill(struct hs_worker *w, struct hs_guest *g)
 {
 	char name[HS_HELD_NAME_BYTES];
@@ -369,9 +404,8 @@ static int adopt_fill(struct hs_worker *w, struct hs_guest *g)
 	for (uint32_t i = 0; i < g->layout.nr_lanes; i++) {
 		g->lanes[i].tail =
 			hs_shm_read_own_tail(hs_guest_lane_tail(g, i));
-		/* What was lost in between is seen as an increase from 0. */
-		g->lanes[i].lost = 0;
 	}
+	losses_adopt(g);
 	for (uint32_t i = 0; i < g->layout.nr_rings * g->nr_classes; i++)
 		ring_adopt(w, g, &g->rings[i]);
 	return 0;

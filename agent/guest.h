@@ -97,6 +97,8 @@ void hs_guests_adopt(struct hs_worker *w);
  */
 void hs_guest_remove(struct hs_worker *w, struct hs_guest *guest);
 void hs_guests_free(struct hs_worker *w);
+/** hs_guest_losses_seen() - all drops known here are in the ledger now */
+void hs_guest_losses_seen(struct hs_guest *guest);
 /** hs_guest_find() - by the number and the token of its welcome */
 struct hs_guest *hs_guest_find(struct hs_worker *w, uint32_t number,
 			       uint64_t token);

@@ -130,9 +130,11 @@ static void count_losses(struct hs_worker *w, struct hs_guest *g)
 		g->lanes[i].lost = n;
 		lost = true;
 	}
-	if (lost)
-		hs_agent_core_loss(w->core, g->tenant->index, g->number,
-				   g->read_ns, w->now_ns);
+	if (!lost)
+		return;
+	hs_agent_core_loss(w->core, g->tenant->index, g->number, g->read_ns,
+			   w->now_ns);
+	hs_guest_losses_seen(g);
 }
 
 static uint32_t at_least_one(uint64_t n)

@@ -23,10 +23,11 @@
 
 #include "hs/wire_format.h"
 
-#define HS_LEDGER_VERSION      3u
+#define HS_LEDGER_VERSION      4u
 #define HS_LEDGER_NODE_MAGIC   0x45444f4e4c5348ffull
 #define HS_LEDGER_DOMAIN_MAGIC 0x4d4f444c5348ffffull
 #define HS_LEDGER_PROCESSES    256u
+#define HS_LEDGER_LOSSES       8u /* intervals of a process */
 
 enum hs_ledger_state {
 	HS_LEDGER_FREE = 0,
@@ -85,10 +86,19 @@ struct hs_ledger_process {
 	uint32_t live;
 	uint32_t process;
 	int32_t pid;
-	uint32_t reserved;
+	uint32_t lost_seen;   /* its drops that are among the losses below */
 	uint64_t start_ticks; /* of /proc/PID/stat: tells a reused pid */
 	uint64_t token;
 	char service[64];
+};
+
+/* When a process dropped what no trace can be named for; nr written last. */
+struct hs_ledger_losses {
+	uint32_t process;
+	uint32_t nr;
+	struct {
+		uint64_t first_ns, last_ns;
+	} at[HS_LEDGER_LOSSES];
 };
 
 struct hs_ledger_domain {
@@ -108,6 +118,7 @@ struct hs_ledger_domain {
 	uint32_t nr_nodes;
 	uint64_t total_bytes;
 	struct hs_ledger_process processes[HS_LEDGER_PROCESSES];
+	struct hs_ledger_losses losses[HS_LEDGER_PROCESSES];
 };
 
 /* A trigger that fired here, until its manifests are stored. */

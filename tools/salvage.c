@@ -17,12 +17,12 @@
 #define TRACE_MAX_BYTES (512ull << 20)
 #define PAIR_SAMPLES	4096u
 #define POOL_ROUNDING	(2ull << 20) /* pools come in huge pages */
-#define LEDGER_BEFORE	2u
+#define LEDGER_BEFORE	3u
 _Static_assert(HS_LEDGER_VERSION == LEDGER_BEFORE + 1, "look at it again");
 _Static_assert(offsetof(struct hs_ledger_domain, nr_buffers) == 12 &&
 		       offsetof(struct hs_ledger_domain, buffer_bytes) == 16 &&
 		       offsetof(struct hs_ledger_domain, buffers_offset) == 24,
-	       "as in version 2");
+	       "as in version 3");
 
 int hs_salvage_make(struct hs_salvage *s)
 {
@@ -57,9 +57,8 @@ static bool is_pool(const struct hs_salvage_area *a)
 }
 
 /*
- * The ledger's head if it is one that can be read, else NULL. Of version 2 all
- * that is looked at here is the same: it had one size of buffers, and no words
- * for chunks behind what is read.
+ * The ledger's head if it is one that can be read, else NULL. Of version 3 all
+ * that is looked at here is the same.
  */
 static const struct hs_ledger_domain *ledger_of(const struct hs_salvage_area *a)
 {

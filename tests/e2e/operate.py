@@ -23,7 +23,7 @@ sys.path.append("/usr/lib/python3/dist-packages")
 # pylint: disable=wrong-import-position
 from prometheus_client.openmetrics import parser
 
-from fabric import Door, Fabric, ask, program, wait_for
+from fabric import Door, Fabric, Failure, ask, program, wait_for
 from kills import TRIGGERED, Pacer, ident
 from scenarios import (Skipped, all_there, check, descendants, fire_many,
                        main)
@@ -460,7 +460,47 @@ def rolling_upgrade():
         print("rolling_upgrade: %d traces whole" % len(fired))
 
 
-SCENARIOS = [rolling_upgrade, metrics, occupancy, top, size, salvage_lingering, salvage_stuck,
+def losses_and_successors():
+    """What a process dropped taints the traces of that time and no others,
+    whichever worker is asked, and however often workers change."""
+    with Fabric(1, "limits:\n  lane_entries: 512\n") as fabric:
+        app = fabric.app(0, "svc")
+        worker = fabric.worker("agent-0")
+        os.kill(worker, signal.SIGSTOP)
+        tainted = list(leave_traces(app, 700))
+        try:
+            app.say("trigger lost " + tainted[-1])
+        except Failure:
+            pass  # as it should: the lane is full
+        else:
+            raise Failure("there was room for a trigger")
+        os.kill(worker, signal.SIGCONT)
+        wait_for("the agent knows", lambda: fabric.status("agent-0")[
+            "losses"]["lane"] > 0)
+        # Entries so long before and after a loss may be its victims.
+        time.sleep(6)
+        good = list(leave_traces(app, 20))
+        for _ in range(2):
+            worker = fabric.worker("agent-0")
+            os.kill(worker, signal.SIGKILL)
+            wait_for("a successor", lambda w=worker: fabric.worker(
+                "agent-0") != w)
+        time.sleep(6)  # by now nothing of it is younger than that
+        worker = fabric.worker("agent-0")
+        os.kill(worker, signal.SIGKILL)
+        wait_for("a successor", lambda: fabric.worker("agent-0") != worker)
+        for trace in good:
+            app.say("trigger good " + trace)
+        wait_for("whole", lambda: all_there(fabric, good))
+        kept = tainted[:10]  # these were in the lane before it was full
+        for trace in kept:
+            app.say("trigger tainted " + trace)
+        for trace in kept:
+            row = fabric.wait_mark(trace, "partial")
+            check("lost" in [c["cause"] for c in row["causes"]], "%r" % row)
+
+
+SCENARIOS = [losses_and_successors, rolling_upgrade, metrics, occupancy, top, size, salvage_lingering, salvage_stuck,
              salvage_orphaned, salvage_garbage, newer_domain_version,
              older_domain_version, older_node_version]
 

@@ -400,8 +400,10 @@ def all_there(fabric, ids):
     marks = {row["trace_id"]: row["mark"] for row in fabric.rows()}
     missing = [i for i in ids if marks.get(i) != "complete"]
     if missing:
-        raise OSError("%d not complete, such as %s: %s" %
-                      (len(missing), missing[0], marks.get(missing[0])))
+        raise OSError("%d not complete, such as %s: %s, %r" %
+                      (len(missing), missing[0], marks.get(missing[0]),
+                       [row["causes"] for row in fabric.rows()
+                        if row["trace_id"] == missing[0]]))
     return True
 
 

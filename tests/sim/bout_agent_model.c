@@ -492,7 +492,6 @@ void bag_restart(struct bag *g)
 	for (uint32_t k = 0; k < BAG_DOMAINS; k++) {
 		struct bag_domain *d = &g->domains[k];
 
-		memset(d->losses, 0, sizeof(d->losses));
 		d->nr_indexed = d->bytes_indexed = 0;
 		for (uint32_t t = 0; t < BAG_TRACES; t++)
 			if (d->traces[t].there)
