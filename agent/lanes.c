@@ -15,8 +15,8 @@ _Static_assert(BATCH_ENTRIES > 2 * HS_WIRE_TRACES_MAX, "a group must fit");
 /* Words of a ring to begin with, and what part of their share larger classes
  * have then: most traces never get there. */
 #define LEVEL_FIRST  512u
-#define FIRST_SHARE  16u
-#define GROWTH_EMPTY 4u
+#define FIRST_SHARE  4u
+#define GROWTH_EMPTY 16u
 #define SCARCE_BYTES (4u << 10)
 #define SCARCE_MAX   4u
 #define CALM_NS	     (2 * HS_NS_PER_SEC)

@@ -255,6 +255,21 @@ static void test_nonsense_in_up(void **state)
 	guest_free(&g);
 }
 
+/* In the midst of a buffer, beyond the pool, and in its last, free chunk. */
+static uint32_t not_ours(const struct guest *g, uint32_t i)
+{
+	uint32_t end = (uint32_t)(g->layout.pool_bytes / HS_SHM_REF_UNIT_BYTES);
+
+	switch (i % 3) {
+	case 0:
+		return i * 977 * 2 + 1;
+	case 1:
+		return end + 2 * i;
+	default:
+		return end - 2 - i % 16 * 2;
+	}
+}
+
 static void test_entries_about_others_buffers(void **state)
 {
 	pid_t worker = house_worker(&house);
@@ -270,7 +285,7 @@ static void test_entries_about_others_buffers(void **state)
 		entries[i] = (struct hs_shm_entry){
 			.trace_hi = 1,
 			.trace_lo = i + 1,
-			.u.buffer = {.ref = i * 977 + 1, .committed = 64},
+			.u.buffer = {.ref = not_ours(&g, i), .committed = 64},
 			.type = HS_SHM_ENTRY_BUFFER,
 		};
 	__atomic_store_n(&lane->head, 200, __ATOMIC_RELEASE);
