@@ -111,9 +111,9 @@ static bool ship(void *ctx, const struct hs_agent_slice *slice)
 	s->domain = slice->domain;
 	s->data = malloc(slice->head.length_bytes + 1u);
 	MUST(s->data);
-	hs_shm_read_bytes(s->data,
-			  (const uint8_t *)t->pools[0].base + slice->pool_offset,
-			  slice->head.length_bytes);
+	hs_shm_read_bytes(
+		s->data, (const uint8_t *)t->pools[0].base + slice->pool_offset,
+		slice->head.length_bytes);
 	return true;
 }
 

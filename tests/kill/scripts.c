@@ -296,6 +296,11 @@ void script_run(void *script)
 	}
 }
 
+struct hs_trace *script_handle(void)
+{
+	return trace;
+}
+
 bool script_point(const struct script *s, uint32_t record, uint64_t hash)
 {
 	uint8_t data[LONG_BYTES];

@@ -36,6 +36,8 @@ extern const struct hs_wire_trace_id script_trace; /* the victim's */
 
 /** script_run() - all calls, each announced on the board; @script: of it */
 void script_run(void *script);
+/** script_handle() - of the victim's trace */
+struct hs_trace *script_handle(void);
 /** script_point() - a tracepoint's number among the records: is it what was
  * written? True for records that are none. */
 bool script_point(const struct script *s, uint32_t record, uint64_t hash);
