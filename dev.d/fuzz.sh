@@ -37,14 +37,15 @@ mapfile -t archives <<<"$(ninja -C build-fuzz -t targets all |
 ninja -C build-fuzz "${archives[@]}" </dev/null
 archives=("${archives[@]/#/build-fuzz/}")
 read -ra libraries <<<"$(pkg-config --libs jansson sqlite3 libzstd \
-	libarchive yaml-0.1 libmicrohttpd libcurl)"
+	libarchive yaml-0.1 libmicrohttpd libcurl libibverbs librdmacm hwloc \
+	liburcu liburcu-qsbr)"
 rc=0
 for name in "${targets[@]}"; do
 	clang -std=gnu11 -g -O1 -D_GNU_SOURCE -I. -Iinclude \
 		-fsanitize=fuzzer,address,undefined \
 		-fno-sanitize-recover=undefined "tests/fuzz/fuzz_$name.c" \
 		-Wl,--start-group "${archives[@]}" -Wl,--end-group \
-		"${libraries[@]}" -lm -pthread -o "build-fuzz/fuzz_$name"
+		"${libraries[@]}" -lresolv -lm -pthread -o "build-fuzz/fuzz_$name"
 	mkdir -p "build-fuzz/corpus/$name"
 	corpus=("build-fuzz/corpus/$name")
 	[ ! -d "tests/fuzz/corpus/$name" ] ||
