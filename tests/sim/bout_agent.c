@@ -227,25 +227,24 @@ static void draw(struct bag *g)
 	struct hs_agent_config *c = &g->config;
 	struct hs_random *r = &g->r;
 
-	*c = (struct hs_agent_config){
-		.node_id = BAG_NODE,
-		.scratch = g->scratch,
-		.nr_groups = 1 + bout_below(r, BAG_GROUPS),
-		.nr_fired = 3 + bout_below(r, 10),
-		.nr_pending = 1 + bout_below(r, BAG_PENDING),
-		.remember_ns = 20 * SIM_S,
-		.resend_ns = SIM_S,
-		.open_ship_ns = 500 * SIM_MS,
-		.window_bytes = 256 + bout_below(r, 2048),
-		.evict_percent = 50 + bout_below(r, 50),
-		.taint_ns = (1 + bout_below(r, 4)) * SIM_S,
-		.trace_buffers_max = 1 + bout_below(r, 6),
-		.trace_crumbs_max = 1 + bout_below(r, 5),
-		.crash_trigger = hs_random_chance(r, 0.5),
-		.nr_policies = bout_below(r, 2),
-		.nr_context_peers = bout_below(r, 2),
-		.context_peers = {{2, 4}},
-	};
+	*c = (struct hs_agent_config){0};
+	c->node_id = BAG_NODE;
+	c->scratch = g->scratch;
+	c->nr_groups = 1 + bout_below(r, BAG_GROUPS);
+	c->nr_fired = 3 + bout_below(r, 10);
+	c->nr_pending = 1 + bout_below(r, BAG_PENDING);
+	c->remember_ns = 20 * SIM_S;
+	c->resend_ns = SIM_S;
+	c->open_ship_ns = 500 * SIM_MS;
+	c->window_bytes = 256 + bout_below(r, 2048);
+	c->evict_percent = 50 + bout_below(r, 50);
+	c->taint_ns = (1 + bout_below(r, 4)) * SIM_S;
+	c->trace_buffers_max = 1 + bout_below(r, 6);
+	c->trace_crumbs_max = 1 + bout_below(r, 5);
+	c->crash_trigger = hs_random_chance(r, 0.5);
+	c->nr_policies = bout_below(r, 2);
+	c->nr_context_peers = bout_below(r, 2);
+	c->context_peers[0] = (struct hs_agent_node_range){2, 4};
 	hs_random_fill(r, c->cluster_key, sizeof(c->cluster_key));
 	strcpy(c->policies[0].name, "slow");
 	c->policies[0].weight = bout_below(r, 3);
@@ -254,13 +253,12 @@ static void draw(struct bag *g)
 		struct bag_domain *d = &g->domains[k];
 
 		d->id = k ? 3 : 0;
-		d->config = (struct hs_agent_domain_config){
-			.nr_buffers = 6 + bout_below(r, BAG_BUFFERS - 5),
-			.buffer_bytes = BAG_UNIT,
-			.nr_crumbs = 2 + bout_below(r, 11),
-			.nr_traces = 3 + bout_below(r, BAG_TRACES - 2),
-			.weight = bout_below(r, 3),
-		};
+		d->config = (struct hs_agent_domain_config){0};
+		d->config.nr_buffers = 6 + bout_below(r, BAG_BUFFERS - 5);
+		d->config.buffer_bytes = BAG_UNIT;
+		d->config.nr_crumbs = 2 + bout_below(r, 11);
+		d->config.nr_traces = 3 + bout_below(r, BAG_TRACES - 2);
+		d->config.weight = bout_below(r, 3);
 		d->ledger =
 			sim_zalloc(1, hs_agent_domain_ledger_bytes(&d->config));
 	}

@@ -301,22 +301,23 @@ void bag_closes(struct bag *g, struct bag_process *p)
 /* A word of its own or of anybody, a length that may not be. */
 void bag_forges(struct bag *g, struct bag_process *p)
 {
-	struct bag_handle h = {
-		.handle = bout_below(&g->r, 4),
-		.seq = bout_below(&g->r, 4),
-		.committed = 60 + bout_below(&g->r, 200),
-	};
+	struct bag_handle h = {0};
 	uint64_t word = hs_random_u64(&g->r);
 	uint32_t t = bout_below(&g->r, BAG_TRACES);
+	bool nobody = hs_random_chance(&g->r, 0.1);
+	bool lost = hs_random_chance(&g->r, 0.2);
 
+	h.handle = bout_below(&g->r, 4);
+	h.seq = bout_below(&g->r, 4);
+	h.committed = 60 + bout_below(&g->r, 200);
 	if (hs_random_chance(&g->r, 0.3))
 		h.committed = hs_random_chance(&g->r, 0.5) ? 64 : BAG_UNIT;
 	if (p->nr_words && hs_random_chance(&g->r, 0.5))
 		word = p->words[0];
 	else if (hs_random_chance(&g->r, 0.5))
 		word = bout_below(&g->r, BAG_BUFFERS + 2);
-	says_buffer(g, p, hs_random_chance(&g->r, 0.1) ? BAG_NONE : t, word, h,
-		    HS_SHM_ENTRY_BUFFER, hs_random_chance(&g->r, 0.2));
+	says_buffer(g, p, nobody ? BAG_NONE : t, word, h, HS_SHM_ENTRY_BUFFER,
+		    lost);
 }
 
 void bag_loses(struct bag *g, struct bag_process *p)

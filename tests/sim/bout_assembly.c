@@ -346,12 +346,12 @@ static uint8_t *put_answer(struct bout_rig *g, uint32_t t, uint8_t *p)
 		bout_below(&g->r, (most < MDL_CRUMBS ? most : MDL_CRUMBS) + 1);
 	if (hs_random_chance(&g->r, 0.5))
 		a->nr_crumbs = 0;
-	for (uint32_t i = 0; i < a->nr_crumbs; i++)
-		crumbs[i] = (struct hs_wire_crumb){
-			.node = hs_random_chance(&g->r, 0.1) ? 0
-							     : bout_a_node(g),
-			.kind = bout_below(&g->r, 4),
-		};
+	for (uint32_t i = 0; i < a->nr_crumbs; i++) {
+		memset(&crumbs[i], 0, sizeof(crumbs[i]));
+		crumbs[i].node =
+			hs_random_chance(&g->r, 0.1) ? 0 : bout_a_node(g);
+		crumbs[i].kind = bout_below(&g->r, 4);
+	}
 	return (uint8_t *)(crumbs + a->nr_crumbs);
 }
 

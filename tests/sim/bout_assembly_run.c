@@ -371,17 +371,15 @@ static void draw_limits(struct bout_rig *g)
 	struct hs_assembly_limits *l = &g->m.limits;
 	struct hs_random *r = &g->r;
 
-	*l = (struct hs_assembly_limits){
-		.trace_nodes = 1 + bout_below(r, 8),
-		.trace_buffers = 1 + bout_below(r, 20),
-		.trace_crumbs = 1 + bout_below(r, 12),
-		.trace_triggers = hs_random_chance(r, 0.3)
-					  ? HS_WIRE_TRIGGERS_MAX
-					  : 1 + bout_below(r, 8),
-		.nr_pending = 1 + bout_below(r, 8),
-		.nr_traces = 2 + bout_below(r, 3),
-		.seed = hs_random_u64(r),
-	};
+	*l = (struct hs_assembly_limits){0};
+	l->trace_nodes = 1 + bout_below(r, 8);
+	l->trace_buffers = 1 + bout_below(r, 20);
+	l->trace_crumbs = 1 + bout_below(r, 12);
+	l->trace_triggers = hs_random_chance(r, 0.3) ? HS_WIRE_TRIGGERS_MAX
+						     : 1 + bout_below(r, 8);
+	l->nr_pending = 1 + bout_below(r, 8);
+	l->nr_traces = 2 + bout_below(r, 3);
+	l->seed = hs_random_u64(r);
 	g->ample = hs_random_chance(r, 0.4);
 	if (g->ample) {
 		l->nr_traces = NR_TRACES;

@@ -249,10 +249,11 @@ static uint8_t *put_answer(struct bco *g, uint64_t from, uint8_t *p)
 	a->nr_bytes = bout_below(&g->r, 3);
 	a->nr_crumbs = bout_below(
 		&g->r, hs_random_chance(&g->r, 0.1) ? BCO_CRUMBS + 1 : 4);
-	for (uint32_t i = 0; i < a->nr_crumbs; i++)
-		c[i] = (struct hs_wire_crumb){
-			.node = hs_random_chance(&g->r, 0.05) ? 0 : a_node(g),
-			.kind = bout_below(&g->r, 3)};
+	for (uint32_t i = 0; i < a->nr_crumbs; i++) {
+		memset(&c[i], 0, sizeof(c[i]));
+		c[i].node = hs_random_chance(&g->r, 0.05) ? 0 : a_node(g);
+		c[i].kind = bout_below(&g->r, 3);
+	}
 	return (uint8_t *)(c + a->nr_crumbs);
 }
 
@@ -419,30 +420,29 @@ static void draw(struct bco *g)
 	g->small = small;
 	g->jams = hs_random_chance(r, 0.5);
 
-	g->config = (struct hs_coord_config){
-		.node = 1ull << 60,
-		.epoch = 1000,
-		.seed = hs_random_u64(r),
-		.nr_traces = small ? 2 + bout_below(r, 4) : 64,
-		.nr_visits = small ? 6 + bout_below(r, 20) : 256,
-		.nr_crumbs = small ? 8 + bout_below(r, 40) : 1024,
-		.nr_nodes = small ? 3 + bout_below(r, 4) : 64,
-		.nr_requests = small ? 3 + bout_below(r, 10) : 60,
-		.nr_triggers = small ? 2 + bout_below(r, 10) : 256,
-		.trace_nodes = small ? 2 + bout_below(r, 6) : 64,
-		.window = hs_random_chance(r, 0.3) ? 1 + bout_below(r, 3) : 64,
-		.forget_after_ns = 20 * SIM_S,
-		.retry_ns = 200 * SIM_MS,
-		.retry_max_ns = SIM_S + bout_below(r, 4) * SIM_S,
-		.unreachable_after_ns = 2 * SIM_S,
-		.tell_unsettled_ns = 200 * SIM_MS,
-		.tell_settled_ns = 20 * SIM_MS,
-		.resend_ns = 500 * SIM_MS,
-		.resend_max_ns = 5 * SIM_S,
-		.origin_per_s = 1000000,
-		.origin_waiting = 1000,
-		.seek_never = true,
-	};
+	g->config = (struct hs_coord_config){0};
+	g->config.node = 1ull << 60;
+	g->config.epoch = 1000;
+	g->config.seed = hs_random_u64(r);
+	g->config.nr_traces = small ? 2 + bout_below(r, 4) : 64;
+	g->config.nr_visits = small ? 6 + bout_below(r, 20) : 256;
+	g->config.nr_crumbs = small ? 8 + bout_below(r, 40) : 1024;
+	g->config.nr_nodes = small ? 3 + bout_below(r, 4) : 64;
+	g->config.nr_requests = small ? 3 + bout_below(r, 10) : 60;
+	g->config.nr_triggers = small ? 2 + bout_below(r, 10) : 256;
+	g->config.trace_nodes = small ? 2 + bout_below(r, 6) : 64;
+	g->config.window = hs_random_chance(r, 0.3) ? 1 + bout_below(r, 3) : 64;
+	g->config.forget_after_ns = 20 * SIM_S;
+	g->config.retry_ns = 200 * SIM_MS;
+	g->config.retry_max_ns = SIM_S + bout_below(r, 4) * SIM_S;
+	g->config.unreachable_after_ns = 2 * SIM_S;
+	g->config.tell_unsettled_ns = 200 * SIM_MS;
+	g->config.tell_settled_ns = 20 * SIM_MS;
+	g->config.resend_ns = 500 * SIM_MS;
+	g->config.resend_max_ns = 5 * SIM_S;
+	g->config.origin_per_s = 1000000;
+	g->config.origin_waiting = 1000;
+	g->config.seek_never = true;
 	/* A window that others fill puts questions off. */
 	g->one_life = !small && g->config.window == 64;
 }

@@ -185,11 +185,11 @@ class Bench:
         if subprocess.run(words, cwd=directory, capture_output=True,
                           check=False).returncode:
             return None
-        subprocess.run(["cc", "-o", program] +
-                       [made if s == source else o
-                        for s, o in sorted(self.objects.items())] +
-                       ["-lpthread", "-lm"], check=True)
-        return program
+        linked = subprocess.run(
+            ["cc", "-o", program] + [made if s == source else o for s, o
+                                     in sorted(self.objects.items())] +
+            ["-lpthread", "-lm"], capture_output=True, check=False)
+        return None if linked.returncode else program
 
     def run(self, program):
         """Return "caught at ..." or "survived"."""
