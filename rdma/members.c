@@ -531,8 +531,11 @@ uint32_t hs_members_collector(const struct hs_members *m,
 	     i = m->at[i].next_role) {
 		const struct hs_member *at = &m->at[i];
 
+		/* Where a source speaks, nobody makes itself an owner by
+		 * connecting to us under a collector's role. */
 		if (at->state == HS_MEMBER_LEAVING ||
-		    at->state == HS_MEMBER_GONE)
+		    at->state == HS_MEMBER_GONE ||
+		    (m->listed[HS_WIRE_ROLE_COLLECTOR] && !at->listed))
 			continue;
 		if (is_awaited(m, at, now_ns))
 			return 0;

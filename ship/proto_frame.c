@@ -179,12 +179,12 @@ void hs_ship_frame_seal(const struct hs_ship_auth *auth, void *head,
 	struct hs_ship_header h;
 	uint32_t bytes = head_bytes;
 
+	memcpy(&h, head, sizeof(h));
 	all[0] = (struct hs_ship_span){head, head_bytes};
 	for (uint32_t i = 0; i < nr_spans; i++) {
 		all[1 + i] = spans[i];
 		bytes += spans[i].bytes;
 	}
-	memcpy(&h, head, sizeof(h));
 	h.magic = HS_SHIP_MAGIC;
 	h.version = HS_SHIP_VERSION;
 	h.bytes = (uint16_t)bytes;

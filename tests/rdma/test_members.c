@@ -248,6 +248,30 @@ static void collectors_are_waited_for(void **state)
 	free(m);
 }
 
+/* Who connects to us under a collector's role owns nothing that was not listed:
+ * not while it is there, and nobody waits for it when it is gone. */
+static void strangers_own_nothing(void **state)
+{
+	struct hs_member_line one[] = {line(1, "a:1")};
+	struct hs_members *m = make(NR);
+
+	(void)state;
+	hs_members_list(m, COLL, true, one, 1, S);
+	came(m, COLL, ID(1), "a:1", 1, S);
+	came(m, COLL, ID(119), "", 2, S);
+	for (uint32_t turn = 0; turn < 2; turn++) {
+		for (uint64_t lo = 0; lo < 64; lo++) {
+			struct hs_wire_trace_id at = {9, lo};
+			uint32_t owner = hs_members_collector(m, &at, 9 * S);
+
+			assert_int_not_equal(owner, NOBODY);
+			assert_int_equal(hs_member(m, owner)->number, 1);
+		}
+		hs_members_went(m, 2, 9 * S);
+	}
+	free(m);
+}
+
 /* Anything in any order leaves sums that add up. */
 static void random_walks(void **state)
 {
@@ -308,6 +332,7 @@ int main(void)
 		cmocka_unit_test(room_is_bounded),
 		cmocka_unit_test(owners_move_only_when_theirs_goes),
 		cmocka_unit_test(collectors_are_waited_for),
+		cmocka_unit_test(strangers_own_nothing),
 		cmocka_unit_test(random_walks),
 	};
 
