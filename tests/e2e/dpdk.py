@@ -57,6 +57,18 @@ class DpdkFabric(fabric.Fabric):
     """A fabric whose slices go by DPDK; the other messages go as they did."""
     switch = None
 
+    def wait_up(self, name):
+        # DPDK's af_packet numbers its socket's group by process id and device,
+        # in 16 bits, and does not start where another one has that number.
+        for _ in range(5):
+            try:
+                return super().wait_up(name)
+            except fabric.Failure:
+                if self.running[name].poll() is None:
+                    raise
+                self.start(name, wait=False)
+        return super().wait_up(name)
+
     def ship(self, name):
         # The same daemon keeps its port when its file is written again.
         self.ways = getattr(self, "ways", {})
