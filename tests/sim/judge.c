@@ -18,7 +18,8 @@
 static bool stored_whole(const struct sim_stored *st, uint64_t node,
 			 const struct ora_buffer *b)
 {
-	uint8_t got[8192] = {0};
+	/* As large as the largest buffer of any domain here. */
+	uint8_t got[65536] = {0};
 	bool final = false;
 
 	for (const struct sim_record *r = st->first; r; r = r->next) {
