@@ -34,7 +34,7 @@ static void scan_one(struct bag *g, const struct bag_process *p,
 	      g->now_ns - f->first_ns >= g->config.open_ship_ns &&
 	      !d->buffers[b].in_flight && h->committed > d->buffers[b].acked &&
 	      g->core->in_flight_bytes < g->config.window_bytes;
-	bag_look(g);
+	bag_look(g, 1);
 	/* Before it ships, it makes the trace known. */
 	hs_agent_core_slot(g->core, d->id, p->number, &slot,
 			   h->word ? &header : NULL, g->now_ns);
@@ -111,14 +111,15 @@ static void tick(struct bag *g)
 	if (served)
 		g->taint_ns = g->now_ns;
 	sweep(g);
-	bag_look(g);
+	bag_look(g, 0);
 	memset(g->last_priority, 0xff, sizeof(g->last_priority));
-	g->ticking = true;
+	g->ticking = g->gives_way = true;
 	g->gave_up = false;
 	hs_agent_core_tick(g->core, g->now_ns);
 	g->ticking = false;
 	g->scanned = false;
 	bag_settle(g);
+	g->gives_way = false;
 	if (!g->s->failed)
 		bag_due(g, served);
 	if (g->now_ns - g->forget_ns >= SIM_MS) {
@@ -215,8 +216,9 @@ static void restart(struct bag *g)
 	if (!start(g))
 		return;
 	strange_domains(g);
-	bag_look(g);
+	bag_look(g, 0);
 	g->crowded = true;
+	g->holds_refused = 0;
 	bag_restart(g);
 	bag_settle(g);
 	bag_probe(g);

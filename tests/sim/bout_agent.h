@@ -121,8 +121,9 @@ struct bag {
 		scan_ns;
 	uint64_t even_ns[BAG_NR_NAMES + 1]; /* of the rate of each name */
 	uint32_t scan, rev_floor, last_process;
-	uint64_t last_key;
-	bool scanned, jammed, ticking, crowded, filling, gave_up, died_open;
+	uint64_t last_key, holds_refused;
+	bool scanned, jammed, ticking, crowded, filling, gave_up, gives_way,
+		died_open;
 	uint64_t last_priority[BAG_DOMAINS][HS_AGENT_TRIGGERS_MAX];
 	struct hs_agent_stats want; /* those that the model counts */
 	uint64_t payload[2048];
@@ -161,7 +162,7 @@ void bag_due(struct bag *g, bool served);
 
 /* bout_agent_fires.c: triggers */
 enum bag_fires { FIRES, FIRES_KNOWN, FIRES_LIMITED, FIRES_REFUSED, FIRES_BAD };
-void bag_look(struct bag *g);
+void bag_look(struct bag *g, uint32_t nr);
 enum bag_fires bag_foresee(struct bag *g, uint32_t name, const uint32_t *traces,
 			   uint32_t nr);
 void bag_fired_as(struct bag *g, enum bag_fires what, uint32_t name,

@@ -18,7 +18,7 @@ static uint32_t feed(struct bag *g, const struct bag_process *p,
 {
 	uint32_t id = g->domains[p->domain].id;
 
-	bag_look(g);
+	bag_look(g, nr);
 	return hs_agent_core_entries(g->core, id, p->number, e, nr, g->names,
 				     BAG_NR_NAMES, g->now_ns);
 }
@@ -397,7 +397,7 @@ static void dies_open(struct bag *g, struct bag_process *p,
 
 	bag_slot_of(g, h, p->number, &slot, &header);
 	whole = !bag_spoil(g, &header) && b != BAG_NONE;
-	bag_look(g);
+	bag_look(g, 1);
 	hs_agent_core_dead_slot(g->core, d->id, p->number, &slot,
 				h->word ? &header : NULL, g->now_ns);
 	bag_settle(g);

@@ -17,15 +17,18 @@ static uint32_t nr_live(const struct bag *g)
 	return nr;
 }
 
-/* May it abandon something in what comes now? */
-void bag_look(struct bag *g)
+/*
+ * May it abandon something in what comes now? Holds may run out in the midst
+ * of what names @nr traces: each takes one in every domain that knows it.
+ */
+void bag_look(struct bag *g, uint32_t nr)
 {
 	const struct hs_agent_core *c = g->core;
 
 	g->filling = bag_filling(g);
-	/* Holds may run out in the midst of a message that names many. */
+	g->holds_refused = c->stats.holds_refused;
 	g->crowded =
-		c->nr_holds_free < c->nr_holds / 2 ||
+		c->nr_holds_free < c->nr_holds / 2 + BAG_DOMAINS * nr ||
 		nr_live(g) + 1 > g->config.nr_fired - g->config.nr_fired / 8;
 	for (uint32_t k = 0; k < BAG_DOMAINS; k++)
 		g->crowded |= c->domains[g->domains[k].id].nr_pinned >

@@ -397,7 +397,8 @@ static void forgotten(struct bag *g, uint32_t t)
 
 static void abandoned(struct bag *g, uint32_t t)
 {
-	if (!g->crowded)
+	if (!g->crowded ||
+	    (!g->gives_way && g->core->stats.holds_refused == g->holds_refused))
 		sim_fail(g->s, BAG "abandoned, with room enough");
 	g->fired[t].flags |= HS_WIRE_F_ABANDONED;
 	g->want.traces_abandoned++;
@@ -482,6 +483,18 @@ static void adopt_trace(struct bag *g, struct bag_domain *d, uint32_t t)
 	}
 }
 
+/*
+ * A trace of several domains is given up by a successor that finds no hold for
+ * it in the second one: what it had there is not taken over.
+ */
+static bool given_up(const struct bag *g, uint32_t t)
+{
+	uint32_t f = hs_fired_find(g->core, g->ids[t].hi, g->ids[t].lo);
+
+	return f != HS_NIL && hs_fired_abandoned(g->core, f) &&
+	       !(g->fired[t].flags & HS_WIRE_F_ABANDONED);
+}
+
 /* It knows what the ledger says, and nothing else. */
 void bag_restart(struct bag *g)
 {
@@ -507,7 +520,9 @@ void bag_restart(struct bag *g)
 
 			x->in_flight = x->final_sent = false;
 			x->key = 0; /* connections are new, too */
-			g->want.adopted_buffers += x->state == HS_LEDGER_HELD;
+			g->want.adopted_buffers +=
+				x->state == HS_LEDGER_HELD &&
+				!(k && given_up(g, x->trace));
 		}
 	}
 	for (uint32_t t = 0; t < BAG_TRACES; t++) {
