@@ -47,7 +47,7 @@ bool hs_coord_left_out(const struct hs_coord_core *c,
 	const struct hs_coord_trace *trace = hs_coord_trace(c, visit->trace);
 
 	return visit->elsewhere && !visit->named && !visit->flags &&
-	       visit->state == HS_COORD_VISIT_ANSWERED &&
+	       !visit->cut && visit->state == HS_COORD_VISIT_ANSWERED &&
 	       visit->told == HS_WIRE_STATE_UNKNOWN && !trace->elsewhere_told &&
 	       (trace->state == HS_COORD_SEEKING ||
 		anybody_knows(c, visit->trace));

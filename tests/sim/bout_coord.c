@@ -66,8 +66,6 @@ static bool ours(const struct bco *g, const struct hs_wire_group *m)
 {
 	const uint8_t *p = (const uint8_t *)(m + 1);
 
-	if (m->flags)
-		return false;
 	for (uint32_t i = 0; i < m->nr; i++) {
 		const struct hs_wire_answer *a = (const void *)p;
 		const struct hs_wire_crumb *c = (const void *)(a + 1);
@@ -140,6 +138,9 @@ static void take_news(struct bco *g)
 	struct bco_request *q =
 		request_of(g, m->trigger.origin, m->trigger.key);
 	bool asks = g->news_type != HS_WIRE_CRUMBS && q && !q->live;
+	bool elsewhere = g->news_type != HS_WIRE_CRUMBS &&
+			 m->flags & HS_WIRE_GROUP_ELSEWHERE;
+	uint32_t seen = 0;
 
 	g->news = NULL;
 	if (asks)
@@ -155,12 +156,16 @@ static void take_news(struct bco *g)
 		p += sizeof(*a) + a->nr_crumbs * 16ull;
 		if (!x->live)
 			continue;
+		x->twice |= seen >> t & 1;
+		seen |= 1u << t;
 		hears(g, a);
 		/* No room for it: as if it had not been said. */
 		if (!hs_coord_visit_find(
 			    g->core, hs_coord_trace_find(g->core, &a->trace),
 			    a->node))
 			x->nodes[bco_node_of(a->node)] = was;
+		else if (elsewhere)
+			x->elsewhere |= 1u << bco_node_of(a->node);
 		if (!asks)
 			continue;
 		q->traces[q->nr] = t;
@@ -225,6 +230,7 @@ void bco_sync(struct bco *g)
 					   : -1);
 			x->nodes[n].answered = false;
 		}
+	bco_seek_sync(g);
 }
 
 static uint64_t a_node(struct bco *g)
@@ -257,6 +263,29 @@ static uint8_t *put_answer(struct bco *g, uint64_t from, uint8_t *p)
 	return (uint8_t *)(c + a->nr_crumbs);
 }
 
+/* Whether its budget lets a request through; it pays for it if so. */
+static bool may_ask(struct bco *g, uint64_t from, const struct hs_wire_group *m)
+{
+	uint64_t *even = &g->pays_ns[(from >> 32) - 1];
+	const uint8_t *p = (const uint8_t *)(m + 1);
+	uint64_t cost = 1;
+
+	if (g->small || !hs_coord_member_find(g->core, from))
+		return true;
+	for (uint32_t i = 0; i < m->nr; i++) {
+		const struct hs_wire_answer *a = (const void *)p;
+
+		cost += !hs_coord_trace_find(g->core, &a->trace);
+		p += sizeof(*a) + a->nr_crumbs * 16ull;
+	}
+	if (*even + SIM_S < g->now_ns)
+		*even = g->now_ns - SIM_S;
+	if (*even > g->now_ns)
+		return false;
+	*even += cost * (SIM_S / g->config.origin_per_s);
+	return true;
+}
+
 static void agent_says(struct bco *g)
 {
 	static const uint16_t types[] = {HS_WIRE_TRIGGER, HS_WIRE_UPDATE,
@@ -276,6 +305,7 @@ static void agent_says(struct bco *g)
 				 : ++g->next_key;
 	m->trigger.primary = g->traces[0].id;
 	strcpy(m->trigger.name, "slow");
+	m->flags = hs_random_chance(&g->r, 0.2) ? HS_WIRE_GROUP_ELSEWHERE : 0;
 	m->nr = 1 + bout_below(&g->r, 3);
 	for (uint32_t i = 0; i < m->nr; i++)
 		p = put_answer(g, from, p);
@@ -292,6 +322,8 @@ static void agent_says(struct bco *g)
 	g->news = ok ? m : NULL;
 	g->news_type = type;
 	g->refused = nr_refused(g);
+	if (ok && type != HS_WIRE_CRUMBS)
+		g->origin_refused += !may_ask(g, from, m);
 	rc = hs_coord_core_message(g->core, g->now_ns, from, type, g->payload,
 				   bytes);
 	if (rc != (ok ? 0 : -EBADMSG))
@@ -348,13 +380,13 @@ static void links(struct bco *g)
 			g->traces[t].tries = g->traces[t].tries != 0;
 	} else if (g->up[number] && hs_random_chance(&g->r, 0.5)) {
 		id = g->up[number];
-		g->up[number] = 0;
+		bco_goes(g, number);
 		changes(g, number);
 		hs_coord_core_node_down(g->core, g->now_ns, id);
 	} else {
 		if (!g->one_life && hs_random_chance(&g->r, 0.5))
 			id++;
-		g->up[number] = id;
+		bco_comes(g, number, id);
 		changes(g, number);
 		/* What was open before it died may have gone on. */
 		for (uint32_t t = 0; t < BCO_TRACES; t++) {
@@ -384,6 +416,9 @@ static void settle(struct bco *g)
 	    st.collects_sent != g->collects || st.collects_asked != g->asked ||
 	    st.messages_bad != g->bad)
 		sim_fail(g->s, BCO "its counters are not what it sent");
+	if (!g->small && (st.triggers_refused || st.updates_refused ||
+			  st.origin_refused != g->origin_refused))
+		sim_fail(g->s, BCO "it refuses what it has room for");
 	if (st.nr_traces > g->config.nr_traces ||
 	    st.nr_visits > g->config.nr_visits ||
 	    st.nr_nodes > g->config.nr_nodes ||
@@ -391,6 +426,11 @@ static void settle(struct bco *g)
 		sim_fail(g->s, BCO "more than may be");
 	if (!hs_coord_core_check(g->core, &why))
 		sim_fail(g->s, BCO "it does not add up: %s", why);
+	for (uint32_t n = 0; n < BCO_NUMBERS; n++)
+		if (!hs_coord_member_find(g->core, bco_node_id(2 * n)))
+			g->pays_ns[n] = 0;
+	if (!g->s->failed)
+		bco_seek_settle(g);
 }
 
 static void until(struct bco *g, uint64_t end_ns)
@@ -442,7 +482,15 @@ static void draw(struct bco *g)
 	g->config.resend_max_ns = 5 * SIM_S;
 	g->config.origin_per_s = 1000000;
 	g->config.origin_waiting = 1000;
-	g->config.seek_never = true;
+	if (hs_random_chance(r, 0.2))
+		g->config.origin_per_s = 1 + bout_below(r, 8);
+	g->config.seek_never = hs_random_chance(r, 0.3);
+	g->config.seek_nodes = 1 + bout_below(r, BCO_NUMBERS + 1);
+	g->config.seek_per_s =
+		hs_random_chance(r, 0.4) ? 1 + bout_below(r, 20) : 100000;
+	g->config.seek_batch_ns = 10 * SIM_MS;
+	g->config.seek_warm_ns = 5 * SIM_S;
+	g->config.seek_after_ns = (300 + bout_below(r, 3000)) * SIM_MS;
 	/* A window that others fill puts questions off. */
 	g->one_life = !small && g->config.window == 64;
 }
@@ -468,11 +516,13 @@ static void heal(struct bco *g)
 			hs_coord_core_message(g->core, g->now_ns, 1ull << 60,
 					      HS_WIRE_MANIFEST_ACK, &ack,
 					      sizeof(ack));
+			bco_sync(g);
+			settle(g);
 		}
-		bco_sync(g);
 	}
 	hs_coord_core_stats_get(g->core, &st);
-	if (st.nr_seeking || st.nr_telling || st.nr_requests || st.nr_waiting)
+	if (st.nr_seeking || st.nr_telling || st.nr_requests || st.nr_waiting ||
+	    st.nr_seeks)
 		sim_fail(g->s, BCO "healed, and somebody waits");
 }
 
@@ -482,7 +532,7 @@ void bout_coord(struct sim *s, uint64_t seed)
 
 	g->s = s;
 	hs_random_seed(&g->r, seed ^ 0xc0a4dull);
-	g->now_ns = 100 * SIM_S;
+	g->now_ns = g->created_ns = 100 * SIM_S;
 	for (uint32_t t = 0; t < BCO_TRACES; t++)
 		g->traces[t].id = (struct hs_wire_trace_id){
 			t % 3 ? 7 + t / 3 : 0, t % 2   ? t
@@ -501,10 +551,14 @@ void bout_coord(struct sim *s, uint64_t seed)
 							      : 300 * SIM_MS));
 		if (s->failed)
 			break;
-		if (what < 50)
+		if (what < 45)
 			agent_says(g);
-		else if (what < 80)
+		else if (what < 70)
 			collector_says(g);
+		else if (what < 80)
+			bco_finds(g);
+		else if (what < 85)
+			bco_lists(g);
 		else
 			links(g);
 		settle(g);

@@ -37,6 +37,27 @@ struct bco_trace {
 	bool failed, settled;	  /* of the last version */
 	bool again;		  /* the collector came back */
 	uint32_t settled_version; /* the newest that was */
+	enum hs_coord_seek seek;  /* as far as the question to many is */
+	uint64_t queued_ns;
+	uint16_t sought;    /* what the manifest says of it */
+	uint32_t found;	    /* bits of nodes that it found */
+	uint32_t elsewhere; /* bits of nodes that fired what they need not know
+			     */
+	bool elsewhere_told;
+	bool twice; /* named twice in the message under way */
+};
+
+/* "Do you know these traces?" */
+struct bco_question {
+	uint64_t id;		/* 0: none */
+	uint64_t event;		/* in which it went, or went again */
+	bool first;		/* it is being asked */
+	uint32_t traces;	/* bits */
+	uint32_t asked, silent; /* bits of numbers */
+	uint32_t again;		/* of this event */
+	uint32_t nr_tries;
+	uint64_t next_ns, deadline_ns;
+	bool part;
 };
 
 struct bco_request {
@@ -63,10 +84,33 @@ struct bco {
 	uint16_t news_type;
 	uint64_t refused; /* so far */
 	uint64_t manifests, collects, asked, stored, bad;
+	struct bco_question questions[HS_COORD_QUESTIONS_MAX];
+	uint64_t event, last_question, even_ns, created_ns;
+	uint64_t seeks, seeks_asked, nr_questions, parts, refused_seeks,
+		nr_found;
+	uint32_t unasked, ups_last, to_nobody, expected;
+	uint32_t known, left; /* bits of numbers */
+	bool all_listed;
+	uint64_t pays_ns[BCO_NUMBERS]; /* when its budget is even again */
+	uint64_t origin_refused;
 	uint64_t payload[1024];
 };
 
 extern const struct hs_coord_ops bco_ops;
+
+/* bout_coord_seek.c */
+bool bco_seeks(struct bco *g, uint64_t to, const struct hs_wire_seek *m,
+	       uint32_t bytes);
+void bco_seek_sync(struct bco *g);
+void bco_seek_settle(struct bco *g);
+void bco_finds(struct bco *g);
+void bco_goes(struct bco *g, uint32_t number);
+void bco_comes(struct bco *g, uint32_t number, uint64_t id);
+void bco_lists(struct bco *g);
+bool bco_has_left(const struct bco *g, uint32_t n);
+uint16_t bco_word(const struct bco *g, uint32_t n);
+
+/* bout_coord.c */
 /* What the core has let go, and what it has just taken. */
 void bco_sync(struct bco *g);
 uint32_t bco_trace_of(const struct bco *g, const struct hs_wire_trace_id *id);

@@ -57,8 +57,8 @@ static void asks(struct bco *g, uint32_t t, uint64_t to)
 
 	/* It, or one of its number before it, is named and has not spoken. */
 	for (uint32_t k = n; k <= n + 1; k++)
-		wanted |= bco_node_id(k) <= to && named(x, bco_node_id(k)) &&
-			  !x->nodes[k].answered;
+		wanted |= bco_node_id(k) <= to && !x->nodes[k].answered &&
+			  (named(x, bco_node_id(k)) || x->found >> k & 1);
 	/* What found no place, or was open before it died, may name it. */
 	if (!wanted && g->one_life)
 		sim_fail(g->s, BCO "a question that nobody has");
@@ -161,6 +161,8 @@ static bool op_node(void *ctx, uint64_t node, uint16_t type,
 		return collect(g, node, payload, bytes);
 	if (type == HS_WIRE_STORED)
 		return stored(g, node, payload, bytes);
+	if (type == HS_WIRE_SEEK)
+		return bco_seeks(g, node, payload, bytes);
 	sim_fail(g->s, BCO "a message of type %u", type);
 	return false;
 }
@@ -169,19 +171,47 @@ static bool op_node(void *ctx, uint64_t node, uint16_t type,
  */
 
 static void own_word(struct bco *g, const struct bco_trace *x, uint32_t n,
-		     const struct hs_wire_answer *a)
+		     const struct hs_wire_answer *a, uint32_t nr_crumbs)
 {
 	bool later = n % 2 == 0 && x->nodes[n + 1].answered;
 
 	if (x->nodes[n].answered)
 		sim_fail(g->s, BCO "a word for one that spoke");
-	if (a->state == HS_WIRE_STATE_GONE && !later)
-		sim_fail(g->s, BCO "gone, and nobody came after it");
-	if (a->state != HS_WIRE_STATE_GONE && later)
-		sim_fail(g->s, BCO "not gone, and somebody came after it");
-	if (a->state > HS_WIRE_STATE_GONE || a->nr_crumbs || a->nr_buffers ||
-	    a->nr_bytes || a->flags & ~HS_WIRE_F_CUT)
+	if (a->state != (later ? HS_WIRE_STATE_GONE : bco_word(g, n)))
+		sim_fail(g->s, BCO "state %u is said of it, not %u", a->state,
+			 later ? HS_WIRE_STATE_GONE : bco_word(g, n));
+	if (nr_crumbs || a->nr_buffers || a->nr_bytes ||
+	    a->flags & ~HS_WIRE_F_CUT)
 		sim_fail(g->s, BCO "its own word says too much");
+}
+
+/* Whom a question found stands behind the crumbs of the first answer. */
+static uint32_t found_ones(struct bco *g, const struct bco_trace *x,
+			   const struct hs_wire_crumb *crumbs, uint32_t nr)
+{
+	uint32_t i = hs_coord_trace_find(g->core, &x->id);
+	uint32_t nr_found = 0, seen = 0;
+
+	for (uint32_t n = 0; n < BCO_NODES; n++)
+		nr_found += x->found >> n & 1 &&
+			    hs_coord_visit_find(g->core, i, bco_node_id(n));
+
+	if (nr < nr_found) {
+		sim_fail(g->s, BCO "one that was found is not named");
+		return 0;
+	}
+	for (i = nr - nr_found; i < nr; i++) {
+		uint32_t n = bco_node_of(crumbs[i].node);
+
+		if (n == BCO_NODES || crumbs[i].kind != HS_WIRE_CRUMB_SOUGHT ||
+		    crumbs[i].reserved || !(x->found >> n & 1) ||
+		    seen >> n & 1) {
+			sim_fail(g->s, BCO "one is named that was not found");
+			return 0;
+		}
+		seen |= 1u << n;
+	}
+	return nr_found;
 }
 
 static const uint8_t *one(struct bco *g, const struct bco_trace *x,
@@ -192,6 +222,7 @@ static const uint8_t *one(struct bco *g, const struct bco_trace *x,
 	uint32_t n = bco_node_of(a->node);
 	const struct bco_node *node = &x->nodes[n % BCO_NODES];
 	bool is_cut = (a->flags & HS_WIRE_F_CUT) != 0;
+	uint32_t nr = a->nr_crumbs;
 
 	p = (const uint8_t *)(crumbs + a->nr_crumbs);
 	*cut |= is_cut;
@@ -199,9 +230,11 @@ static const uint8_t *one(struct bco *g, const struct bco_trace *x,
 		sim_fail(g->s, BCO "an answer of nobody, or a second one");
 		return p;
 	}
+	if (!*seen)
+		nr -= found_ones(g, x, crumbs, nr);
 	*seen |= 1u << n;
 	if (!a->rev) {
-		own_word(g, x, n, a);
+		own_word(g, x, n, a, nr);
 		return p;
 	}
 	if (!node->answered || a->rev != node->said.rev ||
@@ -209,23 +242,51 @@ static const uint8_t *one(struct bco *g, const struct bco_trace *x,
 	    a->nr_buffers != node->said.nr_buffers ||
 	    a->nr_bytes != node->said.nr_bytes ||
 	    (a->flags | HS_WIRE_F_CUT) != (node->said.flags | HS_WIRE_F_CUT) ||
-	    (node->said.flags & ~a->flags) ||
-	    a->nr_crumbs > node->said.nr_crumbs ||
-	    (a->nr_crumbs < node->said.nr_crumbs && !is_cut) ||
-	    memcmp(crumbs, node->crumbs, a->nr_crumbs * sizeof(*crumbs)))
+	    (node->said.flags & ~a->flags) || nr > node->said.nr_crumbs ||
+	    (nr < node->said.nr_crumbs && !is_cut) ||
+	    memcmp(crumbs, node->crumbs, nr * sizeof(*crumbs)))
 		sim_fail(g->s, BCO "node %u.%u did not say that",
 			 (uint32_t)(a->node >> 32), (uint32_t)a->node);
 	return p;
+}
+
+/*
+ * One that fired what it need not know, and knows nothing, is left out until
+ * it was told of once: while others are asked, and when one of them knows.
+ */
+static bool left_out(const struct bco *g, const struct bco_trace *x, uint32_t n,
+		     bool settled)
+{
+	const struct bco_node *node = &x->nodes[n];
+	uint32_t i = hs_coord_trace_find(g->core, &x->id);
+	uint32_t v = i ? hs_coord_visit_find(g->core, i, bco_node_id(n)) : 0;
+	bool anybody = false;
+
+	for (uint32_t k = 0; k < BCO_NODES; k++)
+		anybody |= x->nodes[k].answered &&
+			   x->nodes[k].said.state != HS_WIRE_STATE_UNKNOWN;
+	return x->elsewhere >> n & 1 && node->answered && v &&
+	       !hs_coord_visit(g->core, v)->named &&
+	       !hs_coord_visit(g->core, v)->cut && !node->said.flags &&
+	       node->said.state == HS_WIRE_STATE_UNKNOWN &&
+	       !x->elsewhere_told && (!settled || anybody);
 }
 
 /* Everybody who spoke is in it, and, once it is settled, who was named. */
 static void whole(struct bco *g, const struct bco_trace *x, uint32_t seen,
 		  bool settled, bool cut)
 {
-	for (uint32_t n = 0; n < BCO_NODES && !cut; n++) {
-		if (x->nodes[n].answered && !(seen >> n & 1))
-			sim_fail(g->s, BCO "an answer is left out");
-		if (settled && named(x, bco_node_id(n)) && !(seen >> n & 1))
+	for (uint32_t n = 0; n < BCO_NODES; n++) {
+		bool is_in = seen >> n & 1;
+
+		if (x->nodes[n].answered &&
+		    is_in == left_out(g, x, n, settled) && (!cut || is_in))
+			sim_fail(g->s, BCO "an answer is %s",
+				 is_in ? "not left out" : "left out");
+		if (left_out(g, x, n, settled) || cut)
+			continue;
+		if (settled &&
+		    (named(x, bco_node_id(n)) || x->found >> n & 1) && !is_in)
 			sim_fail(g->s, BCO "settled without a node that is "
 					   "named");
 	}
@@ -261,7 +322,7 @@ static bool op_collector(void *ctx, const struct hs_wire_trace_id *id,
 	struct bco *g = ctx;
 	uint32_t t = bco_trace_of(g, id), seen = 0;
 	struct bco_trace *x = &g->traces[t % BCO_TRACES];
-	bool cut = false;
+	bool cut = false, told = false;
 
 	bco_sync(g);
 	if (type != HS_WIRE_MANIFEST || t == BCO_TRACES || !x->live ||
@@ -276,6 +337,12 @@ static bool op_collector(void *ctx, const struct hs_wire_trace_id *id,
 		for (uint32_t k = 0; k < i; k++)
 			if (w[i].origin == w[k].origin && w[i].key == w[k].key)
 				sim_fail(g->s, BCO "a trigger twice");
+	if (m->sought != x->sought)
+		sim_fail(g->s, BCO "sought %x instead of %x", m->sought,
+			 x->sought);
+	if (m->settled &&
+	    (x->seek == HS_COORD_SEEK_QUEUED || x->seek == HS_COORD_SEEK_ASKED))
+		sim_fail(g->s, BCO "settled, and a question is on its way");
 	for (uint32_t i = 0; i < m->nr_answers && !g->s->failed; i++)
 		p = one(g, x, p, &seen, &cut);
 	if (p != (const uint8_t *)payload + bytes)
@@ -287,6 +354,9 @@ static bool op_collector(void *ctx, const struct hs_wire_trace_id *id,
 	x->failed = g->jammed && hs_random_chance(&g->r, 0.5);
 	if (x->failed)
 		return false;
+	for (uint32_t n = 0; n < BCO_NODES && m->version != x->version; n++)
+		told |= x->elsewhere >> n & 1 && !left_out(g, x, n, m->settled);
+	x->elsewhere_told |= told;
 	if (m->version != x->version)
 		x->settled = m->settled;
 	if (m->settled && m->version != x->version)
