@@ -29,6 +29,10 @@ struct hs_replay_house {
 	 * coordinator, the collector, then the agents, and around again */
 	const char *ship; /* carrier of slices; NULL: the transport */
 	const char *verbs_hosts;
+	const char *limits; /* lines of YAML for all agents' limits, or NULL */
+	const char *yaml;   /* the same, at the end; NULL: none */
+	/* Of single nodes instead; 0: pool_bytes */
+	uint64_t pool_bytes_of[HS_FABRIC_NODES_MAX];
 	bool keep; /* leave it running, unless it did not start */
 	bool running;
 	struct hs_fabric fabric;

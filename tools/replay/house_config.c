@@ -104,6 +104,8 @@ static void write_ship(const struct hs_replay_house *house, FILE *f,
 static int write_agent(const struct hs_replay_house *house, uint32_t i)
 {
 	const struct hs_fabric_node *node = &house->fabric.nodes[i];
+	uint64_t pool_bytes = house->pool_bytes_of[i] ? house->pool_bytes_of[i]
+						      : house->pool_bytes;
 	char coordinator[64], collector[64];
 	char name[32];
 	FILE *f;
@@ -127,14 +129,17 @@ static int write_agent(const struct hs_replay_house *house, uint32_t i)
 		"collectors: [\"%s:%u\"]\n"
 		"limits:\n"
 		"  slots: 32768\n"
-		"  operations: 256\n",
+		"  operations: 256\n"
+		"%s",
 		i + 1, node->name, house->dir, i, node->agent,
-		node->application,
-		(unsigned long long)(house->pool_bytes >> 20),
+		node->application, (unsigned long long)(pool_bytes >> 20),
 		host_of(house, 0, coordinator), house->coordinator_port,
-		host_of(house, 1, collector), house->collector_port);
+		host_of(house, 1, collector), house->collector_port,
+		house->limits ? house->limits : "");
 	write_transport(house, f, 2 + i);
 	write_ship(house, f, "collectors", "[", "]");
+	if (house->yaml)
+		fputs(house->yaml, f);
 	return config_close(f);
 }
 
