@@ -160,6 +160,7 @@ int hs_perf_coordinator(int argc, char **argv);
 int hs_perf_fairness(int argc, char **argv);
 int hs_perf_index(int argc, char **argv);
 int hs_perf_pool(int argc, char **argv);
+int hs_perf_services(int argc, char **argv);
 int hs_perf_ship(int argc, char **argv);
 
 #endif

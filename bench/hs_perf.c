@@ -17,6 +17,8 @@ static const struct hs_perf_command commands[] = {
 	{"index", "the agent's trace index, and its cost of a buffer",
 	 hs_perf_index},
 	{"pool", "bytes and buffers a second through a pool", hs_perf_pool},
+	{"services", "requests through call graphs, traced in several ways",
+	 hs_perf_services},
 	{"ship", "slices from process to process", hs_perf_ship},
 };
 

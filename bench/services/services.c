@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Purpose: hs-perf services: runs as they are asked for, and their figures in
+ * the one format of results.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/args.h"
+#include "base/clock.h"
+#include "bench/bench.h"
+#include "bench/load.h"
+#include "bench/services/options.h"
+
+#define STALLS_NS (300 * HS_NS_PER_MS)
+#define TURNS_MAX 100u
+/* More than two cores carry: what comes out is what they can do. */
+#define SATURATION 2e7
+
+struct figures {
+	struct hs_bench_report report;
+	json_t *details;
+};
+
+static int run(struct hs_svc_options *o, struct figures *f, double rate,
+	       struct hs_svc_outcome *out)
+{
+	json_t *d = json_object();
+	int rc;
+
+	o->settings.rate = rate;
+	rc = hs_svc_run(&o->settings, &o->fabric, &o->loaded, &o->plan,
+			o->generator_inline, out, d, o->truths);
+	json_array_append_new(f->details, d);
+	return rc;
+}
+
+static void show_topology(const struct hs_svc_options *o)
+{
+	const struct hs_svc_topology *t = &o->loaded;
+
+	fprintf(stderr,
+		"%s: %u services, %u interfaces, %u calls; left out: %u of "
+		"what is not there, %u that close circles; %.4g calls and "
+		"%.4g ms of execution a request, times %g\n"
+		"%u nodes, %u processes, %u loops\n",
+		o->topology, t->nr_services, t->nr_apis, t->nr_edges,
+		t->nr_missing, t->nr_back, t->visits, t->exec_ms,
+		o->settings.time_scale, o->plan.nr_nodes, o->plan.nr_processes,
+		o->plan.nr_loops);
+}
+
+/* ---- runs as asked for
+ * --------------------------------------------------------
+ */
+
+static struct hs_bench_result *single(struct figures *f, const char *name,
+				      const char *unit, double value,
+				      uint64_t n, double lost)
+{
+	struct hs_bench_result *r = hs_bench_add(&f->report, name, unit);
+
+	r->median = r->p99 = r->low = r->high = value;
+	r->n = n;
+	r->lost_share = lost;
+	return r;
+}
+
+static double latency(const json_t *d, const char *name)
+{
+	return json_number_value(json_object_get(d, name)) / 1e3;
+}
+
+static double per_request(const struct hs_svc_outcome *o)
+{
+	return o->measured ? (double)(o->client_busy_ns + o->daemon_cpu_ns +
+				      o->sink_cpu_ns) /
+				     (double)o->measured
+			   : 0;
+}
+
+static void report_capture(struct figures *f, const char *name,
+			   const struct hs_svc_capture *c, double lost)
+{
+	struct hs_bench_result *r;
+
+	if (!c->all)
+		return;
+	r = hs_bench_add(&f->report, name, "share");
+	hs_load_share(r, c->whole, c->all);
+	r->lost_share = lost;
+	snprintf(r->note, sizeof(r->note),
+		 "partial %llu (evicted %llu), open %llu, missing %llu",
+		 (unsigned long long)c->partial, (unsigned long long)c->evicted,
+		 (unsigned long long)c->open, (unsigned long long)c->missing);
+}
+
+static void report_network(const struct hs_svc_options *o, struct figures *f,
+			   const struct hs_svc_outcome *out)
+{
+	struct hs_bench_result *r;
+
+	if (o->settings.tracer == HS_SVC_TRACER_HINDSIGHT &&
+	    out->traces_bytes) {
+		r = single(f, "network_ratio", "x",
+			   (double)out->network_bytes /
+				   (double)out->traces_bytes,
+			   out->nr_collected, 0);
+		snprintf(r->note, sizeof(r->note),
+			 "%.3g MB of all messages, %.3g of slices, over %.3g "
+			 "MB of collected traces",
+			 (double)out->network_bytes / 1e6,
+			 (double)out->slices_bytes / 1e6,
+			 (double)out->traces_bytes / 1e6);
+	}
+	if (out->written_bytes) {
+		r = single(f, "trace_bytes_per_s", "B/s",
+			   (double)out->written_bytes / out->seconds,
+			   out->measured, out->lost_share);
+		snprintf(r->note, sizeof(r->note), "event horizon %.3g s",
+			 (double)out->horizon_ns / 1e9);
+	}
+}
+
+static void report_run(const struct hs_svc_options *o, struct figures *f,
+		       const struct hs_svc_outcome *out)
+{
+	const json_t *d =
+		json_array_get(f->details, json_array_size(f->details) - 1);
+	double tracer_lost = out->lost_share;
+	struct hs_bench_result *r;
+
+	r = single(f, "services_rate", "ops/s", out->achieved, out->measured,
+		   tracer_lost);
+	snprintf(r->note, sizeof(r->note),
+		 "%s, offered %.4g/s; latency mean %.4g us, p50 %.4g, p99 "
+		 "%.4g, p99.9 %.4g",
+		 o->tracer, out->offered, latency(d, "mean_ns"),
+		 latency(d, "p50_ns"), latency(d, "p99_ns"),
+		 latency(d, "p999_ns"));
+	r = single(f, "services_cpu", "ns", per_request(out), out->measured,
+		   tracer_lost);
+	snprintf(r->note, sizeof(r->note),
+		 "a request: loops %.4g, agents %.4g, coordinator %.4g, "
+		 "collector %.4g",
+		 (double)out->client_busy_ns / (double)(out->measured + 1),
+		 (double)out->daemon_cpu_of[0] / (double)(out->measured + 1),
+		 (double)out->daemon_cpu_of[1] / (double)(out->measured + 1),
+		 (double)(out->daemon_cpu_of[2] + out->sink_cpu_ns) /
+			 (double)(out->measured + 1));
+	report_capture(f, "edge_capture", &out->edge, 0);
+	report_capture(f, "faulty_capture", &out->faulty, 0);
+	report_capture(f, "costly_capture", &out->costly, 0);
+	report_network(o, f, out);
+	if (o->settings.tracer == HS_SVC_TRACER_BARE)
+		return;
+	r = single(f, "services_calls_off", "share", out->calls_off,
+		   out->measured, 0);
+	snprintf(r->note, sizeof(r->note),
+		 "of the service furthest off its expectation, %.2g standard "
+		 "errors",
+		 out->calls_sigma);
+}
+
+/* ---- two services
+ * --------------------------------------------------------------
+ */
+
+struct side {
+	double rate[TURNS_MAX], ratio[TURNS_MAX];
+	double cpu[TURNS_MAX], lost;
+	uint64_t n;
+};
+
+static int turn(struct hs_svc_options *o, struct figures *f, const char *tracer,
+		double rate, struct side *s, uint64_t k)
+{
+	struct hs_svc_outcome out;
+	int rc;
+
+	o->tracer = tracer;
+	rc = hs_svc_tracer_parse(o, tracer);
+	if (!rc)
+		rc = run(o, f, rate, &out);
+	if (rc)
+		return rc;
+	s->rate[k] = out.achieved;
+	s->cpu[k] = per_request(&out);
+	s->n += out.measured;
+	if (out.lost_share > s->lost)
+		s->lost = out.lost_share;
+	return 0;
+}
+
+static void report_side(struct figures *f, const char *name, struct side *s,
+			const char *against, const char *note, uint64_t turns)
+{
+	struct hs_bench_result *r = hs_bench_add(&f->report, name, "ops/s");
+
+	hs_bench_summarize(r, s->rate, turns);
+	r->n = s->n;
+	r->lost_share = s->lost;
+	hs_bench_ratio_add(r, against, hs_bench_median(s->ratio, turns));
+	snprintf(r->note, sizeof(r->note), "%s", note);
+}
+
+/* All at more than they can; then off and traced at what was asked for, which
+ * is where the cost of a request is taken. */
+static int two(struct hs_svc_options *o, struct figures *f)
+{
+	static struct side bare, off, traced, calm_off, calm;
+	double cost[TURNS_MAX];
+	struct hs_bench_result *r;
+	int rc = 0;
+
+	for (uint64_t k = 0; k < o->turns && !rc; k++) {
+		rc = turn(o, f, "bare", SATURATION, &bare, k);
+		if (!rc)
+			rc = turn(o, f, "none", SATURATION, &off, k);
+		if (!rc)
+			rc = turn(o, f, "hindsight", SATURATION, &traced, k);
+		if (!rc)
+			rc = turn(o, f, "none", o->rate[0], &calm_off, k);
+		if (!rc)
+			rc = turn(o, f, "hindsight", o->rate[0], &calm, k);
+		off.ratio[k] = off.rate[k] / bare.rate[k];
+		traced.ratio[k] = traced.rate[k] / off.rate[k];
+		calm.ratio[k] = calm.rate[k] / calm_off.rate[k];
+		cost[k] = calm.cpu[k] - calm_off.cpu[k];
+	}
+	if (rc)
+		return rc;
+	report_side(f, "services_two_off", &off, "rings",
+		    "two services over rings, no tracing", o->turns);
+	report_side(f, "services_two_traced", &traced, "off",
+		    "every request traced, offered more than it takes",
+		    o->turns);
+	report_side(f, "services_two_calm", &calm, "off",
+		    "every request traced, at the rate asked for", o->turns);
+	r = hs_bench_add(&f->report, "cpu_ns_per_request", "ns");
+	hs_bench_summarize(r, cost, o->turns);
+	r->n = calm.n;
+	r->lost_share = calm.lost;
+	snprintf(r->note, sizeof(r->note),
+		 "of tracing at %.4g/s: loops (traced less off), agents, "
+		 "coordinator, collector",
+		 o->rate[0]);
+	return 0;
+}
+
+static int save(const struct hs_svc_options *o, const struct figures *f)
+{
+	if (!o->details ||
+	    !json_dump_file(f->details, o->details,
+			    JSON_INDENT(1) | JSON_REAL_PRECISION(8)))
+		return 0;
+	fprintf(stderr, "hs-perf services: cannot write %s\n", o->details);
+	return 1;
+}
+
+int hs_perf_services(int argc, char **argv)
+{
+	struct hs_svc_options *o;
+	struct figures f = {.details = json_array()};
+	int rc;
+
+	rc = hs_svc_options_parse(&o, argc, argv);
+	if (rc) {
+		json_decref(f.details);
+		return rc == 1 ? 0 : HS_ARGS_EXIT_USAGE;
+	}
+	f.report.json = o->json;
+	show_topology(o);
+	hs_bench_control_run(&f.report, STALLS_NS);
+	if (o->two)
+		rc = two(o, &f);
+	for (uint32_t i = 0; !o->two && !rc && i < o->nr_rates; i++) {
+		struct hs_svc_outcome out;
+
+		rc = run(o, &f, o->rate[i], &out);
+		if (!rc)
+			report_run(o, &f, &out);
+	}
+	rc = save(o, &f) || rc;
+	rc = hs_bench_print(&f.report, stdout) || rc;
+	hs_bench_free(&f.report);
+	json_decref(f.details);
+	hs_svc_topology_free(&o->loaded);
+	return rc ? 1 : 0;
+}

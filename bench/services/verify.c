@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Purpose: what was captured, against what the generator saw: a trace is whole
+ * when its collector calls it complete and has as many spans as the replies
+ * counted; see run.h.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/hex.h"
+#include "base/httpc.h"
+#include "bench/services/run.h"
+#include "tools/replay/house.h"
+
+#define PATIENCE_NS (40 * HS_NS_PER_SEC)
+#define QUIET_NS    (2 * HS_NS_PER_SEC)
+#define LOOK_US	    200000u
+
+enum capture { MISSING, WHOLE, PARTIAL, OPEN };
+
+struct captured {
+	uint64_t hi, lo;
+	uint64_t duration_ns;
+	uint32_t spans;
+	enum capture what;
+	bool evicted;
+};
+
+struct table {
+	struct captured *slots; /* by hash; lo 0: free */
+	uint64_t mask;
+};
+
+static int table_make(struct table *t, uint64_t nr)
+{
+	uint64_t size = 1024;
+
+	while (size < nr * 2)
+		size *= 2;
+	t->mask = size - 1;
+	t->slots = calloc(size, sizeof(*t->slots));
+	return t->slots ? 0 : -ENOMEM;
+}
+
+static struct captured *find(const struct table *t, uint64_t hi, uint64_t lo)
+{
+	uint64_t at = hs_hash_mix64(hi ^ hs_hash_mix64(lo));
+
+	while (t->slots[at & t->mask].lo && (t->slots[at & t->mask].hi != hi ||
+					     t->slots[at & t->mask].lo != lo))
+		at++;
+	return &t->slots[at & t->mask];
+}
+
+/* ---- groups
+ * ---------------------------------------------------------------------
+ */
+
+static void count(struct hs_svc_capture *g, const struct captured *c,
+		  enum capture what)
+{
+	g->all++;
+	g->whole += what == WHOLE;
+	g->partial += what == PARTIAL;
+	g->open += what == OPEN;
+	g->missing += what == MISSING;
+	g->evicted += what == PARTIAL && c->evicted;
+}
+
+static enum capture judge(const struct hs_svc_truth *t,
+			  const struct captured *c)
+{
+	if (!c->lo)
+		return MISSING;
+	if (c->what == WHOLE && c->spans != t->spans)
+		return PARTIAL;
+	return c->what;
+}
+
+static int compare(struct hs_svc_world *w, const struct table *table,
+		   struct hs_svc_outcome *out, const char *path)
+{
+	static const char *const names[] = {"missing", "whole", "partial",
+					    "open"};
+	FILE *f = path ? fopen(path, "we") : NULL;
+
+	if (path && !f)
+		return -errno;
+	if (f)
+		fputs("at_ns,latency_ns,service,marks,spans,nodes,captured\n",
+		      f);
+	for (uint64_t i = 0; i < w->generator.nr_truths; i++) {
+		const struct hs_svc_truth *t = &w->truths[i];
+		const struct captured *c = find(table, t->hi, t->lo);
+		enum capture what = judge(t, c);
+
+		if (t->marks & HS_SVC_MARK_SHOWN)
+			count(&out->edge, c, what);
+		if (t->marks & HS_SVC_MARK_FAULTY)
+			count(&out->faulty, c, what);
+		if (t->marks & HS_SVC_MARK_COSTLY)
+			count(&out->costly, c, what);
+		count(&out->any, c, what);
+		if (f)
+			fprintf(f, "%llu,%llu,%s,%u,%u,%d,%s\n",
+				(unsigned long long)t->at_ns,
+				(unsigned long long)t->latency_ns,
+				w->topology
+					.services[w->topology.apis[t->api]
+							  .service]
+					.name,
+				t->marks, t->spans,
+				__builtin_popcountll(t->nodes), names[what]);
+	}
+	return f && fclose(f) ? -EIO : 0;
+}
+
+/* ---- hindsight
+ * --------------------------------------------------------------------
+ */
+
+static json_t *ask(const char *socket, const char *path)
+{
+	struct hs_httpc_target target = {.socket_path = socket,
+					 .timeout_ns = 30 * HS_NS_PER_SEC};
+	struct hs_httpc_response response;
+	json_t *answer = NULL;
+
+	if (!hs_httpc_request(&target, "GET", path, NULL, &response) &&
+	    response.status == 200)
+		answer =
+			json_loadb(response.body, response.body_bytes, 0, NULL);
+	hs_httpc_response_free(&response);
+	return answer;
+}
+
+static uint64_t number(const json_t *o, const char *a, const char *b)
+{
+	return (uint64_t)json_integer_value(
+		json_object_get(json_object_get(o, a), b));
+}
+
+/* Until what is stored has stood still for a while, and nothing is open. */
+static void settle(struct hs_replay_house *house)
+{
+	uint64_t end = hs_clock_mono_ns() + PATIENCE_NS, since = 0;
+	uint64_t last = UINT64_MAX;
+
+	while (hs_clock_mono_ns() < end) {
+		json_t *s = ask(house->fabric.collectors[0], "/v1/status");
+		uint64_t now = hs_clock_mono_ns();
+		uint64_t seen = number(s, "traces", "complete") * 31 +
+				number(s, "traces", "partial") * 17 +
+				number(s, "assembly", "slices") +
+				number(s, "assembly", "manifests");
+		uint64_t open = number(s, "traces", "open");
+
+		json_decref(s);
+		if (seen != last)
+			since = now;
+		last = seen;
+		if (now - since > (open ? 2 * QUIET_NS : QUIET_NS / 2))
+			return;
+		usleep(LOOK_US);
+	}
+}
+
+static bool is_evicted(const json_t *row)
+{
+	const json_t *causes = json_object_get(row, "causes");
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach(causes, i, one)
+	{
+		const char *cause =
+			json_string_value(json_object_get(one, "cause"));
+
+		if (cause && !strcmp(cause, "evicted"))
+			return true;
+	}
+	return false;
+}
+
+static void take_row(const struct table *table, const json_t *row,
+		     struct hs_svc_outcome *out)
+{
+	const char *id = json_string_value(json_object_get(row, "trace_id"));
+	const char *mark = json_string_value(json_object_get(row, "mark"));
+	struct captured c = {.what = OPEN};
+
+	if (!id || !mark || hs_hex_u128_parse(id, strlen(id), &c.hi, &c.lo) ||
+	    !c.lo)
+		return;
+	c.spans = (uint32_t)json_integer_value(json_object_get(row, "spans"));
+	c.duration_ns = (uint64_t)json_integer_value(
+		json_object_get(row, "duration_ns"));
+	if (!strcmp(mark, "complete"))
+		c.what = WHOLE;
+	else if (!strcmp(mark, "partial"))
+		c.what = PARTIAL;
+	c.evicted = is_evicted(row);
+	*find(table, c.hi, c.lo) = c;
+	out->nr_collected++;
+	out->traces_bytes +=
+		(uint64_t)json_integer_value(json_object_get(row, "bytes"));
+}
+
+int hs_svc_verify_hindsight(struct hs_svc_world *w,
+			    struct hs_replay_house *house,
+			    struct hs_svc_outcome *out, json_t *details,
+			    const char *truths)
+{
+	struct hs_histogram *durations = calloc(1, sizeof(*durations));
+	struct table table;
+	json_t *answer, *rows;
+	size_t i;
+	json_t *row;
+	int rc;
+
+	settle(house);
+	answer = ask(house->fabric.collectors[0], "/v1/traces?limit=1000000");
+	rows = json_object_get(answer, "traces");
+	if (!durations || !rows) {
+		fprintf(stderr, "hs-perf services: the collector does not "
+				"list its traces\n");
+		free(durations);
+		json_decref(answer);
+		return -EIO;
+	}
+	rc = table_make(&table, json_array_size(rows));
+	if (rc) {
+		free(durations);
+		json_decref(answer);
+		return rc;
+	}
+	hs_histogram_init(durations);
+	json_array_foreach(rows, i, row)
+	{
+		take_row(&table, row, out);
+		hs_histogram_record(
+			durations, (uint64_t)json_integer_value(json_object_get(
+					   row, "duration_ns")));
+	}
+	rc = compare(w, &table, out, truths);
+	if (details)
+		json_object_set_new(details, "collected_durations",
+				    hs_svc_histogram_json(durations));
+	free(table.slots);
+	free(durations);
+	json_decref(answer);
+	return rc;
+}
+
+/* ---- a collector that samples at the tail
+ * ---------------------------------------
+ */
+
+int hs_svc_verify_sink(struct hs_svc_world *w, struct hs_svc_outcome *out,
+		       const char *truths)
+{
+	const struct hs_svc_sink_stats *s = &w->sink;
+	struct table table;
+	int rc = table_make(&table, s->nr_kept);
+
+	if (rc)
+		return rc;
+	for (uint64_t i = 0; i < s->nr_kept; i++)
+		*find(&table, s->kept[i].hi, s->kept[i].lo) =
+			(struct captured){.hi = s->kept[i].hi,
+					  .lo = s->kept[i].lo,
+					  .spans = s->kept[i].spans,
+					  .what = WHOLE};
+	out->nr_collected = s->nr_kept;
+	rc = compare(w, &table, out, truths);
+	free(table.slots);
+	return rc;
+}
+
+/* ---- counters of daemons
+ * ----------------------------------------------------------
+ */
+
+uint64_t hs_svc_cpu_ns(int pid)
+{
+	char path[64], line[512];
+	unsigned long user = 0, sys = 0;
+	int child, used = 0;
+	uint64_t ns;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	f = fopen(path, "re");
+	if (!f)
+		return 0;
+	/* Behind the name, which may have blanks: state, then ten numbers. */
+	if (fgets(line, sizeof(line), f) && strrchr(line, ')'))
+		(void)sscanf(strrchr(line, ')') + 1,
+			     " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u "
+			     "%lu %lu",
+			     &user, &sys);
+	fclose(f);
+	ns = (user + sys) * (HS_NS_PER_SEC / (uint64_t)sysconf(_SC_CLK_TCK));
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", pid, pid);
+	f = fopen(path, "re");
+	if (!f)
+		return ns;
+	while (fscanf(f, "%d%n", &child, &used) == 1)
+		ns += hs_svc_cpu_ns(child);
+	fclose(f);
+	return ns;
+}
+
+static uint64_t transport(const char *socket)
+{
+	json_t *s = ask(socket, "/v1/status");
+	uint64_t n = number(s, "transport", "bytes_sent") +
+		     number(s, "transport", "bytes_received");
+
+	json_decref(s);
+	return n;
+}
+
+uint64_t hs_svc_network_bytes(struct hs_replay_house *house,
+			      uint64_t *slices_bytes)
+{
+	uint64_t n = transport(house->fabric.coordinators[0]) +
+		     transport(house->fabric.collectors[0]);
+
+	*slices_bytes = 0;
+	for (uint32_t i = 0; i < house->fabric.nr_nodes; i++) {
+		json_t *s = ask(house->fabric.nodes[i].agent, "/v1/status");
+
+		*slices_bytes += number(s, "stats", "bytes_sent");
+		json_decref(s);
+	}
+	return n;
+}
+
+uint64_t hs_svc_written_bytes(struct hs_replay_house *house,
+			      uint64_t *horizon_ns)
+{
+	uint64_t written = 0, least = UINT64_MAX;
+
+	for (uint32_t i = 0; i < house->fabric.nr_nodes; i++) {
+		json_t *s = ask(house->fabric.nodes[i].agent, "/v1/status");
+		const json_t *domains = json_object_get(s, "domains");
+		uint64_t ns = (uint64_t)json_integer_value(json_object_get(
+			json_array_get(domains, 0), "event_horizon_ns"));
+
+		written += number(s, "stats", "bytes_indexed");
+		if (json_array_size(domains) && ns < least)
+			least = ns;
+		json_decref(s);
+	}
+	*horizon_ns = least == UINT64_MAX ? 0 : least;
+	return written;
+}
+
+json_t *hs_svc_histogram_json(const struct hs_histogram *h)
+{
+	json_t *list = json_array();
+
+	for (uint32_t i = 0; i < HS_HISTOGRAM_NR_BUCKETS; i++)
+		if (h->nr[i])
+			json_array_append_new(
+				list,
+				json_pack(
+					"[I,I]",
+					(json_int_t)hs_histogram_bucket_high(i),
+					(json_int_t)h->nr[i]));
+	return list;
+}
