@@ -125,7 +125,10 @@ int hs_carrier_make(struct hs_worker *w)
 		.role = HS_WIRE_ROLE_AGENT,
 		.node = w->node_id,
 	};
-	struct hs_transport_limits limits = {.nr_peers = HS_AGENT_PEERS_MAX};
+	struct hs_transport_limits limits = {
+		.nr_peers = HS_AGENT_PEERS_MAX,
+		.flushes = true,
+	};
 	/* Twice: those that are gone are remembered for a while. */
 	struct hs_members_config members = {.nr = 2 * HS_AGENT_PEERS_MAX};
 	int rc;
@@ -178,6 +181,12 @@ void hs_carrier_poll(struct hs_worker *w)
 	if (rc < 0 && rc != -EINTR)
 		hs_log_error("agent", "transport failed error=%s",
 			     strerror(-rc));
+}
+
+void hs_carrier_flush(struct hs_worker *w)
+{
+	hs_transport_flush(w->transport);
+	w->sent = false;
 }
 
 static bool post(struct hs_worker *w, const struct hs_member *to, uint16_t type,

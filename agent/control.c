@@ -191,6 +191,21 @@ static json_t *status_peers(const struct hs_worker *w)
 	return list;
 }
 
+static json_t *transport_stats(const struct hs_worker *w)
+{
+	struct hs_transport_stats t;
+
+	hs_transport_stats(w->transport, &t);
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "messages_sent",
+			 (json_int_t)t.messages_sent, "messages_received",
+			 (json_int_t)t.messages_received, "bytes_sent",
+			 (json_int_t)t.bytes_sent, "bytes_received",
+			 (json_int_t)t.bytes_received, "system_calls",
+			 (json_int_t)t.system_calls, "waits",
+			 (json_int_t)w->counters.waits, "peers_cut_off",
+			 (json_int_t)t.peers_cut_off);
+}
+
 static void serve_status(const struct hs_worker *w,
 			 struct hs_httpd_response *response)
 {
@@ -212,6 +227,7 @@ static void serve_status(const struct hs_worker *w,
 	json_object_set_new(root, "node", status_node(w));
 	json_object_set_new(root, "transport",
 			    json_string(w->transport->ops->name));
+	json_object_set_new(root, "transport_stats", transport_stats(w));
 	json_object_set_new(root, "ship", hs_shipper_json(w->shipper));
 	json_object_set_new(root, "transport_why",
 			    json_string(w->transport_why));

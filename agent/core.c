@@ -12,7 +12,6 @@
 #define LINE_BYTES 64u
 /* An entry has 28 bits for a buffer's committed length. */
 #define HS_BUFFER_MAX_BYTES (1ull << 27)
-#define SCAN_MIN_NS	    100000ull /* a storm of triggers shares its scans */
 /* A slice goes again when one whole such time brought no answer to it. */
 #define ACK_PATIENCE_NS 5000000000ull
 
@@ -212,6 +211,7 @@ struct hs_agent_core *hs_agent_core_create(void *memory, void *ledger,
 	core_layout(c, &a, &c->config);
 	/* Scan 0 is "never": index entries begin with it. */
 	c->scan = 1;
+	c->scan_gap_ns = HS_SCAN_GAP_MAX_NS;
 	if (!node_ledger_open(c, ledger, &old))
 		return NULL;
 	hs_fired_init(c);
@@ -392,7 +392,7 @@ uint32_t hs_agent_core_process_new(struct hs_agent_core *core)
 
 bool hs_agent_core_wants_scan(const struct hs_agent_core *core, uint64_t now_ns)
 {
-	if (now_ns - core->scan_ns < SCAN_MIN_NS)
+	if (now_ns - core->scan_ns < core->scan_gap_ns)
 		return false;
 	return core->nr_dirty || core->seeks.nr ||
 	       core->pending_head != core->pending_tail ||

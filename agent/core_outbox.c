@@ -12,6 +12,10 @@
 #include "base/planted.h"
 
 #define BACKOFF_MAX 5u
+/* A storm of triggers shares its scans, so that they take a fifth of a core at
+ * most; with a limit to how long a hop may wait for the next. */
+#define SCAN_SHARE	4u
+#define SCAN_GAP_MIN_NS 5000ull
 
 static uint64_t backoff_ns(const struct hs_agent_core *c, uint32_t attempt)
 {
@@ -180,6 +184,23 @@ static void run_groups(struct hs_agent_core *c, uint64_t now_ns)
 			due_ns = rt->next_ns;
 	}
 	c->groups_due_ns = due_ns;
+}
+
+void hs_agent_core_scan_took(struct hs_agent_core *core, uint64_t took_ns)
+{
+	uint64_t gap_ns = SCAN_SHARE * took_ns;
+
+	if (gap_ns < SCAN_GAP_MIN_NS)
+		gap_ns = SCAN_GAP_MIN_NS;
+	core->scan_gap_ns =
+		gap_ns < HS_SCAN_GAP_MAX_NS ? gap_ns : HS_SCAN_GAP_MAX_NS;
+}
+
+uint64_t hs_agent_core_answers_ns(const struct hs_agent_core *core)
+{
+	return core->pending_head != core->pending_tail
+		       ? core->scan_ns + core->scan_gap_ns
+		       : UINT64_MAX;
 }
 
 static void run_pending(struct hs_agent_core *c, uint64_t now_ns)

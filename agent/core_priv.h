@@ -272,6 +272,8 @@ struct hs_trigger {
 	uint64_t groups_abandoned, traces_abandoned;
 };
 
+#define HS_SCAN_GAP_MAX_NS 100000ull
+
 struct hs_agent_core {
 	struct hs_agent_config config;
 	const struct hs_agent_ops *ops;
@@ -319,6 +321,7 @@ struct hs_agent_core {
 	uint32_t scan;	       /* number of the last one */
 	bool scanned;	       /* since the last tick */
 	uint64_t scan_ns;
+	uint64_t scan_gap_ns;  /* from one to the next, at least */
 	uint64_t open_scan_ns; /* when open fired traces are looked at again */
 	bool open_fired;       /* some fired trace is open */
 	struct hs_domain domains[HS_AGENT_DOMAINS_MAX];

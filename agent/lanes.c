@@ -312,8 +312,11 @@ static void scan_guest(struct hs_worker *w, struct hs_guest *g, bool dead)
 
 void hs_lanes_scan(struct hs_worker *w)
 {
+	uint64_t from_ns;
+
 	if (!hs_agent_core_wants_scan(w->core, w->now_ns))
 		return;
+	from_ns = hs_clock_mono_ns();
 	hs_agent_core_begin_scan(w->core, w->now_ns);
 	for (uint32_t i = 0; i < w->nr_guests; i++) {
 		struct hs_guest *g = w->guests[i];
@@ -322,6 +325,7 @@ void hs_lanes_scan(struct hs_worker *w)
 			scan_guest(w, g, false);
 	}
 	hs_agent_core_end_scan(w->core);
+	hs_agent_core_scan_took(w->core, hs_clock_mono_ns() - from_ns);
 }
 
 /*

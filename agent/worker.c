@@ -38,9 +38,8 @@
 #define SPIN_ROUNDS    16u
 #define SLEEP_FIRST_NS (20 * HS_NS_PER_US)
 #define SLEEP_MAX_NS   HS_NS_PER_MS
-#define SLEEP_BUSY_NS  (200 * HS_NS_PER_US)
-/* What stays on its way longer than so many rounds waits for somebody else. */
-#define BUSY_ROUNDS    256u
+/* After a message it goes on from here: 320 us. */
+#define EVENT_ROUNDS   (SPIN_ROUNDS + 4u)
 #define SLEEP_ALONE_NS (20 * HS_NS_PER_MS) /* nobody is attached */
 #define WALL_EVERY     1024u		   /* rounds */
 #define FINISH_NS      (2 * HS_NS_PER_SEC)
@@ -341,11 +340,10 @@ static uint64_t sleep_ns(const struct hs_worker *w)
 	uint64_t ns, max_ns = SLEEP_MAX_NS, due_ns;
 	uint32_t doublings;
 
-	if (w->idle_rounds < SPIN_ROUNDS)
+	if (w->idle_rounds < SPIN_ROUNDS ||
+	    hs_agent_core_answers_ns(w->core) != UINT64_MAX)
 		return 0;
-	if (hs_agent_core_busy(w->core) && w->idle_rounds < BUSY_ROUNDS)
-		max_ns = SLEEP_BUSY_NS;
-	else if (w->nr_guests == 0)
+	if (w->nr_guests == 0 && !hs_agent_core_busy(w->core))
 		max_ns = SLEEP_ALONE_NS;
 	doublings = w->idle_rounds - SPIN_ROUNDS;
 	ns = doublings < 16 ? SLEEP_FIRST_NS << doublings : max_ns;
@@ -363,15 +361,19 @@ static int wait_events(struct hs_worker *w)
 {
 	struct epoll_event events[EVENTS_MAX];
 	uint64_t ns = sleep_ns(w);
-	int n;
+	int n = 1;
 
 	if (ns) {
 		struct pollfd fd = {.fd = w->epoll, .events = POLLIN};
 		struct timespec ts = {.tv_nsec = (long)ns};
 
-		ppoll(&fd, 1, &ts, NULL);
+		n = ppoll(&fd, 1, &ts, NULL);
+		w->counters.waits++;
 	}
-	n = epoll_wait(w->epoll, events, EVENTS_MAX, 0);
+	if (n > 0) {
+		n = epoll_wait(w->epoll, events, EVENTS_MAX, 0);
+		w->counters.waits++;
+	}
 	w->now_ns = hs_clock_mono_ns();
 	for (int i = 0; i < n; i++)
 		if (!dispatch(w, events[i].data.u64))
@@ -399,10 +401,17 @@ static bool one_round(struct hs_worker *w)
 	hs_tally_dead_round(w);
 	hs_agent_core_tick(w->core, w->now_ns);
 	if (w->sent)
-		hs_carrier_poll(w);
+		hs_carrier_flush(w);
 	if (w->shipper)
 		hs_shipper_run(w->shipper);
-	w->idle_rounds = work || events ? 0 : w->idle_rounds + 1;
+	/* What is written to memory has to be looked for; messages wake us up
+	 * by themselves, and cost no rounds that find nothing. */
+	if (work)
+		w->idle_rounds = 0;
+	else if (events && w->idle_rounds > EVENT_ROUNDS)
+		w->idle_rounds = EVENT_ROUNDS;
+	else
+		w->idle_rounds++;
 	if (w->asked_to_stop && w->now_ns >= w->ask_stop_ns) {
 		w->asked_to_stop = false;
 		hs_held_send(w->keeper, HS_HELD_STOP, w->purging, NULL, -1);

@@ -67,6 +67,7 @@ struct hs_worker_counters {
 	uint64_t hooks_refused;
 	uint64_t reloads;
 	uint64_t reloads_refused;
+	uint64_t waits;	/* system calls of the loop that waits for events */
 	uint64_t tallies_dropped; /* counts of dead processes, for want of room
 				   */
 };

@@ -52,6 +52,7 @@ struct hs_bench_result {
 	char name[48];
 	const char *unit;
 	double median, p99, low, high; /* low, high: 95 % of the median */
+	double max;		       /* 0: not told */
 	uint64_t n;		       /* operations behind it */
 	double lost_share;
 	struct hs_bench_ratio ratios[HS_BENCH_RATIOS_MAX];
@@ -108,10 +109,13 @@ void hs_bench_turns(struct hs_bench_result *r, const struct hs_bench_op *ops,
 /* ---- an agent of our own ------------------------------------------------- */
 
 struct hs_bench_node_config {
+	uint32_t number;       /* of the node; 0: 1 */
+	uint64_t byte_rate;    /* of slices, a second; 0: no limit */
+	uint32_t trigger_rate; /* of each trigger, a second; 0: the default */
 	uint64_t pool_bytes;
 	uint64_t buffer_bytes; /* of all buffers; 0: sizes as by default */
 	uint32_t ring_words, lane_entries, nr_slots; /* 0: the default */
-	int cpu;				     /* of the agent */
+	int cpu;				     /* of the agent; -1: any */
 	const char *rules; /* YAML at the file's end; NULL: none */
 };
 
@@ -129,6 +133,18 @@ struct hs_bench_node {
 int hs_bench_node_start(struct hs_bench_node *node,
 			const struct hs_bench_node_config *config);
 void hs_bench_node_stop(struct hs_bench_node *node);
+
+/**
+ * hs_bench_spawn() - a daemon of this build, with --config
+ * @folder: of the build that it lies in
+ * @cpu: to be pinned to; -1: any
+ *
+ * Return: its pid or -errno.
+ */
+int hs_bench_spawn(const char *folder, const char *name, const char *config,
+		   int cpu);
+/** hs_bench_remove() - a folder and all that is in it */
+void hs_bench_remove(const char *dir);
 
 /* Records and traces that the library says it dropped since it was opened. */
 uint64_t hs_bench_lost(void);
@@ -162,5 +178,7 @@ int hs_perf_index(int argc, char **argv);
 int hs_perf_pool(int argc, char **argv);
 int hs_perf_services(int argc, char **argv);
 int hs_perf_ship(int argc, char **argv);
+int hs_perf_traverse(int argc, char **argv);
+int hs_perf_traverse_node(int argc, char **argv);
 
 #endif

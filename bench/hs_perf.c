@@ -20,13 +20,17 @@ static const struct hs_perf_command commands[] = {
 	{"services", "requests through call graphs, traced in several ways",
 	 hs_perf_services},
 	{"ship", "slices from process to process", hs_perf_ship},
+	{"traverse", "from a trigger to its manifest, real daemons",
+	 hs_perf_traverse},
+	{"traverse-node", "one node of it; started by traverse",
+	 hs_perf_traverse_node},
 };
 
 static void usage(FILE *f)
 {
 	fputs("usage: hs-perf COMMAND [options]\n\n", f);
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-		fprintf(f, "  %-11s %s\n", commands[i].name,
+		fprintf(f, "  %-13s %s\n", commands[i].name,
 			commands[i].summary);
 	fputs("\nhs-perf COMMAND --help tells more. Figures in which more "
 	      "than\n"

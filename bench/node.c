@@ -18,7 +18,7 @@
 #include "bench/bench.h"
 #include "hs/hindsight.h"
 
-#define ATTACH_NS (10 * HS_NS_PER_SEC)
+#define ATTACH_NS (60 * HS_NS_PER_SEC)
 
 /* A file beside us, wherever the build or an installation put it. */
 static bool beside(const char *folder, const char *name, char *out,
@@ -53,10 +53,11 @@ static int write_config(const struct hs_bench_node *node,
 	if (!f)
 		return -errno;
 	fprintf(f,
-		"node:\n  id: 1\nrun_dir: '%s'\nlinger: 0s\nlog: warn\n"
+		"node:\n  id: %u\nrun_dir: '%s'\nlinger: 0s\nlog: warn\n"
 		"domains:\n  - name: 'bench'\n    socket: '%s/agent.sock'\n"
 		"    pool: %llu\n",
-		node->dir, node->dir, (unsigned long long)c->pool_bytes);
+		c->number ? c->number : 1, node->dir, node->dir,
+		(unsigned long long)c->pool_bytes);
 	if (c->buffer_bytes)
 		fprintf(f, "    buffer: %llu\n    buffer_max: %llu\n",
 			(unsigned long long)c->buffer_bytes,
@@ -67,36 +68,51 @@ static int write_config(const struct hs_bench_node *node,
 		c->ring_words ? c->ring_words : 4096,
 		c->lane_entries ? c->lane_entries : 16384,
 		c->nr_slots ? c->nr_slots : 4096);
+	if (c->byte_rate)
+		fprintf(f, "  byte_rate: %llu\n",
+			(unsigned long long)c->byte_rate);
 	if (c->rules)
 		fputs(c->rules, f);
 	return fclose(f) ? -EIO : 0;
 }
 
-static int spawn(struct hs_bench_node *node, int cpu)
+int hs_bench_spawn(const char *folder, const char *name, const char *config,
+		   int cpu)
 {
-	char program[PATH_MAX + 64], config[128];
+	char program[PATH_MAX + 64];
+	int pid;
 
-	if (!beside("agent", "hs-agent", program, sizeof(program)))
+	if (!beside(folder, name, program, sizeof(program)))
 		return -ENOENT;
-	snprintf(config, sizeof(config), "%s/agent.yaml", node->dir);
-	node->pid = fork();
-	if (node->pid < 0)
+	pid = fork();
+	if (pid < 0)
 		return -errno;
-	if (node->pid == 0) {
-		hs_bench_pin(cpu);
-		execl(program, "hs-agent", "--config", config, NULL);
+	if (pid == 0) {
+		if (cpu >= 0)
+			hs_bench_pin(cpu);
+		execl(program, name, "--config", config, NULL);
 		_exit(127);
 	}
-	return 0;
+	return pid;
 }
 
-static int attach(struct hs_bench_node *node)
+static int spawn(struct hs_bench_node *node, int cpu)
+{
+	char config[128];
+
+	snprintf(config, sizeof(config), "%s/agent.yaml", node->dir);
+	node->pid = hs_bench_spawn("agent", "hs-agent", config, cpu);
+	return node->pid < 0 ? node->pid : 0;
+}
+
+static int attach(struct hs_bench_node *node, uint32_t trigger_rate)
 {
 	char socket[128];
 	struct hs_client_options options = {
 		.size_bytes = sizeof(options),
 		.socket_path = socket,
 		.service = "hs-perf",
+		.trigger_rate_per_s = trigger_rate,
 	};
 	uint64_t end = hs_clock_mono_ns() + ATTACH_NS;
 	int rc;
@@ -127,7 +143,7 @@ int hs_bench_node_start(struct hs_bench_node *node,
 	if (!rc)
 		rc = spawn(node, config->cpu);
 	if (!rc)
-		rc = attach(node);
+		rc = attach(node, config->trigger_rate);
 	if (rc) {
 		fprintf(stderr, "hs-perf: no hs-agent to measure against: %s\n",
 			strerror(-rc));
@@ -142,6 +158,11 @@ static int remove_one(const char *path, const struct stat *st, int flag,
 	return remove(path);
 }
 
+void hs_bench_remove(const char *dir)
+{
+	nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
 void hs_bench_node_stop(struct hs_bench_node *node)
 {
 	hs_client_close();
@@ -150,7 +171,7 @@ void hs_bench_node_stop(struct hs_bench_node *node)
 		waitpid(node->pid, NULL, 0);
 	}
 	if (node->dir[0])
-		nftw(node->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+		hs_bench_remove(node->dir);
 	*node = (struct hs_bench_node){.pid = -1};
 }
 

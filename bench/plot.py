@@ -7,6 +7,8 @@ costs.svg: the costs of `hs-perf client` beside each other, on a log scale.
 pool.svg: bytes a second over buffer sizes, a line for each payload. What is
 invalid, since too much was lost, is drawn hollow. horizon.svg: whole traces
 over the delay of their trigger, of `hs-perf fairness`, with the intervals.
+traverse.svg: time of a traversal over the rate of triggers, of `hs-perf
+traverse`: a line for each kind of trace and carrier, dashed for its p99.
 """
 import json
 import math
@@ -162,6 +164,58 @@ def horizon(results):
     return svg(parts)
 
 
+def traverse(results):
+    lines = {}
+    for row in results:
+        m = re.match(r"traverse_(\w+?)_(\d+)(k?)_(\w+)$", row["name"])
+        if m and row["unit"] == "us":
+            rate = int(m.group(2)) * (1000 if m.group(3) else 1)
+            lines.setdefault(m.group(1) + " " + m.group(4), []).append(
+                (rate, row))
+    if not lines:
+        return None
+    points = [e for line in lines.values() for e in line]
+    rates = sorted({x for x, _ in points})
+    low = math.floor(math.log10(min(max(r["median"], 1) for _, r in points)))
+    high = math.ceil(math.log10(max(r["p99"] for _, r in points)))
+    high = max(high, low + 1)
+    span = max(math.log(rates[-1] / rates[0]), 1e-9)
+
+    def x_of(rate):
+        return 70 + (WIDTH - 90 - RIGHT) * math.log(rate / rates[0]) / span
+
+    def y_of(us):
+        return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (
+            math.log10(max(us, 10 ** low)) - low) / (high - low)
+    parts = [text(20, 18, "us from a trigger to its manifest, over triggers a "
+                  "second", size=13)]
+    for power in range(low, high + 1):
+        y = y_of(10 ** power)
+        parts.append('<line x1="70" x2="%d" y1="%.1f" y2="%.1f" '
+                     'stroke="#ddd"/>' % (WIDTH - RIGHT, y, y))
+        parts.append(text(64, y + 4, "%g" % 10 ** power, "end"))
+    for rate in rates:
+        parts.append(text(x_of(rate), HEIGHT - BOTTOM + 16, "%d" % rate,
+                          "middle", 10))
+    for i, (name, line) in enumerate(sorted(lines.items())):
+        colour = COLOURS[i % len(COLOURS)]
+        line.sort(key=lambda e: e[0])
+        for key, dash in (("median", ""), ("p99", ' stroke-dasharray="5"')):
+            parts.append('<polyline fill="none" stroke="%s"%s points="%s"/>' % (
+                colour, dash, " ".join("%.1f,%.1f" % (x_of(x), y_of(r[key]))
+                                       for x, r in line)))
+            for x, r in line:
+                parts.append('<circle cx="%.1f" cy="%.1f" r="3" stroke="%s" '
+                             'fill="%s"/>' % (x_of(x), y_of(r[key]), colour,
+                                              colour if r["valid"]
+                                              else "white"))
+        parts.append('<text fill="%s" ' % colour + text(
+            WIDTH - RIGHT + 10, TOP + 20 * i + 10, name)[6:])
+    parts.append(text(WIDTH - RIGHT + 10, TOP + 20 * len(lines) + 10,
+                      "dashed: p99", size=10))
+    return svg(parts)
+
+
 def main():
     if len(sys.argv) != 3:
         print(__doc__)
@@ -171,7 +225,8 @@ def main():
     os.makedirs(sys.argv[2], exist_ok=True)
     for name, picture in (("costs.svg", costs(results)),
                           ("pool.svg", pool(results)),
-                          ("horizon.svg", horizon(results))):
+                          ("horizon.svg", horizon(results)),
+                          ("traverse.svg", traverse(results))):
         if picture:
             path = os.path.join(sys.argv[2], name)
             with open(path, "w", encoding="utf-8") as f:

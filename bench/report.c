@@ -141,6 +141,8 @@ static json_t *result_json(const struct hs_bench_result *r)
 		      "p99", r->p99, "low", r->low, "high", r->high, "n",
 		      (json_int_t)r->n, "lost_share", r->lost_share, "valid",
 		      valid(r), "ratio", ratio);
+	if (r->max > 0)
+		json_object_set_new(o, "max", json_real(r->max));
 	if (r->note[0])
 		json_object_set_new(o, "note", json_string(r->note));
 	return o;
@@ -176,6 +178,8 @@ static void print_table(const struct hs_bench_report *report, FILE *out)
 		for (uint32_t k = 0; k < r->nr_ratios; k++)
 			fprintf(out, " %s %.3g", r->ratios[k].name,
 				r->ratios[k].value);
+		if (r->max > 0)
+			fprintf(out, " max %.4g", r->max);
 		if (!valid(r))
 			fputs("  INVALID: too much was lost", out);
 		fputc('\n', out);

@@ -161,12 +161,13 @@ static void add_status(void *ctx, json_t *status)
 	json_object_set_new(status, "ship", hs_intake_json(d->intake));
 	json_object_set_new(
 		status, "transport",
-		json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "carrier",
+		json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "carrier",
 			  d->transport->ops->name, "why", d->transport_why,
 			  "messages_received", (json_int_t)s->messages_received,
 			  "messages_sent", (json_int_t)s->messages_sent,
 			  "bytes_received", (json_int_t)s->bytes_received,
 			  "bytes_sent", (json_int_t)s->bytes_sent,
+			  "system_calls", (json_int_t)s->system_calls,
 			  "peers_cut_off", (json_int_t)s->peers_cut_off));
 }
 

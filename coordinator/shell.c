@@ -182,6 +182,9 @@ static int open_core(struct hs_coordinator *c)
 	}
 	/* Looked into at random: large pages, where the machine likes. */
 	(void)madvise(c->memory, c->memory_bytes, MADV_HUGEPAGE);
+	/* Now, and not while traces wait: the first touch of a page takes
+	 * longer than a hop. Kernels before 5.14 do not know how. */
+	(void)madvise(c->memory, c->memory_bytes, MADV_POPULATE_WRITE);
 	c->core = hs_coord_core_create(c->memory, &config, &core_ops, c,
 				       c->started_ns);
 	c->members = calloc(1, hs_members_size_bytes(&members));
@@ -262,6 +265,7 @@ static int open_transport(struct hs_coordinator *c)
 		.nr_peers = (uint32_t)s->nr_peers,
 		.send_queue_bytes = (uint32_t)s->send_queue_bytes,
 		.idle_timeout_ns = s->idle_ns,
+		.flushes = true,
 	};
 	struct hs_transport_self self = {HS_WIRE_ROLE_COORDINATOR, c->node, ""};
 	int rc;
@@ -337,12 +341,14 @@ int hs_coordinator_run(struct hs_coordinator *c, int signal_fd)
 		if (poll(fds, 4, wait) < 0 && errno != EINTR)
 			rc = -errno;
 		pthread_mutex_lock(&c->lock);
+		c->waits++;
 		if (fds[1].revents || fds[2].revents)
 			break;
 		apply_lists(c);
 		if (!rc)
 			rc = hs_transport_poll(c->transport, 0);
 		hs_coord_core_tick(c->core, hs_clock_mono_ns());
+		hs_transport_flush(c->transport);
 	}
 	pthread_mutex_unlock(&c->lock);
 	if (rc)

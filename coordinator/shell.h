@@ -31,6 +31,7 @@ struct hs_coordinator {
 	uint64_t node;
 	uint64_t epoch;
 	uint64_t started_ns;
+	uint64_t waits; /* system calls of the loop that waits for events */
 	uint64_t messages_misplaced; /* of a role that does not say that */
 	int port;
 	int stop_fd; /* an eventfd: the door asks for the end */

@@ -121,7 +121,7 @@ void hs_hub_dirty(struct hs_link *l)
 
 	if (l->dirty)
 		return;
-	if (!h->dirty && !h->in_poll)
+	if (!h->dirty && !h->in_poll && !h->limits.flushes)
 		hs_hub_wake(h);
 	l->dirty = true;
 	l->dirty_next = h->dirty;
@@ -145,6 +145,20 @@ void hs_hub_flush(struct hs_hub *h)
 		else
 			h->carrier->flush(l);
 	}
+}
+
+void hs_hub_flush_now(struct hs_transport *t)
+{
+	struct hs_hub *h = hs_hub_of(t);
+
+	if (!h->dirty)
+		return;
+	h->in_poll = true;
+	h->now_ns = hs_clock_mono_ns();
+	hs_hub_flush(h);
+	if (h->dirty)
+		hs_hub_wake(h);
+	h->in_poll = false;
 }
 
 void hs_hub_timer_run(struct hs_hub *h)

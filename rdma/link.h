@@ -163,6 +163,7 @@ int hs_hub_send(struct hs_transport *t, uint32_t peer, uint16_t type,
 int hs_hub_fd(struct hs_transport *t);
 void hs_hub_stats(struct hs_transport *t, struct hs_transport_stats *out);
 int hs_hub_cut(struct hs_transport *t, uint32_t peer);
+void hs_hub_flush_now(struct hs_transport *t);
 int hs_hub_clock(struct hs_transport *t, uint32_t peer,
 		 struct hs_transport_clock *out);
 

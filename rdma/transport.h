@@ -54,6 +54,9 @@ struct hs_transport_limits {
 	uint64_t reconnect_min_ns; /* 0: 20 ms */
 	uint64_t reconnect_max_ns; /* 0: 2 s */
 	uint64_t idle_timeout_ns;  /* PING when idle, cut after 3; 0: 5 s */
+	/* The caller flushes, or polls, after it has sent: a send() outside
+	 * poll() does not make the descriptor readable. */
+	bool flushes;
 };
 
 struct hs_transport_stats {
@@ -106,6 +109,9 @@ struct hs_transport_ops {
 	/** clock() - of one peer. -ENOTCONN: no such peer now */
 	int (*clock)(struct hs_transport *t, uint32_t peer,
 		     struct hs_transport_clock *out);
+	/** flush() - send what was queued, as poll() would, and no more of it;
+	 * calls back likewise */
+	void (*flush)(struct hs_transport *t);
 };
 
 /* Carriers embed it first. */
@@ -160,6 +166,10 @@ static inline int hs_transport_clock(struct hs_transport *t, uint32_t peer,
 				     struct hs_transport_clock *out)
 {
 	return t->ops->clock(t, peer, out);
+}
+static inline void hs_transport_flush(struct hs_transport *t)
+{
+	t->ops->flush(t);
 }
 static inline void hs_transport_destroy(struct hs_transport *t)
 {

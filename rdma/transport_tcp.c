@@ -275,6 +275,7 @@ static const struct hs_transport_ops tcp_ops = {
 	.destroy = tcp_destroy,
 	.cut = hs_hub_cut,
 	.clock = hs_hub_clock,
+	.flush = hs_hub_flush_now,
 };
 
 static const struct hs_carrier tcp_carrier = {

@@ -285,6 +285,7 @@ static const struct hs_transport_ops verbs_ops = {
 	.destroy = verbs_destroy,
 	.cut = hs_hub_cut,
 	.clock = hs_hub_clock,
+	.flush = hs_hub_flush_now,
 };
 
 static const struct hs_carrier verbs_carrier = {
