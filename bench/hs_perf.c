@@ -10,6 +10,8 @@
 
 static const struct hs_perf_command commands[] = {
 	{"client", "what tracing costs the application", hs_perf_client},
+	{"collector", "slices stored a second: durable, indexed, findable",
+	 hs_perf_collector},
 	{"coordinator", "hops of traversals a second, on one core",
 	 hs_perf_coordinator},
 	{"fairness", "coherence under overload and beyond the event horizon",

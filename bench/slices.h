@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Purpose: slices as agents ship them, of one size, with real spans in them
+ * that differ from trace to trace as spans of one service do.
+ */
+#ifndef HS_BENCH_SLICES_H
+#define HS_BENCH_SLICES_H
+
+#include <stdint.h>
+
+#include "hs/wire_format.h"
+
+#define HS_BENCH_SLICE_MIN_BYTES 1024u
+
+struct hs_bench_slices {
+	uint32_t slice_bytes;
+	uint32_t nr_nodes; /* of each trace; a slice and a span tree each */
+	uint64_t start_ns;
+};
+
+/**
+ * hs_bench_slice_make() - the slice of @trace's node @node, from 0
+ * @out: sizeof(struct hs_wire_slice) + slice_bytes of room
+ * Return: bytes of the message.
+ */
+uint32_t hs_bench_slice_make(const struct hs_bench_slices *s, uint64_t trace,
+			     uint32_t node, void *out);
+/**
+ * hs_bench_manifest_make() - of @trace: all nodes closed, a slice each
+ * @slice_bytes: of each node's slice, without its head
+ * @out: 4096 bytes of room
+ * Return: bytes of the message.
+ */
+uint32_t hs_bench_manifest_make(const struct hs_bench_slices *s, uint64_t trace,
+				const uint32_t *slice_bytes, void *out);
+struct hs_wire_trace_id hs_bench_slice_trace(uint64_t trace);
+
+#endif
