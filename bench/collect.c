@@ -27,6 +27,7 @@
 #define AHEAD_MAX	 256u /* traces made before the clock runs */
 #define ROUNDS		 3u
 #define SYNC_INTERVAL_NS (20 * HS_NS_PER_MS)
+#define DRAIN_MAX_NS	 (120 * HS_NS_PER_SEC)
 
 struct rig {
 	struct hs_bench_slices slices;
@@ -99,37 +100,35 @@ static void give(struct rig *r, uint16_t type, const void *message,
 		hs_collector_step(r->collector, hs_clock_mono_ns());
 }
 
-/* Slices are made ahead: making them is not what is measured. */
+/* Spans are made once, since making them is not what is measured. */
 static void make_ahead(struct rig *r)
 {
 	for (uint32_t i = 0; i < AHEAD_MAX; i++)
 		for (uint32_t n = 0; n < r->slices.nr_nodes; n++)
 			r->made_bytes[i][n] = hs_bench_slice_make(
-				&r->slices, r->next + i, n, r->made[i][n]);
+				&r->slices, i, n, r->made[i][n]);
 }
 
-static void give_ahead(struct rig *r)
+static void give_trace(struct rig *r)
 {
+	uint32_t i = (uint32_t)(r->next % AHEAD_MAX);
 	uint32_t bytes[NODES_MAX];
 	_Alignas(8) uint8_t manifest[4096];
+	uint32_t n;
 
-	for (uint32_t i = 0; i < AHEAD_MAX; i++) {
-		uint32_t n;
-
-		for (n = 0; n < r->slices.nr_nodes; n++) {
-			give(r, HS_WIRE_SLICE, r->made[i][n],
-			     r->made_bytes[i][n]);
-			bytes[n] = r->made_bytes[i][n] -
-				   (uint32_t)sizeof(struct hs_wire_slice);
-			r->bytes += bytes[n];
-			r->sent++;
-		}
-		n = hs_bench_manifest_make(&r->slices, r->next, bytes,
-					   manifest);
-		give(r, HS_WIRE_MANIFEST, manifest, n);
-		hs_collector_step(r->collector, hs_clock_mono_ns());
-		r->next++;
+	for (n = 0; n < r->slices.nr_nodes; n++) {
+		hs_bench_slice_rename(&r->slices, r->next, n, r->made[i][n],
+				      r->made_bytes[i][n]);
+		give(r, HS_WIRE_SLICE, r->made[i][n], r->made_bytes[i][n]);
+		bytes[n] = r->made_bytes[i][n] -
+			   (uint32_t)sizeof(struct hs_wire_slice);
+		r->bytes += bytes[n];
+		r->sent++;
 	}
+	n = hs_bench_manifest_make(&r->slices, r->next, bytes, manifest);
+	give(r, HS_WIRE_MANIFEST, manifest, n);
+	hs_collector_step(r->collector, hs_clock_mono_ns());
+	r->next++;
 }
 
 struct turn {
@@ -163,23 +162,14 @@ static void settle(struct rig *r)
 static struct turn collect(struct rig *r, uint64_t span_ns)
 {
 	uint64_t sent = r->sent, bytes = r->bytes, syncs = syncs_of(r);
+	uint64_t from_ns = hs_clock_mono_ns(), from_cpu = cpu_ns();
 	struct turn t = {0};
 
-	while (t.ns < span_ns) {
-		uint64_t from_ns, from_cpu;
-
-		make_ahead(r);
-		from_ns = hs_clock_mono_ns();
-		from_cpu = cpu_ns();
-		give_ahead(r);
-		t.ns += hs_clock_mono_ns() - from_ns;
-		t.cpu_ns += cpu_ns() - from_cpu;
-		if (t.ns >= span_ns) {
-			from_ns = hs_clock_mono_ns();
-			settle(r);
-			t.ns += hs_clock_mono_ns() - from_ns;
-		}
-	}
+	while (hs_clock_mono_ns() - from_ns < span_ns)
+		give_trace(r);
+	settle(r);
+	t.ns = hs_clock_mono_ns() - from_ns;
+	t.cpu_ns = cpu_ns() - from_cpu;
 	t.slices = r->sent - sent;
 	t.bytes = r->bytes - bytes;
 	t.syncs = syncs_of(r) - syncs;
@@ -231,6 +221,21 @@ static int find_one(void *ctx, const struct hs_index_trace *trace)
 	return 0;
 }
 
+/* Until every trace's row says what its spans add up to. Return: ns. */
+static uint64_t drain(struct rig *r)
+{
+	uint64_t from_ns = hs_clock_mono_ns();
+	struct hs_collector_stats stats;
+
+	do {
+		usleep(1000);
+		hs_collector_step(r->collector, hs_clock_mono_ns());
+		hs_collector_stats(r->collector, &stats);
+	} while (stats.counts.nr_stale &&
+		 hs_clock_mono_ns() - from_ns < DRAIN_MAX_NS);
+	return hs_clock_mono_ns() - from_ns;
+}
+
 /* How many of the last traces are complete, and found by their id. */
 static uint64_t missing(struct rig *r, uint64_t from)
 {
@@ -248,21 +253,27 @@ static uint64_t missing(struct rig *r, uint64_t from)
 	return nr;
 }
 
-static void notes(struct hs_bench_result *out, const struct rig *r,
+static void notes(struct hs_bench_result *out, struct rig *r,
 		  const struct turn *t)
 {
-	snprintf(out->note, sizeof(out->note),
-		 "traces of %u nodes, each made whole and found by its id; cpu "
-		 "%.1f us a slice; %.0f kB a sync",
-		 r->slices.nr_nodes,
-		 (double)t->cpu_ns / (double)t->slices / 1000,
-		 (double)t->bytes / (double)(t->syncs ? t->syncs : 1) / 1000);
+	struct hs_collector_stats stats;
+
+	hs_collector_stats(r->collector, &stats);
+	snprintf(
+		out->note, sizeof(out->note),
+		"traces of %u nodes, each made whole and found by its id; cpu "
+		"%.1f us a slice; %.0f kB a sync; %.0f %% of the bytes on disk",
+		r->slices.nr_nodes,
+		(double)t->cpu_ns / (double)t->slices / 1000,
+		(double)t->bytes / (double)(t->syncs ? t->syncs : 1) / 1000,
+		100.0 * (double)stats.store.stored_bytes /
+			(double)stats.store.raw_bytes);
 }
 
 static int measure(struct hs_bench_report *report, struct rig *r,
 		   const char *folder, uint64_t span_ns)
 {
-	double rates[ROUNDS], stored[ROUNDS], ratios[ROUNDS];
+	double rates[ROUNDS], stored[ROUNDS], ratios[ROUNDS], rows[ROUNDS];
 	struct hs_bench_result *out;
 	uint64_t n = 0, lost = 0;
 	struct turn ours = {0}, theirs = {0};
@@ -272,6 +283,8 @@ static int measure(struct hs_bench_report *report, struct rig *r,
 		uint64_t from = r->next;
 
 		ours = collect(r, span_ns);
+		rows[i] = (double)(r->next - from) * 1e9 /
+			  (double)(ours.ns + drain(r));
 		rc = write_plainly(r, folder, &ours, &theirs);
 		if (rc)
 			break;
@@ -290,6 +303,14 @@ static int measure(struct hs_bench_report *report, struct rig *r,
 		out->n = n;
 		out->lost_share = (double)lost / (double)n;
 		notes(out, r, &ours);
+		out = hs_bench_add(report, "collector_rows_per_s", "traces/s");
+		hs_bench_summarize(out, rows, ROUNDS);
+		out->n = n / r->slices.nr_nodes;
+		out->lost_share = (double)lost / (double)n;
+		snprintf(out->note, sizeof(out->note),
+			 "decoded, too: service, duration and errors in its "
+			 "row; %u bytes of spans a trace",
+			 r->slices.nr_nodes * r->slices.slice_bytes);
 		out = hs_bench_add(report, "ship_stored", "GB/s");
 		hs_bench_summarize(out, stored, ROUNDS);
 		out->n = n;
@@ -311,6 +332,7 @@ static int rig_make(struct rig *r)
 			if (!r->made[i][n])
 				return -ENOMEM;
 		}
+	make_ahead(r);
 	return 0;
 }
 

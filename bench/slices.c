@@ -129,6 +129,20 @@ uint32_t hs_bench_slice_make(const struct hs_bench_slices *s, uint64_t trace,
 	return (uint32_t)sizeof(slice) + o.used;
 }
 
+void hs_bench_slice_rename(const struct hs_bench_slices *s, uint64_t trace,
+			   uint32_t node, void *message, uint32_t bytes)
+{
+	struct hs_wire_slice *slice = message;
+	struct hs_shm_buffer *head = (void *)(slice + 1);
+
+	slice->trace = hs_bench_slice_trace(trace);
+	slice->ship_key = trace * s->nr_nodes + node;
+	head->trace_hi = slice->trace.hi;
+	head->trace_lo = slice->trace.lo;
+	head->time_base = s->start_ns + trace * 1000;
+	slice->crc = hs_crc32c(0, head, bytes - sizeof(*slice));
+}
+
 uint32_t hs_bench_manifest_make(const struct hs_bench_slices *s, uint64_t trace,
 				const uint32_t *slice_bytes, void *out)
 {

@@ -25,6 +25,9 @@ struct hs_bench_slices {
  */
 uint32_t hs_bench_slice_make(const struct hs_bench_slices *s, uint64_t trace,
 			     uint32_t node, void *out);
+/** hs_bench_slice_rename() - a slice made before becomes another trace's */
+void hs_bench_slice_rename(const struct hs_bench_slices *s, uint64_t trace,
+			   uint32_t node, void *message, uint32_t bytes);
 /**
  * hs_bench_manifest_make() - of @trace: all nodes closed, a slice each
  * @slice_bytes: of each node's slice, without its head

@@ -229,6 +229,8 @@ static json_t *store_status(const struct hs_store_stats *s)
 	NUMBER(out, s, raw_bytes);
 	NUMBER(out, s, stored_bytes);
 	NUMBER(out, s, unsynced_bytes);
+	NUMBER(out, s, effort);
+	NUMBER(out, s, refused);
 	NUMBER(out, s, syncs);
 	NUMBER(out, s, sync_errors);
 	NUMBER(out, s, recovered);
@@ -251,7 +253,8 @@ static json_t *assembly_status(const struct hs_collector_stats *c)
 	NUMBER(out, s, busy);
 	NUMBER(out, c, acks_sent);
 	NUMBER(out, c, acks_dropped);
-	NUMBER(out, c, summaries);
+	json_object_set_new(out, "summaries",
+			    json_integer((json_int_t)c->store.idle_done));
 	return out;
 }
 
@@ -282,7 +285,8 @@ static json_t *losses_status(const struct hs_collector_stats *c)
 	NUMBER(out, &c->assembly, ranges_over_limit);
 	NUMBER(out, &c->assembly, store_errors);
 	NUMBER(out, c, messages_failed);
-	NUMBER(out, c, summary_errors);
+	json_object_set_new(out, "summary_errors",
+			    json_integer((json_int_t)c->store.idle_errors));
 	NUMBER(out, &c->store, damaged_bytes);
 	NUMBER(out, &c->store, damaged_reads);
 	NUMBER(out, &c->store, torn_bytes);

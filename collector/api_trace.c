@@ -236,8 +236,10 @@ static int gather(const struct hs_api *api, const struct wanted *wanted,
 	int rc = hs_assembly_view(a, &wanted->id, &view);
 
 	if (!rc)
-		rc = hs_decode_trace(hs_collector_store(c), &wanted->id, trace,
-				     &stats);
+		rc = hs_decode_trace(
+			(struct hs_decode_source){
+				.store = hs_collector_store(c)},
+			&wanted->id, trace, &stats);
 	/* What reading found out the mark has to name. */
 	if (!rc && stats.damaged) {
 		hs_collector_damaged(c, &wanted->id);

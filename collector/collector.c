@@ -19,10 +19,18 @@
 /* A trace that keeps growing is summed up so often. */
 #define SUMMARY_INTERVAL_NS HS_NS_PER_SEC
 #define SUMMARIES_PER_STEP  32u
+#define MARKS_PER_STEP	    256u
 /* A disk that refuses is asked again so often. */
 #define RETRY_NS       HS_NS_PER_SEC
 #define IDLE_STEP_NS   (250 * HS_NS_PER_MS)
 #define TALLY_ACKS_MAX 256u
+#define TICKETS_MAX    64u /* power of two */
+
+/* What the store was asked to make durable, and what that stands for. */
+struct ticket {
+	uint64_t store;
+	uint64_t seq;
+};
 
 struct hs_collector {
 	struct hs_collector_options options;
@@ -44,10 +52,12 @@ struct hs_collector {
 		struct hs_wire_tally_ack ack;
 	} tally_acks[TALLY_ACKS_MAX];
 	uint32_t nr_tally_acks;
-	bool dirty;	     /* something came since the last sync */
-	uint64_t dirty_ns;   /* when */
-	uint64_t retry_ns;   /* not before this; 0: whenever */
-	uint64_t summary_ns; /* when stale rows were looked for last */
+	struct ticket tickets[TICKETS_MAX]; /* a ring */
+	uint32_t first_ticket, nr_tickets;
+	bool dirty;	   /* something came since it was asked last */
+	uint64_t dirty_ns; /* when */
+	uint64_t retry_ns; /* not before this; 0: whenever */
+	bool unmarked;	   /* there may be rows without a mark */
 	struct hs_collector_stats stats;
 };
 
@@ -110,34 +120,29 @@ static int load(void *ctx, const struct hs_wire_trace_id *trace)
 	return hs_store_read(l.c->store, trace, false, &reader);
 }
 
-static int summarise(struct hs_collector *c,
-		     const struct hs_wire_trace_id *trace)
-{
-	struct hs_assembly_view view;
-	int rc = hs_summary_make(c->store, trace);
-
-	c->stats.summaries++;
-	if (rc > 0) {
-		hs_assembly_replay_damage(c->assembly, trace, 0);
-		rc = hs_summary_mark(c->store, c->assembly, trace, &view);
-	}
-	c->stats.summary_errors += rc < 0;
-	return rc;
-}
-
-/* The row follows at once; what its spans say when the mark turned. */
+/* The row follows with what became durable; its spans when there is time. */
 static int changed(void *ctx, const struct hs_wire_trace_id *trace)
 {
 	struct hs_collector *c = ctx;
 	struct hs_assembly_view view;
-	int before = hs_index_mark(hs_store_index(c->store), trace);
-	int rc = hs_summary_mark(c->store, c->assembly, trace, &view);
 
-	if (rc)
-		return rc;
-	if (view.mark != HS_ASSEMBLY_OPEN && before != (int)view.mark)
-		return summarise(c, trace);
-	return 0;
+	return hs_summary_mark(c->store, c->assembly, trace, &view);
+}
+
+/* In the store's thread, when nothing waits. Return: how many, or errno. */
+static int sum_up(void *ctx, struct hs_store_view *view, struct hs_index *index)
+{
+	struct hs_wire_trace_id ids[SUMMARIES_PER_STEP];
+	int64_t before = (int64_t)(hs_clock_real_ns() - SUMMARY_INTERVAL_NS);
+	int nr = hs_index_stale(index, before, ids, SUMMARIES_PER_STEP);
+
+	for (int i = 0; i < nr; i++) {
+		int rc = hs_summary_make(view, index, &ids[i]);
+
+		if (rc < 0)
+			return rc;
+	}
+	return nr;
 }
 
 static void acks_send(struct hs_collector *c)
@@ -227,30 +232,79 @@ static void tally_message(struct hs_collector *c, uint32_t peer,
 	c->tally_acks[c->nr_tally_acks++].peer = peer;
 }
 
-int hs_collector_sync(struct hs_collector *c)
+static void failed(struct hs_collector *c, int rc)
+{
+	struct hs_store_stats stats;
+
+	hs_store_stats(c->store, &stats);
+	hs_log_limited(HS_LOG_ERROR, LOG,
+		       "not durable, nothing is acknowledged: %s",
+		       stats.error_text[0] ? stats.error_text : strerror(-rc));
+	c->retry_ns = hs_clock_mono_ns() + RETRY_NS;
+}
+
+/* What has become durable is acknowledged. Return: the store's errno. */
+static int take_durable(struct hs_collector *c)
+{
+	uint64_t done, seq = 0;
+	bool any = false;
+	int rc = hs_store_poll(c->store, &done);
+
+	while (c->nr_tickets && c->tickets[c->first_ticket].store <= done) {
+		seq = c->tickets[c->first_ticket].seq;
+		c->first_ticket = (c->first_ticket + 1) & (TICKETS_MAX - 1);
+		c->nr_tickets--;
+		any = true;
+	}
+	if (any) {
+		hs_assembly_durable(c->assembly, seq);
+		acks_send(c);
+	}
+	if (hs_store_unmarked(c->store))
+		c->unmarked = true;
+	return rc;
+}
+
+/* Hand everything over, and remember what its being durable will mean. */
+static int submit(struct hs_collector *c)
 {
 	uint64_t seq;
-	int rc = hs_assembly_flush(c->assembly, &seq);
+	int rc;
+
+	if (c->nr_tickets == TICKETS_MAX)
+		return 0; /* enough under way; this goes with the next */
+	rc = hs_assembly_flush(c->assembly, &seq);
+	if (rc) {
+		/* What was handed over makes room; the rest comes again. */
+		hs_store_submit(c->store);
+		return rc == -EAGAIN ? 0 : rc;
+	}
+	c->tickets[(c->first_ticket + c->nr_tickets) & (TICKETS_MAX - 1)] =
+		(struct ticket){hs_store_submit(c->store), seq};
+	c->nr_tickets++;
+	c->dirty = false;
+	return 0;
+}
+
+int hs_collector_sync(struct hs_collector *c)
+{
+	int rc;
 
 	tally_sync(c);
-	if (!rc)
-		rc = hs_store_sync(c->store);
-	if (rc) {
-		struct hs_store_stats stats;
-
-		hs_store_stats(c->store, &stats);
-		hs_log_limited(HS_LOG_ERROR, LOG,
-			       "not durable, nothing is acknowledged: %s",
-			       stats.error_text[0] ? stats.error_text
-						   : strerror(-rc));
-		c->retry_ns = hs_clock_mono_ns() + RETRY_NS;
-		return rc;
-	}
-	c->dirty = false;
-	c->retry_ns = 0;
-	hs_assembly_durable(c->assembly, seq);
-	acks_send(c);
-	return 0;
+	/* What was under way may be what the memory is full of. */
+	do {
+		c->dirty = true;
+		rc = submit(c);
+		if (!rc)
+			rc = hs_store_sync(c->store);
+		if (!rc)
+			rc = take_durable(c);
+	} while (!rc && c->dirty);
+	if (rc)
+		failed(c, rc);
+	else
+		c->retry_ns = 0;
+	return rc;
 }
 
 void hs_collector_node_up(struct hs_collector *c, uint64_t node,
@@ -263,78 +317,149 @@ void hs_collector_node_up(struct hs_collector *c, uint64_t node,
 	}
 }
 
-int hs_collector_message(struct hs_collector *c, uint32_t peer, uint16_t type,
-			 const void *payload, uint32_t payload_bytes,
-			 uint64_t now_ns)
+static void touched(struct hs_collector *c, uint64_t now_ns)
+{
+	if (c->dirty)
+		return;
+	c->dirty = true;
+	c->dirty_ns = now_ns;
+}
+
+/* What finds no room may find it once something has become durable. */
+static bool no_room(int rc)
+{
+	return rc == HS_ASSEMBLY_BUSY || rc == -EAGAIN;
+}
+
+int hs_collector_offer(struct hs_collector *c, uint32_t peer, uint16_t type,
+		       const void *payload, uint32_t payload_bytes,
+		       uint64_t now_ns)
 {
 	int rc;
 
-	if (type == HS_WIRE_TALLY)
+	if (type == HS_WIRE_TALLY) {
 		tally_message(c, peer, payload, payload_bytes);
-	if (type == HS_WIRE_TALLY && !c->dirty) {
-		c->dirty = true;
-		c->dirty_ns = now_ns;
+		touched(c, now_ns);
 	}
 	if (type != HS_WIRE_SLICE && type != HS_WIRE_MANIFEST)
 		return 0;
 	rc = hs_assembly_message(c->assembly, peer, type, payload,
 				 payload_bytes);
-	if (rc == HS_ASSEMBLY_BUSY && now_ns >= c->retry_ns &&
-	    !hs_collector_sync(c))
-		rc = hs_assembly_message(c->assembly, peer, type, payload,
-					 payload_bytes);
-	if (rc < 0 || rc == HS_ASSEMBLY_BUSY)
-		c->stats.messages_failed++;
-	if (!c->dirty) {
-		c->dirty = true;
-		c->dirty_ns = now_ns;
-	}
+	touched(c, now_ns);
+	/* Acknowledgements that wait take room: they are asked for at once. */
+	if (no_room(rc) && now_ns >= c->retry_ns && !c->nr_tickets)
+		(void)submit(c);
 	return rc;
 }
 
-/* Return: whether there are more of them. */
-static bool sum_up(struct hs_collector *c)
+int hs_collector_message(struct hs_collector *c, uint32_t peer, uint16_t type,
+			 const void *payload, uint32_t payload_bytes,
+			 uint64_t now_ns)
 {
-	struct hs_wire_trace_id ids[SUMMARIES_PER_STEP];
-	int64_t before = (int64_t)(hs_clock_real_ns() - SUMMARY_INTERVAL_NS);
-	int nr = hs_index_stale(hs_store_index(c->store), before, ids,
-				SUMMARIES_PER_STEP);
+	int rc = hs_collector_offer(c, peer, type, payload, payload_bytes,
+				    now_ns);
 
-	for (int i = 0; i < nr; i++) {
-		struct hs_assembly_view view;
-		int rc = hs_summary_mark(c->store, c->assembly, &ids[i], &view);
+	/* Its sender is held up by not being read meanwhile. */
+	for (int i = 0; no_room(rc) && now_ns >= c->retry_ns; i++) {
+		int error = 0;
 
-		if (!rc)
-			rc = summarise(c, &ids[i]);
-		if (rc)
-			return false;
+		if (i)
+			error = hs_collector_sync(c);
+		else
+			hs_store_wait(c->store);
+		if (!error)
+			error = take_durable(c);
+		if (error || i > 1)
+			break;
+		rc = hs_collector_offer(c, peer, type, payload, payload_bytes,
+					now_ns);
 	}
-	if (nr > 0 && !c->dirty) {
+	if (rc < 0 || rc == HS_ASSEMBLY_BUSY)
+		c->stats.messages_failed++;
+	return rc;
+}
+
+static int damaged_slice(void *ctx, const struct hs_wire_slice *head,
+			 struct hs_index_place place, bool damaged)
+{
+	*(bool *)ctx = *(bool *)ctx || damaged;
+	return 0;
+}
+
+static int any_union(void *ctx, struct hs_index_place place)
+{
+	return 0;
+}
+
+/* One row that was made from segments, or of which something is unreadable. */
+static int mark_row(struct hs_collector *c, const struct hs_wire_trace_id *id)
+{
+	bool damaged = false;
+	const struct hs_index_records visitor = {.ctx = &damaged,
+						 .slice = damaged_slice,
+						 .manifests = any_union};
+	struct hs_assembly_view view;
+	int rc = hs_index_each_record(hs_store_index(c->store), id, &visitor);
+
+	if (!rc && hs_assembly_view(c->assembly, id, &view) == 0 && damaged)
+		hs_assembly_replay_damage(c->assembly, id, 0);
+	return rc ? rc : hs_summary_mark(c->store, c->assembly, id, &view);
+}
+
+static void mark_rows(struct hs_collector *c, uint64_t now_ns)
+{
+	struct hs_wire_trace_id ids[MARKS_PER_STEP];
+	int nr;
+
+	/* Until it is durable a mark would be asked for again. */
+	if (!c->unmarked || c->nr_tickets || c->dirty)
+		return;
+	nr = hs_index_unmarked(hs_store_index(c->store), ids, MARKS_PER_STEP);
+	c->unmarked = nr != 0;
+	for (int i = 0; i < nr; i++)
+		if (mark_row(c, &ids[i]))
+			break;
+	if (nr > 0)
+		touched(c, now_ns - c->options.sync_interval_ns);
+}
+
+/* A disk that refuses is asked again after a while, with all that waits. */
+static void retry(struct hs_collector *c, int rc, uint64_t now_ns)
+{
+	if (!rc) {
+		c->retry_ns = 0;
+	} else if (!c->retry_ns) {
+		failed(c, rc);
+	} else if (now_ns >= c->retry_ns) {
+		c->retry_ns = 0;
 		c->dirty = true;
-		c->dirty_ns = hs_clock_mono_ns();
+		c->dirty_ns = now_ns - c->options.sync_interval_ns;
 	}
-	return nr == (int)SUMMARIES_PER_STEP;
 }
 
 uint64_t hs_collector_step(struct hs_collector *c, uint64_t now_ns)
 {
 	uint64_t due;
+	int rc = take_durable(c);
 
+	retry(c, rc, now_ns);
 	/* Refusals are told at once; they wait for no disk. */
 	acks_send(c);
 	due = c->dirty_ns + c->options.sync_interval_ns;
-	if (c->dirty && now_ns >= due && now_ns >= c->retry_ns)
-		hs_collector_sync(c);
-	if (now_ns - c->summary_ns >= IDLE_STEP_NS && !c->retry_ns) {
-		if (sum_up(c))
-			return 0;
-		c->summary_ns = now_ns;
+	if (c->dirty && now_ns >= due && now_ns >= c->retry_ns) {
+		tally_sync(c);
+		rc = submit(c);
+		if (rc)
+			failed(c, rc);
 	}
+	mark_rows(c, now_ns);
+	if (c->retry_ns)
+		return c->retry_ns > now_ns ? c->retry_ns - now_ns : 0;
 	if (!c->dirty)
 		return IDLE_STEP_NS;
 	due = c->dirty_ns + c->options.sync_interval_ns;
-	due = due > c->retry_ns ? due : c->retry_ns;
-	return due > now_ns ? due - now_ns : 0;
+	/* Half handed over: the store says when there is room. */
+	return due > now_ns ? due - now_ns : IDLE_STEP_NS;
 }
 
 /* ---- opening and closing --------------------------------------------------
@@ -360,6 +485,8 @@ static int open_all(struct hs_collector *c, char *error, size_t error_bytes)
 	}
 	memset(c->memory, 0, size);
 	c->assembly = hs_assembly_create(c->memory, limits, &assembly_ops, c);
+	c->options.store.idle = sum_up;
+	c->options.store.idle_ctx = c;
 	rc = hs_store_open(&c->store, &c->options.store, error, error_bytes);
 	/* In the store's folder, which is there and locked by now. */
 	if (!rc)
@@ -447,11 +574,16 @@ struct hs_store *hs_collector_store(struct hs_collector *c)
 	return c->store;
 }
 
+int hs_collector_fd(const struct hs_collector *c)
+{
+	return hs_store_fd(c->store);
+}
+
 void hs_collector_stats(struct hs_collector *c, struct hs_collector_stats *out)
 {
 	*out = c->stats;
 	hs_assembly_stats(c->assembly, &out->assembly);
 	hs_store_stats(c->store, &out->store);
-	hs_index_count(hs_store_index(c->store), &out->counts);
+	hs_store_counts(c->store, &out->counts);
 	hs_tally_stats(c->tally, &out->tally);
 }

@@ -41,8 +41,6 @@ struct hs_collector_stats {
 	uint64_t acks_sent;
 	uint64_t acks_dropped;
 	uint64_t messages_failed; /* the disk did not take them */
-	uint64_t summaries;
-	uint64_t summary_errors;
 };
 
 int hs_collector_open(struct hs_collector **out,
@@ -58,24 +56,31 @@ void hs_collector_unlock(struct hs_collector *c);
 void hs_collector_node_up(struct hs_collector *c, uint64_t node,
 			  uint64_t now_ns);
 /**
- * hs_collector_message() - a SLICE, MANIFEST or TALLY; others are
- *	ignored
+ * hs_collector_offer() - a SLICE, MANIFEST or TALLY; others are ignored
  *
  * Return: 0; HS_ASSEMBLY_REFUSED, which it has answered; HS_ASSEMBLY_BUSY or
- *	negative errno: not kept, so it has to come again.
+ *	negative errno: not kept, so it has to come again; -EAGAIN and BUSY pass
+ *	when something has become durable.
  */
+int hs_collector_offer(struct hs_collector *c, uint32_t peer, uint16_t type,
+		       const void *payload, uint32_t payload_bytes,
+		       uint64_t now_mono_ns);
+/** hs_collector_message() - the same, and wait for room where there is none */
 int hs_collector_message(struct hs_collector *c, uint32_t peer, uint16_t type,
 			 const void *payload, uint32_t payload_bytes,
 			 uint64_t now_mono_ns);
 
 /**
- * hs_collector_step() - sync when it is time, then sum up traces
+ * hs_collector_step() - acknowledge what is durable, hand over what is not
  *
- * Return: ns until it wants to be called again.
+ * Return: ns until it wants to be called again, if hs_collector_fd() stays
+ *	quiet.
  */
 uint64_t hs_collector_step(struct hs_collector *c, uint64_t now_mono_ns);
+/** hs_collector_fd() - readable when there is something for step() */
+int hs_collector_fd(const struct hs_collector *c);
 
-/** hs_collector_sync() - now. Return: 0, negative errno */
+/** hs_collector_sync() - now, and wait for it. Return: 0, negative errno */
 int hs_collector_sync(struct hs_collector *c);
 
 /** hs_collector_damaged() - reading @trace found unreadable records */

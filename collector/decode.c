@@ -158,7 +158,8 @@ static int build(struct pieces *p, struct hs_model_trace *trace)
 	return rc;
 }
 
-int hs_decode_trace(struct hs_store *store, const struct hs_wire_trace_id *id,
+int hs_decode_trace(struct hs_decode_source from,
+		    const struct hs_wire_trace_id *id,
 		    struct hs_model_trace **out, struct hs_decode_stats *stats)
 {
 	struct pieces p = {.stats = stats};
@@ -173,7 +174,9 @@ int hs_decode_trace(struct hs_store *store, const struct hs_wire_trace_id *id,
 	if (!rc) {
 		memcpy(trace->id, be, sizeof(trace->id));
 		trace->resolution_ns = 1;
-		rc = hs_store_read(store, id, true, &reader);
+		rc = from.view
+			     ? hs_store_view_read(from.view, id, true, &reader)
+			     : hs_store_read(from.store, id, true, &reader);
 	}
 	if (!rc)
 		rc = build(&p, trace);

@@ -19,6 +19,12 @@ struct hs_decode_stats {
 	uint64_t holes;	     /* buffers with bytes missing inside */
 };
 
+/* hs_store_read() of a store, or hs_store_view_read() of a view. */
+struct hs_decode_source {
+	struct hs_store *store;	    /* either */
+	struct hs_store_view *view; /* or */
+};
+
 /**
  * hs_decode_trace() - read and decode everything stored of a trace
  * @out: the trace; without spans where nothing is stored
@@ -26,7 +32,8 @@ struct hs_decode_stats {
  * Own:    hs_model_trace_free().
  * Return: 0; -ENOMEM; the store's negative errno.
  */
-int hs_decode_trace(struct hs_store *store, const struct hs_wire_trace_id *id,
+int hs_decode_trace(struct hs_decode_source from,
+		    const struct hs_wire_trace_id *id,
 		    struct hs_model_trace **out, struct hs_decode_stats *stats);
 
 #endif

@@ -5,12 +5,21 @@
  * Everything in it can be made again from the segments; it is committed after
  * the segment's bytes are on disk and says up to where it has read each
  * segment. A trace whose row does not yet say what its slices add up to is
- * *stale*; whoever has time sums it up.
+ * *stale*; whoever has time sums it up. One whose row was made from segments,
+ * or of which something became unreadable, is *unmarked* until the assembly
+ * says what it makes of it.
+ *
+ * A row of `records` has the heads of all slices of a trace in one segment,
+ * packed, so that a trace that comes in one piece costs one row and not one a
+ * slice.
+ *
+ * One writes, in a transaction that is always open; any number read, each over
+ * a handle of its own, what was committed last.
  *
  * Errors are negative errnos: -ENOSPC, -EBADMSG (damaged file), -EIO, and
  * hs_index_error() has SQLite's own words.
  *
- * Context: one thread at a time.
+ * Context: one thread at a time, for each handle.
  */
 #ifndef HS_COLLECTOR_INDEX_H
 #define HS_COLLECTOR_INDEX_H
@@ -77,27 +86,59 @@ struct hs_index_counts {
 	uint64_t nr_stale;
 };
 
+struct hs_index_slice {
+	const struct hs_wire_slice *head;
+	struct hs_index_place place; /* ascending within a segment */
+	uint32_t stored_bytes;
+};
+
+/* What the assembly makes of a trace. */
+struct hs_index_mark {
+	int mark; /* enum hs_assembly_mark */
+	uint64_t version;
+	uint64_t nr_bytes;
+	const char *causes; /* JSON */
+	const char *nodes;  /* JSON */
+};
+
+/* All that a batch has about one trace; what is 0 or NULL does not change. */
+struct hs_index_change {
+	struct hs_wire_trace_id trace;
+	int64_t now_ns;
+	const struct hs_index_slice *slices; /* all of one segment */
+	uint32_t nr_slices;
+	struct hs_index_place union_place;
+	const struct hs_wire_trigger *triggers; /* with a union */
+	uint32_t nr_triggers;
+	const struct hs_index_mark *mark;
+	bool unmarked; /* nobody has marked it with this in it */
+};
+
 /** hs_index_open() - open or make; a transaction is open from then on */
 int hs_index_open(struct hs_index **out, const char *path, char *error,
 		  size_t error_bytes);
+/** hs_index_open_reader() - one that only reads; hs_index_open() came first */
+int hs_index_open_reader(struct hs_index **out, const char *path, char *error,
+			 size_t error_bytes);
 void hs_index_close(struct hs_index *ix);
 /** hs_index_commit() - and begin the next transaction */
 int hs_index_commit(struct hs_index *ix);
 /** hs_index_rollback() - and begin the next transaction */
 int hs_index_rollback(struct hs_index *ix);
+/** hs_index_checkpoint() - what was committed goes from the log to its place */
+int hs_index_checkpoint(struct hs_index *ix);
 const char *hs_index_error(const struct hs_index *ix);
+/**
+ * hs_index_hold() - a reader sees the same until released; cheap when held
+ *
+ * It saves what beginning to read costs each time, and keeps the log from
+ * being copied: not for long.
+ */
+int hs_index_hold(struct hs_index *ix);
+void hs_index_release(struct hs_index *ix);
 
-int hs_index_add_slice(struct hs_index *ix, const struct hs_wire_slice *slice,
-		       struct hs_index_place place, uint32_t stored_bytes,
-		       int64_t now_ns);
-int hs_index_add_union(struct hs_index *ix,
-		       const struct hs_wire_trace_id *trace,
-		       struct hs_index_place place,
-		       const struct hs_wire_trigger *triggers,
-		       uint32_t nr_triggers, int64_t now_ns);
-int hs_index_put_mark(struct hs_index *ix, const struct hs_wire_trace_id *trace,
-		      int mark, uint64_t version, const char *causes,
-		      const char *nodes, uint64_t nr_bytes, int64_t now_ns);
+/** hs_index_put() - a record that is known already changes nothing */
+int hs_index_put(struct hs_index *ix, const struct hs_index_change *change);
 int hs_index_put_summary(struct hs_index *ix,
 			 const struct hs_wire_trace_id *trace,
 			 const struct hs_index_summary *summary);
@@ -114,16 +155,18 @@ struct hs_index_records {
 int hs_index_each_record(struct hs_index *ix,
 			 const struct hs_wire_trace_id *trace,
 			 const struct hs_index_records *visitor);
-int hs_index_mark_damaged(struct hs_index *ix,
-			  const struct hs_wire_trace_id *trace,
-			  struct hs_index_place place);
+/** hs_index_put_damage() - what is at @place cannot be read; unmarked by that
+ */
+int hs_index_put_damage(struct hs_index *ix,
+			const struct hs_wire_trace_id *trace,
+			struct hs_index_place place);
 /** hs_index_version() - as last committed; 0: unknown trace */
 uint64_t hs_index_version(struct hs_index *ix,
 			  const struct hs_wire_trace_id *trace);
 
-/** hs_index_mark() - enum hs_assembly_mark of its row; -1: unknown trace */
-int hs_index_mark(struct hs_index *ix, const struct hs_wire_trace_id *trace);
-
+/** hs_index_unmarked() - Return: how many were written, negative errno */
+int hs_index_unmarked(struct hs_index *ix, struct hs_wire_trace_id *out,
+		      uint32_t max);
 /** hs_index_stale() - traces not summed up since @before_ns, oldest first */
 int hs_index_stale(struct hs_index *ix, int64_t before_ns,
 		   struct hs_wire_trace_id *out, uint32_t max);
@@ -140,7 +183,7 @@ int hs_index_count(struct hs_index *ix, struct hs_index_counts *out);
 /* How far each segment has been read into this index; 0: not at all. */
 int hs_index_segment_get(struct hs_index *ix, uint32_t segment, uint64_t *end);
 int hs_index_segment_set(struct hs_index *ix, uint32_t segment, uint64_t end);
-/** hs_index_segment_forget() - drop all rows that point into @segment */
+/** hs_index_segment_forget() - drop all that points into @segment */
 int hs_index_segment_forget(struct hs_index *ix, uint32_t segment);
 int hs_index_segments(struct hs_index *ix, uint32_t *out, uint32_t max);
 

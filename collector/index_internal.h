@@ -9,41 +9,65 @@
 
 #include "collector/index.h"
 
+/* Those from HS_INDEX_NR_READER on are a writer's. */
 enum hs_index_statement {
+	HS_INDEX_TRACE_KEY,
+	HS_INDEX_RECORDS_OF,
+	HS_INDEX_UNION_OF,
+	HS_INDEX_VERSION_OF,
+	HS_INDEX_STALE_LIST,
+	HS_INDEX_UNMARKED_LIST,
+	HS_INDEX_SEGMENT_GET,
+	HS_INDEX_SEGMENT_LIST,
+	HS_INDEX_COUNT_MARKS,
+	HS_INDEX_COUNT_REST,
 	HS_INDEX_BEGIN,
 	HS_INDEX_COMMIT,
-	HS_INDEX_ROLLBACK,
-	HS_INDEX_TRACE_KEY,
+	HS_INDEX_NR_READER,
+	HS_INDEX_ROLLBACK = HS_INDEX_NR_READER,
 	HS_INDEX_TRACE_ADD,
 	HS_INDEX_TRACE_STALE,
-	HS_INDEX_SLICE_ADD,
+	HS_INDEX_UNMARKED_SET,
+	HS_INDEX_RECORDS_ADD,
+	HS_INDEX_RECORDS_GET,
+	HS_INDEX_RECORDS_SET,
 	HS_INDEX_UNION_SET,
 	HS_INDEX_TRIGGER_ADD,
 	HS_INDEX_MARK_SET,
 	HS_INDEX_SUMMARY_SET,
 	HS_INDEX_SERVICES_CLEAR,
 	HS_INDEX_SERVICE_ADD,
-	HS_INDEX_SLICES_OF,
-	HS_INDEX_UNION_OF,
-	HS_INDEX_SLICE_DAMAGED,
-	HS_INDEX_VERSION_OF,
-	HS_INDEX_MARK_OF,
-	HS_INDEX_STALE_LIST,
-	HS_INDEX_SEGMENT_GET,
 	HS_INDEX_SEGMENT_SET,
 	HS_INDEX_SEGMENT_DEL,
 	HS_INDEX_SEGMENT_STALE,
 	HS_INDEX_SEGMENT_UNIONS,
-	HS_INDEX_SEGMENT_SLICES,
-	HS_INDEX_SEGMENT_LIST,
-	HS_INDEX_COUNT_MARKS,
-	HS_INDEX_COUNT_REST,
+	HS_INDEX_SEGMENT_RECORDS,
 	HS_INDEX_NR_STATEMENTS
 };
+
+/* A slice as it stands in a row of `records`: little-endian, packed. */
+struct hs_index_head {
+	uint64_t at; /* in the segment */
+	uint64_t node;
+	uint32_t stored_bytes;
+	uint32_t process;
+	uint32_t handle;
+	uint32_t seq;
+	uint32_t offset;
+	uint32_t length_bytes;
+	uint16_t flags;
+	uint8_t final;
+	uint8_t damaged;
+	uint32_t reserved;
+};
+HS_WIRE_ASSERT(sizeof(struct hs_index_head) == 48);
 
 struct hs_index {
 	sqlite3 *db;
 	sqlite3_stmt *statements[HS_INDEX_NR_STATEMENTS];
+	struct hs_index_counts counts; /* a writer's, this transaction's too */
+	uint8_t *heads;		       /* a row put together */
+	size_t heads_bytes;
 	char error[256];
 };
 
@@ -55,8 +79,20 @@ int hs_index_run(struct hs_index *ix, sqlite3_stmt *st);
 void hs_index_bind_id(sqlite3_stmt *st, int at,
 		      const struct hs_wire_trace_id *id);
 int hs_index_column_id(sqlite3_stmt *st, int at, struct hs_wire_trace_id *id);
-/* Return: 1 and the trace's key; 0: no such trace; negative errno. */
-int hs_index_key(struct hs_index *ix, const struct hs_wire_trace_id *trace,
-		 int64_t *key);
+/* What a trace's row is like before a change. */
+struct hs_index_row {
+	int64_t key;
+	int mark;
+	bool stale;
+};
+/* Return: 1 and the trace's row; 0: no such trace; negative errno. */
+int hs_index_row_of(struct hs_index *ix, const struct hs_wire_trace_id *trace,
+		    struct hs_index_row *row);
+/* Count everything anew, by reading it. */
+int hs_index_recount(struct hs_index *ix);
+
+/* index_put.c */
+int hs_index_heads_append(struct hs_index *ix, int64_t key, bool known,
+			  const struct hs_index_change *change);
 
 #endif

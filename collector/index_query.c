@@ -61,20 +61,20 @@ static bool before(struct hs_index_place a, struct hs_index_place b)
 	       (a.segment == b.segment && a.offset < b.offset);
 }
 
-static int slice_row(void *ctx, sqlite3_stmt *st)
+static int one_head(struct records *r, uint32_t segment,
+		    const struct hs_index_head *h)
 {
-	struct records *r = ctx;
-	struct hs_index_place place = column_place(st, 0);
+	struct hs_index_place place = {segment, h->at};
 	struct hs_wire_slice head = {
 		.trace = *r->trace,
-		.node = (uint64_t)sqlite3_column_int64(st, 2),
-		.process = (uint32_t)sqlite3_column_int64(st, 3),
-		.handle = (uint32_t)sqlite3_column_int64(st, 4),
-		.seq = (uint32_t)sqlite3_column_int64(st, 5),
-		.offset = (uint32_t)sqlite3_column_int64(st, 6),
-		.length_bytes = (uint32_t)sqlite3_column_int64(st, 7),
-		.flags = (uint16_t)sqlite3_column_int64(st, 8),
-		.final = (uint16_t)sqlite3_column_int64(st, 9),
+		.node = h->node,
+		.process = h->process,
+		.handle = h->handle,
+		.seq = h->seq,
+		.offset = h->offset,
+		.length_bytes = h->length_bytes,
+		.flags = h->flags,
+		.final = h->final,
 	};
 	int rc = 0;
 
@@ -82,7 +82,22 @@ static int slice_row(void *ctx, sqlite3_stmt *st)
 		rc = manifests_once(r);
 	return rc ? rc
 		  : r->visitor->slice(r->visitor->ctx, &head, place,
-				      sqlite3_column_int(st, 10) != 0);
+				      h->damaged != 0);
+}
+
+static int records_row(void *ctx, sqlite3_stmt *st)
+{
+	const uint8_t *heads = sqlite3_column_blob(st, 1);
+	size_t bytes = (size_t)sqlite3_column_bytes(st, 1);
+	uint32_t segment = (uint32_t)sqlite3_column_int64(st, 0);
+	struct hs_index_head h;
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i + sizeof(h) <= bytes; i += sizeof(h)) {
+		memcpy(&h, heads + i, sizeof(h));
+		rc = one_head(ctx, segment, &h);
+	}
+	return rc;
 }
 
 int hs_index_each_record(struct hs_index *ix,
@@ -91,18 +106,18 @@ int hs_index_each_record(struct hs_index *ix,
 {
 	struct records r = {.visitor = visitor, .trace = trace};
 	sqlite3_stmt *st = ix->statements[HS_INDEX_UNION_OF];
-	int64_t key;
-	int rc = hs_index_key(ix, trace, &key);
+	struct hs_index_row row;
+	int rc = hs_index_row_of(ix, trace, &row);
 
 	if (rc <= 0)
 		return rc;
-	sqlite3_bind_int64(st, 1, key);
+	sqlite3_bind_int64(st, 1, row.key);
 	rc = each_row(ix, st, union_row, &r);
 	if (rc)
 		return rc;
-	st = ix->statements[HS_INDEX_SLICES_OF];
-	sqlite3_bind_int64(st, 1, key);
-	rc = each_row(ix, st, slice_row, &r);
+	st = ix->statements[HS_INDEX_RECORDS_OF];
+	sqlite3_bind_int64(st, 1, row.key);
+	rc = each_row(ix, st, records_row, &r);
 	return rc ? rc : manifests_once(&r);
 }
 
@@ -120,15 +135,6 @@ uint64_t hs_index_version(struct hs_index *ix,
 
 	hs_index_bind_id(st, 1, trace);
 	return each_row(ix, st, number_row, &version) ? 0 : version;
-}
-
-int hs_index_mark(struct hs_index *ix, const struct hs_wire_trace_id *trace)
-{
-	sqlite3_stmt *st = ix->statements[HS_INDEX_MARK_OF];
-	uint64_t mark = UINT64_MAX;
-
-	hs_index_bind_id(st, 1, trace);
-	return each_row(ix, st, number_row, &mark) ? -1 : (int)(int64_t)mark;
 }
 
 int hs_index_segment_get(struct hs_index *ix, uint32_t segment, uint64_t *end)
@@ -189,6 +195,18 @@ int hs_index_stale(struct hs_index *ix, int64_t before_ns,
 	return rc ? rc : (int)list.nr;
 }
 
+int hs_index_unmarked(struct hs_index *ix, struct hs_wire_trace_id *out,
+		      uint32_t max)
+{
+	sqlite3_stmt *st = ix->statements[HS_INDEX_UNMARKED_LIST];
+	struct id_list list = {.out = out};
+	int rc;
+
+	sqlite3_bind_int64(st, 1, max);
+	rc = each_row(ix, st, id_row, &list);
+	return rc ? rc : (int)list.nr;
+}
+
 static int marks_row(void *ctx, sqlite3_stmt *st)
 {
 	struct hs_index_counts *counts = ctx;
@@ -208,15 +226,22 @@ static int rest_row(void *ctx, sqlite3_stmt *st)
 	return 0;
 }
 
-int hs_index_count(struct hs_index *ix, struct hs_index_counts *out)
+int hs_index_recount(struct hs_index *ix)
 {
 	int rc;
 
-	*out = (struct hs_index_counts){0};
-	rc = each_row(ix, ix->statements[HS_INDEX_COUNT_MARKS], marks_row, out);
+	ix->counts = (struct hs_index_counts){0};
+	rc = each_row(ix, ix->statements[HS_INDEX_COUNT_MARKS], marks_row,
+		      &ix->counts);
 	return rc ? rc
 		  : each_row(ix, ix->statements[HS_INDEX_COUNT_REST], rest_row,
-			     out);
+			     &ix->counts);
+}
+
+int hs_index_count(struct hs_index *ix, struct hs_index_counts *out)
+{
+	*out = ix->counts;
+	return 0;
 }
 
 /* ---- listings ------------------------------------------------------------ */
@@ -284,6 +309,9 @@ int hs_index_query(struct hs_index *ix, const struct hs_index_filter *f,
 		   int (*visit)(void *ctx, const struct hs_index_trace *trace),
 		   void *ctx)
 {
+	/* Said, not bound, so that an index of those alone serves. */
+	static const char *const of_mark[] = {" AND mark = 0", " AND mark = 1",
+					      " AND mark = 2"};
 	struct listing listing = {.visit = visit, .ctx = ctx};
 	sqlite3_stmt *st;
 	char text[2048];
@@ -303,7 +331,7 @@ int hs_index_query(struct hs_index *ix, const struct hs_index_filter *f,
 		 f->error >= 0 ? " AND error = :error" : "",
 		 f->since_ns ? " AND start_ns >= :since" : "",
 		 f->until_ns ? " AND start_ns < :until" : "",
-		 f->mark >= 0 ? " AND mark = :mark" : "");
+		 f->mark >= 0 && f->mark < 3 ? of_mark[f->mark] : "");
 	rc = sqlite3_prepare_v2(ix->db, text, -1, &st, NULL);
 	if (rc)
 		return hs_index_fail(ix, rc);
@@ -314,7 +342,6 @@ int hs_index_query(struct hs_index *ix, const struct hs_index_filter *f,
 	bind_number(st, ":error", f->error);
 	bind_number(st, ":since", f->since_ns);
 	bind_number(st, ":until", f->until_ns);
-	bind_number(st, ":mark", f->mark);
 	bind_number(st, ":limit", f->limit);
 	rc = each_row(ix, st, trace_row, &listing);
 	sqlite3_finalize(st);

@@ -50,10 +50,10 @@ static enum hs_ship_verdict on_slice(void *ctx, uint32_t connection,
 		       spans[i].bytes);
 		used += spans[i].bytes;
 	}
-	rc = hs_collector_message(
-		intake->collector, peer_of(intake, connection), HS_WIRE_SLICE,
-		&intake->message, (uint32_t)sizeof(*head) + used,
-		intake->now_ns);
+	/* Without room the frames stay with the carrier, and credit ends. */
+	rc = hs_collector_offer(intake->collector, peer_of(intake, connection),
+				HS_WIRE_SLICE, &intake->message,
+				(uint32_t)sizeof(*head) + used, intake->now_ns);
 	/* What it refused it has answered, and so settled. */
 	return rc == 0 || rc == HS_ASSEMBLY_REFUSED ? HS_SHIP_TAKEN
 						    : HS_SHIP_BUSY;

@@ -201,11 +201,12 @@ static bool should_stop(struct daemon *d, uint64_t wait_ns)
 		{.fd = d->stop_fd, .events = POLLIN},
 		{.fd = d->transport->ops->fd(d->transport), .events = POLLIN},
 		{.fd = hs_intake_fd(d->intake), .events = POLLIN},
+		{.fd = hs_collector_fd(d->collector), .events = POLLIN},
 	};
 	struct timespec wait = {(time_t)(wait_ns / HS_NS_PER_SEC),
 				(long)(wait_ns % HS_NS_PER_SEC)};
 
-	if (ppoll(fds, 4, &wait, NULL) < 0 && errno != EINTR) {
+	if (ppoll(fds, 5, &wait, NULL) < 0 && errno != EINTR) {
 		hs_log_error(LOG, "poll: %s", strerror(errno));
 		return true;
 	}

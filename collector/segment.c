@@ -66,22 +66,44 @@ int hs_segment_head_read(const void *start, size_t start_bytes,
 	return -EBADMSG;
 }
 
-struct hs_segment_codec *hs_segment_codec_new(int zstd_level)
+static struct hs_segment_codec *codec_new(bool packs)
 {
 	struct hs_segment_codec *codec = calloc(1, sizeof(*codec));
 
 	if (!codec)
 		return NULL;
-	codec->level = zstd_level;
-	codec->packed_bytes = ZSTD_compressBound(HS_SEGMENT_RAW_MAX_BYTES);
-	codec->in = ZSTD_createCCtx();
 	codec->out = ZSTD_createDCtx();
-	codec->raw = malloc(HS_SEGMENT_RAW_MAX_BYTES);
-	codec->packed = malloc(codec->packed_bytes);
-	if (codec->in && codec->out && codec->raw && codec->packed)
+	if (packs) {
+		codec->packed_bytes =
+			ZSTD_compressBound(HS_SEGMENT_RAW_MAX_BYTES);
+		codec->in = ZSTD_createCCtx();
+		codec->raw = malloc(HS_SEGMENT_RAW_MAX_BYTES);
+		codec->packed = malloc(codec->packed_bytes);
+	}
+	if (codec->out &&
+	    (!packs || (codec->in && codec->raw && codec->packed)))
 		return codec;
 	hs_segment_codec_free(codec);
 	return NULL;
+}
+
+struct hs_segment_codec *hs_segment_codec_new(int zstd_level)
+{
+	struct hs_segment_codec *codec = codec_new(true);
+
+	if (codec)
+		hs_segment_codec_level(codec, zstd_level);
+	return codec;
+}
+
+struct hs_segment_codec *hs_segment_codec_reader(void)
+{
+	return codec_new(false);
+}
+
+void hs_segment_codec_level(struct hs_segment_codec *codec, int zstd_level)
+{
+	codec->level = zstd_level;
 }
 
 void hs_segment_codec_free(struct hs_segment_codec *codec)
@@ -133,7 +155,7 @@ size_t hs_segment_encode(struct hs_segment_codec *codec, uint64_t salt,
 	memcpy(codec->raw, parts[0], part_bytes[0]);
 	if (part_bytes[1])
 		memcpy(codec->raw + part_bytes[0], parts[1], part_bytes[1]);
-	if (raw_bytes >= COMPRESS_MIN_BYTES && codec->level > 0)
+	if (raw_bytes >= COMPRESS_MIN_BYTES && codec->level)
 		packed = ZSTD_compressCCtx(codec->in, codec->packed,
 					   codec->packed_bytes, codec->raw,
 					   raw_bytes, codec->level);

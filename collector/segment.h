@@ -75,6 +75,10 @@ int hs_segment_head_read(const void *start, size_t start_bytes,
 /* Compression wants memory; made once, used by one thread. */
 struct hs_segment_codec;
 struct hs_segment_codec *hs_segment_codec_new(int zstd_level);
+/** hs_segment_codec_reader() - one that decodes only */
+struct hs_segment_codec *hs_segment_codec_reader(void);
+/** hs_segment_codec_level() - from now on; as zstd has it, 0: not at all */
+void hs_segment_codec_level(struct hs_segment_codec *codec, int zstd_level);
 void hs_segment_codec_free(struct hs_segment_codec *codec);
 
 /**

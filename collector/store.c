@@ -1,315 +1,219 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * store.c - putting records, making them durable, reading them back
+ * store.c - the owner's side of a store: opening, putting, asking
  */
 #include "collector/store.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/random.h"
 #include "collector/assembly.h"
 #include "collector/store_internal.h"
 
 #define SEGMENT_BYTES  (64ull << 20)
-#define UNSYNCED_BYTES (16u << 20)
+#define UNSYNCED_BYTES (32u << 20)
 #define ZSTD_LEVEL     3
+/* Nobody has to ask when so much of the memory is taken. */
+#define SUBMIT_SHARE 4u
 
-int hs_store_failed(struct hs_store *s, int error, const char *what)
+/* ---- putting --------------------------------------------------------------
+ */
+
+static int put(struct hs_store *s, const struct hs_ring_entry *like,
+	       const void *const parts[2])
 {
-	s->stats.error = error;
-	snprintf(s->stats.error_text, sizeof(s->stats.error_text), "%s: %s",
-		 what, strerror(-error));
-	return error;
-}
+	uint64_t done;
 
-static int index_failed(struct hs_store *s, int error)
-{
-	s->index_behind = true;
-	s->stats.error = error;
-	snprintf(s->stats.error_text, sizeof(s->stats.error_text), "%s",
-		 hs_index_error(s->index));
-	return error;
-}
+	if (like->part_bytes[0] > HS_SEGMENT_RAW_MAX_BYTES ||
+	    like->part_bytes[1] >
+		    HS_SEGMENT_RAW_MAX_BYTES - like->part_bytes[0])
+		return -EMSGSIZE;
+	if (!hs_ring_put(&s->ring, like, parts)) {
+		/* Perhaps some has become durable since. */
+		int rc = hs_store_poll(s, &done);
 
-void hs_store_segment_name(char out[HS_STORE_SEGMENT_NAME_BYTES],
-			   uint32_t number)
-{
-	snprintf(out, HS_STORE_SEGMENT_NAME_BYTES, "segment-%010u", number);
-}
-
-int hs_store_segment_append(struct hs_store *s, uint32_t number, uint64_t salt,
-			    uint64_t end, bool bad)
-{
-	if (s->nr_segments == s->cap_segments) {
-		uint32_t cap = s->cap_segments ? 2 * s->cap_segments : 64;
-		void *p = realloc(s->segments, cap * sizeof(*s->segments));
-
-		if (!p)
-			return -ENOMEM;
-		s->segments = p;
-		s->cap_segments = cap;
+		if (!hs_ring_put(&s->ring, like, parts)) {
+			s->put.refused++;
+			if (!rc)
+				hs_store_submit(s);
+			return rc ? rc : -EAGAIN;
+		}
 	}
-	s->segments[s->nr_segments++] = (struct hs_store_segment){
-		.number = number, .salt = salt, .end = end, .bad = bad};
+	if (s->ring.head - s->target >= s->ring.size_bytes / SUBMIT_SHARE)
+		if (!hs_store_poll(s, &done))
+			hs_store_submit(s);
 	return 0;
 }
 
-static struct hs_store_segment *last(struct hs_store *s)
+static int put_record(struct hs_store *s, const struct hs_ring_entry *like,
+		      const void *const parts[2])
 {
-	return &s->segments[s->nr_segments - 1];
-}
-
-static int write_all(int fd, const uint8_t *data, size_t bytes, uint64_t at)
-{
-	while (bytes) {
-		ssize_t n = pwrite(fd, data, bytes, (off_t)at);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? -errno : -ENOSPC;
-		data += n;
-		at += (uint64_t)n;
-		bytes -= (size_t)n;
-	}
-	return 0;
-}
-
-/* A fresh segment at the end; it is on disk, name and all, or not at all. */
-static int segment_new(struct hs_store *s, int64_t now_ns)
-{
-	uint32_t number = s->nr_segments ? last(s)->number + 1 : 1;
-	uint8_t start[HS_SEGMENT_START_BYTES];
-	char name[HS_STORE_SEGMENT_NAME_BYTES];
-	uint64_t salt;
-	int fd;
-	int rc = hs_random_secure(&salt, sizeof(salt));
-
-	if (rc)
-		return hs_store_failed(s, rc, "no randomness");
-	hs_store_segment_name(name, number);
-	fd = openat(s->dir_fd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC,
-		    0600);
-	if (fd < 0)
-		return hs_store_failed(s, -errno, name);
-	hs_segment_head_make(start, number, (uint64_t)now_ns, salt);
-	rc = write_all(fd, start, sizeof(start), 0);
-	if (!rc && (fdatasync(fd) || fsync(s->dir_fd)))
-		rc = -errno;
-	if (!rc)
-		rc = hs_store_segment_append(s, number, salt, sizeof(start),
-					     false);
-	if (rc) {
-		close(fd);
-		unlinkat(s->dir_fd, name, 0);
-		return hs_store_failed(s, rc, name);
-	}
-	if (s->fd >= 0)
-		close(s->fd);
-	s->fd = fd;
-	s->stats.disk_bytes += sizeof(start);
-	return 0;
-}
-
-/* Everything put so far is in the file and on the disk. */
-static int sync_segment(struct hs_store *s)
-{
-	char name[HS_STORE_SEGMENT_NAME_BYTES];
-	struct hs_store_segment *segment;
-	int rc;
-
-	if (!s->unsynced_used)
-		return 0;
-	segment = last(s);
-	/*
-	 * After a failed fdatasync the kernel may call pages clean that never
-	 * reached the disk; so the bytes are kept here and written once more.
-	 */
-	rc = write_all(s->fd, s->unsynced, s->unsynced_used, segment->end);
-	if (!rc && fdatasync(s->fd))
-		rc = -errno;
-	if (rc) {
-		hs_store_segment_name(name, segment->number);
-		s->stats.sync_errors++;
-		return hs_store_failed(s, rc, name);
-	}
-	segment->end += s->unsynced_used;
-	s->stats.disk_bytes += s->unsynced_used;
-	s->unsynced_used = 0;
-	return 0;
-}
-
-/* The index lost its open transaction: read again what it misses. */
-static int index_repair(struct hs_store *s)
-{
-	int rc = hs_index_rollback(s->index);
-
-	for (uint32_t i = 0; !rc && i < s->nr_segments; i++) {
-		struct hs_store_segment *segment = &s->segments[i];
-		char name[HS_STORE_SEGMENT_NAME_BYTES];
-		uint64_t from;
-		uint64_t end;
-		uint64_t damaged;
-		int fd;
-
-		rc = hs_index_segment_get(s->index, segment->number, &from);
-		if (rc || segment->bad || from >= segment->end)
-			continue;
-		hs_store_segment_name(name, segment->number);
-		fd = openat(s->dir_fd, name, O_RDONLY | O_CLOEXEC);
-		if (fd < 0)
-			return hs_store_failed(s, -errno, name);
-		rc = hs_store_reindex(s, segment, fd,
-				      from ? from : HS_SEGMENT_START_BYTES,
-				      &end, &damaged);
-		close(fd);
-	}
-	return rc ? index_failed(s, rc) : 0;
-}
-
-int hs_store_sync(struct hs_store *s)
-{
-	int rc = sync_segment(s);
+	int rc = put(s, like, parts);
 
 	if (rc)
 		return rc;
-	if (s->index_behind) {
-		rc = index_repair(s);
-		if (rc)
-			return rc;
-	}
-	if (s->nr_segments && s->fd >= 0)
-		rc = hs_index_segment_set(s->index, last(s)->number,
-					  last(s)->end);
-	if (!rc)
-		rc = hs_index_commit(s->index);
-	if (rc) {
-		s->stats.sync_errors++;
-		return index_failed(s, rc);
-	}
-	s->index_behind = false;
-	s->stats.syncs++;
-	s->stats.error = 0;
-	s->stats.error_text[0] = '\0';
-	return 0;
-}
-
-/* Room for one more record of any length, in memory and in the segment. */
-static int make_room(struct hs_store *s, size_t record_bytes, int64_t now_ns)
-{
-	int rc;
-
-	if (s->index_behind ||
-	    s->options.unsynced_bytes - s->unsynced_used < record_bytes) {
-		rc = hs_store_sync(s);
-		if (rc)
-			return rc;
-	}
-	if (s->fd < 0)
-		return segment_new(s, now_ns);
-	if (last(s)->end + s->unsynced_used + record_bytes <=
-		    s->options.segment_bytes ||
-	    last(s)->end + s->unsynced_used == HS_SEGMENT_START_BYTES)
-		return 0;
-	rc = hs_store_sync(s);
-	return rc ? rc : segment_new(s, now_ns);
-}
-
-struct put {
-	enum hs_segment_type type;
-	const struct hs_wire_trace_id *trace;
-	const void *parts[2];
-	size_t part_bytes[2];
-};
-
-/* Lay a record behind the others, not counted yet. 0 bytes: cannot be. */
-static int append(struct hs_store *s, const struct put *put, int64_t now_ns,
-		  struct hs_index_place *place, size_t *record_bytes)
-{
-	int rc = make_room(s,
-			   sizeof(struct hs_segment_record) +
-				   HS_SEGMENT_ALIGN_BYTES + put->part_bytes[0] +
-				   put->part_bytes[1],
-			   now_ns);
-
-	if (rc)
-		return rc;
-	place->segment = last(s)->number;
-	place->offset = last(s)->end + s->unsynced_used;
-	*record_bytes = hs_segment_encode(
-		s->codec, last(s)->salt, place->offset, put->type, put->trace,
-		put->parts, put->part_bytes, s->unsynced + s->unsynced_used);
-	return *record_bytes ? 0 : -EMSGSIZE;
-}
-
-static int put_done(struct hs_store *s, int rc, const struct put *put,
-		    size_t record_bytes)
-{
-	if (rc)
-		return index_failed(s, rc);
-	s->unsynced_used += (uint32_t)record_bytes;
-	s->stats.records++;
-	s->stats.raw_bytes += put->part_bytes[0] + put->part_bytes[1];
-	s->stats.stored_bytes += record_bytes;
+	s->put.records++;
+	s->put.raw_bytes += like->part_bytes[0] + like->part_bytes[1];
 	return 0;
 }
 
 int hs_store_put_slice(struct hs_store *s, const struct hs_wire_slice *slice,
 		       const uint8_t *bytes, int64_t now_ns)
 {
-	struct put put = {HS_SEGMENT_SLICE,
-			  &slice->trace,
-			  {slice, bytes},
-			  {sizeof(*slice), slice->length_bytes}};
-	struct hs_index_place place;
-	size_t n;
-	int rc = append(s, &put, now_ns, &place, &n);
+	const void *const parts[2] = {slice, bytes};
+	const struct hs_ring_entry like = {
+		.type = HS_RING_SLICE,
+		.trace = slice->trace,
+		.now_ns = now_ns,
+		.part_bytes = {sizeof(*slice), slice->length_bytes}};
 
-	if (rc)
-		return rc;
-	rc = hs_index_add_slice(s->index, slice, place, (uint32_t)n, now_ns);
-	return put_done(s, rc, &put, n);
+	return put_record(s, &like, parts);
 }
 
 int hs_store_put_union(struct hs_store *s, const struct hs_wire_trace_id *trace,
 		       const void *blob, uint32_t blob_bytes, int64_t now_ns)
 {
-	struct put put = {
-		HS_SEGMENT_UNION, trace, {blob, NULL}, {blob_bytes, 0}};
+	const void *const parts[2] = {blob, NULL};
+	const struct hs_ring_entry like = {.type = HS_RING_UNION,
+					   .trace = *trace,
+					   .now_ns = now_ns,
+					   .part_bytes = {blob_bytes, 0}};
 	const struct hs_wire_trigger *triggers;
-	struct hs_index_place place;
 	uint32_t nr_triggers;
-	size_t n;
 	int rc = hs_assembly_union_triggers(blob, blob_bytes, &triggers,
 					    &nr_triggers);
 
-	if (rc)
-		return rc;
-	rc = append(s, &put, now_ns, &place, &n);
-	if (rc)
-		return rc;
-	rc = hs_index_add_union(s->index, trace, place, triggers, nr_triggers,
-				now_ns);
-	return put_done(s, rc, &put, n);
+	return rc ? rc : put_record(s, &like, parts);
+}
+
+int hs_store_put_mark(struct hs_store *s, const struct hs_wire_trace_id *trace,
+		      const struct hs_index_mark *mark, int64_t now_ns)
+{
+	uint32_t causes_bytes = (uint32_t)strlen(mark->causes) + 1;
+	uint32_t nodes_bytes = (uint32_t)strlen(mark->nodes) + 1;
+	uint8_t texts[16384];
+	const struct hs_ring_mark head = {.version = mark->version,
+					  .nr_bytes = mark->nr_bytes,
+					  .mark = (uint32_t)mark->mark,
+					  .causes_bytes = causes_bytes};
+	const void *const parts[2] = {&head, texts};
+	const struct hs_ring_entry like = {
+		.type = HS_RING_MARK,
+		.trace = *trace,
+		.now_ns = now_ns,
+		.part_bytes = {sizeof(head), causes_bytes + nodes_bytes}};
+
+	if (nodes_bytes > sizeof(texts) ||
+	    causes_bytes > sizeof(texts) - nodes_bytes)
+		return -EMSGSIZE;
+	memcpy(texts, mark->causes, causes_bytes);
+	memcpy(texts + causes_bytes, mark->nodes, nodes_bytes);
+	return put(s, &like, parts);
+}
+
+/* ---- asking ---------------------------------------------------------------
+ */
+
+uint64_t hs_store_submit(struct hs_store *s)
+{
+	pthread_mutex_lock(&s->lock);
+	s->from = s->ring.tail;
+	s->target = s->ring.head;
+	s->asked++;
+	pthread_cond_signal(&s->asked_cond);
+	pthread_mutex_unlock(&s->lock);
+	return s->target;
+}
+
+int hs_store_poll(struct hs_store *s, uint64_t *done)
+{
+	uint64_t drained;
+	int rc;
+
+	pthread_mutex_lock(&s->lock);
+	*done = s->done;
+	rc = s->asked == s->answered ? s->result : 0;
+	pthread_mutex_unlock(&s->lock);
+	/* What it counts does not matter; empty is fine, too. */
+	if (read(s->event_fd, &drained, sizeof(drained)) < 0 && errno != EAGAIN)
+		rc = rc ? rc : -errno;
+	/* What became durable is seen from here on. */
+	hs_index_release(s->own.index);
+	hs_ring_let_go(&s->ring, *done);
+	return rc;
+}
+
+void hs_store_wait(struct hs_store *s)
+{
+	uint64_t done;
+
+	pthread_mutex_lock(&s->lock);
+	done = s->done;
+	while (s->answered != s->asked && s->done == done)
+		pthread_cond_wait(&s->answered_cond, &s->lock);
+	pthread_mutex_unlock(&s->lock);
+	(void)hs_store_poll(s, &done);
+}
+
+int hs_store_fd(const struct hs_store *s)
+{
+	return s->event_fd;
+}
+
+int hs_store_sync(struct hs_store *s)
+{
+	uint64_t done;
+
+	hs_store_submit(s);
+	pthread_mutex_lock(&s->lock);
+	while (s->answered != s->asked)
+		pthread_cond_wait(&s->answered_cond, &s->lock);
+	pthread_mutex_unlock(&s->lock);
+	return hs_store_poll(s, &done);
 }
 
 struct hs_index *hs_store_index(struct hs_store *s)
 {
-	return s->index;
+	return s->own.index;
+}
+
+void hs_store_counts(struct hs_store *s, struct hs_index_counts *out)
+{
+	pthread_mutex_lock(&s->lock);
+	*out = s->counts;
+	pthread_mutex_unlock(&s->lock);
+}
+
+bool hs_store_unmarked(struct hs_store *s)
+{
+	bool unmarked;
+
+	pthread_mutex_lock(&s->lock);
+	unmarked = s->unmarked;
+	s->unmarked = false;
+	pthread_mutex_unlock(&s->lock);
+	return unmarked;
 }
 
 void hs_store_stats(struct hs_store *s, struct hs_store_stats *out)
 {
+	pthread_mutex_lock(&s->lock);
 	*out = s->stats;
 	out->nr_segments = s->nr_segments;
-	out->unsynced_bytes = s->unsynced_used;
+	pthread_mutex_unlock(&s->lock);
+	out->records = s->put.records;
+	out->raw_bytes = s->put.raw_bytes;
+	out->refused = s->put.refused;
+	out->damaged_reads += s->own.damaged_reads;
+	out->unsynced_bytes = (uint32_t)(s->ring.head - s->ring.tail);
 }
 
 /* ---- opening and closing --------------------------------------------------
@@ -338,6 +242,22 @@ failed:
 	return -errno;
 }
 
+static void options_fill(struct hs_store_options *o)
+{
+	/* A record of any length fits once nothing else waits. */
+	const uint32_t least =
+		HS_SEGMENT_RECORD_MAX_BYTES + 2 * HS_RING_ALIGN_BYTES;
+
+	if (!o->segment_bytes)
+		o->segment_bytes = SEGMENT_BYTES;
+	if (!o->unsynced_bytes)
+		o->unsynced_bytes = UNSYNCED_BYTES;
+	if (!o->zstd_level)
+		o->zstd_level = ZSTD_LEVEL;
+	if (o->unsynced_bytes < least)
+		o->unsynced_bytes = least;
+}
+
 static struct hs_store *store_new(const struct hs_store_options *options)
 {
 	struct hs_store *s = calloc(1, sizeof(*s));
@@ -347,25 +267,36 @@ static struct hs_store *store_new(const struct hs_store_options *options)
 	s->dir_fd = -1;
 	s->lock_fd = -1;
 	s->fd = -1;
-	s->read_fd = -1;
+	s->own.read_fd = -1;
+	s->view.read_fd = -1;
 	s->options = *options;
-	if (!s->options.segment_bytes)
-		s->options.segment_bytes = SEGMENT_BYTES;
-	if (!s->options.unsynced_bytes)
-		s->options.unsynced_bytes = UNSYNCED_BYTES;
-	if (!s->options.zstd_level)
-		s->options.zstd_level = ZSTD_LEVEL;
-	if (s->options.unsynced_bytes < HS_SEGMENT_RECORD_MAX_BYTES)
-		s->options.unsynced_bytes = HS_SEGMENT_RECORD_MAX_BYTES;
+	options_fill(&s->options);
+	pthread_mutex_init(&s->committing, NULL);
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_cond_init(&s->asked_cond, NULL);
+	pthread_cond_init(&s->answered_cond, NULL);
 	s->dir = strdup(options->dir);
-	s->codec = hs_segment_codec_new(s->options.zstd_level);
-	s->unsynced = malloc(s->options.unsynced_bytes);
-	s->record = malloc(HS_SEGMENT_RECORD_MAX_BYTES);
-	s->raw = malloc(HS_SEGMENT_RAW_MAX_BYTES);
-	if (s->dir && s->codec && s->unsynced && s->record && s->raw)
+	s->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (s->dir && s->event_fd >= 0 &&
+	    !hs_ring_init(&s->ring, s->options.unsynced_bytes) &&
+	    !hs_store_writer_init(s))
 		return s;
 	hs_store_close(s);
 	return NULL;
+}
+
+/* Signals are for the threads that wait for them. */
+static int thread_start(struct hs_store *s)
+{
+	sigset_t all, before;
+	int rc;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	rc = -pthread_create(&s->thread, NULL, hs_store_writer, s);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	s->has_thread = rc == 0;
+	return rc;
 }
 
 int hs_store_open(struct hs_store **out, const struct hs_store_options *options,
@@ -382,6 +313,16 @@ int hs_store_open(struct hs_store **out, const struct hs_store_options *options,
 	rc = dir_open(s, error, error_bytes);
 	if (!rc)
 		rc = hs_store_recover(s, error, error_bytes);
+	if (!rc)
+		rc = hs_store_view_init(&s->own, s, false, error, error_bytes);
+	if (!rc)
+		rc = hs_store_view_init(&s->view, s, true, error, error_bytes);
+	if (!rc) {
+		rc = thread_start(s);
+		if (rc)
+			snprintf(error, error_bytes, "%s: no thread: %s",
+				 s->dir, strerror(-rc));
+	}
 	if (rc) {
 		hs_store_close(s);
 		return rc;
@@ -390,26 +331,37 @@ int hs_store_open(struct hs_store **out, const struct hs_store_options *options,
 	return 0;
 }
 
+static void thread_end(struct hs_store *s)
+{
+	hs_store_sync(s);
+	pthread_mutex_lock(&s->lock);
+	s->stop = true;
+	pthread_cond_signal(&s->asked_cond);
+	pthread_mutex_unlock(&s->lock);
+	pthread_join(s->thread, NULL);
+}
+
 void hs_store_close(struct hs_store *s)
 {
 	if (!s)
 		return;
-	if (s->index)
-		hs_store_sync(s);
-	hs_index_close(s->index);
-	hs_segment_codec_free(s->codec);
-	if (s->fd >= 0)
-		close(s->fd);
-	if (s->read_fd >= 0)
-		close(s->read_fd);
+	if (s->has_thread)
+		thread_end(s);
+	hs_store_view_destroy(&s->own);
+	hs_store_view_destroy(&s->view);
+	hs_store_writer_destroy(s);
+	hs_ring_destroy(&s->ring);
+	if (s->event_fd >= 0)
+		close(s->event_fd);
 	if (s->lock_fd >= 0)
 		close(s->lock_fd);
 	if (s->dir_fd >= 0)
 		close(s->dir_fd);
+	pthread_cond_destroy(&s->answered_cond);
+	pthread_cond_destroy(&s->asked_cond);
+	pthread_mutex_destroy(&s->lock);
+	pthread_mutex_destroy(&s->committing);
 	free(s->segments);
-	free(s->unsynced);
-	free(s->record);
-	free(s->raw);
 	free(s->dir);
 	free(s);
 }

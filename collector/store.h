@@ -2,15 +2,20 @@
 /*
  * store.h - a collector's disk: segments for the truth, an index to find it
  *
- * What is put is durable after the next sync() that returns 0, and not before.
- * Until then it is kept in memory, so that a disk that is full or fails loses
- * nothing: sync() fails, the puts fail once that memory is full, nobody gets
- * an acknowledgement, and as soon as the disk takes writes again everything
- * goes on where it stood. Order of durability: segment, then index. Opening
- * reads what the index has not seen yet, cuts a torn tail off, and makes the
- * whole index again where it is missing or damaged.
+ * What is put waits in memory, which is bounded. A thread of the store's own
+ * packs it, appends it to a segment, syncs, and brings it into the index; what
+ * was put is durable and to be found when poll() says so, and not before. A
+ * disk that is full or fails loses nothing: attempts fail, puts are refused
+ * once the memory is full, nobody gets an acknowledgement, and as soon as the
+ * disk takes writes again everything goes on where it stood. Order of
+ * durability: segment, then index. Opening reads what the index has not seen
+ * yet, cuts a torn tail off, and makes the whole index again where it is
+ * missing or damaged.
  *
- * Context: one thread at a time.
+ * How hard is packed follows the disk: where packing is slower than writing
+ * and more waits than should, it is packed less, and in the end not at all.
+ *
+ * Context: one thread, the owner, at a time; options.idle runs in the store's.
  */
 #ifndef HS_COLLECTOR_STORE_H
 #define HS_COLLECTOR_STORE_H
@@ -21,12 +26,21 @@
 #include "collector/index.h"
 
 struct hs_store;
+struct hs_store_view;
 
 struct hs_store_options {
 	const char *dir;	 /* made when missing */
 	uint64_t segment_bytes;	 /* 0: 64 MiB */
 	int zstd_level;		 /* 0: default (3); -1: none */
-	uint32_t unsynced_bytes; /* kept in memory at most; 0: 16 MiB */
+	uint32_t unsynced_bytes; /* kept in memory at most; 0: 32 MiB */
+	/*
+	 * Whatever may be done when nothing waits, in small steps; it may read
+	 * by @view and change @index, which is committed afterwards.
+	 * Return: how much was done, 0: nothing is left; negative errno.
+	 */
+	int (*idle)(void *ctx, struct hs_store_view *view,
+		    struct hs_index *index);
+	void *idle_ctx;
 };
 
 struct hs_store_stats {
@@ -43,7 +57,11 @@ struct hs_store_stats {
 	uint32_t nr_segments;
 	uint32_t bad_segments; /* without a readable head: left alone */
 	uint32_t unsynced_bytes;
-	int error; /* 0: the disk takes writes; else -errno */
+	uint32_t effort;      /* of packing: 0 as configured, 3 none */
+	uint64_t idle_done;   /* what options.idle says that it did */
+	uint64_t idle_errors; /* and could not do */
+	uint64_t refused;     /* puts without room in memory */
+	int error;	      /* 0: the disk takes writes; else -errno */
 	char error_text[256];
 };
 
@@ -58,19 +76,43 @@ int hs_store_open(struct hs_store **out, const struct hs_store_options *options,
 /** hs_store_close() - sync once more, and let go; NULL is fine */
 void hs_store_close(struct hs_store *store);
 
-/* Return: 0; negative: not kept; see stats().error_text. */
+/* Return: 0; -EAGAIN: no room in memory now; negative: not kept. */
 int hs_store_put_slice(struct hs_store *store,
 		       const struct hs_wire_slice *slice, const uint8_t *bytes,
 		       int64_t now_ns);
 int hs_store_put_union(struct hs_store *store,
 		       const struct hs_wire_trace_id *trace, const void *blob,
 		       uint32_t blob_bytes, int64_t now_ns);
+/** hs_store_put_mark() - of a trace, as of everything put before */
+int hs_store_put_mark(struct hs_store *store,
+		      const struct hs_wire_trace_id *trace,
+		      const struct hs_index_mark *mark, int64_t now_ns);
 
-/** hs_store_sync() - make durable what was put. Return: 0, negative errno */
+/**
+ * hs_store_submit() - have made durable what was put so far
+ *
+ * Return: a ticket; poll() tells when everything up to it is durable.
+ */
+uint64_t hs_store_submit(struct hs_store *store);
+/**
+ * hs_store_poll() - how far the store is
+ * @done: out: tickets up to this are durable
+ *
+ * Return: 0, or what the last attempt failed with: submit() tries again.
+ */
+int hs_store_poll(struct hs_store *store, uint64_t *done);
+/** hs_store_wait() - until an attempt that is under way has ended */
+void hs_store_wait(struct hs_store *store);
+/** hs_store_fd() - readable when poll() has news */
+int hs_store_fd(const struct hs_store *store);
+/** hs_store_sync() - submit, and wait for it. Return: 0, negative errno */
 int hs_store_sync(struct hs_store *store);
 
-/* The index, for everything that is no record; commit comes with sync(). */
+/* What the store committed, to be read by the owner. */
 struct hs_index *hs_store_index(struct hs_store *store);
+void hs_store_counts(struct hs_store *store, struct hs_index_counts *out);
+/** hs_store_unmarked() - whether rows may be unmarked; once for each time */
+bool hs_store_unmarked(struct hs_store *store);
 
 struct hs_store_reader {
 	void *ctx;
@@ -83,13 +125,18 @@ struct hs_store_reader {
 };
 
 /**
- * hs_store_read() - what there is of a trace, in the order it was stored
+ * hs_store_read() - what there is of a trace, in the order it was put
  * @with_bytes: read and check the slices' bytes; else heads, from the index
  *
  * Return: 0, also when there is nothing; negative errno; the reader's nonzero.
  */
 int hs_store_read(struct hs_store *store, const struct hs_wire_trace_id *trace,
 		  bool with_bytes, const struct hs_store_reader *reader);
+
+/** hs_store_view_read() - the same in options.idle, of what is durable */
+int hs_store_view_read(struct hs_store_view *view,
+		       const struct hs_wire_trace_id *trace, bool with_bytes,
+		       const struct hs_store_reader *reader);
 
 void hs_store_stats(struct hs_store *store, struct hs_store_stats *out);
 

@@ -25,6 +25,7 @@ struct indexing {
 	struct hs_store *store;
 	uint32_t number;
 	int64_t now_ns;
+	uint64_t nr_records;
 };
 
 static int index_record(void *ctx, uint64_t offset,
@@ -32,46 +33,51 @@ static int index_record(void *ctx, uint64_t offset,
 			const uint8_t *raw, size_t raw_bytes)
 {
 	struct indexing *i = ctx;
-	struct hs_index_place place = {i->number, offset};
-	const struct hs_wire_trace_id trace = {record->trace_hi,
-					       record->trace_lo};
-	const struct hs_wire_trigger *triggers;
 	struct hs_wire_slice slice;
+	struct hs_index_slice one = {.head = &slice,
+				     .place = {i->number, offset},
+				     .stored_bytes = record->stored_bytes};
+	struct hs_index_change change = {
+		.trace = {record->trace_hi, record->trace_lo},
+		.now_ns = i->now_ns,
+		.slices = &one,
+		.unmarked = true};
 	const uint8_t *bytes;
-	uint32_t nr;
 
-	i->store->stats.recovered++;
+	i->nr_records++;
 	if (record->type == HS_SEGMENT_SLICE) {
 		if (hs_segment_slice(raw, raw_bytes, record, &slice, &bytes))
 			return 0;
-		return hs_index_add_slice(i->store->index, &slice, place,
-					  record->stored_bytes, i->now_ns);
-	}
-	if (record->type != HS_SEGMENT_UNION ||
-	    hs_assembly_union_triggers(raw, (uint32_t)raw_bytes, &triggers,
-				       &nr))
+		change.nr_slices = 1;
+	} else if (record->type != HS_SEGMENT_UNION ||
+		   hs_assembly_union_triggers(raw, (uint32_t)raw_bytes,
+					      &change.triggers,
+					      &change.nr_triggers)) {
 		return 0;
-	return hs_index_add_union(i->store->index, &trace, place, triggers, nr,
-				  i->now_ns);
+	} else {
+		change.union_place = one.place;
+	}
+	return hs_index_put(i->store->index, &change);
 }
 
-int hs_store_reindex(struct hs_store *s, struct hs_store_segment *segment,
+int hs_store_reindex(struct hs_store *s, const struct hs_store_segment *segment,
 		     int fd, uint64_t from, uint64_t *end, uint64_t *damaged)
 {
-	struct indexing i = {.store = s, .number = segment->number};
-	struct hs_segment_head head;
+	/* The time at which a trace was first heard of, near enough. */
+	struct indexing i = {.store = s,
+			     .number = segment->number,
+			     .now_ns = segment->created_ns};
 	struct hs_segment_scan scan;
-	uint8_t start[HS_SEGMENT_START_BYTES];
 	int rc;
 
-	/* The time at which the trace was first heard of, near enough. */
-	if (pread(fd, start, sizeof(start), 0) == (ssize_t)sizeof(start) &&
-	    !hs_segment_head_read(start, sizeof(start), &head))
-		i.now_ns = (int64_t)head.created_ns;
 	rc = hs_segment_scan(s->codec, fd, segment->salt, from, index_record,
 			     &i, &scan);
 	*end = scan.end;
 	*damaged = scan.damaged_bytes;
+	pthread_mutex_lock(&s->lock);
+	s->stats.recovered += i.nr_records;
+	s->unmarked = s->unmarked || i.nr_records;
+	pthread_mutex_unlock(&s->lock);
 	return rc ? rc
 		  : hs_index_segment_set(s->index, segment->number, scan.end);
 }
@@ -173,12 +179,19 @@ static int recover_segment(struct hs_store *s, uint32_t number, bool is_last)
 	if (rc || head.number != number) {
 		hs_log_error(LOG, "%s: no readable head, left alone", name);
 		s->stats.bad_segments++;
-		rc = hs_store_segment_append(s, number, 0, (uint64_t)st.st_size,
-					     true);
+		rc = hs_store_segment_append(
+			s,
+			&(struct hs_store_segment){.number = number,
+						   .end = (uint64_t)st.st_size,
+						   .bad = true});
 		goto out;
 	}
-	rc = hs_store_segment_append(s, number, head.salt, (uint64_t)st.st_size,
-				     false);
+	rc = hs_store_segment_append(
+		s, &(struct hs_store_segment){
+			   .number = number,
+			   .salt = head.salt,
+			   .end = (uint64_t)st.st_size,
+			   .created_ns = (int64_t)head.created_ns});
 	if (!rc)
 		rc = hs_index_segment_get(s->index, number, &from);
 	if (rc)
@@ -233,6 +246,11 @@ static int forget_missing(struct hs_store *s, const uint32_t *numbers,
 	return n < 0 ? n : rc;
 }
 
+void hs_store_index_path(const struct hs_store *s, char *out, size_t out_bytes)
+{
+	snprintf(out, out_bytes, "%s/index.db", s->dir);
+}
+
 static int index_open(struct hs_store *s, char *error, size_t error_bytes)
 {
 	static const char *const files[] = {"index.db", "index.db-wal",
@@ -240,11 +258,11 @@ static int index_open(struct hs_store *s, char *error, size_t error_bytes)
 	char path[PATH_MAX];
 	int rc;
 
-	if (snprintf(path, sizeof(path), "%s/index.db", s->dir) >=
-	    (int)sizeof(path)) {
+	if (strlen(s->dir) + sizeof("/index.db") > sizeof(path)) {
 		snprintf(error, error_bytes, "%s: too long a path", s->dir);
 		return -ENAMETOOLONG;
 	}
+	hs_store_index_path(s, path, sizeof(path));
 	rc = hs_index_open(&s->index, path, error, error_bytes);
 	if (rc != -EBADMSG)
 		return rc;
@@ -272,5 +290,8 @@ int hs_store_recover(struct hs_store *s, char *error, size_t error_bytes)
 	if (rc)
 		snprintf(error, error_bytes, "%s: %s (%s)", s->dir,
 			 strerror(-rc), hs_index_error(s->index));
+	/* An earlier process may have ended before all were marked. */
+	s->unmarked = true;
+	hs_index_count(s->index, &s->counts);
 	return rc;
 }

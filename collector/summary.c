@@ -43,30 +43,70 @@ failed:
 	return NULL;
 }
 
-static json_t *node_names(struct hs_assembly *assembly,
-			  const struct hs_wire_trace_id *trace)
+/* Rows are written by the thousand: their JSON is put together by hand. */
+struct text {
+	char data[HS_SUMMARY_TEXT_BYTES];
+	size_t used;
+};
+
+static void text_add(struct text *t, const char *what)
+{
+	size_t bytes = strlen(what);
+
+	/* The limits of causes and nodes keep it short enough. */
+	if (bytes >= sizeof(t->data) - t->used)
+		return;
+	memcpy(t->data + t->used, what, bytes + 1);
+	t->used += bytes;
+}
+
+static void causes_text(struct text *t, struct hs_assembly *assembly,
+			const struct hs_wire_trace_id *trace)
+{
+	struct hs_assembly_cause causes[HS_SUMMARY_CAUSES_MAX];
+	uint32_t nr = hs_assembly_causes(assembly, trace, causes,
+					 HS_SUMMARY_CAUSES_MAX);
+
+	text_add(t, "[");
+	for (uint32_t i = 0; i < nr; i++) {
+		char node[17];
+
+		hs_hex_u64_encode(node, causes[i].node);
+		text_add(t, i ? ",{\"node\":\"" : "{\"node\":\"");
+		text_add(t, causes[i].node ? node : "collector");
+		text_add(t, "\",\"cause\":\"");
+		text_add(t, hs_assembly_why_name(causes[i].why));
+		text_add(t, "\"}");
+	}
+	text_add(t, "]");
+}
+
+static void nodes_text(struct text *t, struct hs_assembly *assembly,
+		       const struct hs_wire_trace_id *trace)
 {
 	struct hs_assembly_node nodes[HS_SUMMARY_NODES_MAX];
 	uint32_t nr =
 		hs_assembly_nodes(assembly, trace, nodes, HS_SUMMARY_NODES_MAX);
-	json_t *out = json_array();
 
-	for (uint32_t i = 0; out && i < nr; i++) {
+	text_add(t, "[");
+	for (uint32_t i = 0; i < nr; i++) {
 		char node[17];
 
 		hs_hex_u64_encode(node, nodes[i].node);
-		json_array_append_new(out, json_string(node));
+		text_add(t, i ? ",\"" : "\"");
+		text_add(t, node);
+		text_add(t, "\"");
 	}
-	return out;
+	text_add(t, "]");
 }
 
 int hs_summary_mark(struct hs_store *store, struct hs_assembly *assembly,
 		    const struct hs_wire_trace_id *trace,
 		    struct hs_assembly_view *view)
 {
-	json_t *causes;
-	json_t *nodes;
-	char *text[2] = {NULL, NULL};
+	struct text causes = {.used = 0};
+	struct text nodes = {.used = 0};
+	struct hs_index_mark mark;
 	int rc = hs_assembly_view(assembly, trace, view);
 
 	if (rc == -ENOENT) {
@@ -76,24 +116,15 @@ int hs_summary_mark(struct hs_store *store, struct hs_assembly *assembly,
 	}
 	if (rc)
 		return rc;
-	causes = hs_summary_causes(assembly, trace, HS_SUMMARY_CAUSES_MAX);
-	nodes = node_names(assembly, trace);
-	if (causes && nodes) {
-		text[0] = json_dumps(causes, JSON_COMPACT);
-		text[1] = json_dumps(nodes, JSON_COMPACT);
-	}
-	if (text[0] && text[1])
-		rc = hs_index_put_mark(hs_store_index(store), trace,
-				       (int)view->mark, view->version, text[0],
-				       text[1], view->nr_bytes,
-				       (int64_t)hs_clock_real_ns());
-	else
-		rc = -ENOMEM;
-	free(text[0]);
-	free(text[1]);
-	json_decref(causes);
-	json_decref(nodes);
-	return rc;
+	causes_text(&causes, assembly, trace);
+	nodes_text(&nodes, assembly, trace);
+	mark = (struct hs_index_mark){.mark = (int)view->mark,
+				      .version = view->version,
+				      .nr_bytes = view->nr_bytes,
+				      .causes = causes.data,
+				      .nodes = nodes.data};
+	return hs_store_put_mark(store, trace, &mark,
+				 (int64_t)hs_clock_real_ns());
 }
 
 static void add_service(struct hs_index_summary *s, const char **names,
@@ -111,7 +142,8 @@ static const char *text_of(struct hs_model_str str)
 	return str.ptr ? str.ptr : "";
 }
 
-int hs_summary_make(struct hs_store *store, const struct hs_wire_trace_id *id)
+int hs_summary_make(struct hs_store_view *view, struct hs_index *index,
+		    const struct hs_wire_trace_id *id)
 {
 	const char *names[HS_SUMMARY_SERVICES_MAX];
 	struct hs_index_summary s = {
@@ -119,7 +151,8 @@ int hs_summary_make(struct hs_store *store, const struct hs_wire_trace_id *id)
 	const struct hs_model_span *root;
 	struct hs_decode_stats stats;
 	struct hs_model_trace *trace;
-	int rc = hs_decode_trace(store, id, &trace, &stats);
+	int rc = hs_decode_trace((struct hs_decode_source){.view = view}, id,
+				 &trace, &stats);
 
 	if (rc)
 		return rc;
@@ -138,7 +171,7 @@ int hs_summary_make(struct hs_store *store, const struct hs_wire_trace_id *id)
 			add_service(&s, names,
 				    text_of(trace->resources[i]->service));
 	}
-	rc = hs_index_put_summary(hs_store_index(store), id, &s);
+	rc = hs_index_put_summary(index, id, &s);
 	hs_model_trace_free(trace);
 	return rc ? rc : stats.damaged > 0;
 }

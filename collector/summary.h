@@ -14,8 +14,16 @@
 #define HS_SUMMARY_CAUSES_MAX	64u
 #define HS_SUMMARY_NODES_MAX	64u
 #define HS_SUMMARY_SERVICES_MAX 64u
+/* Takes that many causes, and that many nodes, as JSON. */
+#define HS_SUMMARY_TEXT_BYTES 6144u
 
-/** hs_summary_mark() - mark, version, causes and nodes, as they are now */
+/**
+ * hs_summary_mark() - mark, version, causes and nodes, as they are now
+ * @view: out; OPEN and version 0 where only damaged records are left
+ *
+ * It goes to the store, behind the records that it speaks of.
+ * Return: 0; -EAGAIN: no room now; negative errno.
+ */
 int hs_summary_mark(struct hs_store *store, struct hs_assembly *assembly,
 		    const struct hs_wire_trace_id *trace,
 		    struct hs_assembly_view *view);
@@ -24,9 +32,10 @@ int hs_summary_mark(struct hs_store *store, struct hs_assembly *assembly,
  * hs_summary_make() - decode the slices: service, duration, error
  *
  * The row is no more stale after that.
+ * Context: the store's thread, in its options.idle.
  * Return: 0; 1: done, and some slices could not be read; negative errno.
  */
-int hs_summary_make(struct hs_store *store,
+int hs_summary_make(struct hs_store_view *view, struct hs_index *index,
 		    const struct hs_wire_trace_id *trace);
 
 /* [{"node": "...", "cause": "..."}]; NULL without memory. */

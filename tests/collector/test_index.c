@@ -50,11 +50,14 @@ static struct listed list(struct rig *r, struct hs_index_filter f)
 static void slice(struct rig *r, uint64_t trace, uint64_t offset)
 {
 	struct hs_wire_slice s = {.trace = make_trace(trace), .node = 5};
+	const struct hs_index_slice one = {&s, {1, offset}, 100};
 
-	assert_int_equal(hs_index_add_slice(r->ix, &s,
-					    (struct hs_index_place){1, offset},
-					    100, NOW),
-			 0);
+	assert_int_equal(
+		hs_index_put(r->ix, &(struct hs_index_change){.trace = s.trace,
+							      .now_ns = NOW,
+							      .slices = &one,
+							      .nr_slices = 1}),
+		0);
 }
 
 /* Trace 1 to 5: t us after NOW, t * 100 ns long, 3 failed, 5 is complete. */
@@ -74,18 +77,28 @@ static void fill(struct rig *r, uint64_t t)
 	struct hs_wire_trace_id id = make_trace(t);
 	struct hs_wire_trigger trigger = {
 		.origin = 1, .key = t, .name = "slow"};
+	const struct hs_index_mark mark = {.mark = t == 5,
+					   .version = t,
+					   .nr_bytes = 10,
+					   .causes = "[]",
+					   .nodes = "[]"};
 
 	slice(r, t, 128);
 	if (t > 3)
-		assert_int_equal(
-			hs_index_add_union(r->ix, &id,
-					   (struct hs_index_place){1, 8},
-					   &trigger, 1, NOW),
-			0);
-	assert_int_equal(hs_index_put_summary(r->ix, &id, &s), 0);
+		assert_int_equal(hs_index_put(r->ix,
+					      &(struct hs_index_change){
+						      .trace = id,
+						      .now_ns = NOW,
+						      .union_place = {1, 8},
+						      .triggers = &trigger,
+						      .nr_triggers = 1}),
+				 0);
 	assert_int_equal(
-		hs_index_put_mark(r->ix, &id, t == 5, t, "[]", "[]", 10, NOW),
+		hs_index_put(r->ix, &(struct hs_index_change){.trace = id,
+							      .now_ns = NOW,
+							      .mark = &mark}),
 		0);
+	assert_int_equal(hs_index_put_summary(r->ix, &id, &s), 0);
 }
 
 static int setup(void **state)
@@ -183,6 +196,112 @@ static void test_rolled_back_and_forgotten(void **state)
 	assert_int_equal(counts.nr_stale, 5);
 }
 
+struct heads {
+	uint32_t nr, nr_damaged;
+	uint64_t at[16];
+};
+
+static int on_head(void *ctx, const struct hs_wire_slice *head,
+		   struct hs_index_place place, bool damaged)
+{
+	struct heads *h = ctx;
+
+	assert_int_equal(head->node, 5);
+	h->nr_damaged += damaged;
+	h->at[h->nr++] = (uint64_t)place.segment << 32 | place.offset;
+	return 0;
+}
+
+static int on_union(void *ctx, struct hs_index_place place)
+{
+	struct heads *h = ctx;
+
+	h->at[h->nr++] = (uint64_t)place.segment << 32 | place.offset;
+	return 0;
+}
+
+static struct heads heads_of(struct hs_index *ix, uint64_t trace)
+{
+	struct heads h = {0};
+	struct hs_wire_trace_id id = make_trace(trace);
+	const struct hs_index_records visitor = {&h, on_head, on_union};
+
+	assert_int_equal(hs_index_each_record(ix, &id, &visitor), 0);
+	return h;
+}
+
+/* A batch at once, over two segments, comes back in the order of places. */
+static void test_a_change_of_many(void **state)
+{
+	struct rig *r = *state;
+	struct hs_wire_slice s = {.trace = make_trace(8), .node = 5};
+	const struct hs_index_slice many[3] = {
+		{&s, {2, 128}, 100}, {&s, {2, 256}, 100}, {&s, {2, 512}, 100}};
+	const struct hs_index_slice more = {&s, {3, 128}, 100};
+	struct heads h;
+
+	assert_int_equal(hs_index_put(r->ix,
+				      &(struct hs_index_change){
+					      .trace = s.trace,
+					      .now_ns = NOW,
+					      .slices = many,
+					      .nr_slices = 3,
+					      .union_place = {2, 384}}),
+			 0);
+	assert_int_equal(
+		hs_index_put(r->ix, &(struct hs_index_change){.trace = s.trace,
+							      .now_ns = NOW,
+							      .slices = &more,
+							      .nr_slices = 1}),
+		0);
+	h = heads_of(r->ix, 8);
+	assert_int_equal(h.nr, 5);
+	assert_int_equal(h.at[0], 2ull << 32 | 128);
+	assert_int_equal(h.at[2], 2ull << 32 | 384);
+	assert_int_equal(h.at[3], 2ull << 32 | 512);
+	assert_int_equal(h.at[4], 3ull << 32 | 128);
+}
+
+/* What cannot be read is said of that slice alone, and makes work. */
+static void test_damage(void **state)
+{
+	struct rig *r = *state;
+	struct hs_wire_trace_id id = make_trace(2);
+	struct hs_wire_trace_id ids[4];
+
+	slice(r, 2, 512);
+	assert_int_equal(hs_index_unmarked(r->ix, ids, 4), 0);
+	assert_int_equal(hs_index_put_damage(r->ix, &id,
+					     (struct hs_index_place){1, 512}),
+			 0);
+	assert_int_equal(heads_of(r->ix, 2).nr, 2);
+	assert_int_equal(heads_of(r->ix, 2).nr_damaged, 1);
+	assert_int_equal(hs_index_unmarked(r->ix, ids, 4), 1);
+	assert_int_equal(ids[0].lo, 2);
+}
+
+/* A reader sees what was committed, whatever is being written. */
+static void test_a_reader(void **state)
+{
+	struct rig *r = *state;
+	struct hs_index *reader;
+	char path[300];
+	char error[256];
+
+	assert_int_equal(hs_index_commit(r->ix), 0);
+	snprintf(path, sizeof(path), "%s/index.db", r->dir);
+	assert_int_equal(
+		hs_index_open_reader(&reader, path, error, sizeof(error)), 0);
+	slice(r, 2, 512);
+	assert_int_equal(heads_of(reader, 2).nr, 1);
+	assert_int_equal(heads_of(r->ix, 2).nr, 2);
+	assert_int_equal(hs_index_commit(r->ix), 0);
+	assert_int_equal(heads_of(reader, 2).nr, 2);
+	assert_int_equal(hs_index_checkpoint(r->ix), 0);
+	assert_int_equal(heads_of(reader, 2).nr, 2);
+	hs_index_close(reader);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -191,6 +310,9 @@ int main(void)
 		T(test_filters),
 		T(test_counts_and_what_is_stale),
 		T(test_rolled_back_and_forgotten),
+		T(test_a_change_of_many),
+		T(test_damage),
+		T(test_a_reader),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
