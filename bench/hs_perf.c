@@ -9,6 +9,7 @@
 #include "bench/bench.h"
 
 static const struct hs_perf_command commands[] = {
+	{"agent", "what a buffer costs the agent, all included", hs_perf_agent},
 	{"client", "what tracing costs the application", hs_perf_client},
 	{"collector", "slices stored a second: durable, indexed, findable",
 	 hs_perf_collector},

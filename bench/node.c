@@ -18,6 +18,7 @@
 #include "bench/bench.h"
 #include "hs/hindsight.h"
 
+/* Memory that the host has to find first takes its time. */
 #define ATTACH_NS (60 * HS_NS_PER_SEC)
 
 /* A file beside us, wherever the build or an installation put it. */

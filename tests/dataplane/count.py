@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Instructions of the write path, by callgrind, against written bounds.
+"""Instructions of the write path, and of the agent's core for a buffer, by
+callgrind, against written bounds.
 
 Instructions, unlike times, are the same on every run: a test can assert them.
 valgrind has no rseq, so the library asks for a buffer's ring another way; that
 is once a buffer.
-    count.py PROGRAM
+    count.py dataplane|agent PROGRAM
 """
 import glob
 import os
@@ -14,20 +15,27 @@ import subprocess
 import sys
 import tempfile
 
-TIMES = 64
 # name: (bound, goal or None). The bound is what is reached and a little.
 BOUNDS = {
-    "tracepoint_32B": (20, 20),
-    "tracepoint_32B_nostamp": (17, None),
-    "tracepoint_library": (64, None),
-    "span_5attr": (1150, None),
-    "span_5attr_rules": (1620, None),
-    "attr_i64": (133, None),
-    "begin_end_empty": (430, None),
+    "dataplane": {
+        "tracepoint_32B": (20, 20),
+        "tracepoint_32B_nostamp": (17, None),
+        "tracepoint_library": (64, None),
+        "span_5attr": (1150, None),
+        "span_5attr_rules": (1620, None),
+        "attr_i64": (133, None),
+        "begin_end_empty": (430, None),
+    },
+    "agent": {
+        "buffer_of_4": (1090, None),
+        "trace_of_1": (1875, None),
+        "trace_empty": (1340, None),
+    },
 }
+TIMES = {"dataplane": 64, "agent": 8192}
 
 
-def counts(folder):
+def counts(folder, times):
     out = {}
     for path in glob.glob(os.path.join(folder, "out.*")):
         with open(path, encoding="utf-8") as f:
@@ -35,7 +43,7 @@ def counts(folder):
         name = re.search(r"^desc: Trigger: Client Request: (\S+)", text, re.M)
         total = re.search(r"^(?:totals|summary): (\d+)", text, re.M)
         if name and total:
-            out[name.group(1)] = int(total.group(1)) / TIMES
+            out[name.group(1)] = int(total.group(1)) / times
     return out
 
 
@@ -47,16 +55,16 @@ def main():
         subprocess.run(
             ["valgrind", "-q", "--tool=callgrind", "--collect-atstart=no",
              "--callgrind-out-file=" + os.path.join(folder, "out"),
-             sys.argv[1]],
+             sys.argv[2]],
             check=True,
             env=dict(os.environ, GLIBC_TUNABLES="glibc.pthread.rseq=0"))
-        found = counts(folder)
+        found = counts(folder, TIMES[sys.argv[1]])
     base = found.pop("empty", None)
     if base is None:
         print("count: callgrind said nothing")
         return 1
     bad = 0
-    for name, (bound, goal) in BOUNDS.items():
+    for name, (bound, goal) in BOUNDS[sys.argv[1]].items():
         n = found.get(name)
         if n is None:
             print("%-24s not counted" % name)

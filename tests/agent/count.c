@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Runs what a worker's round asks of the core for a known number of buffers
+ * between callgrind's marks: stock, a lane's entries, evictions, a tick.
+ * count.py reads off what one took.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include <valgrind/callgrind.h>
+
+#include "agent/core.h"
+#include "base/hash.h"
+
+#define PIECES	     8192u /* count.py knows it */
+#define BATCH	     128u
+#define NR_BUFFERS   16384u
+#define BUFFER_BYTES 1024u
+
+static uint64_t send_coordinator(void *ctx,
+				 const struct hs_wire_trace_id *primary,
+				 uint32_t attempt, uint16_t type,
+				 const void *payload, uint32_t payload_bytes)
+{
+	(void)payload;
+	return 1;
+}
+
+static bool send_node(void *ctx, uint64_t node, uint16_t type,
+		      const void *payload, uint32_t payload_bytes)
+{
+	(void)payload;
+	return true;
+}
+
+static bool ship(void *ctx, const struct hs_agent_slice *slice)
+{
+	(void)slice;
+	return false;
+}
+
+static void grace(void *ctx)
+{
+	(void)ctx;
+}
+
+static struct hs_agent_core *core;
+static uint64_t now_ns = 1, next_id = 1;
+
+static void *memory(size_t size_bytes)
+{
+	void *p = NULL;
+
+	if (posix_memalign(&p, 4096, (size_bytes + 4095) & ~(size_t)4095))
+		abort();
+	memset(p, 0, size_bytes);
+	return p;
+}
+
+static void core_make(void)
+{
+	static const struct hs_agent_ops ops = {send_coordinator, send_node,
+						ship};
+	struct hs_agent_domain_config domain = {.nr_buffers = NR_BUFFERS,
+						.buffer_bytes = BUFFER_BYTES,
+						.nr_classes = 4,
+						.chunk_units = 2048};
+	struct hs_agent_config config = {
+		.node_id = 1, .index_seed = 77, .grace = grace};
+
+	core = hs_agent_core_create(memory(hs_agent_core_size_bytes(&config)),
+				    memory(hs_agent_node_ledger_bytes(&config)),
+				    &config, &ops, NULL, now_ns, 0);
+	if (!core ||
+	    hs_agent_core_domain_add(
+		    core, 0, memory(hs_agent_domain_size_bytes(&domain)),
+		    memory(hs_agent_domain_ledger_bytes(&domain)), &domain, 1))
+		abort();
+}
+
+/* @of_trace buffers each, 0: traces without one. */
+static void batch(uint32_t of_trace)
+{
+	struct hs_shm_entry entries[BATCH];
+
+	now_ns += 100000;
+	for (uint32_t i = 0; i < BATCH; i++) {
+		struct hs_shm_entry *e = &entries[i];
+		bool last = !of_trace || i % of_trace == of_trace - 1;
+		uint64_t word = 0;
+
+		*e = (struct hs_shm_entry){
+			.trace_hi = hs_hash_mix64(next_id),
+			.trace_lo = next_id,
+			.handle = (uint32_t)next_id,
+			.type = last ? HS_SHM_ENTRY_END : HS_SHM_ENTRY_BUFFER,
+			.u.buffer.ref = HS_SHM_NO_BUFFER,
+		};
+		next_id += last;
+		if (!of_trace)
+			continue;
+		word = hs_agent_core_stock_class(core, 0, 1, 0, 0, now_ns);
+		if (!word)
+			abort();
+		e->u.buffer.ref = hs_shm_stock_ref(word);
+		e->u.buffer.committed = BUFFER_BYTES;
+	}
+	if (hs_agent_core_entries(core, 0, 1, entries, BATCH, NULL, 0,
+				  now_ns) != BATCH)
+		abort();
+	hs_agent_core_tick(core, now_ns);
+}
+
+static void count(const char *name, uint32_t of_trace)
+{
+	/* Until all of the pool, and of the index, has been used twice. */
+	for (uint32_t i = 0; i < 4 * NR_BUFFERS / BATCH; i++)
+		batch(of_trace);
+	CALLGRIND_ZERO_STATS;
+	CALLGRIND_TOGGLE_COLLECT;
+	for (uint32_t i = 0; i < PIECES / BATCH; i++)
+		batch(of_trace);
+	CALLGRIND_TOGGLE_COLLECT;
+	CALLGRIND_DUMP_STATS_AT(name);
+}
+
+int main(void)
+{
+	CALLGRIND_ZERO_STATS;
+	CALLGRIND_TOGGLE_COLLECT;
+	CALLGRIND_TOGGLE_COLLECT;
+	CALLGRIND_DUMP_STATS_AT("empty");
+	core_make();
+	count("buffer_of_4", 4);
+	count("trace_of_1", 1);
+	count("trace_empty", 0);
+	return 0;
+}
