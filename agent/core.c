@@ -370,6 +370,7 @@ int hs_agent_core_domain_add(struct hs_agent_core *core, uint32_t domain,
 	rc = domain_ledger_open(d, ledger, &dc, ~core->config.index_seed);
 	if (rc)
 		return rc;
+	d->seed = d->ledger->evicted_seed;
 	domain_layout(d, &a, &dc);
 	hs_ix_init(d);
 	hs_chunks_init(d);

@@ -258,23 +258,36 @@ int hs_agent_core_domain_add(struct hs_agent_core *core, uint32_t domain,
 uint32_t hs_agent_core_process_new(struct hs_agent_core *core);
 #define HS_AGENT_STOCK_HERE 0x100u
 /**
- * hs_agent_core_stock_class() - a buffer for @process
- * @node: NUMA node that it should lie on; another one's where that is full,
+ * hs_agent_core_stock_some() - buffers for @process
+ * @node: NUMA node that they should lie on; another one's where that is full,
  *	unless HS_AGENT_STOCK_HERE is with it
+ * @words: room for @nr stock words
  *
- * Evicts where it must: whole traces, a bounded number.
+ * Evicts where it must: whole traces, a bounded number for each buffer. A
+ * worker that is killed before it has handed them on leaves them to @process,
+ * which never learns of them: as many stay out of use until it ends.
  *
- * Return: a stock word; 0: none to be had, ask for another class, or later.
+ * Return: how many; fewer: no more to be had, ask for another class, or later.
  */
-uint64_t hs_agent_core_stock_class(struct hs_agent_core *core, uint32_t domain,
-				   uint32_t process, uint32_t size_class,
-				   uint32_t node, uint64_t now_ns);
+uint32_t hs_agent_core_stock_some(struct hs_agent_core *core, uint32_t domain,
+				  uint32_t process, uint32_t size_class,
+				  uint32_t node, uint64_t *words, uint32_t nr);
+/** hs_agent_core_stock_class() - one of them. Return: 0: there is none */
+static inline uint64_t
+hs_agent_core_stock_class(struct hs_agent_core *core, uint32_t domain,
+			  uint32_t process, uint32_t size_class, uint32_t node)
+{
+	uint64_t word = 0;
+
+	hs_agent_core_stock_some(core, domain, process, size_class, node, &word,
+				 1);
+	return word;
+}
 /** hs_agent_core_stock() - one of the smallest class, of the first node */
 static inline uint64_t hs_agent_core_stock(struct hs_agent_core *core,
-					   uint32_t domain, uint32_t process,
-					   uint64_t now_ns)
+					   uint32_t domain, uint32_t process)
 {
-	return hs_agent_core_stock_class(core, domain, process, 0, 0, now_ns);
+	return hs_agent_core_stock_class(core, domain, process, 0, 0);
 }
 /** hs_agent_core_stocked() - units of a domain that processes have */
 uint32_t hs_agent_core_stocked(const struct hs_agent_core *core,

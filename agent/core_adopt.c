@@ -113,8 +113,7 @@ static void adopt_prefetch(const struct hs_agent_core *c,
 
 	if (hs_ledger_word_state(b->word) != HS_LEDGER_HELD)
 		return;
-	hs_ix_prefetch_trace(d, hs_ix_hash(c, d, b->trace_hi, b->trace_lo),
-			     b->trace_hi, b->trace_lo);
+	hs_ix_prefetch_trace(d, hs_ix_hash(d, b->trace_hi, b->trace_lo));
 	hs_fired_prefetch(c, b->trace_hi, b->trace_lo);
 }
 

@@ -51,7 +51,7 @@ void hs_answer_make(struct hs_agent_core *c, uint32_t fired,
 	};
 	for (uint32_t k = 0; k < c->nr_domains; k++) {
 		struct hs_domain *d = &c->domains[c->domain_order[k]];
-		uint32_t i = hs_ix_find(c, d, f->trace.hi, f->trace.lo);
+		uint32_t i = hs_ix_find(d, f->trace.hi, f->trace.lo);
 		const struct hs_ix_trace *t;
 
 		if (i == HS_NIL) {
@@ -66,7 +66,7 @@ void hs_answer_make(struct hs_agent_core *c, uint32_t fired,
 		if (hs_ix_lossy(c, d, i))
 			answer->flags |= HS_WIRE_F_LOST;
 		answer->nr_buffers += t->nr_buffers;
-		answer->nr_bytes += t->nr_bytes;
+		answer->nr_bytes += hs_ix_bytes(t);
 		if (!t->has_more)
 			continue;
 		if (d->more[i].open_scan == c->scan && !HS_PLANTED(9))

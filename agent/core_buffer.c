@@ -41,24 +41,14 @@ uint64_t hs_buffer_ship_key(const struct hs_domain *d, uint32_t buffer)
 void hs_buffer_append(struct hs_agent_core *c, struct hs_domain *d,
 		      uint32_t trace, uint32_t buffer)
 {
-	struct hs_ix_trace *t = &d->traces[trace];
-	struct hs_buffer_rt *rt = &d->rt[buffer];
+	uint32_t units = hs_buffer_units(d, buffer);
 
-	rt->next = HS_NIL;
-	rt->prev = t->buf_last;
-	rt->trace = trace;
-	if (t->buf_last != HS_NIL)
-		d->rt[t->buf_last].next = buffer;
-	else
-		t->buf_first = buffer;
-	t->buf_last = buffer;
-	if (t->fired != HS_NIL && hs_ix_more(d, trace)->ship_next == HS_NIL)
+	hs_buffer_append_plain(d, trace, buffer, units);
+	if (d->traces[trace].fired == HS_NIL)
+		return;
+	if (hs_ix_more(d, trace)->ship_next == HS_NIL)
 		hs_ix_more(d, trace)->ship_next = buffer;
-	t->nr_buffers++;
-	t->nr_bytes += d->buffers[buffer].committed;
-	d->nr_held += hs_buffer_units(d, buffer);
-	if (t->fired != HS_NIL)
-		hs_hold_pinned(c, d, trace, (int)hs_buffer_units(d, buffer));
+	hs_hold_pinned(c, d, trace, (int)units);
 }
 
 static void trace_unlink(struct hs_agent_core *c, struct hs_domain *d,
@@ -78,7 +68,7 @@ static void trace_unlink(struct hs_agent_core *c, struct hs_domain *d,
 	else
 		t->buf_last = rt->prev;
 	t->nr_buffers--;
-	t->nr_bytes -= d->buffers[buffer].committed;
+	hs_ix_bytes_set(t, hs_ix_bytes(t) - d->buffers[buffer].committed);
 	d->nr_held -= hs_buffer_units(d, buffer);
 	if (t->fired != HS_NIL)
 		hs_hold_pinned(c, d, rt->trace,
@@ -113,8 +103,37 @@ void hs_buffer_free(struct hs_agent_core *c, struct hs_domain *d,
 	hs_chunk_give(d, buffer);
 }
 
-static uint32_t buffer_of_ref(const struct hs_domain *d, uint32_t node,
-			      uint32_t ref)
+/*
+ * All buffers of a trace that goes as a whole and that no trigger named: no
+ * link needs mending.
+ */
+void hs_buffers_evict(struct hs_agent_core *c, struct hs_domain *d,
+		      uint32_t trace)
+{
+	struct hs_ix_trace *t = &d->traces[trace];
+	uint32_t next;
+
+	for (uint32_t i = t->buf_first; i != HS_NIL; i = next) {
+		struct hs_buffer_rt *rt = &d->rt[i];
+		uint64_t word = d->buffers[i].word;
+
+		next = rt->next;
+		if (rt->in_flight)
+			hs_flight_end(c, d, i);
+		d->nr_held -= hs_buffer_units(d, i);
+		hs_ledger_set64(&d->buffers[i].word,
+				hs_ledger_word(HS_LEDGER_FREE,
+					       hs_ledger_word_generation(word),
+					       0));
+		hs_chunk_give(d, i);
+	}
+	t->buf_first = t->buf_last = HS_NIL;
+	t->nr_buffers = 0;
+	hs_ix_bytes_set(t, 0);
+}
+
+static inline uint32_t buffer_of_ref(const struct hs_domain *d, uint32_t node,
+				     uint32_t ref)
 {
 	uint32_t unit = ref >> d->unit_shift;
 
@@ -125,13 +144,14 @@ static uint32_t buffer_of_ref(const struct hs_domain *d, uint32_t node,
 	return node * d->node_buffers + unit;
 }
 
-static bool stocked_at(const struct hs_domain *d, uint32_t buffer,
-		       uint32_t process)
+/* Whatever its generation. */
+static inline bool stocked_at(const struct hs_domain *d, uint32_t buffer,
+			      uint32_t process)
 {
-	uint64_t word = d->buffers[buffer].word;
+	uint64_t any = hs_ledger_word(HS_LEDGER_FREE, 0xffffffu, 0);
 
-	return hs_ledger_word_state(word) == HS_LEDGER_STOCKED &&
-	       hs_ledger_word_process(word) == process;
+	return (d->buffers[buffer].word & ~any) ==
+	       hs_ledger_word(HS_LEDGER_STOCKED, 0, process);
 }
 
 /* The buffer of a stock word that @process still has; HS_NIL if it has not. */
@@ -181,46 +201,64 @@ static void take_back(struct hs_agent_core *c, struct hs_domain *d,
 	b->flags |= HS_WIRE_F_MODIFIED;
 }
 
+/* A trace that has fired goes on, or a dry run counts: what else that means. */
+static void published_more(struct hs_agent_core *c, struct hs_domain *d,
+			   uint32_t trace, const struct hs_ledger_buffer *b)
+{
+	if (c->dry_runs)
+		hs_policy_dry_more(c, b->trace_hi, b->trace_lo, b->committed);
+	if (d->traces[trace].fired != HS_NIL)
+		hs_report_enqueue(c, d, trace);
+}
+
+/* The index has no place for its trace, or the trace may have no more. */
+static void publish_refused(struct hs_agent_core *c, struct hs_domain *d,
+			    uint32_t trace, uint32_t buffer, uint32_t process,
+			    uint64_t now_ns)
+{
+	if (trace == HS_NIL) {
+		c->stats.lost_index_full++;
+		hs_agent_core_loss(c, d->id, process, now_ns, now_ns);
+	} else if (d->traces[trace].nr_buffers >= c->config.trace_buffers_max) {
+		hs_ix_flag(c, d, trace, HS_WIRE_F_CUT);
+	}
+	hs_buffer_free(c, d, buffer);
+}
+
 /*
  * A stocked buffer becomes a trace's. Lost, with its trace marked where that
  * can be, when the index has no place for it or the trace is over its limit.
  */
-bool hs_buffer_publish(struct hs_agent_core *c, struct hs_domain *d,
-		       uint32_t buffer, const struct hs_ledger_buffer *body,
-		       uint64_t hash, uint32_t process, uint64_t now_ns)
+static inline __attribute__((always_inline)) void
+publish(struct hs_agent_core *c, struct hs_domain *d, uint32_t buffer,
+	const struct hs_ledger_buffer *body, uint64_t hash, uint32_t process,
+	uint64_t now_ns)
 {
 	struct hs_ledger_buffer *b = &d->buffers[buffer];
-	uint32_t trace;
+	struct hs_buffer_rt *rt = &d->rt[buffer];
+	struct hs_chunk *k = &d->chunks[hs_chunk_of(d, buffer)];
+	uint32_t trace = hs_ix_get_hashed(c, d, hash, body->trace_hi,
+					  body->trace_lo, now_ns);
+	struct hs_ix_trace *t;
 
-	if (!hs_sample_kept(c, body->trace_hi, body->trace_lo)) {
-		c->stats.buffers_unkept++;
-		hs_buffer_free(c, d, buffer);
-		return false;
-	}
-	trace = hs_ix_get_hashed(c, d, hash, body->trace_hi, body->trace_lo,
-				 now_ns);
 	if (trace == HS_NIL) {
-		c->stats.lost_index_full++;
-		hs_agent_core_loss(c, d->id, process, now_ns, now_ns);
-		hs_buffer_free(c, d, buffer);
-		return false;
+		publish_refused(c, d, trace, buffer, process, now_ns);
+		return;
 	}
+	t = &d->traces[trace];
 	hs_ix_visit(c, d, trace, process, now_ns);
 	hs_ix_flag(c, d, trace, (uint16_t)body->flags);
-	if (d->traces[trace].nr_buffers >= c->config.trace_buffers_max) {
-		hs_ix_flag(c, d, trace, HS_WIRE_F_CUT);
-		hs_buffer_free(c, d, buffer);
-		return false;
-	}
-	if (hs_fired_abandoned(c, d->traces[trace].fired)) {
-		hs_buffer_free(c, d, buffer);
-		return false;
+	if (t->nr_buffers >= c->config.trace_buffers_max ||
+	    hs_fired_abandoned(c, t->fired)) {
+		publish_refused(c, d, trace, buffer, process, now_ns);
+		return;
 	}
 	if (HS_PLANTED(106))
 		b->word = hs_ledger_word(HS_LEDGER_HELD,
 					 hs_ledger_word_generation(b->word),
 					 process);
-	take_back(c, d, buffer, body, d->traces[trace].fired != HS_NIL);
+	if (rt->in_flight | b->acked)
+		take_back(c, d, buffer, body, t->fired != HS_NIL);
 	b->trace_hi = body->trace_hi;
 	b->trace_lo = body->trace_lo;
 	b->handle = body->handle;
@@ -228,26 +266,45 @@ bool hs_buffer_publish(struct hs_agent_core *c, struct hs_domain *d,
 	b->committed = body->committed;
 	b->seen_ns = now_ns;
 	/* A part may have been refused already. */
-	b->flags |= d->traces[trace].flags;
+	b->flags |= t->flags;
 	if (b->acked > b->committed) /* it shrank: not what was shipped */
 		b->flags |= HS_WIRE_F_MODIFIED;
 	hs_ledger_set64(&b->word,
 			hs_ledger_word(HS_LEDGER_HELD,
 				       hs_ledger_word_generation(b->word),
 				       process));
-	leave_stock(d, buffer);
-	if (d->rt[buffer].in_flight)
-		d->nr_sending_open -= hs_buffer_units(d, buffer);
+	d->nr_stocked -= k->units;
+	k->nr_stocked--;
+	if (rt->in_flight)
+		d->nr_sending_open -= k->units;
 	hs_ix_flag(c, d, trace, (uint16_t)b->flags);
-	hs_buffer_append(c, d, trace, buffer);
+	if (t->fired == HS_NIL)
+		hs_buffer_append_plain(d, trace, buffer, k->units);
+	else
+		hs_buffer_append(c, d, trace, buffer);
 	d->nr_indexed++;
-	d->units_indexed += hs_buffer_units(d, buffer);
+	d->units_indexed += k->units;
 	d->bytes_indexed += b->committed;
-	if (c->dry_runs)
-		hs_policy_dry_more(c, b->trace_hi, b->trace_lo, b->committed);
-	if (d->traces[trace].fired != HS_NIL)
-		hs_report_enqueue(c, d, trace);
-	return true;
+	if (c->dry_runs || t->fired != HS_NIL)
+		published_more(c, d, trace, b);
+}
+
+/* The end of a handle that has no buffer, now or ever. */
+static void entry_end(struct hs_agent_core *c, struct hs_domain *d,
+		      uint32_t process, const struct hs_shm_entry *e,
+		      uint16_t flags, uint64_t hash, uint64_t now_ns)
+{
+	uint32_t trace;
+
+	if (!hs_sample_kept(c, e->trace_hi, e->trace_lo))
+		return;
+	trace = hs_ix_get_hashed(c, d, hash, e->trace_hi, e->trace_lo, now_ns);
+	if (trace == HS_NIL) {
+		hs_agent_core_loss(c, d->id, process, now_ns, now_ns);
+		return;
+	}
+	hs_ix_flag(c, d, trace, flags);
+	hs_ix_visit(c, d, trace, process, now_ns);
 }
 
 static void entry_buffer(struct hs_agent_core *c, struct hs_domain *d,
@@ -264,20 +321,11 @@ static void entry_buffer(struct hs_agent_core *c, struct hs_domain *d,
 		.committed = committed,
 		.flags = e->aux && !HS_PLANTED(13) ? HS_WIRE_F_LOST : 0,
 	};
-	uint32_t buffer, trace;
+	uint32_t buffer;
 
 	if (e->type == HS_SHM_ENTRY_END &&
 	    e->u.buffer.ref == HS_SHM_NO_BUFFER) {
-		if (!hs_sample_kept(c, e->trace_hi, e->trace_lo))
-			return;
-		trace = hs_ix_get_hashed(c, d, hash, e->trace_hi, e->trace_lo,
-					 now_ns);
-		if (trace == HS_NIL) {
-			hs_agent_core_loss(c, d->id, process, now_ns, now_ns);
-			return;
-		}
-		hs_ix_flag(c, d, trace, (uint16_t)body.flags);
-		hs_ix_visit(c, d, trace, process, now_ns);
+		entry_end(c, d, process, e, (uint16_t)body.flags, hash, now_ns);
 		return;
 	}
 	buffer = buffer_of_ref(d, node, e->u.buffer.ref);
@@ -287,7 +335,12 @@ static void entry_buffer(struct hs_agent_core *c, struct hs_domain *d,
 		c->stats.entries_bad++;
 		return;
 	}
-	hs_buffer_publish(c, d, buffer, &body, hash, process, now_ns);
+	if (!hs_sample_kept(c, e->trace_hi, e->trace_lo)) {
+		c->stats.buffers_unkept++;
+		hs_buffer_free(c, d, buffer);
+		return;
+	}
+	publish(c, d, buffer, &body, hash, process, now_ns);
 }
 
 static void entry_crumb(struct hs_agent_core *c, struct hs_domain *d,
@@ -340,6 +393,12 @@ static uint32_t entry_trigger(struct hs_agent_core *c,
 	return nr;
 }
 
+/* Nearly all do. */
+static inline bool says_buffer(const struct hs_shm_entry *e)
+{
+	return e->type == HS_SHM_ENTRY_BUFFER || e->type == HS_SHM_ENTRY_END;
+}
+
 /* What the batch will touch: first what is known of each entry alone. */
 static void batch_prefetch(const struct hs_agent_core *c,
 			   const struct hs_domain *d,
@@ -352,13 +411,15 @@ static void batch_prefetch(const struct hs_agent_core *c,
 		const struct hs_shm_entry *e = &entries[i];
 		uint32_t buffer;
 
-		hashes[i] = hs_ix_hash(c, d, e->trace_hi, e->trace_lo);
 		/* What one handle says often stands together. */
-		if (i == 0 || hashes[i] != hashes[i - 1])
-			hs_ix_prefetch_trace(d, hashes[i], e->trace_hi,
-					     e->trace_lo);
-		if (e->type != HS_SHM_ENTRY_BUFFER &&
-		    e->type != HS_SHM_ENTRY_END)
+		if (i && e->trace_lo == e[-1].trace_lo &&
+		    e->trace_hi == e[-1].trace_hi) {
+			hashes[i] = hashes[i - 1];
+		} else {
+			hashes[i] = hs_ix_hash(d, e->trace_hi, e->trace_lo);
+			hs_ix_prefetch_trace(d, hashes[i]);
+		}
+		if (!says_buffer(e))
 			continue;
 		buffer = buffer_of_ref(d, e->u.buffer.committed >> 28,
 				       e->u.buffer.ref);
@@ -403,12 +464,14 @@ static void entry_return(struct hs_agent_core *c, struct hs_domain *d,
 	c->stats.stock_returned++;
 }
 
-/* Return: entries used; 0 when the laterals are not all there yet. */
-static uint32_t entry(struct hs_agent_core *c, struct hs_domain *d,
-		      uint32_t process, const struct hs_shm_entry *e,
-		      uint32_t left, uint64_t hash,
-		      const struct hs_shm_trigger *names, uint32_t nr_names,
-		      uint64_t now_ns)
+/*
+ * One that says something else than a buffer.
+ * Return: entries used; 0 when the laterals are not all there yet.
+ */
+static __attribute__((noinline)) uint32_t
+entry(struct hs_agent_core *c, struct hs_domain *d, uint32_t process,
+      const struct hs_shm_entry *e, uint32_t left, uint64_t hash,
+      const struct hs_shm_trigger *names, uint32_t nr_names, uint64_t now_ns)
 {
 	uint32_t trace;
 
@@ -421,10 +484,6 @@ static uint32_t entry(struct hs_agent_core *c, struct hs_domain *d,
 		return 1;
 	}
 	switch (e->type) {
-	case HS_SHM_ENTRY_BUFFER:
-	case HS_SHM_ENTRY_END:
-		entry_buffer(c, d, process, e, hash, now_ns);
-		return 1;
 	case HS_SHM_ENTRY_CRUMB:
 		entry_crumb(c, d, process, e, hash, now_ns);
 		return 1;
@@ -458,6 +517,13 @@ uint32_t hs_agent_core_entries(struct hs_agent_core *core, uint32_t domain,
 				      ? nr_entries
 				      : i + BATCH_ENTRIES;
 			batch_prefetch(core, d, &entries[i], end - i, hashes);
+		}
+		if (says_buffer(&entries[i]) &&
+		    entries[i].trace_hi | entries[i].trace_lo) {
+			entry_buffer(core, d, process, &entries[i],
+				     hashes[i - first], now_ns);
+			i++;
+			continue;
 		}
 		used = entry(core, d, process, &entries[i], nr_entries - i,
 			     hashes[i - first], names, nr_names, now_ns);
@@ -529,9 +595,13 @@ void hs_agent_core_dead_slot(struct hs_agent_core *core, uint32_t domain,
 	    h->committed <= hs_buffer_bytes(d, buffer)) {
 		body.seq = h->seq;
 		body.committed = h->committed;
-		hs_buffer_publish(core, d, buffer, &body,
-				  hs_ix_hash(core, d, id.hi, id.lo), process,
-				  now_ns);
+		if (hs_sample_kept(core, id.hi, id.lo)) {
+			publish(core, d, buffer, &body,
+				hs_ix_hash(d, id.hi, id.lo), process, now_ns);
+		} else {
+			core->stats.buffers_unkept++;
+			hs_buffer_free(core, d, buffer);
+		}
 	}
 	if (!hs_sample_kept(core, id.hi, id.lo))
 		return;
@@ -562,7 +632,7 @@ static void settle_losses(struct hs_agent_core *c, struct hs_domain *d,
 
 			/* Most are others'; the last two tests are dear. */
 			if ((t->several || t->process == process) &&
-			    hs_ix_find(c, d, t->hi, t->lo) == i &&
+			    hs_ix_find(d, t->hi, t->lo) == i &&
 			    hs_ix_lossy(c, d, i))
 				hs_ix_flag(c, d, i, HS_WIRE_F_LOST);
 		}

@@ -96,8 +96,8 @@ static inline uint32_t hs_chunk_take_again(struct hs_domain *d, uint32_t chunk)
  * One more at a process.
  * Return: HS_NIL when the class has none on that node, nor a chunk to carve.
  */
-static inline uint32_t hs_chunk_take(struct hs_domain *d, uint32_t node,
-				     uint32_t size_class)
+static inline __attribute__((always_inline)) uint32_t
+hs_chunk_take(struct hs_domain *d, uint32_t node, uint32_t size_class)
 {
 	uint32_t chunk = d->carved[node][size_class];
 	uint32_t buffer;

@@ -44,13 +44,10 @@ void hs_fired_init(struct hs_agent_core *c)
 	c->dirty_first = c->dirty_last = HS_NIL;
 }
 
-uint32_t hs_fired_find(const struct hs_agent_core *c, uint64_t hi, uint64_t lo)
+uint32_t hs_fired_look(const struct hs_agent_core *c, uint64_t hi, uint64_t lo)
 {
-	uint32_t i;
+	uint32_t i = *hash_head((struct hs_agent_core *)c, hi, lo);
 
-	if (!c->nr_fired)
-		return HS_NIL;
-	i = *hash_head((struct hs_agent_core *)c, hi, lo);
 	while (i != HS_NIL &&
 	       (c->fired[i].trace.hi != hi || c->fired[i].trace.lo != lo))
 		i = c->fired_rt[i].hash_next;
@@ -98,7 +95,7 @@ static void pin_everywhere(struct hs_agent_core *c, uint32_t fired)
 
 	for (uint32_t k = 0; k < c->nr_domains; k++) {
 		struct hs_domain *d = &c->domains[c->domain_order[k]];
-		uint32_t i = hs_ix_find(c, d, f->trace.hi, f->trace.lo);
+		uint32_t i = hs_ix_find(d, f->trace.hi, f->trace.lo);
 
 		if (i == HS_NIL)
 			continue;
@@ -335,7 +332,7 @@ static bool may_forget(struct hs_agent_core *c, uint32_t i, uint64_t patience,
 		return false;
 	for (uint32_t k = 0; k < c->nr_domains; k++) {
 		struct hs_domain *d = &c->domains[c->domain_order[k]];
-		uint32_t t = hs_ix_find(c, d, id->hi, id->lo);
+		uint32_t t = hs_ix_find(d, id->hi, id->lo);
 
 		if (t != HS_NIL &&
 		    (d->traces[t].nr_buffers ||
@@ -361,7 +358,7 @@ static void forget(struct hs_agent_core *c, uint32_t i)
 	c->nr_abandoned -= hs_fired_abandoned(c, i);
 	for (uint32_t k = 0; k < c->nr_domains; k++) {
 		struct hs_domain *d = &c->domains[c->domain_order[k]];
-		uint32_t t = hs_ix_find(c, d, id->hi, id->lo);
+		uint32_t t = hs_ix_find(d, id->hi, id->lo);
 
 		if (c->fired[i].visited)
 			hs_ix_gone(c, d, id->hi, id->lo, HS_WIRE_F_EVICTED);

@@ -142,7 +142,7 @@ void hs_hold_grown(struct hs_agent_core *c, uint32_t hold)
 		return;
 	}
 	d = &c->domains[h->domain];
-	trace = hs_ix_find(c, d, id->hi, id->lo);
+	trace = hs_ix_find(d, id->hi, id->lo);
 	if (trace != HS_NIL && d->more[trace].hold == hold) {
 		charge_to(c, d, trace, HS_NIL);
 		c->holds[hold].young = false;
@@ -168,7 +168,7 @@ static void drop(struct hs_agent_core *c, uint32_t hold)
 		link = &c->holds[*link].next;
 	*link = h->next;
 	rt->nr_holds--;
-	trace = d ? hs_ix_find(c, d, id->hi, id->lo) : HS_NIL;
+	trace = d ? hs_ix_find(d, id->hi, id->lo) : HS_NIL;
 	if (trace != HS_NIL && hs_ix_more(d, trace)->hold == hold) {
 		next = rt->hold_first;
 		while (next != HS_NIL && c->holds[next].domain != h->domain)
@@ -196,7 +196,7 @@ static void abandon(struct hs_agent_core *c, uint32_t fired)
 	f->flags |= HS_WIRE_F_ABANDONED;
 	for (uint32_t k = 0; k < c->nr_domains; k++) {
 		struct hs_domain *d = &c->domains[c->domain_order[k]];
-		uint32_t i = hs_ix_find(c, d, f->trace.hi, f->trace.lo);
+		uint32_t i = hs_ix_find(d, f->trace.hi, f->trace.lo);
 
 		while (i != HS_NIL && d->traces[i].buf_first != HS_NIL)
 			hs_buffer_free(c, d, d->traces[i].buf_first);
@@ -218,7 +218,7 @@ static void hold_instead(struct hs_agent_core *c, uint32_t domain,
 	struct hs_domain *d =
 		domain == HS_HOLD_NOWHERE ? NULL : &c->domains[domain];
 	const struct hs_wire_trace_id *id = &c->fired[fired].trace;
-	uint32_t trace = d ? hs_ix_find(c, d, id->hi, id->lo) : HS_NIL;
+	uint32_t trace = d ? hs_ix_find(d, id->hi, id->lo) : HS_NIL;
 	uint32_t other = c->fired_rt[fired].hold_first, i;
 
 	if (trace == HS_NIL || hs_ix_more(d, trace)->hold != HS_NIL)
@@ -305,7 +305,7 @@ void hs_hold_name(struct hs_agent_core *c, uint32_t fired,
 		return;
 	for (uint32_t k = 0; k < c->nr_domains; k++) {
 		struct hs_domain *d = &c->domains[c->domain_order[k]];
-		uint32_t trace = hs_ix_find(c, d, id->hi, id->lo);
+		uint32_t trace = hs_ix_find(d, id->hi, id->lo);
 
 		if (trace == HS_NIL || d->traces[trace].fired != fired)
 			continue;

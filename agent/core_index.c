@@ -16,51 +16,52 @@
 /* In the ledger: a successor must know it too. The low byte says why. */
 #define WHY_MASK 0xffull
 
-static uint64_t *gone_bucket(const struct hs_domain *d, uint64_t hi,
-			     uint64_t lo, uint64_t *fingerprint)
+static inline uint64_t *gone_find(const struct hs_domain *d, uint64_t hash)
 {
-	uint64_t h = hs_hash_trace(d->ledger->evicted_seed, hi, lo, d->id);
+	uint64_t *bucket = hs_ix_gone_bucket(d, hash);
 
-	*fingerprint = h & ~WHY_MASK;
-	return &d->evicted[(h >> 32 & (d->nr_evicted / HS_EVICTED_WAYS - 1)) *
-			   HS_EVICTED_WAYS];
-}
-
-static uint64_t *gone_find(const struct hs_domain *d, uint64_t hi, uint64_t lo)
-{
-	uint64_t fingerprint;
-	uint64_t *bucket = gone_bucket(d, hi, lo, &fingerprint);
-
+#pragma GCC unroll 8
 	for (uint32_t i = 0; i < HS_EVICTED_WAYS; i++)
-		if ((bucket[i] & ~WHY_MASK) == fingerprint && bucket[i])
+		if ((bucket[i] ^ hash) <= WHY_MASK && bucket[i])
 			return &bucket[i];
 	return NULL;
+}
+
+static inline uint16_t was_here(const struct hs_domain *d, uint64_t hash)
+{
+	const uint64_t *known = gone_find(d, hash);
+
+	return known ? (uint16_t)(*known & WHY_MASK) : 0;
 }
 
 /* HS_WIRE_F_* of what was here of it and is not any more; 0: nothing known. */
 uint16_t hs_ix_was_here(const struct hs_domain *d, uint64_t hi, uint64_t lo)
 {
-	const uint64_t *known = gone_find(d, hi, lo);
-
-	return known ? (uint16_t)(*known & WHY_MASK) : 0;
+	return was_here(d, hs_ix_hash(d, hi, lo));
 }
 
 /* The oldest of a bucket gives way; a kill in between loses no other. */
-void hs_ix_gone(struct hs_agent_core *c, struct hs_domain *d, uint64_t hi,
-		uint64_t lo, uint16_t flags)
+static inline void gone(struct hs_agent_core *c, struct hs_domain *d,
+			uint64_t hash, uint16_t flags)
 {
-	uint64_t *known = gone_find(d, hi, lo);
-	uint64_t fingerprint, *bucket;
+	uint64_t *known = gone_find(d, hash), *bucket;
 
 	if (known) {
 		hs_ledger_set64(known, *known | (flags & WHY_MASK));
 		return;
 	}
-	bucket = gone_bucket(d, hi, lo, &fingerprint);
+	bucket = hs_ix_gone_bucket(d, hash);
 	c->stats.gone_forgotten += bucket[HS_EVICTED_WAYS - 1] != 0;
+#pragma GCC unroll 8
 	for (uint32_t i = HS_EVICTED_WAYS - 1; i > 0; i--)
 		hs_ledger_set64(&bucket[i], bucket[i - 1]);
-	hs_ledger_set64(&bucket[0], fingerprint | (flags & WHY_MASK));
+	hs_ledger_set64(&bucket[0], (hash & ~WHY_MASK) | (flags & WHY_MASK));
+}
+
+void hs_ix_gone(struct hs_agent_core *c, struct hs_domain *d, uint64_t hi,
+		uint64_t lo, uint16_t flags)
+{
+	gone(c, d, hs_ix_hash(d, hi, lo), flags);
 }
 
 void hs_ix_init(struct hs_domain *d)
@@ -70,10 +71,9 @@ void hs_ix_init(struct hs_domain *d)
 	d->seats_move = false;
 }
 
-uint32_t hs_ix_find(const struct hs_agent_core *c, const struct hs_domain *d,
-		    uint64_t hi, uint64_t lo)
+uint32_t hs_ix_find(const struct hs_domain *d, uint64_t hi, uint64_t lo)
 {
-	return hs_ix_find_hashed(d, hs_ix_hash(c, d, hi, lo), hi, lo);
+	return hs_ix_find_hashed(d, hs_ix_hash(d, hi, lo), hi, lo);
 }
 
 struct hs_ix_more *hs_ix_more(struct hs_domain *d, uint32_t trace)
@@ -91,31 +91,13 @@ struct hs_ix_more *hs_ix_more(struct hs_domain *d, uint32_t trace)
 	return &d->more[trace];
 }
 
-/* Ask for the lines that a lookup will read. */
-void hs_ix_prefetch_trace(const struct hs_domain *d, uint64_t hash, uint64_t hi,
-			  uint64_t lo)
+/* What hs_ix_get_hashed() does for another trace than the last one. */
+uint32_t hs_ix_get_other(struct hs_agent_core *c, struct hs_domain *d,
+			 uint64_t hash, uint64_t hi, uint64_t lo,
+			 uint64_t now_ns)
 {
-	uint64_t fingerprint;
+	uint32_t i = d->trace_last = hs_ix_find_hashed(d, hash, hi, lo), fired;
 
-	__builtin_prefetch(&d->buckets[hash & d->bucket_mask], 1);
-	__builtin_prefetch(gone_bucket(d, hi, lo, &fingerprint));
-}
-
-/*
- * The entry of a trace, made if there is none. A trace that has fired already
- * is pinned at once.
- * Return: HS_NIL when the index is full of traces that may not go.
- */
-uint32_t hs_ix_get_hashed(struct hs_agent_core *c, struct hs_domain *d,
-			  uint64_t hash, uint64_t hi, uint64_t lo,
-			  uint64_t now_ns)
-{
-	uint32_t i = d->trace_last, fired;
-
-	/* What one handle says often stands together. */
-	if (hs_ix_is(d, i, hi, lo))
-		return i;
-	i = d->trace_last = hs_ix_find_hashed(d, hash, hi, lo);
 	if (i != HS_NIL)
 		return i;
 	i = hs_ix_entry_take(c, d);
@@ -130,10 +112,10 @@ uint32_t hs_ix_get_hashed(struct hs_agent_core *c, struct hs_domain *d,
 		.last_ns = now_ns,
 		.buf_first = HS_NIL,
 		.buf_last = HS_NIL,
+		.flags = was_here(d, hash),
 		.fired = HS_NIL,
 	};
 	d->trace_last = i;
-	d->traces[i].flags = hs_ix_was_here(d, hi, lo);
 	hs_ix_table_insert(d, hash, i);
 	hs_ix_seat_take(d, i);
 	d->nr_traces_live++;
@@ -147,22 +129,16 @@ uint32_t hs_ix_get_hashed(struct hs_agent_core *c, struct hs_domain *d,
 uint32_t hs_ix_get(struct hs_agent_core *c, struct hs_domain *d, uint64_t hi,
 		   uint64_t lo, uint64_t now_ns)
 {
-	return hs_ix_get_hashed(c, d, hs_ix_hash(c, d, hi, lo), hi, lo, now_ns);
+	return hs_ix_get_hashed(c, d, hs_ix_hash(d, hi, lo), hi, lo, now_ns);
 }
 
-/*
- * Something about the trace is not whole. It is written to whatever of it is in
- * the ledger, since a successor knows nothing else; what comes to the ledger
- * later carries it from the beginning.
- */
-void hs_ix_flag(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace,
-		uint16_t flags)
+/* See hs_ix_flag(). */
+void hs_ix_flag_some(struct hs_agent_core *c, struct hs_domain *d,
+		     uint32_t trace, uint16_t flags)
 {
 	struct hs_ix_trace *t = &d->traces[trace];
 	struct hs_ledger_crumb *crumb = NULL;
 
-	if (!flags)
-		return;
 	t->flags |= flags;
 	if (t->buf_last != HS_NIL)
 		d->buffers[t->buf_last].flags |= flags;
@@ -175,16 +151,6 @@ void hs_ix_flag(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace,
 		c->fired[t->fired].flags |= flags;
 	else if (t->buf_last == HS_NIL && !crumb)
 		hs_ix_gone(c, d, t->hi, t->lo, flags);
-}
-
-void hs_ix_touch(struct hs_domain *d, uint32_t trace, uint64_t now_ns)
-{
-	struct hs_ix_trace *t = &d->traces[trace];
-
-	/* index.C2 relaxed: readers may see the one time or the other. */
-	__atomic_store_n(&t->last_ns, now_ns, __ATOMIC_RELAXED);
-	if (t->fired == HS_NIL)
-		hs_ix_seat_renew(d, trace);
 }
 
 /* A fired trace leaves the order of eviction. */
@@ -220,12 +186,12 @@ static void crumbs_free(struct hs_domain *d, uint32_t trace)
 	}
 }
 
-/* Its buffers must have been let go. */
-void hs_ix_remove(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace)
+static inline void remove_hashed(struct hs_agent_core *c, struct hs_domain *d,
+				 uint64_t hash, uint32_t trace)
 {
 	struct hs_ix_trace *t = &d->traces[trace];
 
-	hs_ix_table_remove(d, hs_ix_hash(c, d, t->hi, t->lo), trace);
+	hs_ix_table_remove(d, hash, trace);
 	if (d->trace_last == trace)
 		d->trace_last = HS_NIL;
 	if (t->fired == HS_NIL) {
@@ -238,6 +204,14 @@ void hs_ix_remove(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace)
 		crumbs_free(d, trace);
 	d->nr_traces_live--;
 	hs_ix_entry_give(c, d, trace);
+}
+
+/* Its buffers must have been let go. */
+void hs_ix_remove(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace)
+{
+	const struct hs_ix_trace *t = &d->traces[trace];
+
+	remove_hashed(c, d, hs_ix_hash(d, t->hi, t->lo), trace);
 }
 
 static bool crumb_known(const struct hs_domain *d,
@@ -307,9 +281,9 @@ void hs_ix_crumb_adopt(struct hs_agent_core *c, struct hs_domain *d,
 	d->nr_crumbs_fired += d->traces[i].fired != HS_NIL;
 }
 
-/* An application named the trace here. */
-void hs_ix_visit(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace,
-		 uint32_t process, uint64_t now_ns)
+/* See hs_ix_visit(): for the first time, or by another one, or it has fired. */
+void hs_ix_visit_first(struct hs_agent_core *c, struct hs_domain *d,
+		       uint32_t trace, uint32_t process, uint64_t now_ns)
 {
 	struct hs_ix_trace *t = &d->traces[trace];
 	bool first = !t->visited;
@@ -324,7 +298,7 @@ void hs_ix_visit(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace,
 		c->fired[t->fired].visited = 1;
 		hs_fired_dirty(c, t->fired);
 	}
-	if (first)
+	if (first && (c->kept_before_ppm | c->config.head_ppm))
 		hs_sample_first(c, d, trace, now_ns);
 }
 
@@ -334,7 +308,7 @@ void hs_ix_visit(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace,
  * and drops calls of it within this file.
  */
 static inline __attribute__((always_inline)) void
-prefetch_evict(const struct hs_agent_core *c, const struct hs_domain *d)
+prefetch_evict(const struct hs_domain *d)
 {
 	uint32_t i = hs_ix_oldest_ahead(d, EVICT_AHEAD);
 	const struct hs_ix_trace *t;
@@ -346,30 +320,31 @@ prefetch_evict(const struct hs_agent_core *c, const struct hs_domain *d)
 	if (i == HS_NIL)
 		return;
 	t = &d->traces[i];
-	hash = hs_ix_hash(c, d, t->hi, t->lo);
+	hash = hs_ix_hash(d, t->hi, t->lo);
 	__builtin_prefetch(&d->buckets[hash & d->bucket_mask], 1);
-	__builtin_prefetch(gone_bucket(d, t->hi, t->lo, &hash), 1);
-	if (t->buf_first == HS_NIL)
-		return;
-	__builtin_prefetch(&d->buffers[t->buf_first], 1);
-	__builtin_prefetch(&d->rt[t->buf_first], 1);
+	__builtin_prefetch(hs_ix_gone_bucket(d, hash), 1);
+	if (t->buf_first != HS_NIL)
+		hs_buffer_prefetch(d, t->buf_first);
+	i = hs_ix_oldest_ahead(d, EVICT_AHEAD / 4);
+	i = i == HS_NIL ? HS_NIL : d->traces[i].buf_first;
+	if (i != HS_NIL && d->rt[i].next != HS_NIL)
+		hs_buffer_prefetch(d, d->rt[i].next);
 }
 
 /* The least recently seen untriggered trace goes, whole. */
 bool hs_ix_evict_one(struct hs_agent_core *c, struct hs_domain *d)
 {
 	uint32_t i = hs_ix_oldest(d);
-	struct hs_ix_trace *t;
+	uint64_t hash;
 
 	if (i == HS_NIL)
 		return false;
-	prefetch_evict(c, d);
-	t = &d->traces[i];
+	prefetch_evict(d);
+	hash = hs_ix_hash(d, d->traces[i].hi, d->traces[i].lo);
 	if (!HS_PLANTED(6))
-		hs_ix_gone(c, d, t->hi, t->lo, HS_WIRE_F_EVICTED);
-	while (t->buf_first != HS_NIL)
-		hs_buffer_free(c, d, t->buf_first);
-	hs_ix_remove(c, d, i);
+		gone(c, d, hash, HS_WIRE_F_EVICTED);
+	hs_buffers_evict(c, d, i);
+	remove_hashed(c, d, hash, i);
 	c->stats.traces_evicted++;
 	return true;
 }

@@ -109,11 +109,10 @@ void hs_policy_dry(struct hs_agent_core *c, uint32_t trigger,
 		for (uint32_t k = 0; k < c->nr_domains; k++) {
 			const struct hs_domain *d =
 				&c->domains[c->domain_order[k]];
-			uint32_t at =
-				hs_ix_find(c, d, traces[i].hi, traces[i].lo);
+			uint32_t at = hs_ix_find(d, traces[i].hi, traces[i].lo);
 
 			if (at != HS_NIL)
-				t->dry_bytes += d->traces[at].nr_bytes;
+				t->dry_bytes += hs_ix_bytes(&d->traces[at]);
 		}
 	}
 }

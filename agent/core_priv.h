@@ -61,18 +61,30 @@ struct hs_buffer_rt {
 struct hs_ix_trace {
 	uint64_t hi, lo;
 	uint64_t first_ns, last_ns;
-	uint64_t nr_bytes : 48;
-	uint64_t flags : 16; /* HS_WIRE_F_* */
+	uint32_t bytes_low; /* hs_ix_bytes() */
+	uint8_t bytes_high;
+	uint8_t visited : 1;  /* an application named it here */
+	uint8_t several : 1;  /* processes */
+	uint8_t has_more : 1; /* its struct hs_ix_more is filled */
+	uint16_t flags;	      /* HS_WIRE_F_* */
 	uint32_t buf_first, buf_last;
-	uint32_t nr_buffers : 29;
-	uint32_t visited : 1;  /* an application named it here */
-	uint32_t several : 1;  /* processes */
-	uint32_t has_more : 1; /* its struct hs_ix_more is filled */
-	uint32_t fired;	       /* HS_NIL: untriggered */
-	uint32_t process;      /* that wrote first */
-	uint32_t seat;	       /* in the order of eviction, if untriggered */
+	uint32_t nr_buffers;
+	uint32_t fired;	  /* HS_NIL: untriggered */
+	uint32_t process; /* that wrote first */
+	uint32_t seat;	  /* in the order of eviction, if untriggered */
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct hs_ix_trace) == 64, "a line a trace");
+
+/* Bytes in its buffers: whole words, since each buffer comes by here. */
+static inline uint64_t hs_ix_bytes(const struct hs_ix_trace *t)
+{
+	return (uint64_t)t->bytes_high << 32 | t->bytes_low;
+}
+static inline void hs_ix_bytes_set(struct hs_ix_trace *t, uint64_t bytes)
+{
+	t->bytes_low = (uint32_t)bytes;
+	t->bytes_high = (uint8_t)(bytes >> 32);
+}
 
 /* The rest, for those that have crumbs or have fired. */
 struct hs_ix_more {
@@ -154,6 +166,7 @@ struct hs_domain {
 	uint32_t nr_classes, nr_nodes, node_buffers;
 	uint32_t nr_chunks, chunk_shift;
 	uint32_t unit_shift; /* of a ref to a unit */
+	uint64_t seed;	     /* of its hashes: the ledger's, for its life */
 	uint32_t class_units[HS_SHM_NR_CLASSES];
 	uint32_t nr_class_chunks[HS_SHM_NR_CLASSES];
 	struct hs_chunk *chunks;
@@ -335,16 +348,15 @@ struct hs_agent_core {
 };
 
 /* core_table.c */
-static inline uint64_t hs_ix_hash(const struct hs_agent_core *c,
-				  const struct hs_domain *d, uint64_t hi,
+/* One for the index and for the marks of what is gone. */
+static inline uint64_t hs_ix_hash(const struct hs_domain *d, uint64_t hi,
 				  uint64_t lo)
 {
-	return hs_hash_trace(c->config.index_seed, hi, lo, d->id);
+	return hs_hash_trace(d->seed, hi, lo, d->id);
 }
 void hs_ix_table_init(struct hs_domain *d);
-uint32_t hs_ix_find_hashed(const struct hs_domain *d, uint64_t hash,
-			   uint64_t hi, uint64_t lo);
-uint32_t hs_ix_guess(const struct hs_domain *d, uint64_t hash);
+uint32_t hs_ix_find_further(const struct hs_domain *d, uint64_t hash,
+			    uint64_t hi, uint64_t lo);
 /* Whether entry @trace, HS_NIL included, is the one of that id. */
 static inline bool hs_ix_is(const struct hs_domain *d, uint32_t trace,
 			    uint64_t hi, uint64_t lo)
@@ -357,8 +369,7 @@ void hs_ix_table_remove(struct hs_domain *d, uint64_t hash, uint32_t trace);
 uint32_t hs_ix_entry_take(struct hs_agent_core *c, struct hs_domain *d);
 void hs_ix_entry_give(struct hs_agent_core *c, struct hs_domain *d,
 		      uint32_t trace);
-bool hs_ix_table_check(const struct hs_agent_core *c, const struct hs_domain *d,
-		       const char **why);
+bool hs_ix_table_check(const struct hs_domain *d, const char **why);
 
 /* core_retain.c */
 void hs_ix_seat_take(struct hs_domain *d, uint32_t trace);
@@ -392,18 +403,14 @@ static inline uint32_t hs_ix_crumb_first(const struct hs_domain *d,
 {
 	return d->traces[trace].has_more ? d->more[trace].crumb_first : HS_NIL;
 }
-void hs_ix_prefetch_trace(const struct hs_domain *d, uint64_t hash, uint64_t hi,
-			  uint64_t lo);
-uint32_t hs_ix_find(const struct hs_agent_core *c, const struct hs_domain *d,
-		    uint64_t hi, uint64_t lo);
+uint32_t hs_ix_find(const struct hs_domain *d, uint64_t hi, uint64_t lo);
 uint32_t hs_ix_get(struct hs_agent_core *c, struct hs_domain *d, uint64_t hi,
 		   uint64_t lo, uint64_t now_ns);
-uint32_t hs_ix_get_hashed(struct hs_agent_core *c, struct hs_domain *d,
-			  uint64_t hash, uint64_t hi, uint64_t lo,
-			  uint64_t now_ns);
-void hs_ix_flag(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace,
-		uint16_t flags);
-void hs_ix_touch(struct hs_domain *d, uint32_t trace, uint64_t now_ns);
+uint32_t hs_ix_get_other(struct hs_agent_core *c, struct hs_domain *d,
+			 uint64_t hash, uint64_t hi, uint64_t lo,
+			 uint64_t now_ns);
+void hs_ix_flag_some(struct hs_agent_core *c, struct hs_domain *d,
+		     uint32_t trace, uint16_t flags);
 void hs_ix_pin(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace,
 	       uint32_t fired);
 void hs_ix_remove(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace);
@@ -411,8 +418,8 @@ void hs_ix_crumb(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace,
 		 uint64_t node, uint32_t kind);
 void hs_ix_crumb_adopt(struct hs_agent_core *c, struct hs_domain *d,
 		       uint32_t crumb, uint64_t now_ns);
-void hs_ix_visit(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace,
-		 uint32_t process, uint64_t now_ns);
+void hs_ix_visit_first(struct hs_agent_core *c, struct hs_domain *d,
+		       uint32_t trace, uint32_t process, uint64_t now_ns);
 bool hs_ix_evict_one(struct hs_agent_core *c, struct hs_domain *d);
 uint16_t hs_ix_was_here(const struct hs_domain *d, uint64_t hi, uint64_t lo);
 void hs_ix_gone(struct hs_agent_core *c, struct hs_domain *d, uint64_t hi,
@@ -430,11 +437,10 @@ void hs_buffer_append(struct hs_agent_core *c, struct hs_domain *d,
 		      uint32_t trace, uint32_t buffer);
 void hs_buffer_free(struct hs_agent_core *c, struct hs_domain *d,
 		    uint32_t buffer);
+void hs_buffers_evict(struct hs_agent_core *c, struct hs_domain *d,
+		      uint32_t trace);
 uint32_t hs_buffer_of_word(const struct hs_domain *d, uint64_t stock_word,
 			   uint32_t process);
-bool hs_buffer_publish(struct hs_agent_core *c, struct hs_domain *d,
-		       uint32_t buffer, const struct hs_ledger_buffer *body,
-		       uint64_t hash, uint32_t process, uint64_t now_ns);
 uint64_t hs_buffer_ship_key(const struct hs_domain *d, uint32_t buffer);
 #define HS_KEY_SENDINGS	   12u /* bits of a ship key: domain, sending, */
 #define HS_KEY_BUFFERS	   28u /* buffer, generation */
@@ -451,7 +457,7 @@ static inline uint32_t hs_ship_key_buffer(uint64_t key)
 
 /* core_fired.c */
 void hs_fired_init(struct hs_agent_core *c);
-uint32_t hs_fired_find(const struct hs_agent_core *c, uint64_t hi, uint64_t lo);
+uint32_t hs_fired_look(const struct hs_agent_core *c, uint64_t hi, uint64_t lo);
 void hs_fired_prefetch(const struct hs_agent_core *c, uint64_t hi, uint64_t lo);
 uint32_t hs_fired_get(struct hs_agent_core *c,
 		      const struct hs_wire_trace_id *id,
@@ -557,7 +563,8 @@ void hs_report_open(struct hs_agent_core *c, struct hs_domain *d,
 		    const struct hs_shm_buffer *header, uint64_t now_ns);
 
 /* core_sample.c */
-bool hs_sample_kept(const struct hs_agent_core *c, uint64_t hi, uint64_t lo);
+bool hs_sample_within(const struct hs_agent_core *c, uint64_t hi, uint64_t lo,
+		      uint32_t ppm);
 void hs_sample_set(struct hs_agent_core *c, const struct hs_agent_config *in);
 void hs_sample_first(struct hs_agent_core *c, struct hs_domain *d,
 		     uint32_t trace, uint64_t now_ns);
@@ -567,5 +574,7 @@ void hs_adopt_domain(struct hs_agent_core *c, struct hs_domain *d,
 		     uint64_t now_ns);
 
 #include "agent/core_chunk.h"
+#include "agent/core_table.h"
+#include "agent/core_walk.h"
 
 #endif

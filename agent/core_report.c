@@ -129,7 +129,7 @@ void hs_report_run(struct hs_agent_core *c, uint64_t now_ns)
 		fired = c->holds[hold].fired;
 		id = &c->fired[fired].trace;
 		d = &c->domains[c->holds[hold].domain];
-		trace = hs_ix_find(c, d, id->hi, id->lo);
+		trace = hs_ix_find(d, id->hi, id->lo);
 		if (!ship_trace(c, d, trace, &c->holds[hold], now_ns))
 			return;
 		dequeue(c, d, fired);

@@ -10,10 +10,10 @@
  */
 #include "agent/core_priv.h"
 
-#define MILLION 1000000u
+#define MILLION HS_SAMPLE_ALL
 
-static bool within(const struct hs_agent_core *c, uint64_t hi, uint64_t lo,
-		   uint32_t ppm)
+bool hs_sample_within(const struct hs_agent_core *c, uint64_t hi, uint64_t lo,
+		      uint32_t ppm)
 {
 	struct hs_wire_trace_id id = {hi, lo};
 	uint64_t hash;
@@ -22,11 +22,6 @@ static bool within(const struct hs_agent_core *c, uint64_t hi, uint64_t lo,
 		return true;
 	hash = hs_hash_siphash(c->config.cluster_key, &id, sizeof(id));
 	return (hash >> 32) * MILLION >> 32 >= MILLION - ppm;
-}
-
-bool hs_sample_kept(const struct hs_agent_core *c, uint64_t hi, uint64_t lo)
-{
-	return within(c, hi, lo, c->config.kept_ppm);
 }
 
 /* The share changes: what was not kept before cannot be whole for a while. */
@@ -51,9 +46,9 @@ void hs_sample_first(struct hs_agent_core *c, struct hs_domain *d,
 
 	if (c->kept_before_ppm &&
 	    now_ns - c->kept_since_ns < c->config.taint_ns &&
-	    !within(c, id.hi, id.lo, c->kept_before_ppm))
+	    !hs_sample_within(c, id.hi, id.lo, c->kept_before_ppm))
 		hs_ix_flag(c, d, trace, HS_WIRE_F_EVICTED);
 	if (c->config.head_ppm && t->fired == HS_NIL &&
-	    within(c, id.hi, id.lo, c->config.head_ppm))
+	    hs_sample_within(c, id.hi, id.lo, c->config.head_ppm))
 		hs_fired_group(c, HS_AGENT_HEAD_TRIGGER, false, &id, 1, now_ns);
 }

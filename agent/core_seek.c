@@ -95,7 +95,7 @@ static bool known(const struct hs_agent_core *c,
 		return true;
 	for (uint32_t k = 0; k < c->nr_domains; k++) {
 		const struct hs_domain *d = &c->domains[c->domain_order[k]];
-		uint32_t i = hs_ix_find(c, d, id->hi, id->lo);
+		uint32_t i = hs_ix_find(d, id->hi, id->lo);
 
 		if (i != HS_NIL ? d->traces[i].visited
 				: hs_ix_was_here(d, id->hi, id->lo) != 0)

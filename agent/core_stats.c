@@ -128,7 +128,7 @@ static bool check_trace(const struct hs_domain *d, uint32_t t, uint32_t *held,
 	if (x->fired != HS_NIL)
 		*pinned += units;
 	*why = "a trace's buffers do not add up";
-	return nr == x->nr_buffers && bytes == x->nr_bytes &&
+	return nr == x->nr_buffers && bytes == hs_ix_bytes(x) &&
 	       prev == x->buf_last;
 }
 
@@ -161,7 +161,7 @@ static bool check_domain(const struct hs_agent_core *c,
 		if (state != HS_LEDGER_FREE)
 			units[state & 3] += hs_buffer_units(d, i);
 	}
-	if (!hs_chunks_check(d, why) || !hs_ix_table_check(c, d, why) ||
+	if (!hs_chunks_check(d, why) || !hs_ix_table_check(d, why) ||
 	    !hs_ix_seats_check(d, why) || !check_traces(d, &held, &pinned, why))
 		return false;
 	*why = "the states of the buffers do not add up to the pool";

@@ -16,11 +16,13 @@
 /* Of the pool, beyond what crowding keeps free. */
 #define STARVED_PERCENT 14u
 
-/* Whether the share in use, in full percent, is at the threshold. */
-static bool crowded(const struct hs_agent_core *c, const struct hs_domain *d)
+/* With fewer free the share in use, in full percent, is at the threshold. */
+static uint32_t crowded_below(const struct hs_agent_core *c,
+			      const struct hs_domain *d)
 {
-	return (uint64_t)hs_domain_nr_free(d) * 100 <
-	       (101ull - c->config.evict_percent) * d->nr_buffers;
+	return (uint32_t)(((101ull - c->config.evict_percent) * d->nr_buffers +
+			   99) /
+			  100);
 }
 
 static bool may_starve(const struct hs_agent_core *c, const struct hs_domain *d)
@@ -32,15 +34,18 @@ static bool may_starve(const struct hs_agent_core *c, const struct hs_domain *d)
 
 /* Twice what is asked for, so that use falls back under the threshold. */
 static uint32_t make_room(struct hs_agent_core *c, struct hs_domain *d,
-			  uint32_t units)
+			  uint32_t units, uint32_t crowded)
 {
 	uint32_t goal = hs_domain_nr_free(d) + 2 * units, nr = 0;
 
-	while (nr < EVICT_MAX && hs_domain_nr_free(d) < goal && crowded(c, d) &&
+	if (goal > crowded)
+		goal = crowded;
+	while (nr < EVICT_MAX && hs_domain_nr_free(d) < goal &&
 	       hs_ix_evict_one(c, d))
 		nr++;
-	for (uint32_t i = 0;
-	     HS_PLANTED(2) && i < d->nr_buffers && crowded(c, d); i++)
+	for (uint32_t i = 0; HS_PLANTED(2) && i < d->nr_buffers &&
+			     hs_domain_nr_free(d) < crowded;
+	     i++)
 		if (hs_ledger_word_state(d->buffers[i].word) == HS_LEDGER_HELD)
 			hs_buffer_free(c, d, i);
 	return nr;
@@ -73,40 +78,55 @@ static uint32_t take_elsewhere(struct hs_agent_core *c, struct hs_domain *d,
 	return HS_NIL;
 }
 
-uint64_t hs_agent_core_stock_class(struct hs_agent_core *core, uint32_t domain,
-				   uint32_t process, uint32_t size_class,
-				   uint32_t node, uint64_t now_ns)
+/* It is @process's from here on. Return: the word that says so. */
+static inline uint64_t stock(struct hs_domain *d, uint32_t buffer,
+			     uint32_t process, uint32_t size_class)
 {
-	struct hs_domain *d = hs_domain_get(core, domain);
-	bool here = node & HS_AGENT_STOCK_HERE;
-	struct hs_ledger_buffer *b;
-	uint32_t buffer, generation, nr = 0;
+	struct hs_ledger_buffer *b = &d->buffers[buffer];
+	uint32_t generation =
+		(hs_ledger_word_generation(b->word) + 1) & 0xffffffu;
+	uint32_t node = hs_buffer_node(d, buffer);
 
-	node &= ~HS_AGENT_STOCK_HERE;
-	if (!d || size_class >= d->nr_classes || node >= d->nr_nodes)
-		return 0;
-	if (crowded(core, d))
-		nr = make_room(core, d, d->class_units[size_class]);
-	buffer = hs_chunk_take(d, node, size_class);
-	if (buffer == HS_NIL)
-		buffer = take_elsewhere(core, d, node, here, size_class, nr);
-	if (buffer == HS_NIL)
-		return 0;
-	d->nr_stocked += d->class_units[size_class];
-	b = &d->buffers[buffer];
-	generation = hs_ledger_word_generation(b->word) + 1;
-	if ((generation & 0xffffffu) == 0)
-		generation = 1;
+	generation += generation == 0;
 	b->acked = 0;
 	b->sent = 0;
 	b->flags = 0;
 	d->rt[buffer] = (struct hs_buffer_rt){.next = HS_NIL, .trace = HS_NIL};
 	hs_ledger_set64(&b->word,
 			hs_ledger_word(HS_LEDGER_STOCKED, generation, process));
-	node = hs_buffer_node(d, buffer);
 	return hs_shm_stock_word((buffer - node * d->node_buffers)
 					 << d->unit_shift,
 				 size_class, node, generation);
+}
+
+uint32_t hs_agent_core_stock_some(struct hs_agent_core *core, uint32_t domain,
+				  uint32_t process, uint32_t size_class,
+				  uint32_t node, uint64_t *words, uint32_t nr)
+{
+	struct hs_domain *d = hs_domain_get(core, domain);
+	bool here = node & HS_AGENT_STOCK_HERE;
+	uint32_t crowded, units, n = 0;
+
+	node &= ~HS_AGENT_STOCK_HERE;
+	if (!d || size_class >= d->nr_classes || node >= d->nr_nodes)
+		return 0;
+	crowded = crowded_below(core, d);
+	units = d->class_units[size_class];
+	while (n < nr) {
+		uint32_t buffer, gone = 0;
+
+		if (hs_domain_nr_free(d) < crowded)
+			gone = make_room(core, d, units, crowded);
+		buffer = hs_chunk_take(d, node, size_class);
+		if (buffer == HS_NIL)
+			buffer = take_elsewhere(core, d, node, here, size_class,
+						gone);
+		if (buffer == HS_NIL)
+			break;
+		d->nr_stocked += units;
+		words[n++] = stock(d, buffer, process, size_class);
+	}
+	return n;
 }
 
 uint32_t hs_agent_core_stocked(const struct hs_agent_core *core,

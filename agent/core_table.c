@@ -17,63 +17,8 @@
 
 #include <string.h>
 
-#define LANES_LOW  0x0001000100010001ull
-#define LANES_REST 0x7fff7fff7fff7fffull
-#define LANES_USED 0x0000000080008000ull /* of the third word */
-#define SPILL_ONE  (1ull << 32)
 #define LIMBO_MAX  4096u
 #define READ_BATCH 32u
-
-static inline uint64_t tag_of(uint64_t hash)
-{
-	uint64_t tag = hash >> 32 & 0xffff;
-
-	return tag ? tag : 1;
-}
-
-/* The top bit of every lane of @word that is @tag, and no other bit. */
-static inline uint64_t lanes_match(uint64_t word, uint64_t tag)
-{
-	uint64_t x = word ^ tag * LANES_LOW;
-
-	return ~(((x & LANES_REST) + LANES_REST) | x | LANES_REST);
-}
-
-static inline uint64_t tags_load(const struct hs_ix_bucket *b, uint32_t w)
-{
-	/* index.R2 acquire, pairs index.W2: the tag before its index. */
-	return __atomic_load_n(&b->tags[w], __ATOMIC_ACQUIRE);
-}
-
-static inline void tags_store(struct hs_ix_bucket *b, uint32_t w, uint64_t tags)
-{
-	/* index.W2 release, pairs index.R2: the index before its tag. */
-	__atomic_store_n(&b->tags[w], tags, __ATOMIC_RELEASE);
-}
-
-static inline uint32_t index_load(const struct hs_ix_bucket *b, uint32_t slot)
-{
-	/* index.R1 acquire, pairs index.W1: the index before the entry. */
-	return __atomic_load_n(&b->index[slot], __ATOMIC_ACQUIRE);
-}
-
-static inline uint32_t spilled(const struct hs_ix_bucket *b)
-{
-	return (uint32_t)(tags_load(b, 2) >> 32);
-}
-
-static inline uint64_t word_match(const struct hs_ix_bucket *b, uint32_t w,
-				  uint64_t tag)
-{
-	uint64_t m = lanes_match(tags_load(b, w), tag);
-
-	return w == 2 ? m & LANES_USED : m;
-}
-
-static inline uint32_t slot_of(uint32_t w, uint64_t match)
-{
-	return w * 4 + (uint32_t)__builtin_ctzll(match) / 16;
-}
 
 void hs_ix_table_init(struct hs_domain *d)
 {
@@ -85,45 +30,20 @@ void hs_ix_table_init(struct hs_domain *d)
 	d->trace_last = HS_NIL;
 }
 
-static uint32_t find_in(const struct hs_domain *d, const struct hs_ix_bucket *b,
-			uint64_t tag, uint64_t hi, uint64_t lo)
+/* Its own bucket was full at some time: it may stand in one of the next. */
+uint32_t hs_ix_find_further(const struct hs_domain *d, uint64_t hash,
+			    uint64_t hi, uint64_t lo)
 {
-	for (uint32_t w = 0; w < 3; w++)
-		for (uint64_t m = word_match(b, w, tag); m; m &= m - 1) {
-			uint32_t i = index_load(b, slot_of(w, m));
+	uint64_t tags = hs_ix_tags_of(hash);
 
-			if (d->traces[i].hi == hi && d->traces[i].lo == lo)
-				return i;
-		}
-	return HS_NIL;
-}
-
-/* Context: the writer, or a reader before its grace period ends. */
-uint32_t hs_ix_find_hashed(const struct hs_domain *d, uint64_t hash,
-			   uint64_t hi, uint64_t lo)
-{
 	/* In a small table each bucket may have been full at some time. */
-	for (uint32_t n = 0; n <= d->bucket_mask; n++) {
+	for (uint32_t n = 1; n <= d->bucket_mask; n++) {
 		const struct hs_ix_bucket *b =
 			&d->buckets[((uint32_t)hash + n) & d->bucket_mask];
-		uint32_t i = find_in(d, b, tag_of(hash), hi, lo);
+		uint32_t i = hs_ix_find_in(d, b, tags, hi, lo);
 
-		if (i != HS_NIL || !spilled(b))
+		if (i != HS_NIL || !hs_ix_spilled(b))
 			return i;
-	}
-	return HS_NIL;
-}
-
-/* The entry that is most likely the one; HS_NIL: none here. */
-uint32_t hs_ix_guess(const struct hs_domain *d, uint64_t hash)
-{
-	const struct hs_ix_bucket *b = &d->buckets[hash & d->bucket_mask];
-
-	for (uint32_t w = 0; w < 3; w++) {
-		uint64_t m = word_match(b, w, tag_of(hash));
-
-		if (m)
-			return index_load(b, slot_of(w, m));
 	}
 	return HS_NIL;
 }
@@ -131,39 +51,42 @@ uint32_t hs_ix_guess(const struct hs_domain *d, uint64_t hash)
 /* There is always room: the table has more slots than the pool entries. */
 void hs_ix_table_insert(struct hs_domain *d, uint64_t hash, uint32_t trace)
 {
+	uint64_t tag = hs_ix_tag_of(hash);
+
 	for (uint32_t at = (uint32_t)hash;; at++) {
 		struct hs_ix_bucket *b = &d->buckets[at & d->bucket_mask];
 
 		for (uint32_t w = 0; w < 3; w++) {
-			uint64_t m = word_match(b, w, 0);
+			uint64_t m = hs_ix_word_match(b, w, 0);
 			uint32_t slot;
 
 			if (!m)
 				continue;
-			slot = slot_of(w, m);
+			slot = hs_ix_slot_of(w, m);
 			/* index.W1 release, pairs index.R1: the entry before
 			 * its index. */
 			__atomic_store_n(&b->index[slot], trace,
 					 __ATOMIC_RELEASE);
-			tags_store(b, w,
-				   b->tags[w] | tag_of(hash)
-							<< (slot % 4 * 16));
+			hs_ix_tags_store(b, w,
+					 b->tags[w] | tag << (slot % 4 * 16));
 			return;
 		}
-		tags_store(b, 2, b->tags[2] + SPILL_ONE);
+		hs_ix_tags_store(b, 2, b->tags[2] + HS_IX_SPILL_ONE);
 	}
 }
 
-static bool remove_from(struct hs_ix_bucket *b, uint64_t tag, uint32_t trace)
+static inline bool remove_from(struct hs_ix_bucket *b, uint64_t tags,
+			       uint32_t trace)
 {
 	for (uint32_t w = 0; w < 3; w++)
-		for (uint64_t m = word_match(b, w, tag); m; m &= m - 1) {
-			uint32_t slot = slot_of(w, m);
+		for (uint64_t m = hs_ix_word_match(b, w, tags); m; m &= m - 1) {
+			uint32_t slot = hs_ix_slot_of(w, m);
 
 			if (b->index[slot] != trace)
 				continue;
-			tags_store(b, w,
-				   b->tags[w] & ~(0xffffull << slot % 4 * 16));
+			hs_ix_tags_store(b, w,
+					 b->tags[w] &
+						 ~(0xffffull << slot % 4 * 16));
 			return true;
 		}
 	return false;
@@ -171,12 +94,14 @@ static bool remove_from(struct hs_ix_bucket *b, uint64_t tag, uint32_t trace)
 
 void hs_ix_table_remove(struct hs_domain *d, uint64_t hash, uint32_t trace)
 {
+	uint64_t tags = hs_ix_tags_of(hash);
+
 	for (uint32_t at = (uint32_t)hash;; at++) {
 		struct hs_ix_bucket *b = &d->buckets[at & d->bucket_mask];
 
-		if (remove_from(b, tag_of(hash), trace))
+		if (remove_from(b, tags, trace))
 			return;
-		tags_store(b, 2, b->tags[2] - SPILL_ONE);
+		hs_ix_tags_store(b, 2, b->tags[2] - HS_IX_SPILL_ONE);
 	}
 }
 
@@ -222,8 +147,7 @@ void hs_ix_entry_give(struct hs_agent_core *c, struct hs_domain *d,
  */
 
 /* Up to READ_BATCH of them: buckets first, then entries, then the answers. */
-static uint32_t seen_some(const struct hs_agent_core *c,
-			  const struct hs_domain *d,
+static uint32_t seen_some(const struct hs_domain *d,
 			  const struct hs_wire_trace_id *ids, uint32_t nr,
 			  struct hs_agent_seen *out)
 {
@@ -231,7 +155,7 @@ static uint32_t seen_some(const struct hs_agent_core *c,
 	uint32_t guess[READ_BATCH], nr_known = 0;
 
 	for (uint32_t k = 0; k < nr; k++) {
-		hashes[k] = hs_ix_hash(c, d, ids[k].hi, ids[k].lo);
+		hashes[k] = hs_ix_hash(d, ids[k].hi, ids[k].lo);
 		__builtin_prefetch(&d->buckets[hashes[k] & d->bucket_mask]);
 	}
 	for (uint32_t k = 0; k < nr; k++) {
@@ -273,7 +197,7 @@ uint32_t hs_agent_core_seen(const struct hs_agent_core *core, uint32_t domain,
 	if (!__atomic_load_n(&d->live, __ATOMIC_ACQUIRE))
 		return 0;
 	for (uint32_t k = 0; k < nr; k += READ_BATCH)
-		nr_known += seen_some(core, d, &ids[k],
+		nr_known += seen_some(d, &ids[k],
 				      nr - k < READ_BATCH ? nr - k : READ_BATCH,
 				      &out[k]);
 	return nr_known;
@@ -282,8 +206,7 @@ uint32_t hs_agent_core_seen(const struct hs_agent_core *core, uint32_t domain,
 /* ---- whether it adds up ---------------------------------------------------
  */
 
-static bool check_bucket(const struct hs_agent_core *c,
-			 const struct hs_domain *d, uint32_t at,
+static bool check_bucket(const struct hs_domain *d, uint32_t at,
 			 uint64_t *spills, uint32_t *live)
 {
 	const struct hs_ix_bucket *b = &d->buckets[at];
@@ -296,26 +219,25 @@ static bool check_bucket(const struct hs_agent_core *c,
 		if (!tag)
 			continue;
 		t = &d->traces[b->index[slot]];
-		hash = hs_ix_hash(c, d, t->hi, t->lo);
-		if (tag != tag_of(hash) ||
+		hash = hs_ix_hash(d, t->hi, t->lo);
+		if (tag != hs_ix_tag_of(hash) ||
 		    hs_ix_find_hashed(d, hash, t->hi, t->lo) != b->index[slot])
 			return false;
 		*spills += (at - (uint32_t)hash) & d->bucket_mask;
 		++*live;
 	}
-	*spills -= spilled(b);
+	*spills -= hs_ix_spilled(b);
 	return true;
 }
 
-bool hs_ix_table_check(const struct hs_agent_core *c, const struct hs_domain *d,
-		       const char **why)
+bool hs_ix_table_check(const struct hs_domain *d, const char **why)
 {
 	uint64_t spills = 0;
 	uint32_t live = 0;
 
 	*why = "an index slot does not lead to its trace";
 	for (uint32_t at = 0; at <= d->bucket_mask; at++)
-		if (!check_bucket(c, d, at, &spills, &live))
+		if (!check_bucket(d, at, &spills, &live))
 			return false;
 	*why = "entries that did not fit their bucket do not add up";
 	if (spills)

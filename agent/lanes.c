@@ -17,6 +17,8 @@ _Static_assert(BATCH_ENTRIES > 2 * HS_WIRE_TRACES_MAX, "a group must fit");
 #define LEVEL_FIRST  512u
 #define FIRST_SHARE  4u
 #define GROWTH_EMPTY 16u
+/* Handed out at a time; what a kill may leave to nobody. */
+#define FILL_WORDS   16u
 #define SCARCE_BYTES (4u << 10)
 #define SCARCE_MAX   4u
 #define CALM_NS	     (2 * HS_NS_PER_SEC)
@@ -226,29 +228,35 @@ static void ring_recall(struct hs_guest *g, struct hs_guest_ring *r,
 }
 
 /*
- * The place behind the last word is cleared before the word is announced, so
- * that a successor can tell a word that was placed and not announced.
+ * The place behind the last word of a row is cleared before the row is
+ * announced, so that a successor never takes an old word for one that was
+ * placed and not announced. Of a row that was, it announces the first; the
+ * others are the process's, who never learns of them, until it ends.
  */
 static uint32_t ring_fill(struct hs_worker *w, struct hs_guest *g,
 			  struct hs_guest_ring *r, uint64_t used)
 {
 	struct hs_shm_stock_ring *shared = hs_guest_ring(g, r);
-	uint64_t *words = (uint64_t *)(shared + 1);
-	uint32_t nr = 0;
+	uint64_t *ring = (uint64_t *)(shared + 1);
+	uint32_t nr = 0, want = r->level - (uint32_t)used, some, got;
 
-	while (used + nr < r->level) {
-		uint64_t word = hs_agent_core_stock_class(
-			w->core, g->tenant->index, g->number, r->size_class,
-			r->node, w->now_ns);
+	do {
+		uint64_t words[FILL_WORDS];
 
-		if (!word)
+		some = want - nr < FILL_WORDS ? want - nr : FILL_WORDS;
+		got = hs_agent_core_stock_some(w->core, g->tenant->index,
+					       g->number, r->size_class,
+					       r->node, words, some);
+		nr += got;
+		if (!got)
 			break;
-		hs_shm_write_stock_word(&words[r->head & r->mask], word);
-		hs_shm_write_stock_word(&words[(r->head + 1) & r->mask], 0);
-		r->head++;
+		hs_shm_write_stock_word(&ring[(r->head + got) & r->mask], 0);
+		for (uint32_t i = 0; i < got; i++)
+			hs_shm_write_stock_word(&ring[(r->head + i) & r->mask],
+						words[i]);
+		r->head += got;
 		hs_shm_write_stock_head(shared, r->head);
-		nr++;
-	}
+	} while (nr < want && got == some);
 	return nr;
 }
 

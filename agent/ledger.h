@@ -110,7 +110,7 @@ struct hs_ledger_domain {
 	uint64_t buffers_offset;
 	uint64_t crumbs_offset;
 	uint64_t evicted_offset; /* fingerprints of evicted traces */
-	uint64_t evicted_seed;	 /* that they were made with */
+	uint64_t evicted_seed;	 /* of their hashes, and of the index */
 	uint64_t chunks_offset;	 /* a word a chunk: its class + 1, 0: none */
 	uint32_t nr_classes;
 	uint32_t class_factor;

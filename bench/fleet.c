@@ -166,7 +166,7 @@ static void write_buffer(struct hs_fleet *f, struct hs_fleet_agent *a,
 				 .seq = (uint16_t)seq,
 				 .type = last ? HS_SHM_ENTRY_END
 					      : HS_SHM_ENTRY_BUFFER};
-	uint64_t word = hs_agent_core_stock(a->core, 0, a->process, f->now_ns);
+	uint64_t word = hs_agent_core_stock(a->core, 0, a->process);
 
 	a->nr_buffers++;
 	e.u.buffer.ref = hs_shm_stock_ref(word);

@@ -117,7 +117,7 @@ static struct hs_shm_entry buffer_entry(struct hs_bench_index *index,
 					uint8_t type)
 {
 	struct ours *o = index->state;
-	uint64_t word = hs_agent_core_stock(o->core, 0, 1, o->now_ns);
+	uint64_t word = hs_agent_core_stock(o->core, 0, 1);
 	struct hs_shm_entry e = entry_of(id, type);
 
 	if (!word)

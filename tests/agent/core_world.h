@@ -176,7 +176,7 @@ static inline uint32_t push(struct world *w, const struct hs_shm_entry *e,
 static inline void write_buffer(struct world *w, uint64_t lo, uint8_t type,
 				uint32_t bytes)
 {
-	uint64_t word = hs_agent_core_stock(w->core, 0, 1, w->now_ns);
+	uint64_t word = hs_agent_core_stock(w->core, 0, 1);
 	struct hs_shm_entry e = {
 		.trace_lo = lo,
 		.u.buffer = {hs_shm_stock_ref(word), bytes},

@@ -82,12 +82,15 @@ static void core_make(void)
 static void batch(uint32_t of_trace)
 {
 	struct hs_shm_entry entries[BATCH];
+	uint64_t words[BATCH];
 
 	now_ns += 100000;
+	if (of_trace &&
+	    hs_agent_core_stock_some(core, 0, 1, 0, 0, words, BATCH) != BATCH)
+		abort();
 	for (uint32_t i = 0; i < BATCH; i++) {
 		struct hs_shm_entry *e = &entries[i];
 		bool last = !of_trace || i % of_trace == of_trace - 1;
-		uint64_t word = 0;
 
 		*e = (struct hs_shm_entry){
 			.trace_hi = hs_hash_mix64(next_id),
@@ -99,10 +102,7 @@ static void batch(uint32_t of_trace)
 		next_id += last;
 		if (!of_trace)
 			continue;
-		word = hs_agent_core_stock_class(core, 0, 1, 0, 0, now_ns);
-		if (!word)
-			abort();
-		e->u.buffer.ref = hs_shm_stock_ref(word);
+		e->u.buffer.ref = hs_shm_stock_ref(words[i]);
 		e->u.buffer.committed = BUFFER_BYTES;
 	}
 	if (hs_agent_core_entries(core, 0, 1, entries, BATCH, NULL, 0,

@@ -164,8 +164,8 @@ static void losses_taint(void **state)
 static void dead_process(void **state)
 {
 	struct world *w = make();
-	uint64_t word = hs_agent_core_stock(w->core, 0, 1, w->now_ns);
-	uint64_t other = hs_agent_core_stock(w->core, 0, 1, w->now_ns);
+	uint64_t word = hs_agent_core_stock(w->core, 0, 1);
+	uint64_t other = hs_agent_core_stock(w->core, 0, 1);
 	struct hs_shm_slot slot = {
 		.use = 3, .handle = 9, .trace_lo = 44, .buffer = word};
 	struct hs_shm_buffer header = {.magic = HS_SHM_BUF_MAGIC,
@@ -194,7 +194,7 @@ static void dead_process(void **state)
 static void a_lane_can_claim_only_what_it_has(void **state)
 {
 	struct world *w = make();
-	uint64_t word = hs_agent_core_stock(w->core, 0, 2, w->now_ns);
+	uint64_t word = hs_agent_core_stock(w->core, 0, 2);
 	struct hs_agent_stats stats;
 	struct hs_shm_entry bad[] = {
 		{.trace_lo = 1,

@@ -56,7 +56,7 @@ static void one_stuck_slice_goes_again(void **state)
 static void late_answer_is_not_for_the_whole(void **state)
 {
 	struct world *w = make();
-	uint64_t word = hs_agent_core_stock(w->core, 0, 1, w->now_ns);
+	uint64_t word = hs_agent_core_stock(w->core, 0, 1);
 	struct hs_shm_buffer header = {
 		.magic = HS_SHM_BUF_MAGIC,
 		.stock_word = word,
@@ -127,7 +127,7 @@ static void doubled_answer_counts_once(void **state)
 static void refusal_of_an_open_part_is_told(void **state)
 {
 	struct world *w = make();
-	uint64_t word = hs_agent_core_stock(w->core, 0, 1, w->now_ns);
+	uint64_t word = hs_agent_core_stock(w->core, 0, 1);
 	struct hs_shm_buffer header = {
 		.magic = HS_SHM_BUF_MAGIC,
 		.stock_word = word,

@@ -45,8 +45,7 @@ static struct hs_agent_domain_stats stats(struct world *w)
 
 static uint64_t take(struct world *w, uint32_t process, uint32_t size_class)
 {
-	return hs_agent_core_stock_class(w->core, 0, process, size_class, 0,
-					 w->now_ns);
+	return hs_agent_core_stock_class(w->core, 0, process, size_class, 0);
 }
 
 static void publish(struct world *w, uint64_t lo, uint64_t word, uint32_t bytes)
@@ -215,17 +214,15 @@ static void test_a_full_node(void **state)
 	uint64_t word = 0;
 
 	for (uint32_t i = 0; i < of_node; i++) {
-		word = hs_agent_core_stock_class(w->core, 0, 1, 0, 1,
-						 w->now_ns);
+		word = hs_agent_core_stock_class(w->core, 0, 1, 0, 1);
 		assert_int_equal(hs_shm_stock_node(word), 1);
 	}
 	assert_int_equal(hs_agent_core_stock_class(w->core, 0, 1, 0,
-						   1 | HS_AGENT_STOCK_HERE,
-						   w->now_ns),
+						   1 | HS_AGENT_STOCK_HERE),
 			 0);
 	hs_agent_core_stats_get(w->core, &s);
 	assert_int_equal(s.stock_remote, 0);
-	word = hs_agent_core_stock_class(w->core, 0, 1, 0, 1, w->now_ns);
+	word = hs_agent_core_stock_class(w->core, 0, 1, 0, 1);
 	assert_true(word != 0);
 	assert_int_equal(hs_shm_stock_node(word), 0);
 	hs_agent_core_stats_get(w->core, &s);

@@ -299,7 +299,7 @@ static void domains_take_turns(void **state)
 			.trace_lo = lo, .handle = 1, .type = HS_SHM_ENTRY_END};
 
 		e.u.buffer.ref = hs_shm_stock_ref(
-			hs_agent_core_stock(w->core, domain, 1, w->now_ns));
+			hs_agent_core_stock(w->core, domain, 1));
 		e.u.buffer.committed = 1000;
 		assert_int_equal(hs_agent_core_entries(w->core, domain, 1, &e,
 						       1, names, 1, w->now_ns),

@@ -7,7 +7,7 @@
 /* A thread fills a buffer of the stock and hands it over, or ends with it. */
 static void use_stock(struct world *w, struct hs_random *r, uint64_t lo)
 {
-	uint64_t word = hs_agent_core_stock(w->core, 0, 1, w->now_ns);
+	uint64_t word = hs_agent_core_stock(w->core, 0, 1);
 	struct hs_shm_entry e = {
 		.trace_lo = lo,
 		.u.buffer = {hs_shm_stock_ref(word),

@@ -27,9 +27,9 @@ BOUNDS = {
         "begin_end_empty": (430, None),
     },
     "agent": {
-        "buffer_of_4": (1090, None),
-        "trace_of_1": (1875, None),
-        "trace_empty": (1340, None),
+        "buffer_of_4": (720, None),
+        "trace_of_1": (1315, None),
+        "trace_empty": (985, None),
     },
 }
 TIMES = {"dataplane": 64, "agent": 8192}

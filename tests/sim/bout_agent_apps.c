@@ -225,14 +225,14 @@ void bag_stocks(struct bag *g, struct bag_process *p)
 			     d->traces[t].nr_buffers;
 	for (b = 0; b < d->config.nr_buffers; b++)
 		free += d->buffers[b].state == HS_LEDGER_FREE;
-	word = hs_agent_core_stock(g->core, d->id, p->number, g->now_ns);
+	word = hs_agent_core_stock(g->core, d->id, p->number);
 	/* Below the threshold nobody has to go. */
 	if (free * 100 >=
 	    (101 - g->config.evict_percent) * d->config.nr_buffers)
 		for (uint32_t t = 0; t < BAG_TRACES; t++)
 			if (d->traces[t].there &&
-			    hs_ix_find(g->core, &g->core->domains[d->id],
-				       g->ids[t].hi, g->ids[t].lo) == HS_NIL)
+			    hs_ix_find(&g->core->domains[d->id], g->ids[t].hi,
+				       g->ids[t].lo) == HS_NIL)
 				sim_fail(g->s, BAG "evicted with room enough");
 	bag_settle(g);
 	if (!word) {

@@ -93,8 +93,7 @@ static void traces(struct bag *g, struct bag_domain *d)
 	known = hs_agent_core_seen(g->core, d->id, g->ids, BAG_TRACES, seen);
 	for (uint32_t t = 0; t < BAG_TRACES && !g->s->failed; t++) {
 		const struct bag_trace *x = &d->traces[t];
-		uint32_t i =
-			hs_ix_find(g->core, is, g->ids[t].hi, g->ids[t].lo);
+		uint32_t i = hs_ix_find(is, g->ids[t].hi, g->ids[t].lo);
 
 		differs(g, "whether a trace is there", i != HS_NIL, x->there);
 		differs(g, "first seen, by hs_agent_core_seen()",
@@ -222,8 +221,8 @@ static void no_domain(struct bag *g, uint32_t domain)
 	uint64_t now = g->now_ns;
 
 	e.u.arg = 5ull << 32;
-	differs(g, "a buffer of no domain",
-		hs_agent_core_stock(c, domain, 1, now), 0);
+	differs(g, "a buffer of no domain", hs_agent_core_stock(c, domain, 1),
+		0);
 	differs(g, "entries of no domain",
 		hs_agent_core_entries(c, domain, 1, &e, 1, g->names, 1, now),
 		0);

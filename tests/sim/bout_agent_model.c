@@ -52,8 +52,8 @@ struct bag_trace *bag_get(struct bag *g, struct bag_domain *d, uint32_t t)
 
 	if (x->there)
 		return x;
-	if (hs_ix_find(g->core, &g->core->domains[d->id], g->ids[t].hi,
-		       g->ids[t].lo) == HS_NIL) {
+	if (hs_ix_find(&g->core->domains[d->id], g->ids[t].hi, g->ids[t].lo) ==
+	    HS_NIL) {
 		uint32_t there = 0, evictable = 0;
 
 		for (uint32_t k = 0; k < BAG_TRACES; k++) {
@@ -331,7 +331,7 @@ static void evicted(struct bag *g, struct bag_domain *d, uint32_t t)
 	for (uint32_t k = 0; k < BAG_TRACES; k++)
 		if (d->traces[k].there && !g->fired[k].live &&
 		    d->traces[k].touched < x->touched &&
-		    hs_ix_find(g->core, &g->core->domains[d->id], g->ids[k].hi,
+		    hs_ix_find(&g->core->domains[d->id], g->ids[k].hi,
 			       g->ids[k].lo) != HS_NIL)
 			sim_fail(g->s, BAG "a trace is evicted before one that "
 					   "was seen less recently");
@@ -429,7 +429,7 @@ void bag_settle(struct bag *g)
 			struct bag_domain *d = &g->domains[k];
 
 			if (!d->traces[t].there ||
-			    hs_ix_find(c, &c->domains[d->id], g->ids[t].hi,
+			    hs_ix_find(&c->domains[d->id], g->ids[t].hi,
 				       g->ids[t].lo) != HS_NIL)
 				continue;
 			if (g->fired[t].live)
@@ -452,7 +452,7 @@ static void adopt_trace(struct bag *g, struct bag_domain *d, uint32_t t)
 {
 	struct bag_trace *x = &d->traces[t];
 	const struct hs_domain *is = &g->core->domains[d->id];
-	uint32_t i = hs_ix_find(g->core, is, g->ids[t].hi, g->ids[t].lo);
+	uint32_t i = hs_ix_find(is, g->ids[t].hi, g->ids[t].lo);
 
 	x->several = true;
 	x->visited = true;

@@ -222,9 +222,8 @@ static void stock(struct sim *s, struct sim_node *n, struct sim_process *proc,
 	struct sim_ring *ring = &proc->rings[size_class];
 
 	while (ring->head - ring->tail < sim_ring_words(&s->p, size_class)) {
-		uint64_t word = hs_agent_core_stock_class(n->core, proc->domain,
-							  proc->number,
-							  size_class, 0, now);
+		uint64_t word = hs_agent_core_stock_class(
+			n->core, proc->domain, proc->number, size_class, 0);
 
 		if (!word)
 			break;

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * core_table.h - the agent's core: looking into a bucket of the index
+ *
+ * Included by core_priv.h. What is inline here is walked through for every
+ * trace; all else, and what a bucket is, is in core_table.c.
+ */
+#ifndef HS_AGENT_CORE_TABLE_H
+#define HS_AGENT_CORE_TABLE_H
+
+#include "agent/core_priv.h"
+
+#define HS_IX_LANES_LOW	 0x0001000100010001ull
+#define HS_IX_LANES_REST 0x7fff7fff7fff7fffull
+#define HS_IX_LANES_USED 0x0000000080008000ull /* of the third word */
+#define HS_IX_SPILL_ONE	 (1ull << 32)
+
+static inline uint64_t hs_ix_tag_of(uint64_t hash)
+{
+	uint64_t tag = hash >> 32 & 0xffff;
+
+	return tag ? tag : 1;
+}
+/* The tag in every lane. */
+static inline uint64_t hs_ix_tags_of(uint64_t hash)
+{
+	return hs_ix_tag_of(hash) * HS_IX_LANES_LOW;
+}
+
+static inline uint64_t hs_ix_tags_load(const struct hs_ix_bucket *b, uint32_t w)
+{
+	/* index.R2 acquire, pairs index.W2: the tag before its index. */
+	return __atomic_load_n(&b->tags[w], __ATOMIC_ACQUIRE);
+}
+
+static inline void hs_ix_tags_store(struct hs_ix_bucket *b, uint32_t w,
+				    uint64_t tags)
+{
+	/* index.W2 release, pairs index.R2: the index before its tag. */
+	__atomic_store_n(&b->tags[w], tags, __ATOMIC_RELEASE);
+}
+
+static inline uint32_t hs_ix_index_load(const struct hs_ix_bucket *b,
+					uint32_t slot)
+{
+	/* index.R1 acquire, pairs index.W1: the index before the entry. */
+	return __atomic_load_n(&b->index[slot], __ATOMIC_ACQUIRE);
+}
+
+static inline uint32_t hs_ix_spilled(const struct hs_ix_bucket *b)
+{
+	return (uint32_t)(hs_ix_tags_load(b, 2) >> 32);
+}
+
+/* The top bit of every lane of word @w that is in @tags, and no other bit. */
+static inline uint64_t hs_ix_word_match(const struct hs_ix_bucket *b,
+					uint32_t w, uint64_t tags)
+{
+	uint64_t x = hs_ix_tags_load(b, w) ^ tags;
+	uint64_t m = ~(((x & HS_IX_LANES_REST) + HS_IX_LANES_REST) | x |
+		       HS_IX_LANES_REST);
+
+	return w == 2 ? m & HS_IX_LANES_USED : m;
+}
+
+static inline uint32_t hs_ix_slot_of(uint32_t w, uint64_t match)
+{
+	return w * 4 + (uint32_t)__builtin_ctzll(match) / 16;
+}
+
+static inline __attribute__((always_inline)) uint32_t
+hs_ix_find_in(const struct hs_domain *d, const struct hs_ix_bucket *b,
+	      uint64_t tags, uint64_t hi, uint64_t lo)
+{
+#pragma GCC unroll 3
+	for (uint32_t w = 0; w < 3; w++)
+		for (uint64_t m = hs_ix_word_match(b, w, tags); m; m &= m - 1) {
+			uint32_t i = hs_ix_index_load(b, hs_ix_slot_of(w, m));
+
+			if (d->traces[i].hi == hi && d->traces[i].lo == lo)
+				return i;
+		}
+	return HS_NIL;
+}
+
+/* Context: the writer, or a reader before its grace period ends. */
+static inline uint32_t hs_ix_find_hashed(const struct hs_domain *d,
+					 uint64_t hash, uint64_t hi,
+					 uint64_t lo)
+{
+	const struct hs_ix_bucket *b = &d->buckets[hash & d->bucket_mask];
+	uint32_t i = hs_ix_find_in(d, b, hs_ix_tags_of(hash), hi, lo);
+
+	if (__builtin_expect(i == HS_NIL && hs_ix_spilled(b), 0))
+		return hs_ix_find_further(d, hash, hi, lo);
+	return i;
+}
+
+/* The entry that is most likely the one; HS_NIL: none here. */
+static inline uint32_t hs_ix_guess(const struct hs_domain *d, uint64_t hash)
+{
+	const struct hs_ix_bucket *b = &d->buckets[hash & d->bucket_mask];
+	uint64_t tags = hs_ix_tags_of(hash);
+
+#pragma GCC unroll 3
+	for (uint32_t w = 0; w < 3; w++) {
+		uint64_t m = hs_ix_word_match(b, w, tags);
+
+		if (m)
+			return hs_ix_index_load(b, hs_ix_slot_of(w, m));
+	}
+	return HS_NIL;
+}
+
+#endif
