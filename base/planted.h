@@ -11,9 +11,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* How many there are; the simulator's are numbered from 1, the kill harness's
- * from HS_PLANTED_KILL. */
-#define HS_NR_PLANTED	   26u
+/* The last number of the simulator's, which are numbered from 1 with gaps;
+ * how many the kill harness has, from HS_PLANTED_KILL. */
+#define HS_NR_PLANTED	   48u
 #define HS_PLANTED_KILL	   101u
 #define HS_NR_PLANTED_KILL 9u
 

@@ -73,9 +73,8 @@ struct hs_ship_receiver {
 	struct receiver_slot *slots;	 /* nr_window of each */
 	struct receiver_settle *settles; /* nr_slices of each */
 	uint64_t random;
-	uint32_t due;	/* list, RECEIVER_NONE ends it */
-	uint32_t share; /* frames of one active connection */
-	uint32_t nr_active;
+	uint32_t due;	  /* list, RECEIVER_NONE ends it */
+	uint32_t share;	  /* frames of one active connection */
 	uint64_t scan_ns; /* when idle ones are looked for next */
 	uint32_t nr_busy;
 	struct hs_ship_span spans[RECEIVER_SPANS_MAX];
@@ -129,6 +128,24 @@ void hs_ship_receive_due(struct hs_ship_receiver *r,
  */
 bool hs_ship_receive_read(struct hs_ship_receiver *r,
 			  struct receiver_connection *c);
+/** hs_ship_receive_drop() - end a connection; @why is told where it was up */
+void hs_ship_receive_drop(struct hs_ship_receiver *r,
+			  struct receiver_connection *c, const char *why);
+void hs_ship_receive_say_close(struct hs_ship_receiver *r,
+			       const struct hs_ship_address *to, uint64_t peer,
+			       uint64_t id, uint32_t reason);
+
+/* proto_receive_credit.c */
+/** hs_ship_receive_grant() - up to its share, of what is promised to nobody */
+void hs_ship_receive_grant(struct hs_ship_receiver *r,
+			   struct receiver_connection *c);
+/** hs_ship_receive_return() - frames first .. @upto - 1 are the carrier's */
+void hs_ship_receive_return(struct hs_ship_receiver *r,
+			    struct receiver_connection *c, uint64_t upto);
+/** hs_ship_receive_share() - what each of @nr_active may have granted */
+void hs_ship_receive_share(struct hs_ship_receiver *r, uint32_t nr_active);
+/** hs_ship_receive_newcomer() - whether there are frames for one more */
+bool hs_ship_receive_newcomer(struct hs_ship_receiver *r);
 /** hs_ship_receive_settled() - move on over what is settled by now */
 void hs_ship_receive_settled(struct hs_ship_receiver *r,
 			     struct receiver_connection *c);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/crc32c.h"
+#include "base/planted.h"
 
 void hs_ship_receive_slot_free(struct hs_ship_receiver *r,
 			       struct receiver_slot *slot)
@@ -122,7 +123,7 @@ static enum read_result deliver(struct hs_ship_receiver *r,
 		return READ_BAD;
 	for (uint32_t i = 0; !c->whole && i < nr; i++)
 		crc = hs_crc32c(crc, r->spans[i].data, r->spans[i].bytes);
-	if (!c->whole && crc != c->head.crc) {
+	if (!c->whole && crc != c->head.crc && !HS_PLANTED(46)) {
 		ask_anew(r, c);
 		return READ_STOP;
 	}
@@ -131,7 +132,7 @@ static enum read_result deliver(struct hs_ship_receiver *r,
 		return READ_BAD;
 	verdict = r->ops->slice(r->ctx, connection_nr(r, c), &c->head, r->spans,
 				nr);
-	if (verdict == HS_SHIP_BUSY) {
+	if (verdict == HS_SHIP_BUSY && !HS_PLANTED(48)) {
 		r->stats.busy++;
 		r->nr_busy += !c->busy;
 		c->busy = true;
@@ -139,6 +140,7 @@ static enum read_result deliver(struct hs_ship_receiver *r,
 	}
 	slice_done(r, c,
 		   verdict == HS_SHIP_REFUSED ? SETTLE_REFUSED
+		   : HS_PLANTED(45)	      ? SETTLE_DURABLE
 					      : SETTLE_WAITING);
 	if (verdict == HS_SHIP_REFUSED)
 		hs_ship_receive_settled(r, c);
@@ -184,11 +186,8 @@ static void let_go(struct hs_ship_receiver *r, struct receiver_connection *c)
 {
 	uint64_t upto = c->begun ? c->begin : c->read;
 
-	if (c->first == upto)
-		return;
-	r->stats.nr_granted -= (uint32_t)(upto - c->first);
-	while (c->first < upto)
-		hs_ship_receive_slot_free(r, receiver_slot(r, c, c->first++));
+	if (c->first != upto)
+		hs_ship_receive_return(r, c, upto);
 }
 
 bool hs_ship_receive_read(struct hs_ship_receiver *r,

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/crc32c.h"
+#include "base/planted.h"
 #include "base/random.h"
 
 #define NS_PER_MS	1000000ull
@@ -252,7 +253,8 @@ static void take_sack(struct hs_ship_sender *s, const struct hs_ship_view *view,
 	for (uint64_t nr = s->first; nr < s->next; nr++) {
 		struct sender_frame *f = sender_frame(s, nr);
 
-		if (nr >= ack->first && !sack_bit(view, nr - ack->first))
+		if (nr >= ack->first &&
+		    !sack_bit(view, nr - ack->first + HS_PLANTED(44)))
 			continue;
 		if (mark_here(s, f, latest_tx)) {
 			latest_tx = f->tx;
@@ -328,12 +330,12 @@ static void take_settled(struct hs_ship_sender *s,
 	/* A frame that may have to go again needs all of its slices. */
 	if (s->first < s->next)
 		held = sender_frame(s, s->first)->slice;
-	if (upto > held)
+	if (upto > held || HS_PLANTED(41))
 		upto = held;
 	while (s->settled < upto) {
 		const struct hs_ship_slice *slice =
 			&sender_slice(s, s->settled)->slice;
-		bool no = refused(view, s->settled);
+		bool no = !HS_PLANTED(47) && refused(view, s->settled);
 
 		s->settled++;
 		s->stats.slices_settled++;
