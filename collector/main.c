@@ -89,9 +89,13 @@ static void message(void *ctx, uint32_t peer, uint16_t type,
 		    const void *payload, uint32_t payload_bytes)
 {
 	struct daemon *d = ctx;
+	int rc = hs_collector_message(d->collector, peer, type, payload,
+				      payload_bytes, hs_clock_mono_ns());
 
-	hs_collector_message(d->collector, peer, type, payload, payload_bytes,
-			     hs_clock_mono_ns());
+	/* One that was not kept may not be stood in for by what is behind it on
+	 * this connection: it comes again on the next one (ADR 62). */
+	if (type == HS_WIRE_SLICE && (rc < 0 || rc == HS_ASSEMBLY_BUSY))
+		hs_transport_cut(d->transport, peer);
 }
 
 static const struct hs_transport_events events = {

@@ -3,6 +3,7 @@
  * Purpose: kill -9, a full disk, an orderly end, the configuration.
  * argv[1] is the program, argv[2] the example of its configuration.
  */
+#include "base/random.h"
 #include "tests/collector/daemon_rig.h"
 
 #include <sys/resource.h>
@@ -130,6 +131,56 @@ static void test_a_full_disk_holds_acks_back(void **state)
 	assert_int_equal(count(r, ""), 39);
 }
 
+/* Bytes that no compression makes less of. */
+static void ship_noise(struct rig *r, uint64_t trace)
+{
+	static uint8_t noise[30000];
+	struct hs_random random;
+
+	hs_random_seed(&random, trace);
+	hs_random_fill(&random, noise, sizeof(noise));
+	make_slice(&scratch, (struct slice_args){.trace = trace,
+						 .node = A,
+						 .ship_key = trace,
+						 .process = 1,
+						 .handle = 1,
+						 .length_bytes = sizeof(noise),
+						 .final = 1,
+						 .data = noise});
+	send_scratch(&r->agent);
+	for (int i = 0; i < 2; i++)
+		hs_transport_poll(r->agent.t, 1);
+}
+
+/*
+ * A slice that could not be kept ends its connection: a later one would count
+ * in its place, and the trace be called whole without it.
+ */
+static void test_what_is_not_kept_cuts_off(void **state)
+{
+	struct rig *r = *state;
+	struct rlimit limit;
+	struct rlimit small;
+	uint64_t nr = 100;
+
+	two_node_trace(r, 1);
+	assert_int_equal(prlimit(r->pid, RLIMIT_FSIZE, NULL, &limit), 0);
+	small = limit;
+	small.rlim_cur = 100;
+	assert_int_equal(prlimit(r->pid, RLIMIT_FSIZE, &small, NULL), 0);
+	while (r->agent.up && nr < 2000)
+		ship_noise(r, nr++);
+	UNTIL(r, !r->agent.up);
+	assert_int_equal(r->agent.nr_acks, 2);
+	assert_true(disk_is(r, "full"));
+	assert_int_equal(prlimit(r->pid, RLIMIT_FSIZE, &limit, NULL), 0);
+	UNTIL(r, disk_is(r, "ok") && r->agent.up);
+	for (uint64_t t = 100; t < nr; t++)
+		ship_noise(r, t);
+	UNTIL(r, r->agent.nr_acks == 2 + nr - 100);
+	check_whole(r, 1);
+}
+
 static void test_it_ends_when_asked(void **state)
 {
 	struct rig *r = *state;
@@ -192,6 +243,7 @@ int main(int argc, char **argv)
 		T(test_kill_and_start_again),
 		T(test_kill_under_load),
 		T(test_a_full_disk_holds_acks_back),
+		T(test_what_is_not_kept_cuts_off),
 		T(test_it_ends_when_asked),
 		T(test_configuration),
 	};
