@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/crc32c.h"
-#include "tests/sim/sim.h"
+#include "tests/sim/ship.h"
 
 uint64_t sim_node_now(const struct sim *s, const struct sim_node *n)
 {
@@ -70,39 +70,51 @@ static bool op_node(void *ctx, uint64_t node, uint16_t type,
 	return sent;
 }
 
+/* With the other messages, over the transport. */
+static bool ship_stream(struct sim *s, uint32_t i,
+			const struct hs_wire_slice *head, const uint8_t *bytes)
+{
+	const struct hs_members *members = s->nodes[i].members;
+	uint32_t ep = sim_members_ep(
+		s, members,
+		hs_members_collector(members, &head->trace, s->now_ns));
+	struct hs_wire_slice *m;
+	bool sent;
+
+	if (ep == UINT32_MAX)
+		return false;
+	m = malloc(sizeof(*m) + head->length_bytes);
+	if (!m)
+		abort();
+	*m = *head;
+	memcpy(m + 1, bytes, head->length_bytes);
+	m->crc = hs_crc32c(0, m + 1, head->length_bytes);
+	sent = sim_net_send(s, i, ep, HS_WIRE_SLICE, m,
+			    (uint32_t)sizeof(*m) + head->length_bytes);
+	free(m);
+	return sent;
+}
+
 static bool op_ship(void *ctx, const struct hs_agent_slice *slice)
 {
 	struct op_ctx *o = ctx;
 	struct sim *s = o->s;
 	struct sim_node *n = &s->nodes[o->node];
-	uint32_t ep = sim_members_ep(s, n->members,
-				     hs_members_collector(n->members,
-							  &slice->head.trace,
-							  s->now_ns));
 	uint32_t bytes = slice->head.length_bytes;
 	uint64_t room = (uint64_t)n->domain.nr_buffers * n->domain.buffer_bytes;
-	struct hs_wire_slice *m;
+	const uint8_t *from;
 	bool sent;
 
 	maybe_die(s, n);
-	if (ep == UINT32_MAX)
-		return false;
 	judge_ship(s, n, &slice->head);
 	if (slice->pool_offset > room || bytes > room - slice->pool_offset) {
 		sim_fail(s, "node%u ships bytes beyond its pool", n->number);
 		return false;
 	}
-	m = malloc(sizeof(*m) + bytes);
-	if (!m)
-		abort();
-	*m = slice->head;
-	memcpy(m + 1, n->pool + slice->domain * room + slice->pool_offset,
-	       bytes);
-	m->crc = hs_crc32c(0, m + 1, bytes);
-	sent = sim_net_send(s, o->node, ep, HS_WIRE_SLICE, m,
-			    (uint32_t)sizeof(*m) + bytes);
+	from = n->pool + slice->domain * room + slice->pool_offset;
+	sent = s->ship ? sim_ship_slice(s, o->node, &slice->head, from)
+		       : ship_stream(s, o->node, &slice->head, from);
 	s->t.slice_bytes += sent ? bytes : 0;
-	free(m);
 	maybe_die(s, n);
 	return sent;
 }
@@ -265,6 +277,7 @@ void sim_node_start(struct sim *s, uint32_t i)
 	}
 	sim_node_check(s, i);
 	sim_net_endpoint_up(s, i);
+	sim_ship_node_up(s, i);
 	n->round_at_ns = UINT64_MAX;
 	sim_node_wake(s, i, SIM_MS);
 }
@@ -287,6 +300,7 @@ void sim_node_kill(struct sim *s, uint32_t i)
 	free(n->domain_memory);
 	n->memory = n->domain_memory = NULL;
 	sim_net_endpoint_down(s, i);
+	sim_ship_node_down(s, i);
 	n->kills++;
 	s->t.kills++;
 }

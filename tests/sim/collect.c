@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/hash.h"
-#include "tests/sim/sim.h"
+#include "tests/sim/ship.h"
 
 struct op_ctx {
 	struct sim *s;
@@ -176,6 +176,10 @@ static void op_slice_ack(void *ctx, uint32_t peer, uint64_t ship_key,
 		uint64_t key;
 	} m = {{1, refused}, ship_key};
 
+	if (peer >= SIM_SHIP_PEER) {
+		sim_ship_answer(o->s, o->coll, peer, ship_key, refused);
+		return;
+	}
 	sim_net_send(o->s, sim_ep_coll(o->s, o->coll), peer, HS_WIRE_SLICE_ACK,
 		     &m, sizeof(m));
 }
@@ -208,7 +212,7 @@ static struct hs_assembly_limits limits(const struct sim *s)
 			.nr_nodes = 128,
 			.trace_nodes = 64,
 			.nr_buffers = 600,
-			.trace_buffers = 512,
+			.trace_buffers = s->ship ? 24 : 512,
 			.nr_crumbs = 1024,
 			.trace_crumbs = 512,
 			.nr_triggers = 128,
@@ -256,6 +260,7 @@ void sim_coll_start(struct sim *s, uint32_t i)
 	c->syncing = false;
 	sim_story(s, sim_ep_coll(s, i), "starts");
 	sim_net_endpoint_up(s, sim_ep_coll(s, i));
+	sim_ship_coll_up(s, i);
 }
 
 /* Drop what was not synced; of it the first @keep records had luck. */
@@ -301,6 +306,7 @@ void sim_coll_kill(struct sim *s, uint32_t i)
 		c->stored[c->changed - 1].changed = false;
 	lose(c, (uint32_t)hs_random_below(&s->fault, 4));
 	sim_net_endpoint_down(s, sim_ep_coll(s, i));
+	sim_ship_coll_down(s, i);
 }
 
 static void sync_later(struct sim *s, uint32_t i)
@@ -332,11 +338,15 @@ void sim_coll_sync(struct sim *s, uint32_t i)
 		hs_assembly_lost(c->assembly);
 		c->lost_syncs++;
 		sim_net_endpoint_down(s, sim_ep_coll(s, i));
+		if (s->ship)
+			sim_ship_synced(s, i, true);
 		return;
 	}
 	for (; c->fresh; c->fresh = c->fresh->next_fresh)
 		c->fresh->durable = true;
 	hs_assembly_durable(c->assembly, seq);
+	if (s->ship)
+		sim_ship_synced(s, i, false);
 	while (c->changed) {
 		struct sim_stored *st = &c->stored[c->changed - 1];
 
@@ -362,22 +372,36 @@ static void check(struct sim *s, uint32_t i)
 		sim_fail(s, "coll%u: its assembly does not add up: %s", i, why);
 }
 
-void sim_coll_message(struct sim *s, uint32_t i, const struct sim_message *m)
+/* Return: whether it was kept, or refused for good. */
+static bool take(struct sim *s, uint32_t i, uint32_t peer, uint16_t type,
+		 const void *payload, uint32_t bytes)
 {
 	struct sim_coll *c = &s->colls[i];
-	int rc = hs_assembly_message(c->assembly, m->from, m->type, m->payload,
-				     m->bytes);
+	int rc = hs_assembly_message(c->assembly, peer, type, payload, bytes);
 
 	if (rc == HS_ASSEMBLY_BUSY) {
 		sim_coll_sync(s, i);
-		rc = hs_assembly_message(c->assembly, m->from, m->type,
-					 m->payload, m->bytes);
+		rc = hs_assembly_message(c->assembly, peer, type, payload,
+					 bytes);
 	}
-	/* Not kept: what follows on this connection must not count either. */
-	if (rc < 0 || rc == HS_ASSEMBLY_BUSY)
-		sim_net_break(s, m->link);
 	check(s, i);
 	sync_later(s, i);
+	return rc == HS_ASSEMBLY_TAKEN || rc == HS_ASSEMBLY_REFUSED;
+}
+
+void sim_coll_message(struct sim *s, uint32_t i, const struct sim_message *m)
+{
+	/* Not kept: what follows on this connection must not count either. */
+	if (!take(s, i, m->from, m->type, m->payload, m->bytes) &&
+	    m->type == HS_WIRE_SLICE)
+		sim_net_break(s, m->link);
+}
+
+/* One that came by datagrams. False: not now, and nothing behind it. */
+bool sim_coll_slice(struct sim *s, uint32_t i, uint32_t peer,
+		    const void *message, uint32_t bytes)
+{
+	return take(s, i, peer, HS_WIRE_SLICE, message, bytes);
 }
 
 void sim_coll_destroy(struct sim *s, uint32_t i)

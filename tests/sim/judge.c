@@ -8,7 +8,7 @@
 
 #include "agent/core_priv.h"
 #include "rdma/wire.h"
-#include "tests/sim/sim.h"
+#include "tests/sim/ship.h"
 
 #define NODES_MAX 512u
 
@@ -326,7 +326,7 @@ bool judge_quiet(struct sim *s)
 	for (uint32_t i = 0; i < s->p.nr_colls; i++)
 		if (s->colls[i].syncing)
 			return false;
-	return true;
+	return sim_ship_quiet(s);
 }
 
 bool judge_forgotten(struct sim *s)
@@ -428,6 +428,8 @@ static bool justified(struct sim *s, uint32_t t,
 		return n->told_left && coordinator_died(s);
 	case HS_ASSEMBLY_WHY_MISSING:
 		return st.slices_refused > 0;
+	case HS_ASSEMBLY_WHY_MODIFIED:
+		return n->modified;
 	default:
 		return false;
 	}

@@ -12,7 +12,7 @@
 #include "base/hash.h"
 #include "base/planted.h"
 #include "tests/sim/shrink.h"
-#include "tests/sim/sim.h"
+#include "tests/sim/ship.h"
 
 #define SETS_MAX 64u
 
@@ -87,9 +87,9 @@ static void print_seed(const struct sim *s, double took)
 static void print_coverage(void)
 {
 	static const char *const events[SIM_NR_EVENTS] = {
-		"message", "arrive", "visit",	  "fire",    "scan",
-		"lanes",   "tick",   "coord",	  "sync",    "link up",
-		"break",   "fault",  "fault end", "restart", "move"};
+		"message",   "arrive",	"visit", "fire",    "scan",   "lanes",
+		"tick",	     "coord",	"sync",	 "link up", "break",  "fault",
+		"fault end", "restart", "move",	 "frame",   "outlet", "intake"};
 
 	for (uint32_t i = 0; i < SIM_NR_FAULT_KINDS; i++)
 		printf("fault %-22s %10" PRIu64 "\n", sim_fault_name(i),
@@ -112,6 +112,10 @@ static void print_coverage(void)
 	       " triggers owed by a dead coordinator %" PRIu64
 	       " failover_ms %.1f\n",
 	       sums.moves, sums.owed, (double)sums.failover_ns / 1e6);
+	printf("frames %" PRIu64 " lost %" PRIu64 " repeated %" PRIu64
+	       " connections %" PRIu64 " slices %" PRIu64 "\n",
+	       sums.frames, sums.frames_lost, sums.frames_repeated,
+	       sums.sessions, sums.slices_shipped);
 	printf("messages lost %" PRIu64 " repeated %" PRIu64
 	       " connections broken %" PRIu64 "\nworkers killed %" PRIu64
 	       " of them in a call %" PRIu64 " reboots %" PRIu64
@@ -292,7 +296,7 @@ static bool sane(const struct sim_params *p)
 	       p->nr_classes <= SIM_CLASSES_MAX &&
 	       (p->class_factor == 2 || p->class_factor == 4) &&
 	       p->write_max_bytes && p->buffer_bytes <= 8192 &&
-	       p->buffer_bytes % 256 == 0;
+	       (!p->ship || sim_ship_sane(p)) && p->buffer_bytes % 256 == 0;
 }
 
 /* One run. Return: whether it failed; negative: it cannot be run. */

@@ -27,7 +27,7 @@ import tempfile
 import time
 
 PURE = re.compile(r"(agent/core[a-z_]*|coordinator/core[a-z_]*|"
-                  r"collector/assembly[a-z_]*|rdma/wire)\.c$")
+                  r"collector/assembly[a-z_]*|rdma/wire|ship/proto_[a-z_]*)\.c$")
 FLIPS = [
     (r"==", "!="), (r"!=", "=="),
     (r"<=", "<"), (r">=", ">"),
@@ -43,7 +43,7 @@ FLIPS = [
 ]
 CODE_OF = ("tests/sim/hs-sim.p/", "agent/libagent_core.a.p/",
            "base/libbase.a.p/", "rdma/libwire.a.p/", "coordinator/lib",
-           "collector/libassembly.a.p/")
+           "collector/libassembly.a.p/", "ship/libship_proto.a.p/")
 # What a mutant is run on, one after the other, until one of them fails.
 STAGES = (["--seeds", "10"], ["--seed", "11", "--seeds", "60"],
           ["--seed", "71", "--seeds", "130"])

@@ -37,6 +37,14 @@ WHAT = {
     24: "what the disk lost is remembered as stored",
     25: "an open handle that published nothing is not known",
     26: "a question that not all answered is called whole",
+    41: "received by the collector is taken for durable",
+    42: "a frame that comes again is kept again",
+    43: "credit leaks",
+    44: "an off-by-one in the frames that an ACK names",
+    45: "settled before it is durable",
+    46: "a slice's checksum is not looked at",
+    47: "a slice that was refused is taken for durable",
+    48: "a slice that finds the disk full is dropped",
 }
 
 

@@ -16,7 +16,7 @@ nr_procs=1 hostile=0 load_ns=2000000000 ring_words=16 lane_room=128 nr_slots=64
 loss=0 slow=0 dup=0 drift=0 delay_min_ns=20000 delay_max_ns=100000
 small_collector=0 stream=1 nr_fired=4096 window_bytes=262144 rate_limit=0
 crash_trigger=0 trace_buffers_max=4096 reply_lost=0 remember_ns=20000000000
-nr_buffers=768 nr_moves=0""".split()
+nr_buffers=768 nr_moves=0 ship=0""".split()
 
 FIELDS = ["nodes", "requests", "share", "triggers", "collects", "messages",
           "manifests", "manifest_mean_bytes", "manifest_max_bytes",

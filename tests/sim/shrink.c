@@ -64,6 +64,17 @@ static const struct {
 	PARAM(remember_ns, U64),
 	PARAM(nr_moves, U32),
 	PARAM(failover, U32),
+	PARAM(ship, U32),
+	PARAM(ship_loss, F64),
+	PARAM(ship_dup, F64),
+	PARAM(ship_bend, F64),
+	PARAM(ship_frame_bytes, U32),
+	PARAM(ship_frames, U32),
+	PARAM(ship_window, U32),
+	PARAM(ship_slices, U32),
+	PARAM(ship_spare, U32),
+	PARAM(ship_rate, U64),
+	PARAM(ship_tags, FLAG),
 	PARAM(nr_fired, U32),
 };
 
@@ -179,9 +190,17 @@ static void shrink_number(struct sim_params *p, uint32_t *field, uint32_t least,
 
 static void shrink_noise(struct sim_params *p, uint32_t *left)
 {
-	double *fields[] = {&p->loss,  &p->dup,		  &p->slow,
-			    &p->drift, &p->lateral_share, &p->reply_lost};
-	bool *flags[] = {&p->hostile, &p->rate_limit, &p->crash_trigger};
+	double *fields[] = {&p->loss,	   &p->dup,	      &p->slow,
+			    &p->drift,	   &p->lateral_share, &p->reply_lost,
+			    &p->ship_loss, &p->ship_dup,      &p->ship_bend};
+	bool *flags[] = {&p->hostile, &p->rate_limit, &p->crash_trigger,
+			 &p->ship_tags};
+	struct sim_params q = *p;
+
+	/* Streams tell the shorter story. */
+	q.ship = 0;
+	if (p->ship && fails(&q, left))
+		*p = q;
 
 	for (uint32_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
 		bool was = *flags[i];

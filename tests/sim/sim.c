@@ -2,7 +2,7 @@
 /*
  * sim.c - the world: drawn from a seed, run to its end, judged
  */
-#include "tests/sim/sim.h"
+#include "tests/sim/ship.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -105,6 +105,28 @@ static void draw_classes(struct sim_params *p, uint64_t seed)
 		p->chunk_units = 16;
 }
 
+static void draw_ship(struct sim_params *p, uint64_t seed)
+{
+	static const uint32_t frames[] = {576, 1472, 4096, 9216};
+	struct hs_random r;
+
+	hs_random_seed(&r, seed ^ 0x5419ull);
+	p->ship = hs_random_chance(&r, 0.5);
+	p->ship_loss = hs_random_chance(&r, 0.7) ? hs_random_f64(&r) * 0.3 : 0;
+	p->ship_dup = hs_random_chance(&r, 0.6) ? hs_random_f64(&r) * 0.5 : 0;
+	p->ship_bend = hs_random_chance(&r, 0.3) ? hs_random_f64(&r) * 0.1 : 0;
+	p->ship_frame_bytes = frames[hs_random_below(&r, 4)];
+	p->ship_window = 64u << hs_random_below(&r, 4);
+	p->ship_slices = 8u << hs_random_below(&r, 6);
+	p->ship_spare = 1 + (uint32_t)hs_random_below(&r, 4);
+	p->ship_frames = (p->nr_nodes + p->ship_spare) * 64 +
+			 (uint32_t)hs_random_below(&r, 512);
+	p->ship_rate = hs_random_chance(&r, 0.2)
+			       ? sim_between(&r, 200000, 2000000)
+			       : 0;
+	p->ship_tags = hs_random_chance(&r, 0.3);
+}
+
 /* Everything about a run but what the command line says otherwise. */
 void sim_draw(struct sim_params *p, uint64_t seed)
 {
@@ -146,6 +168,7 @@ void sim_draw(struct sim_params *p, uint64_t seed)
 	p->nr_fired = 128;
 	p->remember_ns = 40 * SIM_S;
 	draw_classes(p, seed);
+	draw_ship(p, seed);
 }
 
 static void arrivals(struct sim *s)
@@ -181,6 +204,7 @@ struct sim *sim_create(const struct sim_params *p)
 	if (p->graphs)
 		s->graphs = sim_graphs_load(p->graphs);
 	sim_net_create(s);
+	sim_ship_create(s);
 	for (uint32_t i = 0; i < p->nr_nodes; i++)
 		sim_node_create(s, i);
 	return s;
@@ -226,6 +250,17 @@ static void step_server(struct sim *s, const struct sim_event *e)
 		sim_coll_sync(s, e->a);
 }
 
+static void step_ship(struct sim *s, const struct sim_event *e)
+{
+	if (e->type == SIM_EV_OUTLET) {
+		if (s->nodes[e->a].up && s->nodes[e->a].gen == e->gen)
+			sim_ship_outlet(s, e->a, e->b, e->at_ns);
+		return;
+	}
+	if (s->colls[e->a].up && s->colls[e->a].gen == e->gen)
+		sim_ship_intake(s, e->a, e->at_ns);
+}
+
 static void step(struct sim *s, const struct sim_event *e)
 {
 	switch ((enum sim_event_type)e->type) {
@@ -268,6 +303,13 @@ static void step(struct sim *s, const struct sim_event *e)
 		break;
 	case SIM_EV_MOVE:
 		sim_move(s, e->a, e->b);
+		break;
+	case SIM_EV_FRAME:
+		sim_ship_frame(s, e->ptr);
+		break;
+	case SIM_EV_OUTLET:
+	case SIM_EV_INTAKE:
+		step_ship(s, e);
 		break;
 	case SIM_NR_EVENTS:
 		break;
@@ -339,8 +381,9 @@ void sim_destroy(struct sim *s)
 	struct sim_event e;
 
 	while (sim_pop(s, &e))
-		if (e.type == SIM_EV_MESSAGE)
+		if (e.type == SIM_EV_MESSAGE || e.type == SIM_EV_FRAME)
 			free(e.ptr);
+	sim_ship_destroy(s);
 	for (uint32_t i = 0; i < s->p.nr_nodes; i++)
 		sim_node_destroy(s, i);
 	for (uint32_t i = 0; i < s->p.nr_coords; i++) {

@@ -82,8 +82,14 @@ struct sim_params {
 	uint64_t skip_faults; /* bits; for shrinking */
 	uint64_t faults_ns;   /* they begin within */
 	uint64_t remember_ns;
-	uint32_t nr_moves;  /* changes of the lists of members */
-	uint32_t failover;  /* 1: a coordinator dies under load, for good */
+	uint32_t nr_moves; /* changes of the lists of members */
+	uint32_t failover; /* 1: a coordinator dies under load, for good */
+	uint32_t ship;	   /* 1: slices as datagrams (ship.h); 0: streams */
+	double ship_loss, ship_dup, ship_bend;
+	uint32_t ship_frame_bytes, ship_frames, ship_window, ship_slices;
+	uint32_t ship_spare; /* connections more than there are agents */
+	uint64_t ship_rate;
+	bool ship_tags;
 	uint32_t planted;   /* a bug put in on purpose; 0: none */
 	const char *graphs; /* file of call graphs; NULL: random ones */
 	bool verbose;
@@ -105,6 +111,9 @@ enum sim_event_type {
 	SIM_EV_FAULT_END,
 	SIM_EV_RESTART,
 	SIM_EV_MOVE,
+	SIM_EV_FRAME,
+	SIM_EV_OUTLET,
+	SIM_EV_INTAKE,
 	SIM_NR_EVENTS
 };
 
@@ -207,6 +216,7 @@ struct sim_node {
 	/* facts for the judge */
 	bool lost_memory; /* ever */
 	bool forgot;	  /* something was lost that no trace is named for */
+	bool modified;	  /* a slice of its went as a copy */
 	uint32_t crashes, kills;
 	bool hostile_seen;
 	struct hs_agent_stats before; /* sums of earlier workers */
@@ -359,6 +369,7 @@ struct sim_totals {
 	uint64_t manifest_bytes, manifest_max_bytes, slice_bytes;
 	uint64_t whys[HS_ASSEMBLY_NR_WHYS];
 	uint64_t moves, owed, failover_ns;
+	uint64_t frames, frames_lost, frames_repeated, sessions, slices_shipped;
 };
 
 struct sim {
@@ -377,6 +388,7 @@ struct sim {
 	struct sim_coll colls[SIM_SERVERS_MAX];
 	struct sim_link *links;
 	uint32_t nr_links;
+	struct sim_ship *ship; /* NULL: slices go by streams */
 	struct ora_trace *traces;
 	uint32_t nr_traces, room_traces;
 	uint32_t *trace_table;
@@ -521,6 +533,9 @@ void sim_coll_sync(struct sim *s, uint32_t k);
 void sim_coll_destroy(struct sim *s, uint32_t k);
 struct sim_stored *sim_coll_find(struct sim_coll *k,
 				 const struct hs_wire_trace_id *id);
+
+bool sim_coll_slice(struct sim *s, uint32_t k, uint32_t peer,
+		    const void *message, uint32_t bytes);
 
 /* oracle.c */
 uint32_t ora_trace_new(struct sim *s);
