@@ -176,6 +176,7 @@ int hs_perf_client(int argc, char **argv);
 int hs_perf_collector(int argc, char **argv);
 int hs_perf_coordinator(int argc, char **argv);
 int hs_perf_fairness(int argc, char **argv);
+int hs_perf_figures(int argc, char **argv);
 int hs_perf_index(int argc, char **argv);
 int hs_perf_pool(int argc, char **argv);
 int hs_perf_services(int argc, char **argv);

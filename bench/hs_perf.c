@@ -17,6 +17,8 @@ static const struct hs_perf_command commands[] = {
 	 hs_perf_coordinator},
 	{"fairness", "coherence under overload and beyond the event horizon",
 	 hs_perf_fairness},
+	{"figures", "the paper's figures at this machine's size, as a page",
+	 hs_perf_figures},
 	{"index", "the agent's trace index, and its cost of a buffer",
 	 hs_perf_index},
 	{"pool", "bytes and buffers a second through a pool", hs_perf_pool},

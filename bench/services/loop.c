@@ -112,8 +112,7 @@ static void proceed(struct hs_svc_loop *l, struct hs_svc_call *c)
 		finish(l, c);
 }
 
-static double execution_ns(const struct hs_svc_loop *l,
-			   const struct hs_svc_call *c)
+static double execution_ns(struct hs_svc_loop *l, const struct hs_svc_call *c)
 {
 	const struct hs_svc_settings *s = l->settings;
 	double ns = l->topology->apis[c->api].exec_ms * 1e6 * s->time_scale;
@@ -124,7 +123,7 @@ static double execution_ns(const struct hs_svc_loop *l,
 	if (c->marks & HS_SVC_MARK_COSTLY)
 		ns += (double)s->burst_ns;
 	else if (s->symptom == HS_SVC_SYMPTOM_SLOW)
-		ns += (double)s->slow_ns;
+		ns += (double)s->slow_ns * (1 + hs_random_f64(&l->random) / 2);
 	return ns;
 }
 

@@ -405,7 +405,8 @@ static const struct hs_args_option table[] = {
 	{"symptom", 0, HS_ARGS_STRING, &asked.symptom, "WORD",
 	 "of edge cases: marked, slow or failing", 0, 0},
 	{"slow", 0, HS_ARGS_DURATION, &asked.settings.slow_ns, "TIME",
-	 "more for those that are slow", 1, 100 * HS_NS_PER_SEC},
+	 "more for those that are slow, up to half as much again", 1,
+	 100 * HS_NS_PER_SEC},
 	{"at", 0, HS_ARGS_STRING, &asked.at, "SERVICE",
 	 "where symptoms show and the trigger is; by default where "
 	 "requests begin",

@@ -1,0 +1,152 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""hs-perf figures: the paper's section 6 at the size of this machine.
+
+Each step leaves a file in the folder's raw/; what is there is not run again,
+so an interrupted run goes on, and a report can be drawn anew.
+"""
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+# pylint: disable=wrong-import-position
+from report import write_report  # noqa: E402
+from steps import all_steps  # noqa: E402
+
+STEP_LIMIT_S = 900
+
+
+def options():
+    parser = argparse.ArgumentParser(
+        prog="hs-perf figures", description=__doc__.split("\n")[0],
+        epilog="Results go to FOLDER/index.html and FOLDER/raw/*.json. Exit "
+        "status: 0 all there, 1 a step failed, 2 usage.")
+    parser.add_argument("--output", "-o", default="figures", metavar="FOLDER")
+    parser.add_argument("--quick", action="store_true",
+                        help="short spans and few points: whether it works")
+    parser.add_argument("--only", metavar="NAME", action="append",
+                        help="only steps that begin with this: 3, 4, 5a, 6, "
+                        "7, table3; again for more")
+    parser.add_argument("--again", action="store_true",
+                        help="run steps even if they are there")
+    parser.add_argument("--draw", action="store_true",
+                        help="run nothing, draw what is there")
+    parser.add_argument("--perf", default="hs-perf", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def commands_of(perf):
+    text = subprocess.run([perf, "--help"], stdout=subprocess.PIPE, text=True,
+                          check=True).stdout
+    return {line.split()[0] for line in text.splitlines()
+            if line.startswith("  ") and line.split()}
+
+
+class Bar:
+    """Where it is; a line each where nobody watches."""
+
+    def __init__(self, total):
+        self.total, self.done, self.start = total, 0, time.monotonic()
+        self.ran = 0
+        self.tty = sys.stderr.isatty()
+
+    def show(self, name):
+        spent = time.monotonic() - self.start
+        left = (spent / self.ran * (self.total - self.done)
+                if self.ran else 0)
+        filled = 30 * self.done // max(self.total, 1)
+        text = "[%s%s] %d/%d %-28s %s" % (
+            "#" * filled, "." * (30 - filled), self.done, self.total, name,
+            "about %d min left" % (left / 60 + 1) if left else "")
+        sys.stderr.write("\r" + text if self.tty else text + "\n")
+        sys.stderr.flush()
+
+
+def path_of(folder, step):
+    return os.path.join(folder, "raw", step.name + ".json")
+
+
+def load(path):
+    try:
+        with open(path, encoding="utf-8") as text:
+            return json.load(text)
+    except (OSError, ValueError):
+        return None
+
+
+def run_step(perf, folder, step):
+    """Run it and keep its answer, whole or not at all. Return: it is there"""
+    final = path_of(folder, step)
+    words = [perf] + step.words + ["--json"]
+    details, truths = final + ".details", final[:-5] + ".csv"
+    if step.after:
+        first = load(path_of(folder, step.after[0]))
+        if not first:
+            return False
+        words += step.after[1](first)
+    if step.reads_details:
+        words += ["--details", details]
+    if step.truths:
+        words += ["--truths", truths]
+    try:
+        done = subprocess.run(words, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True,
+                              timeout=STEP_LIMIT_S, check=False)
+        answer = json.loads(done.stdout)
+    except (ValueError, subprocess.TimeoutExpired) as error:
+        sys.stderr.write("\n%s: %s\n" % (step.name, error))
+        return False
+    answer["command"] = " ".join(["hs-perf"] + words[1:])
+    answer["complaints"] = done.stderr
+    if step.reads_details:
+        answer["details"] = load(details)
+        if os.path.exists(details):
+            os.unlink(details)
+        if not answer["details"] or "achieved" not in answer["details"][0]:
+            sys.stderr.write("\n%s: %s\n" % (step.name, done.stderr[-400:]))
+            return False
+    with open(final + ".new", "w", encoding="utf-8") as out:
+        json.dump(answer, out, indent=1)
+    os.replace(final + ".new", final)
+    return True
+
+
+def main():
+    asked = options()
+    os.makedirs(os.path.join(asked.output, "raw"), exist_ok=True)
+    steps = all_steps(asked.quick, commands_of(asked.perf))
+    wanted = [step for step in steps if not asked.only or
+              any(step.name.startswith(name) for name in asked.only)]
+    if not wanted:
+        sys.stderr.write("hs-perf figures: no step is called so; there are %s"
+                         "\n" % " ".join(step.name for step in steps))
+        return 2
+    bar = Bar(len(wanted))
+    failed = []
+    for step in wanted if not asked.draw else []:
+        bar.show(step.name)
+        if asked.again or load(path_of(asked.output, step)) is None:
+            bar.ran += 1
+            # Once more: a busy machine may let a daemon start too late.
+            if not run_step(asked.perf, asked.output, step) and \
+                    not run_step(asked.perf, asked.output, step):
+                failed.append(step.name)
+        bar.done += 1
+    bar.show("drawing")
+    answers = {step.name: load(path_of(asked.output, step))
+               for step in steps}
+    page = write_report(asked.output, {name: answer for name, answer in
+                                       answers.items() if answer},
+                        asked.quick)
+    sys.stderr.write("\n%s\n" % page)
+    if failed:
+        sys.stderr.write("not measured: %s\n" % " ".join(failed))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

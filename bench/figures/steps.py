@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is run for which figure: each step is one hs-perf command, whose
+results and details are one JSON file."""
+import os
+
+TRACERS = ["none", "hindsight", "head:0.01", "tail-async", "tail-sync"]
+ALIBABA = "microbricks/100_alibaba_topology.json"
+
+
+class Step:
+    """A command and the file that it leaves."""
+
+    def __init__(self, name, words, reads_details=False, after=None,
+                 truths=False):
+        self.name = name
+        self.words = words
+        self.reads_details = reads_details
+        self.after = after  # (step, function of its answer -> more words)
+        self.truths = truths
+
+
+def curves(figure, rates, words, seconds):
+    """A tracer after the other over all rates, one step a point, so that
+    what is interrupted goes on where it was."""
+    steps = []
+    for tracer in TRACERS:
+        for rate in rates:
+            steps.append(Step(
+                "%s-%s-%s" % (figure, tracer.replace(":", ""), rate),
+                ["services", "--tracer", tracer, "--rate", str(rate),
+                 "--edge", "0.01", "--span", "%gs" % seconds] + words,
+                reads_details=True))
+    return steps
+
+
+def limited(share, nodes):
+    """So much of what was written may be reported, by all agents together."""
+    def words(answer):
+        one = answer["details"][0]
+        rate = one["written_bytes"] / one["seconds"]
+        return ["--byte-rate", "%dB" % max(1024, share * rate / nodes)]
+    return words
+
+
+def figure5(quick):
+    """The three use cases, as examples/ has them."""
+    seconds = "2s" if quick else "6s"
+    one = ["services", "-t", "chain:4", "--nodes", "4", "--rate", "1k",
+           "--symptom", "failing", "--at", "service2", "--trigger",
+           "exception", "--pool", "64MiB", "--span", seconds, "--idle",
+           "sleep"]
+    two = ["services", "-t", "chain:3", "--nodes", "3", "--rate", "1k",
+           "--work", "sleep", "--symptom", "slow", "--slow", "20ms", "--edge",
+           "0.1", "--pool", "64MiB", "--span", seconds, "--idle", "sleep"]
+    base = Step("5a-volume", one + ["--edge", "0.01"], reads_details=True)
+    steps = [base]
+    for share in (0.01, 0.05):
+        for error in ([0.02, 0.1] if quick else [0.01, 0.02, 0.04, 0.06,
+                                                 0.08, 0.1]):
+            steps.append(Step(
+                "5a-%g-%g" % (share, error), one + ["--edge", str(error)],
+                reads_details=True, after=(base, limited(share, 4))))
+    for percentile in (90, 95, 99):
+        steps.append(Step("5b-p%d" % percentile,
+                          two + ["--trigger", "percentile:%d" % percentile],
+                          reads_details=True))
+    steps.append(Step("5b-head", two + ["--trigger", "none", "--tracer",
+                                        "fabric-head:0.05"],
+                      reads_details=True))
+    steps.append(Step("5c-queue", [
+        "services", "-t", "two", "--rate", "1k", "--burst",
+        "1s,10,15ms" if quick else "2s,10,15ms", "--at", "service2",
+        "--trigger", "queue:99", "--pool", "64MiB", "--span",
+        "2s" if quick else "5s", "--edge", "0", "--all-truths", "--idle",
+        "sleep"],
+        reads_details=True, truths=True))
+    return steps
+
+
+def all_steps(quick, commands):
+    """Every step of every figure; @commands is what this hs-perf can do."""
+    seconds = 0.5 if quick else 3
+    shared = os.environ.get("HS_SHARED_DATA")
+    large = ["--warm", "300ms", "--pool", "64MiB", "--idle", "yield"]
+    if shared and os.path.exists(os.path.join(shared, ALIBABA)):
+        large += ["-t", ALIBABA, "--nodes", "4", "--callers"]
+    else:
+        large += ["-t", "chain:8", "--nodes", "4"]
+    two = ["--warm", "300ms", "--pool", "128MiB", "-t", "two"]
+    steps = curves("3", [500, 4000] if quick else
+                   [1000, 2000, 4000, 8000, 16000, 32000, 64000], large,
+                   seconds)
+    steps += curves("6", [2000, 20000] if quick else
+                    [10000, 50000, 100000, 200000, 400000, 800000], two,
+                    seconds)
+    steps.append(Step("4ab-fairness", ["fairness", "--seconds",
+                                       "5" if quick else "60"]))
+    if "traverse" in commands:
+        steps.append(Step("4c-traverse", ["traverse"]))
+    steps += figure5(quick)
+    steps.append(Step("7-pool", ["pool", "--span",
+                                 "20ms" if quick else "200ms"]))
+    steps.append(Step("table3-client", ["client", "--no-peers", "--rounds",
+                                        "6" if quick else "40", "--span",
+                                        "50ms" if quick else "300ms"]))
+    return steps

@@ -1,0 +1,67 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""hs-perf figures in short: a few steps, an interruption in between, the page
+drawn from what is there. Nothing is asserted about speed."""
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import xml.dom.minidom
+
+BUILD = os.environ.get("HS_BUILD", "build")
+PERF = os.path.join(BUILD, "bench", "hs-perf")
+
+
+def check(good, what):
+    if not good:
+        sys.exit("FAILED: " + what)
+    print("ok: " + what)
+
+
+def figures(folder, *words):
+    done = subprocess.run([PERF, "figures", "--quick", "-o", folder, *words],
+                          stderr=subprocess.PIPE, text=True, timeout=200,
+                          check=False)
+    return done.returncode, done.stderr
+
+
+def main():
+    with tempfile.TemporaryDirectory(prefix="hs-figures-") as folder:
+        code, said = figures(folder, "--only", "nothing")
+        check(code == 2 and "no step is called so" in said, "no such step")
+        code, said = figures(folder, "--only", "6-none-2000")
+        check(code == 0, "one tracer: %s" % said)
+        raw = os.path.join(folder, "raw")
+        first = {name: os.stat(os.path.join(raw, name)).st_mtime_ns
+                 for name in os.listdir(raw)}
+        check(sorted(first) == ["6-none-2000.json", "6-none-20000.json"],
+              "its files: %r" % sorted(first))
+        # What an interrupted run leaves half is made again; the rest stays.
+        os.truncate(os.path.join(raw, "6-none-20000.json"), 100)
+        code, said = figures(folder, "--only", "6-none", "--only",
+                             "6-hindsight-2000", "--only", "5c")
+        check(code == 0, "it goes on: %s" % said)
+        check(os.stat(os.path.join(raw, "6-none-2000.json")).st_mtime_ns ==
+              first["6-none-2000.json"], "without what was there")
+        with open(os.path.join(raw, "6-none-20000.json"),
+                  encoding="utf-8") as text:
+            answer = json.load(text)
+        check(answer["details"][0]["measured"] > 0 and
+              answer["command"].startswith("hs-perf services "),
+              "a step says what it measured, and how")
+        with open(os.path.join(folder, "index.html"),
+                  encoding="utf-8") as text:
+            page = text.read()
+        plots = re.findall(r"<svg.*?</svg>", page, re.S)
+        for plot in plots:
+            xml.dom.minidom.parseString(plot)
+        check(len(plots) >= 2, "%d plots that are SVG" % len(plots))
+        for word in ("Figure 3", "Figure 4", "Figure 5", "Figure 6",
+                     "Figure 7", "What differs from the paper"):
+            check(word in page, "the page has: " + word)
+
+
+if __name__ == "__main__":
+    main()
