@@ -9,7 +9,7 @@ packages_build=(
 	gcc g++ libc6-dev
 	libcmocka-dev valgrind
 	libjansson-dev libsqlite3-dev libzstd-dev libarchive-dev libyaml-dev
-	libmicrohttpd-dev libcurl4-openssl-dev liburcu-dev libhwloc-dev
+	libmicrohttpd-dev libcurl4-openssl-dev libssl-dev openssl liburcu-dev libhwloc-dev
 	libibverbs-dev librdmacm-dev libdpdk-dev
 	etcd-server
 	python3 python3-prometheus-client xz-utils iproute2 ca-certificates curl
