@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/hex.h"
 #include "rdma/members_json.h"
+#include "rdma/transport_json.h"
 #include "rdma/wire.h"
 
 /* Long enough for the answer to a stop to leave. */
@@ -191,26 +192,12 @@ static json_t *status_peers(const struct hs_worker *w)
 	return list;
 }
 
-static json_t *transport_stats(const struct hs_worker *w)
-{
-	struct hs_transport_stats t;
-
-	hs_transport_stats(w->transport, &t);
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "messages_sent",
-			 (json_int_t)t.messages_sent, "messages_received",
-			 (json_int_t)t.messages_received, "bytes_sent",
-			 (json_int_t)t.bytes_sent, "bytes_received",
-			 (json_int_t)t.bytes_received, "system_calls",
-			 (json_int_t)t.system_calls, "waits",
-			 (json_int_t)w->counters.waits, "peers_cut_off",
-			 (json_int_t)t.peers_cut_off);
-}
-
 static void serve_status(const struct hs_worker *w,
 			 struct hs_httpd_response *response)
 {
 	struct hs_control_number numbers[HS_CONTROL_NUMBERS_MAX];
 	uint32_t nr = hs_control_stats(w, numbers);
+	struct hs_transport_stats transport;
 	json_t *root = json_object(), *domains = json_array(),
 	       *stats = json_object();
 	bool huge = false;
@@ -225,12 +212,13 @@ static void serve_status(const struct hs_worker *w,
 		json_object_set_new(stats, numbers[i].name,
 				    number(numbers[i].value));
 	json_object_set_new(root, "node", status_node(w));
-	json_object_set_new(root, "transport",
-			    json_string(w->transport->ops->name));
-	json_object_set_new(root, "transport_stats", transport_stats(w));
+	hs_transport_stats(w->transport, &transport);
+	json_object_set_new(
+		root, "transport",
+		hs_transport_json(w->transport, &transport, w->transport_why));
+	json_object_set_new(json_object_get(root, "transport"), "waits",
+			    json_integer((json_int_t)w->counters.waits));
 	json_object_set_new(root, "ship", hs_shipper_json(w->shipper));
-	json_object_set_new(root, "transport_why",
-			    json_string(w->transport_why));
 	json_object_set_new(root, "huge_pages", json_boolean(huge));
 	json_object_set_new(root, "busy",
 			    json_boolean(hs_agent_core_busy(w->core)));

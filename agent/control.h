@@ -46,7 +46,7 @@ struct hs_control_number {
 	uint64_t value;
 };
 
-#define HS_CONTROL_NUMBERS_MAX 96u
+#define HS_CONTROL_NUMBERS_MAX 128u
 
 /** hs_control_stats() - all counters of core and shell, by name */
 uint32_t hs_control_stats(const struct hs_worker *w,

@@ -47,6 +47,29 @@ static uint32_t redact_stats(const struct hs_worker *w,
 	return nr;
 }
 
+/* What a peer was cut off for, each cause by its name. */
+static uint32_t transport_stats(const struct hs_worker *w,
+				struct hs_control_number *out)
+{
+	static const char *const names[HS_TRANSPORT_CUT_CAUSES] = {
+		[HS_TRANSPORT_CUT_GARBAGE] = "transport_cut_garbage",
+		[HS_TRANSPORT_CUT_KEY] = "transport_cut_key",
+		[HS_TRANSPORT_CUT_FORGED] = "transport_cut_forged",
+		[HS_TRANSPORT_CUT_REPLAY] = "transport_cut_replay",
+		[HS_TRANSPORT_CUT_FLOOD] = "transport_cut_flood",
+		[HS_TRANSPORT_CUT_NAME] = "transport_cut_name",
+		[HS_TRANSPORT_CUT_SILENT] = "transport_cut_silent",
+		[HS_TRANSPORT_CUT_REFUSED] = "transport_cut_refused",
+		[HS_TRANSPORT_CUT_FULL] = "transport_cut_full",
+	};
+	struct hs_transport_stats s;
+
+	hs_transport_stats(w->transport, &s);
+	for (uint32_t i = 0; i < HS_TRANSPORT_CUT_CAUSES; i++)
+		out[i] = (struct hs_control_number){names[i], s.cut[i]};
+	return HS_TRANSPORT_CUT_CAUSES;
+}
+
 static uint32_t core_stats(const struct hs_worker *w,
 			   struct hs_control_number *out)
 {
@@ -129,6 +152,7 @@ uint32_t hs_control_stats(const struct hs_worker *w,
 #undef SHELL
 	out[nr++] = (struct hs_control_number){"holes", hs_fault_count()};
 	nr += door_stats(w, out + nr);
+	nr += transport_stats(w, out + nr);
 	return nr + redact_stats(w, out + nr);
 }
 

@@ -143,7 +143,7 @@ static bool take_cost(struct node *n)
 	char door[96];
 
 	snprintf(door, sizeof(door), "%s/control.sock", n->agent.dir);
-	if (!hs_traverse_cost(n->agent.pid, door, "transport_stats", &c))
+	if (!hs_traverse_cost(n->agent.pid, door, "transport", &c))
 		return false;
 	printf("cost %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64
 	       " %" PRIu64 "\n",

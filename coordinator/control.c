@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "coordinator/shell.h"
 #include "rdma/members_json.h"
+#include "rdma/transport_json.h"
 #include "rdma/transport_verbs.h"
 #include "rdma/wire.h"
 
@@ -136,16 +137,9 @@ static json_t *transport_json(struct hs_coordinator *c)
 	json_t *o;
 
 	hs_transport_stats(c->transport, &t);
-	o = json_pack(
-		"{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
-		"carrier", c->transport->ops->name, "why", c->transport_why,
-		"messages_sent", (json_int_t)t.messages_sent,
-		"messages_received", (json_int_t)t.messages_received,
-		"bytes_sent", (json_int_t)t.bytes_sent, "bytes_received",
-		(json_int_t)t.bytes_received, "system_calls",
-		(json_int_t)t.system_calls, "waits", (json_int_t)c->waits,
-		"peers_cut_off", (json_int_t)t.peers_cut_off, "reconnects",
-		(json_int_t)t.reconnects, "peers", (json_int_t)t.nr_peers);
+	o = hs_transport_json(c->transport, &t, c->transport_why);
+	if (o)
+		json_object_set_new(o, "waits", number(c->waits));
 	if (o)
 		json_object_set_new(o, "verbs", verbs_json(c->transport));
 	return o;

@@ -267,7 +267,8 @@ static int open_transport(struct hs_coordinator *c)
 		.idle_timeout_ns = s->idle_ns,
 		.flushes = true,
 	};
-	struct hs_transport_self self = {HS_WIRE_ROLE_COORDINATOR, c->node, ""};
+	struct hs_transport_self self = {.role = HS_WIRE_ROLE_COORDINATOR,
+					 .node = c->node};
 	int rc;
 
 	snprintf(self.name, sizeof(self.name), "%s", s->name);

@@ -7,6 +7,7 @@
  * which a send() from outside poll() asks for the next one.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -21,6 +22,25 @@
 
 #define RESOLVE_EVERY	 8u /* failures: a name may have moved */
 #define BACKOFF_DOUBLING 16u
+#define KEYS_EVERY_NS	 (500 * HS_NS_PER_MS)
+
+const char *const hs_transport_causes[HS_TRANSPORT_CUT_CAUSES] = {
+	[HS_TRANSPORT_CUT_GARBAGE] = "garbage",
+	[HS_TRANSPORT_CUT_KEY] = "key",
+	[HS_TRANSPORT_CUT_FORGED] = "forged",
+	[HS_TRANSPORT_CUT_REPLAY] = "replay",
+	[HS_TRANSPORT_CUT_FLOOD] = "flood",
+	[HS_TRANSPORT_CUT_NAME] = "name",
+	[HS_TRANSPORT_CUT_SILENT] = "silent",
+	[HS_TRANSPORT_CUT_REFUSED] = "refused",
+	[HS_TRANSPORT_CUT_FULL] = "full",
+};
+
+void hs_hub_count_cut(struct hs_hub *h, enum hs_transport_cause cause)
+{
+	h->stats.peers_cut_off++;
+	h->stats.cut[cause]++;
+}
 
 int hs_hub_watch(struct hs_hub *h, int fd, uint32_t events, uint64_t tag)
 {
@@ -263,7 +283,7 @@ int hs_hub_cut(struct hs_transport *t, uint32_t peer)
 
 	if (!l)
 		return -ENOTCONN;
-	hs_link_cut(l, "its payload was refused");
+	hs_link_cut(l, HS_TRANSPORT_CUT_REFUSED, "its payload was refused");
 	return 0;
 }
 
@@ -286,6 +306,7 @@ int hs_hub_fd(struct hs_transport *t)
 void hs_hub_stats(struct hs_transport *t, struct hs_transport_stats *out)
 {
 	*out = hs_hub_of(t)->stats;
+	out->nr_keys = hs_hub_of(t)->keys.nr_keys;
 }
 
 static void default_limits(struct hs_transport_limits *l)
@@ -300,6 +321,51 @@ static void default_limits(struct hs_transport_limits *l)
 		l->reconnect_max_ns = 2 * HS_NS_PER_SEC;
 	if (!l->idle_timeout_ns)
 		l->idle_timeout_ns = 5 * HS_NS_PER_SEC;
+}
+
+static int open_keys(struct hs_hub *h)
+{
+	const struct hs_transport_trust *trust = &h->self.trust;
+	char error[HS_KEYRING_ERROR_BYTES];
+	int rc;
+
+	if (!trust->key_file)
+		return 0;
+	h->mac = hs_mac_create();
+	h->key_file.path = strdup(trust->key_file);
+	if (!h->mac || !h->key_file.path)
+		return -ENOMEM;
+	rc = hs_keyring_load(&h->key_file, &h->keys, error);
+	h->key_file_ns = h->now_ns;
+	if (rc && trust->error)
+		snprintf(trust->error, HS_TRANSPORT_ERROR_BYTES,
+			 "transport.key_file: %s: %s", trust->key_file, error);
+	return rc;
+}
+
+/* At each connection, so that no signal and no restart is needed: whoever is
+ * connected keeps the keys that it has. */
+const struct hs_keyring *hs_hub_keys(struct hs_hub *h)
+{
+	char error[HS_KEYRING_ERROR_BYTES];
+	int rc;
+
+	if (!h->key_file.path || h->now_ns - h->key_file_ns < KEYS_EVERY_NS)
+		return &h->keys;
+	h->key_file_ns = h->now_ns;
+	h->stats.system_calls++;
+	rc = hs_keyring_refresh(&h->key_file, &h->keys, error);
+	if (rc < 0)
+		hs_log_error(h->base.ops->name,
+			     "the keys stay as they were: "
+			     "transport.key_file: %s: %s",
+			     h->key_file.path, error);
+	else if (rc)
+		hs_log_info(h->base.ops->name,
+			    "new cluster keys nr=%u preferred=%016llx",
+			    h->keys.nr_keys,
+			    (unsigned long long)h->keys.ids[0]);
+	return &h->keys;
 }
 
 static int open_fds(struct hs_hub *h)
@@ -352,7 +418,9 @@ int hs_hub_open(struct hs_hub *h, const struct hs_transport_ops *ops,
 	if (rc)
 		return rc;
 	hs_random_seed(&h->random, seed);
-	return open_fds(h);
+	rc = open_keys(h);
+	h->self.trust = (struct hs_transport_trust){0}; /* the caller's */
+	return rc ? rc : open_fds(h);
 }
 
 void hs_hub_close(struct hs_hub *h)
@@ -365,6 +433,9 @@ void hs_hub_close(struct hs_hub *h)
 		close(h->timer_fd);
 	if (h->epoll_fd >= 0)
 		close(h->epoll_fd);
+	hs_mac_destroy(h->mac);
+	explicit_bzero(&h->keys, sizeof(h->keys));
+	free(h->key_file.path);
 	free(h->links);
 	free(h->dials);
 }

@@ -15,17 +15,22 @@
 #include "rdma/link.h"
 #include "rdma/wire.h"
 
+/* Younger ones are on their way, as it seems. */
+#define UNPROVEN_NS (250 * HS_NS_PER_MS)
+#define REFUSED_NS  (200 * HS_NS_PER_MS)
+
 void hs_link_doom(struct hs_link *l)
 {
 	l->state = HS_LINK_DOOMED;
 	hs_hub_dirty(l); /* so that a poll() comes, and reaps it */
 }
 
-void hs_link_cut(struct hs_link *l, const char *reason)
+void hs_link_cut(struct hs_link *l, enum hs_transport_cause cause,
+		 const char *reason)
 {
-	if (l->state == HS_LINK_DOOMED)
+	if (l->state == HS_LINK_DOOMED || l->state == HS_LINK_REFUSED)
 		return;
-	l->hub->stats.peers_cut_off++;
+	hs_hub_count_cut(l->hub, cause);
 	hs_log_limited(HS_LOG_WARN, l->hub->base.ops->name,
 		       "peer cut off: %s peer=%u node=%llx from=%s", reason,
 		       l->id, (unsigned long long)l->peer.node,
@@ -44,14 +49,39 @@ static uint32_t free_id(struct hs_hub *h)
 	return 0;
 }
 
+/* Strangers may hold half of the places: who comes on top of these takes the
+ * place of the one that has kept us waiting longest, if that was long. */
+static bool admit(struct hs_hub *h)
+{
+	uint32_t limit = h->limits.nr_peers / 2;
+	struct hs_link *oldest = NULL;
+
+	if (h->nr_unproven < limit || h->nr_unproven < HS_HUB_UNPROVEN_LEAST)
+		return true;
+	for (uint32_t i = 0; i < h->limits.nr_peers; i++) {
+		struct hs_link *l = h->links[i];
+
+		if (l && !l->dial && !l->was_up && l->state != HS_LINK_DOOMED &&
+		    (!oldest || l->since_ns < oldest->since_ns))
+			oldest = l;
+	}
+	if (!oldest || h->now_ns - oldest->since_ns < UNPROVEN_NS)
+		return false;
+	hs_link_cut(oldest, HS_TRANSPORT_CUT_FLOOD,
+		    "too many connections wait to be known");
+	return true;
+}
+
 int hs_link_init(struct hs_link *l, struct hs_hub *h, struct hs_dial *dial)
 {
 	size_t room = h->limits.send_queue_bytes;
-	size_t least =
-		sizeof(struct hs_wire_header) + HS_WIRE_PAYLOAD_MAX_BYTES;
-	uint32_t id = free_id(h);
+	size_t least = HS_STREAM_MESSAGE_BYTES;
+	uint32_t id;
 	void *in;
 
+	if (!dial && !admit(h))
+		return -ENOSPC;
+	id = free_id(h);
 	if (!id)
 		return -ENOSPC;
 	in = malloc(HS_STREAM_BUFFER_BYTES);
@@ -63,7 +93,7 @@ int hs_link_init(struct hs_link *l, struct hs_hub *h, struct hs_dial *dial)
 		free(in);
 		return -ENOMEM;
 	}
-	hs_stream_init(&l->in, in, sizeof(struct hs_wire_hello));
+	hs_stream_init(&l->in, in, sizeof(struct hs_auth_hello));
 	l->hub = h;
 	l->dial = dial;
 	l->id = id;
@@ -74,6 +104,8 @@ int hs_link_init(struct hs_link *l, struct hs_hub *h, struct hs_dial *dial)
 		dial->link = l;
 	h->links[id % h->limits.nr_peers] = l;
 	h->stats.nr_peers++;
+	h->nr_unproven += dial ? 0 : 1;
+	l->accepted = !dial;
 	hs_hub_timer_by(h, h->now_ns + h->limits.idle_timeout_ns);
 	return 0;
 }
@@ -82,6 +114,9 @@ void hs_link_fini(struct hs_link *l)
 {
 	l->hub->links[l->id % l->hub->limits.nr_peers] = NULL;
 	l->hub->stats.nr_peers--;
+	if (l->accepted && !l->was_up)
+		l->hub->nr_unproven--;
+	hs_auth_end(&l->auth);
 	free(l->in.buffer);
 	free(l->out.data);
 }
@@ -100,13 +135,32 @@ static void queue_bytes(struct hs_link_queue *q, const void *data, size_t size)
 	q->used_bytes += size;
 }
 
+static void queue_tag(struct hs_link *l, const struct hs_wire_header *h,
+		      const struct iovec *iov, int nr_iov)
+{
+	struct iovec pieces[1 + HS_LINK_PIECES_MAX];
+	uint8_t tag[HS_WIRE_TAG_BYTES];
+
+	pieces[0] = (struct iovec){(void *)(uintptr_t)h, sizeof(*h)};
+	for (int i = 0; i < nr_iov; i++)
+		pieces[1 + i] = iov[i];
+	hs_auth_seal(&l->auth, l->hub->mac, pieces, 1 + nr_iov, tag);
+	queue_bytes(&l->out, tag, sizeof(tag));
+}
+
 int hs_link_queue(struct hs_link *l, uint16_t type, const struct iovec *iov,
 		  int nr_iov, bool urgent)
 {
+	bool tagged = hs_auth_tags(&l->auth);
+	size_t around = sizeof(struct hs_wire_header) +
+			(tagged ? HS_WIRE_TAG_BYTES : 0);
 	struct hs_wire_header h;
 	size_t payload = 0;
 	size_t limit = l->hub->limits.send_queue_bytes;
 	uint32_t crc = 0;
+
+	if (nr_iov > HS_LINK_PIECES_MAX)
+		return -EMSGSIZE;
 
 	for (int i = 0; i < nr_iov; i++) {
 		if (iov[i].iov_len > HS_WIRE_PAYLOAD_MAX_BYTES - payload)
@@ -119,18 +173,20 @@ int hs_link_queue(struct hs_link *l, uint16_t type, const struct iovec *iov,
 	 * ever for a room that a small queue never has. */
 	if (l->out.used_bytes &&
 	    (l->out.used_bytes > limit ||
-	     sizeof(h) + payload > limit - l->out.used_bytes)) {
+	     around + payload > limit - l->out.used_bytes)) {
 		if (!urgent)
 			l->wants_writable = true;
 		return -EAGAIN;
 	}
-	for (int i = 0; i < nr_iov; i++)
+	for (int i = 0; i < nr_iov && !tagged; i++)
 		crc = hs_crc32c(crc, iov[i].iov_base, iov[i].iov_len);
 	h = hs_stream_header(type, l->hub->self.node, ++l->seq,
 			     (uint32_t)payload, crc);
 	queue_bytes(&l->out, &h, sizeof(h));
 	for (int i = 0; i < nr_iov; i++)
 		queue_bytes(&l->out, iov[i].iov_base, iov[i].iov_len);
+	if (tagged)
+		queue_tag(l, &h, iov, nr_iov);
 	l->hub->stats.messages_sent++;
 	hs_hub_dirty(l);
 	return 0;
@@ -183,9 +239,17 @@ void hs_link_connected(struct hs_link *l)
 		.credit = UINT32_MAX, /* the carrier has a window of its own */
 		.node = l->hub->self.node,
 	};
-	struct iovec iov = {&hello, sizeof(hello)};
+	const struct hs_keyring *keys = hs_hub_keys(l->hub);
+	uint8_t nonce[HS_WIRE_NONCE_BYTES] = {0};
+	struct iovec iov = {&l->auth.ours, 0};
 
 	memcpy(hello.name, l->hub->self.name, sizeof(hello.name));
+	if (keys->nr_keys && hs_random_secure(nonce, sizeof(nonce))) {
+		hs_link_doom(l);
+		return;
+	}
+	iov.iov_len =
+		hs_auth_begin(&l->auth, keys, !l->accepted, &hello, nonce);
 	l->state = HS_LINK_HELLO;
 	l->received_ns = l->hub->now_ns;
 	hs_link_queue(l, HS_WIRE_HELLO, &iov, 1, true);
@@ -200,9 +264,44 @@ static void send_ping(struct hs_link *l)
 	l->pinged_ns = l->hub->now_ns;
 }
 
+static void come_up(struct hs_link *l)
+{
+	l->in.payload_limit = HS_WIRE_PAYLOAD_MAX_BYTES;
+	l->state = HS_LINK_UP;
+	l->since_ns = l->hub->now_ns;
+	l->was_up = true;
+	if (l->accepted)
+		l->hub->nr_unproven--;
+	if (l->dial && l->dial->was_up)
+		l->hub->stats.reconnects++;
+	if (l->dial)
+		l->dial->was_up = true;
+	l->peer.address = l->dial ? l->dial->address : "";
+	l->hub->events.peer_up(l->hub->ctx, &l->peer);
+}
+
+static bool authentic(void *ctx, const struct hs_wire_header *header,
+		      const void *payload, const uint8_t tag[HS_WIRE_TAG_BYTES])
+{
+	struct hs_link *l = ctx;
+
+	return hs_auth_open(&l->auth, l->hub->mac, header, payload, tag);
+}
+
+/* What is wrong with the keys both sides' people have to hear: it hangs up when
+ * our HELLO has told it, or we do after a moment. */
+static void refuse(struct hs_link *l, const char *wrong)
+{
+	hs_link_cut(l, HS_TRANSPORT_CUT_KEY, wrong);
+	l->state = HS_LINK_REFUSED;
+	l->since_ns = l->hub->now_ns;
+	hs_hub_timer_by(l->hub, l->since_ns + REFUSED_NS);
+}
+
 static void take_hello(struct hs_link *l, const struct hs_wire_header *head,
 		       const struct hs_wire_hello *hello)
 {
+	enum hs_transport_cause cause = HS_TRANSPORT_CUT_GARBAGE;
 	const char *wrong = NULL;
 
 	if (head->type != HS_WIRE_HELLO || head->payload_bytes < sizeof(*hello))
@@ -218,27 +317,47 @@ static void take_hello(struct hs_link *l, const struct hs_wire_header *head,
 	else if (!hs_wire_name_ok(hello->name))
 		wrong = "name is not printable";
 	else if (hello->node == l->hub->self.node &&
-		 hello->role == l->hub->self.role)
+		 hello->role == l->hub->self.role) {
 		wrong = "it is ourselves";
+		cause = HS_TRANSPORT_CUT_NAME;
+	} else if (hs_auth_hello(&l->auth, hello, head->payload_bytes)) {
+		wrong = l->auth.error;
+		cause = HS_TRANSPORT_CUT_KEY;
+	}
+	if (wrong && cause == HS_TRANSPORT_CUT_KEY) {
+		refuse(l, wrong);
+		return;
+	}
 	if (wrong) {
-		hs_link_cut(l, wrong);
+		hs_link_cut(l, cause, wrong);
 		return;
 	}
 	l->peer.peer = l->id;
 	l->peer.role = hello->role;
 	l->peer.node = hello->node;
 	memcpy(l->peer.name, hello->name, sizeof(l->peer.name));
-	l->peer.address = l->dial ? l->dial->address : "";
-	l->in.payload_limit = HS_WIRE_PAYLOAD_MAX_BYTES;
-	l->state = HS_LINK_UP;
-	l->since_ns = l->hub->now_ns;
-	l->was_up = true;
-	if (l->dial && l->dial->was_up)
-		l->hub->stats.reconnects++;
-	if (l->dial)
-		l->dial->was_up = true;
-	l->hub->events.peer_up(l->hub->ctx, &l->peer);
+	if (hs_auth_tags(&l->auth)) {
+		/* Our PING is what shows the other side that we have the key,
+		 * and its PING shows us: nobody says more before. */
+		l->in.authentic = authentic;
+		l->in.authentic_ctx = l;
+		l->state = HS_LINK_PROVE;
+	} else {
+		come_up(l);
+	}
 	send_ping(l);
+}
+
+/* Answering costs us as much as asking costs it. */
+static bool floods(struct hs_link *l)
+{
+	uint64_t now = l->hub->now_ns;
+
+	if (now - l->heard_ns >= HS_NS_PER_SEC) {
+		l->heard_ns = now;
+		l->nr_pings_heard = 0;
+	}
+	return ++l->nr_pings_heard > HS_LINK_PINGS_HEARD_MAX;
 }
 
 static void take_ping(struct hs_link *l, const struct hs_wire_header *head,
@@ -252,7 +371,12 @@ static void take_ping(struct hs_link *l, const struct hs_wire_header *head,
 	int64_t offset;
 
 	if (head->payload_bytes != sizeof(*ping)) {
-		hs_link_cut(l, "PING or PONG of a wrong size");
+		hs_link_cut(l, HS_TRANSPORT_CUT_GARBAGE,
+			    "PING or PONG of a wrong size");
+		return;
+	}
+	if (head->type == HS_WIRE_PING && floods(l)) {
+		hs_link_cut(l, HS_TRANSPORT_CUT_FLOOD, "PING without end");
 		return;
 	}
 	if (head->type == HS_WIRE_PING) {
@@ -278,22 +402,36 @@ static void take_ping(struct hs_link *l, const struct hs_wire_header *head,
 					    8));
 }
 
+static enum hs_transport_cause cause_of(int rc)
+{
+	switch (rc) {
+	case -EALREADY:
+		return HS_TRANSPORT_CUT_REPLAY;
+	case -EKEYREJECTED:
+		return HS_TRANSPORT_CUT_FORGED;
+	default:
+		return HS_TRANSPORT_CUT_GARBAGE;
+	}
+}
+
 static void take_messages(struct hs_link *l)
 {
 	struct hs_wire_header head;
 	const void *payload;
 	int rc = 0;
 
-	while (l->state != HS_LINK_DOOMED) {
+	while (l->state != HS_LINK_DOOMED && l->state != HS_LINK_REFUSED) {
 		rc = hs_stream_next(&l->in, &head, &payload);
 		if (rc != HS_STREAM_MESSAGE)
 			break;
 		l->hub->stats.messages_received++;
 		l->nr_pings = 0;
+		if (l->state == HS_LINK_PROVE)
+			come_up(l); /* its first tag fits */
 		if (l->state == HS_LINK_HELLO)
 			take_hello(l, &head, payload);
 		else if (head.type == HS_WIRE_HELLO)
-			hs_link_cut(l, "HELLO twice");
+			hs_link_cut(l, HS_TRANSPORT_CUT_GARBAGE, "HELLO twice");
 		else if (head.type == HS_WIRE_PING || head.type == HS_WIRE_PONG)
 			take_ping(l, &head, payload);
 		else
@@ -301,7 +439,7 @@ static void take_messages(struct hs_link *l)
 					       payload, head.payload_bytes);
 	}
 	if (rc < 0)
-		hs_link_cut(l, l->in.error_reason);
+		hs_link_cut(l, cause_of(rc), l->in.error_reason);
 }
 
 size_t hs_link_room(struct hs_link *l, uint8_t **room)
@@ -313,6 +451,8 @@ void hs_link_came(struct hs_link *l, size_t size_bytes)
 {
 	l->hub->stats.bytes_received += size_bytes;
 	l->received_ns = l->hub->now_ns;
+	if (l->state == HS_LINK_REFUSED)
+		return; /* the room stays where it is */
 	hs_stream_came(&l->in, size_bytes);
 	take_messages(l);
 }
@@ -325,6 +465,12 @@ uint64_t hs_link_tick(struct hs_link *l)
 
 	if (l->state == HS_LINK_DOOMED)
 		return UINT64_MAX;
+	if (l->state == HS_LINK_REFUSED) {
+		if (now - l->since_ns < REFUSED_NS)
+			return l->since_ns + REFUSED_NS;
+		hs_link_doom(l);
+		return UINT64_MAX;
+	}
 	if (l->state != HS_LINK_UP) {
 		/* Counted from the connection's start: one byte now and then
 		 * does not buy more time before HELLO. */
@@ -333,14 +479,15 @@ uint64_t hs_link_tick(struct hs_link *l)
 		if (l->state == HS_LINK_CONNECTING)
 			hs_link_doom(l);
 		else
-			hs_link_cut(l, "no HELLO in time");
+			hs_link_cut(l, HS_TRANSPORT_CUT_SILENT,
+				    "no HELLO in time");
 		return UINT64_MAX;
 	}
 	last = l->received_ns > l->pinged_ns ? l->received_ns : l->pinged_ns;
 	if (now - last < idle)
 		return last + idle;
 	if (l->nr_pings >= HS_LINK_PINGS_MAX) {
-		hs_link_cut(l, "silent");
+		hs_link_cut(l, HS_TRANSPORT_CUT_SILENT, "silent");
 		return UINT64_MAX;
 	}
 	l->nr_pings++;

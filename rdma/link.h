@@ -16,6 +16,7 @@
 
 #include "base/random.h"
 #include "base/address.h"
+#include "rdma/auth.h"
 #include "rdma/stream.h"
 #include "rdma/transport.h"
 
@@ -23,12 +24,19 @@
 /* PING and PONG pass although the peer's queue is full, this far. */
 #define HS_LINK_URGENT_BYTES 1024u
 #define HS_LINK_PINGS_MAX    3u
+#define HS_LINK_PIECES_MAX   16 /* of one message, as send() gets it */
+/* A peer asks after its silence; one that asks so often in a second floods. */
+#define HS_LINK_PINGS_HEARD_MAX 1000u
+/* Connections that nobody knows yet: half of all places, or at least these. */
+#define HS_HUB_UNPROVEN_LEAST 16u
 
 enum hs_link_state {
 	HS_LINK_CONNECTING, /* dialled or accepted, the carrier is at it */
 	HS_LINK_HELLO,	    /* connected, the peer has not said who it is */
-	HS_LINK_UP,	    /* peer_up was told */
-	HS_LINK_DOOMED,	    /* ended; poll() tells peer_down and frees it */
+	HS_LINK_PROVE,	 /* it has, and has yet to show that it has the key */
+	HS_LINK_UP,	 /* peer_up was told */
+	HS_LINK_REFUSED, /* cut off for its HELLO; ours has yet to arrive */
+	HS_LINK_DOOMED,	 /* ended; poll() tells peer_down and frees it */
 };
 
 /* Bytes to send, a ring; at its start again whenever it runs empty. */
@@ -56,6 +64,7 @@ struct hs_link {
 	struct hs_dial *dial; /* NULL: accepted */
 	struct hs_link *dirty_next;
 	struct hs_transport_peer peer;
+	struct hs_auth auth;
 	struct hs_stream in;
 	struct hs_link_queue out;
 	struct hs_transport_clock clock;
@@ -63,10 +72,13 @@ struct hs_link {
 	uint64_t since_ns;
 	uint64_t received_ns; /* when anything came last */
 	uint64_t pinged_ns;
+	uint64_t heard_ns; /* since when nr_pings_heard counts */
+	uint32_t nr_pings_heard;
 	uint32_t nr_pings; /* unanswered */
 	uint32_t id;	   /* peer.peer, known before UP */
 	enum hs_link_state state;
 	bool was_up;
+	bool accepted;	     /* not dialled, whatever becomes of the dial */
 	bool dirty;	     /* is in the hub's dirty list */
 	bool wants_writable; /* EAGAIN was said */
 };
@@ -102,8 +114,13 @@ struct hs_hub {
 	struct hs_dial **dials;
 	uint32_t nr_dials;
 	struct hs_link *dirty;
+	uint32_t nr_unproven; /* accepted, and not up yet */
 	struct hs_transport_stats stats;
 	struct hs_random random;
+	struct hs_mac *mac;
+	struct hs_keyring keys;
+	struct hs_keyring_file key_file;
+	uint64_t key_file_ns; /* when it was looked at last */
 };
 
 /* The upper half of an epoll event's number; a carrier's own follow. */
@@ -152,6 +169,10 @@ void hs_hub_wake(struct hs_hub *h);
 void hs_hub_dirty(struct hs_link *l);
 /** hs_hub_flush() - one round over the dirty links; reaps the doomed */
 void hs_hub_flush(struct hs_hub *h);
+/** hs_hub_keys() - the cluster's keys, as the file now says them */
+const struct hs_keyring *hs_hub_keys(struct hs_hub *h);
+/** hs_hub_count_cut() - a peer that has no link, or loses it, was cut off */
+void hs_hub_count_cut(struct hs_hub *h, enum hs_transport_cause cause);
 /** hs_hub_link() - the link of that number, or NULL */
 struct hs_link *hs_hub_link(struct hs_hub *h, uint32_t id);
 
@@ -197,6 +218,7 @@ uint64_t hs_link_tick(struct hs_link *l);
 /** hs_link_doom() - it ended; poll() does the rest */
 void hs_link_doom(struct hs_link *l);
 /** hs_link_cut() - it ended by the peer's fault; counted and logged */
-void hs_link_cut(struct hs_link *l, const char *reason);
+void hs_link_cut(struct hs_link *l, enum hs_transport_cause cause,
+		 const char *reason);
 
 #endif

@@ -27,8 +27,7 @@ size_t hs_stream_room(struct hs_stream *s, uint8_t **room)
 		s->end = 0;
 	} else if (HS_STREAM_BUFFER_BYTES - s->end < HS_STREAM_READ_BYTES ||
 		   HS_STREAM_BUFFER_BYTES - s->start <
-			   sizeof(struct hs_wire_header) +
-				   HS_WIRE_PAYLOAD_MAX_BYTES) {
+			   HS_STREAM_MESSAGE_BYTES) {
 		memmove(s->buffer, s->buffer + s->start, have);
 		s->start = 0;
 		s->end = have;
@@ -63,6 +62,8 @@ static int check_header(struct hs_stream *s, const struct hs_wire_header *h)
 		return refuse(s, -EPROTO, "first message is not HELLO");
 	if (h->from == 0 || (s->from && h->from != s->from))
 		return refuse(s, -EPROTO, "node id is zero or changed");
+	if (h->seq <= s->seq)
+		return refuse(s, -EALREADY, "a message again: replayed");
 	if (h->seq != s->seq + 1)
 		return refuse(s, -EPROTO, "sequence has a gap");
 	if (h->payload_bytes > s->payload_limit)
@@ -85,10 +86,26 @@ static int check_magic(struct hs_stream *s, size_t have)
 	return 0;
 }
 
+static int check_payload(struct hs_stream *s, const struct hs_wire_header *h,
+			 const uint8_t *payload)
+{
+	if (!s->authentic) {
+		if (hs_crc32c(0, payload, h->payload_bytes) == h->payload_crc)
+			return 0;
+		return refuse(s, -EBADMSG, "checksum is wrong");
+	}
+	if (s->authentic(s->authentic_ctx, h, payload,
+			 payload + h->payload_bytes))
+		return 0;
+	return refuse(s, -EKEYREJECTED,
+		      "a tag does not fit: changed on its way, or recorded");
+}
+
 int hs_stream_next(struct hs_stream *s, struct hs_wire_header *header,
 		   const void **payload)
 {
 	size_t have = s->end - s->start;
+	size_t size;
 	uint8_t *p;
 	int rc;
 
@@ -105,13 +122,15 @@ int hs_stream_next(struct hs_stream *s, struct hs_wire_header *header,
 	rc = check_header(s, header);
 	if (rc)
 		return rc;
-	have -= sizeof(*header);
-	if (have < header->payload_bytes)
+	size = sizeof(*header) + header->payload_bytes +
+	       (s->authentic ? HS_WIRE_TAG_BYTES : 0);
+	if (have < size)
 		return HS_STREAM_MORE;
 	p = s->buffer + s->start + sizeof(*header);
-	if (hs_crc32c(0, p, header->payload_bytes) != header->payload_crc)
-		return refuse(s, -EBADMSG, "checksum is wrong");
-	s->start += sizeof(*header) + header->payload_bytes;
+	rc = check_payload(s, header, p);
+	if (rc)
+		return rc;
+	s->start += size;
 	/* Lengths are odd now and then: move back over the header, which has
 	 * been read, onto the alignment that structures need. */
 	if ((uintptr_t)p & 7) {

@@ -9,7 +9,8 @@
  *
  * Over one connection `from` stays what the first message said, and `seq`
  * counts from 1 without a gap; with these, the magic, the version, the type,
- * the length and the checksum no byte of a header can change unnoticed.
+ * the length and the checksum no byte of a header can change unnoticed. Where
+ * a cluster key is, a tag over both takes the checksum's place after HELLO.
  *
  * Guarantees: no I/O, no allocation, no clock; never reads beyond what came;
  * a failure sticks.
@@ -17,16 +18,18 @@
 #ifndef HS_RDMA_STREAM_H
 #define HS_RDMA_STREAM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "hs/wire_format.h"
 
-/* One message of the largest kind, and a read's worth behind it. */
-#define HS_STREAM_READ_BYTES ((size_t)64 << 10)
-#define HS_STREAM_BUFFER_BYTES                                                 \
+#define HS_STREAM_MESSAGE_BYTES                                                \
 	(sizeof(struct hs_wire_header) + HS_WIRE_PAYLOAD_MAX_BYTES +           \
-	 HS_STREAM_READ_BYTES)
+	 HS_WIRE_TAG_BYTES)
+/* One message of the largest kind, and a read's worth behind it. */
+#define HS_STREAM_READ_BYTES   ((size_t)64 << 10)
+#define HS_STREAM_BUFFER_BYTES (HS_STREAM_MESSAGE_BYTES + HS_STREAM_READ_BYTES)
 
 enum hs_stream_result {
 	HS_STREAM_MORE = 0,    /* no whole message is there */
@@ -42,6 +45,11 @@ struct hs_stream {
 	uint32_t payload_limit;	  /* lower than the format's before HELLO */
 	int error;		  /* sticks */
 	const char *error_reason; /* what was wrong, for the log */
+	/* Judges a tag; NULL: there are none. Set between messages. */
+	bool (*authentic)(void *ctx, const struct hs_wire_header *header,
+			  const void *payload,
+			  const uint8_t tag[HS_WIRE_TAG_BYTES]);
+	void *authentic_ctx;
 };
 
 /**
@@ -73,7 +81,8 @@ void hs_stream_came(struct hs_stream *s, size_t size_bytes);
  * @payload: set to its payload, 8-aligned, valid until the next call
  *
  * Return: enum hs_stream_result, or -EPROTO (not a message of ours),
- *	-EMSGSIZE (over the limit), -EBADMSG (checksum).
+ *	-EMSGSIZE (over the limit), -EBADMSG (checksum), -EALREADY (one that
+ *	came already), -EKEYREJECTED (a tag that does not fit).
  */
 int hs_stream_next(struct hs_stream *s, struct hs_wire_header *header,
 		   const void **payload);

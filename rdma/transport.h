@@ -22,11 +22,20 @@
 
 struct hs_transport;
 
+#define HS_TRANSPORT_ERROR_BYTES 320u
+
+/* How peers tell who belongs to us. All zeros: by their word. */
+struct hs_transport_trust {
+	const char *key_file; /* the cluster's key: base/keyring.h */
+	char *error; /* where to say what is wrong with these, or NULL */
+};
+
 /* Who we say we are in HELLO. */
 struct hs_transport_self {
 	enum hs_wire_role role;
 	uint64_t node;
 	char name[HS_WIRE_NAME_BYTES];
+	struct hs_transport_trust trust;
 };
 
 struct hs_transport_peer {
@@ -59,15 +68,32 @@ struct hs_transport_limits {
 	bool flushes;
 };
 
+/* Why a peer was cut off; each is counted. */
+enum hs_transport_cause {
+	HS_TRANSPORT_CUT_GARBAGE, /* nothing that a peer of ours says */
+	HS_TRANSPORT_CUT_KEY,	  /* no cluster key, or none in common */
+	HS_TRANSPORT_CUT_FORGED,  /* a tag that does not fit */
+	HS_TRANSPORT_CUT_REPLAY,  /* a message that came already */
+	HS_TRANSPORT_CUT_FLOOD,	  /* PINGs or connections without end */
+	HS_TRANSPORT_CUT_NAME,	  /* says that it is who it cannot be */
+	HS_TRANSPORT_CUT_SILENT,  /* no HELLO, or no answer to PING */
+	HS_TRANSPORT_CUT_REFUSED, /* its payload, by the transport's owner */
+	HS_TRANSPORT_CUT_FULL,	  /* no room for another peer */
+	HS_TRANSPORT_CUT_CAUSES,
+};
+extern const char *const hs_transport_causes[HS_TRANSPORT_CUT_CAUSES];
+
 struct hs_transport_stats {
 	uint64_t messages_sent;
 	uint64_t messages_received;
 	uint64_t bytes_sent;
 	uint64_t bytes_received;
 	uint64_t system_calls;
-	uint64_t peers_cut_off; /* malformed, oversized, silent */
+	uint64_t peers_cut_off; /* the sum of these: */
+	uint64_t cut[HS_TRANSPORT_CUT_CAUSES];
 	uint64_t reconnects;
 	uint32_t nr_peers;
+	uint32_t nr_keys; /* of the cluster that we accept; 0: no tags */
 };
 
 /* What PING and PONG told about a peer's clock, smoothed. */

@@ -63,12 +63,11 @@ create_verbs(const struct hs_transport_settings *s,
 	return hs_transport_verbs_create(self, limits, &o, events, ctx);
 }
 
-struct hs_transport *
-hs_transport_create(const struct hs_transport_settings *settings,
-		    const struct hs_transport_self *self,
-		    const struct hs_transport_limits *limits,
-		    const struct hs_transport_events *events, void *ctx,
-		    char why[HS_TRANSPORT_WHY_BYTES])
+static struct hs_transport *create(const struct hs_transport_settings *settings,
+				   const struct hs_transport_self *self,
+				   const struct hs_transport_limits *limits,
+				   const struct hs_transport_events *events,
+				   void *ctx, char why[HS_TRANSPORT_WHY_BYTES])
 {
 	struct hs_transport *t = NULL;
 	int error = 0;
@@ -97,4 +96,23 @@ hs_transport_create(const struct hs_transport_settings *settings,
 		snprintf(why, HS_TRANSPORT_WHY_BYTES, "tcp: configured");
 	}
 	return hs_transport_tcp_create(self, limits, events, ctx);
+}
+
+struct hs_transport *
+hs_transport_create(const struct hs_transport_settings *settings,
+		    const struct hs_transport_self *self,
+		    const struct hs_transport_limits *limits,
+		    const struct hs_transport_events *events, void *ctx,
+		    char why[HS_TRANSPORT_WHY_BYTES])
+{
+	char error[HS_TRANSPORT_ERROR_BYTES] = "";
+	struct hs_transport_self trusting = *self;
+	struct hs_transport *t;
+
+	trusting.trust.key_file = settings->key_file;
+	trusting.trust.error = error;
+	t = create(settings, &trusting, limits, events, ctx, why);
+	if (!t && error[0])
+		snprintf(why, HS_TRANSPORT_WHY_BYTES, "%s", error);
+	return t;
 }

@@ -18,14 +18,15 @@ enum hs_transport_kind {
 	HS_TRANSPORT_AUTO, /* verbs where there is a device, else TCP */
 };
 
-#define HS_TRANSPORT_WHY_BYTES 160u
+#define HS_TRANSPORT_WHY_BYTES HS_TRANSPORT_ERROR_BYTES
 
 /* A daemon's settings; all zeros: TCP. */
 struct hs_transport_settings {
-	int kind;     /* enum hs_transport_kind */
-	char *device; /* NULL: any */
-	char *source; /* NULL: by the route */
-	int64_t port; /* 0: any */
+	int kind;	/* enum hs_transport_kind */
+	char *device;	/* NULL: any */
+	char *source;	/* NULL: by the route */
+	char *key_file; /* NULL: peers are taken at their word */
+	int64_t port;	/* 0: any */
 	int64_t gid_index;
 	int64_t traffic_class;
 };
@@ -57,12 +58,22 @@ extern const char *const hs_transport_kinds[]; /* NULL at the end */
 		 .default_text = "0", .max = 255,                              \
 		 .doc = "verbs: DSCP * 4 of what is sent; 0 for the fabric's " \
 			"default."},                                           \
+		{HS_TRANSPORT_KEY_("transport.source", STRING, house,          \
+				   field.source),                              \
+		 .example = "192.0.2.17",                                      \
+		 .doc = "verbs: our address to dial from; by the route when "  \
+			"absent."},                                            \
 	{                                                                      \
-		HS_TRANSPORT_KEY_("transport.source", STRING, house,           \
-				  field.source),                               \
-			.example = "192.0.2.17",                               \
-			.doc = "verbs: our address to dial from; by the "      \
-			       "route when absent."                            \
+		HS_TRANSPORT_KEY_("transport.key_file", STRING, house,         \
+				  field.key_file),                             \
+			.example = "/etc/hindsight/transport.key",             \
+			.doc = "The cluster's key, a line of 64 hexadecimal "  \
+			       "digits, in a file of mode 0600; a second "     \
+			       "line is accepted, too. Who does not have it "  \
+			       "is cut off, and so is whoever changes or "     \
+			       "repeats a message. The file is read again "    \
+			       "when it changes. Without it peers are taken "  \
+			       "at their word."                                \
 	}
 
 /**

@@ -89,7 +89,7 @@ static void accept_one(struct hs_tcp *t, int fd)
 	struct hs_tcp_conn *c = hs_tcp_conn_create(t, fd, NULL);
 
 	if (!c) {
-		t->hub.stats.peers_cut_off++;
+		hs_hub_count_cut(&t->hub, HS_TRANSPORT_CUT_FULL);
 		hs_log_limited(HS_LOG_WARN, "tcp",
 			       "no room for another peer nr_peers=%u",
 			       t->hub.stats.nr_peers);

@@ -168,7 +168,7 @@ void hs_verbs_chan_received(struct hs_verbs_chan *c, const uint8_t *data,
 	if (!l || l->state == HS_LINK_DOOMED)
 		return;
 	if (size_bytes < sizeof(f)) {
-		hs_link_cut(l, "frame is too short");
+		hs_link_cut(l, HS_TRANSPORT_CUT_GARBAGE, "frame is too short");
 		return;
 	}
 	memcpy(&f, data, sizeof(f));
@@ -179,7 +179,7 @@ void hs_verbs_chan_received(struct hs_verbs_chan *c, const uint8_t *data,
 	else
 		wrong = hs_verbs_credit_take(&c->credit, &f);
 	if (wrong) {
-		hs_link_cut(l, wrong);
+		hs_link_cut(l, HS_TRANSPORT_CUT_GARBAGE, wrong);
 		return;
 	}
 	/* The first frame may overtake the news that we are connected. */
@@ -367,8 +367,8 @@ void hs_verbs_flush(struct hs_link *l)
 
 	do {
 		b.nr = 0;
-		while ((l->state == HS_LINK_HELLO || l->state == HS_LINK_UP) &&
-		       b.nr < HS_VERBS_BATCH) {
+		while (l->state != HS_LINK_CONNECTING &&
+		       l->state != HS_LINK_DOOMED && b.nr < HS_VERBS_BATCH) {
 			bool data = l->out.used_bytes &&
 				    hs_verbs_credit_left(&c->credit);
 

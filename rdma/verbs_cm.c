@@ -141,7 +141,7 @@ static void established(struct hs_verbs_chan *c, const struct event *e)
 	if (c->link->dial) {
 		wrong = hs_verbs_chan_greet(c, &e->greeting);
 		if (wrong) {
-			hs_link_cut(c->link, wrong);
+			hs_link_cut(c->link, HS_TRANSPORT_CUT_GARBAGE, wrong);
 			return;
 		}
 	}
@@ -149,9 +149,10 @@ static void established(struct hs_verbs_chan *c, const struct event *e)
 		hs_link_connected(c->link);
 }
 
-static void refuse(struct hs_verbs *v, struct rdma_cm_id *id, const char *why)
+static void refuse(struct hs_verbs *v, struct rdma_cm_id *id,
+		   enum hs_transport_cause cause, const char *why)
 {
-	v->hub.stats.peers_cut_off++;
+	hs_hub_count_cut(&v->hub, cause);
 	hs_log_limited(HS_LOG_WARN, "verbs",
 		       "connection refused: %s nr_peers=%u", why,
 		       v->hub.stats.nr_peers);
@@ -164,10 +165,12 @@ static void accept_one(struct hs_verbs *v, const struct event *e)
 	struct hs_verbs_greeting greeting;
 	struct rdma_conn_param param;
 	struct hs_verbs_chan *c;
+	enum hs_transport_cause cause = HS_TRANSPORT_CUT_GARBAGE;
 	const char *wrong;
 
 	if (!conn) {
-		refuse(v, e->id, "no room for another peer");
+		refuse(v, e->id, HS_TRANSPORT_CUT_FULL,
+		       "no room for another peer");
 		v->api->destroy_id(e->id);
 		return;
 	}
@@ -175,10 +178,12 @@ static void accept_one(struct hs_verbs *v, const struct event *e)
 	c->id = e->id;
 	c->id->context = c;
 	wrong = hs_verbs_chan_greet(c, &e->greeting);
-	if (!wrong && hs_verbs_chan_open(c))
+	if (!wrong && hs_verbs_chan_open(c)) {
 		wrong = "no room at the device";
+		cause = HS_TRANSPORT_CUT_FULL;
+	}
 	if (wrong) {
-		refuse(v, e->id, wrong);
+		refuse(v, e->id, cause, wrong);
 		hs_verbs_release(&conn->link);
 		return;
 	}

@@ -14,6 +14,8 @@
 #include "tools/hs_survey.h"
 #include "tools/row.h"
 
+#define CARRIER_TEXT_BYTES 768u
+
 static void add_silent(struct hs_table *table, const struct hs_answer *answer,
 		       uint32_t nr_columns)
 {
@@ -249,21 +251,63 @@ static bool print_head(const char *role, const struct hs_answer *a)
 	return false;
 }
 
-/* Which carrier, and why: an agent says it beside its name, others within. */
-static void print_carrier(const struct hs_answer *a)
+/* Which carrier, and why; whether peers show a key; who was cut off for what.
+ */
+static void carrier_text(const struct hs_answer *a,
+			 char out[CARRIER_TEXT_BYTES])
 {
+	FILE *f = fmemopen(out, CARRIER_TEXT_BYTES, "w");
 	json_t *of = json_object_get(a->json, "transport");
-	json_t *why = json_is_object(of)
-			      ? json_object_get(of, "why")
-			      : json_object_get(a->json, "transport_why");
+	json_t *why = json_object_get(of, "why");
+	uint64_t nr_keys = hs_answer_number(of, NULL, "keys");
+	const char *cause;
+	json_t *nr;
 
+	out[0] = '\0';
+	if (!f)
+		return;
 	if (json_is_string(why))
-		printf("; %s", json_string_value(why));
+		fprintf(f, "%s, %s", json_string_value(why),
+			nr_keys ? "cluster key" : "no cluster key");
+	json_object_foreach(json_object_get(of, "cut_off_for"), cause, nr)
+		fprintf(f, ", %" JSON_INTEGER_FORMAT " cut off: %s",
+			json_integer_value(nr), cause);
 	of = json_object_get(a->json, "ship");
 	if (json_is_object(of))
-		printf("; slices by %s: %s",
-		       json_string_value(json_object_get(of, "carrier")),
-		       json_string_value(json_object_get(of, "why")));
+		fprintf(f, "; slices by %s: %s",
+			json_string_value(json_object_get(of, "carrier")),
+			json_string_value(json_object_get(of, "why")));
+	fclose(f);
+}
+
+/* One line for all agents that say the same. */
+static void print_carriers(const struct hs_survey *survey)
+{
+	char text[CARRIER_TEXT_BYTES], other[CARRIER_TEXT_BYTES];
+	uint32_t i, k, nr;
+
+	for (i = 0; i < survey->nr_nodes; i++) {
+		if (!survey->nodes[i].json)
+			continue;
+		carrier_text(&survey->nodes[i], text);
+		for (k = 0; k < i; k++) {
+			carrier_text(&survey->nodes[k], other);
+			if (survey->nodes[k].json && !strcmp(text, other))
+				break;
+		}
+		if (k < i)
+			continue;
+		for (nr = 1, k = i + 1; k < survey->nr_nodes; k++) {
+			carrier_text(&survey->nodes[k], other);
+			nr += survey->nodes[k].json && !strcmp(text, other);
+		}
+		if (nr > 1)
+			printf("%-12s %" PRIu32 " nodes: %s\n", "transport", nr,
+			       text);
+		else
+			printf("%-12s %s: %s\n", "transport",
+			       survey->nodes[i].name, text);
+	}
 }
 
 /* The servers of its list of members: "list 7: coordinator 1001 up, ...". */
@@ -298,6 +342,7 @@ static void print_members(const char *name, const struct hs_answer *a)
 static void print_troubles(const struct hs_answer *a, const char *const *names,
 			   size_t nr_names)
 {
+	char text[CARRIER_TEXT_BYTES];
 	size_t i;
 
 	for (i = 0; i < nr_names; i += 2) {
@@ -306,8 +351,8 @@ static void print_troubles(const struct hs_answer *a, const char *const *names,
 		if (n)
 			printf(", %s %" PRIu64, names[i + 1], n);
 	}
-	print_carrier(a);
-	putchar('\n');
+	carrier_text(a, text);
+	printf("%s%s\n", text[0] ? "; " : "", text);
 }
 
 static void print_coordinator(const struct hs_answer *a)
@@ -397,6 +442,7 @@ static void print_text(const struct hs_survey *survey)
 	print_triggers(survey);
 	print_rules(survey);
 	putchar('\n');
+	print_carriers(survey);
 	for (i = 0; i < survey->nr_nodes; i++)
 		print_members(survey->nodes[i].name, &survey->nodes[i]);
 	for (i = 0; i < survey->nr_coordinators; i++)

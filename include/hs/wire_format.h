@@ -94,13 +94,29 @@ struct hs_wire_hello {
 	uint16_t role; /* enum hs_wire_role */
 	uint16_t version_min;
 	uint16_t version_max;
-	uint16_t flags;	 /* 0 */
+	uint16_t flags;	 /* HS_WIRE_HELLO_F_* */
 	uint32_t credit; /* messages the receiver may have in flight */
 	uint32_t reserved;
 	uint64_t node; /* id of the speaker */
 	char name[HS_WIRE_NAME_BYTES];
 };
 HS_WIRE_ASSERT(sizeof(struct hs_wire_hello) == 56);
+
+/*
+ * With HS_WIRE_HELLO_F_KEY a struct hs_wire_hello_key follows. Where both
+ * sides have a key, HS_WIRE_TAG_BYTES follow the payload of each message after
+ * HELLO, over its header and payload, and its payload_crc is 0 (ADR 33). A side
+ * without a key sends neither, as all did before there were keys.
+ */
+#define HS_WIRE_HELLO_F_KEY 0x01u
+#define HS_WIRE_HELLO_KEYS  2u
+#define HS_WIRE_NONCE_BYTES 32u
+#define HS_WIRE_TAG_BYTES   16u
+struct hs_wire_hello_key {
+	uint8_t nonce[HS_WIRE_NONCE_BYTES];
+	uint64_t ids[HS_WIRE_HELLO_KEYS]; /* the preferred one first; or 0 */
+};
+HS_WIRE_ASSERT(sizeof(struct hs_wire_hello_key) == 48);
 
 /* PING carries it, PONG returns it with the answerer's clock filled in. */
 struct hs_wire_ping {

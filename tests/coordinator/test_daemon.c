@@ -111,8 +111,9 @@ static void open_side(uint32_t number)
 	const struct hs_transport_events events = {on_up, on_down, on_message,
 						   NULL};
 	struct hs_transport_self self = {
-		number ? HS_WIRE_ROLE_AGENT : HS_WIRE_ROLE_COLLECTOR,
-		number ? NODE(number) : NODE(2001), "side"};
+		.role = number ? HS_WIRE_ROLE_AGENT : HS_WIRE_ROLE_COLLECTOR,
+		.node = number ? NODE(number) : NODE(2001),
+		.name = "side"};
 	char address[64];
 
 	sides[number] = (struct side){.number = number};
@@ -290,7 +291,8 @@ static int free_port(void)
 {
 	const struct hs_transport_events events = {on_up, on_down, on_message,
 						   NULL};
-	const struct hs_transport_self self = {HS_WIRE_ROLE_AGENT, 1, "probe"};
+	const struct hs_transport_self self = {
+		.role = HS_WIRE_ROLE_AGENT, .node = 1, .name = "probe"};
 	struct hs_transport *t =
 		hs_transport_tcp_create(&self, NULL, &events, NULL);
 	int got = hs_transport_listen(t, "127.0.0.1:0");

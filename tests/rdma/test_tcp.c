@@ -57,8 +57,8 @@ static void open_with(const struct hs_transport_limits *limits)
 {
 	const struct hs_transport_events events = {on_up, on_down, on_message,
 						   NULL};
-	const struct hs_transport_self self = {HS_WIRE_ROLE_COORDINATOR, 77,
-					       "victim"};
+	const struct hs_transport_self self = {
+		.role = HS_WIRE_ROLE_COORDINATOR, .node = 77, .name = "victim"};
 
 	nr_up = nr_down = nr_messages = 0;
 	t = hs_transport_tcp_create(&self, limits, &events, NULL);

@@ -4,7 +4,7 @@
  *
  * Written against the interface alone: it is linked with one carrier (see
  * carrier.h), and two or three of its transports talk to each other within
- * this process.
+ * this process. All of it runs without and with a cluster key.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,9 +13,12 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "rdma/transport.h"
@@ -42,6 +45,8 @@ struct side {
 };
 
 static struct side sides[SIDES_MAX];
+/* Each side's; "": it has none. */
+static char key_files[SIDES_MAX][64];
 static uint8_t big[HS_WIRE_PAYLOAD_MAX_BYTES];
 
 static void on_up(void *ctx, const struct hs_transport_peer *peer)
@@ -104,6 +109,8 @@ static struct side *open_side(int i, enum hs_wire_role role,
 					 .node = (uint64_t)(i + 1) << 32 | 5};
 
 	snprintf(self.name, sizeof(self.name), "side-%d", i);
+	if (key_files[i][0])
+		self.trust.key_file = key_files[i];
 	memset(&sides[i], 0, sizeof(sides[i]));
 	sides[i].t = carrier.create(i, &self, limits, &events, &sides[i]);
 	assert_non_null(sides[i].t);
@@ -133,10 +140,32 @@ static void turn(void)
 		}                                                              \
 	} while (0)
 
+static void write_keys(int side, const char *text)
+{
+	char *path = key_files[side];
+	int fd;
+
+	if (!path[0]) {
+		snprintf(path, sizeof(key_files[side]),
+			 "/tmp/hs-transport-%d-XXXXXX", side);
+		fd = mkstemp(path);
+	} else {
+		fd = open(path, O_WRONLY | O_TRUNC);
+	}
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	close(fd);
+}
+
+#define KEY_A "aa112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+#define KEY_B "bb112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+
 static int setup(void **state)
 {
-	(void)state;
 	memset(sides, 0, sizeof(sides));
+	if (*state)
+		for (int i = 0; i < SIDES_MAX; i++)
+			write_keys(i, KEY_A "\n");
 	for (size_t i = 0; i < sizeof(big); i++)
 		big[i] = (uint8_t)(i * 13 + (i >> 10));
 	return 0;
@@ -147,6 +176,11 @@ static int teardown(void **state)
 	(void)state;
 	for (int i = 0; i < SIDES_MAX; i++)
 		close_side(&sides[i]);
+	for (int i = 0; i < SIDES_MAX; i++) {
+		if (key_files[i][0])
+			unlink(key_files[i]);
+		key_files[i][0] = '\0';
+	}
 	if (carrier.check()) {
 		print_error("%s\n", carrier.check());
 		return -1;
@@ -444,10 +478,121 @@ static void wrong_addresses(void **state)
 	}
 }
 
-#define each(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+static uint64_t cut(int side, enum hs_transport_cause cause)
+{
+	struct hs_transport_stats st;
+	uint64_t sum = 0;
+
+	hs_transport_stats(sides[side].t, &st);
+	for (int i = 0; i < HS_TRANSPORT_CUT_CAUSES; i++)
+		sum += st.cut[i];
+	assert_true(sum == st.peers_cut_off);
+	return st.cut[cause];
+}
+
+/* They dial, and never hear of each other; both know why. */
+static void never_meet(void)
+{
+	struct side *a = open_side(0, HS_WIRE_ROLE_COORDINATOR, NULL);
+	struct side *b = open_side(1, HS_WIRE_ROLE_AGENT, NULL);
+
+	dial(b, a, listen_on(a, 0));
+	until(cut(0, HS_TRANSPORT_CUT_KEY) >= 2 &&
+	      cut(1, HS_TRANSPORT_CUT_KEY) >= 2);
+	assert_int_equal(a->nr_up + b->nr_up, 0);
+	assert_int_equal(a->nr_down + b->nr_down, 0);
+}
+
+static void key_and_none(void **state)
+{
+	(void)state;
+	write_keys(0, KEY_A "\n");
+	never_meet();
+}
+
+static void none_and_key(void **state)
+{
+	(void)state;
+	write_keys(1, KEY_A "\n");
+	never_meet();
+}
+
+static void other_keys(void **state)
+{
+	(void)state;
+	write_keys(0, KEY_A "\n");
+	write_keys(1, KEY_B "\n");
+	never_meet();
+}
+
+/* Each step reaches the sides one after the other, and new connections come
+ * up at every moment; nobody who is connected is disturbed. */
+static void keys_change(void **state)
+{
+	static const char *const steps[] = {KEY_A "\n" KEY_B "\n",
+					    KEY_B "\n" KEY_A "\n", KEY_B "\n"};
+	struct hs_transport_stats st;
+	char address[80];
+	int port;
+
+	(void)state;
+	write_keys(0, KEY_A "\n");
+	write_keys(1, KEY_A "\n");
+	write_keys(2, KEY_A "\n");
+	port = connect_two(NULL);
+	open_side(2, HS_WIRE_ROLE_AGENT, NULL);
+	address_of(&sides[0], port, address);
+	for (int i = 0; i < 6; i++) {
+		uint32_t nr_up = sides[0].nr_up;
+		uint64_t soon = hs_clock_mono_ns() + 600 * HS_NS_PER_MS;
+
+		write_keys(i % 2 ? 2 : 0, steps[i / 2]);
+		while (hs_clock_mono_ns() < soon) /* it looks now and then */
+			turn();
+		assert_int_equal(hs_transport_dial(sides[2].t, address), 0);
+		until(sides[0].nr_up == nr_up + 1 &&
+		      sides[2].nr_up == (uint32_t)i + 1);
+		assert_int_equal(hs_transport_undial(sides[2].t, address), 0);
+		until(sides[2].nr_down == (uint32_t)i + 1);
+	}
+	assert_int_equal(sides[1].nr_down, 0);
+	assert_int_equal(send_number(&sides[1], 0, 100), 0);
+	until(sides[0].nr_messages == 1);
+	hs_transport_stats(sides[2].t, &st);
+	assert_int_equal(st.nr_keys, 1);
+	assert_int_equal(st.peers_cut_off, 0);
+}
+
+static void key_file_is_open_to_others(void **state)
+{
+	const struct hs_transport_events events = {on_up, on_down, on_message,
+						   on_writable};
+	char error[HS_TRANSPORT_ERROR_BYTES];
+	struct hs_transport_self self = {
+		.role = HS_WIRE_ROLE_AGENT,
+		.node = 5,
+		.name = "side",
+		.trust = {.key_file = key_files[0], .error = error}};
+
+	(void)state;
+	write_keys(0, KEY_A "\n");
+	assert_int_equal(chmod(key_files[0], 0644), 0);
+	assert_null(carrier.create(0, &self, NULL, &events, NULL));
+	assert_int_equal(errno, EACCES);
+	assert_non_null(strstr(error, key_files[0]));
+	assert_non_null(strstr(error, "should have mode 0600"));
+}
+
+#define each(f)                                                                \
+	cmocka_unit_test_setup_teardown(f, setup, teardown),                   \
+	{                                                                      \
+#f " with a key", f, setup, teardown, &with_key                \
+	}
+#define once(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
 {
+	static bool with_key = true;
 	const struct CMUnitTest tests[] = {
 		each(hello),
 		each(clocks),
@@ -462,6 +607,11 @@ int main(void)
 		each(cut_by_the_owner),
 		each(silence_is_cut),
 		each(wrong_addresses),
+		once(key_and_none),
+		once(none_and_key),
+		once(other_keys),
+		once(keys_change),
+		once(key_file_is_open_to_others),
 	};
 
 	int rc = carrier.open();

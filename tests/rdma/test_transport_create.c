@@ -19,7 +19,8 @@ static char why[HS_TRANSPORT_WHY_BYTES];
 static struct hs_transport *make(const struct hs_transport_settings *settings)
 {
 	static const struct hs_transport_events events = {NULL};
-	const struct hs_transport_self self = {HS_WIRE_ROLE_AGENT, 7, "node"};
+	const struct hs_transport_self self = {
+		.role = HS_WIRE_ROLE_AGENT, .node = 7, .name = "node"};
 
 	why[0] = '\0';
 	errno = 0;

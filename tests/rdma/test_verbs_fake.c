@@ -68,8 +68,8 @@ open_with(struct side *s, uint64_t node, const struct hs_verbs_api *api,
 		.reconnect_min_ns = HS_NS_PER_MS,
 		.reconnect_max_ns = 4 * HS_NS_PER_MS,
 	};
-	const struct hs_transport_self self = {HS_WIRE_ROLE_AGENT, node,
-					       "side"};
+	const struct hs_transport_self self = {
+		.role = HS_WIRE_ROLE_AGENT, .node = node, .name = "side"};
 
 	*s = (struct side){.t = NULL};
 	s->t = hs_transport_verbs_create_with(api, &self, &limits, options,

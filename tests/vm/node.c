@@ -116,7 +116,8 @@ int main(int argc, char **argv)
 {
 	const struct hs_transport_events events = {on_up, on_down, on_message,
 						   NULL};
-	struct hs_transport_self self = {HS_WIRE_ROLE_AGENT, 1, "node"};
+	struct hs_transport_self self = {
+		.role = HS_WIRE_ROLE_AGENT, .node = 1, .name = "node"};
 	struct hs_transport_verbs_options options = {.spin_ns = 0};
 	struct hs_transport_limits limits = {.nr_peers = 8,
 					     .idle_timeout_ns = 1000000000};

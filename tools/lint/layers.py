@@ -34,7 +34,7 @@ LIBC = {"assert.h", "endian.h", "errno.h", "inttypes.h", "limits.h",
 PURE = ["agent/core*.c", "agent/tally.c", "coordinator/core*.c",
         "collector/assembly*.c", "rdma/wire_tally.c",
         "ship/proto*.c", "model/record*.c", "model/redact*.c",
-        "rdma/verbs_credit.c",
+        "rdma/verbs_credit.c", "rdma/auth.c",
         "rdma/members.c", "rdma/hostlist.c"]
 PURE_NO_HEADER = re.compile(
     r"^(sys/(socket|epoll|eventfd|timerfd|select|ioctl|mman|stat|un|uio|"
