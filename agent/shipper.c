@@ -12,6 +12,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "rdma/wire.h"
+#include "ship/key.h"
 #include "ship/outlet.h"
 
 #define WAYS_MAX     HS_SHIP_OUTLET_COLLECTORS_MAX
@@ -43,6 +44,7 @@ struct way {
 struct hs_shipper {
 	struct hs_worker *w;
 	struct hs_ship_outlet *outlet;
+	struct hs_ship_key *key; /* NULL: frames carry no tag */
 	struct way ways[WAYS_MAX];
 	uint32_t nr_ways;
 	uint64_t ring_bytes;
@@ -218,6 +220,7 @@ void hs_shipper_run(struct hs_shipper *s)
 		if (s->ways[i].nr < 0)
 			dial(s, &s->ways[i]);
 	s->added = false;
+	hs_ship_key_look(s->key, s->w->now_ns);
 	s->due_ns = hs_ship_outlet_run(s->outlet, s->w->now_ns);
 }
 
@@ -268,16 +271,32 @@ static int lend(struct hs_shipper *s, struct hs_ship_port *port)
 	return rc;
 }
 
+static int key_make(struct hs_shipper *s, const char *path)
+{
+	char error[HS_SHIP_KEY_ERROR_BYTES];
+	int rc;
+
+	if (!path)
+		return 0;
+	s->key = hs_ship_key_open(path, error);
+	if (s->key)
+		return 0;
+	rc = -errno;
+	hs_log_error("agent", "%s", error);
+	return rc;
+}
+
 int hs_shipper_make(struct hs_worker *w)
 {
 	const struct hs_ship_settings *settings = &w->settings.ship;
-	const struct hs_ship_outlet_config config = {
+	struct hs_ship_outlet_config config = {
 		.sender = {.node = w->node_id,
 			   .frame_bytes = (uint32_t)settings->frame_bytes,
 			   .limit_per_s = settings->bytes_per_s}};
 	struct hs_shipper *s;
 	struct hs_ship_port *port;
 	const char *why = "no memory";
+	int rc;
 
 	if (settings->carrier == HS_SHIP_CARRIER_TRANSPORT)
 		return 0;
@@ -291,6 +310,10 @@ int hs_shipper_make(struct hs_worker *w)
 			PAGE_BYTES * PAGE_BYTES;
 	if (rings_make(s))
 		return -ENOMEM;
+	rc = key_make(s, w->settings.transport.key_file);
+	if (rc)
+		return rc;
+	config.sender.auth = hs_ship_key_auth(s->key);
 	port = hs_ship_port_make(settings, 0, 0, &why);
 	if (!port) {
 		hs_log_error("agent", "ship: %s: %s (%s)", settings->bind, why,
@@ -316,6 +339,7 @@ void hs_shipper_free(struct hs_worker *w)
 	if (!s)
 		return;
 	hs_ship_outlet_destroy(s->outlet);
+	hs_ship_key_close(s->key);
 	for (uint32_t i = 0; i < s->nr_ways; i++) {
 		free(s->ways[i].ring);
 		free(s->ways[i].copies);
@@ -334,7 +358,8 @@ static json_t *way_json(const struct hs_shipper *s, const struct way *way)
 
 	if (way->nr >= 0)
 		hs_ship_outlet_stats(s->outlet, (uint32_t)way->nr, &t, &port);
-	return json_pack("{s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+	return json_pack("{s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
+			 "s:I}",
 			 "address", way->address, "up", t.up, "slices",
 			 (json_int_t)t.slices_settled, "refused",
 			 (json_int_t)t.slices_refused, "unsettled",
@@ -343,7 +368,8 @@ static json_t *way_json(const struct hs_shipper *s, const struct way *way)
 			 (json_int_t)t.frames_resent, "rtt_ns",
 			 (json_int_t)t.rtt_ns, "rate_bytes_per_s",
 			 (json_int_t)t.rate_per_s, "modified",
-			 (json_int_t)t.slices_modified);
+			 (json_int_t)t.slices_modified, "frames_bad",
+			 (json_int_t)t.frames_bad);
 }
 
 json_t *hs_shipper_json(const struct hs_shipper *s)
@@ -355,8 +381,9 @@ json_t *hs_shipper_json(const struct hs_shipper *s)
 				 "ship.carrier");
 	for (uint32_t i = 0; i < s->nr_ways; i++)
 		json_array_append_new(ways, way_json(s, &s->ways[i]));
-	return json_pack("{s:s, s:s, s:I, s:o}", "carrier",
+	return json_pack("{s:s, s:s, s:b, s:I, s:o}", "carrier",
 			 hs_ship_carrier_names[s->w->settings.ship.carrier],
-			 "why", "configured", "bytes_copied",
-			 (json_int_t)s->bytes_copied, "collectors", ways);
+			 "why", "configured", "key", s->key != NULL,
+			 "bytes_copied", (json_int_t)s->bytes_copied,
+			 "collectors", ways);
 }

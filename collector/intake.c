@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "ship/inlet.h"
+#include "ship/key.h"
 
 #define LOG	 "collector"
 #define BURST	 2048u
@@ -18,6 +19,7 @@
 struct hs_intake {
 	struct hs_collector *collector;
 	struct hs_ship_inlet *inlet;
+	struct hs_ship_key *key;
 	/* A place that another agent has got is another peer. */
 	uint16_t lives[HS_SHIP_CONNECTIONS_MAX];
 	bool up[HS_SHIP_CONNECTIONS_MAX];
@@ -105,16 +107,18 @@ int hs_intake_ack(struct hs_intake *intake, uint32_t peer,
 }
 
 int hs_intake_make(struct hs_intake **out,
-		   const struct hs_ship_settings *settings, uint64_t node,
+		   const struct hs_ship_settings *settings,
+		   const char *key_file, uint64_t node,
 		   struct hs_collector *collector)
 {
-	const struct hs_ship_receiver_config config = {
+	struct hs_ship_receiver_config config = {
 		.node = node,
 		.frame_bytes = settings->frame_bytes
 				       ? (uint32_t)settings->frame_bytes
 				       : HS_SHIP_FRAME_MAX_BYTES,
 		.nr_connections = (uint32_t)settings->nr_connections,
 		.nr_frames = (uint32_t)settings->nr_frames};
+	char error[HS_SHIP_KEY_ERROR_BYTES];
 	struct hs_intake *intake;
 	struct hs_ship_port *port;
 	const char *why;
@@ -126,6 +130,17 @@ int hs_intake_make(struct hs_intake **out,
 	if (!intake)
 		return -ENOMEM;
 	intake->collector = collector;
+	if (key_file) {
+		intake->key = hs_ship_key_open(key_file, error);
+		if (!intake->key) {
+			int rc = -errno;
+
+			hs_log_error(LOG, "%s", error);
+			free(intake);
+			return rc;
+		}
+		config.auth = hs_ship_key_auth(intake->key);
+	}
 	port = hs_ship_port_make(settings, (uint32_t)settings->nr_frames,
 				 16u << 20, &why);
 	if (!port) {
@@ -133,6 +148,7 @@ int hs_intake_make(struct hs_intake **out,
 
 		hs_log_error(LOG, "ship: %s: %s (%s)", settings->bind, why,
 			     strerror(-rc));
+		hs_ship_key_close(intake->key);
 		free(intake);
 		return rc;
 	}
@@ -144,6 +160,7 @@ int hs_intake_make(struct hs_intake **out,
 		hs_log_error(LOG,
 			     "ship: no memory, or a frame under 576 bytes");
 		port->ops->destroy(port);
+		hs_ship_key_close(intake->key);
 		free(intake);
 		return rc;
 	}
@@ -159,6 +176,7 @@ void hs_intake_free(struct hs_intake *intake)
 	if (!intake)
 		return;
 	hs_ship_inlet_destroy(intake->inlet);
+	hs_ship_key_close(intake->key);
 	free(intake);
 }
 
@@ -175,6 +193,7 @@ uint64_t hs_intake_run(struct hs_intake *intake, uint64_t now_ns)
 	if (!intake)
 		return UINT64_MAX;
 	intake->now_ns = now_ns;
+	hs_ship_key_look(intake->key, now_ns);
 	at_ns = hs_ship_inlet_run(intake->inlet, BURST, &nr, now_ns);
 	if (nr >= BURST)
 		return 0;
@@ -193,12 +212,15 @@ json_t *hs_intake_json(const struct hs_intake *intake)
 				 "configured");
 	hs_ship_inlet_stats(intake->inlet, &r, &p);
 	return json_pack(
-		"{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
-		"carrier", intake->carrier, "why", "configured", "agents",
+		"{s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
+		"s:I, s:I}",
+		"carrier", intake->carrier, "why", "configured", "key",
+		intake->key != NULL, "frames_forged",
+		(json_int_t)r.frames_forged, "agents",
 		(json_int_t)r.nr_connections, "frames", (json_int_t)r.frames,
 		"frames_again", (json_int_t)r.frames_again, "frames_bad",
-		(json_int_t)(r.frames_bad + r.frames_forged + r.frames_strange),
-		"frames_kept", (json_int_t)r.nr_held, "frames_granted",
+		(json_int_t)(r.frames_bad + r.frames_strange), "frames_kept",
+		(json_int_t)r.nr_held, "frames_granted",
 		(json_int_t)r.nr_granted, "dropped", (json_int_t)p.dropped,
 		"slices", (json_int_t)r.slices, "bytes",
 		(json_int_t)r.slice_bytes, "busy", (json_int_t)r.busy);

@@ -24,10 +24,12 @@ struct hs_intake;
 
 /**
  * hs_intake_make() - NULL in *out where slices come by the transport
+ * @key_file: of the cluster; NULL: frames carry no tag
  * Return: 0 or -errno, logged.
  */
 int hs_intake_make(struct hs_intake **out,
-		   const struct hs_ship_settings *settings, uint64_t node,
+		   const struct hs_ship_settings *settings,
+		   const char *key_file, uint64_t node,
 		   struct hs_collector *collector);
 void hs_intake_free(struct hs_intake *intake);
 int hs_intake_fd(const struct hs_intake *intake);

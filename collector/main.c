@@ -27,6 +27,7 @@
 #include "collector/config.h"
 #include "collector/intake.h"
 #include "rdma/transport.h"
+#include "rdma/transport_json.h"
 #include "rdma/wire.h"
 
 #define LOG "collector"
@@ -147,7 +148,6 @@ static int listen_start(struct daemon *d)
 static void add_status(void *ctx, json_t *status)
 {
 	struct daemon *d = ctx;
-	const struct hs_transport_stats *s = &d->transport_stats;
 	json_t *peers = json_array();
 
 	for (struct peer_entry *at = d->peers; at; at = at->next) {
@@ -163,16 +163,9 @@ static void add_status(void *ctx, json_t *status)
 	json_object_set_new(status, "peers", peers);
 	json_object_set_new(status, "door", hs_door_json(d->httpd));
 	json_object_set_new(status, "ship", hs_intake_json(d->intake));
-	json_object_set_new(
-		status, "transport",
-		json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "carrier",
-			  d->transport->ops->name, "why", d->transport_why,
-			  "messages_received", (json_int_t)s->messages_received,
-			  "messages_sent", (json_int_t)s->messages_sent,
-			  "bytes_received", (json_int_t)s->bytes_received,
-			  "bytes_sent", (json_int_t)s->bytes_sent,
-			  "system_calls", (json_int_t)s->system_calls,
-			  "peers_cut_off", (json_int_t)s->peers_cut_off));
+	json_object_set_new(status, "transport",
+			    hs_transport_json(d->transport, &d->transport_stats,
+					      d->transport_why));
 }
 
 static const char *node_name(void *ctx, uint64_t node)
@@ -297,7 +290,8 @@ static int serve(struct daemon *d)
 	if (!rc)
 		rc = listen_start(d);
 	if (!rc)
-		rc = hs_intake_make(&d->intake, &d->config.ship, d->api.node,
+		rc = hs_intake_make(&d->intake, &d->config.ship,
+				    d->config.transport.key_file, d->api.node,
 				    d->collector);
 	if (!rc)
 		rc = hs_door_open(&d->httpd, LOG, &d->config.door,

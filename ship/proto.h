@@ -39,6 +39,9 @@ struct hs_ship_auth {
 	void *ctx;
 	void (*tag)(void *ctx, const struct hs_ship_span *spans,
 		    uint32_t nr_spans, uint8_t tag[HS_SHIP_TAG_BYTES]);
+	/* By the other key that is accepted, while keys change; may be NULL. */
+	void (*tag_also)(void *ctx, const struct hs_ship_span *spans,
+			 uint32_t nr_spans, uint8_t tag[HS_SHIP_TAG_BYTES]);
 };
 
 /* A frame that was found to be well-formed. */
