@@ -10,6 +10,7 @@
 
 static const struct hs_perf_command commands[] = {
 	{"agent", "what a buffer costs the agent, all included", hs_perf_agent},
+	{"auth", "what a tag costs a message", hs_perf_auth},
 	{"client", "what tracing costs the application", hs_perf_client},
 	{"collector", "slices stored a second: durable, indexed, findable",
 	 hs_perf_collector},
