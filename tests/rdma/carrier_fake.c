@@ -38,4 +38,4 @@ static const char *check(void)
 }
 
 const struct carrier carrier = {"fake verbs", open_fake, create,
-				host,	      check,	 5 * HS_NS_PER_MS};
+				host,	      check,	 50 * HS_NS_PER_MS};

@@ -32,4 +32,4 @@ static const char *check(void)
 }
 
 const struct carrier carrier = {"tcp", open_tcp, create,
-				host,  check,	 5 * HS_NS_PER_MS};
+				host,  check,	 50 * HS_NS_PER_MS};

@@ -445,6 +445,7 @@ static void silence_is_cut(void **state)
 	struct hs_transport_limits limits = {.idle_timeout_ns =
 						     carrier.idle_ns};
 	struct hs_transport_stats st;
+	uint64_t before;
 
 	(void)state;
 	connect_two(&limits);
@@ -454,11 +455,12 @@ static void silence_is_cut(void **state)
 		hs_transport_stats(sides[0].t, &st);
 	} while (st.messages_sent < 12);
 	assert_int_equal(sides[0].nr_down, 0);
+	before = st.peers_cut_off; /* while it came up, on a busy machine */
 	/* The other one hangs. */
 	while (sides[0].nr_down == 0)
 		assert_int_equal(hs_transport_poll(sides[0].t, 1), 0);
 	hs_transport_stats(sides[0].t, &st);
-	assert_int_equal(st.peers_cut_off, 1);
+	assert_int_equal(st.peers_cut_off, before + 1);
 }
 
 static void wrong_addresses(void **state)
