@@ -30,6 +30,7 @@ const char *const hs_transport_causes[HS_TRANSPORT_CUT_CAUSES] = {
 	[HS_TRANSPORT_CUT_FORGED] = "forged",
 	[HS_TRANSPORT_CUT_REPLAY] = "replay",
 	[HS_TRANSPORT_CUT_FLOOD] = "flood",
+	[HS_TRANSPORT_CUT_TLS] = "tls",
 	[HS_TRANSPORT_CUT_NAME] = "name",
 	[HS_TRANSPORT_CUT_SILENT] = "silent",
 	[HS_TRANSPORT_CUT_REFUSED] = "refused",

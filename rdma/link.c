@@ -324,6 +324,10 @@ static void take_hello(struct hs_link *l, const struct hs_wire_header *head,
 		wrong = l->auth.error;
 		cause = HS_TRANSPORT_CUT_KEY;
 	}
+	if (!wrong && l->hub->carrier->speaks_for) {
+		wrong = l->hub->carrier->speaks_for(l, hello);
+		cause = HS_TRANSPORT_CUT_NAME;
+	}
 	if (wrong && cause == HS_TRANSPORT_CUT_KEY) {
 		refuse(l, wrong);
 		return;
@@ -476,7 +480,7 @@ uint64_t hs_link_tick(struct hs_link *l)
 		 * does not buy more time before HELLO. */
 		if (now - l->since_ns < idle)
 			return l->since_ns + idle;
-		if (l->state == HS_LINK_CONNECTING)
+		if (l->state == HS_LINK_CONNECTING && !l->accepted)
 			hs_link_doom(l);
 		else
 			hs_link_cut(l, HS_TRANSPORT_CUT_SILENT,

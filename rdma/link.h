@@ -92,6 +92,10 @@ struct hs_carrier {
 	void (*flush)(struct hs_link *l);
 	/** hang up and free, hs_link_fini() included */
 	void (*release)(struct hs_link *l);
+	/** why the peer cannot be who it says, or NULL; the entry may be, too
+	 */
+	const char *(*speaks_for)(struct hs_link *l,
+				  const struct hs_wire_hello *hello);
 	/** timers of its own; Return: when to look again, UINT64_MAX: never */
 	uint64_t (*tick)(struct hs_hub *h);
 };

@@ -9,6 +9,8 @@
 
 #include "base/crc32c.h"
 
+#define TLS_HANDSHAKE 0x16u /* the first byte of a TLS connection */
+
 void hs_stream_init(struct hs_stream *s, void *buffer, uint32_t payload_limit)
 {
 	*s = (struct hs_stream){
@@ -81,6 +83,10 @@ static int check_magic(struct hs_stream *s, size_t have)
 		HS_WIRE_MAGIC >> 24 & 0xff,
 	};
 
+	if (s->seq == 0 && s->buffer[s->start] == TLS_HANDSHAKE)
+		return refuse(s, -EPROTO,
+			      "it speaks TLS, and there is none here: set "
+			      "transport.tls_cert");
 	if (memcmp(s->buffer + s->start, magic, have < 4 ? have : 4) != 0)
 		return refuse(s, -EPROTO, "magic is not ours");
 	return 0;

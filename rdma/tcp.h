@@ -9,13 +9,17 @@
 #define HS_RDMA_TCP_H
 
 #include "rdma/link.h"
+#include "rdma/tls.h"
 
 #define HS_TCP_LISTENERS_MAX 8u
+#define HS_TCP_CIPHER_BYTES  ((size_t)64 << 10)
 
 struct hs_tcp_conn {
 	struct hs_link link; /* first */
 	int fd;
-	bool polls_out; /* EPOLLOUT is armed */
+	bool polls_out;	    /* EPOLLOUT is armed */
+	bool shaking;	    /* connected, the TLS handshake is not done */
+	struct hs_tls *tls; /* NULL: bytes go as they are */
 };
 
 struct hs_tcp_listener {
@@ -27,6 +31,8 @@ struct hs_tcp {
 	struct hs_hub hub; /* first */
 	struct hs_tcp_listener listeners[HS_TCP_LISTENERS_MAX];
 	uint32_t nr_listeners;
+	struct hs_tls_context *tls; /* NULL: none is configured */
+	uint8_t *cipher; /* HS_TCP_CIPHER_BYTES, what was read last */
 };
 
 enum hs_tcp_tag {
@@ -38,6 +44,8 @@ enum hs_tcp_tag {
 struct hs_tcp_conn *hs_tcp_conn_create(struct hs_tcp *t, int fd,
 				       struct hs_dial *dial);
 void hs_tcp_conn_release(struct hs_link *l);
+/** hs_tcp_conn_connected() - TCP is; TLS begins, or HELLO */
+void hs_tcp_conn_connected(struct hs_tcp_conn *c);
 /** hs_tcp_conn_event() - what epoll told */
 void hs_tcp_conn_event(struct hs_tcp_conn *c, uint32_t events);
 void hs_tcp_conn_flush(struct hs_link *l);

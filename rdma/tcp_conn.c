@@ -20,7 +20,14 @@ struct hs_tcp_conn *hs_tcp_conn_create(struct hs_tcp *t, int fd,
 {
 	struct hs_tcp_conn *c = calloc(1, sizeof(*c));
 
-	if (!c || hs_link_init(&c->link, &t->hub, dial)) {
+	if (!c)
+		return NULL;
+	if (t->tls) {
+		hs_tls_context_look(t->tls, t->hub.now_ns);
+		c->tls = hs_tls_create(t->tls, dial != NULL);
+	}
+	if ((t->tls && !c->tls) || hs_link_init(&c->link, &t->hub, dial)) {
+		hs_tls_destroy(c->tls);
 		free(c);
 		return NULL;
 	}
@@ -33,6 +40,7 @@ void hs_tcp_conn_release(struct hs_link *l)
 	struct hs_tcp_conn *c = (struct hs_tcp_conn *)l;
 
 	hs_link_fini(l);
+	hs_tls_destroy(c->tls);
 	close(c->fd); /* epoll forgets it with the last descriptor */
 	free(c);
 }
@@ -53,11 +61,104 @@ static void poll_out(struct hs_tcp_conn *c, bool on)
 	c->polls_out = on;
 }
 
+/* Return: the kernel took all of it. */
+static bool send_cipher(struct hs_tcp_conn *c)
+{
+	const void *data;
+	size_t size;
+
+	while ((size = hs_tls_pending(c->tls, &data)) > 0) {
+		ssize_t n =
+			send(c->fd, data, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		c->link.hub->stats.system_calls++;
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && (errno == EAGAIN || errno == ENOBUFS)) {
+			poll_out(c, true);
+			return false;
+		}
+		if (n < 0) {
+			hs_link_doom(&c->link);
+			return false;
+		}
+		hs_tls_sent(c->tls, (size_t)n);
+	}
+	return true;
+}
+
+/* As much as one system call is worth. Return: how much. */
+static size_t encrypt(struct hs_tcp_conn *c)
+{
+	struct hs_link *l = &c->link;
+	struct iovec iov[2];
+	size_t put = 0;
+
+	while (put < HS_TCP_CIPHER_BYTES &&
+	       hs_link_peek(l, iov, HS_TCP_CIPHER_BYTES) > 0) {
+		ssize_t n =
+			hs_tls_write(c->tls, iov[0].iov_base, iov[0].iov_len);
+
+		if (n < 0)
+			hs_link_cut(l, HS_TRANSPORT_CUT_TLS,
+				    hs_tls_reason(c->tls));
+		if (n <= 0)
+			return put;
+		hs_link_took(l, (size_t)n);
+		put += (size_t)n;
+	}
+	return put;
+}
+
+static void flush_tls(struct hs_tcp_conn *c)
+{
+	struct hs_link *l = &c->link;
+	bool all = send_cipher(c);
+
+	while (all && l->state != HS_LINK_DOOMED &&
+	       l->state != HS_LINK_CONNECTING && encrypt(c))
+		all = send_cipher(c);
+	if (all && l->state != HS_LINK_DOOMED)
+		poll_out(c, false);
+	hs_link_flushed(l);
+}
+
+static void shake(struct hs_tcp_conn *c)
+{
+	int rc = hs_tls_handshake(c->tls);
+
+	/* The peer has to hear why, too: an alert says it. */
+	if (send_cipher(c))
+		poll_out(c, false);
+	if (rc < 0) {
+		hs_link_cut(&c->link, HS_TRANSPORT_CUT_TLS,
+			    hs_tls_reason(c->tls));
+	} else if (rc && c->link.state == HS_LINK_CONNECTING) {
+		c->shaking = false;
+		hs_link_connected(&c->link);
+	}
+}
+
+void hs_tcp_conn_connected(struct hs_tcp_conn *c)
+{
+	if (!c->tls) {
+		hs_link_connected(&c->link);
+		return;
+	}
+	c->shaking = true;
+	shake(c);
+}
+
 void hs_tcp_conn_flush(struct hs_link *l)
 {
 	struct hs_tcp_conn *c = (struct hs_tcp_conn *)l;
 	struct iovec iov[2];
 	int nr_iov;
+
+	if (c->tls) {
+		flush_tls(c);
+		return;
+	}
 
 	while (l->state != HS_LINK_DOOMED && l->state != HS_LINK_CONNECTING &&
 	       (nr_iov = hs_link_peek(l, iov, SIZE_MAX)) > 0) {
@@ -82,6 +183,57 @@ void hs_tcp_conn_flush(struct hs_link *l)
 	if (l->state != HS_LINK_DOOMED && !l->out.used_bytes)
 		poll_out(c, false);
 	hs_link_flushed(l);
+}
+
+static void take_plain(struct hs_tcp_conn *c)
+{
+	struct hs_link *l = &c->link;
+
+	while (l->state != HS_LINK_DOOMED && l->state != HS_LINK_CONNECTING) {
+		uint8_t *room;
+		size_t room_bytes = hs_link_room(l, &room);
+		ssize_t n = hs_tls_read(c->tls, room, room_bytes);
+
+		if (n == 0)
+			return;
+		if (n > 0)
+			hs_link_came(l, (size_t)n);
+		else if (n == -EPIPE)
+			hs_link_doom(l);
+		else
+			hs_link_cut(l, HS_TRANSPORT_CUT_TLS,
+				    hs_tls_reason(c->tls));
+	}
+}
+
+static void receive_tls(struct hs_tcp_conn *c)
+{
+	struct hs_link *l = &c->link;
+	uint8_t *cipher = ((struct hs_tcp *)l->hub)->cipher;
+
+	for (int i = 0; i < READS_A_TURN && l->state != HS_LINK_DOOMED; i++) {
+		ssize_t n =
+			recv(c->fd, cipher, HS_TCP_CIPHER_BYTES, MSG_DONTWAIT);
+
+		l->hub->stats.system_calls++;
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN)
+			return;
+		if (n <= 0 && c->shaking)
+			hs_link_cut(l, HS_TRANSPORT_CUT_TLS,
+				    "it hung up amid the TLS handshake: it may "
+				    "have none");
+		if (n <= 0 || hs_tls_feed(c->tls, cipher, (size_t)n)) {
+			hs_link_doom(l);
+			return;
+		}
+		if (c->shaking)
+			shake(c);
+		take_plain(c);
+		if ((size_t)n < HS_TCP_CIPHER_BYTES)
+			return;
+	}
 }
 
 static void receive(struct hs_tcp_conn *c)
@@ -112,7 +264,7 @@ void hs_tcp_conn_event(struct hs_tcp_conn *c, uint32_t events)
 {
 	struct hs_link *l = &c->link;
 
-	if (l->state == HS_LINK_CONNECTING) {
+	if (l->state == HS_LINK_CONNECTING && !c->shaking) {
 		int error = 0;
 		socklen_t size = sizeof(error);
 
@@ -122,11 +274,15 @@ void hs_tcp_conn_event(struct hs_tcp_conn *c, uint32_t events)
 			hs_link_doom(l);
 			return;
 		}
-		hs_link_connected(l);
+		hs_tcp_conn_connected(c);
 	}
 	/* What came before a hang-up is still read: the end is read's 0. */
-	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
-		receive(c);
+	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
+		if (c->tls)
+			receive_tls(c);
+		else
+			receive(c);
+	}
 	if (events & EPOLLOUT)
 		hs_tcp_conn_flush(l);
 }

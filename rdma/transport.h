@@ -27,7 +27,10 @@ struct hs_transport;
 /* How peers tell who belongs to us. All zeros: by their word. */
 struct hs_transport_trust {
 	const char *key_file; /* the cluster's key: base/keyring.h */
-	char *error; /* where to say what is wrong with these, or NULL */
+	/* TCP alone: all of them or none; PEM, see rdma/tls.h. */
+	const char *tls_ca, *tls_cert, *tls_key;
+	int tls_bind; /* enum hs_tls_bind */
+	char *error;  /* where to say what is wrong with these, or NULL */
 };
 
 /* Who we say we are in HELLO. */
@@ -75,6 +78,7 @@ enum hs_transport_cause {
 	HS_TRANSPORT_CUT_FORGED,  /* a tag that does not fit */
 	HS_TRANSPORT_CUT_REPLAY,  /* a message that came already */
 	HS_TRANSPORT_CUT_FLOOD,	  /* PINGs or connections without end */
+	HS_TRANSPORT_CUT_TLS,	  /* no TLS 1.3, no certificate of ours */
 	HS_TRANSPORT_CUT_NAME,	  /* says that it is who it cannot be */
 	HS_TRANSPORT_CUT_SILENT,  /* no HELLO, or no answer to PING */
 	HS_TRANSPORT_CUT_REFUSED, /* its payload, by the transport's owner */
@@ -94,6 +98,7 @@ struct hs_transport_stats {
 	uint64_t reconnects;
 	uint32_t nr_peers;
 	uint32_t nr_keys; /* of the cluster that we accept; 0: no tags */
+	bool tls;	  /* 1.3, with certificates on both sides */
 };
 
 /* What PING and PONG told about a peer's clock, smoothed. */

@@ -8,12 +8,20 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "rdma/tls.h"
 #include "rdma/transport_verbs.h"
 
 const char *const hs_transport_kinds[] = {
 	[HS_TRANSPORT_TCP] = "tcp",
 	[HS_TRANSPORT_VERBS] = "verbs",
 	[HS_TRANSPORT_AUTO] = "auto",
+	NULL,
+};
+
+const char *const hs_transport_binds[] = {
+	[HS_TLS_BIND_ROLE] = "role",
+	[HS_TLS_BIND_NAME] = "name",
+	[HS_TLS_BIND_NONE] = "any",
 	NULL,
 };
 
@@ -30,6 +38,11 @@ static const char *reason(int error)
 	default:
 		return strerror(error);
 	}
+}
+
+static bool wants_tls(const struct hs_transport_settings *s)
+{
+	return s->tls_ca || s->tls_cert || s->tls_key;
 }
 
 static int copy(char out[HS_VERBS_NAME_BYTES], const char *text)
@@ -72,7 +85,10 @@ static struct hs_transport *create(const struct hs_transport_settings *settings,
 	struct hs_transport *t = NULL;
 	int error = 0;
 
-	if (settings->kind != HS_TRANSPORT_TCP) {
+	if (settings->kind == HS_TRANSPORT_AUTO && wants_tls(settings)) {
+		snprintf(why, HS_TRANSPORT_WHY_BYTES,
+			 "tcp: auto, and TLS is configured");
+	} else if (settings->kind != HS_TRANSPORT_TCP) {
 		t = create_verbs(settings, self, limits, events, ctx);
 		error = errno;
 		if (t)
@@ -109,8 +125,21 @@ hs_transport_create(const struct hs_transport_settings *settings,
 	struct hs_transport_self trusting = *self;
 	struct hs_transport *t;
 
-	trusting.trust.key_file = settings->key_file;
-	trusting.trust.error = error;
+	trusting.trust = (struct hs_transport_trust){
+		.key_file = settings->key_file,
+		.tls_ca = settings->tls_ca,
+		.tls_cert = settings->tls_cert,
+		.tls_key = settings->tls_key,
+		.tls_bind = settings->tls_bind,
+		.error = error,
+	};
+	if (wants_tls(settings) && settings->kind == HS_TRANSPORT_VERBS) {
+		snprintf(why, HS_TRANSPORT_WHY_BYTES,
+			 "no verbs: transport.tls_cert wants carrier: tcp; "
+			 "over verbs transport.key_file authenticates");
+		errno = EINVAL;
+		return NULL;
+	}
 	t = create(settings, &trusting, limits, events, ctx, why);
 	if (!t && error[0])
 		snprintf(why, HS_TRANSPORT_WHY_BYTES, "%s", error);

@@ -26,12 +26,17 @@ struct hs_transport_settings {
 	char *device;	/* NULL: any */
 	char *source;	/* NULL: by the route */
 	char *key_file; /* NULL: peers are taken at their word */
-	int64_t port;	/* 0: any */
+	char *tls_ca;	/* these three: all or none */
+	char *tls_cert;
+	char *tls_key;
+	int tls_bind; /* enum hs_tls_bind */
+	int64_t port; /* 0: any */
 	int64_t gid_index;
 	int64_t traffic_class;
 };
 
 extern const char *const hs_transport_kinds[]; /* NULL at the end */
+extern const char *const hs_transport_binds[]; /* likewise */
 
 /* The keys of a schema for the daemon's struct @house with these in @field. */
 #define HS_TRANSPORT_KEY_(p, t, house, field)                                  \
@@ -63,6 +68,29 @@ extern const char *const hs_transport_kinds[]; /* NULL at the end */
 		 .example = "192.0.2.17",                                      \
 		 .doc = "verbs: our address to dial from; by the route when "  \
 			"absent."},                                            \
+		{HS_TRANSPORT_KEY_("transport.tls_ca", STRING, house,          \
+				   field.tls_ca),                              \
+		 .example = "/etc/hindsight/ca.pem",                           \
+		 .doc = "tcp: speak TLS 1.3, and with those alone that have "  \
+			"a certificate of this authority (PEM)."},             \
+		{HS_TRANSPORT_KEY_("transport.tls_cert", STRING, house,        \
+				   field.tls_cert),                            \
+		 .example = "/etc/hindsight/node.pem",                         \
+		 .doc = "tcp: our own certificate (PEM). The three files are " \
+			"given together, and read again when they change."},   \
+		{HS_TRANSPORT_KEY_("transport.tls_key", STRING, house,         \
+				   field.tls_key),                             \
+		 .example = "/etc/hindsight/node.key",                         \
+		 .doc = "tcp: its private key (PEM), in a file of mode "       \
+			"0600."},                                              \
+		{HS_TRANSPORT_KEY_("transport.tls_names", ENUM, house,         \
+				   field.tls_bind),                            \
+		 .default_text = "role", .choices = hs_transport_binds,        \
+		 .doc = "tcp: whom a certificate speaks for: role: its "       \
+			"subjectAltName has URI:hs:ROLE/NAME (NAME may be "    \
+			"*), "                                                 \
+			"with the peer's role and node.name; name: it has "    \
+			"DNS:NAME; any: for everybody."},                      \
 	{                                                                      \
 		HS_TRANSPORT_KEY_("transport.key_file", STRING, house,         \
 				  field.key_file),                             \

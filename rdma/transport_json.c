@@ -9,8 +9,9 @@ static json_t *cut_json(const struct hs_transport_stats *s)
 
 	for (int i = 0; i < HS_TRANSPORT_CUT_CAUSES; i++)
 		if (s->cut[i])
-			json_object_set_new(o, hs_transport_causes[i],
-					    json_integer((json_int_t)s->cut[i]));
+			json_object_set_new(
+				o, hs_transport_causes[i],
+				json_integer((json_int_t)s->cut[i]));
 	return o;
 }
 
@@ -18,11 +19,12 @@ json_t *hs_transport_json(const struct hs_transport *t,
 			  const struct hs_transport_stats *s, const char *why)
 {
 	return json_pack(
-		"{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:I, s:I}",
-		"carrier", t->ops->name, "why", why, "messages_sent",
-		(json_int_t)s->messages_sent, "messages_received",
-		(json_int_t)s->messages_received, "bytes_sent",
-		(json_int_t)s->bytes_sent, "bytes_received",
+		"{s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:I, "
+		"s:I}",
+		"carrier", t->ops->name, "why", why, "tls", s->tls,
+		"messages_sent", (json_int_t)s->messages_sent,
+		"messages_received", (json_int_t)s->messages_received,
+		"bytes_sent", (json_int_t)s->bytes_sent, "bytes_received",
 		(json_int_t)s->bytes_received, "system_calls",
 		(json_int_t)s->system_calls, "peers_cut_off",
 		(json_int_t)s->peers_cut_off, "cut_off_for", cut_json(s),

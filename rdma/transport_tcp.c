@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -102,7 +103,7 @@ static void accept_one(struct hs_tcp *t, int fd)
 		hs_tcp_conn_release(&c->link);
 		return;
 	}
-	hs_link_connected(&c->link);
+	hs_tcp_conn_connected(c);
 }
 
 static void accept_some(struct hs_tcp *t, uint32_t i)
@@ -260,7 +261,23 @@ static void tcp_destroy(struct hs_transport *transport)
 	for (uint32_t i = 0; i < t->nr_listeners; i++)
 		close(t->listeners[i].fd);
 	hs_hub_close(h);
+	hs_tls_context_destroy(t->tls);
+	free(t->cipher);
 	free(t);
+}
+
+static void tcp_stats(struct hs_transport *t, struct hs_transport_stats *out)
+{
+	hs_hub_stats(t, out);
+	out->tls = tcp_of(t)->tls != NULL;
+}
+
+static const char *tcp_speaks_for(struct hs_link *l,
+				  const struct hs_wire_hello *hello)
+{
+	struct hs_tcp_conn *c = (struct hs_tcp_conn *)l;
+
+	return c->tls ? hs_tls_speaks_for(c->tls, hello) : NULL;
 }
 
 static const struct hs_transport_ops tcp_ops = {
@@ -271,7 +288,7 @@ static const struct hs_transport_ops tcp_ops = {
 	.send = hs_hub_send,
 	.poll = tcp_poll,
 	.fd = hs_hub_fd,
-	.stats = hs_hub_stats,
+	.stats = tcp_stats,
 	.destroy = tcp_destroy,
 	.cut = hs_hub_cut,
 	.clock = hs_hub_clock,
@@ -282,8 +299,30 @@ static const struct hs_carrier tcp_carrier = {
 	.dial = tcp_dial,
 	.flush = hs_tcp_conn_flush,
 	.release = hs_tcp_conn_release,
+	.speaks_for = tcp_speaks_for,
 	.tick = tcp_tick,
 };
+
+static int open_tls(struct hs_tcp *t, const struct hs_transport_trust *trust)
+{
+	if (!trust->tls_ca && !trust->tls_cert && !trust->tls_key)
+		return 0;
+	if (!trust->tls_ca || !trust->tls_cert || !trust->tls_key) {
+		if (trust->error)
+			snprintf(trust->error, HS_TRANSPORT_ERROR_BYTES,
+				 "transport.tls_ca, tls_cert, tls_key: should "
+				 "be given all three, or none");
+		return -EINVAL;
+	}
+	t->cipher = malloc(HS_TCP_CIPHER_BYTES);
+	t->tls = hs_tls_context_create(trust->tls_ca, trust->tls_cert,
+				       trust->tls_key,
+				       (enum hs_tls_bind)trust->tls_bind,
+				       trust->error, HS_TRANSPORT_ERROR_BYTES);
+	if (!t->tls)
+		return -errno;
+	return t->cipher ? 0 : -ENOMEM;
+}
 
 struct hs_transport *
 hs_transport_tcp_create(const struct hs_transport_self *self,
@@ -297,6 +336,8 @@ hs_transport_tcp_create(const struct hs_transport_self *self,
 		return NULL;
 	rc = hs_hub_open(&t->hub, &tcp_ops, &tcp_carrier, self, limits, events,
 			 ctx);
+	if (!rc)
+		rc = open_tls(t, &self->trust);
 	if (rc) {
 		tcp_destroy(&t->hub.base);
 		errno = -rc;

@@ -267,7 +267,8 @@ static void carrier_text(const struct hs_answer *a,
 	if (!f)
 		return;
 	if (json_is_string(why))
-		fprintf(f, "%s, %s", json_string_value(why),
+		fprintf(f, "%s%s, %s", json_string_value(why),
+			json_is_true(json_object_get(of, "tls")) ? ", TLS" : "",
 			nr_keys ? "cluster key" : "no cluster key");
 	json_object_foreach(json_object_get(of, "cut_off_for"), cause, nr)
 		fprintf(f, ", %" JSON_INTEGER_FORMAT " cut off: %s",

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Who may take part, one scenario a function: keys of the cluster.
+"""Who may take part, one scenario a function: keys of the cluster,
+certificates.
 
     secure.py                  run them all
     secure.py NAME...          run these
@@ -9,6 +10,7 @@
 import os
 import re
 import secrets
+import signal
 import subprocess
 import sys
 
@@ -48,6 +50,72 @@ class Keyed(Fabric):
     def up(self, count):
         """Are so many agents known to the coordinator?"""
         return self.status("coordinator")["stats"]["nodes_up"] == count
+
+
+def openssl(*words):
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                    "ec_paramgen_curve:P-256", "-nodes", "-days", "1",
+                    *words], check=True, stderr=subprocess.DEVNULL)
+
+
+class Certified(Fabric):
+    """A fabric in which every daemon has a certificate of its own, made as
+    docs/OPERATIONS.md says."""
+
+    def write(self, name, text):
+        if not os.path.exists(self.path("ca.pem")):
+            self.authority("ca")
+        if name.endswith(".yaml"):
+            daemon = name[:-len(".yaml")]
+            self.certify(daemon, "ca")
+            text += ("transport:\n  tls_ca: %s\n  tls_cert: %s\n"
+                     "  tls_key: %s\n" % (
+                         self.path("ca.pem"), self.path(daemon + ".pem"),
+                         self.path(daemon + ".key")))
+        super().write(name, text)
+
+    def authority(self, name):
+        openssl("-subj", "/CN=" + name, "-keyout", self.path(name + ".key"),
+                "-out", self.path(name + ".pem"))
+
+    def certify(self, daemon, by):
+        """Replaces what the daemon had, the certificate last."""
+        role = daemon.split("-")[0]
+        name = daemon.replace("agent", "node")
+        new = self.path("new")
+        openssl("-CA", self.path(by + ".pem"), "-CAkey",
+                self.path(by + ".key"), "-subj", "/CN=" + name, "-addext",
+                "basicConstraints=CA:FALSE", "-addext",
+                "subjectAltName=URI:hs:%s/%s" % (role, name), "-keyout",
+                new + ".key", "-out", new + ".pem")
+        os.chmod(new + ".key", 0o600)
+        for end in (".key", ".pem"):
+            os.rename(new + end, self.path(daemon + end))
+
+
+def tls():
+    """A trace over two nodes is whole over TLS on all daemons; an agent whose
+    certificate is of another authority is kept out until it has one."""
+    with Certified(3) as fabric:
+        apps, trace = chain(fabric, 3, reply=False)
+        apps[2].say("trigger late " + trace)
+        fabric.wait_mark(trace, "complete", 3)
+        for name in fabric.names():
+            transport = fabric.status(name)["transport"]
+            check(transport["tls"] and not transport["peers_cut_off"],
+                  "%s: %r" % (name, transport))
+        fabric.kill("agent-2", signal.SIGTERM)
+        fabric.authority("stranger")
+        fabric.certify("agent-2", "stranger")
+        fabric.start("agent-2")
+        for name in ("agent-2", "coordinator", "collector"):
+            wait_for(name + " counts", lambda n=name: fabric.status(n)[
+                "transport"]["cut_off_for"].get("tls", 0))
+        check(fabric.status("coordinator")["stats"]["nodes_up"] == 2,
+              "the other is not")
+        fabric.certify("agent-2", "ca")
+        wait_for("agent-2 is known", lambda: fabric.status("coordinator")[
+            "stats"]["nodes_up"] == 3)
 
 
 def new_key():
@@ -134,18 +202,24 @@ def shipping_wrong_key():
         ship = fabric.status("collector")["ship"]
         check(ship["carrier"] == house.SHIP, "datagrams carry them")
         check(ship["key"] and not ship["frames_forged"], "all authentic")
-        # The worker's datagrams from now on are somebody else's.
+        # Its datagrams are somebody else's as soon as it has looked.
         fabric.write_key("agent-0", new_key())
-        late = fire_many(fabric, app, 10, 11)
-        wait_for("refused and counted",
-                 lambda: fabric.status("collector")["ship"]["frames_forged"])
+
+        def forged():
+            ids.extend(fire_many(fabric, app, 1, len(ids) + 1))
+            return fabric.status("collector")["ship"]["frames_forged"]
+        seen = wait_for("refused and counted", forged)
+        late = fire_many(fabric, app, 10, len(ids) + 1)
+        wait_for("refused again", lambda: fabric.status("collector")["ship"][
+            "frames_forged"] > seen)
         check(not any(row["mark"] == "complete" for row in fabric.rows()
                       if row["trace_id"] in late), "nothing of it is taken")
         fabric.write_key("agent-0", right)
         wait_for("all there", lambda: all_there(fabric, ids + late))
 
 
-SCENARIOS = [key, wrong_key, open_to_others, rotation, shipping_wrong_key]
+SCENARIOS = [key, wrong_key, open_to_others, rotation, shipping_wrong_key,
+             tls]
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:], SCENARIOS))
