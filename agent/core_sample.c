@@ -24,10 +24,31 @@ bool hs_sample_within(const struct hs_agent_core *c, uint64_t hi, uint64_t lo,
 	return (hash >> 32) * MILLION >> 32 >= MILLION - ppm;
 }
 
-/* The share changes: what was not kept before cannot be whole for a while. */
+/* What comes of them from now on is not kept: whatever it is, it is missing. */
+static void not_kept_on(struct hs_agent_core *c)
+{
+	for (uint32_t k = 0; k < c->nr_domains; k++) {
+		struct hs_domain *d = &c->domains[c->domain_order[k]];
+
+		for (uint32_t i = 0; i < d->nr_traces; i++) {
+			const struct hs_ix_trace *t = &d->traces[i];
+
+			if (!hs_sample_kept(c, t->hi, t->lo) &&
+			    hs_ix_find(d, t->hi, t->lo) == i)
+				hs_ix_flag(c, d, i, HS_WIRE_F_EVICTED);
+		}
+	}
+	c->tainted = true; /* those that fired say so */
+}
+
+/*
+ * The share changes: what was not kept before cannot be whole for a while, nor
+ * what is known and is not kept any more.
+ */
 void hs_sample_set(struct hs_agent_core *c, const struct hs_agent_config *in)
 {
 	uint32_t kept = in->kept_ppm ? in->kept_ppm : MILLION;
+	bool less = kept < c->config.kept_ppm;
 
 	c->config.head_ppm = in->head_ppm;
 	if (kept > c->config.kept_ppm) {
@@ -35,6 +56,8 @@ void hs_sample_set(struct hs_agent_core *c, const struct hs_agent_config *in)
 		c->kept_since_ns = c->now_ns;
 	}
 	c->config.kept_ppm = kept;
+	if (less)
+		not_kept_on(c);
 }
 
 /* An application named the trace here for the first time. */

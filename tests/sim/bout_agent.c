@@ -30,7 +30,7 @@ static void scan_one(struct bag *g, const struct bag_process *p,
 
 	bag_slot_of(g, h, p->number, &slot, &header);
 	fits = !bag_spoil(g, &header) && h->word && h->first_record;
-	due = f->live && fits &&
+	due = f->live && fits && bag_kept(g, h->trace) && bag_may_all_send(g) &&
 	      g->now_ns - f->first_ns >= g->config.open_ship_ns &&
 	      !d->buffers[b].in_flight && h->committed > d->buffers[b].acked &&
 	      g->core->in_flight_bytes < g->config.window_bytes;
@@ -39,7 +39,7 @@ static void scan_one(struct bag *g, const struct bag_process *p,
 	hs_agent_core_slot(g->core, d->id, p->number, &slot,
 			   h->word ? &header : NULL, g->now_ns);
 	bag_settle(g);
-	if (!f->live)
+	if (!f->live || !bag_kept(g, h->trace))
 		return;
 	x = bag_get(g, d, h->trace);
 	if (!x)
@@ -105,9 +105,12 @@ static void tick(struct bag *g)
 {
 	bool served = g->scanned;
 
-	for (uint32_t t = 0; t < BAG_TRACES; t++)
-		g->fired[t].taint += served && g->fired[t].taint &&
-				     g->now_ns - g->taint_ns > 10 * SIM_MS;
+	for (uint32_t t = 0; t < BAG_TRACES; t++) {
+		bool looks = served && g->now_ns - g->taint_ns > 10 * SIM_MS;
+
+		g->fired[t].taint += looks && g->fired[t].taint;
+		g->fired[t].unkept += looks && g->fired[t].unkept;
+	}
 	if (served)
 		g->taint_ns = g->now_ns;
 	sweep(g);
@@ -115,6 +118,7 @@ static void tick(struct bag *g)
 	memset(g->last_priority, 0xff, sizeof(g->last_priority));
 	g->ticking = g->gives_way = true;
 	g->gave_up = false;
+	g->tick_ns = g->now_ns;
 	hs_agent_core_tick(g->core, g->now_ns);
 	g->ticking = false;
 	g->scanned = false;
@@ -238,19 +242,11 @@ static void draw(struct bag *g)
 	c->remember_ns = 20 * SIM_S;
 	c->resend_ns = SIM_S;
 	c->open_ship_ns = 500 * SIM_MS;
-	c->window_bytes = 256 + bout_below(r, 2048);
-	c->evict_percent = 50 + bout_below(r, 50);
 	c->taint_ns = (1 + bout_below(r, 4)) * SIM_S;
 	c->trace_buffers_max = 1 + bout_below(r, 6);
 	c->trace_crumbs_max = 1 + bout_below(r, 5);
-	c->crash_trigger = hs_random_chance(r, 0.5);
-	c->nr_policies = bout_below(r, 2);
-	c->nr_context_peers = bout_below(r, 2);
-	c->context_peers[0] = (struct hs_agent_node_range){2, 4};
 	hs_random_fill(r, c->cluster_key, sizeof(c->cluster_key));
-	strcpy(c->policies[0].name, "slow");
-	c->policies[0].weight = bout_below(r, 3);
-	c->policies[0].rate_per_s = bout_below(r, 4);
+	bag_draw_policy(r, c);
 	for (uint32_t k = 0; k < BAG_DOMAINS; k++) {
 		struct bag_domain *d = &g->domains[k];
 
@@ -314,6 +310,8 @@ static void of_others(struct bag *g)
 		bag_links(g);
 	} else if (what < 98) {
 		restart(g);
+	} else if (what < 99) {
+		bag_sets_policy(g);
 	} else {
 		bag_nonsense(g);
 	}
@@ -331,7 +329,8 @@ static void pass_time(struct bag *g)
 
 void bout_agent(struct sim *s, uint64_t seed)
 {
-	static const char *const names[] = {"slow", "error", "queue", "crash"};
+	static const char *const names[] = {"slow", "error", "queue", "crash",
+					    HS_AGENT_HEAD_TRIGGER};
 	struct bag *g = sim_zalloc(1, sizeof(*g));
 
 	g->s = s;
@@ -344,7 +343,7 @@ void bout_agent(struct sim *s, uint64_t seed)
 						      t % 2   ? t
 						      : t % 3 ? 0
 							      : 90 + t};
-	for (uint32_t i = 0; i <= BAG_NR_NAMES; i++)
+	for (uint32_t i = 0; i < BAG_ALL_NAMES; i++)
 		strcpy(g->names[i].name, names[i]);
 	draw(g);
 	start(g);

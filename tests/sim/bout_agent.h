@@ -13,22 +13,24 @@
 #include "agent/core_priv.h"
 #include "tests/sim/bout.h"
 
-#define BAG_TRACES   12u
-#define BAG_DOMAINS  2u
-#define BAG_BUFFERS  32u
-#define BAG_PROCS    3u
-#define BAG_SLOTS    4u
-#define BAG_WORDS    8u
-#define BAG_CRUMBS   16u
-#define BAG_GROUPS   8u
-#define BAG_PENDING  8u
-#define BAG_LOSSES   8u
-#define BAG_UNIT     256u
-#define BAG_NODE     (7ull << 32 | 3)
-#define BAG_NONE     UINT32_MAX
-#define BAG_NR_NAMES 3u
-#define BAG	     "bout of the agent: "
-#define BAG_OPERATOR 3u /* index of a name after those of processes */
+#define BAG_TRACES    12u
+#define BAG_DOMAINS   2u
+#define BAG_BUFFERS   32u
+#define BAG_PROCS     3u
+#define BAG_SLOTS     4u
+#define BAG_WORDS     8u
+#define BAG_CRUMBS    16u
+#define BAG_GROUPS    8u
+#define BAG_PENDING   8u
+#define BAG_LOSSES    8u
+#define BAG_UNIT      256u
+#define BAG_NODE      (7ull << 32 | 3)
+#define BAG_NONE      UINT32_MAX
+#define BAG_NR_NAMES  3u
+#define BAG	      "bout of the agent: "
+#define BAG_OPERATOR  3u /* index of a name after those of processes */
+#define BAG_HEAD      4u
+#define BAG_ALL_NAMES 5u
 
 struct bag_buffer {
 	enum hs_ledger_state state;
@@ -70,7 +72,7 @@ struct bag_fired {
 	uint32_t rev, gone_buffers;
 	uint64_t gone_bytes;
 	uint16_t flags;
-	uint32_t nr_groups, update_try, update_to, taint;
+	uint32_t nr_groups, update_try, update_to, taint, unkept;
 	uint64_t names, first_ns, last_ns, update_key, update_ns, open_ns;
 	struct hs_wire_answer told;
 	struct hs_wire_trigger trigger;
@@ -115,11 +117,16 @@ struct bag {
 	struct bag_fired fired[BAG_TRACES];
 	struct bag_group groups[BAG_GROUPS];
 	struct bag_pending pending[BAG_PENDING];
-	struct hs_shm_trigger names[BAG_NR_NAMES + 1];
+	struct hs_shm_trigger names[BAG_ALL_NAMES];
 	uint32_t nr_pending;
 	uint64_t now_ns, touch, taint_ns, swept_ns, served_ns, forget_ns,
 		scan_ns;
-	uint64_t even_ns[BAG_NR_NAMES + 1]; /* of the rate of each name */
+	uint64_t even_ns[BAG_ALL_NAMES]; /* of the rate of each name */
+	uint64_t bytes_even_ns, name_even_ns[BAG_ALL_NAMES];
+	uint32_t dry_seen[BAG_ALL_NAMES]; /* bits of traces */
+	struct hs_agent_trigger_stats counts[BAG_ALL_NAMES];
+	uint32_t kept_before_ppm;
+	uint64_t kept_since_ns, tick_ns;
 	uint32_t scan, rev_floor, last_process;
 	uint64_t last_key, holds_refused;
 	bool scanned, jammed, ticking, crowded, filling, gave_up, gives_way,
@@ -161,7 +168,15 @@ extern const struct hs_agent_ops bag_ops;
 void bag_due(struct bag *g, bool served);
 
 /* bout_agent_fires.c: triggers */
-enum bag_fires { FIRES, FIRES_KNOWN, FIRES_LIMITED, FIRES_REFUSED, FIRES_BAD };
+enum bag_fires {
+	FIRES,
+	FIRES_KNOWN,
+	FIRES_LIMITED,
+	FIRES_REFUSED,
+	FIRES_BAD,
+	FIRES_UNKEPT,
+	FIRES_DRY
+};
 void bag_look(struct bag *g, uint32_t nr);
 enum bag_fires bag_foresee(struct bag *g, uint32_t name, const uint32_t *traces,
 			   uint32_t nr);
@@ -193,7 +208,24 @@ void bag_forges(struct bag *g, struct bag_process *p);
 void bag_loses(struct bag *g, struct bag_process *p);
 void bag_dies(struct bag *g, struct bag_process *p);
 
+/* bout_agent_policy.c: what an operator sets */
+bool bag_kept(const struct bag *g, uint32_t t);
+void bag_first(struct bag *g, struct bag_domain *d, uint32_t t);
+const struct hs_agent_trigger_policy *bag_policy_of(const struct bag *g,
+						    uint32_t name);
+uint32_t bag_name_of(const struct bag *g, const char *name);
+bool bag_may_send(const struct bag *g, uint32_t name);
+bool bag_may_all_send(const struct bag *g);
+void bag_may_ship(struct bag *g, const struct hs_agent_slice *s);
+void bag_shipped(struct bag *g, const struct hs_agent_slice *s);
+void bag_dry(struct bag *g, uint32_t name, const uint32_t *traces, uint32_t nr);
+void bag_dry_more(struct bag *g, uint32_t t, uint32_t bytes);
+void bag_draw_policy(struct hs_random *r, struct hs_agent_config *c);
+void bag_sets_policy(struct bag *g);
+void bag_check_triggers(struct bag *g);
+
 /* bout_agent_check.c: whether it is as the model says */
+void bag_differs(struct bag *g, const char *what, uint64_t is, uint64_t should);
 void bag_check(struct bag *g);
 void bag_probe(struct bag *g);
 

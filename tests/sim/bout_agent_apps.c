@@ -85,6 +85,8 @@ static void says_end(struct bag *g, struct bag_process *p, uint32_t t,
 	e.aux = lost;
 	used(g, feed(g, p, &e, 1), 1);
 	bag_settle(g);
+	if (!bag_kept(g, t))
+		return;
 	if (!bag_get(g, d, t)) {
 		bag_loss(g, d, p->number, g->now_ns, g->now_ns);
 		return;
@@ -105,6 +107,8 @@ void bag_says_crumb(struct bag *g, struct bag_process *p, uint32_t t)
 	e.aux = (uint8_t)hs_random_below(&g->r, 5);
 	used(g, feed(g, p, &e, 1), 1);
 	bag_settle(g);
+	if (!bag_kept(g, t))
+		return;
 	if (!bag_get(g, d, t)) {
 		g->want.crumbs_lost++;
 		bag_loss(g, d, p->number, g->now_ns, g->now_ns);
@@ -392,7 +396,6 @@ static void dies_open(struct bag *g, struct bag_process *p,
 	struct hs_shm_buffer header;
 	struct hs_shm_slot slot;
 	uint32_t b = h->word ? bag_buffer_of(d, h->word) : BAG_NONE;
-	enum bag_fires what = bag_foresee(g, BAG_OPERATOR, &h->trace, 1);
 	bool whole;
 
 	bag_slot_of(g, h, p->number, &slot, &header);
@@ -403,13 +406,14 @@ static void dies_open(struct bag *g, struct bag_process *p,
 	bag_settle(g);
 	if (whole)
 		bag_publish(g, d, b, h->trace, p->number, h, flags);
-	if (!bag_get(g, d, h->trace))
+	if (!bag_kept(g, h->trace) || !bag_get(g, d, h->trace))
 		return;
 	bag_flag(g, d, h->trace, flags);
 	bag_visit(g, d, h->trace, p->number);
 	g->died_open = true;
 	if (g->config.crash_trigger)
-		bag_fired_as(g, what, BAG_OPERATOR, &h->trace, 1);
+		bag_fired_as(g, bag_foresee(g, BAG_OPERATOR, &h->trace, 1),
+			     BAG_OPERATOR, &h->trace, 1);
 	bag_settle(g);
 }
 

@@ -8,8 +8,7 @@
 
 #include "tests/sim/bout_agent.h"
 
-static void differs(struct bag *g, const char *what, uint64_t is,
-		    uint64_t should)
+void bag_differs(struct bag *g, const char *what, uint64_t is, uint64_t should)
 {
 	if (is != should)
 		sim_fail(g->s, BAG "%s: %llu instead of %llu", what,
@@ -28,29 +27,31 @@ static void buffers(struct bag *g, struct bag_domain *d)
 
 		nr[x->state]++;
 		pinned += x->state == HS_LEDGER_HELD && g->fired[x->trace].live;
-		differs(g, "the state of a buffer", hs_ledger_word_state(word),
-			x->state);
-		differs(g, "its generation", hs_ledger_word_generation(word),
-			x->generation);
+		bag_differs(g, "the state of a buffer",
+			    hs_ledger_word_state(word), x->state);
+		bag_differs(g, "its generation",
+			    hs_ledger_word_generation(word), x->generation);
 		if (x->state == HS_LEDGER_FREE)
 			continue;
-		differs(g, "its process", hs_ledger_word_process(word),
-			x->process);
-		differs(g, "what is acknowledged of it", is->buffers[b].acked,
-			x->acked);
+		bag_differs(g, "its process", hs_ledger_word_process(word),
+			    x->process);
+		bag_differs(g, "what is acknowledged of it",
+			    is->buffers[b].acked, x->acked);
 		if (x->state == HS_LEDGER_HELD)
-			differs(g, "its flags", is->buffers[b].flags, x->flags);
+			bag_differs(g, "its flags", is->buffers[b].flags,
+				    x->flags);
 	}
 	hs_agent_core_domain_stats_get(g->core, d->id, g->now_ns, &st);
-	differs(g, "free buffers", st.buffers_free, nr[HS_LEDGER_FREE]);
-	differs(g, "stocked buffers", st.buffers_stocked,
-		nr[HS_LEDGER_STOCKED]);
-	differs(g, "held buffers", st.buffers_held, nr[HS_LEDGER_HELD]);
-	differs(g, "pinned buffers", st.buffers_pinned, pinned);
-	differs(g, "indexed buffers", st.buffers_indexed, d->nr_indexed);
-	differs(g, "indexed bytes", st.bytes_indexed, d->bytes_indexed);
-	differs(g, "hs_agent_core_stocked()",
-		hs_agent_core_stocked(g->core, d->id), nr[HS_LEDGER_STOCKED]);
+	bag_differs(g, "free buffers", st.buffers_free, nr[HS_LEDGER_FREE]);
+	bag_differs(g, "stocked buffers", st.buffers_stocked,
+		    nr[HS_LEDGER_STOCKED]);
+	bag_differs(g, "held buffers", st.buffers_held, nr[HS_LEDGER_HELD]);
+	bag_differs(g, "pinned buffers", st.buffers_pinned, pinned);
+	bag_differs(g, "indexed buffers", st.buffers_indexed, d->nr_indexed);
+	bag_differs(g, "indexed bytes", st.bytes_indexed, d->bytes_indexed);
+	bag_differs(g, "hs_agent_core_stocked()",
+		    hs_agent_core_stocked(g->core, d->id),
+		    nr[HS_LEDGER_STOCKED]);
 }
 
 static void one_trace(struct bag *g, struct bag_domain *d, uint32_t t,
@@ -61,27 +62,29 @@ static void one_trace(struct bag *g, struct bag_domain *d, uint32_t t,
 	const struct bag_trace *x = &d->traces[t];
 	uint32_t n = 0, crumbs = 0;
 
-	differs(g, "when a trace was first seen", is->first_ns, x->first_ns);
-	differs(g, "when it was last seen", is->last_ns, x->last_ns);
-	differs(g, "what is not whole of it", is->flags, x->flags);
-	differs(g, "whether it was visited", is->visited, x->visited);
-	differs(g, "whether by several", is->several, x->several);
+	bag_differs(g, "when a trace was first seen", is->first_ns,
+		    x->first_ns);
+	bag_differs(g, "when it was last seen", is->last_ns, x->last_ns);
+	bag_differs(g, "what is not whole of it", is->flags, x->flags);
+	bag_differs(g, "whether it was visited", is->visited, x->visited);
+	bag_differs(g, "whether by several", is->several, x->several);
 	if (is->visited && !is->several)
-		differs(g, "by whom", is->process, x->process);
-	differs(g, "whether it fired", is->fired != HS_NIL, g->fired[t].live);
+		bag_differs(g, "by whom", is->process, x->process);
+	bag_differs(g, "whether it fired", is->fired != HS_NIL,
+		    g->fired[t].live);
 	for (uint32_t b = is->buf_first; b != HS_NIL; b = dom->rt[b].next, n++)
 		if (n >= x->nr_buffers || x->buffers[n] != b) {
 			sim_fail(g->s, BAG "the buffers of a trace");
 			return;
 		}
-	differs(g, "how many buffers it has", n, x->nr_buffers);
+	bag_differs(g, "how many buffers it has", n, x->nr_buffers);
 	for (uint32_t k = is->has_more ? dom->more[i].crumb_first : HS_NIL;
 	     k != HS_NIL; k = dom->crumb_next[k], crumbs++)
 		if (dom->crumbs[k].trace_hi != is->hi ||
 		    dom->crumbs[k].trace_lo != is->lo ||
 		    !(dom->crumbs[k].live & 1))
 			sim_fail(g->s, BAG "a crumb of another trace");
-	differs(g, "how many crumbs it has", crumbs, x->nr_crumbs);
+	bag_differs(g, "how many crumbs it has", crumbs, x->nr_crumbs);
 }
 
 static void traces(struct bag *g, struct bag_domain *d)
@@ -95,21 +98,22 @@ static void traces(struct bag *g, struct bag_domain *d)
 		const struct bag_trace *x = &d->traces[t];
 		uint32_t i = hs_ix_find(is, g->ids[t].hi, g->ids[t].lo);
 
-		differs(g, "whether a trace is there", i != HS_NIL, x->there);
-		differs(g, "first seen, by hs_agent_core_seen()",
-			seen[t].first_ns, x->there ? x->first_ns : 0);
-		differs(g, "last seen, by hs_agent_core_seen()",
-			seen[t].last_ns, x->there ? x->last_ns : 0);
+		bag_differs(g, "whether a trace is there", i != HS_NIL,
+			    x->there);
+		bag_differs(g, "first seen, by hs_agent_core_seen()",
+			    seen[t].first_ns, x->there ? x->first_ns : 0);
+		bag_differs(g, "last seen, by hs_agent_core_seen()",
+			    seen[t].last_ns, x->there ? x->last_ns : 0);
 		if (!x->there || i == HS_NIL)
 			continue;
 		nr++;
 		crumbs += x->nr_crumbs;
 		one_trace(g, d, t, i);
 	}
-	differs(g, "traces known", known, nr);
-	differs(g, "traces live", is->nr_traces_live, nr);
-	differs(g, "crumbs free", is->nr_crumbs_free,
-		d->config.nr_crumbs - crumbs);
+	bag_differs(g, "traces known", known, nr);
+	bag_differs(g, "traces live", is->nr_traces_live, nr);
+	bag_differs(g, "crumbs free", is->nr_crumbs_free,
+		    d->config.nr_crumbs - crumbs);
 	if (nr > d->config.nr_traces)
 		sim_fail(g->s, BAG "more traces than there may be");
 }
@@ -131,7 +135,7 @@ static void recent(struct bag *g, struct bag_domain *d)
 		want += x->there && !g->fired[t].live && x->last_ns >= since &&
 			(!process || x->several || x->process == process);
 	}
-	differs(g, "recent traces", nr, want < room ? want : room);
+	bag_differs(g, "recent traces", nr, want < room ? want : room);
 	for (uint32_t i = 0; i < nr; i++) {
 		uint32_t t = bag_trace_of(g, &out[i]);
 
@@ -144,7 +148,7 @@ static void recent(struct bag *g, struct bag_domain *d)
 	}
 }
 
-#define SAME(field) differs(g, #field, is.field, g->want.field)
+#define SAME(field) bag_differs(g, #field, is.field, g->want.field)
 
 static void stats(struct bag *g)
 {
@@ -180,14 +184,15 @@ static void stats(struct bag *g)
 	SAME(adopted_buffers);
 	SAME(adopted_groups);
 	SAME(adopted_fired);
+	SAME(buffers_unkept);
 	for (uint32_t i = 0; i < BAG_GROUPS; i++)
 		groups += g->groups[i].live;
 	for (uint32_t t = 0; t < BAG_TRACES; t++)
 		fired += g->fired[t].live;
 	hs_agent_core_queue_stats_get(g->core, &q);
-	differs(g, "the outbox", q.outbox, groups);
-	differs(g, "fired traces", q.fired, fired);
-	differs(g, "COLLECTs that wait", q.asked, g->nr_pending);
+	bag_differs(g, "the outbox", q.outbox, groups);
+	bag_differs(g, "fired traces", q.fired, fired);
+	bag_differs(g, "COLLECTs that wait", q.asked, g->nr_pending);
 	if (fired > g->config.nr_fired)
 		sim_fail(g->s, BAG "more fired traces than may be");
 }
@@ -203,6 +208,8 @@ void bag_check(struct bag *g)
 	}
 	if (!g->s->failed)
 		stats(g);
+	if (!g->s->failed)
+		bag_check_triggers(g);
 	if (!g->s->failed && !hs_agent_core_check(g->core, &why))
 		sim_fail(g->s, BAG "it does not add up: %s", why);
 }
@@ -221,26 +228,28 @@ static void no_domain(struct bag *g, uint32_t domain)
 	uint64_t now = g->now_ns;
 
 	e.u.arg = 5ull << 32;
-	differs(g, "a buffer of no domain", hs_agent_core_stock(c, domain, 1),
-		0);
-	differs(g, "entries of no domain",
+	bag_differs(g, "a buffer of no domain",
+		    hs_agent_core_stock(c, domain, 1), 0);
+	bag_differs(
+		g, "entries of no domain",
 		hs_agent_core_entries(c, domain, 1, &e, 1, g->names, 1, now),
 		0);
-	differs(g, "stocks of no domain", hs_agent_core_stocked(c, domain), 0);
-	differs(g, "stocks in no domain",
-		hs_agent_core_stocked_by(c, domain, 1), 0);
-	differs(g, "owners in no domain", hs_agent_core_owns(c, domain, 1, 1),
-		0);
-	differs(g, "recent ones of no domain",
-		hs_agent_core_recent(c, domain, 0, 0, &id, 1), 0);
-	differs(g, "traces of no domain",
-		hs_agent_core_seen(c, domain, g->ids, 1, &seen), 0);
+	bag_differs(g, "stocks of no domain", hs_agent_core_stocked(c, domain),
+		    0);
+	bag_differs(g, "stocks in no domain",
+		    hs_agent_core_stocked_by(c, domain, 1), 0);
+	bag_differs(g, "owners in no domain",
+		    hs_agent_core_owns(c, domain, 1, 1), 0);
+	bag_differs(g, "recent ones of no domain",
+		    hs_agent_core_recent(c, domain, 0, 0, &id, 1), 0);
+	bag_differs(g, "traces of no domain",
+		    hs_agent_core_seen(c, domain, g->ids, 1, &seen), 0);
 	hs_agent_core_loss(c, domain, 1, now, now);
 	hs_agent_core_slot(c, domain, 1, &slot, NULL, now);
 	hs_agent_core_dead_slot(c, domain, 1, &slot, NULL, now);
 	hs_agent_core_process_dead(c, domain, 99, now);
 	hs_agent_core_domain_stats_get(c, domain, now, &st);
-	differs(g, "figures of no domain", st.buffers_total, 0);
+	bag_differs(g, "figures of no domain", st.buffers_total, 0);
 }
 
 static void no_config(struct bag *g, uint32_t nr_buffers, uint32_t bytes)
@@ -279,5 +288,5 @@ void bag_probe(struct bag *g)
 				     &g->domains[0].config,
 				     g->now_ns) != -ENOSPC)
 		sim_fail(g->s, BAG "a domain where there is none, or one");
-	differs(g, "its node", hs_agent_core_node(g->core), BAG_NODE);
+	bag_differs(g, "its node", hs_agent_core_node(g->core), BAG_NODE);
 }

@@ -19,7 +19,8 @@ static uint32_t nr_live(const struct bag *g)
 
 /*
  * May it abandon something in what comes now? Holds may run out in the midst
- * of what names @nr traces: each takes one in every domain that knows it.
+ * of what names @nr traces: each takes one in every domain that knows it, and
+ * another if it is sampled at its beginning.
  */
 void bag_look(struct bag *g, uint32_t nr)
 {
@@ -28,7 +29,7 @@ void bag_look(struct bag *g, uint32_t nr)
 	g->filling = bag_filling(g);
 	g->holds_refused = c->stats.holds_refused;
 	g->crowded =
-		c->nr_holds_free < c->nr_holds / 2 + BAG_DOMAINS * nr ||
+		c->nr_holds_free < c->nr_holds / 2 + 2 * BAG_DOMAINS * nr ||
 		nr_live(g) + 1 > g->config.nr_fired - g->config.nr_fired / 8;
 	for (uint32_t k = 0; k < BAG_DOMAINS; k++)
 		g->crowded |= c->domains[g->domains[k].id].nr_pinned >
@@ -42,25 +43,29 @@ void bag_look(struct bag *g, uint32_t nr)
 enum bag_fires bag_foresee(struct bag *g, uint32_t name, const uint32_t *traces,
 			   uint32_t nr)
 {
-	const struct hs_agent_trigger_policy *p = &g->config.policies[0];
+	const struct hs_agent_trigger_policy *p = bag_policy_of(g, name);
 	uint32_t groups = 0, of_name = 0, left;
 
 	for (uint32_t i = 0; i < nr; i++)
 		if (traces[i] == BAG_NONE)
 			return FIRES_BAD;
+	if (!bag_kept(g, traces[0]))
+		return FIRES_UNKEPT;
 	if (nr == 1 && g->fired[traces[0]].live &&
 	    g->fired[traces[0]].names >> name & 1)
 		return FIRES_KNOWN;
-	if (name == 0 && g->config.nr_policies && p->rate_per_s) {
+	if (p && p->rate_per_s) {
 		uint64_t step = SIM_S / p->rate_per_s;
 
-		if (g->even_ns[0] + SIM_S >= g->now_ns &&
-		    g->even_ns[0] + step > g->now_ns)
+		if (g->even_ns[name] + SIM_S >= g->now_ns &&
+		    g->even_ns[name] + step > g->now_ns)
 			return FIRES_LIMITED;
-		if (g->even_ns[0] + SIM_S < g->now_ns)
-			g->even_ns[0] = g->now_ns - SIM_S;
-		g->even_ns[0] += step;
+		if (g->even_ns[name] + SIM_S < g->now_ns)
+			g->even_ns[name] = g->now_ns - SIM_S;
+		g->even_ns[name] += step;
 	}
+	if (p && p->dry_run)
+		return FIRES_DRY;
 	for (uint32_t i = 0; i < BAG_GROUPS; i++) {
 		groups += g->groups[i].live;
 		of_name += g->groups[i].live && g->groups[i].name == name;
@@ -71,7 +76,7 @@ enum bag_fires bag_foresee(struct bag *g, uint32_t name, const uint32_t *traces,
 	return FIRES;
 }
 
-static const struct hs_ledger_group *new_group(struct bag *g)
+static const struct hs_ledger_group *new_group(struct bag *g, uint32_t name)
 {
 	const struct hs_agent_core *c = g->core;
 
@@ -81,7 +86,8 @@ static const struct hs_ledger_group *new_group(struct bag *g)
 		for (uint32_t k = 0; k < BAG_GROUPS; k++)
 			known |= g->groups[k].live &&
 				 g->groups[k].key == c->groups[i].trigger.key;
-		if (c->groups[i].live && !known)
+		if (c->groups[i].live && !known &&
+		    !strcmp(c->groups[i].trigger.name, g->names[name].name))
 			return &c->groups[i];
 	}
 	return NULL;
@@ -90,7 +96,7 @@ static const struct hs_ledger_group *new_group(struct bag *g)
 static void fires(struct bag *g, uint32_t name, const uint32_t *traces,
 		  uint32_t nr)
 {
-	const struct hs_ledger_group *is = new_group(g);
+	const struct hs_ledger_group *is = new_group(g, name);
 	struct bag_group *x = g->groups;
 	struct hs_wire_trace_id primary = g->ids[traces[0]];
 
@@ -130,8 +136,13 @@ void bag_fired_as(struct bag *g, enum bag_fires what, uint32_t name,
 	bag_settle(g);
 	g->want.triggers_limited += what == FIRES_LIMITED;
 	g->want.triggers_refused += what == FIRES_REFUSED;
+	g->counts[name].limited += what == FIRES_LIMITED;
+	g->counts[name].refused += what == FIRES_REFUSED;
+	g->counts[name].fired_local += what == FIRES;
 	if (what == FIRES)
 		fires(g, name, traces, nr);
+	else if (what == FIRES_DRY)
+		bag_dry(g, name, traces, nr);
 	bag_settle(g);
 }
 
@@ -155,7 +166,8 @@ struct hs_wire_trace_id bag_id_of(const struct bag *g, uint32_t t)
 
 void bag_operator_fires(struct bag *g)
 {
-	static const int rcs[] = {0, 0, -EBUSY, -ENOSPC, -EINVAL};
+	static const int rcs[] = {0,	   0,	    -EBUSY,	      -ENOSPC,
+				  -EINVAL, -ENOENT, HS_AGENT_FIRE_DRY};
 	static const char *const bad[] = {"", "a b", "\x7f"};
 	struct hs_wire_trace_id ids[HS_WIRE_TRACES_MAX + 1];
 	uint32_t traces[HS_WIRE_TRACES_MAX + 1];

@@ -81,8 +81,9 @@ void bag_visit(struct bag *g, struct bag_domain *d, uint32_t t,
 	       uint32_t process)
 {
 	struct bag_trace *x = &d->traces[t];
+	bool first = !x->visited;
 
-	if (!x->visited)
+	if (first)
 		x->process = process;
 	else if (x->process != process)
 		x->several = true;
@@ -90,6 +91,8 @@ void bag_visit(struct bag *g, struct bag_domain *d, uint32_t t,
 	bag_touch(g, x);
 	if (g->fired[t].live)
 		g->fired[t].visited = true;
+	if (first)
+		bag_first(g, d, t);
 }
 
 void bag_flag(struct bag *g, struct bag_domain *d, uint32_t t, uint16_t flags)
@@ -152,8 +155,14 @@ void bag_publish(struct bag *g, struct bag_domain *d, uint32_t b, uint32_t t,
 		 uint32_t process, const struct bag_handle *h, uint16_t flags)
 {
 	struct bag_buffer *x = &d->buffers[b];
-	struct bag_trace *y = bag_get(g, d, t);
+	struct bag_trace *y;
 
+	if (!bag_kept(g, t)) {
+		g->want.buffers_unkept++;
+		bag_release(g, d, b);
+		return;
+	}
+	y = bag_get(g, d, t);
 	if (!y) {
 		g->want.lost_index_full++;
 		bag_loss(g, d, process, g->now_ns, g->now_ns);
@@ -193,6 +202,7 @@ void bag_publish(struct bag *g, struct bag_domain *d, uint32_t b, uint32_t t,
 	y->buffers[y->nr_buffers++] = b;
 	d->nr_indexed++;
 	d->bytes_indexed += h->committed;
+	bag_dry_more(g, t, h->committed);
 }
 
 /* ---- losses ---------------------------------------------------------------
@@ -267,6 +277,8 @@ bool bag_fire(struct bag *g, uint32_t t, const struct hs_wire_trigger *why)
 		.last_ns = g->now_ns,
 		.trigger = *why,
 	};
+	if (why->origin != BAG_NODE)
+		g->counts[bag_name_of(g, why->name)].fired_remote++;
 	for (uint32_t k = 0; k < BAG_DOMAINS; k++)
 		if (g->domains[k].traces[t].there)
 			pinned(g, &g->domains[k], t);
@@ -284,6 +296,8 @@ void bag_answer(const struct bag *g, uint32_t t, struct hs_wire_answer *out,
 	out->node = BAG_NODE;
 	out->rev = f->rev;
 	out->flags = f->flags;
+	if (!bag_kept(g, t))
+		out->flags |= HS_WIRE_F_EVICTED;
 	out->nr_buffers = f->gone_buffers;
 	out->nr_bytes = f->gone_bytes;
 	for (uint32_t k = 0; k < BAG_DOMAINS; k++) {
@@ -502,6 +516,10 @@ void bag_restart(struct bag *g)
 
 	memset(&g->want, 0, sizeof(g->want));
 	memset(g->even_ns, 0, sizeof(g->even_ns));
+	memset(g->name_even_ns, 0, sizeof(g->name_even_ns));
+	memset(g->dry_seen, 0, sizeof(g->dry_seen));
+	memset(g->counts, 0, sizeof(g->counts));
+	g->bytes_even_ns = g->tick_ns = g->kept_before_ppm = 0;
 	for (uint32_t k = 0; k < BAG_DOMAINS; k++) {
 		struct bag_domain *d = &g->domains[k];
 
@@ -534,7 +552,7 @@ void bag_restart(struct bag *g)
 		memset(&f->told, 0, sizeof(f->told));
 		f->update_key = f->update_try = f->update_to = 0;
 		f->names = 0;
-		f->taint = 0;
+		f->taint = f->unkept = 0;
 		f->first_ns = f->last_ns = g->now_ns;
 		g->want.adopted_fired++;
 	}

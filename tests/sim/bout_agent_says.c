@@ -285,6 +285,7 @@ static bool op_ship(void *ctx, const struct hs_agent_slice *s)
 	}
 	t = h ? h->trace : x->trace;
 	check_slice(g, s, x, t, h);
+	bag_may_ship(g, s);
 	in_flight(g, &bytes);
 	if (bytes >= g->config.window_bytes)
 		sim_fail(g->s, BAG "a slice beyond the window");
@@ -305,6 +306,7 @@ static bool op_ship(void *ctx, const struct hs_agent_slice *s)
 	x->handle = s->head.handle;
 	g->want.slices_sent++;
 	g->want.bytes_sent += s->head.length_bytes;
+	bag_shipped(g, s);
 	return true;
 }
 
@@ -318,7 +320,7 @@ static void due_slices(struct bag *g)
 	uint64_t bytes;
 
 	/* What was given up may have made the room. */
-	if (g->gave_up ||
+	if (g->gave_up || !bag_may_all_send(g) ||
 	    (in_flight(g, &bytes) && bytes >= g->config.window_bytes))
 		return;
 	for (uint32_t k = 0; k < BAG_DOMAINS; k++)
@@ -349,6 +351,14 @@ static void due_answers(struct bag *g)
 			sim_fail(g->s, BAG "a taint is not told");
 		now.flags &= (uint16_t)~HS_WIRE_F_LOST;
 		now.flags |= f->told.flags & HS_WIRE_F_LOST;
+		/* So is what is not kept any more. */
+		if (f->told.flags & HS_WIRE_F_EVICTED)
+			f->unkept = 0;
+		if (f->unkept > 3 && now.flags & HS_WIRE_F_EVICTED)
+			sim_fail(g->s, BAG "it is not told that a trace is not "
+					   "kept any more");
+		if (f->unkept)
+			now.flags &= (uint16_t)~HS_WIRE_F_EVICTED;
 		/* So is the end of what was open. */
 		if (f->told.state == HS_WIRE_STATE_OPEN &&
 		    g->scan_ns - f->open_ns < g->config.open_ship_ns / 2)
