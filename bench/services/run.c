@@ -21,8 +21,12 @@
 #define READY_NS (60 * HS_NS_PER_SEC)
 #define END_NS	 (20 * HS_NS_PER_SEC)
 #define LOOK_US	 2000u
-/* Every loop that is attached takes a stock and a lane. */
-#define LIMITS "  ring_words: 4096\n  lane_entries: 16384\n  lanes: 64\n"
+/* A lane for each loop of a process, and some for those that set it up. */
+#define LANES_MORE 4u
+/* Entries of a lane are memory of each process: few where there are many. */
+#define PROCESSES_MANY	  16u
+#define LANE_ENTRIES	  16384u
+#define LANE_ENTRIES_MANY 2048u
 
 struct launch {
 	struct hs_svc_world *world;
@@ -68,10 +72,17 @@ static int allow_cpus(const char *list, cpu_set_t *before)
 static int start_house(struct launch *l)
 {
 	const struct hs_svc_fabric_options *o = l->options;
+	const struct hs_svc_plan *p = &l->world->plan;
 	cpu_set_t before;
 	int rc;
 
-	snprintf(l->limits, sizeof(l->limits), LIMITS "  byte_rate: %lluB\n",
+	snprintf(l->limits, sizeof(l->limits),
+		 "  ring_words: 4096\n  lane_entries: %u\n  lanes: %u\n"
+		 "  byte_rate: %lluB\n",
+		 p->nr_processes > PROCESSES_MANY ? LANE_ENTRIES_MANY
+						  : LANE_ENTRIES,
+		 (p->nr_loops + p->nr_processes - 1) / p->nr_processes +
+			 LANES_MORE,
 		 (unsigned long long)o->byte_rate);
 	snprintf(l->yaml, sizeof(l->yaml),
 		 "linger: 0s\nsampling:\n  head_ppm: %u\n%s%s",
@@ -340,12 +351,23 @@ static void details_fill(struct launch *l, const struct hs_svc_outcome *o,
 	const struct hs_svc_generator_stats *g = &w->generator;
 	const struct hs_histogram *h = &g->latency;
 	uint64_t spans_sent = 0, spans_dropped = 0, fired = 0;
+	uint64_t nulls = 0, entries = 0, handles = 0;
 
 	for (uint32_t i = 0; i < w->plan.nr_loops; i++) {
 		spans_sent += w->loops[i].spans_sent;
 		spans_dropped += w->loops[i].spans_dropped;
 		fired += w->loops[i].fired;
 	}
+	for (uint32_t i = 0; i < w->plan.nr_processes; i++) {
+		nulls += w->processes[i].buffers_null;
+		entries += w->processes[i].entries_lost;
+		handles += w->processes[i].handles_lost;
+	}
+	json_object_set_new(d, "lost_buffers", json_integer((json_int_t)nulls));
+	json_object_set_new(d, "lost_entries",
+			    json_integer((json_int_t)entries));
+	json_object_set_new(d, "lost_handles",
+			    json_integer((json_int_t)handles));
 	NUMBER(d, o, offered);
 	NUMBER(d, o, achieved);
 	NUMBER(d, o, seconds);
