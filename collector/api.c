@@ -231,6 +231,8 @@ static json_t *store_status(const struct hs_store_stats *s)
 	NUMBER(out, s, unsynced_bytes);
 	NUMBER(out, s, effort);
 	NUMBER(out, s, refused);
+	NUMBER(out, s, expired_segments);
+	NUMBER(out, s, expired_traces);
 	NUMBER(out, s, syncs);
 	NUMBER(out, s, sync_errors);
 	NUMBER(out, s, recovered);

@@ -289,6 +289,19 @@ void hs_assembly_lost(struct hs_assembly *a)
 	a->seq = a->durable;
 }
 
+bool hs_assembly_forget(struct hs_assembly *a,
+			const struct hs_wire_trace_id *id)
+{
+	uint32_t t = hs_asm_trace_find(a, id);
+
+	if (!t)
+		return true;
+	if (a->traces[t].nr_pending || a->traces[t].dirty)
+		return false;
+	hs_asm_trace_drop(a, t);
+	return true;
+}
+
 void hs_assembly_replay_damage(struct hs_assembly *a,
 			       const struct hs_wire_trace_id *id,
 			       uint64_t version_min)

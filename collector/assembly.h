@@ -207,6 +207,14 @@ void hs_assembly_lost(struct hs_assembly *a);
  */
 void hs_assembly_node_up(struct hs_assembly *a, uint64_t node);
 
+/**
+ * hs_assembly_forget() - the store is about to drop all that it has of it
+ *
+ * Return: false: something of it waits for the disk; later, then.
+ */
+bool hs_assembly_forget(struct hs_assembly *a,
+			const struct hs_wire_trace_id *id);
+
 /** hs_assembly_replay_slice() - from ops->load: this slice is stored */
 int hs_assembly_replay_slice(struct hs_assembly *a,
 			     const struct hs_wire_slice *slice);

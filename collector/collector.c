@@ -54,10 +54,12 @@ struct hs_collector {
 	uint32_t nr_tally_acks;
 	struct ticket tickets[TICKETS_MAX]; /* a ring */
 	uint32_t first_ticket, nr_tickets;
-	bool dirty;	   /* something came since it was asked last */
-	uint64_t dirty_ns; /* when */
-	uint64_t retry_ns; /* not before this; 0: whenever */
-	bool unmarked;	   /* there may be rows without a mark */
+	bool dirty;	     /* something came since it was asked last */
+	uint64_t dirty_ns;   /* when */
+	uint64_t retry_ns;   /* not before this; 0: whenever */
+	bool unmarked;	     /* there may be rows without a mark */
+	uint32_t expiring;   /* a segment that goes; 0: none */
+	uint64_t expired_at; /* the store's ticket of that */
 	struct hs_collector_stats stats;
 };
 
@@ -117,6 +119,14 @@ static int load(void *ctx, const struct hs_wire_trace_id *trace)
 	const struct hs_store_reader reader = {&l, load_slice, load_union,
 					       load_damage};
 
+	/* What is about to go must not be taken for what is there. */
+	if (l.c->expiring) {
+		int rc = hs_index_in_segment(hs_store_index(l.c->store), trace,
+					     l.c->expiring);
+
+		if (rc)
+			return rc < 0 ? rc : -EBUSY;
+	}
 	return hs_store_read(l.c->store, trace, false, &reader);
 }
 
@@ -260,6 +270,8 @@ static int take_durable(struct hs_collector *c)
 		hs_assembly_durable(c->assembly, seq);
 		acks_send(c);
 	}
+	if (c->expiring && done >= c->expired_at)
+		c->expiring = 0;
 	if (hs_store_unmarked(c->store))
 		c->unmarked = true;
 	return rc;
@@ -423,6 +435,35 @@ static void mark_rows(struct hs_collector *c, uint64_t now_ns)
 		touched(c, now_ns - c->options.sync_interval_ns);
 }
 
+static int forget_one(void *ctx, const struct hs_wire_trace_id *trace,
+		      bool elsewhere_too)
+{
+	struct hs_collector *c = ctx;
+
+	return hs_assembly_forget(c->assembly, trace) ? 0 : 1;
+}
+
+/* What is too old or too much goes by segments. */
+static void expire(struct hs_collector *c)
+{
+	const struct hs_collector_options *o = &c->options;
+	int64_t now_ns = (int64_t)hs_clock_real_ns();
+	int64_t before_ns = o->retain_ns ? now_ns - (int64_t)o->retain_ns : 0;
+	uint32_t number;
+
+	if (c->expiring || c->retry_ns || (!o->retain_bytes && !before_ns))
+		return;
+	number = hs_store_oldest(c->store, o->retain_bytes, before_ns);
+	/* While something in it waits for the disk its turn has not come. */
+	if (!number || hs_index_segment_traces(hs_store_index(c->store), number,
+					       forget_one, c))
+		return;
+	if (hs_store_expire(c->store, number, now_ns))
+		return;
+	c->expiring = number;
+	c->expired_at = hs_store_submit(c->store);
+}
+
 /* A disk that refuses is asked again after a while, with all that waits. */
 static void retry(struct hs_collector *c, int rc, uint64_t now_ns)
 {
@@ -453,6 +494,7 @@ uint64_t hs_collector_step(struct hs_collector *c, uint64_t now_ns)
 			failed(c, rc);
 	}
 	mark_rows(c, now_ns);
+	expire(c);
 	if (c->retry_ns)
 		return c->retry_ns > now_ns ? c->retry_ns - now_ns : 0;
 	if (!c->dirty)

@@ -26,6 +26,8 @@ struct hs_collector_options {
 	struct hs_store_options store;
 	struct hs_assembly_limits limits;
 	uint64_t sync_interval_ns; /* a batch waits at most so long */
+	uint64_t retain_bytes;	   /* of segments; 0: all */
+	uint64_t retain_ns;	   /* after its last record; 0: for ever */
 	/* As hs_transport_send(); an acknowledgement that does not go out is
 	 * counted: its slice comes again and is answered then. */
 	int (*send)(void *ctx, uint32_t peer, uint16_t type,

@@ -22,6 +22,8 @@ struct hs_collector_config {
 	struct hs_ship_settings ship;
 	char *store;
 	uint64_t segment_bytes;
+	uint64_t retain_bytes;
+	uint64_t retain_ns;
 	uint64_t sync_interval_ns;
 	int64_t zstd_level;
 	struct {

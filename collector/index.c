@@ -49,6 +49,8 @@ static const char schema[] =
 	" indexed_to INTEGER NOT NULL);"
 	"PRAGMA user_version = 2;";
 
+#define IN_SEGMENT " IN (SELECT trace FROM records WHERE segment = ?1)"
+
 static const char *const texts[HS_INDEX_NR_STATEMENTS] = {
 	[HS_INDEX_TRACE_KEY] =
 		"SELECT key, mark, stale FROM traces WHERE id = ?1",
@@ -66,6 +68,13 @@ static const char *const texts[HS_INDEX_NR_STATEMENTS] = {
 	[HS_INDEX_SEGMENT_GET] =
 		"SELECT indexed_to FROM segments WHERE number = ?1",
 	[HS_INDEX_SEGMENT_LIST] = "SELECT number FROM segments ORDER BY number",
+	[HS_INDEX_SEGMENT_TRACES] =
+		"SELECT t.id, EXISTS(SELECT 1 FROM records AS o WHERE o.trace ="
+		" r.trace AND o.segment <> ?1) FROM records AS r JOIN traces"
+		" AS t ON t.key = r.trace WHERE r.segment = ?1",
+	[HS_INDEX_IN_SEGMENT] =
+		"SELECT 1 FROM records WHERE segment = ?2 AND trace ="
+		" (SELECT key FROM traces WHERE id = ?1)",
 	[HS_INDEX_COUNT_MARKS] = "SELECT mark, count(*) FROM traces GROUP BY 1",
 	[HS_INDEX_COUNT_REST] =
 		"SELECT (SELECT sum(length(heads)) / 48 FROM records),"
@@ -118,6 +127,17 @@ static const char *const texts[HS_INDEX_NR_STATEMENTS] = {
 		" WHERE union_segment = ?1 AND key IN (SELECT trace FROM"
 		" records WHERE segment = ?1)",
 	[HS_INDEX_SEGMENT_RECORDS] = "DELETE FROM records WHERE segment = ?1",
+	[HS_INDEX_EXPIRE_SERVICES] =
+		"DELETE FROM services WHERE trace" IN_SEGMENT,
+	[HS_INDEX_EXPIRE_TRIGGERS] =
+		"DELETE FROM triggers WHERE trace" IN_SEGMENT,
+	[HS_INDEX_EXPIRE_TRACES] = "DELETE FROM traces WHERE key" IN_SEGMENT,
+	[HS_INDEX_EXPIRE_RECORDS] =
+		"DELETE FROM records WHERE trace" IN_SEGMENT,
+	[HS_INDEX_DROP_SERVICES] = "DELETE FROM services WHERE trace = ?1",
+	[HS_INDEX_DROP_TRIGGERS] = "DELETE FROM triggers WHERE trace = ?1",
+	[HS_INDEX_DROP_RECORDS] = "DELETE FROM records WHERE trace = ?1",
+	[HS_INDEX_DROP_TRACE] = "DELETE FROM traces WHERE key = ?1",
 };
 
 int hs_index_fail(struct hs_index *ix, int sqlite_rc)

@@ -185,6 +185,20 @@ int hs_index_segment_get(struct hs_index *ix, uint32_t segment, uint64_t *end);
 int hs_index_segment_set(struct hs_index *ix, uint32_t segment, uint64_t end);
 /** hs_index_segment_forget() - drop all that points into @segment */
 int hs_index_segment_forget(struct hs_index *ix, uint32_t segment);
+/** hs_index_segment_traces() - those with anything in it; nonzero ends it */
+int hs_index_segment_traces(struct hs_index *ix, uint32_t segment,
+			    int (*visit)(void *ctx,
+					 const struct hs_wire_trace_id *trace,
+					 bool elsewhere_too),
+			    void *ctx);
+/** hs_index_in_segment() - Return: 1, 0, negative errno */
+int hs_index_in_segment(struct hs_index *ix,
+			const struct hs_wire_trace_id *trace, uint32_t segment);
+/** hs_index_expire() - drop whole traces that have anything in @segment */
+int hs_index_expire(struct hs_index *ix, uint32_t segment);
+/** hs_index_expire_one() - drop what there is of one trace */
+int hs_index_expire_one(struct hs_index *ix,
+			const struct hs_wire_trace_id *trace);
 int hs_index_segments(struct hs_index *ix, uint32_t *out, uint32_t max);
 
 #endif

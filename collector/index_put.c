@@ -358,16 +358,48 @@ int hs_index_segment_set(struct hs_index *ix, uint32_t segment, uint64_t end)
 	return hs_index_run(ix, st);
 }
 
+static int run_all(struct hs_index *ix, const enum hs_index_statement *steps,
+		   size_t nr, int64_t value)
+{
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < nr; i++) {
+		sqlite3_bind_int64(ix->statements[steps[i]], 1, value);
+		rc = run(ix, steps[i]);
+	}
+	return rc ? rc : hs_index_recount(ix);
+}
+
+int hs_index_expire(struct hs_index *ix, uint32_t segment)
+{
+	/* Records last: the others ask them who it is. */
+	static const enum hs_index_statement steps[] = {
+		HS_INDEX_EXPIRE_SERVICES, HS_INDEX_EXPIRE_TRIGGERS,
+		HS_INDEX_EXPIRE_TRACES, HS_INDEX_EXPIRE_RECORDS,
+		HS_INDEX_SEGMENT_DEL};
+
+	return run_all(ix, steps, sizeof(steps) / sizeof(steps[0]), segment);
+}
+
+int hs_index_expire_one(struct hs_index *ix,
+			const struct hs_wire_trace_id *trace)
+{
+	static const enum hs_index_statement steps[] = {
+		HS_INDEX_DROP_SERVICES, HS_INDEX_DROP_TRIGGERS,
+		HS_INDEX_DROP_RECORDS, HS_INDEX_DROP_TRACE};
+	struct hs_index_row row;
+	int rc = hs_index_row_of(ix, trace, &row);
+
+	if (rc <= 0)
+		return rc;
+	return run_all(ix, steps, sizeof(steps) / sizeof(steps[0]), row.key);
+}
+
 int hs_index_segment_forget(struct hs_index *ix, uint32_t segment)
 {
 	static const enum hs_index_statement steps[] = {
 		HS_INDEX_SEGMENT_STALE, HS_INDEX_SEGMENT_UNIONS,
 		HS_INDEX_SEGMENT_RECORDS, HS_INDEX_SEGMENT_DEL};
-	int rc = 0;
 
-	for (size_t i = 0; !rc && i < sizeof(steps) / sizeof(steps[0]); i++) {
-		sqlite3_bind_int64(ix->statements[steps[i]], 1, segment);
-		rc = run(ix, steps[i]);
-	}
-	return rc ? rc : hs_index_recount(ix);
+	return run_all(ix, steps, sizeof(steps) / sizeof(steps[0]), segment);
 }

@@ -146,6 +146,47 @@ int hs_index_segment_get(struct hs_index *ix, uint32_t segment, uint64_t *end)
 	return each_row(ix, st, number_row, end);
 }
 
+struct trace_visit {
+	int (*visit)(void *ctx, const struct hs_wire_trace_id *trace,
+		     bool elsewhere_too);
+	void *ctx;
+};
+
+static int segment_trace_row(void *ctx, sqlite3_stmt *st)
+{
+	const struct trace_visit *v = ctx;
+	struct hs_wire_trace_id id;
+	int rc = hs_index_column_id(st, 0, &id);
+
+	return rc ? rc : v->visit(v->ctx, &id, sqlite3_column_int(st, 1) != 0);
+}
+
+int hs_index_segment_traces(struct hs_index *ix, uint32_t segment,
+			    int (*visit)(void *ctx,
+					 const struct hs_wire_trace_id *trace,
+					 bool elsewhere_too),
+			    void *ctx)
+{
+	sqlite3_stmt *st = ix->statements[HS_INDEX_SEGMENT_TRACES];
+	struct trace_visit v = {visit, ctx};
+
+	sqlite3_bind_int64(st, 1, segment);
+	return each_row(ix, st, segment_trace_row, &v);
+}
+
+int hs_index_in_segment(struct hs_index *ix,
+			const struct hs_wire_trace_id *trace, uint32_t segment)
+{
+	sqlite3_stmt *st = ix->statements[HS_INDEX_IN_SEGMENT];
+	uint64_t found = 0;
+	int rc;
+
+	hs_index_bind_id(st, 1, trace);
+	sqlite3_bind_int64(st, 2, segment);
+	rc = each_row(ix, st, number_row, &found);
+	return rc ? rc : (int)found;
+}
+
 struct number_list {
 	uint32_t *out;
 	uint32_t max;

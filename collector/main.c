@@ -244,6 +244,8 @@ static int collector_start(struct daemon *d)
 			   .nr_crumbs = (uint32_t)c->limits.crumbs,
 			   .trace_buffers = (uint32_t)c->limits.trace_buffers},
 		.sync_interval_ns = c->sync_interval_ns,
+		.retain_bytes = c->retain_bytes,
+		.retain_ns = c->retain_ns,
 		.send = send_to,
 		.ctx = d,
 	};

@@ -41,8 +41,9 @@ struct hs_segment_head {
 HS_WIRE_ASSERT(sizeof(struct hs_segment_head) == 64);
 
 enum hs_segment_type {
-	HS_SEGMENT_SLICE = 1, /* struct hs_wire_slice and its bytes */
-	HS_SEGMENT_UNION = 2, /* an assembly's union of manifests */
+	HS_SEGMENT_SLICE = 1,	/* struct hs_wire_slice and its bytes */
+	HS_SEGMENT_UNION = 2,	/* an assembly's union of manifests */
+	HS_SEGMENT_EXPIRED = 3, /* what stands before this is no more; empty */
 };
 
 #define HS_SEGMENT_F_ZSTD 1u
@@ -74,10 +75,11 @@ int hs_segment_head_read(const void *start, size_t start_bytes,
 
 /* Compression wants memory; made once, used by one thread. */
 struct hs_segment_codec;
+/* @zstd_level: as zstd has it; 0: not at all */
 struct hs_segment_codec *hs_segment_codec_new(int zstd_level);
 /** hs_segment_codec_reader() - one that decodes only */
 struct hs_segment_codec *hs_segment_codec_reader(void);
-/** hs_segment_codec_level() - from now on; as zstd has it, 0: not at all */
+/** hs_segment_codec_level() - from now on */
 void hs_segment_codec_level(struct hs_segment_codec *codec, int zstd_level);
 void hs_segment_codec_free(struct hs_segment_codec *codec);
 

@@ -119,6 +119,31 @@ int hs_store_put_mark(struct hs_store *s, const struct hs_wire_trace_id *trace,
 	return put(s, &like, parts);
 }
 
+uint32_t hs_store_oldest(struct hs_store *s, uint64_t max_bytes,
+			 int64_t before_ns)
+{
+	uint32_t number = 0;
+
+	pthread_mutex_lock(&s->lock);
+	/* A segment ends where the next one begins. */
+	if (s->nr_segments > 1 &&
+	    ((max_bytes && s->stats.disk_bytes > max_bytes) ||
+	     (before_ns && s->segments[1].created_ns < before_ns)))
+		number = s->segments[0].number;
+	pthread_mutex_unlock(&s->lock);
+	return number;
+}
+
+int hs_store_expire(struct hs_store *s, uint32_t segment, int64_t now_ns)
+{
+	const void *const parts[2] = {&segment, NULL};
+	const struct hs_ring_entry like = {.type = HS_RING_EXPIRE,
+					   .now_ns = now_ns,
+					   .part_bytes = {sizeof(segment), 0}};
+
+	return put(s, &like, parts);
+}
+
 /* ---- asking ---------------------------------------------------------------
  */
 

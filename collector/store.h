@@ -61,7 +61,9 @@ struct hs_store_stats {
 	uint64_t idle_done;   /* what options.idle says that it did */
 	uint64_t idle_errors; /* and could not do */
 	uint64_t refused;     /* puts without room in memory */
-	int error;	      /* 0: the disk takes writes; else -errno */
+	uint64_t expired_segments;
+	uint64_t expired_traces;
+	int error; /* 0: the disk takes writes; else -errno */
 	char error_text[256];
 };
 
@@ -107,6 +109,23 @@ void hs_store_wait(struct hs_store *store);
 int hs_store_fd(const struct hs_store *store);
 /** hs_store_sync() - submit, and wait for it. Return: 0, negative errno */
 int hs_store_sync(struct hs_store *store);
+
+/**
+ * hs_store_oldest() - the segment that goes first, if one has to
+ * @max_bytes: of all segments; 0: any number
+ * @before_ns: whose last record is older has to go; 0: none
+ *
+ * The segment that is written to never has to.
+ * Return: its number; 0: none.
+ */
+uint32_t hs_store_oldest(struct hs_store *store, uint64_t max_bytes,
+			 int64_t before_ns);
+/**
+ * hs_store_expire() - drop @segment, and all of each trace in it
+ *
+ * It takes effect behind everything put before. Return: 0, -EAGAIN.
+ */
+int hs_store_expire(struct hs_store *store, uint32_t segment, int64_t now_ns);
 
 /* What the store committed, to be read by the owner. */
 struct hs_index *hs_store_index(struct hs_store *store);

@@ -134,6 +134,9 @@ void *hs_store_writer(void *store);
 /* Everything before the ring's @target, to the disk and the index. */
 int hs_store_write(struct hs_store *s, uint64_t from, uint64_t target);
 
+/* store_expire.c: the writer's, between groups. */
+int hs_store_drop_segment(struct hs_store *s, uint32_t number);
+
 /* store_index.c: the writer's. */
 /* What was laid out and is durable: into the index, and committed. */
 int hs_store_index_items(struct hs_store *s, uint64_t position);

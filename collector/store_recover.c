@@ -45,6 +45,8 @@ static int index_record(void *ctx, uint64_t offset,
 	const uint8_t *bytes;
 
 	i->nr_records++;
+	if (record->type == HS_SEGMENT_EXPIRED)
+		return hs_index_expire_one(i->store->index, &change.trace);
 	if (record->type == HS_SEGMENT_SLICE) {
 		if (hs_segment_slice(raw, raw_bytes, record, &slice, &bytes))
 			return 0;

@@ -38,7 +38,9 @@ int hs_store_failed(struct hs_store *s, int error, const char *what)
 
 int hs_store_writer_init(struct hs_store *s)
 {
-	s->codec = hs_segment_codec_new(s->options.zstd_level);
+	int level = s->options.zstd_level;
+
+	s->codec = hs_segment_codec_new(level > 0 ? level : 0);
 	s->out = malloc(OUT_BYTES + HS_SEGMENT_RECORD_MAX_BYTES);
 	s->items = calloc(ITEMS_MAX, sizeof(*s->items));
 	s->slices = calloc(ITEMS_MAX, sizeof(*s->slices));
@@ -313,9 +315,62 @@ static int record_add(struct hs_store *s, const struct hs_ring_entry *entry,
 	return 0;
 }
 
+struct tombs {
+	struct hs_store *store;
+	struct group *group;
+};
+
+static int tomb_add(void *ctx, const struct hs_wire_trace_id *trace,
+		    bool elsewhere_too)
+{
+	const struct hs_ring_entry like = {.trace = *trace};
+	const void *const parts[2] = {NULL, NULL};
+	const size_t part_bytes[2] = {0, 0};
+	struct tombs *t = ctx;
+	struct hs_store *s = t->store;
+	uint64_t at;
+	int rc;
+
+	if (!elsewhere_too)
+		return 0;
+	rc = record_room(s, &like, t->group);
+	if (rc)
+		return rc;
+	at = last(s)->end + s->written + s->out_used;
+	s->out_used += hs_segment_encode(s->codec, last(s)->salt, at,
+					 HS_SEGMENT_EXPIRED, trace, parts,
+					 part_bytes, s->out + s->out_used);
+	return 0;
+}
+
+/* Traces that reach beyond the segment are said to be gone in the last one. */
+static int tombs_add(struct hs_store *s, uint32_t number, struct group *g)
+{
+	struct tombs t = {s, g};
+
+	return hs_index_segment_traces(s->index, number, tomb_add, &t);
+}
+
+/* What was put before is durable and indexed first, so it goes, too. */
+static int expire(struct hs_store *s, const struct hs_ring_entry *entry,
+		  struct group *g)
+{
+	uint32_t number;
+	int rc = group_end(s, g);
+
+	memcpy(&number, hs_ring_payload(entry), sizeof(number));
+	if (!rc)
+		rc = tombs_add(s, number, g);
+	if (!rc)
+		rc = group_sync(s, g);
+	return rc ? rc : hs_store_drop_segment(s, number);
+}
+
 static int entry_add(struct hs_store *s, const struct hs_ring_entry *entry,
 		     struct group *g)
 {
+	if (entry->type == HS_RING_EXPIRE)
+		return expire(s, entry, g);
 	if (entry->type != HS_RING_MARK)
 		return record_add(s, entry, g);
 	s->items[s->nr_items] =
