@@ -313,7 +313,16 @@ static void not_asked(struct bco *g, uint32_t t)
 		done(g, t, 0, true);
 		return;
 	}
-	if (up_now(g) || waited < g->config.seek_batch_ns)
+	/* It may have gone with one that waited longer. */
+	for (uint32_t k = 0; k < BCO_TRACES; k++) {
+		const struct hs_coord_trace *is = inside(g, k);
+
+		if (is && is->seek == HS_COORD_SEEK_DONE &&
+		    g->traces[k].seek == HS_COORD_SEEK_QUEUED &&
+		    g->now_ns - g->traces[k].queued_ns > waited)
+			waited = g->now_ns - g->traces[k].queued_ns;
+	}
+	if (up_now(g) || (!g->to_nobody && waited < g->config.seek_batch_ns))
 		sim_fail(g->s, BCO "nobody is asked, and there is somebody");
 	done(g, t, 0, not_everybody(g));
 	g->to_nobody |= 1u << t;
