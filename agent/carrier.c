@@ -48,8 +48,10 @@ static void on_peer_down(void *ctx, uint32_t peer)
 		return;
 	hs_log_info("agent", "peer down role=%d name=%s", (int)at->role,
 		    at->name);
-	if (at->role == HS_WIRE_ROLE_COORDINATOR)
-		hs_agent_core_coordinator_down(w->core, at->id, w->now_ns);
+	if (at->role != HS_WIRE_ROLE_COORDINATOR)
+		return;
+	hs_silence_gone(&w->silence, at->number);
+	hs_agent_core_coordinator_down(w->core, at->id, w->now_ns);
 }
 
 static void on_message(void *ctx, uint32_t peer, uint16_t type,
@@ -82,8 +84,23 @@ static void on_message(void *ctx, uint32_t peer, uint16_t type,
 		hs_tally_ack(w, payload, payload_bytes);
 		return;
 	}
+	if (from == HS_WIRE_ROLE_COORDINATOR)
+		hs_silence_heard(&w->silence, at->number, w->now_ns);
 	hs_agent_core_message(w->core, at->id, type, payload, payload_bytes,
 			      w->now_ns);
+}
+
+void hs_carrier_listen(struct hs_worker *w)
+{
+	uint32_t number;
+
+	while ((number = hs_silence_next(&w->silence, w->now_ns)))
+		if (hs_agent_core_coordinator_silent(w->core, number,
+						     w->now_ns))
+			hs_log_limited(HS_LOG_INFO, "agent",
+				       "coordinator is quiet, telling the next "
+				       "one number=%u",
+				       number);
 }
 
 /* Who is listed is dialled, and nobody else. */
@@ -214,6 +231,8 @@ static uint64_t send_coordinator(void *ctx,
 	const struct hs_member *to = hs_member(
 		w->members, hs_members_shard(w->members, primary, attempt));
 
+	if (to)
+		hs_silence_told(&w->silence, to->number, w->now_ns);
 	return post(w, to, type, &iov, 1) ? to->id : 0;
 }
 

@@ -149,6 +149,7 @@ struct hs_agent_stats {
 	uint64_t triggers_context; /* came in flagged by a context */
 	uint64_t contexts_refused; /* of these, from nobody believed */
 	uint64_t triggers_stored;
+	uint64_t coordinators_silent; /* and owed something: told the next */
 	uint64_t collects;
 	uint64_t collects_refused;
 	uint64_t seeks;
@@ -302,6 +303,16 @@ bool hs_agent_core_owns(const struct hs_agent_core *core, uint32_t domain,
 /** hs_agent_core_wants_scan() - slots must be looked at before tick() */
 bool hs_agent_core_wants_scan(const struct hs_agent_core *core,
 			      uint64_t now_ns);
+/**
+ * hs_agent_core_coordinator_silent() - it has been quiet for too long
+ * @number: of its node
+ *
+ * What it owes goes to the next shard; it is not taken for gone.
+ *
+ * Return: whether it owed anything.
+ */
+bool hs_agent_core_coordinator_silent(struct hs_agent_core *core,
+				      uint32_t number, uint64_t now_ns);
 /** hs_agent_core_scan_took() - by it the core knows how many it may ask for */
 void hs_agent_core_scan_took(struct hs_agent_core *core, uint64_t took_ns);
 /** hs_agent_core_answers_ns() - when coordinators that wait for an answer get

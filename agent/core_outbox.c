@@ -312,3 +312,33 @@ void hs_outbox_again(struct hs_agent_core *c, uint32_t number, uint64_t now_ns)
 		hs_fired_dirty(c, f);
 	}
 }
+
+bool hs_agent_core_coordinator_silent(struct hs_agent_core *core,
+				      uint32_t number, uint64_t now_ns)
+{
+	struct hs_agent_core *c = core;
+	bool owes = false;
+
+	for (uint32_t i = 0; i < c->nr_groups_live; i++) {
+		struct hs_group_rt *rt = &c->groups_rt[c->groups_active[i]];
+
+		/* Or it found no room on the way there. */
+		if (!rt->attempt || (rt->to != number && rt->to))
+			continue;
+		rt->next_ns = now_ns;
+		c->groups_due_ns = 0;
+		owes = true;
+	}
+	for (uint32_t f = 0; f < c->config.nr_fired; f++) {
+		struct hs_fired_rt *rt = &c->fired_rt[f];
+
+		if (!c->fired[f].live || !rt->update_key ||
+		    (rt->update_to != number && rt->update_to))
+			continue;
+		rt->update_ns = now_ns;
+		hs_fired_dirty(c, f);
+		owes = true;
+	}
+	c->stats.coordinators_silent += owes;
+	return owes;
+}

@@ -399,6 +399,7 @@ static bool one_round(struct hs_worker *w)
 	hs_figures_round(w);
 	work = hs_lanes_round(w);
 	hs_tally_dead_round(w);
+	hs_carrier_listen(w);
 	hs_agent_core_tick(w->core, w->now_ns);
 	if (w->sent)
 		hs_carrier_flush(w);

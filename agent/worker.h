@@ -18,6 +18,7 @@
 #include "agent/held.h"
 #include "agent/rules.h"
 #include "agent/settings.h"
+#include "agent/silence.h"
 #include "base/memfd.h"
 #include "rdma/members.h"
 #include "rdma/source.h"
@@ -67,7 +68,7 @@ struct hs_worker_counters {
 	uint64_t hooks_refused;
 	uint64_t reloads;
 	uint64_t reloads_refused;
-	uint64_t waits;	/* system calls of the loop that waits for events */
+	uint64_t waits; /* system calls of the loop that waits for events */
 	uint64_t tallies_dropped; /* counts of dead processes, for want of room
 				   */
 };
@@ -94,6 +95,7 @@ struct hs_worker {
 	char transport_why[HS_TRANSPORT_WHY_BYTES];
 	struct hs_members *members;
 	struct hs_sources *sources;
+	struct hs_silence silence;  /* of coordinators */
 	uint8_t *bounce;	    /* HS_WIRE_SLICE_MAX_BYTES */
 	struct hs_shipper *shipper; /* NULL: slices go by transport */
 	struct hs_redact *redact;

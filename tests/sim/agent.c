@@ -46,6 +46,10 @@ static uint64_t op_coordinator(void *ctx,
 	maybe_die(o->s, n);
 	ora_answers(o->s, n, type, payload, bytes);
 	if (ep != UINT32_MAX)
+		hs_silence_told(&n->silence,
+				(uint32_t)(sim_ep_id(o->s, ep) >> 32),
+				sim_node_now(o->s, n));
+	if (ep != UINT32_MAX)
 		sent = sim_net_send(o->s, o->node, ep, type, payload, bytes);
 	maybe_die(o->s, n);
 	return sent ? sim_ep_id(o->s, ep) : 0;
@@ -217,6 +221,7 @@ static void start_core(struct sim *s, uint32_t i)
 		       hs_agent_core_size_bytes(&n->config));
 	*ctx = (struct op_ctx){s, i};
 	n->domain_memory = sim_zalloc(domains, each);
+	n->silence = (struct hs_silence){0};
 	n->core = hs_agent_core_create(n->memory, n->ledger, &n->config, &ops,
 				       ctx, now, n->wall_ns);
 	if (!n->core) {

@@ -231,7 +231,10 @@ static void die(struct sim *s)
 	}
 	s->nr_left = s->nr_owed;
 	s->t.owed = s->nr_owed;
-	sim_coord_kill(s, 0);
+	if (s->p.failover == 1)
+		sim_coord_kill(s, 0);
+	else
+		sim_net_endpoint_silent(s, sim_ep_coord(s, 0));
 }
 
 void sim_failover_stored(struct sim *s, uint32_t n, const struct sim_message *m)

@@ -320,6 +320,22 @@ void sim_net_endpoint_down(struct sim *s, uint32_t ep)
 	each_link(s, ep, sim_net_break);
 }
 
+static void silence(struct sim *s, uint32_t link)
+{
+	struct sim_link *l = &s->links[link];
+
+	if (!l->up)
+		return;
+	l->doomed[0] = l->doomed[1] = true;
+	sim_push(s, s->now_ns + 5 * SIM_S, SIM_EV_LINK_BREAK, link, 0, l->gen,
+		 NULL);
+}
+
+void sim_net_endpoint_silent(struct sim *s, uint32_t ep)
+{
+	each_link(s, ep, silence);
+}
+
 void sim_net_endpoint_up(struct sim *s, uint32_t ep)
 {
 	each_link(s, ep, try_up);

@@ -279,10 +279,14 @@ void sim_node_lanes(struct sim *s, uint32_t i)
 static void part_tick(struct sim *s, uint32_t i)
 {
 	struct sim_node *n = &s->nodes[i];
+	uint32_t quiet;
 
 	memset(n->ship_last_priority, 0xff, sizeof(n->ship_last_priority));
 	hs_agent_core_stats_get(n->core, &n->seen);
 	n->holds_free = n->core->nr_holds_free;
+	while ((quiet = hs_silence_next(&n->silence, sim_node_now(s, n))))
+		hs_agent_core_coordinator_silent(n->core, quiet,
+						 sim_node_now(s, n));
 	n->in_tick = true;
 	hs_agent_core_tick(n->core, sim_node_now(s, n));
 	n->in_tick = false;
@@ -308,6 +312,8 @@ void sim_node_message(struct sim *s, uint32_t i, const struct sim_message *m)
 {
 	struct sim_node *n = &s->nodes[i];
 
+	hs_silence_heard(&n->silence, (uint32_t)(m->from_id >> 32),
+			 sim_node_now(s, n));
 	hs_agent_core_message(n->core, m->from_id, m->type, m->payload,
 			      m->bytes, sim_node_now(s, n));
 	if (m->type == HS_WIRE_STORED)
@@ -328,6 +334,7 @@ void sim_node_link(struct sim *s, uint32_t i, uint32_t peer, bool up)
 	} else if (up) {
 		hs_agent_core_coordinator_up(n->core, id, now);
 	} else {
+		hs_silence_gone(&n->silence, (uint32_t)(id >> 32));
 		hs_agent_core_coordinator_down(n->core, id, now);
 	}
 	sim_node_wake(s, i, SIM_MS);

@@ -30,6 +30,7 @@
 #include <stdio.h>
 
 #include "agent/core.h"
+#include "agent/silence.h"
 #include "base/random.h"
 #include "collector/assembly.h"
 #include "coordinator/core.h"
@@ -83,7 +84,8 @@ struct sim_params {
 	uint64_t faults_ns;   /* they begin within */
 	uint64_t remember_ns;
 	uint32_t nr_moves; /* changes of the lists of members */
-	uint32_t failover; /* 1: a coordinator dies under load, for good */
+	uint32_t failover; /* 1: a coordinator dies under load, for good;
+			      2: it falls silent */
 	uint32_t ship;	   /* 1: slices as datagrams (ship.h); 0: streams */
 	double ship_loss, ship_dup, ship_bend;
 	uint32_t ship_frame_bytes, ship_frames, ship_window, ship_slices;
@@ -196,6 +198,7 @@ struct sim_node {
 	struct hs_agent_core *core;
 	void *memory, *domain_memory, *ledger, *domain_ledger;
 	struct hs_members *members;
+	struct hs_silence silence;
 	uint32_t unlisted; /* coordinators, a bit each, that its list lacks */
 	bool told_left;	   /* coordinators believe so, for a while */
 	bool late;	   /* joins while the others run */
@@ -453,6 +456,8 @@ void sim_net_deliver(struct sim *s, struct sim_message *m);
 void sim_net_link_up(struct sim *s, uint32_t link, uint32_t gen);
 void sim_net_break(struct sim *s, uint32_t link);
 void sim_net_endpoint_down(struct sim *s, uint32_t ep);
+/* Nothing passes, and nobody is told so for 5 s. */
+void sim_net_endpoint_silent(struct sim *s, uint32_t ep);
 void sim_net_endpoint_up(struct sim *s, uint32_t ep);
 bool sim_ep_up(const struct sim *s, uint32_t ep);
 uint32_t sim_ep_gen(const struct sim *s, uint32_t ep);

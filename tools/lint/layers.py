@@ -31,7 +31,7 @@ LIBC = {"assert.h", "endian.h", "errno.h", "inttypes.h", "limits.h",
         "string.h", "sys/types.h", "time.h"}
 
 # Protocol logic: time, memory and the network come in as arguments.
-PURE = ["agent/core*.c", "agent/tally.c", "coordinator/core*.c",
+PURE = ["agent/core*.c", "agent/silence.c", "agent/tally.c", "coordinator/core*.c",
         "collector/assembly*.c", "rdma/wire_tally.c",
         "ship/proto*.c", "model/record*.c", "model/redact*.c",
         "rdma/verbs_credit.c", "rdma/auth.c",
