@@ -11,10 +11,10 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define IDS_MAX	   64
-#define MRS_MAX	   64
-#define EVENTS_MAX 512
-#define QUEUE_MAX  16384u
+#define IDS_MAX	   4096
+#define MRS_MAX	   256
+#define EVENTS_MAX 8192
+#define QUEUE_MAX  65536u
 
 struct fake_qp;
 
