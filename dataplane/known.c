@@ -21,6 +21,7 @@ __attribute__((constructor)) static void table_make(void)
 		if (n < HS_KNOWN_MIN_BYTES || n > HS_KNOWN_MAX_BYTES)
 			continue;
 		k->bytes = (uint8_t)n;
+		k->word = hs_record_known_word(i);
 		memcpy(k->text, names[i], n);
 		at = hs_known_hash(names[i], n);
 		while (hs_known_table.places[at])

@@ -22,7 +22,8 @@
 
 /* A line each. */
 struct hs_known {
-	char text[62];
+	char text[60];
+	uint16_t word; /* what is written for it */
 	uint8_t bytes;
 	uint8_t reserved;
 } __attribute__((aligned(64)));
@@ -76,7 +77,7 @@ hs_known_find(const char *key, size_t n)
 	at = hs_known_table.places[i];
 	while (at) {
 		if (hs_known_is(&hs_known_table.names[at], key, n))
-			return hs_record_known_word(at);
+			return hs_known_table.names[at].word;
 		i = (i + 1) % HS_KNOWN_PLACES;
 		at = hs_known_table.places[i];
 	}

@@ -91,6 +91,10 @@ static inline uint8_t *hs_put_varint(uint8_t *p, uint64_t v)
 		*p = (uint8_t)v;
 		return p + 1;
 	}
+	if (v < 0x4000) {
+		hs_le16_store(p, (uint16_t)((v & 0x7f) | 0x80 | v >> 7 << 8));
+		return p + 2;
+	}
 	return p + hs_record_varint_put(p, v);
 }
 

@@ -14,7 +14,7 @@
 #define PPM	1000000u
 #define NO_TEST 0xffu
 
-struct hs_rules hs_rules;
+struct hs_rules hs_rules = {.keys = 1ull << HS_RULES_ERROR_BIT};
 
 /*
  * The durations of one operation, for one rule. One thread at a time counts;
@@ -88,6 +88,151 @@ bool hs_rules_check(const struct hs_shm_rules *copy)
 	return true;
 }
 
+/* ---- tests -------------------------------------------------------------- */
+
+/* Which of less, equal and more an operator wants. */
+enum order {
+	LESS = 1,
+	SAME = 2,
+	MORE = 4,
+};
+static const uint8_t wanted[8] = {
+	[HS_SHM_TEST_EXISTS] = LESS | SAME | MORE,
+	[HS_SHM_TEST_EQUAL] = SAME,
+	[HS_SHM_TEST_NOT_EQUAL] = LESS | MORE,
+	[HS_SHM_TEST_LESS] = LESS,
+	[HS_SHM_TEST_AT_MOST] = LESS | SAME,
+	[HS_SHM_TEST_AT_LEAST] = SAME | MORE,
+	[HS_SHM_TEST_MORE] = MORE,
+};
+
+static enum order order_of(int64_t difference)
+{
+	return difference < 0 ? LESS : difference ? MORE : SAME;
+}
+
+/* A whole decimal number; attributes such as status codes come as texts too. */
+static bool number_of(const char *p, size_t n, double *out)
+{
+	int64_t v = 0;
+
+	if (n == 0 || n > 18)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		if (p[i] < '0' || p[i] > '9')
+			return false;
+		v = v * 10 + (p[i] - '0');
+	}
+	*out = (double)v;
+	return true;
+}
+
+static bool value_number(const struct hs_rules_value *a, double *out)
+{
+	switch (a->type) {
+	case HS_VALUE_INT64:
+		*out = (double)(int64_t)a->bits;
+		return true;
+	case HS_VALUE_FLOAT64:
+		memcpy(out, &a->bits, sizeof(*out));
+		return !isnan(*out);
+	case HS_VALUE_BOOL:
+		*out = (double)(a->bits != 0);
+		return true;
+	case HS_VALUE_STRING:
+		return number_of(a->data, a->data ? a->bits : 0, out);
+	default:
+		return false;
+	}
+}
+
+static bool holds_text(const struct hs_shm_test *test, uint32_t want,
+		       const struct hs_rules_value *a)
+{
+	size_t have = a->data ? a->bits : 0;
+	int order;
+
+	if (a->type == HS_VALUE_BOOL)
+		return wanted[test->op & 7u] &
+		       order_of((int)(a->bits != 0) -
+				!strcmp(test->text, "true"));
+	if (a->type != HS_VALUE_STRING)
+		return test->op == HS_SHM_TEST_NOT_EQUAL;
+	if (test->op == HS_SHM_TEST_EQUAL && have != want)
+		return false;
+	order = have ? memcmp(a->data, test->text, have < want ? have : want)
+		     : 0;
+	return wanted[test->op & 7u] &
+	       order_of(order ? order : (int64_t)have - (int64_t)want);
+}
+
+static bool holds(const struct hs_shm_test *test, uint32_t text_bytes,
+		  const struct hs_rules_value *a)
+{
+	uint32_t op = test->op & 7u;
+	double v;
+
+	if (op == HS_SHM_TEST_EXISTS)
+		return true;
+	if (!test->numeric)
+		return holds_text(test, text_bytes, a);
+	if (!value_number(a, &v))
+		return op == HS_SHM_TEST_NOT_EQUAL;
+	return wanted[op] & (v < test->number	? LESS
+			     : v > test->number ? MORE
+						: SAME);
+}
+
+/* The integers that a test with a number holds for. */
+static bool range_make(const struct hs_shm_test *test, struct hs_rules_quick *q)
+{
+	const double limit = 9e15; /* integers up to there are exact */
+	double at_least = ceil(test->number), at_most = floor(test->number);
+
+	if (!(at_least > -limit && at_most < limit))
+		return false;
+	q->low = (uint64_t)INT64_MIN;
+	switch (test->op & 7u) {
+	case HS_SHM_TEST_EQUAL:
+		q->low = (uint64_t)(int64_t)at_least;
+		q->width = 0;
+		return at_least == at_most;
+	case HS_SHM_TEST_NOT_EQUAL:
+		/* All but one: round the circle, from the next to it. */
+		q->low = (uint64_t)(int64_t)at_least + 1;
+		q->width = UINT64_MAX - 1;
+		return at_least == at_most;
+	case HS_SHM_TEST_LESS:
+		q->width = (uint64_t)((int64_t)at_least - 1) - q->low;
+		return true;
+	case HS_SHM_TEST_AT_MOST:
+		q->width = (uint64_t)(int64_t)at_most - q->low;
+		return true;
+	case HS_SHM_TEST_AT_LEAST:
+		q->low = (uint64_t)(int64_t)at_least;
+		q->width = (uint64_t)INT64_MAX - q->low;
+		return true;
+	case HS_SHM_TEST_MORE:
+		q->low = (uint64_t)((int64_t)at_most + 1);
+		q->width = (uint64_t)INT64_MAX - q->low;
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void quick_make(const struct hs_shm_test *test, struct hs_rules_quick *q)
+{
+	q->has_range = test->numeric && range_make(test, q);
+	q->bools = 0;
+	for (uint32_t v = 0; v < 2; v++) {
+		struct hs_rules_value value = {.type = HS_VALUE_BOOL, .bits = v};
+
+		q->bools |=
+			(uint8_t)(holds(test, q->text_bytes, &value) << v);
+	}
+}
+
 /* ---- taking over --------------------------------------------------------- */
 
 static bool wants_quantiles(const struct hs_shm_rules *shm)
@@ -119,22 +264,29 @@ static void index_make(struct hs_rules_table *t)
 {
 	memset(t->by_status, 0, sizeof(t->by_status));
 	t->keys = 0;
+	t->percentiles = 0;
 	for (uint32_t i = 0; i < t->shm.nr_rules; i++) {
 		const struct hs_shm_rule *r = &t->shm.rules[i];
 
 		t->triggers[i] = hs_trigger_define(r->trigger);
+		t->asked[i].min_ns = r->min_ns;
+		t->asked[i].tests = r->tests;
+		t->percentiles |= (uint64_t)(r->percentile_ppm != 0) << i;
 		for (uint32_t s = 0; s < 3 && t->triggers[i]; s++) {
 			if (r->statuses & 1u << s)
 				t->by_status[s] |= 1ull << i;
 		}
 	}
 	for (uint32_t i = t->shm.nr_tests; i-- > 0;) {
-		size_t n = strlen(t->shm.tests[i].key);
-		uint32_t bit = hs_rules_key_bit(t->shm.tests[i].key, n);
+		const struct hs_shm_test *test = &t->shm.tests[i];
+		struct hs_rules_quick *q = &t->quick[i];
+		size_t n = strlen(test->key);
+		uint32_t bit = hs_rules_key_bit(test->key, n);
 
-		t->key_bytes[i] = (uint8_t)n;
-		t->text_bytes[i] = (uint8_t)strlen(t->shm.tests[i].text);
-		t->next[i] = t->keys >> bit & 1 ? t->first[bit] : NO_TEST;
+		q->key_bytes = (uint8_t)n;
+		q->text_bytes = (uint8_t)strlen(test->text);
+		quick_make(test, q);
+		q->next = t->keys >> bit & 1 ? t->first[bit] : NO_TEST;
 		t->first[bit] = (uint8_t)i;
 		t->keys |= 1ull << bit;
 	}
@@ -144,6 +296,11 @@ static void put_in_force(const struct hs_rules_table *t)
 {
 	/* rules.W3 release, pairs rules.R3: the table before its address. */
 	__atomic_store_n(&hs_rules.now, t, __ATOMIC_RELEASE);
+	/* rules.C8 relaxed: a hint; who reads the former one asks for nothing
+	 * or too much, for a moment. */
+	__atomic_store_n(&hs_rules.keys,
+			 (t ? t->keys : 0) | 1ull << HS_RULES_ERROR_BIT,
+			 __ATOMIC_RELAXED);
 }
 
 void hs_rules_refresh(struct hs_attachment *at)
@@ -315,127 +472,39 @@ fit_anew(const struct hs_rules_table *t, uint64_t generation,
 
 /* ---- attributes ---------------------------------------------------------- */
 
-/* Which of less, equal and more an operator wants. */
-enum order {
-	LESS = 1,
-	SAME = 2,
-	MORE = 4,
-};
-static const uint8_t wanted[8] = {
-	[HS_SHM_TEST_EXISTS] = LESS | SAME | MORE,
-	[HS_SHM_TEST_EQUAL] = SAME,
-	[HS_SHM_TEST_NOT_EQUAL] = LESS | MORE,
-	[HS_SHM_TEST_LESS] = LESS,
-	[HS_SHM_TEST_AT_MOST] = LESS | SAME,
-	[HS_SHM_TEST_AT_LEAST] = SAME | MORE,
-	[HS_SHM_TEST_MORE] = MORE,
-};
-
-static enum order order_of(int64_t difference)
-{
-	return difference < 0 ? LESS : difference ? MORE : SAME;
-}
-
-/* A whole decimal number; attributes such as status codes come as texts too. */
-static bool number_of(const char *p, size_t n, double *out)
-{
-	int64_t v = 0;
-
-	if (n == 0 || n > 18)
-		return false;
-	for (size_t i = 0; i < n; i++) {
-		if (p[i] < '0' || p[i] > '9')
-			return false;
-		v = v * 10 + (p[i] - '0');
-	}
-	*out = (double)v;
-	return true;
-}
-
-static bool value_number(const struct hs_rules_value *a, double *out)
-{
-	switch (a->type) {
-	case HS_VALUE_INT64:
-		*out = (double)(int64_t)a->bits;
-		return true;
-	case HS_VALUE_FLOAT64:
-		memcpy(out, &a->bits, sizeof(*out));
-		return !isnan(*out);
-	case HS_VALUE_BOOL:
-		*out = (double)(a->bits != 0);
-		return true;
-	case HS_VALUE_STRING:
-		return number_of(a->data, a->data ? a->bits : 0, out);
-	default:
-		return false;
-	}
-}
-
-static bool holds_text(const struct hs_shm_test *test, uint32_t want,
-		       const struct hs_rules_value *a)
-{
-	size_t have = a->data ? a->bits : 0;
-	int order;
-
-	if (a->type == HS_VALUE_BOOL)
-		return wanted[test->op & 7u] &
-		       order_of((int)(a->bits != 0) -
-				!strcmp(test->text, "true"));
-	if (a->type != HS_VALUE_STRING)
-		return test->op == HS_SHM_TEST_NOT_EQUAL;
-	if (test->op == HS_SHM_TEST_EQUAL && have != want)
-		return false;
-	order = have ? memcmp(a->data, test->text, have < want ? have : want)
-		     : 0;
-	return wanted[test->op & 7u] &
-	       order_of(order ? order : (int64_t)have - (int64_t)want);
-}
-
-static bool holds(const struct hs_shm_test *test, uint32_t text_bytes,
-		  const struct hs_rules_value *a)
-{
-	uint32_t op = test->op & 7u;
-	double v;
-
-	if (op == HS_SHM_TEST_EXISTS)
-		return true;
-	if (!test->numeric)
-		return holds_text(test, text_bytes, a);
-	if (!value_number(a, &v))
-		return op == HS_SHM_TEST_NOT_EQUAL;
-	return wanted[op] & (v < test->number	? LESS
-			     : v > test->number ? MORE
-						: SAME);
-}
-
 void hs_rules_attr(const struct hs_rules_table *t, struct hs_span *span,
 		   const char *key, size_t key_bytes,
 		   const struct hs_rules_value *value)
 {
 	/* rules.C5 relaxed: looked at again when it counts. */
 	uint64_t generation = __atomic_load_n(&t->generation, __ATOMIC_RELAXED);
+	uint64_t tests = span->tests_of == generation ? span->tests : 0;
 	uint32_t i = t->first[hs_rules_key_bit(key, key_bytes)];
 
-	if (span->tests_of != generation) {
-		span->tests_of = generation;
-		span->tests = 0;
-	}
 	/* Each test once, also where the chain changes under us. */
 	for (uint32_t left = HS_SHM_TESTS_MAX; i < HS_SHM_TESTS_MAX && left;
 	     left--) {
 		const struct hs_shm_test *test = &t->shm.tests[i];
+		const struct hs_rules_quick *q = &t->quick[i];
+		uint64_t bit = 1ull << i;
+		bool met;
 
-		if (t->key_bytes[i] == key_bytes &&
-		    key_bytes <= sizeof(test->key) &&
-		    hs_same_bytes(test->key, key, key_bytes)) {
-			/* Written again, it is what it was written last. */
-			span->tests &= ~(1ull << i);
-			span->tests |=
-				(uint64_t)holds(test, t->text_bytes[i], value)
-				<< i;
-		}
-		i = t->next[i];
+		i = q->next;
+		if (q->key_bytes != key_bytes ||
+		    key_bytes > sizeof(test->key) ||
+		    !hs_same_bytes(test->key, key, key_bytes))
+			continue;
+		if (q->has_range && value->type == HS_VALUE_INT64)
+			met = value->bits - q->low <= q->width;
+		else if (value->type == HS_VALUE_BOOL)
+			met = q->bools >> (value->bits != 0) & 1;
+		else
+			met = holds(test, q->text_bytes, value);
+		/* Written again, it is what it was written last. */
+		tests = met ? tests | bit : tests & ~bit;
 	}
+	span->tests_of = generation;
+	span->tests = tests;
 }
 
 /* ---- the end of a span --------------------------------------------------- */
@@ -496,12 +565,12 @@ void hs_rules_judge(const struct hs_rules_table *t, struct hs_span *span,
 	left &= t->by_status[status];
 	while (left) {
 		uint32_t i = (uint32_t)__builtin_ctzll(left);
-		const struct hs_shm_rule *r = &t->shm.rules[i];
 
 		left &= left - 1;
-		if (duration_ns < r->min_ns || r->tests & ~met)
+		if (duration_ns < t->asked[i].min_ns ||
+		    t->asked[i].tests & ~met)
 			continue;
-		if (r->percentile_ppm && !is_above(o, i, duration_ns))
+		if (t->percentiles >> i & 1 && !is_above(o, i, duration_ns))
 			continue;
 		fire(t, generation, i, trace);
 	}

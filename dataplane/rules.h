@@ -29,21 +29,38 @@
 #define HS_RULES_TABLES	   4u
 #define HS_RULES_QUANTILES 64u /* percentiles: of an operation and a rule */
 
+/* A test as far as it can be answered in a compare. */
+struct hs_rules_quick {
+	uint64_t low; /* an integer v holds if v - low, wrapping, <= width */
+	uint64_t width;
+	uint8_t has_range;
+	uint8_t bools; /* what false (bit 0) and true (bit 1) come to */
+	uint8_t key_bytes;
+	uint8_t text_bytes;
+	uint8_t next; /* test of the same key bit */
+	uint8_t reserved[11];
+};
+
 struct hs_rules_table {
 	uint64_t generation;   /* 0: being made */
 	uint64_t seq;	       /* of the agent's */
 	uint64_t keys;	       /* bits of hs_rules_key_bit() that are asked */
 	uint64_t by_status[3]; /* rules, by enum hs_span_status */
+	uint64_t percentiles;  /* rules that have one */
 	uint8_t first[64];     /* test of a key bit, with it in keys */
-	uint8_t next[HS_SHM_TESTS_MAX]; /* of the same bit */
-	uint8_t key_bytes[HS_SHM_TESTS_MAX];
-	uint8_t text_bytes[HS_SHM_TESTS_MAX];
+	/* What a span's end asks of each rule, close together. */
+	struct {
+		uint64_t min_ns;
+		uint64_t tests;
+	} asked[HS_SHM_RULES_MAX];
+	struct hs_rules_quick quick[HS_SHM_TESTS_MAX];
 	struct hs_trigger *triggers[HS_SHM_RULES_MAX];
 	struct hs_shm_rules shm; /* checked */
 };
 
 struct hs_rules {
 	const struct hs_rules_table *now; /* NULL: none */
+	uint64_t keys;			  /* its, and that of errors */
 	uint64_t generations;
 	uint64_t read_seq; /* of the agent's table that was looked at last */
 	uint64_t read_of;  /* and of which attachment that was */
@@ -73,12 +90,27 @@ static inline const struct hs_rules_table *hs_rules_now(void)
 	return __atomic_load_n(&hs_rules.now, __ATOMIC_ACQUIRE);
 }
 
-/* Keys that share a bit are told apart by comparing them. */
+/* Keys that share a bit are told apart by comparing them; none of those that
+ * are known (model/record_known.h) shares that of "error". */
 static inline uint32_t hs_rules_key_bit(const char *key, size_t n)
 {
 	uint32_t last = n ? (uint8_t)key[n - 1] : 0;
 
-	return ((uint32_t)n + last * 5u) & 63u;
+	return ((uint32_t)n * 2u + last * 3u) & 63u;
+}
+
+/* The attribute that says whether a span failed, whatever the rules are. */
+#define HS_RULES_ERROR_BYTES 5u
+#define HS_RULES_ERROR_BIT                                                     \
+	((HS_RULES_ERROR_BYTES * 2u + (uint32_t)'r' * 3u) & 63u)
+
+/* Whether anything is to be done for a key: cheap, and at times yes for no. */
+static inline bool hs_rules_asks(const char *key, size_t n)
+{
+	/* rules.C7 relaxed: a hint; the table is looked at again. */
+	return n && __atomic_load_n(&hs_rules.keys, __ATOMIC_RELAXED) >>
+				    hs_rules_key_bit(key, n) &
+			    1;
 }
 
 /* A value by its type: bits of a number, or length and place of a text. */

@@ -50,7 +50,7 @@ void hs_span_attr(struct hs_span *span, const struct hs_attr *attr)
 	hs_span_write(span, HS_RECORD_ATTR | HS_RECORD_F_KNOWN, NULL, emit_attr,
 		      &args);
 	n = attr->key_bytes ? attr->key_bytes : key_bytes(attr->key);
-	if (attr->key && hs_watch_asks(attr->key, n))
+	if (attr->key && hs_rules_asks(attr->key, n))
 		attr_any_watched(span, attr, n);
 }
 
@@ -113,7 +113,7 @@ static inline __attribute__((always_inline)) void
 attr_watch(struct hs_span *span, const char *key, size_t n, uint32_t type,
 	   uint64_t bits, const void *data)
 {
-	if (__builtin_expect(hs_watch_asks(key, n), 0))
+	if (__builtin_expect(hs_rules_asks(key, n), 0))
 		attr_watched(span, key, n, type, bits, data);
 }
 

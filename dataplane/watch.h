@@ -122,8 +122,6 @@ static inline void hs_watch_status(struct hs_span *span,
 	span->has_status = 1;
 }
 
-#define HS_WATCH_ERROR_BYTES 5u
-
 /* The attribute "error", as the model understands it. */
 static inline void hs_watch_error(struct hs_span *span,
 				  const struct hs_rules_value *value)
@@ -136,15 +134,6 @@ static inline void hs_watch_error(struct hs_span *span,
 			!(value->bits == 5 && !memcmp(value->data, "false", 5));
 }
 
-/* Whether hs_watch_attr() would do anything: cheap, before it is called. */
-static inline bool hs_watch_asks(const char *key, size_t n)
-{
-	const struct hs_rules_table *t = hs_rules_now();
-
-	return (n == HS_WATCH_ERROR_BYTES && key[0] == 'e') ||
-	       (t && n && t->keys >> hs_rules_key_bit(key, n) & 1);
-}
-
 /* What a rule asks about, and errors. @key: of a span that is good. */
 static inline void hs_watch_attr(struct hs_span *span, const char *key,
 				 size_t n, const struct hs_rules_value *value)
@@ -153,7 +142,7 @@ static inline void hs_watch_attr(struct hs_span *span, const char *key,
 
 	if (!span || !span->start_clock)
 		return;
-	if (n == HS_WATCH_ERROR_BYTES && !memcmp(key, "error", n))
+	if (n == HS_RULES_ERROR_BYTES && !memcmp(key, "error", n))
 		hs_watch_error(span, value);
 	if (t && t->keys >> hs_rules_key_bit(key, n) & 1)
 		hs_rules_attr(t, span, key, n, value);
