@@ -22,6 +22,15 @@
 /* Crumbs that a handle remembers to have deposited. */
 #define HS_HANDLE_CRUMBS_MAX 32u
 
+/* Texts of the present buffer that may be said again (again.h). */
+#define HS_HANDLE_AGAIN_MAX 16u
+
+struct hs_again {
+	uint16_t at;	     /* of a key in full */
+	uint8_t key_bytes;   /* 0: none */
+	uint8_t value_bytes; /* behind it, type and all; 0: not to be said */
+};
+
 struct hs_trace {
 	struct hs_trace_window w; /* ABI: first. base NULL: no buffer */
 	uint32_t use;		  /* odd while live */
@@ -51,6 +60,9 @@ struct hs_trace {
 	uint8_t clock_due; /* its CLOCK record is still to come */
 	uint8_t fired_own; /* autotriggers of the application that have */
 	uint64_t fired;	   /* rules that have, by slot: once a handle */
+	struct hs_again again[HS_HANDLE_AGAIN_MAX]; /* keys with numbers */
+	struct hs_again again_texts[HS_HANDLE_AGAIN_MAX];
+	struct hs_again again_names[HS_HANDLE_AGAIN_MAX];
 	uint64_t upstream[HS_CONTEXT_CRUMBS_MAX];
 	uint64_t crumbs[HS_HANDLE_CRUMBS_MAX];
 	uint8_t crumb_kinds[HS_HANDLE_CRUMBS_MAX];

@@ -29,3 +29,16 @@ __attribute__((constructor)) static void table_make(void)
 		hs_known_table.places[at] = (uint16_t)i;
 	}
 }
+
+uint32_t hs_known_seek(const char *key, size_t n, uint32_t i)
+{
+	uint32_t at = hs_known_table.places[i];
+
+	while (at) {
+		if (hs_known_is(&hs_known_table.names[at], key, n))
+			return hs_known_table.names[at].word;
+		i = (i + 1) % HS_KNOWN_PLACES;
+		at = hs_known_table.places[i];
+	}
+	return 0;
+}

@@ -64,24 +64,41 @@ static inline bool hs_known_is(const struct hs_known *k, const char *key,
 	return true;
 }
 
-/* Return: what is written for @key; 0 when it is not known. */
-static inline __attribute__((always_inline)) uint32_t
-hs_known_find(const char *key, size_t n)
-{
-	uint32_t i, at;
+/* What is written for @key, sought from place @i on; 0: it is not known. */
+uint32_t hs_known_seek(const char *key, size_t n, uint32_t i);
 
+static inline bool hs_known_fits(size_t n)
+{
 	/* One compare for both ends. */
-	if (n - HS_KNOWN_MIN_BYTES > HS_KNOWN_MAX_BYTES - HS_KNOWN_MIN_BYTES)
-		return 0;
-	i = hs_known_hash(key, n);
-	at = hs_known_table.places[i];
-	while (at) {
-		if (hs_known_is(&hs_known_table.names[at], key, n))
-			return hs_known_table.names[at].word;
-		i = (i + 1) % HS_KNOWN_PLACES;
-		at = hs_known_table.places[i];
-	}
-	return 0;
+	return n - HS_KNOWN_MIN_BYTES <=
+	       HS_KNOWN_MAX_BYTES - HS_KNOWN_MIN_BYTES;
+}
+
+static inline uint32_t hs_known_find(const char *key, size_t n)
+{
+	return hs_known_fits(n) ? hs_known_seek(key, n, hs_known_hash(key, n))
+				: 0;
+}
+
+/**
+ * hs_known_glance() - one look: most keys are where they should be
+ * @word: out: what is written for the key; 0: it is not known
+ *
+ * Return: false when it takes more than a look.
+ */
+static inline __attribute__((always_inline)) bool
+hs_known_glance(const char *key, size_t n, uint32_t *word)
+{
+	uint32_t at;
+
+	*word = 0;
+	if (!hs_known_fits(n))
+		return true;
+	at = hs_known_table.places[hs_known_hash(key, n)];
+	if (!at)
+		return true;
+	*word = hs_known_table.names[at].word;
+	return hs_known_is(&hs_known_table.names[at], key, n);
 }
 
 #endif

@@ -19,7 +19,6 @@
 #include "dataplane/calibration.h"
 #include "dataplane/copy.h"
 #include "dataplane/handle.h"
-#include "dataplane/known.h"
 #include "model/record.h"
 
 /* Longer records take the long way, which knows all limits. */
@@ -29,7 +28,7 @@
  * hs_put_begin() - close the window for a record of at most @max_bytes
  * @max_bytes: header included
  *
- * Return: where its payload goes; NULL: take the long way.
+ * Return: where it goes; NULL: take the long way.
  */
 static inline uint8_t *hs_put_begin(struct hs_trace *trace, size_t max_bytes)
 {
@@ -50,20 +49,15 @@ static inline uint8_t *hs_put_begin(struct hs_trace *trace, size_t max_bytes)
 		w->open = 1;
 		return NULL;
 	}
-	return w->base + w->pos + HS_RECORD_HEADER_BYTES;
+	return w->base + w->pos;
 }
 
-/* @end: behind the payload's last byte. */
-static inline void hs_put_end(struct hs_trace *trace, uint32_t type,
-			      const uint8_t *end)
+/* The record ends before @end. */
+static inline void hs_put_commit(struct hs_trace *trace, const uint8_t *end)
 {
 	struct hs_trace_window *w = &trace->w;
-	uint8_t *record = w->base + w->pos;
 	uint32_t next = (uint32_t)(end - w->base);
 
-	hs_le32_store(
-		record,
-		hs_record_header(type, next - w->pos - HS_RECORD_HEADER_BYTES));
 	/* buffer.W3 release, pairs buffer.R1: bytes before their length. */
 	__atomic_store_n(&((struct hs_shm_buffer *)w->base)->committed, next,
 			 __ATOMIC_RELEASE);
@@ -71,6 +65,24 @@ static inline void hs_put_end(struct hs_trace *trace, uint32_t type,
 	/* window.C6 acq_rel, pairs window.C2: all of it before it opens. */
 	__atomic_signal_fence(__ATOMIC_ACQ_REL);
 	w->open = 1;
+}
+
+/* The header of a record of up to HS_RECORD_SHORT_MAX_BYTES, or of any. */
+static inline void hs_put_end_short(struct hs_trace *trace, uint32_t type,
+				    uint8_t *record, const uint8_t *end)
+{
+	uint32_t n = (uint32_t)(end - record) - HS_RECORD_SHORT_HEADER_BYTES;
+
+	hs_le16_store(record, (uint16_t)(type | HS_RECORD_F_SHORT | n << 8));
+	hs_put_commit(trace, end);
+}
+static inline void hs_put_end(struct hs_trace *trace, uint32_t type,
+			      uint8_t *record, const uint8_t *end)
+{
+	uint32_t n = (uint32_t)(end - record) - HS_RECORD_HEADER_BYTES;
+
+	hs_le32_store(record, hs_record_header(type, n));
+	hs_put_commit(trace, end);
 }
 
 /* Eight bytes are written, of which six count. */
@@ -85,17 +97,25 @@ static inline uint8_t *hs_put_ticks(uint8_t *p)
 	return hs_put_these_ticks(p, hs_ticks());
 }
 
-static inline uint8_t *hs_put_varint(uint8_t *p, uint64_t v)
+/* A varint of one or two digits. */
+static inline __attribute__((always_inline)) uint8_t *hs_put_two(uint8_t *p,
+								 uint32_t v)
 {
 	if (v < 0x80) {
 		*p = (uint8_t)v;
 		return p + 1;
 	}
-	if (v < 0x4000) {
-		hs_le16_store(p, (uint16_t)((v & 0x7f) | 0x80 | v >> 7 << 8));
-		return p + 2;
-	}
-	return p + hs_record_varint_put(p, v);
+	hs_le16_store(p, (uint16_t)((v & 0x7f) | 0x80 | v >> 7 << 8));
+	return p + 2;
+}
+
+/* Of any: the last two digits at once. */
+static inline __attribute__((always_inline)) uint8_t *hs_put_varint(uint8_t *p,
+								    uint64_t v)
+{
+	for (; v >= 0x4000; v >>= 7)
+		*p++ = (uint8_t)(v | 0x80);
+	return hs_put_two(p, (uint32_t)v);
 }
 
 static inline uint8_t *hs_put_bytes(uint8_t *p, const void *data, size_t n)
@@ -114,38 +134,26 @@ static inline uint8_t *hs_put_text(uint8_t *p, const char *text, size_t n)
 	return hs_put_bytes(hs_put_varint(p, n), text, n);
 }
 
-/* A key in a record with HS_RECORD_F_KNOWN; as large as a text at most. */
-static inline __attribute__((always_inline)) uint8_t *
-hs_put_key(uint8_t *p, const char *key, size_t n)
-{
-	uint32_t word = hs_known_find(key, n);
-
-	if (word) {
-		hs_le16_store(p, (uint16_t)word);
-		return p + HS_RECORD_KNOWN_BYTES;
-	}
-	return hs_put_bytes(hs_put_varint(p, (uint64_t)n << 1), key, n);
-}
-
 /* A tracepoint now; false: the long way. */
 static inline bool hs_put_point(struct hs_trace *trace, const void *data,
 				size_t n, bool stamped)
 {
-	uint8_t *p;
+	uint8_t *record, *p;
 
 	if (!HS_INLINE_HAS_WINDOW(trace) || !data || n > HS_PUT_MAX_BYTES)
 		return false;
-	p = hs_put_begin(trace,
-			 HS_RECORD_HEADER_BYTES + HS_PUT_TICKS_BYTES + n);
-	if (!p)
+	record = hs_put_begin(trace,
+			      HS_RECORD_HEADER_BYTES + HS_PUT_TICKS_BYTES + n);
+	if (!record)
 		return false;
+	p = record + HS_RECORD_HEADER_BYTES;
 	if (stamped)
 		p = hs_put_ticks(p);
 	hs_copy_short(p, data, n);
 	hs_put_end(trace,
 		   stamped ? HS_RECORD_TRACEPOINT | HS_RECORD_F_TICKS
 			   : HS_RECORD_POINT,
-		   p + n);
+		   record, p + n);
 	return true;
 }
 

@@ -221,15 +221,37 @@ static bool range_make(const struct hs_shm_test *test, struct hs_rules_quick *q)
 	}
 }
 
+/* Both ends of a key, by which those of up to 16 bytes are told apart. */
+static inline void ends_of(const char *key, size_t n, uint64_t *first,
+			   uint64_t *last)
+{
+	uint32_t a = 0, b = 0;
+
+	if (n >= 8) {
+		memcpy(first, key, 8);
+		memcpy(last, key + n - 8, 8);
+		return;
+	}
+	if (n >= 4) {
+		memcpy(&a, key, 4);
+		memcpy(&b, key + n - 4, 4);
+	} else {
+		for (size_t i = 0; i < n; i++)
+			a |= (uint32_t)(uint8_t)key[i] << (8 * i);
+	}
+	*first = a;
+	*last = b;
+}
+
 static void quick_make(const struct hs_shm_test *test, struct hs_rules_quick *q)
 {
 	q->has_range = test->numeric && range_make(test, q);
 	q->bools = 0;
 	for (uint32_t v = 0; v < 2; v++) {
-		struct hs_rules_value value = {.type = HS_VALUE_BOOL, .bits = v};
+		struct hs_rules_value value = {.type = HS_VALUE_BOOL,
+					       .bits = v};
 
-		q->bools |=
-			(uint8_t)(holds(test, q->text_bytes, &value) << v);
+		q->bools |= (uint8_t)(holds(test, q->text_bytes, &value) << v);
 	}
 }
 
@@ -277,6 +299,7 @@ static void index_make(struct hs_rules_table *t)
 				t->by_status[s] |= 1ull << i;
 		}
 	}
+	memset(t->first, NO_TEST, sizeof(t->first));
 	for (uint32_t i = t->shm.nr_tests; i-- > 0;) {
 		const struct hs_shm_test *test = &t->shm.tests[i];
 		struct hs_rules_quick *q = &t->quick[i];
@@ -286,7 +309,8 @@ static void index_make(struct hs_rules_table *t)
 		q->key_bytes = (uint8_t)n;
 		q->text_bytes = (uint8_t)strlen(test->text);
 		quick_make(test, q);
-		q->next = t->keys >> bit & 1 ? t->first[bit] : NO_TEST;
+		ends_of(test->key, n, &q->key_first, &q->key_last);
+		q->next = t->first[bit];
 		t->first[bit] = (uint8_t)i;
 		t->keys |= 1ull << bit;
 	}
@@ -472,13 +496,32 @@ fit_anew(const struct hs_rules_table *t, uint64_t generation,
 
 /* ---- attributes ---------------------------------------------------------- */
 
-void hs_rules_attr(const struct hs_rules_table *t, struct hs_span *span,
-		   const char *key, size_t key_bytes,
-		   const struct hs_rules_value *value)
+/* The attribute "error", as the model understands it. */
+static void error_take(struct hs_span *span, uint32_t type, uint64_t bits,
+		       const void *data)
 {
-	/* rules.C5 relaxed: looked at again when it counts. */
-	uint64_t generation = __atomic_load_n(&t->generation, __ATOMIC_RELAXED);
-	uint64_t tests = span->tests_of == generation ? span->tests : 0;
+	if (type == HS_VALUE_BOOL)
+		span->has_error = bits != 0;
+	else if (type == HS_VALUE_STRING)
+		span->has_error = data && bits &&
+				  !(bits == 5 && !memcmp(data, "false", 5));
+}
+
+/* Whether one test is met, that no compare of numbers answers. */
+static __attribute__((noinline)) bool holds_any(const struct hs_shm_test *test,
+						uint32_t text_bytes,
+						uint32_t type, uint64_t bits,
+						const void *data)
+{
+	struct hs_rules_value value = {type, bits, data};
+
+	return holds(test, text_bytes, &value);
+}
+
+static __attribute__((noinline)) void
+attr_tests(const struct hs_rules_table *t, struct hs_span *span,
+	   const char *key, size_t key_bytes, const struct hs_rules_value *v)
+{
 	uint32_t i = t->first[hs_rules_key_bit(key, key_bytes)];
 
 	/* Each test once, also where the chain changes under us. */
@@ -487,24 +530,72 @@ void hs_rules_attr(const struct hs_rules_table *t, struct hs_span *span,
 		const struct hs_shm_test *test = &t->shm.tests[i];
 		const struct hs_rules_quick *q = &t->quick[i];
 		uint64_t bit = 1ull << i;
-		bool met;
 
 		i = q->next;
 		if (q->key_bytes != key_bytes ||
 		    key_bytes > sizeof(test->key) ||
 		    !hs_same_bytes(test->key, key, key_bytes))
 			continue;
-		if (q->has_range && value->type == HS_VALUE_INT64)
-			met = value->bits - q->low <= q->width;
-		else if (value->type == HS_VALUE_BOOL)
-			met = q->bools >> (value->bits != 0) & 1;
-		else
-			met = holds(test, q->text_bytes, value);
 		/* Written again, it is what it was written last. */
-		tests = met ? tests | bit : tests & ~bit;
+		span->tests &= ~bit;
+		if (holds_any(test, q->text_bytes, v->type, v->bits, v->data))
+			span->tests |= bit;
 	}
-	span->tests_of = generation;
-	span->tests = tests;
+}
+
+/* The long way: several tests, a long key, a value that is no number. */
+static __attribute__((noinline)) void
+attr_any(const struct hs_rules_table *t, struct hs_span *span, const char *key,
+	 size_t key_bytes, uint32_t type, uint64_t bits, const void *data)
+{
+	struct hs_rules_value value = {type, bits, data};
+
+	if (key_bytes == HS_RULES_ERROR_BYTES &&
+	    !memcmp(key, "error", HS_RULES_ERROR_BYTES))
+		error_take(span, type, bits, data);
+	if (t)
+		attr_tests(t, span, key, key_bytes, &value);
+}
+
+void hs_rules_attr(struct hs_span *span, const char *key, size_t key_bytes,
+		   uint32_t type, uint64_t bits, const void *data)
+{
+	const struct hs_rules_table *t = hs_rules_now();
+	const struct hs_rules_quick *q;
+	uint64_t generation, first, last;
+	uint32_t i;
+
+	if (!span || !span->start_clock)
+		return;
+	if (!t) {
+		attr_any(t, span, key, key_bytes, type, bits, data);
+		return;
+	}
+	/* rules.C5 relaxed: looked at again when it counts. */
+	generation = __atomic_load_n(&t->generation, __ATOMIC_RELAXED);
+	if (span->tests_of != generation) {
+		span->tests_of = generation;
+		span->tests = 0;
+	}
+	i = t->first[hs_rules_key_bit(key, key_bytes)];
+	q = &t->quick[i % HS_SHM_TESTS_MAX];
+	if (i >= HS_SHM_TESTS_MAX || q->next != NO_TEST || key_bytes > 16 ||
+	    key_bytes == HS_RULES_ERROR_BYTES ||
+	    !(type == HS_VALUE_BOOL ||
+	      (type == HS_VALUE_INT64 && q->has_range))) {
+		attr_any(t, span, key, key_bytes, type, bits, data);
+		return;
+	}
+	ends_of(key, key_bytes, &first, &last);
+	if (q->key_bytes != key_bytes || q->key_first != first ||
+	    q->key_last != last)
+		return;
+	/* Written again, it is what it was written last. */
+	span->tests &= ~(1ull << i);
+	if (type == HS_VALUE_BOOL)
+		span->tests |= (uint64_t)(q->bools >> (bits & 1) & 1) << i;
+	else
+		span->tests |= (uint64_t)(bits - q->low <= q->width) << i;
 }
 
 /* ---- the end of a span --------------------------------------------------- */

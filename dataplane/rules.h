@@ -29,8 +29,10 @@
 #define HS_RULES_TABLES	   4u
 #define HS_RULES_QUANTILES 64u /* percentiles: of an operation and a rule */
 
-/* A test as far as it can be answered in a compare. */
+/* A test as far as it can be answered in a few compares. */
 struct hs_rules_quick {
+	uint64_t key_first; /* hs_rules_ends() */
+	uint64_t key_last;
 	uint64_t low; /* an integer v holds if v - low, wrapping, <= width */
 	uint64_t width;
 	uint8_t has_range;
@@ -38,7 +40,7 @@ struct hs_rules_quick {
 	uint8_t key_bytes;
 	uint8_t text_bytes;
 	uint8_t next; /* test of the same key bit */
-	uint8_t reserved[11];
+	uint8_t reserved[3];
 };
 
 struct hs_rules_table {
@@ -47,7 +49,7 @@ struct hs_rules_table {
 	uint64_t keys;	       /* bits of hs_rules_key_bit() that are asked */
 	uint64_t by_status[3]; /* rules, by enum hs_span_status */
 	uint64_t percentiles;  /* rules that have one */
-	uint8_t first[64];     /* test of a key bit, with it in keys */
+	uint8_t first[64];     /* test of a key bit */
 	/* What a span's end asks of each rule, close together. */
 	struct {
 		uint64_t min_ns;
@@ -120,10 +122,15 @@ struct hs_rules_value {
 	const void *data;
 };
 
-/* An attribute of a span whose key some test may ask about. */
-void hs_rules_attr(const struct hs_rules_table *t, struct hs_span *span,
-		   const char *key, size_t key_bytes,
-		   const struct hs_rules_value *value);
+/**
+ * hs_rules_attr() - what a rule asks about, and errors
+ * @type: enum hs_value_type; with @bits and @data as struct hs_rules_value
+ *
+ * Context: write path, outside of enter and leave; for keys that
+ *	    hs_rules_asks() names.
+ */
+void hs_rules_attr(struct hs_span *span, const char *key, size_t key_bytes,
+		   uint32_t type, uint64_t bits, const void *data);
 
 /**
  * hs_rules_judge() - a span has ended: fire what it meets

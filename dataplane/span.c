@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "dataplane/again.h"
 #include "dataplane/resource.h"
 #include "dataplane/span.h"
 #include "dataplane/trace.h"
@@ -86,11 +87,56 @@ static uint32_t resource_id(struct hs_tls *tls, struct hs_trace *trace,
 
 struct start {
 	const struct hs_span_args *args;
+	struct hs_trace *trace;
 	uint64_t id;
 	struct hs_stamp stamp;
 	uint32_t ref;
 	uint32_t resource;
+	size_t name_bytes;
+	/* What the name is in the buffer that was measured last; 0: in full. */
+	uint8_t *again;
+	uint8_t *again_bytes;
 };
+
+/* Longer ones are not looked for: their records may run on. */
+#define AGAIN_MAX_BYTES 64u
+
+static void emit_start_name(struct hs_sink *s, const struct start *start)
+{
+	const char *name = start->args->name ? start->args->name : "";
+	size_t n =
+		hs_write_text_fit(name, start->name_bytes, HS_VALUE_MAX_BYTES);
+
+	s->cut |= n < start->name_bytes;
+	hs_sink_varint(s, (uint64_t)n << 1);
+	hs_sink_bytes(s, name, n);
+}
+
+/* Measured, it is looked for in the buffer that the record will start in. */
+static void measure_start_name(struct hs_sink *s, const struct start *start)
+{
+	struct hs_sink memory = {
+		.left = AGAIN_MAX_BYTES,
+		.p = start->again,
+		.end = start->again + AGAIN_MAX_BYTES,
+	};
+	uint32_t at = start->trace->w.pos + HS_RECORD_SHORT_HEADER_BYTES +
+		      (uint32_t)s->size_bytes;
+	size_t n;
+
+	*start->again_bytes = 0;
+	if (start->name_bytes > AGAIN_MAX_BYTES - HS_RECORD_VARINT_MAX_BYTES) {
+		emit_start_name(s, start);
+		return;
+	}
+	emit_start_name(&memory, start);
+	n = AGAIN_MAX_BYTES - memory.left;
+	n = (size_t)(hs_again_name(start->trace, at, start->again,
+				   start->again + n) -
+		     start->again);
+	*start->again_bytes = (uint8_t)n;
+	s->size_bytes += n;
+}
 
 static void emit_start(struct hs_sink *s, const void *args)
 {
@@ -102,7 +148,12 @@ static void emit_start(struct hs_sink *s, const void *args)
 	hs_sink_varint(s, start->resource);
 	hs_sink_u8(s, start->args->kind);
 	hs_sink_time(s, &start->stamp);
-	hs_sink_text(s, start->args->name, start->args->name_bytes);
+	if (s->measure)
+		measure_start_name(s, start);
+	else if (*start->again_bytes)
+		hs_sink_bytes(s, start->again, *start->again_bytes);
+	else
+		emit_start_name(s, start);
 }
 
 static size_t start_name_bytes(const struct hs_span_args *args)
@@ -115,7 +166,13 @@ static size_t start_name_bytes(const struct hs_span_args *args)
 static void span_start(struct hs_trace *trace, struct hs_span *span,
 		       const struct hs_span_args *args)
 {
-	struct start start = {.args = args};
+	uint8_t again[AGAIN_MAX_BYTES] = {0}, again_bytes = 0;
+	struct start start = {
+		.args = args,
+		.name_bytes = start_name_bytes(args),
+		.again = again,
+		.again_bytes = &again_bytes,
+	};
 	const struct hs_resource *resource =
 		args->resource ? args->resource : hs_client.resource;
 	enum hs_watch_clock clock;
@@ -135,17 +192,19 @@ static void span_start(struct hs_trace *trace, struct hs_span *span,
 	span->use = trace->use;
 	span->ref = trace->next_ref++;
 	if (trace->at) {
+		start.trace = trace;
 		start.id = span->id;
 		start.ref = span->ref;
 		start.stamp.kind = args->has_start ? HS_STAMP_AT : HS_STAMP_NOW;
 		start.stamp.ns = args->start_ns;
 		start.resource =
 			resource_id(tls, trace, resource, &start.stamp);
-		hs_write_record(tls, trace, HS_RECORD_SPAN_START, &start.stamp,
-				emit_start, &start);
+		hs_write_record(tls, trace,
+				HS_RECORD_SPAN_START | HS_RECORD_F_KNOWN,
+				&start.stamp, emit_start, &start);
 		at = hs_watch_time(&start.stamp, &clock);
 		hs_watch_start(span, resource, args->name ? args->name : "",
-			       start_name_bytes(args), at, clock);
+			       start.name_bytes, at, clock);
 	}
 	hs_client_leave(tls);
 }
@@ -155,12 +214,12 @@ static bool put_start(struct hs_trace *trace, struct hs_span *span,
 		      const char *name, size_t n, uint64_t parent_id)
 {
 	struct hs_tls *tls = &hs_tls;
+	uint8_t *record, *p;
 	uint32_t resource;
 	uint64_t ticks;
-	uint8_t *p;
 
 	if (!HS_INLINE_HAS_WINDOW(trace) || !trace->next_resource ||
-	    n > HS_PUT_MAX_BYTES)
+	    n > HS_SPAN_TEXT_BYTES)
 		return false;
 	resource = trace->next_resource - 1;
 	if (trace->resources[resource % HS_HANDLE_RESOURCES_MAX] !=
@@ -169,10 +228,10 @@ static bool put_start(struct hs_trace *trace, struct hs_span *span,
 	/* An id is drawn from the thread's state: not amid another call. */
 	if (tls->busy || tls->random_epoch != trace->epoch)
 		return false;
-	p = hs_put_begin(trace,
-			 HS_SPAN_HEAD_BYTES + 16 + HS_RECORD_VARINT_MAX_BYTES +
-				 1 + HS_PUT_TICKS_BYTES + hs_put_text_max(n));
-	if (!p)
+	record = hs_put_begin(
+		trace, HS_SPAN_HEAD_BYTES + 16 + HS_RECORD_VARINT_MAX_BYTES +
+			       1 + HS_PUT_TICKS_BYTES + 1 + HS_SPAN_TEXT_BYTES);
+	if (!record)
 		return false;
 	/* As hs_client_enter() does, for a handler that starts spans, too. */
 	tls->busy = 1;
@@ -187,15 +246,20 @@ static bool put_start(struct hs_trace *trace, struct hs_span *span,
 	span->trace = trace;
 	span->use = trace->use;
 	span->ref = trace->next_ref++;
-	p = hs_put_varint(p, span->ref);
+	p = hs_put_varint(record + HS_RECORD_SHORT_HEADER_BYTES, span->ref);
 	hs_le64_store(p, span->id);
 	hs_le64_store(p + 8, parent_id);
 	p = hs_put_varint(p + 16, resource);
 	*p++ = HS_SPAN_KIND_UNSPECIFIED;
 	ticks = hs_ticks();
 	p = hs_put_these_ticks(p, ticks);
-	p = hs_put_text(p, name, n);
-	hs_put_end(trace, HS_RECORD_SPAN_START | HS_RECORD_F_TICKS, p);
+	*p = (uint8_t)(n << 1);
+	p = hs_again_name(trace, (uint32_t)(p - trace->w.base), p,
+			  hs_put_bytes(p + 1, name, n));
+	hs_put_end_short(trace,
+			 HS_RECORD_SPAN_START | HS_RECORD_F_TICKS |
+				 HS_RECORD_F_KNOWN,
+			 record, p);
 	hs_watch_start(span, hs_client.resource, name, n, ticks,
 		       HS_WATCH_TICKS);
 	return true;
@@ -256,7 +320,8 @@ static void emit_end(struct hs_sink *s, const void *args)
 	hs_sink_time(s, end->stamp);
 }
 
-static void span_end(struct hs_span *span, struct hs_stamp *stamp)
+static __attribute__((noinline, cold)) void span_end(struct hs_span *span,
+						     struct hs_stamp *stamp)
 {
 	struct end args = {stamp, span ? span->ref : 0};
 	enum hs_watch_clock clock;
@@ -277,16 +342,17 @@ static __attribute__((noinline, cold)) void end_slow(struct hs_span *span)
 
 void hs_span_end(struct hs_span *span)
 {
-	uint8_t *p = hs_span_put(span, HS_PUT_TICKS_BYTES);
 	uint64_t ticks;
+	uint8_t *record, *p;
 
+	p = hs_span_put_short(span, HS_PUT_TICKS_BYTES, &record);
 	if (!p) {
 		end_slow(span);
 		return;
 	}
 	ticks = hs_ticks();
-	hs_put_end(span->trace, HS_RECORD_SPAN_END | HS_RECORD_F_TICKS,
-		   hs_put_these_ticks(p, ticks));
+	hs_put_end_short(span->trace, HS_RECORD_SPAN_END | HS_RECORD_F_TICKS,
+			 record, hs_put_these_ticks(p, ticks));
 	hs_watch_end(span, ticks, HS_WATCH_TICKS);
 }
 
@@ -332,18 +398,21 @@ static void span_event(const struct hs_span *span, struct hs_stamp *stamp,
 /* One without attributes, now. */
 static bool put_event(const struct hs_span *span, const char *name, size_t n)
 {
-	uint8_t *p;
+	uint8_t *record, *p;
 
-	if (n > HS_PUT_MAX_BYTES)
+	if (n > HS_SPAN_TEXT_BYTES)
 		return false;
-	p = hs_span_put(span, HS_PUT_TICKS_BYTES + 2 + hs_put_text_max(n));
+	p = hs_span_put_short(span, HS_PUT_TICKS_BYTES + 3 + HS_SPAN_TEXT_BYTES,
+			      &record);
 	if (!p)
 		return false;
 	p = hs_put_ticks(p);
 	*p++ = name ? HS_RECORD_HAS_NAME : 0;
-	p = hs_put_text(p, name, n);
+	*p++ = (uint8_t)n;
+	p = hs_put_bytes(p, name, n);
 	*p++ = 0;
-	hs_put_end(span->trace, HS_RECORD_EVENT | HS_RECORD_F_TICKS, p);
+	hs_put_end_short(span->trace, HS_RECORD_EVENT | HS_RECORD_F_TICKS,
+			 record, p);
 	return true;
 }
 

@@ -18,20 +18,37 @@ bool hs_span_write(const struct hs_span *span, uint8_t type,
 		   struct hs_stamp *stamp, hs_emit_fn emit, const void *args);
 
 /*
- * Room for a record on this span, behind its ref. An open window says all
- * that hs_span_write() asks but whether it is still the span's own trace.
+ * A short record on this span that is all written at once: where it starts, or
+ * NULL. An open window says all that hs_span_write() asks but whether it is
+ * still the span's own trace.
  */
 #define HS_SPAN_HEAD_BYTES (HS_RECORD_HEADER_BYTES + HS_RECORD_VARINT_MAX_BYTES)
 static inline __attribute__((always_inline)) uint8_t *
 hs_span_put(const struct hs_span *span, size_t max_bytes)
 {
+	if (!span || !span->trace || span->trace->use != span->use)
+		return NULL;
+	return hs_put_begin(span->trace, HS_SPAN_HEAD_BYTES + max_bytes);
+}
+
+/* The same for a short record, up to and with the span's ref. */
+#define HS_SPAN_REF_MAX 0x3fffu
+static inline __attribute__((always_inline)) uint8_t *
+hs_span_put_short(const struct hs_span *span, size_t max_bytes,
+		  uint8_t **record)
+{
 	uint8_t *p;
 
-	if (!span || !span->trace || span->trace->use != span->use ||
-	    max_bytes > HS_PUT_MAX_BYTES)
+	if (!span || span->ref > HS_SPAN_REF_MAX)
 		return NULL;
-	p = hs_put_begin(span->trace, HS_SPAN_HEAD_BYTES + max_bytes);
-	return p ? hs_put_varint(p, span->ref) : NULL;
+	p = hs_span_put(span, max_bytes);
+	if (!p)
+		return NULL;
+	*record = p;
+	return hs_put_two(p + HS_RECORD_SHORT_HEADER_BYTES, span->ref);
 }
+
+/* Texts up to here fit into short records, and are copied without a call. */
+#define HS_SPAN_TEXT_BYTES 32u
 
 #endif

@@ -91,8 +91,8 @@ static inline uint64_t hs_watch_duration(const struct hs_span *span,
 }
 
 /* Context: write path, outside of enter and leave; @span's trace is live. */
-static inline void hs_watch_end(struct hs_span *span, uint64_t end,
-				enum hs_watch_clock clock)
+static inline __attribute__((always_inline)) void
+hs_watch_end(struct hs_span *span, uint64_t end, enum hs_watch_clock clock)
 {
 	struct hs_trace *trace = span->trace;
 	const struct hs_rules_table *t = hs_rules_now();
@@ -120,32 +120,6 @@ static inline void hs_watch_status(struct hs_span *span,
 		return;
 	span->status = (uint8_t)status;
 	span->has_status = 1;
-}
-
-/* The attribute "error", as the model understands it. */
-static inline void hs_watch_error(struct hs_span *span,
-				  const struct hs_rules_value *value)
-{
-	if (value->type == HS_VALUE_BOOL)
-		span->has_error = value->bits != 0;
-	else if (value->type == HS_VALUE_STRING)
-		span->has_error =
-			value->data && value->bits &&
-			!(value->bits == 5 && !memcmp(value->data, "false", 5));
-}
-
-/* What a rule asks about, and errors. @key: of a span that is good. */
-static inline void hs_watch_attr(struct hs_span *span, const char *key,
-				 size_t n, const struct hs_rules_value *value)
-{
-	const struct hs_rules_table *t = hs_rules_now();
-
-	if (!span || !span->start_clock)
-		return;
-	if (n == HS_RULES_ERROR_BYTES && !memcmp(key, "error", n))
-		hs_watch_error(span, value);
-	if (t && t->keys >> hs_rules_key_bit(key, n) & 1)
-		hs_rules_attr(t, span, key, n, value);
 }
 
 #endif

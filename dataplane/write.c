@@ -10,9 +10,7 @@
 #include "dataplane/known.h"
 #include "dataplane/stock.h"
 
-/* A record up to this size starts in a new buffer rather than running on. */
-#define WHOLE_BYTES 128u
-#define CLOCK_BYTES (HS_RECORD_HEADER_BYTES + HS_RECORD_CLOCK_BYTES)
+#define CLOCK_BYTES (HS_RECORD_SHORT_HEADER_BYTES + HS_RECORD_CLOCK_BYTES)
 /* Room that attribute lists leave for the rest of their record. */
 #define REST_BYTES (2u * HS_VALUE_MAX_BYTES)
 
@@ -135,10 +133,10 @@ static void clock_write(struct hs_trace *trace)
 	uint8_t *p = trace->w.base + trace->w.pos;
 
 	header_of(trace)->first_record = trace->w.pos;
-	hs_le32_store(p,
-		      hs_record_header(HS_RECORD_CLOCK, HS_RECORD_CLOCK_BYTES));
-	hs_le64_store(p + 4, trace->time_base);
-	hs_le64_store(p + 12, trace->mult);
+	p[0] = HS_RECORD_CLOCK | HS_RECORD_F_SHORT;
+	p[1] = HS_RECORD_CLOCK_BYTES;
+	hs_le64_store(p + 2, trace->time_base);
+	hs_le64_store(p + 10, trace->mult);
 	commit(trace, trace->w.pos + CLOCK_BYTES);
 	trace->clock_due = 0;
 }
@@ -420,12 +418,19 @@ static size_t measure_here(struct hs_trace *trace, hs_emit_fn emit,
 	return s.size_bytes > HS_RECORD_MAX_BYTES ? 0 : s.size_bytes;
 }
 
+static uint32_t head_bytes(size_t payload_bytes)
+{
+	return payload_bytes <= HS_RECORD_SHORT_MAX_BYTES
+		       ? HS_RECORD_SHORT_HEADER_BYTES
+		       : HS_RECORD_HEADER_BYTES;
+}
+
 static bool write_here(struct hs_tls *tls, struct hs_trace *trace, uint8_t type,
 		       const struct hs_stamp *stamp, size_t payload_bytes,
 		       hs_emit_fn emit, const void *args)
 {
 	struct hs_sink s = {
-		.left = HS_RECORD_HEADER_BYTES + payload_bytes,
+		.left = head_bytes(payload_bytes) + payload_bytes,
 		.p = trace->w.base + trace->w.pos,
 		.end = trace->w.base + trace->w.size,
 		.time_base = trace->time_base,
@@ -437,10 +442,12 @@ static bool write_here(struct hs_tls *tls, struct hs_trace *trace, uint8_t type,
 
 	if (!header_of(trace)->first_record)
 		header_of(trace)->first_record = trace->w.pos;
+	if (payload_bytes <= HS_RECORD_SHORT_MAX_BYTES)
+		type |= HS_RECORD_F_SHORT;
 	hs_le32_store(head, hs_record_header(type, (uint32_t)payload_bytes));
 	if (HS_PLANTED(102) && s.left <= (size_t)(s.end - s.p))
 		commit(trace, trace->w.pos + (uint32_t)s.left);
-	hs_sink_bytes(&s, head, sizeof(head));
+	hs_sink_bytes(&s, head, head_bytes(payload_bytes));
 	emit(&s, args);
 	if (s.left)
 		sink_copy(&s, NULL, s.left);
@@ -474,8 +481,8 @@ static bool write_record(struct hs_tls *tls, struct hs_trace *trace,
 		return false;
 	stamp_take(trace, stamp);
 	size = measure_here(trace, emit, args, &cut);
-	if (size + HS_RECORD_HEADER_BYTES > trace->w.size - trace->w.pos &&
-	    size + HS_RECORD_HEADER_BYTES <= WHOLE_BYTES) {
+	if (size + head_bytes(size) > trace->w.size - trace->w.pos &&
+	    size + head_bytes(size) <= HS_WRITE_WHOLE_BYTES) {
 		if (!buffer_next(tls, trace, opens) ||
 		    !buffer_ready(tls, trace, opens))
 			return false;

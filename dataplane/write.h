@@ -21,6 +21,9 @@
 #include "dataplane/handle.h"
 #include "model/record.h"
 
+/* A record up to this size starts in a new buffer rather than running on. */
+#define HS_WRITE_WHOLE_BYTES 128u
+
 struct hs_sink {
 	bool measure;
 	bool failed;

@@ -14,6 +14,11 @@
 
 /* A record: a little-endian word, type | payload length << 8; the payload. */
 #define HS_RECORD_HEADER_BYTES 4u
+/* From version 2 of the buffer's header on, with bit 4 of the type: two bytes,
+ * type and payload length. */
+#define HS_RECORD_F_SHORT	     0x10u
+#define HS_RECORD_SHORT_HEADER_BYTES 2u
+#define HS_RECORD_SHORT_MAX_BYTES    255u
 /* A writer keeps to it; a reader takes more for garbage. */
 #define HS_RECORD_MAX_BYTES (1u << 20)
 /* What a reader needs to put together a record that spans buffers. */
@@ -23,9 +28,26 @@
 #define HS_RECORD_F_CUT 0x80u
 /* Bit 6: the record's time is in ticks of the buffer's clock. */
 #define HS_RECORD_F_TICKS 0x40u
-/* Bit 5: its keys may be numbers of known ones: record_known.h. */
-#define HS_RECORD_F_KNOWN   0x20u
-#define HS_RECORD_TYPE_MASK 0x1fu
+/* Bit 5: its keys may be numbers of known ones (record_known.h) and, from
+ * version 2 on, what stands earlier in the same buffer; SPAN_START's name, too,
+ * is written as a key then. */
+#define HS_RECORD_F_KNOWN	0x20u
+#define HS_RECORD_TYPE_MASK	0x0fu
+#define HS_RECORD_TYPE_MASK_OLD 0x1fu /* version 1 */
+
+/*
+ * In place of a key: a whole attribute, or a key, as it stands earlier in this
+ * buffer. Two bytes follow, little-endian: its offset from the buffer's start,
+ * and what an agent did to this one (model/redact.h). What is said again never
+ * says another again, and its record does not run on.
+ */
+#define HS_RECORD_AGAIN	       1u
+#define HS_RECORD_AGAIN_KEY    3u
+#define HS_RECORD_AGAIN_BYTES  2u
+#define HS_RECORD_AGAIN_REACH  0x2000u
+#define HS_RECORD_AGAIN_HASHED 0x2000u
+#define HS_RECORD_AGAIN_MASKED 0x4000u
+#define HS_RECORD_AGAIN_GONE   0x8000u
 
 enum hs_record_type {
 	HS_RECORD_RESOURCE = 1,
@@ -89,6 +111,54 @@ static inline uint64_t hs_record_ticks_near(uint64_t base_ticks, uint64_t low)
 static inline uint32_t hs_record_header(uint32_t type, uint32_t payload_bytes)
 {
 	return (type & 0xffu) | payload_bytes << 8;
+}
+
+/* A record's header as it was read. */
+struct hs_record_head {
+	uint8_t type; /* with its flags */
+	uint8_t bytes;
+	uint32_t payload_bytes;
+};
+
+/* How many of the header's first bytes tell how long it is. */
+static inline uint32_t hs_record_head_min(uint32_t version)
+{
+	return version > 1 ? HS_RECORD_SHORT_HEADER_BYTES
+			   : HS_RECORD_HEADER_BYTES;
+}
+
+/**
+ * hs_record_head_get() - a record's header
+ * @version: of the buffer in which it starts
+ *
+ * Return: 0, or how many bytes it lacks, at least.
+ */
+static inline uint32_t hs_record_head_get(const uint8_t *p, size_t len_bytes,
+					  uint32_t version,
+					  struct hs_record_head *out)
+{
+	uint32_t least = hs_record_head_min(version);
+
+	if (len_bytes < least)
+		return least - (uint32_t)len_bytes;
+	out->type = p[0];
+	if (version > 1 && p[0] & HS_RECORD_F_SHORT) {
+		out->bytes = HS_RECORD_SHORT_HEADER_BYTES;
+		out->payload_bytes = p[1];
+		return 0;
+	}
+	if (len_bytes < HS_RECORD_HEADER_BYTES)
+		return HS_RECORD_HEADER_BYTES - (uint32_t)len_bytes;
+	out->bytes = HS_RECORD_HEADER_BYTES;
+	out->payload_bytes = p[1] | (uint32_t)p[2] << 8 | (uint32_t)p[3] << 16;
+	return 0;
+}
+
+/* Its enum hs_record_type; one that @version does not know is of the future. */
+static inline uint32_t hs_record_type_of(uint8_t type, uint32_t version)
+{
+	return type &
+	       (version > 1 ? HS_RECORD_TYPE_MASK : HS_RECORD_TYPE_MASK_OLD);
 }
 
 static inline uint64_t hs_record_zigzag(int64_t v)

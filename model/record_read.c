@@ -84,14 +84,84 @@ static struct hs_record_str get_key(struct hs_bytes_reader *r, bool known)
 	return (struct hs_record_str){(const char *)at, (size_t)(v >> 1)};
 }
 
-static void get_attr(struct hs_bytes_reader *r, bool known,
-		     struct hs_record_attr *a)
+/* What stands earlier in a buffer, behind its header. */
+static struct hs_bytes_reader earlier(const uint8_t *buffer, size_t size_bytes,
+				      uint32_t word)
+{
+	size_t at = word & (HS_RECORD_AGAIN_REACH - 1);
+	struct hs_bytes_reader r;
+
+	if (!buffer || at < sizeof(struct hs_shm_buffer) || at > size_bytes) {
+		r = hs_bytes_reader_make("", 0);
+		r.failed = true;
+		return r;
+	}
+	return hs_bytes_reader_make(buffer + at, size_bytes - at);
+}
+
+/* Whether the next key is said again, as @how says. */
+static bool is_again(const struct hs_bytes_reader *r,
+		     const struct hs_record_dict *dict, uint8_t how)
+{
+	return dict->known && dict->buffer && !r->failed && r->left &&
+	       *r->p == how;
+}
+
+static uint32_t get_again(struct hs_bytes_reader *r)
+{
+	uint32_t low;
+
+	hs_bytes_get_u8(r);
+	low = hs_bytes_get_u8(r);
+	return low | (uint32_t)hs_bytes_get_u8(r) << 8;
+}
+
+bool hs_record_key_at(const uint8_t *buffer, size_t size_bytes, uint32_t word,
+		      struct hs_record_str *key, uint8_t *type)
+{
+	struct hs_bytes_reader r = earlier(buffer, size_bytes, word);
+
+	/* Only what is written in full is said again. */
+	if (r.left && r.p[0] & 1)
+		return false;
+	*key = get_key(&r, true);
+	*type = hs_bytes_get_u8(&r);
+	return !r.failed;
+}
+
+static struct hs_record_str get_attr_key(struct hs_bytes_reader *r,
+					 const struct hs_record_dict *dict)
+{
+	struct hs_record_str key;
+	uint8_t type;
+
+	if (!is_again(r, dict, HS_RECORD_AGAIN_KEY))
+		return get_key(r, dict->known);
+	if (!hs_record_key_at(dict->buffer, dict->size_bytes, get_again(r),
+			      &key, &type) ||
+	    r->failed) {
+		r->failed = true;
+		key = (struct hs_record_str){"", 0};
+	}
+	return key;
+}
+
+static void attr_mask(struct hs_record_attr *a)
+{
+	a->type = HS_VALUE_STRING;
+	a->cut = false;
+	a->value.bytes = (struct hs_record_str){"***", 3};
+}
+
+static void get_attr_full(struct hs_bytes_reader *r,
+			  const struct hs_record_dict *dict,
+			  struct hs_record_attr *a)
 {
 	uint8_t type;
 	uint64_t bits;
 
 	memset(a, 0, sizeof(*a));
-	a->key = get_key(r, known);
+	a->key = get_attr_key(r, dict);
 	type = hs_bytes_get_u8(r);
 	a->cut = type & HS_RECORD_ATTR_CUT;
 	a->gone = type & HS_RECORD_ATTR_GONE;
@@ -120,14 +190,73 @@ static void get_attr(struct hs_bytes_reader *r, bool known,
 		r->failed = true;
 		break;
 	}
-	if (a->masked) {
-		a->type = HS_VALUE_STRING;
-		a->cut = false;
-		a->value.bytes = (struct hs_record_str){"***", 3};
-	}
+	if (a->masked)
+		attr_mask(a);
 }
 
-static void get_attrs(struct hs_bytes_reader *r, bool known,
+bool hs_record_attr_at(const uint8_t *buffer, size_t size_bytes, uint32_t word,
+		       struct hs_record_attr *out)
+{
+	const struct hs_record_dict dict = {true, 2, buffer, size_bytes};
+	struct hs_bytes_reader r = earlier(buffer, size_bytes, word);
+	bool hashed;
+
+	/* Its key may be said again, but not the whole of it. */
+	get_attr_full(&r, &dict, out);
+	if (r.failed)
+		return false;
+	hashed = out->hashed;
+	out->gone |= (word & HS_RECORD_AGAIN_GONE) != 0;
+	out->hashed |= (word & HS_RECORD_AGAIN_HASHED) != 0;
+	/* What is to be a hash and left as it was, under former rules. */
+	if (word & HS_RECORD_AGAIN_MASKED || out->hashed != hashed) {
+		out->masked = true;
+		attr_mask(out);
+	}
+	return true;
+}
+
+static void get_attr(struct hs_bytes_reader *r,
+		     const struct hs_record_dict *dict,
+		     struct hs_record_attr *a)
+{
+	if (!is_again(r, dict, HS_RECORD_AGAIN)) {
+		get_attr_full(r, dict, a);
+		return;
+	}
+	if (!hs_record_attr_at(dict->buffer, dict->size_bytes, get_again(r), a))
+		r->failed = true;
+}
+
+/* A span's name, written as a key is. */
+static struct hs_record_str get_name(struct hs_bytes_reader *r,
+				     const struct hs_record_dict *dict)
+{
+	struct hs_record_str name = {"", 0};
+	struct hs_bytes_reader from;
+	uint32_t word;
+
+	if (!dict->known || dict->version < 2)
+		return get_str(r);
+	if (!is_again(r, dict, HS_RECORD_AGAIN)) {
+		/* No name has a number. */
+		if (r->left && *r->p & 1)
+			r->failed = true;
+		return get_key(r, true);
+	}
+	word = get_again(r);
+	from = earlier(dict->buffer, dict->size_bytes, word);
+	if (from.left && *from.p & 1)
+		from.failed = true;
+	name = get_key(&from, true);
+	r->failed |= from.failed;
+	if (word & HS_RECORD_AGAIN_MASKED)
+		name = (struct hs_record_str){"***", 3};
+	return name;
+}
+
+static void get_attrs(struct hs_bytes_reader *r,
+		      const struct hs_record_dict *dict,
 		      struct hs_record_attrs *attrs)
 {
 	uint64_t nr = get_varint(r);
@@ -138,13 +267,13 @@ static void get_attrs(struct hs_bytes_reader *r, bool known,
 	if (nr > r->left / 3)
 		r->failed = true;
 	for (uint64_t i = 0; i < nr && !r->failed; i++)
-		get_attr(r, known, &unused);
+		get_attr(r, dict, &unused);
 	if (r->failed)
 		nr = 0;
 	attrs->ptr = start;
 	attrs->len = nr ? (size_t)(r->p - start) : 0;
 	attrs->nr = (uint32_t)nr;
-	attrs->known = known;
+	attrs->dict = *dict;
 }
 
 bool hs_record_attr_next(struct hs_record_attrs *attrs,
@@ -153,7 +282,7 @@ bool hs_record_attr_next(struct hs_record_attrs *attrs,
 	struct hs_bytes_reader r = hs_bytes_reader_make(attrs->ptr, attrs->len);
 
 	while (attrs->nr) {
-		get_attr(&r, attrs->known, out);
+		get_attr(&r, &attrs->dict, out);
 		if (r.failed) {
 			attrs->nr = 0;
 			return false;
@@ -167,19 +296,20 @@ bool hs_record_attr_next(struct hs_record_attrs *attrs,
 	return false;
 }
 
-static void get_resource(struct hs_bytes_reader *r, bool known,
+static void get_resource(struct hs_bytes_reader *r,
+			 const struct hs_record_dict *dict,
 			 struct hs_record *out)
 {
 	out->u.resource.local_id = get_varint(r);
 	out->u.resource.has_service =
 		hs_bytes_get_u8(r) & HS_RECORD_HAS_SERVICE;
 	out->u.resource.service = get_str(r);
-	get_attrs(r, known, &out->u.resource.attrs);
+	get_attrs(r, dict, &out->u.resource.attrs);
 }
 
 static void get_start(struct hs_bytes_reader *r,
 		      const struct hs_record_clock *clock, bool ticks,
-		      struct hs_record *out)
+		      const struct hs_record_dict *dict, struct hs_record *out)
 {
 	out->ref = get_varint(r);
 	out->u.start.id = hs_bytes_get_u64(r);
@@ -187,22 +317,22 @@ static void get_start(struct hs_bytes_reader *r,
 	out->u.start.resource = get_varint(r);
 	out->u.start.kind = hs_bytes_get_u8(r);
 	out->time_ns = get_time(r, clock, ticks);
-	out->u.start.name = get_str(r);
+	out->u.start.name = get_name(r, dict);
 }
 
 static void get_event(struct hs_bytes_reader *r,
 		      const struct hs_record_clock *clock, bool ticks,
-		      bool known, struct hs_record *out)
+		      const struct hs_record_dict *dict, struct hs_record *out)
 {
 	out->ref = get_varint(r);
 	out->time_ns = get_time(r, clock, ticks);
 	out->u.event.has_name = hs_bytes_get_u8(r) & HS_RECORD_HAS_NAME;
 	out->u.event.name = get_str(r);
-	get_attrs(r, known, &out->u.event.attrs);
+	get_attrs(r, dict, &out->u.event.attrs);
 }
 
-static void get_link(struct hs_bytes_reader *r, bool known,
-		     struct hs_record *out)
+static void get_link(struct hs_bytes_reader *r,
+		     const struct hs_record_dict *dict, struct hs_record *out)
 {
 	out->ref = get_varint(r);
 	out->u.link.kind = hs_bytes_get_u8(r);
@@ -210,7 +340,7 @@ static void get_link(struct hs_bytes_reader *r, bool known,
 	out->u.link.trace_id.lo = hs_bytes_get_u64(r);
 	out->u.link.span_id = hs_bytes_get_u64(r);
 	out->u.link.trace_state = get_str(r);
-	get_attrs(r, known, &out->u.link.attrs);
+	get_attrs(r, dict, &out->u.link.attrs);
 }
 
 static void get_tracepoint(struct hs_bytes_reader *r, struct hs_record *out)
@@ -236,22 +366,28 @@ static void get_flags(struct hs_bytes_reader *r, struct hs_record *out)
 	out->u.flags = (uint32_t)flags;
 }
 
-int hs_record_decode(uint8_t type, const void *payload, size_t payload_bytes,
+int hs_record_decode(uint8_t type, uint32_t version, const uint8_t *buffer,
+		     size_t at, const void *payload, size_t payload_bytes,
 		     const struct hs_record_clock *clock, struct hs_record *out)
 {
 	struct hs_bytes_reader r = hs_bytes_reader_make(payload, payload_bytes);
+	const struct hs_record_dict dict = {
+		.known = type & HS_RECORD_F_KNOWN,
+		.version = version,
+		.buffer = version > 1 ? buffer : NULL,
+		.size_bytes = at,
+	};
 	bool ticks = type & HS_RECORD_F_TICKS;
-	bool known = type & HS_RECORD_F_KNOWN;
 
 	memset(out, 0, sizeof(*out));
 	out->cut = type & HS_RECORD_F_CUT;
-	out->type = (enum hs_record_type)(type & HS_RECORD_TYPE_MASK);
+	out->type = (enum hs_record_type)hs_record_type_of(type, version);
 	switch (out->type) {
 	case HS_RECORD_RESOURCE:
-		get_resource(&r, known, out);
+		get_resource(&r, &dict, out);
 		break;
 	case HS_RECORD_SPAN_START:
-		get_start(&r, clock, ticks, out);
+		get_start(&r, clock, ticks, &dict, out);
 		break;
 	case HS_RECORD_SPAN_END:
 		out->ref = get_varint(&r);
@@ -259,13 +395,13 @@ int hs_record_decode(uint8_t type, const void *payload, size_t payload_bytes,
 		break;
 	case HS_RECORD_ATTR:
 		out->ref = get_varint(&r);
-		get_attr(&r, known, &out->u.attr);
+		get_attr(&r, &dict, &out->u.attr);
 		break;
 	case HS_RECORD_EVENT:
-		get_event(&r, clock, ticks, known, out);
+		get_event(&r, clock, ticks, &dict, out);
 		break;
 	case HS_RECORD_LINK:
-		get_link(&r, known, out);
+		get_link(&r, &dict, out);
 		break;
 	case HS_RECORD_STATUS:
 		out->ref = get_varint(&r);
@@ -308,8 +444,10 @@ struct reader {
 	uint8_t *scratch;
 	size_t scratch_bytes;
 	size_t have; /* bytes of a record that runs on, in scratch; 0: none */
-	struct hs_record_clock clock; /* of the buffer that is read, or, while
-					 a record is pending, where it began */
+	/* Of the buffer that is read, or, while a record is pending, of that
+	 * where it began. */
+	uint32_t version;
+	struct hs_record_clock clock;
 };
 
 static bool timed(const struct hs_record *record)
@@ -325,13 +463,15 @@ static bool timed(const struct hs_record *record)
 	}
 }
 
-static int deliver(struct reader *r, uint32_t header, const uint8_t *payload)
+/* @buffer: the record starts in it at @at and ends in it, or NULL. */
+static int deliver(struct reader *r, uint8_t type, const uint8_t *buffer,
+		   size_t at, const uint8_t *payload, size_t payload_bytes)
 {
 	struct hs_record record;
 	int rc;
 
-	rc = hs_record_decode((uint8_t)header, payload, header >> 8, &r->clock,
-			      &record);
+	rc = hs_record_decode(type, r->version, buffer, at, payload,
+			      payload_bytes, &r->clock, &record);
 	if (rc < 0) {
 		r->stats->garbage++;
 		return 0;
@@ -357,17 +497,16 @@ static int deliver(struct reader *r, uint32_t header, const uint8_t *payload)
 	return r->visitor->record(r->visitor->context, &record);
 }
 
-/* What the pending record lacks; 0 when its header says nonsense. */
-static size_t pending_need(const struct reader *r)
+/* What the pending record lacks, at least; 0: nothing, or it is nonsense. */
+static size_t pending_need(const struct reader *r, struct hs_record_head *head)
 {
-	uint32_t payload;
+	size_t need = hs_record_head_get(r->scratch, r->have, r->version, head);
 
-	if (r->have < HS_RECORD_HEADER_BYTES)
-		return HS_RECORD_HEADER_BYTES - r->have;
-	payload = hs_le32_load(r->scratch) >> 8;
-	if (payload > HS_RECORD_MAX_BYTES)
+	if (need)
+		return need;
+	if (head->payload_bytes > HS_RECORD_MAX_BYTES)
 		return 0;
-	return HS_RECORD_HEADER_BYTES + payload - r->have;
+	return head->bytes + head->payload_bytes - r->have;
 }
 
 static void pending_drop(struct reader *r)
@@ -377,6 +516,18 @@ static void pending_drop(struct reader *r)
 	r->have = 0;
 }
 
+/* It has all that it needs. */
+static int pending_done(struct reader *r, const struct hs_record_head *head)
+{
+	r->have = 0;
+	if (head->payload_bytes > HS_RECORD_MAX_BYTES) {
+		r->stats->garbage++;
+		return 0;
+	}
+	return deliver(r, head->type, NULL, 0, r->scratch + head->bytes,
+		       head->payload_bytes);
+}
+
 /*
  * Feed the pending record with the bytes that precede the buffer's first
  * record; returns how many of them it took, or a visitor's verdict in *rc.
@@ -384,14 +535,17 @@ static void pending_drop(struct reader *r)
 static size_t pending_feed(struct reader *r, const uint8_t *p, size_t len,
 			   int *rc)
 {
+	struct hs_record_head head;
 	size_t used = 0;
 
 	while (r->have) {
-		size_t need = pending_need(r);
+		size_t need = pending_need(r, &head);
 		size_t take = need < len - used ? need : len - used;
 
-		if (need == 0 && r->have > HS_RECORD_HEADER_BYTES)
-			break; /* cannot be: whole records leave at once */
+		if (need == 0) {
+			*rc = pending_done(r, &head);
+			break;
+		}
 		if (take > r->scratch_bytes - r->have) {
 			pending_drop(r);
 			break;
@@ -401,52 +555,43 @@ static size_t pending_feed(struct reader *r, const uint8_t *p, size_t len,
 		used += take;
 		if (take < need)
 			break;
-		if (r->have == HS_RECORD_HEADER_BYTES &&
-		    hs_le32_load(r->scratch) >> 8 > HS_RECORD_MAX_BYTES) {
-			r->stats->garbage++;
-			r->have = 0;
-			break;
-		}
-		if (pending_need(r) == 0) {
-			r->have = 0;
-			*rc = deliver(r, hs_le32_load(r->scratch),
-				      r->scratch + HS_RECORD_HEADER_BYTES);
-		}
 	}
 	return used;
 }
 
-/* Records that start in this buffer. */
-static int read_records(struct reader *r, const uint8_t *p, size_t len)
+/* Records that start in this buffer, from @pos on. */
+static int read_records(struct reader *r, const struct hs_record_buffer *buffer,
+			size_t pos)
 {
-	while (len) {
-		uint32_t header, payload;
+	const uint8_t *data = buffer->data;
+
+	while (pos < buffer->size_bytes) {
+		size_t left = buffer->size_bytes - pos;
+		struct hs_record_head head = {0};
+		bool whole = !hs_record_head_get(data + pos, left, r->version,
+						 &head);
 		int rc;
 
-		if (len >= HS_RECORD_HEADER_BYTES) {
-			header = hs_le32_load(p);
-			payload = header >> 8;
-			if (payload > HS_RECORD_MAX_BYTES) {
-				r->stats->garbage++;
-				r->stats->skipped_bytes += len;
-				return 0;
-			}
-			if (payload <= len - HS_RECORD_HEADER_BYTES) {
-				rc = deliver(r, header,
-					     p + HS_RECORD_HEADER_BYTES);
-				if (rc)
-					return rc;
-				p += HS_RECORD_HEADER_BYTES + payload;
-				len -= HS_RECORD_HEADER_BYTES + payload;
-				continue;
-			}
+		if (head.payload_bytes > HS_RECORD_MAX_BYTES) {
+			r->stats->garbage++;
+			r->stats->skipped_bytes += left;
+			return 0;
 		}
-		if (len > r->scratch_bytes) {
+		if (whole && head.payload_bytes <= left - head.bytes) {
+			rc = deliver(r, head.type, data, pos,
+				     data + pos + head.bytes,
+				     head.payload_bytes);
+			if (rc)
+				return rc;
+			pos += head.bytes + head.payload_bytes;
+			continue;
+		}
+		if (left > r->scratch_bytes) {
 			r->stats->cut++;
 			return 0;
 		}
-		memcpy(r->scratch, p, len);
-		r->have = len;
+		memcpy(r->scratch, data + pos, left);
+		r->have = left;
 		return 0;
 	}
 	return 0;
@@ -459,7 +604,8 @@ bool hs_record_header_get(const void *data, size_t size_bytes,
 		return false;
 	memcpy(out, data, sizeof(*out));
 	return out->magic == HS_SHM_BUF_MAGIC &&
-	       out->version == HS_SHM_BUF_VERSION &&
+	       out->version >= HS_SHM_BUF_VERSION_MIN &&
+	       out->version <= HS_SHM_BUF_VERSION &&
 	       out->header_bytes == sizeof(*out) &&
 	       out->first_record <= size_bytes &&
 	       (out->first_record == 0 || out->first_record >= sizeof(*out));
@@ -499,7 +645,8 @@ static int read_buffer(struct reader *r, const struct hs_record_buffer *buffer,
 	}
 	pending_drop(r);
 	base_of(&r->clock, header);
-	return read_records(r, p + first, buffer->size_bytes - first);
+	r->version = header->version;
+	return read_records(r, buffer, first);
 }
 
 int hs_record_read(const struct hs_record_buffer *buffers, size_t nr_buffers,

@@ -31,12 +31,22 @@ struct hs_record_str {
 	size_t len;
 };
 
+/* What keys may stand for. */
+struct hs_record_dict {
+	bool known;	  /* of a record with HS_RECORD_F_KNOWN */
+	uint32_t version; /* of the buffer's header */
+	/* The buffer up to the record, header included; NULL: nothing is said
+	 * again. */
+	const uint8_t *buffer;
+	size_t size_bytes;
+};
+
 /* An attribute list, checked before the visitor sees it. */
 struct hs_record_attrs {
 	const uint8_t *ptr;
 	size_t len;
 	uint32_t nr;
-	bool known; /* of a record with HS_RECORD_F_KNOWN */
+	struct hs_record_dict dict;
 };
 
 struct hs_record_attr {
@@ -167,13 +177,32 @@ bool hs_record_header_get(const void *data, size_t size_bytes,
 /**
  * hs_record_decode() - one record's payload
  * @type: the type byte as it stands in the record's header
- * @clock: of the buffer in which the record starts
+ * @version: of the buffer in which the record starts
+ * @buffer: that buffer, NULL for a record that runs on
+ * @at: where in it the record starts
+ * @clock: of that buffer
  *
  * Return: 0; -EBADMSG when it does not decode; 1 for an unknown type.
  */
-int hs_record_decode(uint8_t type, const void *payload, size_t payload_bytes,
+int hs_record_decode(uint8_t type, uint32_t version, const uint8_t *buffer,
+		     size_t at, const void *payload, size_t payload_bytes,
 		     const struct hs_record_clock *clock,
 		     struct hs_record *out);
+
+/**
+ * hs_record_attr_at() - the attribute that a record says again
+ * @buffer: from its header on
+ * @size_bytes: of it, up to that record
+ * @word: where, and what was done to it
+ *
+ * Return: false when there is none.
+ */
+bool hs_record_attr_at(const uint8_t *buffer, size_t size_bytes, uint32_t word,
+		       struct hs_record_attr *out);
+
+/* The same of a key alone; @type: the byte behind it, of its own attribute. */
+bool hs_record_key_at(const uint8_t *buffer, size_t size_bytes, uint32_t word,
+		      struct hs_record_str *key, uint8_t *type);
 
 /**
  * hs_record_attr_next() - walk an attribute list

@@ -8,6 +8,7 @@
  *	v varint	b a byte	8 eight bytes	t time
  *	s text that is kept		a attribute	l list of attributes
  *	m text that a rule may mask	r rest, kept	p rest, may be masked
+ *	n name that a rule may mask
  *	c varint if the record was cut
  */
 #include "model/redact.h"
@@ -42,6 +43,10 @@ enum purpose {
 	LENGTH,	  /* of a value */
 	NUMBER,	  /* a value that is a varint */
 	VALUE,	  /* a value's bytes */
+	NAME,	  /* length of a name, written as a key is, or its place */
+	AGAIN,	  /* an attribute's place */
+	KEY_AGAIN,
+	NAME_AGAIN,
 };
 
 static const struct {
@@ -49,7 +54,7 @@ static const struct {
 	const char *text; /* the name that rules know its text by */
 } types[HS_RECORD_TYPE_END] = {
 	[HS_RECORD_RESOURCE] = {"vbsl", NULL},
-	[HS_RECORD_SPAN_START] = {"v88vbtm", "@span"},
+	[HS_RECORD_SPAN_START] = {"v88vbtn", "@span"},
 	[HS_RECORD_SPAN_END] = {"vt", NULL},
 	[HS_RECORD_ATTR] = {"va", NULL},
 	[HS_RECORD_EVENT] = {"vtbml", "@event"},
@@ -68,12 +73,19 @@ struct machine {
 	struct hs_redact_state *s;
 	struct hs_redact_stats *stats;
 	uint8_t *p, *end;
-	uint8_t *begin;	      /* of these very bytes */
+	uint8_t *begin;	      /* of these very bytes: the buffer */
+	uint8_t *record;      /* that starts in them, or NULL */
 	uint8_t *key_at;      /* in these very bytes, or NULL */
 	uint8_t *number_at;   /* the same, of a key that is a number */
+	bool whole;	      /* records start in these very bytes */
 	uint32_t header_here; /* bytes of the header in these very bytes */
 	bool withheld;
 };
+
+static uint32_t type_of(const struct hs_redact_state *s)
+{
+	return hs_record_type_of(s->type, s->version);
+}
 
 enum hs_redact_action hs_redact_find(const struct hs_redact_rules *rules,
 				     uint64_t mask, const char *key,
@@ -125,7 +137,7 @@ static void expect(struct machine *m, enum where where, enum purpose purpose,
 
 static enum hs_redact_action text_action(const struct machine *m)
 {
-	const char *name = types[m->s->type & HS_RECORD_TYPE_MASK].text;
+	const char *name = types[type_of(m->s)].text;
 
 	return hs_redact_find(m->rules, m->mask, name, strlen(name));
 }
@@ -144,7 +156,7 @@ static void mask_text(struct machine *m, uint64_t run)
 static void next_field(struct machine *m)
 {
 	struct hs_redact_state *s = m->s;
-	const char *program = types[s->type & HS_RECORD_TYPE_MASK].program;
+	const char *program = types[type_of(s)].program;
 	char op = program[s->pc];
 
 	if (op)
@@ -176,6 +188,12 @@ static void next_field(struct machine *m)
 		break;
 	case 'm':
 		expect(m, VARINT, MASKABLE, 0);
+		break;
+	case 'n':
+		expect(m, VARINT,
+		       s->version > 1 && s->type & HS_RECORD_F_KNOWN ? NAME
+								     : MASKABLE,
+		       0);
 		break;
 	case 'a':
 		s->attrs_left = 1;
@@ -256,10 +274,22 @@ static void varint_done(struct machine *m)
 	case KEY:
 		if (!(s->type & HS_RECORD_F_KNOWN))
 			begin_key(m, v);
+		else if (v == HS_RECORD_AGAIN && s->have == 1)
+			expect(m, RUN, AGAIN, HS_RECORD_AGAIN_BYTES);
+		else if (v == HS_RECORD_AGAIN_KEY && s->have == 1)
+			expect(m, RUN, KEY_AGAIN, HS_RECORD_AGAIN_BYTES);
 		else if (v & 1)
 			known_key(m, v);
 		else
 			begin_key(m, v >> 1);
+		break;
+	case NAME:
+		if (v == HS_RECORD_AGAIN && s->have == 1)
+			expect(m, RUN, NAME_AGAIN, HS_RECORD_AGAIN_BYTES);
+		else if (v & 1)
+			give_up(m);
+		else
+			mask_text(m, v >> 1);
 		break;
 	case LENGTH:
 		expect(m, RUN, VALUE, v);
@@ -345,11 +375,106 @@ static void keep_key(struct hs_redact_state *s, const uint8_t *p, size_t n)
 	s->key_bytes += (uint32_t)n;
 }
 
+/* ---- what is said again ----------------------------------------------------
+ */
+
+/*
+ * An attribute that stands earlier in the buffer: what was done to that, these
+ * very rules have done, and it is said of this one, too, since it may have left
+ * earlier, under others.
+ */
+static bool attr_again(struct machine *m, uint32_t *word)
+{
+	size_t size_bytes = (size_t)(m->record - m->begin);
+	struct hs_record_attr a;
+
+	if (!hs_record_attr_at(m->begin, size_bytes, *word, &a))
+		return false;
+	if (a.gone) {
+		*word |= HS_RECORD_AGAIN_GONE;
+		m->stats->dropped++;
+	} else if (a.hashed) {
+		*word |= HS_RECORD_AGAIN_HASHED;
+		m->stats->hashed++;
+	} else if (a.masked) {
+		*word |= HS_RECORD_AGAIN_MASKED;
+		m->stats->masked++;
+	} else {
+		/* It stands where no attribute was looked at. */
+		return hs_redact_find(m->rules, m->mask, a.key.ptr,
+				      a.key.len) == HS_REDACT_KEEP;
+	}
+	return true;
+}
+
+static bool key_again(struct machine *m, uint32_t word)
+{
+	struct hs_redact_state *s = m->s;
+	struct hs_record_str key;
+	uint8_t type;
+
+	if (!hs_record_key_at(m->begin, (size_t)(m->record - m->begin), word,
+			      &key, &type))
+		return false;
+	m->key_at = m->number_at = NULL;
+	s->key_bytes = 0;
+	keep_key(s, (const uint8_t *)key.ptr, key.len);
+	/* A dropped one's key is not there any more; this one goes, too. */
+	if (type & HS_RECORD_ATTR_GONE)
+		s->key_bytes = HS_REDACT_KEY_BYTES + 1;
+	return true;
+}
+
+static void again(struct machine *m)
+{
+	struct hs_redact_state *s = m->s;
+	enum purpose purpose = (enum purpose)s->purpose;
+	uint32_t word;
+	bool good;
+
+	/* Whole, in the buffer in which its record starts. */
+	if (s->version < 2 || !m->record || s->run != HS_RECORD_AGAIN_BYTES ||
+	    m->end - m->p < (ptrdiff_t)HS_RECORD_AGAIN_BYTES) {
+		give_up(m);
+		return;
+	}
+	word = hs_le16_load(m->p);
+	if (purpose == AGAIN) {
+		good = attr_again(m, &word);
+	} else if (purpose == KEY_AGAIN) {
+		good = key_again(m, word);
+	} else {
+		good = true;
+		if (text_action(m) != HS_REDACT_KEEP) {
+			word |= HS_RECORD_AGAIN_MASKED;
+			m->stats->masked++;
+		}
+	}
+	if (!good) {
+		give_up(m);
+		return;
+	}
+	hs_le16_store(m->p, (uint16_t)word);
+	m->p += HS_RECORD_AGAIN_BYTES;
+	s->left -= HS_RECORD_AGAIN_BYTES;
+	if (purpose == AGAIN)
+		next_attr(m);
+	else if (purpose == KEY_AGAIN)
+		s->where = TYPE;
+	else
+		next_field(m);
+}
+
 static void run_bytes(struct machine *m)
 {
 	struct hs_redact_state *s = m->s;
 	size_t n = (size_t)(m->end - m->p);
 
+	if (s->purpose == AGAIN || s->purpose == KEY_AGAIN ||
+	    s->purpose == NAME_AGAIN) {
+		again(m);
+		return;
+	}
 	if (n > s->run)
 		n = (size_t)s->run;
 	if (s->purpose == KEY) {
@@ -421,17 +546,17 @@ static void type_byte(struct machine *m)
 /* ---- records ---------------------------------------------------------------
  */
 
-static void begin_record(struct machine *m)
+static void begin_record(struct machine *m, const struct hs_record_head *head)
 {
 	struct hs_redact_state *s = m->s;
-	uint32_t header = hs_le32_load(s->header);
-	uint32_t type = header & HS_RECORD_TYPE_MASK;
+	uint32_t type;
 
 	s->have = 0;
-	s->type = (uint8_t)header;
+	s->type = head->type;
 	s->pc = 0;
-	s->left = header >> 8;
+	s->left = head->payload_bytes;
 	s->action = HS_REDACT_KEEP;
+	type = type_of(s);
 	if (s->left > HS_RECORD_MAX_BYTES) {
 		m->stats->withheld_records++;
 		s->where = ADRIFT;
@@ -448,18 +573,23 @@ static void begin_record(struct machine *m)
 static void header_bytes(struct machine *m)
 {
 	struct hs_redact_state *s = m->s;
+	struct hs_record_head head;
+	size_t n = (size_t)(m->end - m->p);
 
-	if (s->have == 0 && (size_t)(m->end - m->p) >= HS_RECORD_HEADER_BYTES) {
-		memcpy(s->header, m->p, HS_RECORD_HEADER_BYTES);
-		m->p += HS_RECORD_HEADER_BYTES;
-		m->header_here = s->have = HS_RECORD_HEADER_BYTES;
-		begin_record(m);
-		return;
+	if (s->have == 0) {
+		m->header_here = 0;
+		m->record = m->whole ? m->p : NULL;
+		if (!hs_record_head_get(m->p, n, s->version, &head)) {
+			m->p += head.bytes;
+			m->header_here = head.bytes;
+			begin_record(m, &head);
+			return;
+		}
 	}
-	m->header_here = s->have ? m->header_here + 1 : 1;
+	m->header_here++;
 	s->header[s->have++] = *m->p++;
-	if (s->have == HS_RECORD_HEADER_BYTES)
-		begin_record(m);
+	if (!hs_record_head_get(s->header, s->have, s->version, &head))
+		begin_record(m, &head);
 }
 
 /* A field of no bytes, or the end of a record, wants none to go on. */
@@ -565,7 +695,10 @@ bool hs_redact_buffer(const struct hs_redact_rules *rules, uint64_t mask,
 	walk_tail(&m, known, first != 0);
 	m.key_at = m.number_at = NULL;
 	m.end = data + size_bytes;
-	if (first)
+	m.whole = true;
+	if (first) {
+		state->version = (uint8_t)header.version;
 		walk(&m);
+	}
 	return m.withheld;
 }

@@ -74,6 +74,7 @@ struct hs_redact_state {
 	uint8_t have;	 /* bytes of the header, or of the varint */
 	uint8_t value;	 /* the attribute's type */
 	uint8_t action;	 /* enum hs_redact_action, of this attribute */
+	uint8_t version; /* of the buffer in which the record starts */
 	uint8_t header[4];
 	uint32_t left; /* of the record's payload */
 	uint64_t varint;

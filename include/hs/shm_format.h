@@ -44,8 +44,10 @@
 /* Of the memories and the hello; N and N-1 are spoken (ADR 5). */
 #define HS_SHM_VERSION	   2u
 #define HS_SHM_VERSION_MIN 1u
-/* Of a buffer's header and what follows it. */
-#define HS_SHM_BUF_VERSION 1u
+/* Of a buffer's header and what follows it: what is written, and what is read
+ * besides (ADR 46). */
+#define HS_SHM_BUF_VERSION     2u
+#define HS_SHM_BUF_VERSION_MIN 1u
 #define HS_SHM_DOWN_MAGIC  0x4e574f44534848ffull
 #define HS_SHM_UP_MAGIC	   0x2050555f534848ffull
 #define HS_SHM_BUF_MAGIC   0x42534848u

@@ -24,10 +24,10 @@ static const struct {
 	const char *file;
 	double bound;
 } sets[] = {
-	{"traceweaver/hotel_load100.tar.xz", 175},
-	{"traceweaver/media_load50.tar.xz", 114},
-	{"traceweaver/node_load50.tar.xz", 232},
-	{"nezha/onlineboutique_2022-08-23_12h_trace_csv.tar.xz", 79},
+	{"traceweaver/hotel_load100.tar.xz", 154},
+	{"traceweaver/media_load50.tar.xz", 94},
+	{"traceweaver/node_load50.tar.xz", 215},
+	{"nezha/onlineboutique_2022-08-23_12h_trace_csv.tar.xz", 58.5},
 };
 static char folder[4000];
 static struct fake_agent agent;

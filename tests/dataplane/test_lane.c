@@ -56,7 +56,7 @@ static void test_slot(void **state)
 			(const void *)(agent.pool +
 				       (uint64_t)hs_shm_stock_ref(live.buffer) *
 					       HS_SHM_REF_UNIT_BYTES)),
-		64 + 4 + 1 + 1);
+		64 + 2 + 1 + 1);
 	/* Nothing is published before the buffer is full or the trace ends. */
 	assert_int_equal(hs_peer_lane_head(fake_agent_lane(&agent, 0)), 0);
 	hs_trace_end(t);
@@ -64,7 +64,7 @@ static void test_slot(void **state)
 	fake_agent_drain(&agent);
 	assert_int_equal(agent.nr_entries, 1);
 	assert_int_equal(agent.entries[0].type, HS_SHM_ENTRY_END);
-	assert_int_equal(agent.entries[0].u.buffer.committed, 70);
+	assert_int_equal(agent.entries[0].u.buffer.committed, 68);
 	assert_int_equal(agent.entries[0].aux, 0);
 }
 

@@ -264,8 +264,8 @@ static void test_no_clock_no_times(void **state)
 
 	hs_tracepoint(t, data, 32);
 	clock = t->w.base + sizeof(struct hs_shm_buffer);
-	assert_int_equal(clock[0], HS_RECORD_CLOCK);
-	clock[0] = HS_RECORD_FLAGS;
+	assert_int_equal(clock[0], HS_RECORD_CLOCK | HS_RECORD_F_SHORT);
+	clock[0] = HS_RECORD_FLAGS | HS_RECORD_F_SHORT;
 	hs_trace_end(t);
 	seen = read_all(&stats);
 	assert_int_equal(seen.nr, 0);

@@ -50,8 +50,33 @@ static const struct __attribute__((packed)) {
 	{3, 3, 0, 0, 0, 200, 1},
 };
 
+/* Short records: an attribute, it again, its key again; a name, it again. */
+static const struct __attribute__((packed)) {
+	uint16_t len0;
+	uint8_t seq0;
+	struct hs_shm_buffer head0;
+	uint8_t attr[11];
+	uint8_t again[6];
+	uint8_t key_again[9];
+	uint8_t start[25];
+	uint8_t start_again[26];
+} seed_again = {
+	64 + 11 + 6 + 9 + 25 + 26,
+	0,
+	{HS_SHM_BUF_MAGIC, HS_SHM_BUF_VERSION, 64, 1, 1, 2, 1, 1, 0, 141, 64, 0,
+	 1000},
+	{0x34, 9, 0, 6, 'k', 'e', 'y', 0, 2, 'a', 'b'},
+	{0x34, 4, 0, 1, 67, 0},
+	{0x34, 7, 0, 3, 67, 0, 0, 1, 'c'},
+	{0x32, 23, 1, 1, 0, 0, 0, 0, 0, 0, 0,	0,
+	 0,    0,  0, 0, 0, 0, 0, 0, 2, 4, 'n', 'm'},
+	{0x32, 23, 2, 2, 0, 0, 0, 0, 0, 0, 0,	0,
+	 0,    0,  0, 0, 0, 0, 0, 0, 2, 1, 112, 0},
+};
+
 const struct hs_fuzz_seed hs_fuzz_seeds[] = {
 	{&seed_two, sizeof(seed_two)},
+	{&seed_again, sizeof(seed_again)},
 	{NULL, 0},
 };
 
