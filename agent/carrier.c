@@ -289,7 +289,7 @@ static const uint8_t *prepared(struct hs_worker *w, const struct hs_tenant *t,
 }
 
 /* One copy: what is sent is what was summed, whatever its producer does. */
-static bool ship(void *ctx, const struct hs_agent_slice *slice)
+static enum hs_agent_shipped ship(void *ctx, const struct hs_agent_slice *slice)
 {
 	struct hs_worker *w = ctx;
 	const struct hs_tenant *t = slice->domain < HS_AGENT_DOMAINS_MAX
@@ -305,24 +305,27 @@ static bool ship(void *ctx, const struct hs_agent_slice *slice)
 	struct iovec iov[2];
 
 	if (!t || (!w->shipper && !p))
-		return false;
+		return HS_AGENT_SHIP_NOT;
 	pool_bytes = hs_tenant_pool_bytes(t);
 	if (head->length_bytes > HS_WIRE_SLICE_MAX_BYTES ||
 	    slice->pool_node >= t->nr_pools ||
 	    slice->pool_offset > pool_bytes ||
 	    head->length_bytes > pool_bytes - slice->pool_offset)
-		return false;
+		return HS_AGENT_SHIP_NOT;
 	bytes = prepared(w, t, &out);
 	if (!bytes)
-		return false;
+		return HS_AGENT_SHIP_NOT;
 	if (w->shipper)
-		return hs_shipper_ship(w->shipper, &out, bytes);
+		return hs_shipper_ship(w->shipper, &out, bytes)
+			       ? HS_AGENT_SHIP_COPIED
+			       : HS_AGENT_SHIP_NOT;
 	if (bytes != w->bounce)
 		hs_shm_read_bytes(w->bounce, bytes, head->length_bytes);
 	head->crc = hs_crc32c(0, w->bounce, head->length_bytes);
 	iov[0] = (struct iovec){head, sizeof(*head)};
 	iov[1] = (struct iovec){w->bounce, head->length_bytes};
-	return post(w, p, HS_WIRE_SLICE, iov, 2);
+	return post(w, p, HS_WIRE_SLICE, iov, 2) ? HS_AGENT_SHIP_COPIED
+						 : HS_AGENT_SHIP_NOT;
 }
 
 /* As last words: destroying the transport sends what the kernel takes. */

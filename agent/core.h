@@ -44,6 +44,14 @@ struct hs_agent_slice {
 	uint64_t pool_offset; /* of the first byte */
 };
 
+/* What became of a slice that was to be sent. */
+enum hs_agent_shipped {
+	HS_AGENT_SHIP_NOT = 0,	  /* no room now, ask again later */
+	HS_AGENT_SHIP_COPIED = 1, /* its memory is not looked at again */
+	HS_AGENT_SHIP_LENT = 2,	  /* it is read where it lies, until
+				     hs_agent_core_returned() */
+};
+
 struct hs_agent_ops {
 	/*
 	 * To the shard that owns @primary; each @attempt tries the next.
@@ -57,8 +65,8 @@ struct hs_agent_ops {
 	/* To the coordinator that asked. */
 	bool (*send_node)(void *ctx, uint64_t node, uint16_t type,
 			  const void *payload, uint32_t payload_bytes);
-	/* False: no room now, ask again later. */
-	bool (*ship)(void *ctx, const struct hs_agent_slice *slice);
+	enum hs_agent_shipped (*ship)(void *ctx,
+				      const struct hs_agent_slice *slice);
 };
 
 /* What another thread may know of a trace. */
@@ -178,7 +186,8 @@ struct hs_agent_domain_stats {
 	uint64_t buffers_total;
 	uint64_t buffers_sending;      /* the carrier's until acknowledged; */
 	uint64_t buffers_sending_open; /* of them stocked, still written */
-	uint64_t buffers_indexed;      /* ever, and the bytes in them */
+	uint64_t buffers_parked;  /* nobody's, but the carrier reads them yet */
+	uint64_t buffers_indexed; /* ever, and the bytes in them */
 	uint64_t bytes_indexed;
 	uint64_t units_indexed;
 	uint64_t traces, traces_fired;
@@ -219,6 +228,7 @@ struct hs_agent_queue_stats {
 	uint64_t asked;	  /* COLLECTs that the next scan answers */
 	uint64_t slices;  /* under way to collectors */
 	uint64_t slice_bytes;
+	uint64_t lent_bytes; /* that the carrier reads where they lie */
 };
 
 /* Memory that the caller provides; zeroed unless it is to be adopted. */
@@ -415,6 +425,15 @@ uint32_t hs_agent_core_seen(const struct hs_agent_core *core, uint32_t domain,
 void hs_agent_core_message(struct hs_agent_core *core, uint64_t from_node,
 			   uint16_t type, const void *payload,
 			   uint32_t payload_bytes, uint64_t now_ns);
+/**
+ * hs_agent_core_returned() - the carrier is done with a slice that it was lent
+ * @ship_key: and @length_bytes, as ship() had them
+ *
+ * Once for each, answered or given up or not; before that its memory belongs to
+ * nobody else.
+ */
+void hs_agent_core_returned(struct hs_agent_core *core, uint64_t ship_key,
+			    uint32_t length_bytes);
 /** hs_agent_core_collector_up() - what it had not acknowledged goes again */
 void hs_agent_core_collector_up(struct hs_agent_core *core, uint64_t now_ns);
 /** hs_agent_core_coordinator_up() - what nobody has, or what @node had and may

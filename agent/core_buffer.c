@@ -84,7 +84,11 @@ static void leave_stock(struct hs_domain *d, uint32_t buffer)
 	k->nr_stocked--;
 }
 
-/* From whatever state back to the free ones. */
+/*
+ * From whatever state back to the free ones; by way of the parked ones while
+ * the carrier still reads it. A successor need not know: its predecessor's
+ * port ended with it.
+ */
 void hs_buffer_free(struct hs_agent_core *c, struct hs_domain *d,
 		    uint32_t buffer)
 {
@@ -100,6 +104,11 @@ void hs_buffer_free(struct hs_agent_core *c, struct hs_domain *d,
 			hs_ledger_word(HS_LEDGER_FREE,
 				       hs_ledger_word_generation(word), 0));
 	d->rt[buffer].in_flight = 0;
+	if (d->rt[buffer].lent && !HS_PLANTED(27)) {
+		d->rt[buffer].parked = true;
+		d->nr_parked += hs_buffer_units(d, buffer);
+		return;
+	}
 	hs_chunk_give(d, buffer);
 }
 

@@ -177,7 +177,8 @@ static bool check_chunk(const struct hs_domain *d, uint32_t chunk)
 	for (uint32_t i = 0; i < k->nr_free; i++)
 		if (hs_ledger_word_state(
 			    d->buffers[*hs_chunk_free_slot(d, chunk, i)]
-				    .word) != HS_LEDGER_FREE)
+				    .word) != HS_LEDGER_FREE ||
+		    d->rt[*hs_chunk_free_slot(d, chunk, i)].lent)
 			return false;
 	for (uint32_t i = 0; i < units_of_chunk(d, chunk); i++) {
 		enum hs_ledger_state state =
@@ -185,7 +186,7 @@ static bool check_chunk(const struct hs_domain *d, uint32_t chunk)
 
 		if (state != HS_LEDGER_FREE && i % units)
 			return false;
-		nr_out += state != HS_LEDGER_FREE;
+		nr_out += state != HS_LEDGER_FREE || d->rt[first + i].parked;
 		stocked += state == HS_LEDGER_STOCKED;
 	}
 	return word == k->size_class + 1u && nr_out == k->nr_out && nr_out &&

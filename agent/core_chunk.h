@@ -40,7 +40,7 @@ static inline void hs_buffer_prefetch(const struct hs_domain *d,
 }
 static inline uint32_t hs_domain_nr_free(const struct hs_domain *d)
 {
-	return d->nr_buffers - d->nr_stocked - d->nr_held;
+	return d->nr_buffers - d->nr_stocked - d->nr_held - d->nr_parked;
 }
 
 void hs_chunks_init(struct hs_domain *d);

@@ -50,8 +50,11 @@ struct hs_buffer_rt {
 	uint32_t in_flight; /* bytes up to which a slice is under way, or 0 */
 	uint32_t trace;	    /* index entry, HS_NIL: none */
 	uint16_t sending; /* how-manieth slice is under way: an ack names it */
-	bool final_sent;  /* what is under way is all of it */
-	bool waited;	  /* a sweep found it under way before */
+	bool final_sent : 1; /* what is under way is all of it */
+	bool waited : 1;     /* a sweep found it under way before */
+	bool parked : 1; /* FREE, but for the carrier that reads it: not to be
+			    handed out */
+	uint8_t lent; /* slices of it that the carrier reads where they lie */
 };
 
 /*
@@ -156,7 +159,8 @@ struct hs_chunk_list {
 
 /*
  * A buffer is known by the unit that it begins with; nr_buffers, nr_stocked,
- * nr_held, nr_pinned, nr_sending and nr_sending_open count units. The arrays
+ * nr_held, nr_pinned, nr_sending, nr_sending_open and nr_parked count units.
+ * The arrays
  * have a line for each unit: the later ones of a large buffer lie idle.
  */
 struct hs_domain {
@@ -191,7 +195,8 @@ struct hs_domain {
 	uint32_t bucket_mask, seat_mask, nr_evicted;
 	uint32_t nr_stocked, nr_held, nr_pinned, nr_young;
 	uint32_t nr_sending, nr_sending_open; /* the latter: still written */
-	uint64_t nr_indexed, bytes_indexed;   /* buffers ever, and in them */
+	uint32_t nr_parked;
+	uint64_t nr_indexed, bytes_indexed; /* buffers ever, and in them */
 	uint64_t units_indexed;
 	uint32_t crumb_free, nr_crumbs_free, nr_crumbs_fired;
 	uint32_t nr_traces_free, nr_traces_limbo;
@@ -329,6 +334,7 @@ struct hs_agent_core {
 	uint32_t in_flight_bytes;
 	uint32_t nr_in_flight; /* slices; one that only says final has no
 				  bytes */
+	uint64_t lent_bytes;   /* of slices, those given up included */
 	uint64_t swept_ns;     /* last look for slices without an answer */
 	uint32_t died_open;    /* process whose burial found open traces */
 	uint32_t scan;	       /* number of the last one */

@@ -3,7 +3,9 @@
  * core_report.c - slices to the collectors, and until when they are kept
  *
  * Which trace is next is core_queue.c's to say. A buffer is let go when the
- * collector has it durable.
+ * collector has it durable. A carrier may read slices where they lie: then
+ * their memory stays as it is until it says that it is done, whatever has
+ * become of the trace meanwhile.
  */
 #include "agent/core_priv.h"
 #include "base/planted.h"
@@ -37,7 +39,8 @@ static void dequeue(struct hs_agent_core *c, struct hs_domain *d,
 
 static bool window_open(const struct hs_agent_core *c)
 {
-	return c->in_flight_bytes < c->config.window_bytes;
+	return c->in_flight_bytes < c->config.window_bytes &&
+	       c->lent_bytes < c->config.window_bytes;
 }
 
 /* Hand bytes acked..upto of a buffer to the carrier. */
@@ -52,7 +55,10 @@ static bool ship(struct hs_agent_core *c, struct hs_domain *d, uint32_t buffer,
 		.pool_node = hs_buffer_node(d, buffer),
 	};
 	uint32_t first = s.pool_node * d->node_buffers;
+	enum hs_agent_shipped shipped;
 
+	if (d->rt[buffer].lent == UINT8_MAX)
+		return false;
 	s.pool_offset = (uint64_t)(buffer - first) * d->buffer_bytes + b->acked;
 
 	d->rt[buffer].sending++;
@@ -63,8 +69,13 @@ static bool ship(struct hs_agent_core *c, struct hs_domain *d, uint32_t buffer,
 	s.head.process = hs_ledger_word_process(b->word);
 	s.head.offset = b->acked;
 	s.head.length_bytes = upto - b->acked;
-	if (!c->ops->ship(c->ctx, &s))
+	shipped = c->ops->ship(c->ctx, &s);
+	if (shipped == HS_AGENT_SHIP_NOT)
 		return false;
+	if (shipped == HS_AGENT_SHIP_LENT) {
+		d->rt[buffer].lent++;
+		c->lent_bytes += s.head.length_bytes;
+	}
 	if (b->sent > b->acked)
 		c->stats.slices_resent++;
 	b->sent = upto;
@@ -134,6 +145,22 @@ void hs_report_run(struct hs_agent_core *c, uint64_t now_ns)
 			return;
 		dequeue(c, d, fired);
 	}
+}
+
+void hs_agent_core_returned(struct hs_agent_core *core, uint64_t ship_key,
+			    uint32_t length_bytes)
+{
+	struct hs_domain *d = hs_domain_get(core, hs_ship_key_domain(ship_key));
+	uint32_t i = hs_ship_key_buffer(ship_key);
+
+	if (!d || i >= d->nr_buffers || !d->rt[i].lent)
+		return;
+	core->lent_bytes -= length_bytes;
+	if (--d->rt[i].lent || !d->rt[i].parked)
+		return;
+	d->rt[i].parked = false;
+	d->nr_parked -= hs_buffer_units(d, i);
+	hs_chunk_give(d, i);
 }
 
 /* Durable at the collector: count it and let it go, in crash order. */

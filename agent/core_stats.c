@@ -39,6 +39,7 @@ void hs_agent_core_domain_stats_get(const struct hs_agent_core *core,
 	out->units_indexed = d->units_indexed;
 	out->buffers_sending = d->nr_sending;
 	out->buffers_sending_open = d->nr_sending_open;
+	out->buffers_parked = d->nr_parked;
 	out->nr_classes = d->nr_classes;
 	for (uint32_t i = 0; i < d->nr_classes; i++) {
 		out->classes[i].buffer_bytes =
@@ -62,6 +63,7 @@ void hs_agent_core_queue_stats_get(const struct hs_agent_core *core,
 		.asked = core->pending_head - core->pending_tail,
 		.slices = core->nr_in_flight,
 		.slice_bytes = core->in_flight_bytes,
+		.lent_bytes = core->lent_bytes,
 	};
 }
 
@@ -152,7 +154,7 @@ static bool check_traces(const struct hs_domain *d, uint32_t *held,
 static bool check_domain(const struct hs_agent_core *c,
 			 const struct hs_domain *d, const char **why)
 {
-	uint32_t units[4] = {0}, held = 0, pinned = 0;
+	uint32_t units[4] = {0}, held = 0, pinned = 0, parked = 0;
 
 	for (uint32_t i = 0; i < d->nr_buffers; i++) {
 		enum hs_ledger_state state =
@@ -160,6 +162,12 @@ static bool check_domain(const struct hs_agent_core *c,
 
 		if (state != HS_LEDGER_FREE)
 			units[state & 3] += hs_buffer_units(d, i);
+		*why = "a buffer is parked that is not free, or not lent";
+		if (d->rt[i].parked &&
+		    (state != HS_LEDGER_FREE || !d->rt[i].lent))
+			return false;
+		if (d->rt[i].parked)
+			parked += hs_buffer_units(d, i);
 	}
 	if (!hs_chunks_check(d, why) || !hs_ix_table_check(d, why) ||
 	    !hs_ix_seats_check(d, why) || !check_traces(d, &held, &pinned, why))
@@ -167,8 +175,8 @@ static bool check_domain(const struct hs_agent_core *c,
 	*why = "the states of the buffers do not add up to the pool";
 	if (units[HS_LEDGER_STOCKED] != d->nr_stocked ||
 	    units[HS_LEDGER_HELD] != d->nr_held || held != d->nr_held ||
-	    units[HS_LEDGER_FREEING] ||
-	    d->nr_stocked + d->nr_held > d->nr_buffers)
+	    units[HS_LEDGER_FREEING] || parked != d->nr_parked ||
+	    d->nr_stocked + d->nr_held + parked > d->nr_buffers)
 		return false;
 	*why = "pinned buffers do not add up";
 	return pinned == d->nr_pinned;

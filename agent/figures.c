@@ -65,7 +65,7 @@ void hs_occupancy_get(const struct hs_worker *w, const struct hs_tenant *t,
 	out->nr[HS_OCCUPANCY_HELD] = s.buffers_held - s.buffers_pinned;
 	out->nr[HS_OCCUPANCY_PINNED] =
 		s.buffers_pinned - s.buffers_sending + s.buffers_sending_open;
-	out->nr[HS_OCCUPANCY_SENDING] = s.buffers_sending;
+	out->nr[HS_OCCUPANCY_SENDING] = s.buffers_sending + s.buffers_parked;
 	out->nr[HS_OCCUPANCY_ORPHANED] = orphaned;
 	out->nr_total = s.buffers_total;
 }
@@ -164,6 +164,7 @@ uint32_t hs_figures_queues(const struct hs_worker *w, struct hs_figure *out)
 	out[nr++] = (struct hs_figure){"asked", q.asked};
 	out[nr++] = (struct hs_figure){"slices", q.slices};
 	out[nr++] = (struct hs_figure){"slice_bytes", q.slice_bytes};
+	out[nr++] = (struct hs_figure){"lent_bytes", q.lent_bytes};
 	return nr;
 }
 

@@ -24,7 +24,8 @@ enum hs_occupancy_state {
 	HS_OCCUPANCY_WRITTEN,  /* a thread has it, or its lane says so */
 	HS_OCCUPANCY_HELD,     /* of an untriggered trace */
 	HS_OCCUPANCY_PINNED,   /* of a triggered one, not under way */
-	HS_OCCUPANCY_SENDING,  /* with the NIC until the collector has it */
+	HS_OCCUPANCY_SENDING,  /* under way until the collector has it, or
+				  given up and with the port still */
 	HS_OCCUPANCY_ORPHANED, /* at a process that is not listened to */
 	HS_OCCUPANCY_STATES,
 };

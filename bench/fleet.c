@@ -93,7 +93,8 @@ static bool agent_to_node(void *ctx, uint64_t node, uint16_t type,
 	return true;
 }
 
-static bool agent_ship(void *ctx, const struct hs_agent_slice *slice)
+static enum hs_agent_shipped agent_ship(void *ctx,
+					const struct hs_agent_slice *slice)
 {
 	struct hs_fleet_agent *a = ctx;
 	struct hs_fleet *f = a->fleet;
@@ -108,7 +109,7 @@ static bool agent_ship(void *ctx, const struct hs_agent_slice *slice)
 		    (uint32_t)sizeof(head) + head.length_bytes);
 	memcpy(m->payload, &head, sizeof(head));
 	memcpy(m->payload + sizeof(head), content, head.length_bytes);
-	return true;
+	return HS_AGENT_SHIP_COPIED;
 }
 
 static const struct hs_agent_ops agent_ops = {agent_to_coordinator,

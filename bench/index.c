@@ -48,10 +48,11 @@ static bool no_node(void *ctx, uint64_t node, uint16_t type,
 	return true;
 }
 
-static bool no_ship(void *ctx, const struct hs_agent_slice *slice)
+static enum hs_agent_shipped no_ship(void *ctx,
+				     const struct hs_agent_slice *slice)
 {
 	(void)slice;
-	return false;
+	return HS_AGENT_SHIP_NOT;
 }
 
 /* What a grace period costs with the readers of the bench: there are none. */

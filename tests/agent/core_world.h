@@ -44,6 +44,7 @@ struct world {
 	struct hs_agent_slice slices[1024];
 	uint32_t nr_slices;
 	bool full; /* the carrier takes nothing */
+	bool lend; /* it reads where slices lie, until they are returned */
 	struct hs_shm_slot slots[16];
 };
 
@@ -77,14 +78,15 @@ static inline bool to_node(void *ctx, uint64_t node, uint16_t type,
 	return true;
 }
 
-static inline bool ship(void *ctx, const struct hs_agent_slice *slice)
+static inline enum hs_agent_shipped ship(void *ctx,
+					 const struct hs_agent_slice *slice)
 {
 	struct world *w = ctx;
 
 	if (w->full)
-		return false;
+		return HS_AGENT_SHIP_NOT;
 	w->slices[w->nr_slices++ % 1024] = *slice;
-	return true;
+	return w->lend ? HS_AGENT_SHIP_LENT : HS_AGENT_SHIP_COPIED;
 }
 
 static const struct hs_agent_ops ops = {to_coordinator, to_node, ship};

@@ -33,10 +33,10 @@ static bool send_node(void *ctx, uint64_t node, uint16_t type,
 	return true;
 }
 
-static bool ship(void *ctx, const struct hs_agent_slice *slice)
+static enum hs_agent_shipped ship(void *ctx, const struct hs_agent_slice *slice)
 {
 	(void)slice;
-	return false;
+	return HS_AGENT_SHIP_NOT;
 }
 
 static void grace(void *ctx)

@@ -94,7 +94,7 @@ static bool to_node(void *ctx, uint64_t node, uint16_t type,
 	return to_coordinator(ctx, NULL, 0, type, payload, payload_bytes) != 0;
 }
 
-static bool ship(void *ctx, const struct hs_agent_slice *slice)
+static enum hs_agent_shipped ship(void *ctx, const struct hs_agent_slice *slice)
 {
 	struct node *n = ctx;
 	const struct hs_tenant *t = n->w.tenants[slice->domain];
@@ -109,12 +109,13 @@ static bool ship(void *ctx, const struct hs_agent_slice *slice)
 	n->nr_slices++;
 	s->head = slice->head;
 	s->domain = slice->domain;
+	s->at = (const uint8_t *)t->pools[0].base + slice->pool_offset;
 	s->data = malloc(slice->head.length_bytes + 1u);
 	MUST(s->data);
-	hs_shm_read_bytes(
-		s->data, (const uint8_t *)t->pools[0].base + slice->pool_offset,
-		slice->head.length_bytes);
-	return true;
+	hs_shm_read_bytes(s->data, s->at, slice->head.length_bytes);
+	/* Every other one lies with a port until it is acknowledged. */
+	s->lent = n->nr_slices % 2 && slice->head.final;
+	return s->lent ? HS_AGENT_SHIP_LENT : HS_AGENT_SHIP_COPIED;
 }
 
 static const struct hs_agent_ops ops = {to_coordinator, to_node, ship};
@@ -233,8 +234,10 @@ void node_adopt(struct node *n, const struct node *before)
 	n->w.settings.nr_domain_processes =
 		before->w.settings.nr_domain_processes;
 	/* What a collector got from the predecessor it still has. */
-	for (uint32_t i = 0; i < before->nr_slices; i++)
+	for (uint32_t i = 0; i < before->nr_slices; i++) {
 		n->slices[i] = before->slices[i];
+		n->slices[i].lent = false; /* its port ended with it */
+	}
 	n->nr_slices = n->nr_acked = before->nr_slices;
 	epoll_make(n);
 	keeper_make(n);
@@ -303,6 +306,19 @@ void node_serve(struct node *n)
 	node_keep(n);
 }
 
+/* The port reads it no more; until now nobody may have written there. */
+static void give_back(struct node *n, struct node_slice *s)
+{
+	if (!s->lent)
+		return;
+	for (uint32_t i = 0; i < s->head.length_bytes; i++)
+		if (s->at[i] != s->data[i])
+			node_die("memory changed that was with the port");
+	s->lent = false;
+	hs_agent_core_returned(n->w.core, s->head.ship_key,
+			       s->head.length_bytes);
+}
+
 void node_ack(struct node *n)
 {
 	for (; n->nr_acked < n->nr_slices; n->nr_acked++) {
@@ -313,6 +329,7 @@ void node_ack(struct node *n)
 
 		hs_agent_core_message(n->w.core, 98, HS_WIRE_SLICE_ACK, &m,
 				      sizeof(m), n->w.now_ns);
+		give_back(n, &n->slices[n->nr_acked]);
 	}
 }
 

@@ -42,6 +42,8 @@ struct node_answer {
 struct node_slice {
 	struct hs_wire_slice head;
 	uint32_t domain;
+	bool lent; /* its memory may not change before it is acknowledged */
+	const uint8_t *at;
 	uint8_t *data;
 };
 

@@ -99,7 +99,8 @@ static bool ship_stream(struct sim *s, uint32_t i,
 	return sent;
 }
 
-static bool op_ship(void *ctx, const struct hs_agent_slice *slice)
+static enum hs_agent_shipped op_ship(void *ctx,
+				     const struct hs_agent_slice *slice)
 {
 	struct op_ctx *o = ctx;
 	struct sim *s = o->s;
@@ -107,20 +108,24 @@ static bool op_ship(void *ctx, const struct hs_agent_slice *slice)
 	uint32_t bytes = slice->head.length_bytes;
 	uint64_t room = (uint64_t)n->domain.nr_buffers * n->domain.buffer_bytes;
 	const uint8_t *from;
-	bool sent;
+	uint64_t at = slice->domain * room + slice->pool_offset;
+	bool sent, lent;
 
 	maybe_die(s, n);
 	judge_ship(s, n, &slice->head);
 	if (slice->pool_offset > room || bytes > room - slice->pool_offset) {
 		sim_fail(s, "node%u ships bytes beyond its pool", n->number);
-		return false;
+		return HS_AGENT_SHIP_NOT;
 	}
-	from = n->pool + slice->domain * room + slice->pool_offset;
+	from = n->pool + at;
 	sent = s->ship ? sim_ship_slice(s, o->node, &slice->head, from)
 		       : ship_stream(s, o->node, &slice->head, from);
 	s->t.slice_bytes += sent ? bytes : 0;
+	lent = sent && sim_port_lend(s, o->node, slice, at);
 	maybe_die(s, n);
-	return sent;
+	if (!sent)
+		return HS_AGENT_SHIP_NOT;
+	return lent ? HS_AGENT_SHIP_LENT : HS_AGENT_SHIP_COPIED;
 }
 
 static const struct hs_agent_ops ops = {op_coordinator, op_node, op_ship};
@@ -265,6 +270,7 @@ void sim_node_start(struct sim *s, uint32_t i)
 		return;
 	n->up = true;
 	n->gen++;
+	memset(n->loans, 0, sizeof(n->loans));
 	n->kill_in_ops = 0;
 	sim_story(s, i, fresh ? "starts" : "a successor takes over");
 	for (uint32_t p = 0; p < s->p.nr_procs; p++) {

@@ -260,7 +260,7 @@ static void check_slice(struct bag *g, const struct hs_agent_slice *s,
 		sim_fail(g->s, BAG "two sendings under one key");
 }
 
-static bool op_ship(void *ctx, const struct hs_agent_slice *s)
+static enum hs_agent_shipped op_ship(void *ctx, const struct hs_agent_slice *s)
 {
 	struct bag *g = ctx;
 	uint32_t k = bag_domain_of(g, s->domain);
@@ -274,14 +274,14 @@ static bool op_ship(void *ctx, const struct hs_agent_slice *s)
 	if (k == BAG_NONE || b >= d->config.nr_buffers ||
 	    (s->pool_offset - s->head.offset) % BAG_UNIT) {
 		sim_fail(g->s, BAG "a slice from nowhere");
-		return false;
+		return HS_AGENT_SHIP_NOT;
 	}
 	if (x->state == HS_LEDGER_STOCKED)
 		h = writer(g, x->process,
 			   hs_shm_stock_word(b, 0, 0, x->generation));
 	if (x->state != HS_LEDGER_HELD && !h) {
 		sim_fail(g->s, BAG "a slice of a buffer that is nobody's");
-		return false;
+		return HS_AGENT_SHIP_NOT;
 	}
 	t = h ? h->trace : x->trace;
 	check_slice(g, s, x, t, h);
@@ -296,7 +296,7 @@ static bool op_ship(void *ctx, const struct hs_agent_slice *s)
 		*last = s->head.priority;
 	x->key = s->head.ship_key;
 	if (jammed(g))
-		return false;
+		return HS_AGENT_SHIP_NOT;
 	x->acked = s->head.offset;
 	x->upto = s->head.offset + s->head.length_bytes;
 	x->in_flight = true;
@@ -307,7 +307,7 @@ static bool op_ship(void *ctx, const struct hs_agent_slice *s)
 	g->want.slices_sent++;
 	g->want.bytes_sent += s->head.length_bytes;
 	bag_shipped(g, s);
-	return true;
+	return HS_AGENT_SHIP_COPIED;
 }
 
 const struct hs_agent_ops bag_ops = {op_coordinator, op_node, op_ship};

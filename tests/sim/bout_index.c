@@ -43,9 +43,10 @@ static bool op_node(void *ctx, uint64_t node, uint16_t type,
 	return false;
 }
 
-static bool op_ship(void *ctx, const struct hs_agent_slice *slice)
+static enum hs_agent_shipped op_ship(void *ctx,
+				     const struct hs_agent_slice *slice)
 {
-	return false;
+	return HS_AGENT_SHIP_NOT;
 }
 
 static const struct hs_agent_ops ops = {op_coordinator, op_node, op_ship};

@@ -37,6 +37,7 @@ WHAT = {
     24: "what the disk lost is remembered as stored",
     25: "an open handle that published nothing is not known",
     26: "a question that not all answered is called whole",
+    27: "memory is handed out that the port still reads",
     41: "received by the collector is taken for durable",
     42: "a frame that comes again is kept again",
     43: "credit leaks",

@@ -301,6 +301,10 @@ static void step(struct sim *s, const struct sim_event *e)
 	case SIM_EV_RESTART:
 		sim_node_start(s, e->a);
 		break;
+	case SIM_EV_PORT:
+		if (s->nodes[e->a].up && s->nodes[e->a].gen == e->gen)
+			sim_port_done(s, e->a, e->b);
+		break;
 	case SIM_EV_MOVE:
 		sim_move(s, e->a, e->b);
 		break;

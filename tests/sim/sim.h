@@ -116,6 +116,7 @@ enum sim_event_type {
 	SIM_EV_FRAME,
 	SIM_EV_OUTLET,
 	SIM_EV_INTAKE,
+	SIM_EV_PORT,
 	SIM_NR_EVENTS
 };
 
@@ -188,6 +189,15 @@ struct sim_handle {
 	bool live;
 };
 
+/* A slice that the port reads where it lies. */
+#define SIM_LOANS 64u
+struct sim_loan {
+	bool live, honest;
+	uint64_t ship_key;
+	uint64_t at; /* in the node's memory */
+	uint32_t length_bytes, crc;
+};
+
 struct sim_node {
 	uint32_t number, incarnation;
 	bool up;   /* the worker runs */
@@ -216,6 +226,7 @@ struct sim_node {
 	uint32_t kill_in_ops; /* dies at so many ops from now; 0: no */
 	uint64_t ship_last_priority[2][HS_AGENT_TRIGGERS_MAX];
 	uint32_t holds_free; /* before the tick */
+	struct sim_loan loans[SIM_LOANS];
 	/* facts for the judge */
 	bool lost_memory; /* ever */
 	bool forgot;	  /* something was lost that no trace is named for */
@@ -370,6 +381,7 @@ struct sim_totals {
 	uint64_t by_event[SIM_NR_EVENTS];
 	uint64_t by_type[SIM_NR_TYPES];
 	uint64_t manifest_bytes, manifest_max_bytes, slice_bytes;
+	uint64_t lent; /* slices */
 	uint64_t whys[HS_ASSEMBLY_NR_WHYS];
 	uint64_t moves, owed, failover_ns;
 	uint64_t frames, frames_lost, frames_repeated, sessions, slices_shipped;
@@ -463,6 +475,11 @@ bool sim_ep_up(const struct sim *s, uint32_t ep);
 uint32_t sim_ep_gen(const struct sim *s, uint32_t ep);
 uint64_t sim_ep_id(const struct sim *s, uint32_t ep);
 void sim_ep_name(const struct sim *s, uint32_t ep, char out[16]);
+
+/* port.c */
+bool sim_port_lend(struct sim *s, uint32_t node,
+		   const struct hs_agent_slice *slice, uint64_t at);
+void sim_port_done(struct sim *s, uint32_t node, uint32_t loan);
 
 /* agent.c */
 void sim_node_create(struct sim *s, uint32_t n);
