@@ -288,7 +288,8 @@ static const uint8_t *prepared(struct hs_worker *w, const struct hs_tenant *t,
 	return w->bounce;
 }
 
-/* One copy: what is sent is what was summed, whatever its producer does. */
+/* By the transport with one copy: what is sent is what was summed, whatever its
+ * producer does. */
 static enum hs_agent_shipped ship(void *ctx, const struct hs_agent_slice *slice)
 {
 	struct hs_worker *w = ctx;
@@ -316,9 +317,8 @@ static enum hs_agent_shipped ship(void *ctx, const struct hs_agent_slice *slice)
 	if (!bytes)
 		return HS_AGENT_SHIP_NOT;
 	if (w->shipper)
-		return hs_shipper_ship(w->shipper, &out, bytes)
-			       ? HS_AGENT_SHIP_COPIED
-			       : HS_AGENT_SHIP_NOT;
+		return hs_shipper_ship(w->shipper, &out, bytes,
+				       bytes != w->bounce);
 	if (bytes != w->bounce)
 		hs_shm_read_bytes(w->bounce, bytes, head->length_bytes);
 	head->crc = hs_crc32c(0, w->bounce, head->length_bytes);

@@ -12,6 +12,7 @@
 
 #include "agent/fault.h"
 #include "agent/left.h"
+#include "agent/shipper.h"
 #include "agent/shm_read.h"
 #include "base/log.h"
 #include "numa/numa.h"
@@ -160,6 +161,9 @@ static int tenant_fill(struct hs_worker *w, struct hs_tenant *t)
 		pool_name(t, i, name);
 		rc = hs_worker_store(w, name, t->pools[i].fd);
 	}
+	/* Adopted ones are there before the shipper is. */
+	if (!rc && w->shipper)
+		hs_shipper_lend(w->shipper, t);
 	name_of(t, "ledger", name);
 	return rc ? rc : hs_worker_store(w, name, t->ledger.fd);
 }

@@ -7,6 +7,7 @@
 #include "agent/domain.h"
 #include "agent/fault.h"
 #include "agent/figures.h"
+#include "agent/shipper.h"
 #include "agent/mailbox.h"
 #include "agent/redact.h"
 #include "base/openmetrics.h"
@@ -405,6 +406,30 @@ static void costs(FILE *f, const struct hs_worker *w)
 	hs_openmetrics_u64(f, &adopted, NULL, 0, w->adopted_bytes);
 }
 
+static void shipped(FILE *f, const struct hs_worker *w)
+{
+	const struct hs_openmetrics_family family =
+		FAMILY("ship_bytes", COUNTER, "bytes",
+		       "Of slices, as often as they were touched on their way "
+		       "out: sent from where they lay, copied by the agent, "
+		       "copied by the kernel for it.");
+	struct hs_shipper_copies c;
+
+	if (!w->shipper)
+		return;
+	hs_shipper_copies(w->shipper, &c);
+	hs_openmetrics_begin(f, &family);
+	hs_openmetrics_u64(f, &family,
+			   &(struct hs_openmetrics_label){"how", "in_place"}, 1,
+			   c.lent);
+	hs_openmetrics_u64(f, &family,
+			   &(struct hs_openmetrics_label){"how", "copied"}, 1,
+			   c.copied);
+	hs_openmetrics_u64(f, &family,
+			   &(struct hs_openmetrics_label){"how", "kernel"}, 1,
+			   c.kernel);
+}
+
 static void counters(FILE *f, const struct hs_worker *w)
 {
 	struct hs_control_number numbers[HS_CONTROL_NUMBERS_MAX];
@@ -429,6 +454,7 @@ char *hs_control_metrics(const struct hs_worker *w, size_t *size_bytes)
 		return NULL;
 	counters(f, w);
 	occupancy(f, w);
+	shipped(f, w);
 	domains(f, w);
 	triggers(f, w);
 	labelled(f, FAMILY("losses", COUNTER, NULL, "What was lost, by cause."),

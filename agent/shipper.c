@@ -6,6 +6,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "agent/shm_read.h"
 #include "base/clock.h"
@@ -17,15 +18,21 @@
 
 #define WAYS_MAX     HS_SHIP_OUTLET_COLLECTORS_MAX
 #define DIAL_WAIT_NS (2 * HS_NS_PER_SEC)
-#define COPIES	     8192u /* as many as a sender has unsettled */
+#define LOANS	     8192u /* as many as a sender has unsettled */
 #define PAGE_BYTES   4096u
+#define HUGE_BYTES   (2u << 20)
 #define POLL_NS	     (50 * HS_NS_PER_US)
 
-/* A copy under way, in the order in which they were made. */
-struct copy {
-	uint64_t end;	/* where the next one may begin */
-	uint32_t users; /* of the port */
-	bool settled;
+/* Of a slice's domain: it lies in a pool, and not in the ring. */
+#define IN_POOL 0x80000000u
+
+/* A slice under way, in the order in which they were added. */
+struct loan {
+	uint64_t end;	   /* where the next copy may begin in the ring */
+	uint64_t ship_key; /* the core's; of one in a pool */
+	uint32_t length_bytes;
+	uint32_t users; /* frames that the port still has of it */
+	bool in_pool;
 };
 
 /* To one collector. */
@@ -37,33 +44,42 @@ struct way {
 	/* Copies between tail and head, by their place modulo ring_bytes. */
 	uint8_t *ring;
 	uint64_t head, tail;
-	struct copy *copies; /* first .. next - 1, modulo COPIES */
+	struct loan *loans; /* first .. next - 1, modulo LOANS */
 	uint64_t first, next, settled;
 };
 
 struct hs_shipper {
 	struct hs_worker *w;
 	struct hs_ship_outlet *outlet;
-	struct hs_ship_key *key; /* NULL: frames carry no tag */
+	struct hs_ship_key *key;   /* NULL: frames carry no tag */
+	struct hs_ship_port *port; /* the outlet's */
 	struct way ways[WAYS_MAX];
 	uint32_t nr_ways;
 	uint64_t ring_bytes;
 	uint64_t due_ns;
-	uint64_t bytes_copied;
+	uint64_t bytes_copied, bytes_lent;
 	bool added;
 	bool polled; /* the port has no descriptor to wait for */
 };
 
-static struct copy *copy_at(const struct way *way, uint64_t nr)
+static struct loan *loan_at(const struct way *way, uint64_t nr)
 {
-	return &way->copies[nr % COPIES];
+	return &way->loans[nr % LOANS];
 }
 
-/* Settled, and the port is done with them: their places are free. */
-static void reclaim(struct way *way)
+/* Settled, and the port is done with them: they are their owners' again. */
+static void reclaim(struct hs_shipper *s, struct way *way)
 {
-	while (way->first < way->settled && !copy_at(way, way->first)->users)
-		way->tail = copy_at(way, way->first++)->end;
+	for (; way->first < way->settled; way->first++) {
+		const struct loan *l = loan_at(way, way->first);
+
+		if (l->users)
+			return;
+		way->tail = l->end;
+		if (l->in_pool)
+			hs_agent_core_returned(s->w->core, l->ship_key,
+					       l->length_bytes);
+	}
 }
 
 static struct way *way_of(struct hs_shipper *s, uint32_t nr)
@@ -81,6 +97,8 @@ static const void *slice_bytes(void *ctx, const struct hs_ship_slice *slice)
 {
 	struct hs_shipper *s = ctx;
 
+	if (slice->domain & IN_POOL)
+		return (const void *)(uintptr_t)slice->where;
 	return s->ways[slice->domain].ring + slice->where % s->ring_bytes;
 }
 
@@ -88,7 +106,7 @@ static void slice_settled(void *ctx, const struct hs_ship_slice *slice,
 			  bool refused)
 {
 	struct hs_shipper *s = ctx;
-	struct way *way = &s->ways[slice->domain];
+	struct way *way = &s->ways[slice->domain & ~IN_POOL];
 	const struct {
 		struct hs_wire_slice_ack head;
 		uint64_t key;
@@ -156,40 +174,51 @@ static bool room(const struct hs_shipper *s, const struct way *way,
 {
 	uint64_t at = way->head % s->ring_bytes;
 
-	if (way->next - way->first == COPIES)
-		return false;
 	*where = way->head;
 	if (at + length > s->ring_bytes)
 		*where += s->ring_bytes - at;
 	return *where + length - way->tail <= s->ring_bytes;
 }
 
-bool hs_shipper_ship(struct hs_shipper *s, const struct hs_agent_slice *slice,
-		     const void *bytes)
+enum hs_agent_shipped hs_shipper_ship(struct hs_shipper *s,
+				      const struct hs_agent_slice *slice,
+				      const void *bytes, bool stays)
 {
 	struct way *way = pick(s, &slice->head.trace);
 	struct hs_ship_slice out = {.head = slice->head};
 	uint32_t length = slice->head.length_bytes;
-	struct copy *copy;
+	/* The header says how much has been written so far. */
+	bool in_pool = stays && (slice->head.final || slice->head.offset);
+	struct loan *loan;
 
-	if (!way)
-		return false;
-	reclaim(way);
-	if (!room(s, way, length, &out.where))
-		return false;
-	copy = copy_at(way, way->next);
-	*copy = (struct copy){.end = out.where + length};
-	out.users = &copy->users;
+	if (!way || way->next - way->first == LOANS ||
+	    (!in_pool && !room(s, way, length, &out.where)))
+		return HS_AGENT_SHIP_NOT;
+	loan = loan_at(way, way->next);
+	*loan = (struct loan){
+		.end = in_pool ? way->head : out.where + length,
+		.ship_key = slice->head.ship_key,
+		.length_bytes = length,
+		.in_pool = in_pool,
+	};
+	out.users = &loan->users;
 	/* The outlet hands it back: which of the rings it is in. */
 	out.domain = (uint32_t)(way - s->ways);
-	hs_shm_read_bytes(way->ring + out.where % s->ring_bytes, bytes, length);
+	if (in_pool) {
+		out.domain |= IN_POOL;
+		out.where = (uintptr_t)bytes;
+	} else {
+		hs_shm_read_bytes(way->ring + out.where % s->ring_bytes, bytes,
+				  length);
+	}
 	if (hs_ship_outlet_add(s->outlet, (uint32_t)way->nr, &out))
-		return false;
+		return HS_AGENT_SHIP_NOT;
 	way->next++;
-	way->head = out.where + length;
-	s->bytes_copied += length;
+	way->head = loan->end;
+	s->bytes_copied += in_pool ? 0 : length;
+	s->bytes_lent += in_pool ? length : 0;
 	s->added = true;
-	return true;
+	return in_pool ? HS_AGENT_SHIP_LENT : HS_AGENT_SHIP_COPIED;
 }
 
 /* ---- running --------------------------------------------------------------
@@ -222,6 +251,8 @@ void hs_shipper_run(struct hs_shipper *s)
 	s->added = false;
 	hs_ship_key_look(s->key, s->w->now_ns);
 	s->due_ns = hs_ship_outlet_run(s->outlet, s->w->now_ns);
+	for (uint32_t i = 0; i < s->nr_ways; i++)
+		reclaim(s, &s->ways[i]);
 }
 
 uint64_t hs_shipper_due_ns(const struct hs_shipper *s)
@@ -248,26 +279,57 @@ static int rings_make(struct hs_shipper *s)
 		way->address = to->items[i];
 		way->nr = -1;
 		way->ring = aligned_alloc(PAGE_BYTES, s->ring_bytes);
-		way->copies = calloc(COPIES, sizeof(*way->copies));
-		if (!way->ring || !way->copies)
+		way->loans = calloc(LOANS, sizeof(*way->loans));
+		if (!way->ring || !way->loans)
 			return -ENOMEM;
 		s->nr_ways++;
 	}
 	return 0;
 }
 
-/* The port sends from the rings: it may have to be told where they are. */
-static int lend(struct hs_shipper *s, struct hs_ship_port *port)
+void hs_shipper_lend(struct hs_shipper *s, const struct hs_tenant *t)
 {
+	const struct hs_ship_port_ops *ops = s->port->ops;
+
+	for (uint32_t i = 0; i < t->nr_pools && ops->memory; i++) {
+		const struct hs_memfd *pool = &t->pools[i];
+		uint64_t page = pool->is_huge ? HUGE_BYTES : PAGE_BYTES;
+		int rc = mprotect(pool->base, pool->size_bytes,
+				  PROT_READ | PROT_WRITE)
+				 ? -errno
+				 : 0;
+
+		if (!rc)
+			rc = ops->memory(s->port, pool->base, pool->size_bytes,
+					 page);
+		/* We only ever read it. */
+		if (mprotect(pool->base, pool->size_bytes, PROT_READ) && !rc)
+			rc = -errno;
+		if (rc)
+			hs_log_warn("agent",
+				    "ship: the port cannot be lent the pool of "
+				    "domain=%s uid=%u, its slices are copied: "
+				    "%s",
+				    t->name, t->uid, strerror(-rc));
+	}
+}
+
+/* Also what is copied into the rings goes from there. */
+static int lend_all(struct hs_shipper *s)
+{
+	const struct hs_ship_port_ops *ops = s->port->ops;
 	int rc = 0;
 
-	for (uint32_t i = 0; i < s->nr_ways && !rc && port->ops->memory; i++)
-		rc = port->ops->memory(port, s->ways[i].ring, s->ring_bytes,
-				       PAGE_BYTES);
+	for (uint32_t i = 0; i < s->nr_ways && !rc && ops->memory; i++)
+		rc = ops->memory(s->port, s->ways[i].ring, s->ring_bytes,
+				 PAGE_BYTES);
 	if (rc)
 		hs_log_error("agent",
 			     "ship: the port cannot be lent memory: %s",
 			     strerror(-rc));
+	for (uint32_t i = 0; i < HS_AGENT_DOMAINS_MAX && !rc; i++)
+		if (s->w->tenants[i])
+			hs_shipper_lend(s, s->w->tenants[i]);
 	return rc;
 }
 
@@ -325,9 +387,11 @@ int hs_shipper_make(struct hs_worker *w)
 		port->ops->destroy(port);
 		return -ENOMEM;
 	}
+	s->port = port;
 	s->polled = hs_ship_outlet_fd(s->outlet) < 0;
-	if (s->polled)
-		return lend(s, port);
+	rc = lend_all(s);
+	if (rc || s->polled)
+		return rc;
 	return hs_worker_watch(w, hs_ship_outlet_fd(s->outlet), HS_WORKER_SHIP,
 			       0);
 }
@@ -342,7 +406,7 @@ void hs_shipper_free(struct hs_worker *w)
 	hs_ship_key_close(s->key);
 	for (uint32_t i = 0; i < s->nr_ways; i++) {
 		free(s->ways[i].ring);
-		free(s->ways[i].copies);
+		free(s->ways[i].loans);
 	}
 	free(s);
 	w->shipper = NULL;
@@ -372,18 +436,62 @@ static json_t *way_json(const struct hs_shipper *s, const struct way *way)
 			 (json_int_t)t.frames_bad);
 }
 
+/* How often each byte of a slice was copied on its way out, by whomever. */
+static double copies(const struct hs_shipper *s,
+		     const struct hs_ship_port_stats *port)
+{
+	uint64_t went = port->bytes_borrowed + port->bytes_copied +
+			port->bytes_copied_kernel;
+	uint64_t copied = s->bytes_copied + port->bytes_copied +
+			  port->bytes_copied_kernel;
+
+	return went ? (double)copied / (double)went : 0;
+}
+
+static json_t *port_json(const struct hs_ship_port_stats *port)
+{
+	return json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:I}", "link_down",
+			 port->link_down, "full", (json_int_t)port->full,
+			 "no_memory", (json_int_t)port->no_memory, "no_link",
+			 (json_int_t)port->no_link, "no_neighbour",
+			 (json_int_t)port->no_neighbour, "refused",
+			 (json_int_t)port->refused, "dropped",
+			 (json_int_t)port->dropped);
+}
+
+void hs_shipper_copies(const struct hs_shipper *s,
+		       struct hs_shipper_copies *out)
+{
+	struct hs_ship_sender_stats none;
+	struct hs_ship_port_stats port;
+
+	hs_ship_outlet_stats(s->outlet, UINT32_MAX, &none, &port);
+	*out = (struct hs_shipper_copies){
+		.lent = port.bytes_borrowed,
+		.copied = s->bytes_copied + port.bytes_copied,
+		.kernel = port.bytes_copied_kernel,
+	};
+}
+
 json_t *hs_shipper_json(const struct hs_shipper *s)
 {
 	json_t *ways = json_array();
+	struct hs_ship_sender_stats none;
+	struct hs_ship_port_stats port;
 
 	if (!s)
 		return json_pack("{s:s, s:s}", "carrier", "transport", "why",
 				 "ship.carrier");
 	for (uint32_t i = 0; i < s->nr_ways; i++)
 		json_array_append_new(ways, way_json(s, &s->ways[i]));
-	return json_pack("{s:s, s:s, s:b, s:I, s:o}", "carrier",
-			 hs_ship_carrier_names[s->w->settings.ship.carrier],
-			 "why", "configured", "key", s->key != NULL,
-			 "bytes_copied", (json_int_t)s->bytes_copied,
-			 "collectors", ways);
+	hs_ship_outlet_stats(s->outlet, UINT32_MAX, &none, &port);
+	return json_pack(
+		"{s:s, s:s, s:b, s:f, s:I, s:I, s:I, s:o, s:o}", "carrier",
+		hs_ship_carrier_names[s->w->settings.ship.carrier], "why",
+		"configured", "key", s->key != NULL, "copies", copies(s, &port),
+		"bytes_in_place", (json_int_t)port.bytes_borrowed,
+		"bytes_copied",
+		(json_int_t)(s->bytes_copied + port.bytes_copied),
+		"bytes_copied_kernel", (json_int_t)port.bytes_copied_kernel,
+		"port", port_json(&port), "collectors", ways);
 }

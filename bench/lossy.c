@@ -62,6 +62,14 @@ static int lossy_resolve(struct hs_ship_port *p, const char *text,
 	return under(p)->ops->resolve(under(p), text, out, frame_bytes, why);
 }
 
+static int lossy_memory(struct hs_ship_port *p, void *base, uint64_t bytes,
+			uint64_t page_bytes)
+{
+	const struct hs_ship_port_ops *ops = under(p)->ops;
+
+	return ops->memory ? ops->memory(under(p), base, bytes, page_bytes) : 0;
+}
+
 static void lossy_stats(const struct hs_ship_port *p,
 			struct hs_ship_port_stats *out)
 {
@@ -82,6 +90,7 @@ static const struct hs_ship_port_ops lossy_ops = {
 	.release = lossy_release,
 	.fd = lossy_fd,
 	.resolve = lossy_resolve,
+	.memory = lossy_memory,
 	.stats = lossy_stats,
 	.destroy = lossy_destroy,
 };

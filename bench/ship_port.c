@@ -202,6 +202,13 @@ void hs_bench_ship_port_from(const struct hs_bench_ship_run *run,
 
 	if (!port)
 		return;
+	if (port->ops->memory &&
+	    port->ops->memory(port, (void *)(uintptr_t)pool,
+			      HS_BENCH_SHIP_POOL_BYTES, 4096)) {
+		snprintf(result->why, sizeof(result->why),
+			 "the port cannot be lent memory");
+		return;
+	}
 	o = hs_ship_outlet_create(port, &config, &from_ops, &f);
 	snprintf(to, sizeof(to), "%s:%u", HS_BENCH_SHIP_TO, HS_BENCH_SHIP_PORT);
 	if (!o || hs_ship_outlet_dial(o, to, hs_clock_mono_ns(), &why) < 0) {
@@ -355,7 +362,7 @@ void hs_bench_ship_port_to(const struct hs_bench_ship_run *run,
 	}
 	hs_bench_ship_quiet(result, false);
 	hs_ship_inlet_stats(t.inlet, &stats, &ps);
-	result->copied_to = ps.bytes_copied;
+	result->copied_to = ps.bytes_copied_in;
 	result->drops = ps.dropped + stats.frames_bad + stats.frames_beyond;
 	result->bad += stats.slices_anew;
 	if (t.fd >= 0)

@@ -51,7 +51,8 @@ static bool send_frame(void *ctx, const void *head, uint32_t head_bytes,
 			.data = (const uint8_t *)bytes(w, slice) +
 				pieces[i].offset,
 			.bytes = pieces[i].bytes,
-			.users = slice->users,
+			/* A private copy is gone once it is settled. */
+			.users = slice->copy ? NULL : slice->users,
 		};
 	}
 	return !port->ops->send(port, &w->to, head, head_bytes, spans,

@@ -37,11 +37,15 @@ struct hs_ship_port_stats {
 	uint64_t frames_received, bytes_received;
 	/* Of the slices' bytes: copied by us, by the kernel for us. */
 	uint64_t bytes_copied, bytes_copied_kernel;
-	uint64_t bytes_borrowed; /* sent from where they lay */
+	uint64_t bytes_borrowed;  /* sent from where they lay */
+	uint64_t bytes_copied_in; /* of frames that came */
 	uint64_t system_calls;
-	uint64_t full;	  /* send() had no room */
+	/* Why send() took nothing: no place in the queue, no memory, a link
+	 * that is down, a neighbour that has not answered. */
+	uint64_t full, no_memory, no_link, no_neighbour;
 	uint64_t refused; /* frames that the kernel or device would not take */
 	uint64_t dropped; /* came and found no memory */
+	bool link_down;
 };
 
 struct hs_ship_port_ops {
@@ -68,7 +72,11 @@ struct hs_ship_port_ops {
 		       const char **why);
 	/**
 	 * memory() - that spans will lie in; NULL: this port need not know
+	 * @base: of its first page; writable while it is called, since a
+	 *	device's mapping is for both ways
 	 * @page_bytes: of the pages behind it
+	 *
+	 * Spans that lie elsewhere are copied.
 	 */
 	int (*memory)(struct hs_ship_port *p, void *base, uint64_t bytes,
 		      uint64_t page_bytes);

@@ -12,6 +12,7 @@
  * configured for it, and need no DPDK otherwise.
  */
 #include "ship/dpdk.h"
+#include "ship/dpdk_lend.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -23,34 +24,29 @@
 #include <rte_dev.h>
 #include <rte_errno.h>
 
-#define DESCRIPTORS 1024u
-#define QUEUE	    512u /* packets waiting for the port */
-#define BURST	    32u
-#define HEADS	    8192u
-#define FOREIGN	    16384u
-#define FRAMES_FEW  2048u
+#define QUEUE	   512u /* packets waiting for the port */
+#define BURST	   32u
+#define HEADS	   8192u
+#define FRAMES_FEW 2048u
 /* af_packet wants room for a whole frame of its ring, whose sizes are powers of
  * two when they shall hold 9,000 bytes. */
-#define ROOM_BYTES   16384u
-#define COMPLETED_AT 256u /* descriptors that may wait to be looked at */
-
-/* Stands behind an mbuf of the foreign pool, for as long as it is attached. */
-struct foreign {
-	struct rte_mbuf_ext_shared_info shared;
-	uint32_t *users;
-};
+#define ROOM_BYTES     16384u
+#define LINK_LOOKS_A_S 100u
 
 struct dpdk {
 	struct hs_ship_port port;
 	struct hs_ship_port_stats stats;
 	struct hs_dpdk_net net;
-	struct rte_mempool *frames, *foreign;
+	struct rte_mempool *frames;
+	struct hs_dpdk_lend lend;
 	uint16_t id;
 	uint16_t mtu;
 	bool borrow; /* the port sends memory that is not DPDK's */
 	struct rte_mbuf *queue[QUEUE];
 	uint32_t nr_queue;
 	uint64_t arp_tsc; /* between two questions */
+	uint64_t link_tsc, link_every_tsc;
+	bool link_up;
 };
 
 static struct dpdk *dpdk_of(struct hs_ship_port *p)
@@ -61,40 +57,16 @@ static struct dpdk *dpdk_of(struct hs_ship_port *p)
 /* ---- out ------------------------------------------------------------------
  */
 
-static void foreign_done(void *addr, void *opaque)
+static void link_on(struct rte_mbuf *first, struct rte_mbuf **last,
+		    struct rte_mbuf *m)
 {
-	struct foreign *f = opaque;
-
-	(void)addr;
-	--*f->users;
+	(*last)->next = m;
+	*last = m;
+	first->nb_segs++;
+	first->pkt_len += m->pkt_len;
 }
 
-/* Return: NULL: no mbuf to be had now. */
-static struct rte_mbuf *borrow(struct dpdk *d,
-			       const struct hs_ship_port_span *span)
-{
-	struct rte_mbuf *m = rte_pktmbuf_alloc(d->foreign);
-	struct foreign *f;
-
-	if (!m)
-		return NULL;
-	f = rte_mbuf_to_priv(m);
-	f->users = span->users;
-	f->shared.free_cb = foreign_done;
-	f->shared.fcb_opaque = f;
-	rte_mbuf_ext_refcnt_set(&f->shared, 1);
-	rte_pktmbuf_attach_extbuf(m, (void *)(uintptr_t)span->data,
-				  (rte_iova_t)(uintptr_t)span->data,
-				  (uint16_t)span->bytes, &f->shared);
-	m->data_off = 0;
-	m->data_len = (uint16_t)span->bytes;
-	m->pkt_len = span->bytes;
-	++*span->users;
-	d->stats.bytes_borrowed += span->bytes;
-	return m;
-}
-
-/* Append what is copied to the last mbuf of the chain, which has the room. */
+/* To the last mbuf of the chain, which has the room for a whole frame. */
 static void copy(struct dpdk *d, struct rte_mbuf *first, struct rte_mbuf *last,
 		 const struct hs_ship_port_span *span)
 {
@@ -111,22 +83,21 @@ static bool attach(struct dpdk *d, struct rte_mbuf *first,
 	struct rte_mbuf *last = first;
 
 	for (uint32_t i = 0; i < nr_spans; i++) {
-		struct rte_mbuf *m;
+		bool lent = d->borrow && spans[i].users &&
+			    hs_dpdk_lend_has(&d->lend, spans[i].data,
+					     spans[i].bytes);
+		struct rte_mbuf *m = NULL;
 
-		if (!d->borrow || !spans[i].users) {
-			/* Behind one that is borrowed there is no room. */
-			if (last != first)
-				return false;
-			copy(d, first, last, &spans[i]);
-			continue;
-		}
-		m = borrow(d, &spans[i]);
-		if (!m)
+		if (lent)
+			m = hs_dpdk_lend_borrow(&d->lend, &spans[i]);
+		else if (last->pool != d->frames)
+			m = rte_pktmbuf_alloc(d->frames);
+		if (m)
+			link_on(first, &last, m);
+		else if (lent || last->pool != d->frames)
 			return false;
-		last->next = m;
-		last = m;
-		first->nb_segs++;
-		first->pkt_len += spans[i].bytes;
+		if (!lent)
+			copy(d, first, last, &spans[i]);
 	}
 	return true;
 }
@@ -138,8 +109,8 @@ static void push(struct dpdk *d)
 
 	while (sent < d->nr_queue) {
 		uint32_t left = d->nr_queue - sent;
-		uint16_t n = rte_eth_tx_burst(
-			d->id, 0, d->queue + sent,
+		uint16_t n = hs_dpdk_lend_burst(
+			&d->lend, d->queue + sent,
 			(uint16_t)(left < BURST ? left : BURST));
 
 		if (!n)
@@ -176,6 +147,20 @@ static void arp_ask(struct dpdk *d, struct hs_dpdk_neighbour *n)
 		rte_pktmbuf_free(m);
 }
 
+/* A link that is down takes frames and loses them; they wait instead. */
+static bool link_is_up(struct dpdk *d)
+{
+	uint64_t now = rte_get_tsc_cycles();
+	struct rte_eth_link link;
+
+	if (d->link_tsc && now - d->link_tsc < d->link_every_tsc)
+		return d->link_up;
+	d->link_tsc = now;
+	if (!rte_eth_link_get_nowait(d->id, &link))
+		d->link_up = link.link_status == RTE_ETH_LINK_UP;
+	return d->link_up;
+}
+
 static int dpdk_send(struct hs_ship_port *p, const struct hs_ship_address *to,
 		     const void *head, uint32_t head_bytes,
 		     const struct hs_ship_port_span *spans, uint32_t nr_spans)
@@ -186,21 +171,29 @@ static int dpdk_send(struct hs_ship_port *p, const struct hs_ship_address *to,
 	uint32_t bytes = head_bytes;
 	struct rte_mbuf *m;
 
+	if (!link_is_up(d)) {
+		d->stats.no_link++;
+		return -EAGAIN;
+	}
 	memcpy(&place, to, sizeof(place));
 	n = hs_dpdk_neighbour(&d->net, place.ip);
 	if (!n || !n->known) {
 		if (n)
 			arp_ask(d, n);
-		d->stats.full++;
+		d->stats.no_neighbour++;
 		return -EAGAIN;
 	}
 	for (uint32_t i = 0; i < nr_spans; i++)
 		bytes += spans[i].bytes;
 	if (d->nr_queue == QUEUE)
 		push(d);
-	m = d->nr_queue < QUEUE ? rte_pktmbuf_alloc(d->frames) : NULL;
-	if (!m) {
+	if (d->nr_queue == QUEUE) {
 		d->stats.full++;
+		return -EAGAIN;
+	}
+	m = rte_pktmbuf_alloc(d->frames);
+	if (!m) {
+		d->stats.no_memory++;
 		return -EAGAIN;
 	}
 	hs_dpdk_headers(&d->net, rte_pktmbuf_mtod(m, void *), n, place.port,
@@ -211,7 +204,7 @@ static int dpdk_send(struct hs_ship_port *p, const struct hs_ship_address *to,
 	m->pkt_len = m->data_len;
 	if (!attach(d, m, spans, nr_spans)) {
 		rte_pktmbuf_free(m);
-		d->stats.full++;
+		d->stats.no_memory++;
 		return -EAGAIN;
 	}
 	d->queue[d->nr_queue++] = m;
@@ -225,8 +218,7 @@ static void dpdk_flush(struct hs_ship_port *p)
 	struct dpdk *d = dpdk_of(p);
 
 	push(d);
-	/* What is sent is let go when the ring is full, or when asked. */
-	(void)rte_eth_tx_done_cleanup(d->id, 0, COMPLETED_AT);
+	hs_dpdk_lend_reap(&d->lend);
 }
 
 /* ---- in -------------------------------------------------------------------
@@ -249,7 +241,7 @@ static struct rte_mbuf *joined(struct dpdk *d, struct rte_mbuf *m)
 			memcpy(to, from, m->pkt_len);
 		one->data_len = (uint16_t)m->pkt_len;
 		one->pkt_len = m->pkt_len;
-		d->stats.bytes_copied += m->pkt_len;
+		d->stats.bytes_copied_in += m->pkt_len;
 	}
 	rte_pktmbuf_free(m);
 	return one;
@@ -347,14 +339,18 @@ static int dpdk_memory(struct hs_ship_port *p, void *base, uint64_t bytes,
 	if (rte_dev_dma_map(info.device, base, (rte_iova_t)(uintptr_t)base,
 			    bytes) &&
 	    rte_errno != ENOTSUP)
-		return -rte_errno;
-	return 0;
+		return rte_errno ? -rte_errno : -EIO;
+	return hs_dpdk_lend_add(&d->lend, base, bytes);
 }
 
 static void dpdk_stats(const struct hs_ship_port *p,
 		       struct hs_ship_port_stats *out)
 {
-	*out = ((const struct dpdk *)p)->stats;
+	const struct dpdk *d = (const struct dpdk *)p;
+
+	*out = d->stats;
+	out->bytes_borrowed = d->lend.bytes;
+	out->link_down = !d->link_up;
 }
 
 static void dpdk_destroy(struct hs_ship_port *p)
@@ -366,7 +362,7 @@ static void dpdk_destroy(struct hs_ship_port *p)
 	(void)rte_eth_dev_stop(d->id);
 	(void)rte_eth_dev_close(d->id);
 	rte_mempool_free(d->frames);
-	rte_mempool_free(d->foreign);
+	hs_dpdk_lend_free(&d->lend);
 	free(d);
 }
 
@@ -389,12 +385,9 @@ static const struct hs_ship_port_ops dpdk_ops = {
 static int pools_make(struct dpdk *d, uint32_t nr_frames)
 {
 	d->frames = rte_pktmbuf_pool_create(
-		"frames", nr_frames + FRAMES_FEW + 2 * DESCRIPTORS, 256, 0,
-		RTE_PKTMBUF_HEADROOM + ROOM_BYTES, SOCKET_ID_ANY);
-	d->foreign = rte_pktmbuf_pool_create("foreign", FOREIGN, 256,
-					     sizeof(struct foreign), 0,
-					     SOCKET_ID_ANY);
-	return d->frames && d->foreign ? 0 : -rte_errno;
+		"frames", nr_frames + FRAMES_FEW + 2 * HS_DPDK_DESCRIPTORS, 256,
+		0, RTE_PKTMBUF_HEADROOM + ROOM_BYTES, SOCKET_ID_ANY);
+	return d->frames ? hs_dpdk_lend_make(&d->lend, d->id) : -rte_errno;
 }
 
 /*
@@ -410,6 +403,19 @@ static int mtu_set(struct dpdk *d, const struct rte_eth_dev_info *info,
 	}
 	(void)rte_eth_dev_set_mtu(d->id, want);
 	return rte_eth_dev_get_mtu(d->id, &d->mtu);
+}
+
+/* Where freed mbufs cannot be asked for, each packet's descriptor says when it
+ * is done: it has to be written back for each. */
+static int tx_setup(struct dpdk *d, const struct rte_eth_dev_info *info)
+{
+	struct rte_eth_txconf conf = info->default_txconf;
+
+	d->lend.asks = !strcmp(info->driver_name, "net_e1000_em");
+	if (d->lend.asks)
+		conf.tx_rs_thresh = 1;
+	return rte_eth_tx_queue_setup(d->id, 0, HS_DPDK_DESCRIPTORS,
+				      SOCKET_ID_ANY, &conf);
 }
 
 static int start(struct dpdk *d, const struct hs_ship_dpdk_config *config,
@@ -431,11 +437,10 @@ static int start(struct dpdk *d, const struct hs_ship_dpdk_config *config,
 	*why = "the port takes no such configuration";
 	rc = rte_eth_dev_configure(d->id, 1, 1, &conf);
 	if (!rc)
-		rc = rte_eth_rx_queue_setup(d->id, 0, DESCRIPTORS,
+		rc = rte_eth_rx_queue_setup(d->id, 0, HS_DPDK_DESCRIPTORS,
 					    SOCKET_ID_ANY, NULL, d->frames);
 	if (!rc)
-		rc = rte_eth_tx_queue_setup(d->id, 0, DESCRIPTORS,
-					    SOCKET_ID_ANY, NULL);
+		rc = tx_setup(d, &info);
 	if (!rc)
 		rc = mtu_set(d, &info, config->mtu);
 	if (!rc)
@@ -503,6 +508,7 @@ static int make(struct dpdk *d, const struct hs_ship_dpdk_config *config,
 	d->id = rte_eth_find_next(0);
 	d->borrow = config->borrow;
 	d->arp_tsc = rte_get_tsc_hz() / 10;
+	d->link_every_tsc = rte_get_tsc_hz() / LINK_LOOKS_A_S;
 	*why = "no memory for mbufs";
 	rc = pools_make(d, config->nr_frames);
 	if (!rc)
@@ -525,7 +531,7 @@ hs_ship_dpdk_create(const struct hs_ship_dpdk_config *config, const char **why)
 	}
 	if (d) {
 		rte_mempool_free(d->frames);
-		rte_mempool_free(d->foreign);
+		hs_dpdk_lend_free(&d->lend);
 		free(d);
 	}
 	errno = -rc;

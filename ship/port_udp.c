@@ -285,7 +285,7 @@ static bool take(struct udp *u, struct hs_ship_port_frame *frame)
 		frame->bytes = bytes;
 		u->stats.frames_received++;
 		u->stats.bytes_received += bytes;
-		u->stats.bytes_copied += bytes;
+		u->stats.bytes_copied_in += bytes;
 		kept = true;
 	}
 	u->in_at += bytes;

@@ -278,6 +278,13 @@ static void carrier_text(const struct hs_answer *a,
 		fprintf(f, "; slices by %s: %s",
 			json_string_value(json_object_get(of, "carrier")),
 			json_string_value(json_object_get(of, "why")));
+	/* How often each of their bytes was copied on its way out. */
+	if (json_is_number(json_object_get(of, "copies")))
+		fprintf(f, ", %.2f copies a byte",
+			json_number_value(json_object_get(of, "copies")));
+	if (json_is_true(
+		    json_object_get(json_object_get(of, "port"), "link_down")))
+		fprintf(f, ", LINK DOWN");
 	fclose(f);
 }
 
