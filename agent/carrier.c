@@ -288,8 +288,8 @@ static const uint8_t *prepared(struct hs_worker *w, const struct hs_tenant *t,
 	return w->bounce;
 }
 
-/* By the transport with one copy: what is sent is what was summed, whatever its
- * producer does. */
+/* To its manifest's collector. By the transport with one copy: what is sent is
+ * what was summed, whatever its producer does. */
 static enum hs_agent_shipped ship(void *ctx, const struct hs_agent_slice *slice)
 {
 	struct hs_worker *w = ctx;
@@ -305,7 +305,7 @@ static enum hs_agent_shipped ship(void *ctx, const struct hs_agent_slice *slice)
 	const uint8_t *bytes;
 	struct iovec iov[2];
 
-	if (!t || (!w->shipper && !p))
+	if (!t || !p)
 		return HS_AGENT_SHIP_NOT;
 	pool_bytes = hs_tenant_pool_bytes(t);
 	if (head->length_bytes > HS_WIRE_SLICE_MAX_BYTES ||
@@ -317,7 +317,7 @@ static enum hs_agent_shipped ship(void *ctx, const struct hs_agent_slice *slice)
 	if (!bytes)
 		return HS_AGENT_SHIP_NOT;
 	if (w->shipper)
-		return hs_shipper_ship(w->shipper, &out, bytes,
+		return hs_shipper_ship(w->shipper, p->number, &out, bytes,
 				       bytes != w->bounce);
 	if (bytes != w->bounce)
 		hs_shm_read_bytes(w->bounce, bytes, head->length_bytes);

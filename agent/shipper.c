@@ -10,7 +10,6 @@
 
 #include "agent/shm_read.h"
 #include "base/clock.h"
-#include "base/hash.h"
 #include "base/log.h"
 #include "rdma/wire.h"
 #include "ship/key.h"
@@ -147,25 +146,13 @@ static const struct hs_ship_outlet_ops outlet_ops = {slice_bytes, slice_settled,
 /* ---- what the core asks for -----------------------------------------------
  */
 
-/* All nodes rank the collectors alike, so a trace's slices meet. */
-static struct way *pick(struct hs_shipper *s,
-			const struct hs_wire_trace_id *trace)
+/* The way to a node; a restart of it changes its id, and not its number. */
+static struct way *way_to(struct hs_shipper *s, uint32_t number)
 {
-	uint64_t key = hs_wire_trace_key(trace), best = 0;
-	struct way *found = NULL;
-
-	for (uint32_t i = 0; i < s->nr_ways; i++) {
-		uint64_t want;
-
-		if (!s->ways[i].node)
-			continue;
-		want = hs_hash_rendezvous(key, s->ways[i].node);
-		if (!found || want > best) {
-			found = &s->ways[i];
-			best = want;
-		}
-	}
-	return found;
+	for (uint32_t i = 0; i < s->nr_ways; i++)
+		if (s->ways[i].node && s->ways[i].node >> 32 == number)
+			return &s->ways[i];
+	return NULL;
 }
 
 /* Room in one piece; what is left at the end of the ring is skipped. */
@@ -180,11 +167,11 @@ static bool room(const struct hs_shipper *s, const struct way *way,
 	return *where + length - way->tail <= s->ring_bytes;
 }
 
-enum hs_agent_shipped hs_shipper_ship(struct hs_shipper *s,
+enum hs_agent_shipped hs_shipper_ship(struct hs_shipper *s, uint32_t number,
 				      const struct hs_agent_slice *slice,
 				      const void *bytes, bool stays)
 {
-	struct way *way = pick(s, &slice->head.trace);
+	struct way *way = way_to(s, number);
 	struct hs_ship_slice out = {.head = slice->head};
 	uint32_t length = slice->head.length_bytes;
 	/* The header says how much has been written so far. */

@@ -26,11 +26,13 @@ void hs_shipper_free(struct hs_worker *w);
 void hs_shipper_lend(struct hs_shipper *s, const struct hs_tenant *tenant);
 /**
  * hs_shipper_ship() - one slice more
+ * @number: of the collector that its trace belongs to, which its manifest goes
+ *	to as well: hs_members_collector()
  * @bytes: in a pool; or else (!@stays) gone after the call
  *
- * NOT: no room, or nobody to take it.
+ * NOT: no room, or datagrams do not reach that collector now.
  */
-enum hs_agent_shipped hs_shipper_ship(struct hs_shipper *s,
+enum hs_agent_shipped hs_shipper_ship(struct hs_shipper *s, uint32_t number,
 				      const struct hs_agent_slice *slice,
 				      const void *bytes, bool stays);
 /** hs_shipper_run() - take and send what there is */

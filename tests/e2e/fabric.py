@@ -138,16 +138,19 @@ class App:
 
 
 class Fabric:
-    """N agents, a coordinator and a collector under one directory."""
+    """N agents, a coordinator and a collector, or two, under one directory."""
 
-    def __init__(self, nodes, agent_yaml="", pool="16MiB"):
+    def __init__(self, nodes, agent_yaml="", pool="16MiB", collectors=1):
         self.dir = tempfile.mkdtemp(prefix="hs-e2e-")
         self.nodes = nodes
         self.agent_yaml = agent_yaml
         self.pool = pool
         self.running = {}
         self.apps = []
-        self.coordinator_port, self.collector_port = free_ports(2)
+        self.collectors = ["collector", "collector-b"][:collectors]
+        self.coordinator_port, *ports = free_ports(1 + collectors)
+        self.collector_ports = dict(zip(self.collectors, ports))
+        self.collector_port = ports[0]
         self.write_configs()
 
     def __enter__(self):
@@ -171,7 +174,7 @@ class Fabric:
         shutil.rmtree(self.dir, ignore_errors=True)
 
     def names(self):
-        return (["collector", "coordinator"] +
+        return (self.collectors + ["coordinator"] +
                 ["agent-%d" % i for i in range(self.nodes)])
 
     def path(self, name):
@@ -185,12 +188,16 @@ class Fabric:
             out.write(text)
 
     def write_configs(self):
-        self.write("collector.yaml", COLLECTOR.format(
-            control=self.control("collector"), port=self.collector_port,
-            store=self.path("store")) + self.ship("collector"))
+        collectors = ", ".join("127.0.0.1:%d" % port for port in
+                               self.collector_ports.values())
+        for i, (name, port) in enumerate(self.collector_ports.items()):
+            self.write(name + ".yaml", COLLECTOR.format(
+                number=2001 + i, name=name, control=self.control(name),
+                port=port, store=self.path(name.replace("collector", "store"))
+                ) + self.ship(name))
         self.write("coordinator.yaml", COORDINATOR.format(
             control=self.control("coordinator"), port=self.coordinator_port,
-            collector=self.collector_port))
+            collector=collectors))
         for i in range(self.nodes):
             self.write("agent-%d.yaml" % i, AGENT.format(
                 number=i + 1, name="node-%d" % i,
@@ -198,24 +205,28 @@ class Fabric:
                 control=self.control("agent-%d" % i),
                 app=self.path("app-%d.sock" % i), pool=self.pool,
                 coordinator=self.coordinator_port,
-                collector=self.collector_port) +
+                collector=collectors) +
                 self.ship("agent-%d" % i) + self.agent_yaml)
         self.write("fabric.json", json.dumps({
             "nodes": [{"name": "node-%d" % i, "agent": "agent-%d.sock" % i,
                        "application": "app-%d.sock" % i}
                       for i in range(self.nodes)],
             "coordinators": ["coordinator.sock"],
-            "collectors": ["collector.sock"]}))
+            "collectors": [name + ".sock" for name in self.collectors]}))
 
     def ship(self, name):
         """How a daemon ships; the collector takes datagrams at the number of
         its port."""
         if not SHIP:
             return ""
-        key, form = ("bind", "%s") if name == "collector" else (
-            "collectors", "[%s]")
-        return "ship:\n  carrier: %s\n  %s: %s\n" % (
-            SHIP, key, form % ('"127.0.0.1:%d"' % self.collector_port))
+        text = "ship:\n  carrier: %s\n" % SHIP
+        if name in self.collectors:
+            return text + '  bind: "127.0.0.1:%d"\n' % (
+                self.collector_ports[name])
+        # In an order of its own: it says nothing about who owns a trace.
+        return text + "  collectors: [%s]\n" % ", ".join(
+            '"127.0.0.1:%d"' % port
+            for port in reversed(self.collector_ports.values()))
 
     def start(self, name, wait=True, path=None, before=None):
         """`path`: another program than the one that was built; `before`: run
@@ -341,8 +352,8 @@ class Fabric:
 
 
 COLLECTOR = """node:
-  id: 2001
-  name: collector
+  id: {number}
+  name: {name}
 control:
   socket: {control}
 listen: 127.0.0.1:{port}
@@ -355,7 +366,7 @@ COORDINATOR = """node:
 control:
   socket: {control}
 listen: 127.0.0.1:{port}
-collectors: [127.0.0.1:{collector}]
+collectors: [{collector}]
 """
 
 AGENT = """node:
@@ -369,6 +380,6 @@ domains:
     socket: {app}
     pool: {pool}
 coordinators: [127.0.0.1:{coordinator}]
-collectors: [127.0.0.1:{collector}]
+collectors: [{collector}]
 linger: 5s
 """

@@ -16,7 +16,7 @@ import tempfile
 import time
 import traceback
 
-from fabric import (COORDINATOR, Failure, Fabric, free_ports, program,
+from fabric import (COORDINATOR, Failure, Fabric, ask, free_ports, program,
                     wait_for)
 
 
@@ -520,6 +520,43 @@ def collector_killed():
         wait_for("all delivered", lambda: all_there(fabric, before + during))
 
 
+def two_collectors():
+    """A trace's slices and manifests meet at one of them, whatever restarts."""
+    def requests(count):
+        ids = []
+        for _ in range(count):
+            caller, callee = apps
+            trace = caller.say("begin h")
+            root = caller.say("span h root")
+            callee.say("begin h %s" % caller.say("inject h " + root))
+            callee.say("finish h %s" % callee.say("span h leaf " + root))
+            caller.say("replied h %s" % callee.say("reply h"))
+            callee.say("end h")
+            caller.say("finish h " + root)
+            caller.say("end h")
+            callee.say("trigger many " + trace)
+            ids.append(trace)
+        return ids
+
+    def stored(name):
+        return len(ask(fabric.control(name), "GET",
+                       "/v1/traces?limit=1000")[1]["traces"])
+
+    with Fabric(2, collectors=2) as fabric:
+        apps = [fabric.app(i, "svc-%d" % i) for i in range(2)]
+        ids = requests(40)
+        wait_for("stored", lambda: all_there(fabric, ids))
+        fabric.kill("collector-b")
+        ids += requests(20)
+        # What it owns waited for it: nothing went to the other one.
+        fabric.start("collector-b")
+        ids += requests(20)
+        wait_for("all delivered", lambda: all_there(fabric, ids))
+        each = [stored(name) for name in fabric.collectors]
+        check(all(each) and sum(each) == len(ids),
+              "each trace at one of both: %r" % each)
+
+
 def trigger_by_id():
     """From a node that saw it, where the operator knows which."""
     with Fabric(2) as fabric:
@@ -728,7 +765,7 @@ SCENARIOS = [late_trigger, fan_out, many_processes, trigger_before_data,
              fork_in_mid_trace, closed_descriptors, stopped_agent,
              worker_killed, agent_killed, coordinator_killed,
              coordinators_come_and_go,
-             collector_killed, trigger_by_id, last_seconds, purge, linger,
+             collector_killed, two_collectors, trigger_by_id, last_seconds, purge, linger,
              command_line, replay_interrupted, replay_exit_codes,
              replay_sees_loss]
 
