@@ -86,7 +86,7 @@ static bool same_trace(const struct hs_store_item *x,
 	       x->entry->trace.lo == y->entry->trace.lo;
 }
 
-static int put_all(struct hs_store *s)
+int hs_store_index_items(struct hs_store *s, uint64_t end)
 {
 	uint32_t next;
 	int rc = 0;
@@ -98,13 +98,10 @@ static int put_all(struct hs_store *s)
 				break;
 		rc = trace_put(s, &s->items[i], next - i);
 	}
-	if (!rc && s->nr_segments && s->fd >= 0) {
-		const struct hs_store_segment *last =
-			&s->segments[s->nr_segments - 1];
-
-		rc = hs_index_segment_set(s->index, last->number, last->end);
-	}
-	return rc;
+	if (!rc && s->nr_segments && s->fd >= 0)
+		rc = hs_index_segment_set(
+			s->index, s->segments[s->nr_segments - 1].number, end);
+	return rc ? hs_store_index_failed(s, rc) : 0;
 }
 
 /* From here on it is found, and waits no more: both at once. */
@@ -125,12 +122,10 @@ static int commit(struct hs_store *s, uint64_t position)
 	return rc;
 }
 
-int hs_store_index_items(struct hs_store *s, uint64_t position)
+int hs_store_index_commit(struct hs_store *s, uint64_t position)
 {
-	int rc = put_all(s);
+	int rc = commit(s, position);
 
-	if (!rc)
-		rc = commit(s, position);
 	if (!rc && s->stats.syncs % CHECKPOINT_GROUPS == 0)
 		rc = hs_index_checkpoint(s->index);
 	return rc ? hs_store_index_failed(s, rc) : 0;

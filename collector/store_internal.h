@@ -138,8 +138,10 @@ int hs_store_write(struct hs_store *s, uint64_t from, uint64_t target);
 int hs_store_drop_segment(struct hs_store *s, uint32_t number);
 
 /* store_index.c: the writer's. */
-/* What was laid out and is durable: into the index, and committed. */
-int hs_store_index_items(struct hs_store *s, uint64_t position);
+/* What was laid out: into the index, not committed. @end: of the segment */
+int hs_store_index_items(struct hs_store *s, uint64_t end);
+/* It is durable now: commit, and it waits no more. */
+int hs_store_index_commit(struct hs_store *s, uint64_t position);
 int hs_store_index_repair(struct hs_store *s);
 int hs_store_index_damages(struct hs_store *s);
 int hs_store_index_failed(struct hs_store *s, int error);

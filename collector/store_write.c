@@ -19,7 +19,7 @@
 #include "base/random.h"
 #include "collector/store_internal.h"
 
-#define OUT_BYTES     (4u << 20) /* of one write */
+#define OUT_BYTES     (1u << 20) /* of one write */
 #define ITEMS_MAX     65536u	 /* of one group */
 #define IDLE_WAIT_NS  (250 * HS_NS_PER_MS)
 #define EFFORT_NONE   3u
@@ -180,6 +180,10 @@ static int piece_write(struct hs_store *s, struct group *g)
 		hs_store_segment_name(name, last(s)->number);
 		return hs_store_failed(s, rc, name);
 	}
+	/* The disk begins at once, while the next piece is laid out; what it
+	 * makes of that the sync tells. */
+	(void)sync_file_range(s->fd, (off64_t)(last(s)->end + s->written),
+			      (off64_t)s->out_used, SYNC_FILE_RANGE_WRITE);
 	s->written += s->out_used;
 	s->out_used = 0;
 	g->disk_ns += hs_clock_mono_ns() - from_ns;
@@ -239,14 +243,25 @@ static void effort_follow(struct hs_store *s, const struct group *g)
 	pthread_mutex_unlock(&s->lock);
 }
 
-/* The group is durable, indexed, and no longer waits. */
+/*
+ * The group is durable, indexed, and no longer waits. Its rows are made while
+ * the disk writes, and committed behind the sync.
+ */
 static int group_end(struct hs_store *s, struct group *g)
 {
-	int rc = group_sync(s, g);
+	int rc = piece_write(s, g);
+	int failed = 0;
 
+	if (!rc && s->nr_segments)
+		failed = hs_store_index_items(s, last(s)->end + s->written);
+	if (!rc)
+		rc = group_sync(s, g);
+	/* Rows of what is not on the disk must not stay. */
+	if (rc)
+		s->index_behind = true;
 	if (!rc) {
 		s->position = g->position;
-		rc = hs_store_index_items(s, g->position);
+		rc = failed ? failed : hs_store_index_commit(s, g->position);
 	}
 	if (!rc)
 		effort_follow(s, g);
