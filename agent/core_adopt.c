@@ -9,6 +9,7 @@
  */
 #include "agent/core_priv.h"
 #include "base/planted.h"
+#include "base/reached.h"
 
 #define PREFETCH_AHEAD 24u
 
@@ -26,6 +27,8 @@ static void adopt_free(struct hs_domain *d, uint32_t i)
 {
 	uint32_t generation = hs_ledger_word_generation(d->buffers[i].word);
 
+	HS_REACHED(HS_MACHINE_BUFFER, hs_ledger_word_state(d->buffers[i].word),
+		   HS_LEDGER_FREE);
 	hs_ledger_set64(&d->buffers[i].word,
 			hs_ledger_word(HS_LEDGER_FREE, generation, 0));
 	hs_chunk_give(d, i);

@@ -8,6 +8,7 @@
  */
 #include "agent/core_priv.h"
 #include "base/planted.h"
+#include "base/reached.h"
 
 #include <errno.h>
 #include <string.h>
@@ -100,6 +101,8 @@ void hs_buffer_free(struct hs_agent_core *c, struct hs_domain *d,
 		leave_stock(d, buffer);
 	else
 		trace_unlink(c, d, buffer);
+	HS_REACHED(HS_MACHINE_BUFFER, hs_ledger_word_state(word),
+		   HS_LEDGER_FREE);
 	hs_ledger_set64(&d->buffers[buffer].word,
 			hs_ledger_word(HS_LEDGER_FREE,
 				       hs_ledger_word_generation(word), 0));
@@ -130,6 +133,8 @@ void hs_buffers_evict(struct hs_agent_core *c, struct hs_domain *d,
 		if (rt->in_flight)
 			hs_flight_end(c, d, i);
 		d->nr_held -= hs_buffer_units(d, i);
+		HS_REACHED(HS_MACHINE_BUFFER, hs_ledger_word_state(word),
+			   HS_LEDGER_FREE);
 		hs_ledger_set64(&d->buffers[i].word,
 				hs_ledger_word(HS_LEDGER_FREE,
 					       hs_ledger_word_generation(word),
@@ -278,6 +283,8 @@ publish(struct hs_agent_core *c, struct hs_domain *d, uint32_t buffer,
 	b->flags |= t->flags;
 	if (b->acked > b->committed) /* it shrank: not what was shipped */
 		b->flags |= HS_WIRE_F_MODIFIED;
+	HS_REACHED(HS_MACHINE_BUFFER, hs_ledger_word_state(b->word),
+		   HS_LEDGER_HELD);
 	hs_ledger_set64(&b->word,
 			hs_ledger_word(HS_LEDGER_HELD,
 				       hs_ledger_word_generation(b->word),

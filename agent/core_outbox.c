@@ -10,6 +10,7 @@
 
 #include "rdma/wire.h"
 #include "base/planted.h"
+#include "base/reached.h"
 
 #define BACKOFF_MAX 5u
 /* A storm of triggers shares its scans, so that they take a fifth of a core at
@@ -122,9 +123,11 @@ static void put_answer(struct hs_agent_core *c, struct hs_wire_writer *w,
 		       (uint32_t)((room - sizeof(answer)) / sizeof(*crumbs)));
 	hs_wire_put(w, &answer, sizeof(answer));
 	w->used_bytes += answer.nr_crumbs * sizeof(*crumbs);
-	if (update || !c->fired_rt[f].told_once)
+	if (update || !c->fired_rt[f].told_once) {
+		HS_REACHED(HS_MACHINE_TOLD, c->fired_rt[f].told.state,
+			   answer.state);
 		c->fired_rt[f].told = answer;
-	else if (hs_answer_is_news(&c->fired_rt[f].told, &answer))
+	} else if (hs_answer_is_news(&c->fired_rt[f].told, &answer))
 		hs_fired_dirty(c, f);
 	c->fired_rt[f].told_once = true;
 	c->fired_rt[f].last_ns = now_ns;

@@ -9,6 +9,7 @@
  */
 #include "agent/core_priv.h"
 #include "base/planted.h"
+#include "base/reached.h"
 
 #include <string.h>
 
@@ -176,6 +177,8 @@ static void let_go(struct hs_agent_core *c, struct hs_domain *d,
 	/* The key that a successor will make of the same buffer. */
 	d->rt[buffer].sending = 0;
 	key = hs_buffer_ship_key(d, buffer);
+	HS_REACHED(HS_MACHINE_BUFFER, hs_ledger_word_state(b->word),
+		   HS_LEDGER_FREEING);
 	hs_ledger_set64(&b->word,
 			hs_ledger_word(HS_LEDGER_FREEING,
 				       hs_ledger_word_generation(b->word),

@@ -10,6 +10,7 @@
  */
 #include "agent/core_priv.h"
 #include "base/planted.h"
+#include "base/reached.h"
 
 /* Traces that may go for one buffer. */
 #define EVICT_MAX 32u
@@ -92,6 +93,8 @@ static inline uint64_t stock(struct hs_domain *d, uint32_t buffer,
 	b->sent = 0;
 	b->flags = 0;
 	d->rt[buffer] = (struct hs_buffer_rt){.next = HS_NIL, .trace = HS_NIL};
+	HS_REACHED(HS_MACHINE_BUFFER, hs_ledger_word_state(b->word),
+		   HS_LEDGER_STOCKED);
 	hs_ledger_set64(&b->word,
 			hs_ledger_word(HS_LEDGER_STOCKED, generation, process));
 	return hs_shm_stock_word((buffer - node * d->node_buffers)

@@ -12,6 +12,7 @@
 
 #include "base/hash.h"
 #include "base/planted.h"
+#include "base/reached.h"
 
 struct causes {
 	struct hs_assembly_cause *out;
@@ -177,13 +178,16 @@ void hs_asm_mark(struct hs_assembly *a, uint32_t t)
 {
 	struct hs_asm_trace *trace = &a->traces[t];
 	struct causes c = {0};
+	enum hs_assembly_mark mark;
 
 	if (trace->marked)
 		return;
 	judge(a, t, &c);
-	trace->mark = c.partial ? HS_ASSEMBLY_PARTIAL
-		      : c.open	? HS_ASSEMBLY_OPEN
-				: HS_ASSEMBLY_COMPLETE;
+	mark = c.partial ? HS_ASSEMBLY_PARTIAL
+	       : c.open	 ? HS_ASSEMBLY_OPEN
+			 : HS_ASSEMBLY_COMPLETE;
+	HS_REACHED(HS_MACHINE_MARK, trace->mark, mark);
+	trace->mark = mark;
 	trace->marked = true;
 }
 

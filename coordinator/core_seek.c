@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/planted.h"
+#include "base/reached.h"
 #include "coordinator/core_internal.h"
 #include "rdma/wire.h"
 
@@ -52,6 +53,7 @@ void hs_coord_seek_begin(struct hs_coord_core *c, uint32_t t)
 {
 	struct hs_coord_trace *trace = hs_coord_trace(c, t);
 
+	HS_REACHED(HS_MACHINE_SEEK, trace->seek, HS_COORD_SEEK_QUEUED);
 	trace->seek = HS_COORD_SEEK_QUEUED;
 	trace->seek_ns = c->now_ns;
 	hs_coord_list_push(&c->seeks, SEEK, t);
@@ -66,6 +68,7 @@ static void trace_done(struct hs_coord_core *c, uint32_t t, uint32_t nr_asked,
 
 	if (nr_asked > HS_WIRE_SOUGHT_MAX)
 		nr_asked = HS_WIRE_SOUGHT_MAX;
+	HS_REACHED(HS_MACHINE_SEEK, trace->seek, HS_COORD_SEEK_DONE);
 	trace->seek = HS_COORD_SEEK_DONE;
 	trace->sought = (uint16_t)(nr_asked | (part ? HS_WIRE_SOUGHT_PART : 0));
 	c->stats.nr_seeks--;
@@ -188,6 +191,8 @@ static void ask(struct hs_coord_core *c, struct hs_coord_question *q)
 		uint32_t t = c->seeks.head;
 
 		hs_coord_list_drop(&c->seeks, SEEK, t);
+		HS_REACHED(HS_MACHINE_SEEK, hs_coord_trace(c, t)->seek,
+			   HS_COORD_SEEK_ASKED);
 		hs_coord_trace(c, t)->seek = HS_COORD_SEEK_ASKED;
 		q->traces[q->nr_traces++] = t;
 	}

@@ -3,6 +3,7 @@
  * core_state.c - the two tables of transitions, and who alone writes states
  */
 #include "base/check.h"
+#include "base/reached.h"
 #include "coordinator/core_internal.h"
 
 #define NEVER HS_COORD_NEVER
@@ -133,6 +134,7 @@ void hs_coord_step(struct hs_coord_core *c, uint32_t t,
 			&c->stored,
 			HS_COORD_LINK(&c->traces, struct hs_coord_trace, lru),
 			t);
+	HS_REACHED(HS_MACHINE_TRACE, trace->state, to);
 	trace->state = to;
 	if (to == HS_COORD_STORED) {
 		trace->stored_ns = c->now_ns;
@@ -195,5 +197,6 @@ void hs_coord_visit_step(struct hs_coord_core *c, uint32_t v,
 			&trace->waiting,
 			HS_COORD_LINK(&c->visits, struct hs_coord_visit, wait),
 			v);
+	HS_REACHED(HS_MACHINE_VISIT, visit->state, to);
 	visit->state = to;
 }

@@ -12,6 +12,7 @@
 
 #include "base/planted.h"
 #include "base/random.h"
+#include "base/reached.h"
 
 #define NS_PER_MS	1000000ull
 #define WINDOW_DEFAULT	1024u
@@ -185,6 +186,7 @@ void hs_ship_receive_drop(struct hs_ship_receiver *r,
 	r->stats.nr_granted -= (uint32_t)(c->credit - c->first);
 	r->stats.nr_connections--;
 	r->nr_busy -= c->busy;
+	HS_REACHED(HS_MACHINE_CONNECTION, c->state, CONNECTION_FREE);
 	memset(c, 0, sizeof(*c));
 	c->due = due; /* run() takes it out of the list */
 	c->next_due = next_due;
@@ -242,6 +244,7 @@ connection_new(struct hs_ship_receiver *r, const struct hs_ship_view *view,
 					  HS_SHIP_FULL);
 		return NULL;
 	}
+	HS_REACHED(HS_MACHINE_CONNECTION, c->state, CONNECTION_EMBRYO);
 	c->state = CONNECTION_EMBRYO;
 	c->id = hs_random_splitmix(&r->random) << PLACE_BITS |
 		connection_nr(r, c);
@@ -304,6 +307,7 @@ static void come_up(struct hs_ship_receiver *r, struct receiver_connection *c)
 			hs_ship_receive_drop(r, other,
 					     "the agent opened another one");
 	}
+	HS_REACHED(HS_MACHINE_CONNECTION, c->state, CONNECTION_UP);
 	c->state = CONNECTION_UP;
 	r->stats.opened++;
 	r->ops->up(r->ctx, connection_nr(r, c), c->node);
@@ -449,6 +453,7 @@ void hs_ship_receiver_settle(struct hs_ship_receiver *r, uint32_t connection,
 		if (s->state != SETTLE_WAITING || s->key != ship_key)
 			continue;
 		s->state = refused ? SETTLE_REFUSED : SETTLE_DURABLE;
+		HS_REACHED(HS_MACHINE_SETTLE, SETTLE_WAITING, s->state);
 		break;
 	}
 	hs_ship_receive_settled(r, c);

@@ -12,6 +12,7 @@
 
 #include "base/crc32c.h"
 #include "base/planted.h"
+#include "base/reached.h"
 
 void hs_ship_receive_slot_free(struct hs_ship_receiver *r,
 			       struct receiver_slot *slot)
@@ -96,6 +97,7 @@ void hs_ship_receive_settled(struct hs_ship_receiver *r,
 static void slice_done(struct hs_ship_receiver *r,
 		       struct receiver_connection *c, enum settle_state state)
 {
+	HS_REACHED(HS_MACHINE_SETTLE, SETTLE_WAITING, state);
 	*receiver_settle(r, c, c->slice) = (struct receiver_settle){
 		.key = c->head.ship_key, .state = (uint8_t)state};
 	r->stats.slices++;

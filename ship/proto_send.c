@@ -15,6 +15,7 @@
 #include "base/crc32c.h"
 #include "base/planted.h"
 #include "base/random.h"
+#include "base/reached.h"
 
 #define NS_PER_MS	1000000ull
 #define FRAMES_DEFAULT	4096u
@@ -119,6 +120,7 @@ static void go_down(struct hs_ship_sender *s, const char *why, uint64_t now_ns)
 {
 	bool was_up = s->state == SENDER_UP;
 
+	HS_REACHED(HS_MACHINE_SENDER, s->state, SENDER_OPENING);
 	s->state = SENDER_OPENING;
 	s->connection = 0;
 	s->due_ns = now_ns + s->reopen_ns;
@@ -170,6 +172,7 @@ static void accepted(struct hs_ship_sender *s, const struct hs_ship_view *view,
 		s->stats.frames_bad++;
 		return;
 	}
+	HS_REACHED(HS_MACHINE_SENDER, s->state, SENDER_UP);
 	s->state = SENDER_UP;
 	s->peer = view->header.from;
 	s->frame_bytes = a->frame_bytes < s->config.frame_bytes
@@ -204,6 +207,7 @@ void hs_ship_sender_close(struct hs_ship_sender *s)
 						       s->connection, &bye,
 						       sizeof(bye)),
 				   NULL, 0);
+	HS_REACHED(HS_MACHINE_SENDER, s->state, SENDER_CLOSED);
 	s->state = SENDER_CLOSED;
 }
 
@@ -218,6 +222,7 @@ static void mark_lost(struct hs_ship_sender *s, struct sender_frame *f)
 	}
 	if (f->state != FRAME_LOST)
 		s->nr_lost++;
+	HS_REACHED(HS_MACHINE_FRAME, f->state, FRAME_LOST);
 	f->state = FRAME_LOST;
 }
 
@@ -233,6 +238,7 @@ static bool mark_here(struct hs_ship_sender *s, struct sender_frame *f,
 		hs_ship_pace_acked(&s->pace, f->sent_bytes);
 	else
 		s->nr_lost--;
+	HS_REACHED(HS_MACHINE_FRAME, f->state, FRAME_HERE);
 	f->state = FRAME_HERE;
 	return was_flying && f->tx > latest_tx;
 }

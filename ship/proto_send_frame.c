@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+#include "base/reached.h"
+
 /* A slice is not begun for less than this at the end of a frame. */
 #define CRUMB_BYTES 64u
 
@@ -150,6 +152,7 @@ static bool emit(struct hs_ship_sender *s, const struct cut *cut,
 static void flying(struct hs_ship_sender *s, struct sender_frame *f,
 		   const struct cut *cut, uint64_t now_ns)
 {
+	HS_REACHED(HS_MACHINE_FRAME, f->state, FRAME_FLYING);
 	f->state = FRAME_FLYING;
 	f->sent_bytes = used_bytes(cut);
 	f->tx = s->tx;

@@ -6,7 +6,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "tests/sim/sim.h"
+#include "tests/sim/ship.h"
 
 enum kind {
 	KILL_WORKER,
@@ -167,6 +167,7 @@ static void begin_node(struct sim *s, struct sim_fault *f, uint32_t n)
 
 	switch (f->kind) {
 	case KILL_WORKER:
+		sim_ship_node_bye(s, n);
 		sim_node_kill(s, n);
 		break;
 	case KILL_WORKER_IN_CALL:
@@ -174,6 +175,7 @@ static void begin_node(struct sim *s, struct sim_fault *f, uint32_t n)
 		break;
 	case LEAVE:
 		node->gone = s->p.nr_nodes > 2;
+		sim_ship_node_bye(s, n);
 		sim_node_reboot(s, n);
 		sim_members_leave(s, n);
 		break;

@@ -370,8 +370,10 @@ int main(int argc, char **argv)
 		if (rc && o.shrink)
 			sim_shrink(&p, o.story ? o.story : "sim-failure");
 	}
-	if (o.coverage)
+	if (o.coverage) {
 		print_coverage();
+		sim_reached_print();
+	}
 	print_sums(nr, failed, seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu, digest);
 	return failed ? 1 : 0;
 }

@@ -281,6 +281,15 @@ void sim_ship_node_up(struct sim *s, uint32_t n)
 	}
 }
 
+/* Its worker ends, and not by accident. */
+void sim_ship_node_bye(struct sim *s, uint32_t n)
+{
+	if (!s->ship || !s->p.ship_bye || !s->nodes[n].up)
+		return;
+	for (uint32_t k = 0; k < s->p.nr_colls; k++)
+		hs_ship_sender_close(sim_way(s, n, k)->sender);
+}
+
 /* Killed: without a word. */
 void sim_ship_node_down(struct sim *s, uint32_t n)
 {

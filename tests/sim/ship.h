@@ -101,6 +101,7 @@ bool sim_ship_sane(const struct sim_params *p);
 void sim_ship_create(struct sim *s);
 void sim_ship_destroy(struct sim *s);
 void sim_ship_node_up(struct sim *s, uint32_t n);
+void sim_ship_node_bye(struct sim *s, uint32_t n);
 void sim_ship_node_down(struct sim *s, uint32_t n);
 void sim_ship_coll_up(struct sim *s, uint32_t k);
 void sim_ship_coll_down(struct sim *s, uint32_t k);

@@ -75,6 +75,7 @@ static const struct {
 	PARAM(ship_spare, U32),
 	PARAM(ship_rate, U64),
 	PARAM(ship_tags, FLAG),
+	PARAM(ship_bye, FLAG),
 	PARAM(nr_fired, U32),
 };
 
@@ -194,7 +195,7 @@ static void shrink_noise(struct sim_params *p, uint32_t *left)
 			    &p->drift,	   &p->lateral_share, &p->reply_lost,
 			    &p->ship_loss, &p->ship_dup,      &p->ship_bend};
 	bool *flags[] = {&p->hostile, &p->rate_limit, &p->crash_trigger,
-			 &p->ship_tags};
+			 &p->ship_tags, &p->ship_bye};
 	struct sim_params q = *p;
 
 	/* Streams tell the shorter story. */

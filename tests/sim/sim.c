@@ -125,6 +125,7 @@ static void draw_ship(struct sim_params *p, uint64_t seed)
 			       ? sim_between(&r, 200000, 2000000)
 			       : 0;
 	p->ship_tags = hs_random_chance(&r, 0.3);
+	p->ship_bye = hs_random_chance(&r, 0.5);
 }
 
 /* Everything about a run but what the command line says otherwise. */
@@ -377,6 +378,7 @@ void sim_run(struct sim *s)
 	for (uint32_t i = 0; i < s->p.nr_nodes && !s->failed; i++)
 		if (s->nodes[i].up)
 			sim_node_check(s, i);
+	sim_reached_check(s);
 	sim_mix(s, s->failed);
 }
 

@@ -92,6 +92,7 @@ struct sim_params {
 	uint32_t ship_spare; /* connections more than there are agents */
 	uint64_t ship_rate;
 	bool ship_tags;
+	bool ship_bye;	    /* workers that end say so to the collectors */
 	uint32_t planted;   /* a bug put in on purpose; 0: none */
 	const char *graphs; /* file of call graphs; NULL: random ones */
 	bool verbose;
@@ -606,6 +607,10 @@ void sim_faults_heal(struct sim *s);
 const char *sim_fault_name(uint32_t kind);
 void sim_faults_print(struct sim *s, FILE *f);
 #define SIM_NR_FAULT_KINDS 18u
+
+/* reached.c: nothing unless the build counts transitions */
+void sim_reached_check(struct sim *s);
+void sim_reached_print(void);
 
 /* story.c */
 void sim_story(struct sim *s, uint32_t ep, const char *format, ...)
