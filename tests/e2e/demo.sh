@@ -2,9 +2,19 @@
 # SPDX-License-Identifier: Apache-2.0
 # Three nodes, a coordinator and a collector; real traces replayed through
 # them; one collected trace drawn; and the proof in the last line. Everything
-# is started here, ended here and removed here.
+# is started here, ended here and removed here. --dpdk: the nodes stand in
+# network namespaces of their own, and slices go through DPDK ports (as root;
+# demo_dpdk.py runs that fabric and names it in HS_DEMO_FABRIC).
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../.."
+if [ "${1:-}" = --dpdk ] && [ -z "${HS_DEMO_FABRIC:-}" ]; then
+	shift
+	exec python3 tests/e2e/demo_dpdk.py "$@"
+fi
+if [ $# -gt 0 ]; then
+	echo "usage: ./dev demo [--dpdk]" >&2
+	exit 2
+fi
 build=${HS_BUILD:-build}
 hs=$build/tools/hs
 replay=$build/tools/hs-replay
@@ -20,13 +30,16 @@ if [ ! -e "$sample" ]; then
 	exit 1
 fi
 
-dir=$(mktemp -d "${TMPDIR:-/tmp}/hs-demo-XXXXXX")
+tmp=$(mktemp -d "${TMPDIR:-/tmp}/hs-demo-XXXXXX")
+dir=${HS_DEMO_FABRIC:-$tmp}
+fabric=(--keep "$dir")
+[ "$dir" = "$tmp" ] || fabric=(--fabric "$dir")
 finish() {
-	if [ -e "$dir/fabric.json" ]; then
-		"$hs" stop --purge --fabric "$dir" >"$dir/stop.txt" 2>&1 ||
-			cat "$dir/stop.txt" >&2
+	if [ -e "$tmp/fabric.json" ]; then
+		"$hs" stop --purge --fabric "$tmp" >"$tmp/stop.txt" 2>&1 ||
+			cat "$tmp/stop.txt" >&2
 	fi
-	rm -rf "$dir"
+	rm -rf "$tmp"
 }
 trap finish EXIT
 trap 'exit 130' INT TERM
@@ -34,9 +47,9 @@ trap 'exit 130' INT TERM
 echo "demo: replaying $sample over three nodes, $speed times as fast"
 rc=0
 "$replay" --nodes 3 --speed "$speed" --trigger share=0.05 \
-	--trigger slow=p95 --keep "$dir" "$sample" >"$dir/replay.txt" || rc=$?
-cat "$dir/replay.txt"
-last=$(grep '^replay: triggered=' "$dir/replay.txt" || true)
+	--trigger slow=p95 "${fabric[@]}" "$sample" >"$tmp/replay.txt" || rc=$?
+cat "$tmp/replay.txt"
+last=$(grep '^replay: triggered=' "$tmp/replay.txt" || true)
 if [ "$rc" -ne 0 ] || [ -z "$last" ]; then
 	echo "demo: the replay failed with exit code $rc" >&2
 	exit 1

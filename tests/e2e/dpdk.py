@@ -53,6 +53,17 @@ class Switch:
         subprocess.run(["ip", "netns", "delete", self.space], check=False)
 
 
+def port_yaml(device, number, collector=None):
+    """How the daemon with port `number` ships; collector: the port of its."""
+    text = ("ship:\n  carrier: dpdk\n  mtu: 9000\n"
+            "  vdev: \"net_af_packet0,iface=%s,framesz=16384,"
+            "blocksz=65536,framecnt=1024\"\n"
+            "  bind: 198.18.0.%d:7430\n" % (device, number))
+    if collector:
+        text += "  collectors: [\"198.18.0.%d:7430\"]\n" % collector
+    return text
+
+
 class DpdkFabric(fabric.Fabric):
     """A fabric whose slices go by DPDK; the other messages go as they did."""
     switch = None
@@ -77,14 +88,8 @@ class DpdkFabric(fabric.Fabric):
         if "collector" not in self.ways:
             self.ways["collector"] = self.switch.port()
         device, number = self.ways[name]
-        text = ("ship:\n  carrier: dpdk\n  mtu: 9000\n"
-                "  vdev: \"net_af_packet0,iface=%s,framesz=16384,"
-                "blocksz=65536,framecnt=1024\"\n"
-                "  bind: 198.18.0.%d:7430\n" % (device, number))
-        if name != "collector":
-            text += "  collectors: [\"198.18.0.%d:7430\"]\n" % (
-                self.ways["collector"][1])
-        return text
+        return port_yaml(device, number, None if name == "collector"
+                         else self.ways["collector"][1])
 
 
 def main():

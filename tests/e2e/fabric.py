@@ -139,6 +139,7 @@ class App:
 
 class Fabric:
     """N agents, a coordinator and a collector, or two, under one directory."""
+    host = "127.0.0.1"  # of the coordinator and the collectors
 
     def __init__(self, nodes, agent_yaml="", pool="16MiB", collectors=1):
         self.dir = tempfile.mkdtemp(prefix="hs-e2e-")
@@ -188,18 +189,21 @@ class Fabric:
             out.write(text)
 
     def write_configs(self):
-        collectors = ", ".join("127.0.0.1:%d" % port for port in
+        collectors = ", ".join("%s:%d" % (self.host, port) for port in
                                self.collector_ports.values())
         for i, (name, port) in enumerate(self.collector_ports.items()):
             self.write(name + ".yaml", COLLECTOR.format(
-                number=2001 + i, name=name, control=self.control(name),
-                port=port, store=self.path(name.replace("collector", "store"))
-                ) + self.ship(name))
+                host=self.host, number=2001 + i, name=name,
+                control=self.control(name), port=port,
+                store=self.path(name.replace("collector", "store"))) +
+                self.ship(name))
         self.write("coordinator.yaml", COORDINATOR.format(
-            control=self.control("coordinator"), port=self.coordinator_port,
+            host=self.host, control=self.control("coordinator"),
+            port=self.coordinator_port,
             collector=collectors))
         for i in range(self.nodes):
             self.write("agent-%d.yaml" % i, AGENT.format(
+                host=self.host,
                 number=i + 1, name="node-%d" % i,
                 run_dir=self.path("agent-%d" % i),
                 control=self.control("agent-%d" % i),
@@ -234,12 +238,17 @@ class Fabric:
         kind = name.split("-")[0]
         with open(self.path(name + ".log"), "ab") as log:
             self.running[name] = subprocess.Popen(
+                self.inside(name) +
                 [path or program("hs-" + kind), "--config",
                  self.path(name + ".yaml")],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 preexec_fn=before)
         if wait:
             self.wait_up(name)
+
+    def inside(self, name):
+        """Words ahead of a daemon's command line, which become it."""
+        return []
 
     def wait_up(self, name):
         def probe():
@@ -356,7 +365,7 @@ COLLECTOR = """node:
   name: {name}
 control:
   socket: {control}
-listen: 127.0.0.1:{port}
+listen: {host}:{port}
 store: {store}
 """
 
@@ -365,7 +374,7 @@ COORDINATOR = """node:
   name: coordinator
 control:
   socket: {control}
-listen: 127.0.0.1:{port}
+listen: {host}:{port}
 collectors: [{collector}]
 """
 
@@ -379,7 +388,7 @@ domains:
   - name: default
     socket: {app}
     pool: {pool}
-coordinators: [127.0.0.1:{coordinator}]
+coordinators: [{host}:{coordinator}]
 collectors: [{collector}]
 linger: 5s
 """

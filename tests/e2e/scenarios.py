@@ -474,7 +474,8 @@ def coordinators_come_and_go():
             "coordinators: [127.0.0.1:%d]" % ports[0],
             "coordinators: ['file:%s']" % fabric.path("servers")))
     fabric.write("coordinator-b.yaml", COORDINATOR.format(
-        control=fabric.control("coordinator-b"), port=ports[1],
+        host=fabric.host, control=fabric.control("coordinator-b"),
+        port=ports[1],
         collector=fabric.collector_port).replace("1001", "1002"))
 
     def states():
