@@ -188,9 +188,12 @@ class Fabric:
         with open(self.path(name), "w", encoding="utf-8") as out:
             out.write(text)
 
+    def collector_list(self):
+        return ", ".join("%s:%d" % (self.host, port)
+                         for port in self.collector_ports.values())
+
     def write_configs(self):
-        collectors = ", ".join("%s:%d" % (self.host, port) for port in
-                               self.collector_ports.values())
+        collectors = self.collector_list()
         for i, (name, port) in enumerate(self.collector_ports.items()):
             self.write(name + ".yaml", COLLECTOR.format(
                 host=self.host, number=2001 + i, name=name,

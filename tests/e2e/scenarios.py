@@ -476,7 +476,7 @@ def coordinators_come_and_go():
     fabric.write("coordinator-b.yaml", COORDINATOR.format(
         host=fabric.host, control=fabric.control("coordinator-b"),
         port=ports[1],
-        collector=fabric.collector_port).replace("1001", "1002"))
+        collector=fabric.collector_list()).replace("1001", "1002"))
 
     def states():
         return [[(m["number"], m["state"])
