@@ -232,7 +232,7 @@ static void agent_start(struct agent *a)
 		.frame_bytes = plan->frame_bytes,
 		.nr_slices = SLICES,
 		.nr_frames = 1024,
-		.auth = {NULL, plan->tags ? lossy_tag : NULL},
+		.auth = {.tag = plan->tags ? lossy_tag : NULL},
 	};
 
 	if (!a->memory)
@@ -414,7 +414,7 @@ static void collector_start(struct world *w)
 		.nr_connections = 2 * LOSSY_AGENTS_MAX,
 		.nr_frames = w->plan->nr_frames ? w->plan->nr_frames : FRAMES,
 		.nr_slices = SLICES,
-		.auth = {NULL, w->plan->tags ? lossy_tag : NULL},
+		.auth = {.tag = w->plan->tags ? lossy_tag : NULL},
 	};
 	size_t size = hs_ship_receiver_size(&config);
 

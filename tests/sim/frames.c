@@ -56,6 +56,8 @@ void sim_frame_post(struct sim *s, uint32_t from, uint32_t to, uint32_t gen,
 		.bytes = bytes,
 	};
 	uint32_t copies = 1;
+	struct sim_frame *f;
+	uint64_t at_ns;
 
 	s->t.frames++;
 	if (chance(s, s->p.ship_dup)) {
@@ -67,8 +69,10 @@ void sim_frame_post(struct sim *s, uint32_t from, uint32_t to, uint32_t gen,
 			s->t.frames_lost++;
 			continue;
 		}
-		sim_push(s, s->now_ns + delay(s, l), SIM_EV_FRAME, to, from, 0,
-			 frame_make(s, &like, frame));
+		/* Both draw: the compiler does not choose which one first. */
+		f = frame_make(s, &like, frame);
+		at_ns = s->now_ns + delay(s, l);
+		sim_push(s, at_ns, SIM_EV_FRAME, to, from, 0, f);
 	}
 }
 

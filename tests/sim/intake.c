@@ -251,7 +251,7 @@ void sim_ship_coll_up(struct sim *s, uint32_t k)
 		.nr_window = s->p.ship_window,
 		.nr_least = SIM_SHIP_LEAST,
 		.nr_slices = s->p.ship_slices,
-		.auth = {s, s->p.ship_tags ? lossy_tag : NULL},
+		.auth = {.ctx = s, .tag = s->p.ship_tags ? lossy_tag : NULL},
 	};
 
 	if (!s->ship)

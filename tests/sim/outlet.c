@@ -259,7 +259,7 @@ void sim_ship_node_up(struct sim *s, uint32_t n)
 		.nr_frames = s->p.ship_window,
 		.nr_slices = s->p.ship_slices,
 		.limit_per_s = s->p.ship_rate,
-		.auth = {s, s->p.ship_tags ? lossy_tag : NULL},
+		.auth = {.ctx = s, .tag = s->p.ship_tags ? lossy_tag : NULL},
 	};
 
 	for (uint32_t k = 0; s->ship && k < s->p.nr_colls; k++) {
