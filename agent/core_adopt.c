@@ -74,34 +74,39 @@ static void adopt_held(struct hs_agent_core *c, struct hs_domain *d, uint32_t i,
 	struct hs_ledger_buffer *b = &d->buffers[i];
 	uint64_t seen_ns =
 		b->seen_ns && b->seen_ns < now_ns ? b->seen_ns : now_ns;
-	uint32_t trace;
+	uint32_t trace = HS_NIL;
+	struct hs_ix_trace *t;
 
-	if (!(b->trace_hi | b->trace_lo) ||
-	    b->committed > hs_buffer_bytes(d, i))
-		trace = HS_NIL;
-	else
+	if ((b->trace_hi | b->trace_lo) &&
+	    b->committed <= hs_buffer_bytes(d, i))
 		trace = hs_ix_get(c, d, b->trace_hi, b->trace_lo, seen_ns);
-	if (trace == HS_NIL || hs_fired_abandoned(c, d->traces[trace].fired)) {
-		c->stats.lost_index_full += trace == HS_NIL;
+	if (trace == HS_NIL) {
+		c->stats.lost_index_full++;
+		adopt_free(d, i);
+		return;
+	}
+	/* Whoever wrote it took part, also where it is given up. */
+	t = &d->traces[trace];
+	t->flags |= (uint16_t)b->flags;
+	if (t->first_ns > seen_ns)
+		t->first_ns = seen_ns;
+	if (t->last_ns < seen_ns)
+		t->last_ns = seen_ns;
+	t->visited = 1;
+	t->process = hs_ledger_word_process(b->word);
+	t->several = 1; /* which ones is not known any more */
+	if (t->fired != HS_NIL)
+		c->fired[t->fired].visited = 1;
+	if (hs_fired_abandoned(c, t->fired)) {
 		adopt_free(d, i);
 		return;
 	}
 	if (HS_PLANTED(10))
 		b->acked = b->committed;
-	d->traces[trace].flags |= (uint16_t)b->flags;
-	if (d->traces[trace].first_ns > seen_ns)
-		d->traces[trace].first_ns = seen_ns;
-	if (d->traces[trace].last_ns < seen_ns)
-		d->traces[trace].last_ns = seen_ns;
-	d->traces[trace].visited = 1;
-	d->traces[trace].process = hs_ledger_word_process(b->word);
-	d->traces[trace].several = 1; /* which ones is not known any more */
 	hs_buffer_append(c, d, trace, i);
 	into_order(d, trace, i);
-	if (d->traces[trace].fired != HS_NIL) {
-		c->fired[d->traces[trace].fired].visited = 1;
+	if (t->fired != HS_NIL)
 		hs_report_enqueue(c, d, trace);
-	}
 	c->stats.adopted_buffers++;
 }
 
