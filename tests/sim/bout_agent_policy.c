@@ -66,8 +66,9 @@ static void keep(struct bag *g, uint32_t before_ppm)
 				bag_flag(g, &g->domains[k], t,
 					 HS_WIRE_F_EVICTED);
 	for (uint32_t t = 0; t < BAG_TRACES; t++)
-		if (g->fired[t].live && !g->fired[t].unkept)
-			g->fired[t].unkept = !bag_kept(g, t);
+		if (g->fired[t].live && !bag_kept(g, t))
+			g->fired[t].unkept = 1; /* anew: it may have been kept
+						   in between */
 }
 
 /* ---- rates of bytes --------------------------------------------------------
