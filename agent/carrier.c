@@ -265,7 +265,8 @@ bool hs_carrier_collect(struct hs_worker *w, const struct hs_wire_trace_id *id,
 /*
  * Where the bytes are that may leave: in the pool, or, where there are rules of
  * redaction, rewritten at the start of the bounce buffer. For that they are
- * read from their buffer's start, as records do not begin with a slice.
+ * read from their buffer's start to what is committed, as records neither begin
+ * nor end with a slice.
  * Return: NULL for a slice that is of no buffer.
  */
 static const uint8_t *prepared(struct hs_worker *w, const struct hs_tenant *t,
@@ -275,15 +276,19 @@ static const uint8_t *prepared(struct hs_worker *w, const struct hs_tenant *t,
 			    slice->pool_offset;
 	uint64_t mask = hs_redact_mask(w->redact, t->index, t->name);
 	struct hs_wire_slice *head = &slice->head;
+	struct hs_wire_slice whole = *head;
 
 	if (!mask)
 		return at;
+	whole.length_bytes = slice->committed - head->offset;
 	if (head->offset > slice->pool_offset ||
-	    head->offset > HS_WIRE_SLICE_MAX_BYTES - head->length_bytes)
+	    slice->committed > HS_WIRE_SLICE_MAX_BYTES ||
+	    whole.length_bytes < head->length_bytes ||
+	    whole.length_bytes > hs_tenant_pool_bytes(t) - slice->pool_offset)
 		return NULL;
-	hs_shm_read_bytes(w->bounce, at - head->offset,
-			  (size_t)head->offset + head->length_bytes);
-	hs_redact_slice(w->redact, mask, t->index, head, w->bounce);
+	hs_shm_read_bytes(w->bounce, at - head->offset, slice->committed);
+	hs_redact_slice(w->redact, mask, t->index, &whole, w->bounce);
+	head->flags = whole.flags;
 	memmove(w->bounce, w->bounce + head->offset, head->length_bytes);
 	return w->bounce;
 }

@@ -207,6 +207,7 @@ struct hs_agent_core *hs_agent_core_create(void *memory, void *ledger,
 	c->config = with_defaults(config);
 	c->ops = ops;
 	c->ctx = ctx;
+	c->slice_bytes = HS_WIRE_SLICE_MAX_BYTES;
 	c->wall_offset_ns = wall_offset_ns;
 	core_layout(c, &a, &c->config);
 	/* Scan 0 is "never": index entries begin with it. */

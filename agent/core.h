@@ -42,6 +42,9 @@ struct hs_agent_slice {
 	uint32_t domain;
 	uint32_t pool_node;   /* whose pool */
 	uint64_t pool_offset; /* of the first byte */
+	/* So far in its buffer: whoever looks at records has to look at more
+	 * than the slice, which begins and ends anywhere. */
+	uint32_t committed;
 };
 
 /* What became of a slice that was to be sent. */
@@ -425,6 +428,13 @@ uint32_t hs_agent_core_seen(const struct hs_agent_core *core, uint32_t domain,
 void hs_agent_core_message(struct hs_agent_core *core, uint64_t from_node,
 			   uint16_t type, const void *payload,
 			   uint32_t payload_bytes, uint64_t now_ns);
+/**
+ * hs_agent_core_slice_limit() - how long slices may be from now on
+ *
+ * Longer buffers go in several, one after the other. At first, and at most:
+ * HS_WIRE_SLICE_MAX_BYTES.
+ */
+void hs_agent_core_slice_limit(struct hs_agent_core *core, uint32_t bytes);
 /**
  * hs_agent_core_returned() - the carrier is done with a slice that it was lent
  * @ship_key: and @length_bytes, as ship() had them

@@ -334,6 +334,7 @@ struct hs_agent_core {
 	uint32_t in_flight_bytes;
 	uint32_t nr_in_flight; /* slices; one that only says final has no
 				  bytes */
+	uint32_t slice_bytes;  /* the longest that its carrier takes */
 	uint64_t lent_bytes;   /* of slices, those given up included */
 	uint64_t swept_ns;     /* last look for slices without an answer */
 	uint32_t died_open;    /* process whose burial found open traces */

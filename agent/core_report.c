@@ -44,16 +44,25 @@ static bool window_open(const struct hs_agent_core *c)
 	       c->lent_bytes < c->config.window_bytes;
 }
 
+/* How far a slice of a buffer may reach; its rest follows the ack. */
+static uint32_t reach(const struct hs_agent_core *c, uint32_t from,
+		      uint32_t committed)
+{
+	return committed - from > c->slice_bytes ? from + c->slice_bytes
+						 : committed;
+}
+
 /* Hand bytes acked..upto of a buffer to the carrier. */
 static bool ship(struct hs_agent_core *c, struct hs_domain *d, uint32_t buffer,
 		 const struct hs_wire_slice *ids, uint32_t upto,
-		 uint64_t priority)
+		 uint32_t committed, uint64_t priority)
 {
 	struct hs_ledger_buffer *b = &d->buffers[buffer];
 	struct hs_agent_slice s = {
 		.head = *ids,
 		.domain = d->id,
 		.pool_node = hs_buffer_node(d, buffer),
+		.committed = committed,
 	};
 	uint32_t first = s.pool_node * d->node_buffers;
 	enum hs_agent_shipped shipped;
@@ -102,10 +111,10 @@ static bool ship_trace(struct hs_agent_core *c, struct hs_domain *d,
 			.handle = b->handle,
 			.seq = b->seq,
 			.flags = (uint16_t)b->flags,
-			.final = 1,
 		};
 		uint32_t from =
 			b->acked < b->committed ? b->acked : b->committed;
+		uint32_t upto = reach(c, from, b->committed);
 
 		/* One slice of a buffer at a time: its rest follows the ack. */
 		if (d->rt[i].in_flight) {
@@ -115,10 +124,11 @@ static bool ship_trace(struct hs_agent_core *c, struct hs_domain *d,
 		if (!window_open(c) || !hs_queue_may(c, hold->trigger, now_ns))
 			return false;
 		b->acked = from;
-		if (!ship(c, d, i, &ids, b->committed, hold->priority))
+		ids.final = upto == b->committed;
+		if (!ship(c, d, i, &ids, upto, b->committed, hold->priority))
 			return false;
-		d->rt[i].final_sent = true;
-		hs_queue_sent(c, d, hold->trigger, b->committed - from, now_ns);
+		d->rt[i].final_sent = ids.final;
+		hs_queue_sent(c, d, hold->trigger, upto - from, now_ns);
 		if (HS_PLANTED(4)) {
 			hs_report_ack(c, hs_buffer_ship_key(d, i), false);
 			continue;
@@ -146,6 +156,11 @@ void hs_report_run(struct hs_agent_core *c, uint64_t now_ns)
 			return;
 		dequeue(c, d, fired);
 	}
+}
+
+void hs_agent_core_slice_limit(struct hs_agent_core *core, uint32_t bytes)
+{
+	core->slice_bytes = bytes;
 }
 
 void hs_agent_core_returned(struct hs_agent_core *core, uint64_t ship_key,
@@ -220,7 +235,7 @@ void hs_report_ack(struct hs_agent_core *c, uint64_t ship_key, bool refused)
 	}
 	if (refused || d->rt[i].final_sent) {
 		let_go(c, d, i);
-	} else { /* it was open when that went; now the rest */
+	} else { /* it was open when that went, or too long; now the rest */
 		hs_ix_more(d, d->rt[i].trace)->ship_next =
 			d->traces[d->rt[i].trace].buf_first;
 		hs_report_enqueue(c, d, d->rt[i].trace);
@@ -282,7 +297,8 @@ void hs_report_open(struct hs_agent_core *c, struct hs_domain *d,
 	struct hs_ledger_buffer *b = &d->buffers[buffer];
 	const struct hs_ix_trace *t = &d->traces[trace];
 	uint32_t hold = hs_ix_more(d, trace)->hold;
-	uint32_t more = header->committed - b->acked;
+	uint32_t from = b->acked;
+	uint32_t upto = reach(c, from, header->committed);
 	struct hs_wire_slice ids = {
 		.trace = {t->hi, t->lo},
 		.handle = header->handle,
@@ -293,7 +309,7 @@ void hs_report_open(struct hs_agent_core *c, struct hs_domain *d,
 	    header->committed > hs_buffer_bytes(d, buffer) || !window_open(c) ||
 	    hold == HS_NIL || !hs_queue_may(c, c->holds[hold].trigger, now_ns))
 		return;
-	if (!ship(c, d, buffer, &ids, header->committed,
+	if (!ship(c, d, buffer, &ids, upto, header->committed,
 		  c->holds[hold].priority))
 		return;
 	/* Its last entry may name it otherwise (take_back()). */
@@ -301,5 +317,5 @@ void hs_report_open(struct hs_agent_core *c, struct hs_domain *d,
 	b->trace_lo = t->lo;
 	b->handle = header->handle;
 	d->rt[buffer].final_sent = false;
-	hs_queue_sent(c, d, c->holds[hold].trigger, more, now_ns);
+	hs_queue_sent(c, d, c->holds[hold].trigger, upto - from, now_ns);
 }

@@ -116,6 +116,25 @@ static void slice_settled(void *ctx, const struct hs_ship_slice *slice,
 			      sizeof(ack), s->w->now_ns);
 }
 
+/* What the smallest frames on the ways let a collector assemble. */
+static void limit_slices(struct hs_shipper *s)
+{
+	uint32_t least = HS_WIRE_SLICE_MAX_BYTES;
+
+	for (uint32_t i = 0; i < s->nr_ways; i++) {
+		struct hs_ship_sender_stats t;
+		struct hs_ship_port_stats port;
+
+		if (!s->ways[i].node)
+			continue;
+		hs_ship_outlet_stats(s->outlet, (uint32_t)s->ways[i].nr, &t,
+				     &port);
+		if (t.slice_bytes < least)
+			least = t.slice_bytes;
+	}
+	hs_agent_core_slice_limit(s->w->core, least);
+}
+
 static void way_up(void *ctx, uint32_t nr, uint64_t node)
 {
 	struct hs_shipper *s = ctx;
@@ -124,6 +143,7 @@ static void way_up(void *ctx, uint32_t nr, uint64_t node)
 	way->node = node;
 	hs_log_info("agent", "ships to collector=%016llx at %s",
 		    (unsigned long long)node, way->address);
+	limit_slices(s);
 	hs_agent_core_collector_up(s->w->core, s->w->now_ns);
 }
 

@@ -168,7 +168,8 @@ static void accepted(struct hs_ship_sender *s, const struct hs_ship_view *view,
 
 	if (s->state != SENDER_OPENING || view->header.to != s->connection ||
 	    a->nonce != s->nonce || a->version != HS_SHIP_VERSION ||
-	    a->frame_bytes < HS_SHIP_FRAME_MIN_BYTES || !a->slices) {
+	    a->frame_bytes < HS_SHIP_FRAME_MIN_BYTES || !a->slices ||
+	    !a->slice_bytes) {
 		s->stats.frames_bad++;
 		return;
 	}
@@ -552,6 +553,7 @@ void hs_ship_sender_stats_get(const struct hs_ship_sender *s,
 	out->window_bytes = hs_ship_pace_window(&s->pace);
 	out->in_flight_bytes = s->pace.in_flight_bytes;
 	out->unsettled = (uint32_t)(s->next_slice - s->settled);
+	out->slice_bytes = s->slice_bytes;
 	out->up = s->state == SENDER_UP;
 }
 

@@ -87,6 +87,7 @@ struct hs_ship_sender_stats {
 	uint64_t port_full, out_of_credit;
 	uint64_t rtt_ns, rate_per_s, window_bytes, in_flight_bytes;
 	uint32_t unsettled;
+	uint32_t slice_bytes; /* the longest that its receiver takes */
 	bool up;
 };
 

@@ -170,6 +170,36 @@ static void refusal_of_an_open_part_is_told(void **state)
 	destroy(w);
 }
 
+/* A way that takes no longer ones: the parts go one after the other. */
+static void longer_than_the_carrier_takes(void **state)
+{
+	struct world *w = make();
+	const uint32_t upto[] = {90, 180, 200};
+	uint32_t from = 0;
+
+	(void)state;
+	hs_agent_core_slice_limit(w->core, 90);
+	write_buffer(w, 1, HS_SHM_ENTRY_END, 200);
+	trigger(w, 1, 0);
+	round_(w);
+	for (uint32_t i = 0; i < 3; i++) {
+		const struct hs_agent_slice *slice = &w->slices[i];
+
+		assert_int_equal(w->nr_slices, i + 1);
+		assert_int_equal(slice->head.offset, from);
+		assert_int_equal(slice->head.length_bytes, upto[i] - from);
+		assert_int_equal(slice->head.final, i == 2);
+		assert_int_equal(slice->committed, 200);
+		assert_int_equal(held(w), 1);
+		from = upto[i];
+		ack(w, slice->head.ship_key);
+		round_(w);
+	}
+	assert_int_equal(w->nr_slices, 3);
+	assert_int_equal(held(w), 0);
+	destroy(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -177,6 +207,7 @@ int main(void)
 		cmocka_unit_test(late_answer_is_not_for_the_whole),
 		cmocka_unit_test(doubled_answer_counts_once),
 		cmocka_unit_test(refusal_of_an_open_part_is_told),
+		cmocka_unit_test(longer_than_the_carrier_takes),
 	};
 
 	return cmocka_run_group_tests_name("core_acks", tests, NULL, NULL);

@@ -140,6 +140,7 @@ class App:
 class Fabric:
     """N agents, a coordinator and a collector, or two, under one directory."""
     host = "127.0.0.1"  # of the coordinator and the collectors
+    ship_more = ""      # lines of "ship", where slices are datagrams
 
     def __init__(self, nodes, agent_yaml="", pool="16MiB", collectors=1):
         self.dir = tempfile.mkdtemp(prefix="hs-e2e-")
@@ -226,7 +227,7 @@ class Fabric:
         its port."""
         if not SHIP:
             return ""
-        text = "ship:\n  carrier: %s\n" % SHIP
+        text = "ship:\n  carrier: %s\n" % SHIP + self.ship_more
         if name in self.collectors:
             return text + '  bind: "127.0.0.1:%d"\n' % (
                 self.collector_ports[name])

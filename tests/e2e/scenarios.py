@@ -16,7 +16,7 @@ import tempfile
 import time
 import traceback
 
-from fabric import (COORDINATOR, Failure, Fabric, ask, free_ports, program,
+from fabric import (COORDINATOR, SHIP, Failure, Fabric, ask, free_ports, program,
                     wait_for)
 
 
@@ -558,6 +558,27 @@ def two_collectors():
               "each trace at one of both: %r" % each)
 
 
+def small_frames():
+    """Buffers that are longer than 64 of the smallest frames go in parts."""
+    class Small(Fabric):
+        ship_more = "  frame: 576\n"
+
+    if not SHIP:
+        raise Skipped("slices are no datagrams here")
+    with Small(1) as fabric:
+        app = fabric.app(0, "svc")
+        trace = app.say("begin h")
+        span = app.say("span h op")
+        app.say("fill h 200000")
+        app.say("finish h " + span)
+        app.say("end h")
+        app.say("trigger large " + trace)
+        fabric.wait_mark(trace, "complete")
+        check(fabric.row(trace)["bytes"] > 100000, "a large one")
+        ids = fire_many(fabric, app, 10)
+        wait_for("the next ones", lambda: all_there(fabric, ids))
+
+
 def trigger_by_id():
     """From a node that saw it, where the operator knows which."""
     with Fabric(2) as fabric:
@@ -766,7 +787,7 @@ SCENARIOS = [late_trigger, fan_out, many_processes, trigger_before_data,
              fork_in_mid_trace, closed_descriptors, stopped_agent,
              worker_killed, agent_killed, coordinator_killed,
              coordinators_come_and_go,
-             collector_killed, two_collectors, trigger_by_id, last_seconds, purge, linger,
+             collector_killed, small_frames, two_collectors, trigger_by_id, last_seconds, purge, linger,
              command_line, replay_interrupted, replay_exit_codes,
              replay_sees_loss]
 
