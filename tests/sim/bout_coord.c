@@ -406,6 +406,32 @@ static void links(struct bco *g)
 /* ---- time -----------------------------------------------------------------
  */
 
+/* What people are shown of the traces adds up to what is counted. */
+static void shown(struct bco *g, const struct hs_coord_stats *st)
+{
+	struct hs_coord_view views[64];
+	uint32_t nr = hs_coord_core_view(g->core, views, 64);
+	uint32_t by[HS_COORD_NR_STATES] = {0}, waiting = 0, nodes = 0;
+
+	for (uint32_t i = 0; i < nr; i++) {
+		const struct hs_coord_view *v = &views[i];
+		uint32_t t = bco_trace_of(g, &v->trace);
+
+		if (t == BCO_TRACES || v->version != g->traces[t].version ||
+		    v->acked > v->version || !v->name[0] ||
+		    v->nr_waiting + v->nr_unreachable > v->nr_nodes)
+			sim_fail(g->s, BCO "a trace is shown as it is not");
+		by[v->state]++;
+		waiting += v->nr_waiting;
+		nodes += v->nr_nodes;
+	}
+	if (nr != st->nr_traces || by[HS_COORD_SEEKING] != st->nr_seeking ||
+	    by[HS_COORD_TELLING] != st->nr_telling ||
+	    by[HS_COORD_STORED] != st->nr_stored || waiting != st->nr_waiting ||
+	    nodes != st->nr_visits)
+		sim_fail(g->s, BCO "its counters are not what it shows");
+}
+
 static void settle(struct bco *g)
 {
 	struct hs_coord_stats st;
@@ -424,6 +450,7 @@ static void settle(struct bco *g)
 	    st.nr_nodes > g->config.nr_nodes ||
 	    st.nr_requests > g->config.nr_requests)
 		sim_fail(g->s, BCO "more than may be");
+	shown(g, &st);
 	if (!hs_coord_core_check(g->core, &why))
 		sim_fail(g->s, BCO "it does not add up: %s", why);
 	for (uint32_t n = 0; n < BCO_NUMBERS; n++)

@@ -193,6 +193,9 @@ static void run(struct sim_inlet *in)
 	if (st.nr_held != in->nr_out)
 		sim_fail(s, "coll%u holds %u frames and says %u", in->coll,
 			 in->nr_out, st.nr_held);
+	if (st.frames_bad > s->t.frames + s->t.frames_repeated)
+		sim_fail(s, "coll%u counts more bad frames than went",
+			 in->coll);
 	if ((s->order & 7) == 0 && !hs_ship_receiver_check(in->receiver, &why))
 		sim_fail(s, "coll%u: its receiver does not add up: %s",
 			 in->coll, why);

@@ -164,8 +164,13 @@ static const struct hs_ship_sender_ops sender_ops = {
 
 static void check(struct sim_way *w)
 {
+	struct hs_ship_sender_stats st;
 	const char *why = "";
 
+	hs_ship_sender_stats_get(w->sender, &st);
+	if (st.frames_bad > w->s->t.frames + w->s->t.frames_repeated)
+		sim_fail(w->s, "node%u counts more bad frames than went",
+			 w->node + 1);
 	if ((w->s->order & 7) == 0 && !hs_ship_sender_check(w->sender, &why))
 		sim_fail(w->s, "node%u: its sender does not add up: %s",
 			 w->node + 1, why);
