@@ -170,6 +170,16 @@ static const struct hs_seek *asked_in(const struct sim_node *n, uint64_t from,
 	return NULL;
 }
 
+static void found_by(const struct sim *s, struct ora_visit *v, uint64_t to)
+{
+	v->found = true;
+	for (uint32_t k = 0; k < s->p.nr_coords; k++)
+		if (sim_ep_id(s, sim_ep_coord(s, k)) == to) {
+			v->found_by = k + 1;
+			v->found_life = s->coords[k].restarts;
+		}
+}
+
 /* Whoever wrote to a trace before the scan says so, if it can know. */
 void judge_found(struct sim *s, const struct sim_node *n, uint64_t to,
 		 const void *payload, uint32_t bytes)
@@ -198,7 +208,7 @@ void judge_found(struct sim *s, const struct sim_node *n, uint64_t to,
 			sim_fail(s, "node%u claims to know trace %u", n->number,
 				 t);
 		if (says && v)
-			v->found = true;
+			found_by(s, v, to);
 		if (!says && v &&
 		    ((v->named && v->named < n->scan_order &&
 		      !forgettable(n, v)) ||
@@ -367,13 +377,25 @@ static bool coordinator_died(const struct sim *s)
 	return false;
 }
 
+/*
+ * Somebody was found by the question of a coordinator that died since. What it
+ * had found it took with it, and the question of the next one need not find it
+ * again: that knows only who has come to it by then (seed 5130).
+ */
+static bool found_by_a_dead_one(const struct sim *s, uint32_t t)
+{
+	for (const struct ora_visit *v = s->traces[t].visits; v; v = v->next)
+		if (v->found_by &&
+		    s->coords[v->found_by - 1].restarts > v->found_life)
+			return true;
+	return false;
+}
+
 /* The only crumbs to a node may have been where they are not any more. */
-static bool trail_broken(const struct sim *s, uint16_t sought,
+static bool trail_broken(const struct sim *s, uint32_t t, uint16_t sought,
 			 const struct hs_assembly_cause *causes, uint32_t nr)
 {
-	/* What a dead coordinator had found, a question of the next one need
-	 * not find again: it knows only who has come to it by then. */
-	if (coordinator_died(s) && sought)
+	if (sought && found_by_a_dead_one(s, t))
 		return true;
 	if (coordinator_died(s))
 		for (uint32_t i = 0; i < s->p.nr_nodes; i++)
@@ -548,7 +570,7 @@ static void end_trace(struct sim *s, uint32_t t, uint64_t origin)
 	for (uint32_t i = 0; i < nr; i++)
 		if (!justified(s, t, &causes[i]) &&
 		    !(causes[i].why == HS_ASSEMBLY_WHY_NO_ANSWER &&
-		      trail_broken(s, view.sought, causes, nr))) {
+		      trail_broken(s, t, view.sought, causes, nr))) {
 			sim_fail(s,
 				 "trace %u is %s because of node%u.%u: %s; "
 				 "nothing of that kind happened there",

@@ -334,6 +334,7 @@ struct ora_visit {
 	uint64_t ended, ended_begun; /* of the handle that ended last */
 	bool crashed;
 	bool found; /* its node said that it knows the trace */
+	uint32_t found_by, found_life; /* coordinator, from 1; restarts */
 };
 
 struct ora_trace {
