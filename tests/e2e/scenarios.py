@@ -16,8 +16,8 @@ import tempfile
 import time
 import traceback
 
-from fabric import (COORDINATOR, SHIP, Failure, Fabric, ask, free_ports, program,
-                    wait_for)
+from fabric import (COORDINATOR, SHIP, Failure, Fabric, ask, free_ports,
+                    program, wait_for)
 
 
 RULES = """rules:
@@ -558,6 +558,35 @@ def two_collectors():
               "each trace at one of both: %r" % each)
 
 
+def copies():
+    """How often a byte of closed buffers was copied on its way: see ADR 52."""
+    with Fabric(1) as fabric:
+        app = fabric.app(0, "svc")
+        trace = app.say("begin h")
+        app.say("fill h 200000")
+        app.say("end h")
+        app.say("trigger large " + trace)
+        ids = [trace] + fire_many(fabric, app, 20)
+        wait_for("all delivered", lambda: all_there(fabric, ids))
+        ship = fabric.status("agent-0")["ship"]
+        if ship["carrier"] == "transport":
+            raise Skipped("slices are no datagrams here")
+        # By the kernel, over UDP; by nobody, where the port borrows.
+        once = ship["carrier"] == "udp"
+        moved = sum(row["bytes"] for row in fabric.rows())
+        kinds = ["bytes_in_place", "bytes_copied", "bytes_copied_kernel"]
+        check([bool(ship[kind]) for kind in kinds] ==
+              [not once, False, once], "only that way: %r" % ship)
+        check(sum(ship[kind] for kind in kinds) >= moved > 200000,
+              "all bytes counted: %r, %d" % (ship, moved))
+        text = subprocess.run(
+            [program("hs"), "status", "--fabric", fabric.dir], text=True,
+            stdout=subprocess.PIPE, check=True).stdout
+        check("slices by %s: configured, %s copies a byte" % (
+            ship["carrier"], "1.00" if once else "0.00") in text,
+              "hs status: " + text)
+
+
 def small_frames():
     """Buffers that are longer than 64 of the smallest frames go in parts."""
     class Small(Fabric):
@@ -787,7 +816,8 @@ SCENARIOS = [late_trigger, fan_out, many_processes, trigger_before_data,
              fork_in_mid_trace, closed_descriptors, stopped_agent,
              worker_killed, agent_killed, coordinator_killed,
              coordinators_come_and_go,
-             collector_killed, small_frames, two_collectors, trigger_by_id, last_seconds, purge, linger,
+             collector_killed, two_collectors, copies, small_frames,
+             trigger_by_id, last_seconds, purge, linger,
              command_line, replay_interrupted, replay_exit_codes,
              replay_sees_loss]
 
