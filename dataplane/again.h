@@ -124,28 +124,6 @@ hs_again_value(struct hs_trace *trace, struct hs_again *a, uint32_t at,
 	return end;
 }
 
-/* The same, in one step, for a key with a number @known and a short value. */
-static inline __attribute__((always_inline)) uint8_t *
-hs_again_known(struct hs_trace *trace, uint32_t known, uint32_t at,
-	       uint8_t *attr, uint8_t *end)
-{
-	struct hs_again *a = hs_again_number(trace, known & 0xff);
-	uint32_t n = (uint32_t)(end - attr);
-	struct hs_again now = {
-		.at = (uint16_t)at,
-		.key_bytes = HS_RECORD_KNOWN_BYTES,
-		.value_bytes = (uint8_t)(n - HS_RECORD_KNOWN_BYTES),
-	};
-
-	if (a->key_bytes == now.key_bytes &&
-	    a->value_bytes == now.value_bytes &&
-	    hs_again_same(trace, a->at, at, attr, n))
-		return hs_again_put(attr, HS_RECORD_AGAIN, a->at);
-	if (at < HS_RECORD_AGAIN_REACH)
-		*a = now;
-	return end;
-}
-
 /* A name: a key without a value. */
 static inline __attribute__((always_inline)) uint8_t *
 hs_again_name(struct hs_trace *trace, uint32_t at, uint8_t *name, uint8_t *end)
@@ -163,6 +141,104 @@ hs_again_name(struct hs_trace *trace, uint32_t at, uint8_t *name, uint8_t *end)
 	a->key_bytes = (uint8_t)n;
 	a->value_bytes = 0;
 	return end;
+}
+
+/* ---- short texts, compared before they are written ----------------------- */
+
+/* Where hs_again_text() looks for the same with its byte of length; @n > 0. */
+static inline __attribute__((always_inline)) struct hs_again *
+hs_again_short(struct hs_again *places, const char *text, size_t n)
+{
+	uint32_t middle = (uint8_t)text[(n - 1) / 2];
+	uint32_t last = (uint8_t)text[n - 1];
+
+	return &places[(middle + last * 3u + n + 1) % HS_HANDLE_AGAIN_MAX];
+}
+
+/* A text in full, with what stands before it in one byte. */
+static inline __attribute__((always_inline)) bool
+hs_again_stands(const struct hs_trace *trace, const struct hs_again *a,
+		uint32_t at, const char *text, size_t n)
+{
+	const uint8_t *there = trace->w.base + a->at;
+
+	return a->key_bytes == n + 1 && a->at + n + 1 <= at &&
+	       there[0] == (uint8_t)(n << 1) &&
+	       hs_same_bytes((const char *)there + 1, text, n);
+}
+
+/**
+ * hs_again_key_put() - write a key that has no number, in full or again
+ * @p: at @at of the buffer
+ * @n: at most 127
+ * @again: out: where hs_again_value() looks, or NULL
+ *
+ * Return: behind it.
+ */
+static inline __attribute__((always_inline)) uint8_t *
+hs_again_key_put(struct hs_trace *trace, uint32_t at, uint8_t *p,
+		 const char *key, size_t n, struct hs_again **again)
+{
+	struct hs_again *a;
+
+	*p = (uint8_t)(n << 1);
+	*again = NULL;
+	if (!n)
+		return p + 1;
+	a = hs_again_short(trace->again_texts, key, n);
+	if (hs_again_stands(trace, a, at, key, n)) {
+		*again = a;
+		if (n + 1 > HS_AGAIN_BYTES)
+			return hs_again_put(p, HS_RECORD_AGAIN_KEY, a->at);
+	} else if (at < HS_RECORD_AGAIN_REACH) {
+		*again = a;
+		*a = (struct hs_again){(uint16_t)at, (uint8_t)(n + 1), 0};
+	}
+	hs_copy_short(p + 1, key, n);
+	return p + 1 + n;
+}
+
+/* The same of a span's name. */
+static inline __attribute__((always_inline)) uint8_t *
+hs_again_name_put(struct hs_trace *trace, uint32_t at, uint8_t *p,
+		  const char *name, size_t n)
+{
+	struct hs_again *a;
+
+	if (n + 1 > HS_AGAIN_BYTES) {
+		a = hs_again_short(trace->again_names, name, n);
+		if (hs_again_stands(trace, a, at, name, n))
+			return hs_again_put(p, HS_RECORD_AGAIN, a->at);
+		if (at < HS_RECORD_AGAIN_REACH)
+			*a = (struct hs_again){(uint16_t)at, (uint8_t)(n + 1),
+					       0};
+	}
+	*p = (uint8_t)(n << 1);
+	hs_copy_short(p + 1, name, n);
+	return p + 1 + n;
+}
+
+/* A text of less than 128 bytes whose key has the number @known: what stands
+ * before it is one word. */
+static inline __attribute__((always_inline)) uint8_t *
+hs_again_known_put(struct hs_trace *trace, uint32_t known, uint32_t at,
+		   uint8_t *p, const char *value, size_t n)
+{
+	struct hs_again *a = hs_again_number(trace, known & 0xff);
+	const uint8_t *there = trace->w.base + a->at;
+	uint32_t head = known | HS_VALUE_STRING << 16 | (uint32_t)n << 24;
+
+	_Static_assert(HS_RECORD_KNOWN_BYTES == 2, "the word's first half");
+	if (a->key_bytes && a->at + sizeof(head) + n <= at &&
+	    hs_le32_load(there) == head &&
+	    hs_same_bytes((const char *)there + sizeof(head), value, n))
+		return hs_again_put(p, HS_RECORD_AGAIN, a->at);
+	if (at < HS_RECORD_AGAIN_REACH)
+		*a = (struct hs_again){(uint16_t)at, HS_RECORD_KNOWN_BYTES,
+				       (uint8_t)(n + 2)};
+	hs_le32_store(p, head);
+	hs_copy_short(p + sizeof(head), value, n);
+	return p + sizeof(head) + n;
 }
 
 #endif

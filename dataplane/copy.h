@@ -78,11 +78,8 @@ static inline bool hs_same_bytes(const char *a, const char *b, size_t n)
 	}
 	if (n >= 4)
 		return hs_same_4(a, b) && hs_same_4(a + n - 4, b + n - 4);
-	for (i = 0; i < n; i++) {
-		if (a[i] != b[i])
-			return false;
-	}
-	return true;
+	return !n ||
+	       (a[0] == b[0] && a[n / 2] == b[n / 2] && a[n - 1] == b[n - 1]);
 }
 
 #endif

@@ -253,9 +253,7 @@ static bool put_start(struct hs_trace *trace, struct hs_span *span,
 	*p++ = HS_SPAN_KIND_UNSPECIFIED;
 	ticks = hs_ticks();
 	p = hs_put_these_ticks(p, ticks);
-	*p = (uint8_t)(n << 1);
-	p = hs_again_name(trace, (uint32_t)(p - trace->w.base), p,
-			  hs_put_bytes(p + 1, name, n));
+	p = hs_again_name_put(trace, (uint32_t)(p - trace->w.base), p, name, n);
 	hs_put_end_short(trace,
 			 HS_RECORD_SPAN_START | HS_RECORD_F_TICKS |
 				 HS_RECORD_F_KNOWN,
@@ -342,17 +340,18 @@ static __attribute__((noinline, cold)) void end_slow(struct hs_span *span)
 
 void hs_span_end(struct hs_span *span)
 {
+	struct hs_trace *trace;
 	uint64_t ticks;
 	uint8_t *record, *p;
 
-	p = hs_span_put_short(span, HS_PUT_TICKS_BYTES, &record);
+	p = hs_span_put_short(span, HS_PUT_TICKS_BYTES, &trace, &record);
 	if (!p) {
 		end_slow(span);
 		return;
 	}
 	ticks = hs_ticks();
-	hs_put_end_short(span->trace, HS_RECORD_SPAN_END | HS_RECORD_F_TICKS,
-			 record, hs_put_these_ticks(p, ticks));
+	hs_put_end_short(trace, HS_RECORD_SPAN_END | HS_RECORD_F_TICKS, record,
+			 hs_put_these_ticks(p, ticks));
 	hs_watch_end(span, ticks, HS_WATCH_TICKS);
 }
 
@@ -398,12 +397,13 @@ static void span_event(const struct hs_span *span, struct hs_stamp *stamp,
 /* One without attributes, now. */
 static bool put_event(const struct hs_span *span, const char *name, size_t n)
 {
+	struct hs_trace *trace;
 	uint8_t *record, *p;
 
 	if (n > HS_SPAN_TEXT_BYTES)
 		return false;
 	p = hs_span_put_short(span, HS_PUT_TICKS_BYTES + 3 + HS_SPAN_TEXT_BYTES,
-			      &record);
+			      &trace, &record);
 	if (!p)
 		return false;
 	p = hs_put_ticks(p);
@@ -411,8 +411,7 @@ static bool put_event(const struct hs_span *span, const char *name, size_t n)
 	*p++ = (uint8_t)n;
 	p = hs_put_bytes(p, name, n);
 	*p++ = 0;
-	hs_put_end_short(span->trace, HS_RECORD_EVENT | HS_RECORD_F_TICKS,
-			 record, p);
+	hs_put_end_short(trace, HS_RECORD_EVENT | HS_RECORD_F_TICKS, record, p);
 	return true;
 }
 

@@ -35,17 +35,23 @@ hs_span_put(const struct hs_span *span, size_t max_bytes)
 #define HS_SPAN_REF_MAX 0x3fffu
 static inline __attribute__((always_inline)) uint8_t *
 hs_span_put_short(const struct hs_span *span, size_t max_bytes,
-		  uint8_t **record)
+		  struct hs_trace **trace, uint8_t **record)
 {
+	uint32_t ref;
 	uint8_t *p;
 
-	if (!span || span->ref > HS_SPAN_REF_MAX)
+	if (!span)
 		return NULL;
-	p = hs_span_put(span, max_bytes);
+	/* Asked once: what is written through bytes may be anything's. */
+	ref = span->ref;
+	*trace = span->trace;
+	if (ref > HS_SPAN_REF_MAX || !*trace || (*trace)->use != span->use)
+		return NULL;
+	p = hs_put_begin(*trace, HS_SPAN_HEAD_BYTES + max_bytes);
 	if (!p)
 		return NULL;
 	*record = p;
-	return hs_put_two(p + HS_RECORD_SHORT_HEADER_BYTES, span->ref);
+	return hs_put_two(p + HS_RECORD_SHORT_HEADER_BYTES, ref);
 }
 
 /* Texts up to here fit into short records, and are copied without a call. */

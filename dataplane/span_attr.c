@@ -151,6 +151,7 @@ attr_slow(struct hs_span *span, const char *key, size_t k, uint32_t type,
 
 /* A short record up to its value. */
 struct put {
+	struct hs_trace *trace;
 	uint8_t *record;
 	uint8_t *attr;
 	uint8_t *value; /* from its type byte on */
@@ -158,31 +159,31 @@ struct put {
 	struct hs_again *again;
 };
 
-/* @known: the key's number, or 0. */
+/* Up to its key, with room for that and @max_bytes. */
 static inline __attribute__((always_inline)) bool
-put_begin(struct put *put, const struct hs_span *span, const char *key,
-	  size_t n, uint32_t known, uint8_t type, size_t max_bytes)
+put_begin(struct put *put, const struct hs_span *span, size_t max_bytes)
 {
-	uint8_t *p = hs_span_put_short(span, HS_SPAN_TEXT_BYTES + 2 + max_bytes,
-				       &put->record);
-
-	if (!p)
+	put->attr = hs_span_put_short(span, HS_SPAN_TEXT_BYTES + 2 + max_bytes,
+				      &put->trace, &put->record);
+	if (!put->attr)
 		return false;
-	put->attr = p;
-	put->at = span->trace->w.pos + (uint32_t)(p - put->record);
-	if (known) {
-		hs_le16_store(p, (uint16_t)known);
-		p += HS_RECORD_KNOWN_BYTES;
-	} else {
-		*p = (uint8_t)(n << 1);
-		p = hs_put_bytes(p + 1, key, n);
-	}
-	if (!known)
-		p = hs_again_key(span->trace, put->at, put->attr, p,
-				 &put->again);
-	put->value = p;
-	*p = type;
+	put->at = (uint32_t)(put->attr - put->trace->w.base);
 	return true;
+}
+
+/* @known: the key's number, or 0. */
+static inline __attribute__((always_inline)) void
+put_key(struct put *put, const char *key, size_t n, uint32_t known,
+	uint8_t type)
+{
+	if (known) {
+		hs_le16_store(put->attr, (uint16_t)known);
+		put->value = put->attr + HS_RECORD_KNOWN_BYTES;
+	} else {
+		put->value = hs_again_key_put(put->trace, put->at, put->attr,
+					      key, n, &put->again);
+	}
+	*put->value = type;
 }
 
 static inline __attribute__((always_inline)) void
@@ -228,19 +229,21 @@ str_any(struct hs_span *span, const char *key, size_t k, const char *value,
 	struct put put;
 	uint8_t *end;
 
-	if (!put_begin(&put, span, key, k, known, HS_VALUE_STRING,
-		       1 + HS_SPAN_TEXT_BYTES)) {
+	if (!put_begin(&put, span, 1 + HS_SPAN_TEXT_BYTES)) {
 		attr_slow(span, key, k, HS_VALUE_STRING, n, value);
 		return;
 	}
-	put.value[1] = (uint8_t)n;
-	end = hs_put_bytes(put.value + 2, value, n);
-	if (known)
-		end = hs_again_known(span->trace, known, put.at, put.attr, end);
-	else
-		end = hs_again_value(span->trace, put.again, put.at, put.attr,
+	if (known) {
+		end = hs_again_known_put(put.trace, known, put.at, put.attr,
+					 value, n);
+	} else {
+		put_key(&put, key, k, 0, HS_VALUE_STRING);
+		put.value[1] = (uint8_t)n;
+		end = hs_put_bytes(put.value + 2, value, n);
+		end = hs_again_value(put.trace, put.again, put.at, put.attr,
 				     put.value, end);
-	hs_put_end_short(span->trace, TYPE, put.record, end);
+	}
+	hs_put_end_short(put.trace, TYPE, put.record, end);
 	watch(span, key, k, HS_VALUE_STRING, n, value);
 }
 
@@ -250,13 +253,13 @@ i64_any(struct hs_span *span, const char *key, size_t k, uint64_t value,
 {
 	struct put put;
 
-	if (!put_begin(&put, span, key, k, known, HS_VALUE_INT64,
-		       HS_RECORD_VARINT_MAX_BYTES)) {
+	if (!put_begin(&put, span, HS_RECORD_VARINT_MAX_BYTES)) {
 		attr_slow(span, key, k, HS_VALUE_INT64, value, NULL);
 		return;
 	}
+	put_key(&put, key, k, known, HS_VALUE_INT64);
 	hs_put_end_short(
-		span->trace, TYPE, put.record,
+		put.trace, TYPE, put.record,
 		hs_put_varint(put.value + 1, hs_record_zigzag((int64_t)value)));
 	watch(span, key, k, HS_VALUE_INT64, value, NULL);
 }
@@ -267,13 +270,13 @@ f64_any(struct hs_span *span, const char *key, size_t k, uint64_t bits,
 {
 	struct put put;
 
-	if (!put_begin(&put, span, key, k, known, HS_VALUE_FLOAT64,
-		       sizeof(bits))) {
+	if (!put_begin(&put, span, sizeof(bits))) {
 		attr_slow(span, key, k, HS_VALUE_FLOAT64, bits, NULL);
 		return;
 	}
+	put_key(&put, key, k, known, HS_VALUE_FLOAT64);
 	hs_le64_store(put.value + 1, bits);
-	hs_put_end_short(span->trace, TYPE, put.record,
+	hs_put_end_short(put.trace, TYPE, put.record,
 			 put.value + 1 + sizeof(bits));
 	watch(span, key, k, HS_VALUE_FLOAT64, bits, NULL);
 }
@@ -284,12 +287,13 @@ bool_any(struct hs_span *span, const char *key, size_t k, uint64_t value,
 {
 	struct put put;
 
-	if (!put_begin(&put, span, key, k, known, HS_VALUE_BOOL, 1)) {
+	if (!put_begin(&put, span, 1)) {
 		attr_slow(span, key, k, HS_VALUE_BOOL, value, NULL);
 		return;
 	}
+	put_key(&put, key, k, known, HS_VALUE_BOOL);
 	put.value[1] = (uint8_t)value;
-	hs_put_end_short(span->trace, TYPE, put.record, put.value + 2);
+	hs_put_end_short(put.trace, TYPE, put.record, put.value + 2);
 	watch(span, key, k, HS_VALUE_BOOL, value, NULL);
 }
 
@@ -309,21 +313,30 @@ bool_any(struct hs_span *span, const char *key, size_t k, uint64_t value,
 		struct hs_span *span, const char *key, size_t k,               \
 		uint64_t value)                                                \
 	{                                                                      \
+		if (k > HS_SPAN_TEXT_BYTES)                                    \
+			attr_slow(span, key, k, type, value, NULL);            \
+		else                                                           \
+			name##_any(span, key, k, value, 0);                    \
+	}                                                                      \
+	static __attribute__((noinline)) void name##_seek(                     \
+		struct hs_span *span, const char *key, size_t k,               \
+		uint64_t value)                                                \
+	{                                                                      \
 		uint32_t known = hs_known_find(key, k);                        \
                                                                                \
 		if (known)                                                     \
 			name##_known(span, key, k, value, known);              \
-		else if (k > HS_SPAN_TEXT_BYTES)                               \
-			attr_slow(span, key, k, type, value, NULL);            \
 		else                                                           \
-			name##_any(span, key, k, value, 0);                    \
+			name##_text(span, key, k, value);                      \
 	}                                                                      \
 	static inline void name##_put(struct hs_span *span, const char *key,   \
 				      size_t k, uint64_t value)                \
 	{                                                                      \
 		uint32_t known;                                                \
                                                                                \
-		if (hs_known_glance(key, k, &known) && known)                  \
+		if (!hs_known_glance(key, k, &known))                          \
+			name##_seek(span, key, k, value);                      \
+		else if (known)                                                \
 			name##_known(span, key, k, value, known);              \
 		else                                                           \
 			name##_text(span, key, k, value);                      \
@@ -348,14 +361,23 @@ static __attribute__((noinline)) void str_text(struct hs_span *span,
 					       const char *key, size_t k,
 					       const char *value, size_t n)
 {
+	if (n > HS_SPAN_TEXT_BYTES || k > HS_SPAN_TEXT_BYTES)
+		str_long(span, key, k, value, n, 0);
+	else
+		str_any(span, key, k, value, n, 0);
+}
+
+/* The same of a key that takes more than a look. */
+static __attribute__((noinline)) void str_seek(struct hs_span *span,
+					       const char *key, size_t k,
+					       const char *value, size_t n)
+{
 	uint32_t known = hs_known_find(key, k);
 
 	if (known)
 		str_known(span, key, k, value, n, known);
-	else if (n > HS_SPAN_TEXT_BYTES || k > HS_SPAN_TEXT_BYTES)
-		str_long(span, key, k, value, n, 0);
 	else
-		str_any(span, key, k, value, n, 0);
+		str_text(span, key, k, value, n);
 }
 
 void hs_sized_attr_str(struct hs_span *span, const char *key, size_t k,
@@ -363,7 +385,9 @@ void hs_sized_attr_str(struct hs_span *span, const char *key, size_t k,
 {
 	uint32_t known;
 
-	if (hs_known_glance(key, k, &known) && known)
+	if (!hs_known_glance(key, k, &known))
+		str_seek(span, key, k, value, n);
+	else if (known)
 		str_known(span, key, k, value, n, known);
 	else
 		str_text(span, key, k, value, n);

@@ -21,9 +21,9 @@ BOUNDS = {
         "tracepoint_32B": (20, 20),
         "tracepoint_32B_nostamp": (17, None),
         "tracepoint_library": (64, None),
-        "span_5attr": (1335, None),
-        "span_5attr_rules": (1585, None),
-        "attr_i64": (190, None),
+        "span_5attr": (1200, None),
+        "span_5attr_rules": (1450, None),
+        "attr_i64": (155, None),
         "begin_end_empty": (430, None),
     },
     "agent": {
