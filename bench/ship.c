@@ -46,6 +46,14 @@ static uint64_t cpu_ns(void)
 	       (uint64_t)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) * 1000;
 }
 
+/* Of this process, when its connection came up. */
+static uint64_t begun_ns;
+
+void hs_bench_ship_begun(void)
+{
+	begun_ns = cpu_ns();
+}
+
 static const uint8_t *pool_make(void)
 {
 	uint8_t *pool =
@@ -67,7 +75,6 @@ static pid_t start(const struct hs_bench_ship_run *run, bool from,
 {
 	bool tcp = !strcmp(run->carrier, "tcp");
 	pid_t pid = fork();
-	uint64_t begin;
 
 	if (pid)
 		return pid;
@@ -80,7 +87,7 @@ static pid_t start(const struct hs_bench_ship_run *run, bool from,
 			 "no network namespace: %s", strerror(errno));
 		_exit(1);
 	}
-	begin = cpu_ns();
+	hs_bench_ship_begun();
 	if (from && tcp)
 		hs_bench_ship_tcp_from(run, pool, result);
 	else if (from)
@@ -89,7 +96,8 @@ static pid_t start(const struct hs_bench_ship_run *run, bool from,
 		hs_bench_ship_tcp_to(run, result);
 	else
 		hs_bench_ship_port_to(run, result);
-	*(from ? &result->cpu_from_ns : &result->cpu_to_ns) = cpu_ns() - begin;
+	*(from ? &result->cpu_from_ns : &result->cpu_to_ns) =
+		cpu_ns() - begun_ns;
 	_exit(0);
 }
 
@@ -205,7 +213,8 @@ static void note(struct hs_bench_result *r,
 		 const struct hs_bench_ship_result *s)
 {
 	double gb = (double)s->bytes / 1e9;
-	double sent = (double)s->sent_payload;
+	double sent = (double)(s->copied_from + s->copied_kernel_from +
+			       s->borrowed_from);
 
 	snprintf(r->note, sizeof(r->note),
 		 "cpu s/GB %.2f + %.2f, copies a byte out %.2f (borrowed "

@@ -11,7 +11,11 @@
 
 #define HS_BENCH_SHIP_FROM "10.213.9.1"
 #define HS_BENCH_SHIP_TO   "10.213.9.2"
-#define HS_BENCH_SHIP_PORT 4641
+/* Of ports that the kernel does not know of: it answers each of their frames
+ * with an ICMP message, where they have its own addresses. */
+#define HS_BENCH_SHIP_FROM_PORT "10.213.9.3"
+#define HS_BENCH_SHIP_TO_PORT	"10.213.9.4"
+#define HS_BENCH_SHIP_PORT	4641
 
 struct hs_bench_ship_run {
 	const char *carrier; /* "tcp", "udp", "memif", "vhost", "af_packet" */
@@ -28,12 +32,12 @@ struct hs_bench_ship_run {
 struct hs_bench_ship_result {
 	bool ready; /* the receiver listens */
 	bool stop;
-	bool quiet[2]; /* to, from: polls no more */
+	bool quiet[2];		/* to, from: polls no more */
 	char why[128];		/* what went wrong; empty: nothing */
 	uint64_t bytes, slices; /* settled, as the sender was told */
 	uint64_t first_ns, last_ns;
 	uint64_t cpu_from_ns, cpu_to_ns;
-	uint64_t copied_from, copied_kernel_from, borrowed_from, sent_payload;
+	uint64_t copied_from, copied_kernel_from, borrowed_from;
 	uint64_t copied_to;
 	uint64_t frames, frames_again, drops;
 	uint64_t bad; /* slices with other bytes than their checksum's */
@@ -60,6 +64,9 @@ void hs_bench_ship_port_to(const struct hs_bench_ship_run *run,
 
 /* Between the parent and its two processes. */
 void hs_bench_ship_ready(struct hs_bench_ship_result *result);
+/** hs_bench_ship_begun() - the connection is up: processor time counts from
+ * here, and not from where DPDK began to start */
+void hs_bench_ship_begun(void);
 bool hs_bench_ship_stopped(const struct hs_bench_ship_result *result);
 /** hs_bench_ship_quiet() - wait until the other end polls no more, either */
 void hs_bench_ship_quiet(struct hs_bench_ship_result *result, bool from);

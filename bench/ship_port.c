@@ -80,6 +80,18 @@ static struct hs_ship_port *dpdk_make(const struct hs_bench_ship_run *run,
 	return NULL;
 }
 
+static void address(const struct hs_bench_ship_run *run, bool from,
+		    char out[32])
+{
+	const char *kernels = from ? HS_BENCH_SHIP_FROM : HS_BENCH_SHIP_TO;
+	const char *ports =
+		from ? HS_BENCH_SHIP_FROM_PORT : HS_BENCH_SHIP_TO_PORT;
+
+	snprintf(out, 32, "%s:%u",
+		 strcmp(run->carrier, "udp") ? ports : kernels,
+		 HS_BENCH_SHIP_PORT);
+}
+
 static struct hs_ship_port *port_make(const struct hs_bench_ship_run *run,
 				      bool from, uint32_t nr_frames,
 				      struct hs_bench_ship_result *result)
@@ -91,9 +103,7 @@ static struct hs_ship_port *port_make(const struct hs_bench_ship_run *run,
 	const char *why;
 	struct hs_ship_port *p;
 
-	snprintf(bind, sizeof(bind), "%s:%u",
-		 from ? HS_BENCH_SHIP_FROM : HS_BENCH_SHIP_TO,
-		 HS_BENCH_SHIP_PORT);
+	address(run, from, bind);
 	p = udp ? hs_ship_udp_create(&config, &why)
 		: dpdk_make(run, bind, from, nr_frames, &why);
 	if (!p) {
@@ -128,6 +138,7 @@ static void from_up(void *ctx, uint32_t nr, uint64_t node)
 	struct from *f = ctx;
 
 	f->up = true;
+	hs_bench_ship_begun();
 	f->result->first_ns = hs_clock_mono_ns();
 }
 
@@ -210,7 +221,7 @@ void hs_bench_ship_port_from(const struct hs_bench_ship_run *run,
 		return;
 	}
 	o = hs_ship_outlet_create(port, &config, &from_ops, &f);
-	snprintf(to, sizeof(to), "%s:%u", HS_BENCH_SHIP_TO, HS_BENCH_SHIP_PORT);
+	address(run, false, to);
 	if (!o || hs_ship_outlet_dial(o, to, hs_clock_mono_ns(), &why) < 0) {
 		snprintf(result->why, sizeof(result->why), "%s: %s", to, why);
 		return;
@@ -228,7 +239,6 @@ void hs_bench_ship_port_from(const struct hs_bench_ship_run *run,
 	hs_ship_outlet_stats(o, 0, &stats, &ps);
 	result->frames = stats.frames_sent;
 	result->frames_again = stats.frames_resent;
-	result->sent_payload = stats.bytes_added;
 	result->copied_from = ps.bytes_copied;
 	result->copied_kernel_from = ps.bytes_copied_kernel;
 	result->borrowed_from = ps.bytes_borrowed;
@@ -288,6 +298,7 @@ static enum hs_ship_verdict to_slice(void *ctx, uint32_t connection,
 
 static void to_up(void *ctx, uint32_t connection, uint64_t node)
 {
+	hs_bench_ship_begun();
 }
 
 static void to_down(void *ctx, uint32_t connection, const char *why)
