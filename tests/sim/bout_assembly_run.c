@@ -428,6 +428,19 @@ static void look(struct bout_rig *g, uint32_t t)
 	check_drops(g, t, waited);
 }
 
+/* The store lets it go: from memory, too, unless something waits for it. */
+static void forget(struct bout_rig *g, uint32_t t)
+{
+	const struct hs_wire_trace_id *id = &g->traces[t].id;
+	bool there = hs_asm_trace_find(g->a, id) != 0;
+	bool may = !there || !waits(g, t);
+
+	if (hs_assembly_forget(g->a, id) != may)
+		sim_fail(g->s, BOUT "whether it forgets a trace: not %d", may);
+	if (may == (hs_asm_trace_find(g->a, id) != 0))
+		sim_fail(g->s, BOUT "a trace is forgotten that waits, or not");
+}
+
 static void say(struct bout_rig *g)
 {
 	uint32_t t = bout_below(&g->r, NR_TRACES), bytes;
@@ -487,8 +500,10 @@ void bout_assembly(struct sim *s, uint64_t seed)
 		step(g);
 		sim_mix(s, g->nr_records ^ (uint64_t)g->nr_dues << 32);
 	}
-	for (uint32_t t = 0; t < NR_TRACES && !s->failed; t++)
+	for (uint32_t t = 0; t < NR_TRACES && !s->failed; t++) {
+		forget(g, t);
 		look(g, t);
+	}
 	if (!s->failed)
 		bout_assembly_sync(g);
 	while (g->nr_records)
