@@ -174,10 +174,8 @@ static void found_by(const struct sim *s, struct ora_visit *v, uint64_t to)
 {
 	v->found = true;
 	for (uint32_t k = 0; k < s->p.nr_coords; k++)
-		if (sim_ep_id(s, sim_ep_coord(s, k)) == to) {
-			v->found_by = k + 1;
-			v->found_life = s->coords[k].restarts;
-		}
+		if (sim_ep_id(s, sim_ep_coord(s, k)) == to && !v->found_life[k])
+			v->found_life[k] = s->coords[k].restarts + 1;
 }
 
 /* Whoever wrote to a trace before the scan says so, if it can know. */
@@ -385,9 +383,22 @@ static bool coordinator_died(const struct sim *s)
 static bool found_by_a_dead_one(const struct sim *s, uint32_t t)
 {
 	for (const struct ora_visit *v = s->traces[t].visits; v; v = v->next)
-		if (v->found_by &&
-		    s->coords[v->found_by - 1].restarts > v->found_life)
-			return true;
+		for (uint32_t k = 0; k < s->p.nr_coords; k++)
+			if (v->found_life[k] &&
+			    s->coords[k].restarts >= v->found_life[k])
+				return true;
+	return false;
+}
+
+/* Said what it had, and later that it does not know the trace: its crumbs are
+ * in the collector's union, where no coordinator looks (seed 9600). */
+static bool somebody_forgot(const struct sim *s, uint32_t t)
+{
+	for (const struct ora_visit *v = s->traces[t].visits; v; v = v->next)
+		for (uint32_t i = 1; i < v->nr_revs; i++)
+			if (v->revs[i].state == HS_WIRE_STATE_UNKNOWN &&
+			    v->revs[i - 1].state == HS_WIRE_STATE_CLOSED)
+				return true;
 	return false;
 }
 
@@ -395,7 +406,8 @@ static bool found_by_a_dead_one(const struct sim *s, uint32_t t)
 static bool trail_broken(const struct sim *s, uint32_t t, uint16_t sought,
 			 const struct hs_assembly_cause *causes, uint32_t nr)
 {
-	if (sought && found_by_a_dead_one(s, t))
+	if (sought && (found_by_a_dead_one(s, t) ||
+		       (coordinator_died(s) && somebody_forgot(s, t))))
 		return true;
 	if (coordinator_died(s))
 		for (uint32_t i = 0; i < s->p.nr_nodes; i++)

@@ -334,7 +334,8 @@ struct ora_visit {
 	uint64_t ended, ended_begun; /* of the handle that ended last */
 	bool crashed;
 	bool found; /* its node said that it knows the trace */
-	uint32_t found_by, found_life; /* coordinator, from 1; restarts */
+	uint32_t found_life[SIM_SERVERS_MAX]; /* of the coordinator that
+						 heard it first, from 1 */
 };
 
 struct ora_trace {
