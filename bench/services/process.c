@@ -20,7 +20,7 @@
 
 /* Rounds without work before a loop lets others have the core. */
 #define SPINS	 64u
-#define YIELDS	 256u
+#define NAPS	 256u
 #define NAP_US	 50u
 #define PAUSE_US 500u
 /* A round of a batch that took longer was not this loop's doing, where its
@@ -40,9 +40,11 @@ static void rest(const struct hs_svc_settings *s, uint32_t idle_rounds)
 {
 	if (s->idle == HS_SVC_IDLE_SPIN || idle_rounds < SPINS)
 		return;
-	if (s->idle == HS_SVC_IDLE_YIELD || idle_rounds < YIELDS)
+	/* A yield gives away the rest of a slice, which is milliseconds where
+	 * others wait for the core; who sleeps is let in again at once. */
+	if (s->idle == HS_SVC_IDLE_YIELD)
 		sched_yield();
-	else
+	else if (idle_rounds >= NAPS)
 		usleep(NAP_US);
 }
 
@@ -63,6 +65,7 @@ struct account {
 	uint64_t cpu_ns;
 	bool measuring;
 	double stall_ticks;
+	const struct hs_svc_loop_stats *first; /* of this process */
 };
 
 /* What the span cost this loop: its processor time, and its busy rounds. */
@@ -73,6 +76,11 @@ static void account(struct account *a, struct hs_svc_loop *l,
 
 	if (measuring != a->measuring) {
 		uint64_t now = hs_clock_thread_ns();
+
+		if (measuring)
+			l->stats->calls_before = l->stats->calls;
+		if (measuring && l->stats == a->first)
+			hs_svc_tracer_span(l->world, l->process);
 
 		if (!measuring)
 			l->stats->cpu_ns = now - a->cpu_ns;
@@ -87,11 +95,25 @@ static void account(struct account *a, struct hs_svc_loop *l,
 		l->stats->busy_ticks += ticks;
 }
 
+/* The loop that looks at what belongs to all of its process. */
+static const struct hs_svc_loop_stats *first_loop(struct hs_svc_world *w,
+						  const struct hs_svc_loop *l)
+{
+	uint32_t i = 0;
+
+	if (!l)
+		return NULL;
+	while (w->plan.process_of_loop[i] != l->process)
+		i++;
+	return &w->loops[i];
+}
+
 static void run(struct thread *t, struct hs_svc_loop *l,
 		struct hs_svc_generator *g)
 {
 	struct hs_svc_world *w = t->world;
 	struct account a = {
+		.first = first_loop(w, l),
 		.stall_ticks =
 			w->topology.exec_ms * w->settings.time_scale > 0
 				? 1e18

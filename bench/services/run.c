@@ -290,6 +290,7 @@ static void calls_off(struct hs_svc_world *w, struct hs_svc_outcome *out)
 
 		if (wanted < 10000)
 			continue;
+		out->calls_compared++;
 		off = fabs((double)w->calls_of_service[s] - wanted);
 		/* Calls of one request come in bunches: at least Poisson's. */
 		sigma = off / sqrt(wanted);
@@ -316,13 +317,15 @@ static void account(struct launch *l, struct hs_svc_outcome *out)
 
 		out->client_cpu_ns += s->cpu_ns;
 		out->client_busy_ns += (uint64_t)((double)s->busy_ticks * tick);
-		out->spans_expected += 2 * s->calls;
+		out->spans_expected += 2 * (s->calls - s->calls_before);
 		lost += s->spans_dropped + s->refused + s->contexts_bad;
 		if (w->settings.tracer >= HS_SVC_TRACER_HEAD)
 			out->network_bytes += s->bytes_sent;
 	}
-	for (uint32_t i = 0; i < w->plan.nr_processes; i++)
-		lost += w->processes[i].lost;
+	for (uint32_t i = 0; i < w->plan.nr_processes; i++) {
+		lost += w->processes[i].lost - w->processes[i].lost_before;
+		out->lost_before += w->processes[i].lost_before;
+	}
 	if (out->spans_expected)
 		out->lost_share = (double)lost / (double)out->spans_expected;
 	calls_off(w, out);
@@ -372,6 +375,7 @@ static void details_fill(struct launch *l, const struct hs_svc_outcome *o,
 	NUMBER(d, o, achieved);
 	NUMBER(d, o, seconds);
 	NUMBER(d, o, lost_share);
+	NUMBER(d, o, lost_before);
 	NUMBER(d, o, client_cpu_ns);
 	NUMBER(d, o, client_busy_ns);
 	NUMBER(d, o, daemon_cpu_ns);
@@ -383,6 +387,7 @@ static void details_fill(struct launch *l, const struct hs_svc_outcome *o,
 	NUMBER(d, o, written_bytes);
 	NUMBER(d, o, nr_collected);
 	NUMBER(d, o, horizon_ns);
+	NUMBER(d, o, calls_compared);
 	NUMBER(d, o, calls_off);
 	NUMBER(d, o, calls_sigma);
 	json_object_set_new(d, "fired", json_integer((json_int_t)fired));

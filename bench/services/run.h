@@ -30,20 +30,22 @@ struct hs_svc_capture {
 struct hs_svc_outcome {
 	double seconds; /* of the span */
 	double offered, achieved;
-	double lost_share; /* records and traces, of those that there were */
+	double lost_share;    /* records and traces, of those in the span */
+	uint64_t lost_before; /* while it warmed up */
 	uint64_t spans_expected;
 	uint64_t client_cpu_ns, client_busy_ns, daemon_cpu_ns, sink_cpu_ns;
 	uint64_t measured;	   /* requests in the span */
 	uint64_t daemon_cpu_of[3]; /* agents, coordinator, collector */
 	struct hs_svc_capture edge, faulty, costly, any;
-	uint64_t network_bytes; /* all that left or reached a node */
+	uint64_t network_bytes; /* all that was sent, once */
 	uint64_t traces_bytes;	/* of the traces that were collected */
 	uint64_t slices_bytes;	/* of these that travelled */
 	uint64_t written_bytes; /* trace data that agents saw, in the span */
 	uint64_t nr_collected;
-	uint64_t horizon_ns; /* the least of all agents' */
-	double calls_off;    /* relative, of the service furthest off */
-	double calls_sigma;  /* the same in standard errors */
+	uint64_t horizon_ns;	 /* the least of all agents' */
+	uint64_t calls_compared; /* services called often enough to tell */
+	double calls_off;	 /* relative, of the service furthest off */
+	double calls_sigma;	 /* the same in standard errors */
 };
 
 /**
@@ -71,7 +73,7 @@ int hs_svc_verify_hindsight(struct hs_svc_world *w,
 /** hs_svc_verify_sink() - by what our collector kept */
 int hs_svc_verify_sink(struct hs_svc_world *w, struct hs_svc_outcome *out,
 		       const char *truths);
-/** hs_svc_cpu_ns() - of a process and its children, by /proc */
+/** hs_svc_cpu_ns() - of a process and its children, by their clocks */
 uint64_t hs_svc_cpu_ns(int pid);
 /** hs_svc_network_bytes() - by the daemons' own counters */
 uint64_t hs_svc_network_bytes(struct hs_replay_house *house,

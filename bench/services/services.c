@@ -107,10 +107,12 @@ static void report_network(const struct hs_svc_options *o, struct figures *f,
 				   (double)out->traces_bytes,
 			   out->nr_collected, 0);
 		snprintf(r->note, sizeof(r->note),
-			 "%.3g MB of all messages, %.3g of slices, over %.3g "
-			 "MB of collected traces",
-			 (double)out->network_bytes / 1e6,
+			 "%.3g MB of slices and %.3g of everything else, over "
+			 "%.3g MB of collected traces",
 			 (double)out->slices_bytes / 1e6,
+			 ((double)out->network_bytes -
+			  (double)out->slices_bytes) /
+				 1e6,
 			 (double)out->traces_bytes / 1e6);
 	}
 	if (out->written_bytes) {
@@ -154,12 +156,19 @@ static void report_run(const struct hs_svc_options *o, struct figures *f,
 	report_network(o, f, out);
 	if (o->settings.tracer == HS_SVC_TRACER_BARE)
 		return;
+	if (!out->calls_compared) {
+		fputs("hs-perf services: services_calls_off: nothing was "
+		      "compared: no service is expected to be called 10,000 "
+		      "times; a longer --span or a higher --rate would do\n",
+		      stderr);
+		return;
+	}
 	r = single(f, "services_calls_off", "share", out->calls_off,
 		   out->measured, 0);
 	snprintf(r->note, sizeof(r->note),
-		 "of the service furthest off its expectation, %.2g standard "
-		 "errors",
-		 out->calls_sigma);
+		 "of the service furthest off its expectation, of %llu, %.2g "
+		 "standard errors",
+		 (unsigned long long)out->calls_compared, out->calls_sigma);
 }
 
 /* ---- two services

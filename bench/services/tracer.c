@@ -70,6 +70,12 @@ int hs_svc_tracer_open(struct hs_svc_world *w, uint32_t process)
 	return rc;
 }
 
+void hs_svc_tracer_span(struct hs_svc_world *w, uint32_t process)
+{
+	if (w->settings.tracer == HS_SVC_TRACER_HINDSIGHT)
+		w->processes[process].lost_before = hs_bench_lost();
+}
+
 void hs_svc_tracer_close(struct hs_svc_world *w, uint32_t process)
 {
 	struct hs_svc_process_stats *p = &w->processes[process];

@@ -12,6 +12,8 @@
 
 /** hs_svc_tracer_open() - this process's part; Return: 0 or -errno */
 int hs_svc_tracer_open(struct hs_svc_world *world, uint32_t process);
+/** hs_svc_tracer_span() - the span begins: what was lost before is not its */
+void hs_svc_tracer_span(struct hs_svc_world *world, uint32_t process);
 void hs_svc_tracer_close(struct hs_svc_world *world, uint32_t process);
 /** hs_svc_tracer_loop() - a loop's part: triggers, resources, exporter */
 int hs_svc_tracer_loop(struct hs_svc_loop *loop);

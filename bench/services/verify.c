@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -288,54 +289,47 @@ int hs_svc_verify_sink(struct hs_svc_world *w, struct hs_svc_outcome *out,
 
 uint64_t hs_svc_cpu_ns(int pid)
 {
-	char path[64], line[512];
-	unsigned long user = 0, sys = 0;
-	int child, used = 0;
+	struct timespec t = {0};
+	clockid_t clock;
+	char path[64];
+	int child;
 	uint64_t ns;
 	FILE *f;
 
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	f = fopen(path, "re");
-	if (!f)
+	if (clock_getcpuclockid(pid, &clock) || clock_gettime(clock, &t))
 		return 0;
-	/* Behind the name, which may have blanks: state, then ten numbers. */
-	if (fgets(line, sizeof(line), f) && strrchr(line, ')'))
-		(void)sscanf(strrchr(line, ')') + 1,
-			     " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u "
-			     "%lu %lu",
-			     &user, &sys);
-	fclose(f);
-	ns = (user + sys) * (HS_NS_PER_SEC / (uint64_t)sysconf(_SC_CLK_TCK));
+	ns = (uint64_t)t.tv_sec * HS_NS_PER_SEC + (uint64_t)t.tv_nsec;
 	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", pid, pid);
 	f = fopen(path, "re");
 	if (!f)
 		return ns;
-	while (fscanf(f, "%d%n", &child, &used) == 1)
+	while (fscanf(f, "%d", &child) == 1)
 		ns += hs_svc_cpu_ns(child);
 	fclose(f);
 	return ns;
 }
 
-static uint64_t transport(const char *socket)
+static uint64_t sent_by(const char *socket)
 {
 	json_t *s = ask(socket, "/v1/status");
-	uint64_t n = number(s, "transport", "bytes_sent") +
-		     number(s, "transport", "bytes_received");
+	uint64_t n = number(s, "transport", "bytes_sent");
 
 	json_decref(s);
 	return n;
 }
 
+/* Each byte has one sender, so that none is counted at both its ends. */
 uint64_t hs_svc_network_bytes(struct hs_replay_house *house,
 			      uint64_t *slices_bytes)
 {
-	uint64_t n = transport(house->fabric.coordinators[0]) +
-		     transport(house->fabric.collectors[0]);
+	uint64_t n = sent_by(house->fabric.coordinators[0]) +
+		     sent_by(house->fabric.collectors[0]);
 
 	*slices_bytes = 0;
 	for (uint32_t i = 0; i < house->fabric.nr_nodes; i++) {
 		json_t *s = ask(house->fabric.nodes[i].agent, "/v1/status");
 
+		n += number(s, "transport", "bytes_sent");
 		*slices_bytes += number(s, "stats", "bytes_sent");
 		json_decref(s);
 	}

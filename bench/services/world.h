@@ -80,6 +80,7 @@ struct hs_svc_settings {
 /* What a loop leaves. */
 struct hs_svc_loop_stats {
 	_Alignas(64) uint64_t calls;
+	uint64_t calls_before; /* of these before the span */
 	uint64_t refused;      /* no room for a call or a child */
 	uint64_t contexts_bad; /* that did not decode */
 	uint64_t fired, fires_refused;
@@ -93,6 +94,7 @@ struct hs_svc_loop_stats {
 /* What a process that is attached leaves. */
 struct hs_svc_process_stats {
 	_Alignas(64) uint64_t lost; /* records and traces, by the library */
+	uint64_t lost_before;	    /* of these before the span */
 	uint64_t buffers_null, entries_lost, handles_lost, triggers_limited;
 	_Atomic uint32_t ready; /* 1: serves; 2: could not */
 };
