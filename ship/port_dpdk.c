@@ -20,6 +20,10 @@
 #include <string.h>
 
 #include <arpa/inet.h>
+#include <net/if.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
 #include <rte_cycles.h>
 #include <rte_dev.h>
 #include <rte_errno.h>
@@ -32,6 +36,8 @@
  * two when they shall hold 9,000 bytes. */
 #define ROOM_BYTES     16384u
 #define LINK_LOOKS_A_S 100u
+/* Of a frame of that ring, at most: tpacket2_hdr, sockaddr_ll, Ethernet. */
+#define AF_PACKET_HEAD_BYTES 128u
 
 struct dpdk {
 	struct hs_ship_port port;
@@ -390,14 +396,34 @@ static int pools_make(struct dpdk *d, uint32_t nr_frames)
 	return d->frames ? hs_dpdk_lend_make(&d->lend, d->id) : -rte_errno;
 }
 
+/* af_packet sends what its device takes and its ring's frames hold. */
+static bool af_packet_takes(const struct rte_eth_dev_info *info,
+			    const char *vdev, uint16_t want)
+{
+	const char *size = vdev ? strstr(vdev, "framesz=") : NULL;
+	unsigned long frame_bytes = size ? strtoul(size + 8, NULL, 10) : 2048;
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq req = {0};
+	bool takes;
+
+	takes = fd >= 0 && if_indextoname(info->if_index, req.ifr_name) &&
+		!ioctl(fd, SIOCGIFMTU, &req) && req.ifr_mtu >= want &&
+		frame_bytes >= want + AF_PACKET_HEAD_BYTES;
+	if (fd >= 0)
+		close(fd);
+	return takes;
+}
+
 /*
  * The driver may refuse a length that it cannot set; then its own holds. memif
- * claims 1518 whatever its buffers are, and sends what fits into those.
+ * and af_packet claim 1518 whatever their buffers are.
  */
 static int mtu_set(struct dpdk *d, const struct rte_eth_dev_info *info,
-		   uint16_t want)
+		   const char *vdev, uint16_t want)
 {
-	if (!strcmp(info->driver_name, "net_memif")) {
+	if (!strcmp(info->driver_name, "net_memif") ||
+	    (!strcmp(info->driver_name, "net_af_packet") &&
+	     af_packet_takes(info, vdev, want))) {
 		d->mtu = want;
 		return 0;
 	}
@@ -442,7 +468,7 @@ static int start(struct dpdk *d, const struct hs_ship_dpdk_config *config,
 	if (!rc)
 		rc = tx_setup(d, &info);
 	if (!rc)
-		rc = mtu_set(d, &info, config->mtu);
+		rc = mtu_set(d, &info, config->vdev, config->mtu);
 	if (!rc)
 		rc = rte_eth_dev_start(d->id);
 	if (!rc)
