@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/fdpass.h"
 #include "base/log.h"
+#include "base/planted.h"
 
 #define PENDING_MAX   64u
 #define HELLO_NS      (2 * HS_NS_PER_SEC)
@@ -399,6 +400,8 @@ void hs_attach_exit(struct hs_worker *w, uint32_t index)
 	struct hs_guest *g = index < w->nr_guests ? w->guests[index] : NULL;
 
 	if (!g)
+		return;
+	if (HS_PLANTED(110) && !hs_shm_read_up_ready(g->up.base))
 		return;
 	g->dead = true;
 	w->attach->somebody_died = true;

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every bug that was planted for the kill harness (base/planted.h) is found.
 
-kill_planted.py KILL_CLIENT [KILL_WORKER], with planted bugs compiled in.
+kill_planted.py KILL_CLIENT [KILL_WORKER [KILL_CONNECT]], with planted bugs
+compiled in.
 """
 import subprocess
 import sys
@@ -20,13 +21,16 @@ WORKER = {
     108: "a buffer called free before it is counted",
     109: "a fired trace called live before it is said which",
 }
+CONNECT = {
+    110: "who died before it was up is taken for one that comes yet",
+}
 
 
 def main():
     missed = 0
     # Hardly any real kills: the states alone have to tell.
-    for program, kills, bugs in zip(sys.argv[1:], ("1000000", "1"),
-                                    (CLIENT, WORKER)):
+    for program, kills, bugs in zip(sys.argv[1:], ("1000000", "1", "1000000"),
+                                    (CLIENT, WORKER, CONNECT)):
         for bug, what in bugs.items():
             run = subprocess.run([program, kills, str(bug)],
                                  capture_output=True, text=True, check=False)

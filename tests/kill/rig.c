@@ -5,6 +5,7 @@
 #include <malloc.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "dataplane/client.h"
@@ -26,7 +27,7 @@ void rig_fill(void *data, size_t size_bytes, uint64_t seed)
 	}
 }
 
-static void client_open(const char *socket, const char *service)
+void rig_client_open(const char *socket, const char *service)
 {
 	struct hs_client_options options = {
 		.size_bytes = sizeof(options),
@@ -56,7 +57,7 @@ static void bystander(const char *socket)
 	struct hs_trace_id open = {rig_open.hi, rig_open.lo};
 	struct hs_trace *t;
 
-	client_open(socket, "bystander");
+	rig_client_open(socket, "bystander");
 	for (uint32_t i = 0; hs_client_poll() && i < TRIES; i++)
 		usleep(100);
 	/* Stock comes with the node's rounds. */
@@ -88,7 +89,7 @@ static void client_start(struct rig *r)
 {
 	struct hs_attachment *at;
 
-	client_open(node_socket(&r->n, 0), "victim");
+	rig_client_open(node_socket(&r->n, 0), "victim");
 	for (uint32_t i = 0; hs_client_poll(); i++) {
 		if (i == TRIES)
 			node_die("the client does not attach");
@@ -106,7 +107,17 @@ static void client_start(struct rig *r)
 	step_add(&r->clients, at->pools[0], at->pool_bytes);
 }
 
-void rig_make(struct rig *r)
+void *rig_shared(size_t bytes)
+{
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		node_die("no memory");
+	return p;
+}
+
+static void node_start(struct rig *r)
 {
 	memset(r, 0, sizeof(*r));
 	/* Large memory comes zeroed from the kernel, not byte by byte. */
@@ -114,7 +125,10 @@ void rig_make(struct rig *r)
 	step_init();
 	node_make(&r->n);
 	bystander_start(r);
-	client_start(r);
+}
+
+static void agents_add(struct rig *r)
+{
 	step_add(&r->agents, r->n.w.node_ledger.base,
 		 r->n.w.node_ledger.size_bytes);
 	for (uint32_t d = 0; d < NODE_DOMAINS; d++)
@@ -125,8 +139,21 @@ void rig_make(struct rig *r)
 		if (r->n.w.guests[i])
 			step_add(&r->agents, r->n.w.guests[i]->down.base,
 				 r->n.w.guests[i]->down.size_bytes);
-	step_save(&r->clients);
 	step_save(&r->agents);
+}
+
+void rig_make_node(struct rig *r)
+{
+	node_start(r);
+	agents_add(r);
+}
+
+void rig_make(struct rig *r)
+{
+	node_start(r);
+	client_start(r);
+	agents_add(r);
+	step_save(&r->clients);
 }
 
 void rig_free(struct rig *r)

@@ -25,6 +25,12 @@ extern const struct hs_wire_trace_id rig_ended; /* the bystander's */
 extern const struct hs_wire_trace_id rig_open;
 
 void rig_make(struct rig *r);
+/** rig_make_node() - the same, but this process is no client */
+void rig_make_node(struct rig *r);
+/** rig_client_open() - this process as a client, without a thread */
+void rig_client_open(const char *socket, const char *service);
+/** rig_shared() - memory that copies share */
+void *rig_shared(size_t bytes);
 void rig_free(struct rig *r);
 /** rig_bystander_check() - its traces are whole and as they were written */
 void rig_bystander_check(struct node *n, bool buried);
