@@ -10,6 +10,7 @@ build_dir build
 link_programs
 if [ "${1:-}" = kill ]; then
 	build/tests/kill/kill_client 1
+	build/tests/kill/kill_connect 101
 	exec build/tests/kill/kill_worker 0
 fi
 [ ! -x build/bin/hs-perf ] ||
