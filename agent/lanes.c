@@ -110,12 +110,14 @@ static uint32_t drain_lane(struct hs_worker *w, struct hs_guest *g,
 
 /*
  * Drops that name no trace. Those for want of a buffer (the rings' nulls) are
- * not among them: the handle itself carries them, in its slot and its END.
+ * not among them: the handle itself carries them, in its slot and its END. A
+ * full lane costs triggers, and their callers know: nothing of any trace is
+ * missing for that (ADR 71). Who speaks version 1 may have lost more by it.
  */
 static void count_losses(struct hs_worker *w, struct hs_guest *g)
 {
 	uint64_t unpinned = hs_shm_read_unpinned(g->up.base);
-	bool lost = unpinned != g->unpinned;
+	bool taints = unpinned != g->unpinned, lost = taints;
 
 	if (lost) {
 		w->counters.lost_unpinned += unpinned - g->unpinned;
@@ -131,12 +133,13 @@ static void count_losses(struct hs_worker *w, struct hs_guest *g)
 		g->lost_total += n - g->lanes[i].lost;
 		g->lanes[i].lost = n;
 		lost = true;
+		taints |= g->layout.version == 1;
 	}
-	if (!lost)
-		return;
-	hs_agent_core_loss(w->core, g->tenant->index, g->number, g->read_ns,
-			   w->now_ns);
-	hs_guest_losses_seen(g);
+	if (taints)
+		hs_agent_core_loss(w->core, g->tenant->index, g->number,
+				   g->read_ns, w->now_ns);
+	if (lost)
+		hs_guest_losses_seen(g);
 }
 
 static uint32_t at_least_one(uint64_t n)

@@ -48,10 +48,10 @@
  * besides (ADR 46). */
 #define HS_SHM_BUF_VERSION     2u
 #define HS_SHM_BUF_VERSION_MIN 1u
-#define HS_SHM_DOWN_MAGIC  0x4e574f44534848ffull
-#define HS_SHM_UP_MAGIC	   0x2050555f534848ffull
-#define HS_SHM_BUF_MAGIC   0x42534848u
-#define HS_SHM_LINE_BYTES  64u
+#define HS_SHM_DOWN_MAGIC      0x4e574f44534848ffull
+#define HS_SHM_UP_MAGIC	       0x2050555f534848ffull
+#define HS_SHM_BUF_MAGIC       0x42534848u
+#define HS_SHM_LINE_BYTES      64u
 
 /* ---- buffers ------------------------------------------------------------ */
 
@@ -167,8 +167,9 @@ HS_SHM_ASSERT(sizeof(struct hs_shm_entry) == 32);
 
 /* One thread writes it; nr_entries entries follow. */
 struct hs_shm_lane {
-	uint64_t head;		/* entries ever published */
-	uint64_t lost;		/* entries dropped because the lane was full */
+	uint64_t head; /* entries ever published */
+	uint64_t lost; /* entries dropped because the lane was full: triggers
+			  with their laterals, nothing else (ADR 71) */
 	uint64_t lost_first_ns; /* of the drops since it last was not full */
 	uint64_t lost_last_ns;
 	uint64_t reserved[4];

@@ -229,6 +229,35 @@ static void test_a_guest_of_version_1(void **state)
 	guest_free(&g);
 }
 
+static void lose_in_lane(struct guest *g)
+{
+	int64_t before = house_number(&house, "losses.lane");
+
+	__atomic_store_n(&guest_lane(g, 0)->lost, 3, __ATOMIC_RELEASE);
+	house_await(&house, "losses.lane", before + 3);
+}
+
+/* What a full lane costs are triggers, of those that speak version 2. */
+static void test_a_full_lane_taints_nothing(void **state)
+{
+	int64_t taints = house_number(&house, "stats.lost_taints");
+	int64_t unpinned = house_number(&house, "losses.unpinned");
+	struct guest g;
+
+	guest_attach(&g, house.socket);
+	lose_in_lane(&g);
+	assert_int_equal(house_number(&house, "stats.lost_taints"), taints);
+	__atomic_store_n(&((struct hs_shm_up *)(void *)g.up)->lost_unpinned, 1,
+			 __ATOMIC_RELEASE);
+	house_await(&house, "losses.unpinned", unpinned + 1);
+	assert_int_equal(house_number(&house, "stats.lost_taints"), taints + 1);
+	guest_free(&g);
+	guest_attach_version(&g, house.socket, 1);
+	lose_in_lane(&g);
+	assert_int_equal(house_number(&house, "stats.lost_taints"), taints + 2);
+	guest_free(&g);
+}
+
 static void test_nonsense_in_up(void **state)
 {
 	pid_t worker = house_worker(&house);
@@ -354,6 +383,7 @@ int main(void)
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_a_token_is_its_process_s),
 		cmocka_unit_test(test_holes),
+		cmocka_unit_test(test_a_full_lane_taints_nothing),
 		cmocka_unit_test(test_nonsense_in_up),
 		cmocka_unit_test(test_a_guest_of_version_1),
 		cmocka_unit_test(test_entries_about_others_buffers),
