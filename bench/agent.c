@@ -84,6 +84,8 @@ static const struct work works[] = {
 	 0},
 };
 
+#define NR_WORKS (sizeof(works) / sizeof(works[0]))
+
 /* The worker is the keeper's only child. */
 static int worker_clock(int keeper, clockid_t *out)
 {
@@ -208,17 +210,23 @@ int hs_perf_agent(int argc, char **argv)
 		.nr_options = sizeof(options) / sizeof(options[0]),
 		.exit_codes = "0 good\n1 invalid or not measured\n2 usage\n",
 	};
+	const char *names[NR_WORKS];
 	struct hs_bench_report report = {0};
 	int first, rc;
 
 	rc = hs_args_parse(&program, argc, argv, &first, stdout, stderr);
 	if (rc)
 		return rc == HS_ARGS_HELP ? 0 : HS_ARGS_EXIT_USAGE;
+	for (size_t i = 0; i < NR_WORKS; i++)
+		names[i] = works[i].name;
+	rc = hs_bench_only(program.name, "only", o.only, names, NR_WORKS);
+	if (rc)
+		return rc;
 	report.json = o.json;
 	hs_bench_pin(0);
 	hs_bench_control_run(&report, SPAN_NS);
-	for (size_t i = 0; i < sizeof(works) / sizeof(works[0]) && !rc; i++)
-		if (!o.only || !strncmp(works[i].name, o.only, strlen(o.only)))
+	for (size_t i = 0; i < NR_WORKS && !rc; i++)
+		if (hs_bench_wanted(o.only, works[i].name))
 			rc = measure(&report, &works[i], &o);
 	rc = hs_bench_print(&report, stdout) || rc;
 	hs_bench_free(&report);

@@ -74,6 +74,16 @@ void hs_bench_ratio_add(struct hs_bench_result *r, const char *name,
 int hs_bench_print(const struct hs_bench_report *report, FILE *out);
 void hs_bench_free(struct hs_bench_report *report);
 
+/* Whether a figure is among those that begin with @only; NULL: all. */
+bool hs_bench_wanted(const char *only, const char *name);
+/**
+ * hs_bench_only() - is any of @names meant?
+ * @option: that @only was given with
+ * Return: 0; HS_ARGS_EXIT_USAGE, and a line on stderr says what there is.
+ */
+int hs_bench_only(const char *program, const char *option, const char *only,
+		  const char *const *names, size_t nr);
+
 /* Fill median, p99 and interval; sorts @samples. */
 void hs_bench_summarize(struct hs_bench_result *r, double *samples, size_t nr);
 double hs_bench_median(double *samples, size_t nr);

@@ -45,8 +45,7 @@ struct client {
 
 static bool wanted(const struct client *c, const char *name)
 {
-	return !c->options.only ||
-	       !strncmp(name, c->options.only, strlen(c->options.only));
+	return hs_bench_wanted(c->options.only, name);
 }
 
 /* ---- ours -----------------------------------------------------------------
@@ -180,8 +179,10 @@ static int measure_points(struct client *c)
 	peer_add(c, ops, &nr, rte);
 	rc = node(c, &n, POINT_POOL_BYTES);
 	if (!rc) {
-		hs_bench_turns(hs_bench_add(&c->report, "tracepoint_32B", "ns"),
-			       ops, nr, 10 * POINTS_OF_TRACE, rounds);
+		if (wanted(c, "tracepoint_32B"))
+			hs_bench_turns(hs_bench_add(&c->report,
+						    "tracepoint_32B", "ns"),
+				       ops, nr, 10 * POINTS_OF_TRACE, rounds);
 		ops[0].run = points_nostamp;
 		ops[1].name = "append";
 		ops[1].run = hs_bench_append;
@@ -226,8 +227,11 @@ static int measure_spans(struct client *c)
 		};
 		struct hs_bench_result *r;
 		struct hs_bench_node n;
-		int rc = hs_bench_node_start(&n, &config);
+		int rc;
 
+		if (!wanted(c, cases[i].name))
+			continue;
+		rc = hs_bench_node_start(&n, &config);
 		if (rc)
 			return rc;
 		/* The helper's next round brings the rules. */
@@ -295,25 +299,33 @@ static int measure_payloads(struct client *c)
 	return rc;
 }
 
+static const char *const names[] = {
+	"machine_stalls", "tracepoint_32B",	"tracepoint_32B_nostamp",
+	"span_5attr",	  "span_5attr_norules", "begin_end_empty",
+	"begin_end_64B",  "payload_2kB",	"traces_per_GB",
+	"percentile_p99", "percentile_p9999",
+};
+
 static int measure(struct client *c)
 {
 	int rc = 0;
 
-	if (wanted(c, "machine"))
+	if (wanted(c, "machine_stalls"))
 		hs_bench_control_run(&c->report, c->options.pace_ns);
-	if (wanted(c, "tracepoint"))
+	/* One's name begins with the other's. */
+	if (wanted(c, "tracepoint_32B_nostamp"))
 		rc = measure_points(c);
-	if (!rc && wanted(c, "span"))
+	if (!rc)
 		rc = measure_spans(c);
 	if (!rc && wanted(c, "begin_end_empty"))
 		rc = measure_begin_end(c, "begin_end_empty", begin_end);
 	if (!rc && wanted(c, "begin_end_64B"))
 		rc = measure_begin_end(c, "begin_end_64B", begin_end_64);
-	if (!rc && wanted(c, "payload"))
+	if (!rc && wanted(c, "payload_2kB"))
 		rc = measure_payloads(c);
 	if (!rc && wanted(c, "traces_per_GB"))
 		rc = hs_bench_held(&c->report, c->agent_cpu);
-	if (!rc && wanted(c, "percentile"))
+	if (!rc && wanted(c, "percentile_p9999"))
 		hs_bench_percentiles(&c->report, (uint32_t)c->options.rounds);
 	return rc;
 }
@@ -350,6 +362,10 @@ int hs_perf_client(int argc, char **argv)
 	rc = hs_args_parse(&program, argc, argv, &first, stdout, stderr);
 	if (rc)
 		return rc == HS_ARGS_HELP ? 0 : HS_ARGS_EXIT_USAGE;
+	rc = hs_bench_only(program.name, "only", c.options.only, names,
+			   sizeof(names) / sizeof(*names));
+	if (rc)
+		return rc;
 	c.report.json = c.options.json;
 	c.agent_cpu = hs_bench_nr_cpus() - 1;
 	hs_bench_pin(c.cpu);

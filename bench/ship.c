@@ -362,13 +362,17 @@ int hs_perf_ship(int argc, char **argv)
 	rc = hs_args_parse(&program, argc, argv, &first, stdout, stderr);
 	if (rc)
 		return rc == HS_ARGS_HELP ? 0 : HS_ARGS_EXIT_USAGE;
+	rc = hs_bench_only(program.name, "carrier", carrier, carriers,
+			   sizeof(carriers) / sizeof(*carriers));
+	if (rc)
+		return rc;
 	report.json = json;
 	signal(SIGINT, interrupt);
 	signal(SIGTERM, interrupt);
 	hs_bench_control_run(&report, 200 * HS_NS_PER_MS);
 	rc = 0;
 	for (size_t i = 0; i < sizeof(carriers) / sizeof(*carriers); i++)
-		if (!interrupted && (!carrier || !strcmp(carrier, carriers[i])))
+		if (!interrupted && hs_bench_wanted(carrier, carriers[i]))
 			rc |= measure(&report, carriers[i], span_ns, store);
 	rc = hs_bench_print(&report, stdout) || rc;
 	hs_bench_free(&report);

@@ -121,10 +121,12 @@ def main():
     steps = all_steps(asked.quick, commands_of(asked.perf))
     wanted = [step for step in steps if not asked.only or
               any(step.name.startswith(name) for name in asked.only)]
-    if not wanted:
-        sys.stderr.write("hs-perf figures: no step is called so; there are %s"
-                         "\n" % " ".join(step.name for step in steps))
-        return 2
+    for name in asked.only or []:
+        if not any(step.name.startswith(name) for step in steps):
+            sys.stderr.write("hs-perf figures: --only %s: nothing begins with "
+                             "it; there are %s\n" %
+                             (name, " ".join(step.name for step in steps)))
+            return 2
     bar = Bar(len(wanted))
     failed = []
     for step in wanted if not asked.draw else []:

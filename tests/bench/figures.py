@@ -30,7 +30,7 @@ def figures(folder, *words):
 def main():
     with tempfile.TemporaryDirectory(prefix="hs-figures-") as folder:
         code, said = figures(folder, "--only", "nothing")
-        check(code == 2 and "no step is called so" in said, "no such step")
+        check(code == 2 and "nothing begins with it" in said, "no such step")
         code, said = figures(folder, "--only", "6-none-2000")
         check(code == 0, "one tracer: %s" % said)
         raw = os.path.join(folder, "raw")
