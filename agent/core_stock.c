@@ -42,7 +42,8 @@ static uint32_t make_room(struct hs_agent_core *c, struct hs_domain *d,
 	if (goal > crowded)
 		goal = crowded;
 	while (nr < EVICT_MAX && hs_domain_nr_free(d) < goal &&
-	       hs_ix_evict_one(c, d))
+	       hs_ix_evict_one(
+		       c, HS_PLANTED(28) ? &c->domains[c->domain_order[0]] : d))
 		nr++;
 	for (uint32_t i = 0; HS_PLANTED(2) && i < d->nr_buffers &&
 			     hs_domain_nr_free(d) < crowded;

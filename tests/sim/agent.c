@@ -106,13 +106,13 @@ static enum hs_agent_shipped op_ship(void *ctx,
 	struct sim *s = o->s;
 	struct sim_node *n = &s->nodes[o->node];
 	uint32_t bytes = slice->head.length_bytes;
-	uint64_t room = (uint64_t)n->domain.nr_buffers * n->domain.buffer_bytes;
+	uint64_t room = sim_domain_bytes(n, slice->domain);
 	const uint8_t *from;
-	uint64_t at = slice->domain * room + slice->pool_offset;
+	uint64_t at = n->pool_at[slice->domain] + slice->pool_offset;
 	bool sent, lent;
 
 	maybe_die(s, n);
-	judge_ship(s, n, &slice->head);
+	judge_ship(s, n, slice);
 	if (slice->pool_offset > room || bytes > room - slice->pool_offset) {
 		sim_fail(s, "node%u ships bytes beyond its pool", n->number);
 		return HS_AGENT_SHIP_NOT;
@@ -157,7 +157,6 @@ struct hs_agent_stats sim_node_stats(const struct sim_node *n)
 void sim_node_create(struct sim *s, uint32_t i)
 {
 	struct sim_node *n = &s->nodes[i];
-	size_t domains = s->p.hostile ? 2 : 1;
 
 	n->number = i + 1;
 	n->incarnation = 1;
@@ -165,21 +164,13 @@ void sim_node_create(struct sim *s, uint32_t i)
 	n->drift = (hs_random_f64(&s->shell) * 2 - 1) * s->p.drift;
 	n->clock_ns = (int64_t)sim_between(&s->shell, 0, 1000 * SIM_S);
 	n->wall_ns = (int64_t)sim_between(&s->shell, 0, 1000 * SIM_S);
-	n->domain.nr_buffers = s->p.nr_buffers;
-	n->domain.buffer_bytes = s->p.buffer_bytes;
-	n->domain.nr_classes = s->p.nr_classes;
-	n->domain.class_factor = s->p.class_factor;
-	n->domain.chunk_units = s->p.chunk_units;
-	n->pool = sim_zalloc(domains * s->p.nr_buffers, s->p.buffer_bytes);
+	sim_domains_create(s, n);
 	n->round_at_ns = UINT64_MAX;
 }
 
 static void ledgers_new(struct sim *s, struct sim_node *n)
 {
-	uint32_t domains = s->p.hostile ? 2 : 1;
-
 	free(n->ledger);
-	free(n->domain_ledger);
 	n->id = (uint64_t)n->number << 32 | n->incarnation;
 	n->config = (struct hs_agent_config){
 		.node_id = n->id,
@@ -204,16 +195,16 @@ static void ledgers_new(struct sim *s, struct sim_node *n)
 		strcpy(n->config.policies[0].name, sim_app_name(0));
 	}
 	n->ledger = sim_zalloc(1, hs_agent_node_ledger_bytes(&n->config));
-	n->domain_ledger =
-		sim_zalloc(domains, hs_agent_domain_ledger_bytes(&n->domain));
+	for (uint32_t d = 0; d < sim_nr_domains(&s->p); d++) {
+		free(n->domain_ledgers[d]);
+		n->domain_ledgers[d] = sim_zalloc(
+			1, hs_agent_domain_ledger_bytes(&n->domains[d]));
+	}
 }
 
 static void start_core(struct sim *s, uint32_t i)
 {
 	struct sim_node *n = &s->nodes[i];
-	uint32_t domains = s->p.hostile ? 2 : 1;
-	size_t ledger = hs_agent_domain_ledger_bytes(&n->domain);
-	size_t each = hs_agent_domain_size_bytes(&n->domain);
 	uint64_t now = sim_node_now(s, n);
 	struct op_ctx *ctx;
 
@@ -225,7 +216,6 @@ static void start_core(struct sim *s, uint32_t i)
 	ctx = (void *)((uint8_t *)n->memory +
 		       hs_agent_core_size_bytes(&n->config));
 	*ctx = (struct op_ctx){s, i};
-	n->domain_memory = sim_zalloc(domains, each);
 	n->silence = (struct hs_silence){0};
 	n->core = hs_agent_core_create(n->memory, n->ledger, &n->config, &ops,
 				       ctx, now, n->wall_ns);
@@ -233,13 +223,17 @@ static void start_core(struct sim *s, uint32_t i)
 		sim_fail(s, "node%u: its own ledger is refused", n->number);
 		return;
 	}
-	for (uint32_t d = 0; d < domains; d++)
-		if (hs_agent_core_domain_add(
-			    n->core, d, (uint8_t *)n->domain_memory + d * each,
-			    (uint8_t *)n->domain_ledger + d * ledger,
-			    &n->domain, now))
+	for (uint32_t d = 0; d < sim_nr_domains(&s->p); d++) {
+		n->domain_memory[d] = sim_zalloc(
+			1, hs_agent_domain_size_bytes(&n->domains[d]));
+		sim_tenant_calls(s, n, d);
+		if (hs_agent_core_domain_add(n->core, d, n->domain_memory[d],
+					     n->domain_ledgers[d],
+					     &n->domains[d], now))
 			sim_fail(s, "node%u: its own domain is refused",
 				 n->number);
+		sim_tenant_died(n);
+	}
 }
 
 void sim_process_attach(struct sim *s, uint32_t i, uint32_t p)
@@ -251,7 +245,7 @@ void sim_process_attach(struct sim *s, uint32_t i, uint32_t p)
 	memset(proc, 0, sizeof(*proc));
 	proc->alive = true;
 	proc->hostile = hostile;
-	proc->domain = hostile ? 1 : 0;
+	proc->domain = sim_domain_of(&s->p, p);
 	proc->number = hs_agent_core_process_new(n->core);
 	proc->read_ns = sim_node_now(s, n);
 }
@@ -300,6 +294,7 @@ void sim_node_kill(struct sim *s, uint32_t i)
 	if (!n->up)
 		return;
 	sim_story(s, i, "its worker is killed");
+	sim_tenant_died(n);
 	n->before = sim_node_stats(n);
 	n->up = false;
 	n->core = NULL;
@@ -308,8 +303,11 @@ void sim_node_kill(struct sim *s, uint32_t i)
 	n->round_gen++;
 	n->round_at_ns = UINT64_MAX;
 	free(n->memory);
-	free(n->domain_memory);
-	n->memory = n->domain_memory = NULL;
+	n->memory = NULL;
+	for (uint32_t d = 0; d < SIM_DOMAINS_MAX; d++) {
+		free(n->domain_memory[d]);
+		n->domain_memory[d] = NULL;
+	}
 	sim_net_endpoint_down(s, i);
 	sim_ship_node_down(s, i);
 	n->kills++;
@@ -327,8 +325,11 @@ void sim_node_reboot(struct sim *s, uint32_t i)
 	sim_node_kill(s, i);
 	sim_story(s, i, "reboots: its memory is lost");
 	free(n->ledger);
-	free(n->domain_ledger);
-	n->ledger = n->domain_ledger = NULL;
+	n->ledger = NULL;
+	for (uint32_t d = 0; d < SIM_DOMAINS_MAX; d++) {
+		free(n->domain_ledgers[d]);
+		n->domain_ledgers[d] = NULL;
+	}
 	n->incarnation++;
 	n->lost_memory = true;
 	n->clock_ns = (int64_t)sim_between(&s->shell, 0, 1000 * SIM_S);
@@ -343,10 +344,12 @@ void sim_node_destroy(struct sim *s, uint32_t i)
 	struct sim_node *n = &s->nodes[i];
 
 	free(n->memory);
-	free(n->domain_memory);
+	for (uint32_t d = 0; d < SIM_DOMAINS_MAX; d++) {
+		free(n->domain_memory[d]);
+		free(n->domain_ledgers[d]);
+	}
 	free(n->members);
 	free(n->ledger);
-	free(n->domain_ledger);
 	free(n->pool);
 }
 

@@ -50,6 +50,7 @@ static struct hs_shm_buffer *header_of(struct sim *s,
 	uint64_t at =
 		(uint64_t)hs_shm_stock_ref(h->word) * HS_SHM_REF_UNIT_BYTES;
 
+	at += n->pool_at[process_of(s, h)->domain];
 	return (struct hs_shm_buffer *)(n->pool + at);
 }
 
@@ -106,6 +107,9 @@ bool sim_handle_begin(struct sim *s, struct sim_handle *h, uint32_t node,
 	h->node_id = n->id;
 	h->trace = trace;
 	h->visit = ora_visit_get(s, trace, n->id);
+	s->t.shared +=
+		h->visit->domains && h->visit->domains != 1u << p->domain;
+	h->visit->domains |= 1u << p->domain;
 	p->recent[p->nr_recent++ % 16] = trace;
 	while (slot < s->p.nr_slots && (p->slots[slot].use & 1))
 		slot++;
@@ -160,7 +164,7 @@ static bool take_buffer(struct sim *s, struct sim_handle *h)
 		return false;
 	}
 	h->word = ring->words[ring->tail++ % SIM_RING_ROOM];
-	h->size = s->p.buffer_bytes;
+	h->size = s->nodes[h->node].domains[p->domain].buffer_bytes;
 	for (uint32_t c = hs_shm_stock_class(h->word); c-- > 0;)
 		h->size *= s->p.class_factor;
 	h->pos = HEADER_BYTES;

@@ -95,6 +95,17 @@ static void draw_ship(struct sim_params *p, uint64_t seed)
 	p->ship_bye = hs_random_chance(&r, 0.5);
 }
 
+static void draw_domains(struct sim_params *p, uint64_t seed)
+{
+	uint32_t honest = p->nr_procs - p->hostile;
+	struct hs_random r;
+
+	hs_random_seed(&r, seed ^ 0xd03a1ull);
+	p->nr_domains = 1 + (uint32_t)hs_random_below(&r, SIM_TENANTS_MAX);
+	if (p->nr_domains > honest)
+		p->nr_domains = honest;
+}
+
 /* Everything about a run but what the command line says otherwise. */
 void sim_draw(struct sim_params *p, uint64_t seed)
 {
@@ -134,7 +145,9 @@ void sim_draw(struct sim_params *p, uint64_t seed)
 			      ? 0
 			      : 1 + (uint32_t)hs_random_below(&r, 6);
 	p->nr_fired = 128;
+	p->bouts = true;
 	p->remember_ns = 40 * SIM_S;
 	draw_classes(p, seed);
 	draw_ship(p, seed);
+	draw_domains(p, seed);
 }

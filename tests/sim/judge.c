@@ -217,13 +217,33 @@ void judge_found(struct sim *s, const struct sim_node *n, uint64_t to,
 /* ---- reporting in order
  * ------------------------------------------------------ */
 
-void judge_ship(struct sim *s, struct sim_node *n,
-		const struct hs_wire_slice *head)
+/* Its buffer is one that a process of that domain wrote. */
+static void of_its_tenant(struct sim *s, const struct sim_node *n,
+			  const struct hs_agent_slice *slice)
 {
+	const struct hs_wire_slice *head = &slice->head;
+	uint32_t t = ora_trace_find(s, &head->trace);
+	struct ora_visit *v =
+		t == UINT32_MAX ? NULL : ora_visit_find(s, t, n->id);
+	const struct ora_buffer *b = ora_buffer_of(v, head);
+
+	s->t.checks++;
+	if (b && b->domain != slice->domain)
+		sim_fail(s,
+			 "node%u ships a buffer of domain %u out of the memory "
+			 "of domain %u",
+			 n->number, b->domain, slice->domain);
+}
+
+void judge_ship(struct sim *s, struct sim_node *n,
+		const struct hs_agent_slice *slice)
+{
+	const struct hs_wire_slice *head = &slice->head;
 	uint32_t f = hs_fired_find(n->core, head->trace.hi, head->trace.lo);
 	const struct hs_hold *hold = &n->core->holds[n->core->serving];
 	uint64_t *last;
 
+	of_its_tenant(s, n, slice);
 	if (f == HS_NIL) {
 		sim_fail(s, "node%u ships a trace that did not fire",
 			 n->number);
@@ -234,7 +254,7 @@ void judge_ship(struct sim *s, struct sim_node *n,
 	if (hold->fired != f || hold->priority != head->priority)
 		sim_fail(s, "node%u ships a trace that is not the one served",
 			 n->number);
-	last = &n->ship_last_priority[hold->domain & 1][hold->trigger];
+	last = &n->ship_last_priority[hold->domain][hold->trigger];
 	if (head->priority > *last)
 		sim_fail(s, "node%u ships a lower priority before a higher one",
 			 n->number);

@@ -126,6 +126,16 @@ static bool trail_broken(const struct sim *s, uint32_t t, uint16_t sought,
 	return false;
 }
 
+/* It happened in a domain that wrote to the trace there. */
+static bool in_its_domains(const struct ora_visit *v,
+			   const uint64_t nr[SIM_DOMAINS_MAX])
+{
+	for (uint32_t d = 0; v && d < SIM_DOMAINS_MAX; d++)
+		if (v->domains >> d & 1 && nr[d])
+			return true;
+	return false;
+}
+
 /* Whether what really happened is reason enough for what the mark names. */
 static bool justified(struct sim *s, uint32_t t,
 		      const struct hs_assembly_cause *c)
@@ -145,19 +155,21 @@ static bool justified(struct sim *s, uint32_t t,
 	st = sim_node_stats(n);
 	switch (c->why) {
 	case HS_ASSEMBLY_WHY_EVICTED:
-		return st.traces_evicted || st.fired_forgotten_early;
+		return in_its_domains(v, n->tenants.nr_evicted) ||
+		       st.fired_forgotten_early;
 	case HS_ASSEMBLY_WHY_LOST:
-		return (v && v->first_lost) || n->forgot || st.slices_refused ||
-		       st.lost_index_full;
+		return (v && (v->first_lost || v->domains & n->forgot)) ||
+		       st.slices_refused || st.lost_index_full;
 	case HS_ASSEMBLY_WHY_ABANDONED:
 		return st.traces_abandoned > 0;
 	case HS_ASSEMBLY_WHY_CRASHED:
 		return v && v->crashed;
 	case HS_ASSEMBLY_WHY_CUT:
-		return st.crumbs_lost || refused_something(&st) ||
-		       s->p.trace_buffers_max < 1000;
+		return in_its_domains(v, n->tenants.nr_crumbs_lost) ||
+		       refused_something(&st) || s->p.trace_buffers_max < 1000;
 	case HS_ASSEMBLY_WHY_UNKNOWN:
-		return judge_forgettable(n, v) || st.traces_evicted ||
+		return judge_forgettable(n, v) ||
+		       in_its_domains(v, n->tenants.nr_evicted) ||
 		       st.fired_forgotten_early || refused_something(&st);
 	case HS_ASSEMBLY_WHY_UNREACHABLE:
 		/* Nobody asks on for a coordinator that has said so and died.

@@ -116,6 +116,7 @@ static void print_coverage(void)
 	       " connections %" PRIu64 " slices %" PRIu64 "\n",
 	       sums.frames, sums.frames_lost, sums.frames_repeated,
 	       sums.sessions, sums.slices_shipped);
+	printf("traces in two domains of a node %" PRIu64 "\n", sums.shared);
 	printf("messages lost %" PRIu64 " repeated %" PRIu64
 	       " connections broken %" PRIu64 "\nworkers killed %" PRIu64
 	       " of them in a call %" PRIu64 " reboots %" PRIu64
@@ -289,7 +290,9 @@ static bool sane(const struct sim_params *p)
 	return p->nr_nodes && p->nr_nodes <= 100000 && p->nr_coords &&
 	       p->nr_coords <= SIM_SERVERS_MAX && p->nr_colls &&
 	       p->nr_colls <= SIM_SERVERS_MAX && p->nr_procs &&
-	       p->nr_procs <= SIM_PROCS_MAX && p->ring_words <= SIM_RING_ROOM &&
+	       p->nr_procs <= SIM_PROCS_MAX && p->nr_domains &&
+	       p->nr_domains <= SIM_TENANTS_MAX &&
+	       p->ring_words <= SIM_RING_ROOM &&
 	       p->lane_room <= SIM_LANE_ROOM && p->nr_slots <= SIM_SLOTS_MAX &&
 	       p->visits_max && p->nr_fired >= 2 &&
 	       p->nr_fired <= SIM_FIRED_MAX && p->nr_buffers && p->nr_classes &&

@@ -75,21 +75,35 @@ struct sim_loan {
 	uint32_t length_bytes, crc;
 };
 
+/* What the calls of one domain did, and what of the others they must not. */
+struct sim_tenants {
+	uint32_t calling;			  /* domain + 1; 0: none */
+	uint64_t evicted, crumbs_lost, abandoned; /* before the call */
+	struct {
+		uint32_t traces, stocked, held, pinned;
+	} was[SIM_DOMAINS_MAX];
+	uint64_t nr_evicted[SIM_DOMAINS_MAX];
+	uint64_t nr_crumbs_lost[SIM_DOMAINS_MAX];
+};
+
 struct sim_node {
 	uint32_t number, incarnation;
 	bool up;   /* the worker runs */
 	bool gone; /* for good */
 	uint32_t gen;
 	struct hs_agent_config config;
-	struct hs_agent_domain_config domain;
+	struct hs_agent_domain_config domains[SIM_DOMAINS_MAX];
 	struct hs_agent_core *core;
-	void *memory, *domain_memory, *ledger, *domain_ledger;
+	void *memory, *ledger;
+	void *domain_memory[SIM_DOMAINS_MAX];
+	void *domain_ledgers[SIM_DOMAINS_MAX];
 	struct hs_members *members;
 	struct hs_silence silence;
 	uint32_t unlisted; /* coordinators, a bit each, that its list lacks */
 	bool told_left;	   /* coordinators believe so, for a while */
 	bool late;	   /* joins while the others run */
-	uint8_t *pool;
+	uint8_t *pool;	   /* of all domains, one after the other */
+	uint64_t pool_at[SIM_DOMAINS_MAX];
 	uint64_t id;
 	int64_t clock_ns, wall_ns;
 	double drift;
@@ -101,13 +115,15 @@ struct sim_node {
 	uint64_t busy_until_ns;
 	bool in_round, in_tick;
 	uint32_t kill_in_ops; /* dies at so many ops from now; 0: no */
-	uint64_t ship_last_priority[2][HS_AGENT_TRIGGERS_MAX];
+	uint64_t ship_last_priority[SIM_DOMAINS_MAX][HS_AGENT_TRIGGERS_MAX];
 	uint32_t holds_free; /* before the tick */
 	struct sim_loan loans[SIM_LOANS];
 	/* facts for the judge */
 	bool lost_memory; /* ever */
-	bool forgot;	  /* something was lost that no trace is named for */
-	bool modified;	  /* a slice of its went as a copy */
+	uint32_t forgot;  /* domains, a bit each, in which something was lost
+			     that no trace is named for */
+	struct sim_tenants tenants;
+	bool modified; /* a slice of its went as a copy */
 	uint32_t crashes, kills;
 	bool hostile_seen;
 	struct hs_agent_stats before; /* sums of earlier workers */
@@ -137,6 +153,15 @@ uint64_t sim_node_now(const struct sim *s, const struct sim_node *n);
 void sim_process_attach(struct sim *s, uint32_t n, uint32_t p);
 bool sim_node_check(struct sim *s, uint32_t n);
 struct hs_agent_stats sim_node_stats(const struct sim_node *n);
+
+/* tenant.c */
+void sim_domains_create(const struct sim *s, struct sim_node *n);
+uint64_t sim_domain_bytes(const struct sim_node *n, uint32_t domain);
+/* A call into the core for one domain begins, and ends. */
+void sim_tenant_calls(const struct sim *s, struct sim_node *n, uint32_t domain);
+void sim_tenant_called(struct sim *s, struct sim_node *n, bool fires);
+/* It died in the middle: what it had done is that domain's. */
+void sim_tenant_died(struct sim_node *n);
 
 /* app.c */
 bool sim_handle_begin(struct sim *s, struct sim_handle *h, uint32_t node,

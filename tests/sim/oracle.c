@@ -94,6 +94,7 @@ struct ora_buffer *ora_buffer_new(struct sim *s, struct ora_visit *v,
 	struct ora_buffer *b = sim_zalloc(1, sizeof(*b));
 
 	b->process = h->process_number;
+	b->domain = sim_domain_of(&s->p, h->process);
 	b->handle = h->handle;
 	b->seq = h->seq;
 	b->committed = h->pos;
@@ -199,8 +200,28 @@ bool ora_live_at_scan(struct sim *s, const struct sim_node *n,
 	return false;
 }
 
+/* What it says of a trace somebody wrote of that trace, there. */
+static void says_crumbs(struct sim *s, const struct sim_node *n,
+			const struct ora_visit *v,
+			const struct hs_wire_crumb *crumbs, uint32_t nr)
+{
+	for (uint32_t i = 0; i < nr && !s->traces[v->trace].touched; i++) {
+		uint32_t k = 0;
+
+		while (k < v->nr_crumbs && v->crumbs[k].node != crumbs[i].node)
+			k++;
+		s->t.checks++;
+		if (k == v->nr_crumbs && crumbs[i].node != n->id)
+			sim_fail(s,
+				 "node%u has a crumb of trace %u that nobody "
+				 "left there",
+				 n->number, v->trace);
+	}
+}
+
 static void answer(struct sim *s, struct sim_node *n,
-		   const struct hs_wire_answer *a)
+		   const struct hs_wire_answer *a,
+		   const struct hs_wire_crumb *crumbs)
 {
 	uint32_t t = ora_trace_find(s, &a->trace);
 	struct ora_visit *v;
@@ -212,6 +233,7 @@ static void answer(struct sim *s, struct sim_node *n,
 	if (t == UINT32_MAX)
 		return; /* a hostile process made it up */
 	v = ora_visit_get(s, t, a->node);
+	says_crumbs(s, n, v, crumbs, a->nr_crumbs);
 	if (a->state == HS_WIRE_STATE_CLOSED && !a->flags && v->nr_open &&
 	    ora_live_at_scan(s, n, v))
 		sim_fail(s, "node%u calls trace %u closed; a handle is live",
@@ -239,7 +261,7 @@ void ora_answers(struct sim *s, struct sim_node *n, uint16_t type,
 
 		if (!a)
 			break;
-		answer(s, n, a);
+		answer(s, n, a, crumbs);
 	}
 	if (!g || !hs_wire_done(&r))
 		sim_fail(s, "node%u sends a malformed %s", n->number,
@@ -334,8 +356,8 @@ static bool header_differs(const struct sim *s, const struct ora_visit *v,
 	return false;
 }
 
-static struct ora_buffer *buffer_of(struct ora_visit *v,
-				    const struct hs_wire_slice *h)
+struct ora_buffer *ora_buffer_of(struct ora_visit *v,
+				 const struct hs_wire_slice *h)
 {
 	struct ora_buffer *b = v ? v->buffers : NULL;
 
@@ -378,7 +400,7 @@ void ora_slice(struct sim *s, const struct hs_wire_slice *h,
 	uint32_t t = ora_trace_find(s, &h->trace);
 	struct ora_visit *v =
 		t == UINT32_MAX ? NULL : ora_visit_find(s, t, h->node);
-	struct ora_buffer *b = buffer_of(v, h);
+	struct ora_buffer *b = ora_buffer_of(v, h);
 	bool known = false;
 
 	if (!b) {

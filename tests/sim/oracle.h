@@ -13,6 +13,7 @@
 struct ora_buffer {
 	struct ora_buffer *next;
 	uint32_t process, handle, seq;
+	uint32_t domain;
 	uint32_t committed; /* so far */
 	uint64_t key;	    /* of its bytes */
 	uint64_t stock_word;
@@ -53,7 +54,8 @@ struct ora_visit {
 	} procs[ORA_PROCS_MAX];	     /* what each process said, and lost */
 	uint64_t ended, ended_begun; /* of the handle that ended last */
 	bool crashed;
-	bool found; /* its node said that it knows the trace */
+	uint32_t domains; /* that wrote to it there, a bit each */
+	bool found;	  /* its node said that it knows the trace */
 	uint32_t found_life[SIM_SERVERS_MAX]; /* of the coordinator that
 						 heard it first, from 1 */
 };
@@ -85,6 +87,9 @@ struct ora_visit *ora_visit_find(const struct sim *s, uint32_t trace,
 				 uint64_t node);
 struct ora_buffer *ora_buffer_new(struct sim *s, struct ora_visit *v,
 				  const struct sim_handle *h);
+/* NULL: nobody wrote it. */
+struct ora_buffer *ora_buffer_of(struct ora_visit *v,
+				 const struct hs_wire_slice *h);
 void ora_bytes(uint64_t key, uint32_t from, uint32_t to, uint8_t *out);
 void ora_crumb(struct sim *s, struct ora_visit *v, uint64_t node);
 void ora_lost(struct sim *s, struct ora_visit *v, uint32_t process);
@@ -116,7 +121,7 @@ void judge_complete(struct sim *s, struct sim_coll *k, struct sim_stored *st);
 void judge_found(struct sim *s, const struct sim_node *n, uint64_t to,
 		 const void *payload, uint32_t bytes);
 void judge_ship(struct sim *s, struct sim_node *n,
-		const struct hs_wire_slice *head);
+		const struct hs_agent_slice *slice);
 void judge_abandoned(struct sim *s, struct sim_node *n);
 
 /* judge_end.c */

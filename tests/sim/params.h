@@ -13,11 +13,14 @@
 #define SIM_SERVERS_MAX 16u
 #define SIM_PROCS_MAX	4u
 #define SIM_CLASSES_MAX 3u
+#define SIM_DOMAINS_MAX 4u /* of a node: tenants, and the hostile one */
+#define SIM_TENANTS_MAX (SIM_DOMAINS_MAX - 1)
 
 /* Everything a run is made of; drawn from the seed, then overridden. */
 struct sim_params {
 	uint64_t seed;
 	uint32_t nr_nodes, nr_coords, nr_colls, nr_procs;
+	uint32_t nr_domains; /* tenants of a node, each with its memory */
 	uint32_t nr_requests;
 	uint64_t load_ns; /* over which requests arrive */
 	uint32_t visits_max;
@@ -52,12 +55,25 @@ struct sim_params {
 	uint64_t ship_rate;
 	bool ship_tags;
 	bool ship_bye;	    /* workers that end say so to the collectors */
+	bool bouts;	    /* the cores alone, first */
 	uint32_t planted;   /* a bug put in on purpose; 0: none */
 	const char *graphs; /* file of call graphs; NULL: random ones */
 	bool verbose;
 };
 
 /* draw.c: all of it from the seed, as it is before the command line speaks */
+static inline uint32_t sim_nr_domains(const struct sim_params *p)
+{
+	return p->nr_domains + p->hostile;
+}
+/* The last process is the hostile one, if there is one. */
+static inline uint32_t sim_domain_of(const struct sim_params *p,
+				     uint32_t process)
+{
+	return p->hostile && process == p->nr_procs - 1
+		       ? p->nr_domains
+		       : process % p->nr_domains;
+}
 void sim_draw(struct sim_params *p, uint64_t seed);
 uint32_t sim_ring_words(const struct sim_params *p, uint32_t size_class);
 

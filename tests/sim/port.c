@@ -42,7 +42,7 @@ bool sim_port_lend(struct sim *s, uint32_t node,
 		return false;
 	n->loans[i] = (struct sim_loan){
 		.live = true,
-		.honest = slice->domain == 0,
+		.honest = slice->domain < s->p.nr_domains,
 		.ship_key = slice->head.ship_key,
 		.at = at,
 		.length_bytes = slice->head.length_bytes,

@@ -29,7 +29,7 @@ static void each_slot(struct sim *s, uint32_t i, struct sim_process *proc,
 		      bool dead, uint64_t now)
 {
 	struct sim_node *n = &s->nodes[i];
-	uint64_t room = (uint64_t)n->domain.nr_buffers * n->domain.buffer_bytes;
+	uint64_t room = sim_domain_bytes(n, proc->domain);
 
 	for (uint32_t k = 0; k < s->p.nr_slots; k++) {
 		struct hs_shm_slot slot = proc->slots[k];
@@ -41,8 +41,9 @@ static void each_slot(struct sim *s, uint32_t i, struct sim_process *proc,
 		if (!(slot.use & 1))
 			continue;
 		if (has)
-			memcpy(&header, n->pool + proc->domain * room + at,
+			memcpy(&header, n->pool + n->pool_at[proc->domain] + at,
 			       sizeof(header));
+		sim_tenant_calls(s, n, proc->domain);
 		if (dead)
 			hs_agent_core_dead_slot(n->core, proc->domain,
 						proc->number, &slot,
@@ -50,6 +51,7 @@ static void each_slot(struct sim *s, uint32_t i, struct sim_process *proc,
 		else
 			hs_agent_core_slot(n->core, proc->domain, proc->number,
 					   &slot, has ? &header : NULL, now);
+		sim_tenant_called(s, n, dead);
 	}
 }
 
@@ -164,9 +166,11 @@ static uint32_t drain(struct sim *s, uint32_t i, struct sim_process *proc,
 		    e[at].aux + 1u > nr - at && nr == BATCH)
 			break; /* its laterals are in the next batch */
 		hs_agent_core_stats_get(n->core, &before);
+		sim_tenant_calls(s, n, proc->domain);
 		used = hs_agent_core_entries(n->core, proc->domain,
 					     proc->number, &e[at], want, names,
 					     SIM_NR_NAMES, now);
+		sim_tenant_called(s, n, e[at].type == HS_SHM_ENTRY_TRIGGER);
 		if (used == 0)
 			break;
 		if (e[at].type == HS_SHM_ENTRY_TRIGGER)
@@ -194,9 +198,11 @@ static void count_losses(struct sim *s, uint32_t i, struct sim_process *p)
 	}
 	if (!lost)
 		return;
-	n->forgot = true;
+	n->forgot |= 1u << p->domain;
+	sim_tenant_calls(s, n, p->domain);
 	hs_agent_core_loss(n->core, p->domain, p->number, p->read_ns,
 			   sim_node_now(s, n));
+	sim_tenant_called(s, n, false);
 }
 
 static void bury(struct sim *s, uint32_t i, uint32_t p,
@@ -211,7 +217,9 @@ static void bury(struct sim *s, uint32_t i, uint32_t p,
 			;
 	count_losses(s, i, proc);
 	each_slot(s, i, proc, true, now);
+	sim_tenant_calls(s, n, proc->domain);
 	hs_agent_core_process_dead(n->core, proc->domain, proc->number, now);
+	sim_tenant_called(s, n, true);
 	sim_process_attach(s, i, p);
 	sim_story(s, i, "buries a process; its next one is %u", proc->number);
 }
@@ -221,6 +229,7 @@ static void stock(struct sim *s, struct sim_node *n, struct sim_process *proc,
 {
 	struct sim_ring *ring = &proc->rings[size_class];
 
+	sim_tenant_calls(s, n, proc->domain);
 	while (ring->head - ring->tail < sim_ring_words(&s->p, size_class)) {
 		uint64_t word = hs_agent_core_stock_class(
 			n->core, proc->domain, proc->number, size_class, 0);
@@ -229,6 +238,7 @@ static void stock(struct sim *s, struct sim_node *n, struct sim_process *proc,
 			break;
 		ring->words[ring->head++ % SIM_RING_ROOM] = word;
 	}
+	sim_tenant_called(s, n, false);
 }
 
 static void part_lanes(struct sim *s, uint32_t i)

@@ -27,6 +27,7 @@ static const struct {
 	PARAM(nr_coords, U32),
 	PARAM(nr_colls, U32),
 	PARAM(nr_procs, U32),
+	PARAM(nr_domains, U32),
 	PARAM(nr_requests, U32),
 	PARAM(load_ns, U64),
 	PARAM(visits_max, U32),
@@ -77,6 +78,7 @@ static const struct {
 	PARAM(ship_tags, FLAG),
 	PARAM(ship_bye, FLAG),
 	PARAM(nr_fired, U32),
+	PARAM(bouts, FLAG),
 };
 
 #define NR_PARAMS (sizeof(params) / sizeof(params[0]))
@@ -230,6 +232,7 @@ void sim_shrink(const struct sim_params *from, const char *story)
 	shrink_number(&p, &p.nr_nodes, 1, &left);
 	shrink_number(&p, &p.nr_coords, 1, &left);
 	shrink_number(&p, &p.nr_colls, 1, &left);
+	shrink_number(&p, &p.nr_domains, 1, &left);
 	shrink_number(&p, &p.visits_max, 1, &left);
 	shrink_faults(&p, &left);
 	shrink_number(&p, &p.nr_requests, 1, &left);

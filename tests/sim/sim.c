@@ -233,7 +233,8 @@ void sim_run(struct sim *s)
 				? s->p.load_ns
 				: s->p.faults_ns;
 
-	sim_bouts(s);
+	if (s->p.bouts)
+		sim_bouts(s);
 	if (s->failed)
 		return;
 	start(s);

@@ -13,6 +13,7 @@
  *	net.c     links that lose, repeat, reorder, stall and break
  *	agent.c   the agent's shell: memory, kills and successors
  *	round.c   its rounds
+ *	tenant.c  their domains, each with its memory; what one sees of another
  *	app.c     processes that write as libhindsight would
  *	request.c requests over call graphs; triggers
  *	member.c  lists of members, as each sees them
@@ -120,6 +121,7 @@ struct sim_totals {
 	uint64_t lent; /* slices */
 	uint64_t whys[HS_ASSEMBLY_NR_WHYS];
 	uint64_t moves, owed, failover_ns;
+	uint64_t shared; /* traces in two domains of a node */
 	uint64_t frames, frames_lost, frames_repeated, sessions, slices_shipped;
 };
 
