@@ -90,10 +90,22 @@ static void on_message(void *ctx, uint32_t peer, uint16_t type,
 			      w->now_ns);
 }
 
+/* Traces that had no collector may have one now. */
+static void look_at_routes(struct hs_worker *w)
+{
+	uint64_t routes = hs_members_routes(w->members, w->now_ns);
+
+	if (routes == w->routes)
+		return;
+	w->routes = routes;
+	hs_agent_core_routes_changed(w->core);
+}
+
 void hs_carrier_listen(struct hs_worker *w)
 {
 	uint32_t number;
 
+	look_at_routes(w);
 	while ((number = hs_silence_next(&w->silence, w->now_ns)))
 		if (hs_agent_core_coordinator_silent(w->core, number,
 						     w->now_ns))
@@ -310,7 +322,9 @@ static enum hs_agent_shipped ship(void *ctx, const struct hs_agent_slice *slice)
 	const uint8_t *bytes;
 	struct iovec iov[2];
 
-	if (!t || !p)
+	if (!p)
+		return HS_AGENT_SHIP_AWAY;
+	if (!t)
 		return HS_AGENT_SHIP_NOT;
 	pool_bytes = hs_tenant_pool_bytes(t);
 	if (head->length_bytes > HS_WIRE_SLICE_MAX_BYTES ||

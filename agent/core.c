@@ -365,7 +365,8 @@ int hs_agent_core_domain_add(struct hs_agent_core *core, uint32_t domain,
 						      HS_SHM_REF_UNIT_BYTES),
 	};
 	for (uint32_t i = 0; i < HS_AGENT_TRIGGERS_MAX; i++)
-		d->queues[i].root[0] = d->queues[i].root[1] = HS_NIL;
+		for (uint32_t k = 0; k < HS_ORDERS; k++)
+			d->queues[i].root[k] = HS_NIL;
 	for (uint32_t i = 0; i < dc.nr_classes; i++)
 		d->class_units[i] = class_units(&dc, i);
 	rc = domain_ledger_open(d, ledger, &dc, ~core->config.index_seed);
@@ -558,6 +559,12 @@ void hs_agent_core_collector_up(struct hs_agent_core *core, uint64_t now_ns)
 {
 	(void)now_ns;
 	hs_report_resend(core);
+	hs_queue_back(core);
+}
+
+void hs_agent_core_routes_changed(struct hs_agent_core *core)
+{
+	hs_queue_back(core);
 }
 
 void hs_agent_core_coordinator_up(struct hs_agent_core *core, uint64_t node,
@@ -591,5 +598,6 @@ void hs_agent_core_tick(struct hs_agent_core *core, uint64_t now_ns)
 bool hs_agent_core_busy(const struct hs_agent_core *core)
 {
 	return core->nr_dirty || core->seeks.nr ||
-	       core->pending_head != core->pending_tail || core->nr_queued;
+	       core->pending_head != core->pending_tail ||
+	       core->nr_queued > core->nr_away;
 }

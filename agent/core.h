@@ -53,6 +53,9 @@ enum hs_agent_shipped {
 	HS_AGENT_SHIP_COPIED = 1, /* its memory is not looked at again */
 	HS_AGENT_SHIP_LENT = 2,	  /* it is read where it lies, until
 				     hs_agent_core_returned() */
+	HS_AGENT_SHIP_AWAY = 3,	  /* its collector is not there: others' traces
+				     need not wait for it, and it waits for
+				     hs_agent_core_routes_changed() */
 };
 
 struct hs_agent_ops {
@@ -444,6 +447,14 @@ void hs_agent_core_slice_limit(struct hs_agent_core *core, uint32_t bytes);
  */
 void hs_agent_core_returned(struct hs_agent_core *core, uint64_t ship_key,
 			    uint32_t length_bytes);
+/**
+ * hs_agent_core_routes_changed() - a trace may have a collector that had none
+ *
+ * What ship() called away is tried again. A collector that comes up says so by
+ * hs_agent_core_collector_up(); this is for whatever else makes a trace another
+ * collector's.
+ */
+void hs_agent_core_routes_changed(struct hs_agent_core *core);
 /** hs_agent_core_collector_up() - what it had not acknowledged goes again */
 void hs_agent_core_collector_up(struct hs_agent_core *core, uint64_t now_ns);
 /** hs_agent_core_coordinator_up() - what nobody has, or what @node had and may

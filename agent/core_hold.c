@@ -331,10 +331,23 @@ static bool check_one(const struct hs_agent_core *c, uint32_t i)
 	return at == i;
 }
 
+static bool check_queue(const struct hs_agent_core *c,
+			const struct hs_domain *d, uint32_t trigger)
+{
+	const struct hs_queue *q = &d->queues[trigger];
+	uint32_t nr[2] = {0};
+
+	for (uint32_t k = 0; k < HS_ORDERS; k++)
+		nr[!!(k & HS_ORDER_AWAY)] += hs_order_check(c, q->root[k]);
+	return nr[0] + nr[1] == q->nr && nr[1] == q->nr_away &&
+	       (q->nr > 0) == (d->queues_active >> trigger & 1) &&
+	       (nr[0] > 0) == (d->queues_ready >> trigger & 1);
+}
+
 /* Every hold stands where its links say, and queues have what is pinned. */
 bool hs_hold_check(const struct hs_agent_core *c, const char **why)
 {
-	uint32_t nr = 0, nr_queued = 0, nr_ordered = 0;
+	uint32_t nr = 0, nr_queued = 0, nr_ordered = 0, nr_away = 0;
 
 	*why = "a hold is not where its trace and its group look for it";
 	for (uint32_t i = 0; i < c->nr_holds; i++) {
@@ -356,12 +369,10 @@ bool hs_hold_check(const struct hs_agent_core *c, const char **why)
 			const struct hs_queue *q = &d->queues[i];
 
 			*why = "a queue is out of order";
-			if (hs_order_check(c, q->root[0]) +
-					    hs_order_check(c, q->root[1]) !=
-				    q->nr ||
-			    (q->nr > 0) != (d->queues_active >> i & 1))
+			if (!check_queue(c, d, i))
 				return false;
 			nr_ordered += q->nr;
+			nr_away += q->nr_away;
 			pinned += q->nr_pinned;
 			young += q->nr_young;
 		}
@@ -370,5 +381,6 @@ bool hs_hold_check(const struct hs_agent_core *c, const char **why)
 			return false;
 	}
 	*why = "queued holds do not add up";
-	return nr_ordered == nr_queued && nr_queued == c->nr_queued;
+	return nr_ordered == nr_queued && nr_queued == c->nr_queued &&
+	       nr_away == c->nr_away;
 }

@@ -119,6 +119,7 @@ struct hs_hold {
 	uint8_t domain, trigger;
 	bool in_use, young, in_young;
 	bool queued; /* there is something to send */
+	bool away;   /* and nobody there to send it to */
 	uint64_t priority;
 	uint64_t since_ns; /* its trace was named by it */
 	struct hs_wire_trace_id primary;
@@ -130,10 +131,18 @@ struct hs_young {
 	uint64_t since_ns;
 };
 
-/* What a trigger waits for in one domain (core_queue.c). */
+/*
+ * What a trigger waits for in one domain (core_queue.c). Its holds stand in
+ * four orders of priority: settled or young, and those whose collector is not
+ * there.
+ */
+#define HS_ORDER_YOUNG 1u
+#define HS_ORDER_AWAY  2u
+#define HS_ORDERS      4u
 struct hs_queue {
-	uint32_t root[2]; /* of the holds by priority: settled, young */
+	uint32_t root[HS_ORDERS];
 	uint32_t nr;
+	uint32_t nr_away;   /* of them: nobody's turn */
 	uint32_t nr_pinned; /* units that count for it */
 	uint32_t nr_young;  /* of them: for holds that have not settled */
 	uint64_t virtual_;  /* what it sent over its weight */
@@ -208,6 +217,7 @@ struct hs_domain {
 	struct hs_ledger_losses *losses; /* of the ledger */
 	struct hs_queue queues[HS_AGENT_TRIGGERS_MAX];
 	uint64_t queues_active; /* bits of those with something to send */
+	uint64_t queues_ready;	/* of them: to somebody who is there */
 	uint32_t weight;
 	uint64_t virtual_;	 /* what it sent over its weight */
 	uint64_t virtual_served; /* of the queue that was last served */
@@ -323,6 +333,7 @@ struct hs_agent_core {
 	uint32_t nr_holds, hold_free, nr_holds_free;
 	uint32_t serving;      /* the hold that is being reported */
 	uint32_t nr_queued;    /* holds with something to send */
+	uint32_t nr_away;      /* of them: whose collector is not there */
 	uint32_t nr_abandoned; /* fired traces that nobody holds */
 	struct hs_trigger triggers[HS_AGENT_TRIGGERS_MAX];
 	uint32_t nr_triggers;
@@ -539,6 +550,8 @@ bool hs_trigger_within_rate(struct hs_trigger *t, uint64_t now_ns);
 void hs_queue_named(struct hs_agent_core *c, uint32_t hold);
 void hs_queue_enter(struct hs_agent_core *c, uint32_t hold);
 void hs_queue_leave(struct hs_agent_core *c, uint32_t hold);
+void hs_queue_aside(struct hs_agent_core *c, uint32_t hold);
+void hs_queue_back(struct hs_agent_core *c);
 bool hs_queue_may(const struct hs_agent_core *c, uint32_t trigger,
 		  uint64_t now_ns);
 uint32_t hs_queue_next(struct hs_agent_core *c, uint64_t now_ns);

@@ -86,6 +86,26 @@ bool hs_trigger_within_rate(struct hs_trigger *t, uint64_t now_ns)
 /* ---- whose turn it is -------------------------------------------------------
  */
 
+static uint32_t *order_of(struct hs_queue *q, const struct hs_hold *h)
+{
+	return &q->root[(h->young ? HS_ORDER_YOUNG : 0) |
+			(h->away ? HS_ORDER_AWAY : 0)];
+}
+
+/* Somebody is there for one more of @q: it takes its turns again. */
+static void get_ready(struct hs_agent_core *c, struct hs_domain *d,
+		      uint32_t trigger)
+{
+	struct hs_queue *q = &d->queues[trigger];
+
+	/* No credit for having been idle. */
+	if (!d->queues_ready && d->virtual_ < c->virtual_served)
+		d->virtual_ = c->virtual_served;
+	if (q->nr == q->nr_away && q->virtual_ < d->virtual_served)
+		q->virtual_ = d->virtual_served;
+	d->queues_ready |= 1ull << trigger;
+}
+
 void hs_queue_enter(struct hs_agent_core *c, uint32_t hold)
 {
 	struct hs_hold *h = &c->holds[hold];
@@ -94,15 +114,14 @@ void hs_queue_enter(struct hs_agent_core *c, uint32_t hold)
 
 	if (h->queued)
 		return;
-	/* No credit for having been idle. */
-	if (!d->queues_active && d->virtual_ < c->virtual_served)
-		d->virtual_ = c->virtual_served;
-	if (!q->nr && q->virtual_ < d->virtual_served)
-		q->virtual_ = d->virtual_served;
-	hs_order_insert(c, &q->root[h->young], hold);
+	if (!h->away)
+		get_ready(c, d, h->trigger);
+	hs_order_insert(c, order_of(q, h), hold);
 	h->queued = true;
 	q->nr++;
+	q->nr_away += h->away;
 	c->nr_queued++;
+	c->nr_away += h->away;
 	d->queues_active |= 1ull << h->trigger;
 }
 
@@ -116,11 +135,38 @@ void hs_queue_leave(struct hs_agent_core *c, uint32_t hold)
 		return;
 	d = &c->domains[h->domain];
 	q = &d->queues[h->trigger];
-	hs_order_remove(c, &q->root[h->young], hold);
+	hs_order_remove(c, order_of(q, h), hold);
 	h->queued = false;
 	c->nr_queued--;
+	c->nr_away -= h->away;
+	q->nr_away -= h->away;
+	h->away = false;
 	if (--q->nr == 0)
 		d->queues_active &= ~(1ull << h->trigger);
+	if (q->nr == q->nr_away)
+		d->queues_ready &= ~(1ull << h->trigger);
+}
+
+/*
+ * Its collector is not there: it loses its turn until routes change, and can be
+ * given up as before.
+ */
+void hs_queue_aside(struct hs_agent_core *c, uint32_t hold)
+{
+	hs_queue_leave(c, hold);
+	c->holds[hold].away = true;
+	hs_queue_enter(c, hold);
+}
+
+/* All that were set aside take their turns again. */
+void hs_queue_back(struct hs_agent_core *c)
+{
+	for (uint32_t i = 0; i < c->nr_holds && c->nr_away; i++) {
+		if (!c->holds[i].away)
+			continue;
+		hs_queue_leave(c, i);
+		hs_queue_enter(c, i);
+	}
 }
 
 bool hs_queue_may(const struct hs_agent_core *c, uint32_t trigger,
@@ -135,7 +181,7 @@ static struct hs_queue *next_of(const struct hs_agent_core *c,
 {
 	struct hs_queue *best = NULL;
 
-	for (uint64_t m = d->queues_active; m; m &= m - 1) {
+	for (uint64_t m = d->queues_ready; m; m &= m - 1) {
 		uint32_t i = (uint32_t)__builtin_ctzll(m);
 		struct hs_queue *q = &d->queues[i];
 
@@ -153,7 +199,7 @@ uint32_t hs_queue_next(struct hs_agent_core *c, uint64_t now_ns)
 	const struct hs_queue *first = NULL;
 	uint32_t settled, young;
 
-	if (!c->nr_queued || !hs_rate_may(&c->bytes, now_ns))
+	if (c->nr_queued == c->nr_away || !hs_rate_may(&c->bytes, now_ns))
 		return HS_NIL;
 	for (uint32_t k = 0; k < c->nr_domains; k++) {
 		struct hs_domain *d = &c->domains[c->domain_order[k]];
@@ -170,7 +216,7 @@ uint32_t hs_queue_next(struct hs_agent_core *c, uint64_t now_ns)
 	if (!first)
 		return HS_NIL;
 	settled = hs_order_first(c, first->root[0]);
-	young = hs_order_first(c, first->root[1]);
+	young = hs_order_first(c, first->root[HS_ORDER_YOUNG]);
 	if (settled == HS_NIL || young == HS_NIL)
 		return settled == HS_NIL ? young : settled;
 	return hs_order_before(c, young, settled) ? young : settled;
@@ -283,6 +329,17 @@ static struct hs_queue *longest(struct hs_agent_core *c)
 	return best;
 }
 
+static uint32_t last_of(const struct hs_agent_core *c, const struct hs_queue *q,
+			uint32_t young)
+{
+	uint32_t here = hs_order_last(c, q->root[young]);
+	uint32_t away = hs_order_last(c, q->root[young | HS_ORDER_AWAY]);
+
+	if (here == HS_NIL || away == HS_NIL)
+		return here == HS_NIL ? away : here;
+	return hs_order_before(c, here, away) ? away : here;
+}
+
 /*
  * What was named just now neither counts nor is given up yet: another trigger's
  * word of the same trace may be on its way. Until it has settled, or @now that
@@ -291,11 +348,11 @@ static struct hs_queue *longest(struct hs_agent_core *c)
 static uint32_t lowest(const struct hs_agent_core *c, const struct hs_queue *q,
 		       bool now)
 {
-	uint32_t settled = hs_order_last(c, q->root[0]), young;
+	uint32_t settled = last_of(c, q, 0), young;
 
 	if (!now)
 		return settled;
-	young = hs_order_last(c, q->root[1]);
+	young = last_of(c, q, HS_ORDER_YOUNG);
 	if (settled == HS_NIL || young == HS_NIL)
 		return settled == HS_NIL ? young : settled;
 	return hs_order_before(c, settled, young) ? young : settled;

@@ -52,10 +52,17 @@ static uint32_t reach(const struct hs_agent_core *c, uint32_t from,
 						 : committed;
 }
 
+static bool is_on_its_way(enum hs_agent_shipped shipped)
+{
+	return shipped == HS_AGENT_SHIP_COPIED || shipped == HS_AGENT_SHIP_LENT;
+}
+
 /* Hand bytes acked..upto of a buffer to the carrier. */
-static bool ship(struct hs_agent_core *c, struct hs_domain *d, uint32_t buffer,
-		 const struct hs_wire_slice *ids, uint32_t upto,
-		 uint32_t committed, uint64_t priority)
+static enum hs_agent_shipped ship(struct hs_agent_core *c, struct hs_domain *d,
+				  uint32_t buffer,
+				  const struct hs_wire_slice *ids,
+				  uint32_t upto, uint32_t committed,
+				  uint64_t priority)
 {
 	struct hs_ledger_buffer *b = &d->buffers[buffer];
 	struct hs_agent_slice s = {
@@ -68,7 +75,7 @@ static bool ship(struct hs_agent_core *c, struct hs_domain *d, uint32_t buffer,
 	enum hs_agent_shipped shipped;
 
 	if (d->rt[buffer].lent == UINT8_MAX)
-		return false;
+		return HS_AGENT_SHIP_NOT;
 	s.pool_offset = (uint64_t)(buffer - first) * d->buffer_bytes + b->acked;
 
 	d->rt[buffer].sending++;
@@ -80,8 +87,8 @@ static bool ship(struct hs_agent_core *c, struct hs_domain *d, uint32_t buffer,
 	s.head.offset = b->acked;
 	s.head.length_bytes = upto - b->acked;
 	shipped = c->ops->ship(c->ctx, &s);
-	if (shipped == HS_AGENT_SHIP_NOT)
-		return false;
+	if (!is_on_its_way(shipped))
+		return shipped;
 	if (shipped == HS_AGENT_SHIP_LENT) {
 		d->rt[buffer].lent++;
 		c->lent_bytes += s.head.length_bytes;
@@ -92,13 +99,19 @@ static bool ship(struct hs_agent_core *c, struct hs_domain *d, uint32_t buffer,
 	hs_flight_begin(c, d, buffer, upto);
 	c->stats.slices_sent++;
 	c->stats.bytes_sent += s.head.length_bytes;
-	return true;
+	return shipped;
 }
 
-/* Return: false when the carrier, the window or a rate allows no more now. */
-static bool ship_trace(struct hs_agent_core *c, struct hs_domain *d,
-		       uint32_t trace, const struct hs_hold *hold,
-		       uint64_t now_ns)
+/* Why a trace's turn is over. */
+enum turn {
+	TURN_DONE,  /* all is on its way */
+	TURN_LATER, /* carrier, window or a rate allow nobody more now */
+	TURN_AWAY,  /* nobody is there for this one */
+};
+
+static enum turn ship_trace(struct hs_agent_core *c, struct hs_domain *d,
+			    uint32_t trace, const struct hs_hold *hold,
+			    uint64_t now_ns)
 {
 	struct hs_ix_trace *t = &d->traces[trace];
 	struct hs_ix_more *more = hs_ix_more(d, trace);
@@ -115,6 +128,7 @@ static bool ship_trace(struct hs_agent_core *c, struct hs_domain *d,
 		uint32_t from =
 			b->acked < b->committed ? b->acked : b->committed;
 		uint32_t upto = reach(c, from, b->committed);
+		enum hs_agent_shipped shipped;
 
 		/* One slice of a buffer at a time: its rest follows the ack. */
 		if (d->rt[i].in_flight) {
@@ -122,11 +136,14 @@ static bool ship_trace(struct hs_agent_core *c, struct hs_domain *d,
 			continue;
 		}
 		if (!window_open(c) || !hs_queue_may(c, hold->trigger, now_ns))
-			return false;
+			return TURN_LATER;
 		b->acked = from;
 		ids.final = upto == b->committed;
-		if (!ship(c, d, i, &ids, upto, b->committed, hold->priority))
-			return false;
+		shipped =
+			ship(c, d, i, &ids, upto, b->committed, hold->priority);
+		if (!is_on_its_way(shipped))
+			return shipped == HS_AGENT_SHIP_AWAY ? TURN_AWAY
+							     : TURN_LATER;
 		d->rt[i].final_sent = ids.final;
 		hs_queue_sent(c, d, hold->trigger, upto - from, now_ns);
 		if (HS_PLANTED(4)) {
@@ -135,7 +152,7 @@ static bool ship_trace(struct hs_agent_core *c, struct hs_domain *d,
 		}
 		more->ship_next = d->rt[i].next;
 	}
-	return true;
+	return TURN_DONE;
 }
 
 void hs_report_run(struct hs_agent_core *c, uint64_t now_ns)
@@ -152,9 +169,15 @@ void hs_report_run(struct hs_agent_core *c, uint64_t now_ns)
 		id = &c->fired[fired].trace;
 		d = &c->domains[c->holds[hold].domain];
 		trace = hs_ix_find(d, id->hi, id->lo);
-		if (!ship_trace(c, d, trace, &c->holds[hold], now_ns))
+		switch (ship_trace(c, d, trace, &c->holds[hold], now_ns)) {
+		case TURN_DONE:
+			dequeue(c, d, fired);
+			break;
+		case TURN_LATER:
 			return;
-		dequeue(c, d, fired);
+		case TURN_AWAY:
+			hs_queue_aside(c, hold);
+		}
 	}
 }
 
@@ -309,8 +332,8 @@ void hs_report_open(struct hs_agent_core *c, struct hs_domain *d,
 	    header->committed > hs_buffer_bytes(d, buffer) || !window_open(c) ||
 	    hold == HS_NIL || !hs_queue_may(c, c->holds[hold].trigger, now_ns))
 		return;
-	if (!ship(c, d, buffer, &ids, upto, header->committed,
-		  c->holds[hold].priority))
+	if (!is_on_its_way(ship(c, d, buffer, &ids, upto, header->committed,
+				c->holds[hold].priority)))
 		return;
 	/* Its last entry may name it otherwise (take_back()). */
 	b->trace_hi = t->hi;

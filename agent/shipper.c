@@ -198,7 +198,9 @@ enum hs_agent_shipped hs_shipper_ship(struct hs_shipper *s, uint32_t number,
 	bool in_pool = stays && (slice->head.final || slice->head.offset);
 	struct loan *loan;
 
-	if (!way || way->next - way->first == LOANS ||
+	if (!way)
+		return HS_AGENT_SHIP_AWAY;
+	if (way->next - way->first == LOANS ||
 	    (!in_pool && !room(s, way, length, &out.where)))
 		return HS_AGENT_SHIP_NOT;
 	loan = loan_at(way, way->next);

@@ -117,7 +117,8 @@ struct hs_worker {
 	uint64_t left_until_ns;
 	uint64_t figures_ns; /* when rates are looked at next */
 	uint32_t idle_rounds;
-	bool sent; /* something, since the transport was polled last */
+	uint64_t routes; /* hs_members_routes() as it was last */
+	bool sent;	 /* something, since the transport was polled last */
 	bool finishing;
 	bool purging;
 	bool asked_to_stop; /* by the control door */

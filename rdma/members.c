@@ -545,6 +545,16 @@ uint32_t hs_members_collector(const struct hs_members *m,
 	return best && m->at[best].peer ? best : 0;
 }
 
+uint64_t hs_members_routes(const struct hs_members *m, uint64_t now_ns)
+{
+	uint64_t nr_awaited = 0;
+
+	for (uint32_t i = m->first[HS_WIRE_ROLE_COLLECTOR]; i;
+	     i = m->at[i].next_role)
+		nr_awaited += is_awaited(m, &m->at[i], now_ns);
+	return m->stats.version << 16 | (nr_awaited & 0xffff);
+}
+
 /* ---- sums ------------------------------------------------------------------
  */
 

@@ -180,6 +180,14 @@ uint32_t hs_members_collector(const struct hs_members *m,
 			      const struct hs_wire_trace_id *trace,
 			      uint64_t now_ns);
 
+/**
+ * hs_members_routes() - differs from before when hs_members_collector() may
+ *
+ * By a change of the list, or because a collector that nobody has reached has
+ * been waited for long enough.
+ */
+uint64_t hs_members_routes(const struct hs_members *m, uint64_t now_ns);
+
 /** hs_members_check() - every sum adds up; for tests and the simulator */
 bool hs_members_check(const struct hs_members *m, const char **why);
 

@@ -43,8 +43,9 @@ struct world {
 	uint32_t nr_out;
 	struct hs_agent_slice slices[1024];
 	uint32_t nr_slices;
-	bool full; /* the carrier takes nothing */
-	bool lend; /* it reads where slices lie, until they are returned */
+	bool full;     /* the carrier takes nothing */
+	uint32_t away; /* collectors, of even and of odd traces: bits */
+	bool lend;     /* it reads where slices lie, until they are returned */
 	struct hs_shm_slot slots[16];
 };
 
@@ -85,6 +86,8 @@ static inline enum hs_agent_shipped ship(void *ctx,
 
 	if (w->full)
 		return HS_AGENT_SHIP_NOT;
+	if (w->away >> (slice->head.trace.lo & 1) & 1)
+		return HS_AGENT_SHIP_AWAY;
 	w->slices[w->nr_slices++ % 1024] = *slice;
 	return w->lend ? HS_AGENT_SHIP_LENT : HS_AGENT_SHIP_COPIED;
 }

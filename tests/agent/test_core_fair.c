@@ -112,6 +112,82 @@ static void a_flood_spares_who_is_within_its_share(void **state)
 	destroy(w);
 }
 
+static void ack_all(struct world *w)
+{
+	for (uint32_t k = 0; k < w->nr_slices; k++)
+		ack(w, w->slices[k].head.ship_key);
+	w->nr_slices = 0;
+}
+
+static uint32_t nr_sent(const struct world *w, uint64_t odd)
+{
+	uint32_t nr = 0;
+
+	for (uint32_t i = 0; i < w->nr_slices; i++)
+		nr += (w->slices[i].head.trace.lo & 1) == odd;
+	return nr;
+}
+
+static void who_has_no_collector_holds_nobody_up(void **state)
+{
+	struct world *w = make();
+
+	(void)state;
+	w->away = 2;
+	for (uint64_t lo = 1; lo <= 12; lo++) {
+		write_trace(w, lo, 1);
+		named_one(w, "odd", lo & 1 ? 100 + lo : lo, lo);
+	}
+	round_(w);
+	assert_int_equal(nr_sent(w, 0), 6);
+	assert_int_equal(nr_sent(w, 1), 0);
+	assert_false(hs_agent_core_busy(w->core));
+	check(w);
+	/* It belongs to another one now. */
+	w->away = 0;
+	round_(w);
+	assert_int_equal(nr_sent(w, 1), 0);
+	ack_all(w);
+	hs_agent_core_routes_changed(w->core);
+	round_(w);
+	check(w);
+	assert_int_equal(nr_sent(w, 1), 6);
+	/* The highest went first. */
+	assert_int_equal(w->slices[0].head.trace.lo, 11);
+	assert_int_equal(w->slices[5].head.trace.lo, 1);
+	destroy(w);
+}
+
+/* Pinned memory is what gives way, wherever it would go. */
+static void who_has_no_collector_gives_way_like_others(void **state)
+{
+	struct world *w = make();
+	uint32_t nr = 0;
+
+	(void)state;
+	w->away = 2;
+	for (uint64_t lo = 1; lo <= 39; lo += 2) {
+		write_trace(w, lo, 2);
+		named_one(w, "away", lo, lo);
+	}
+	settle(w);
+	check(w);
+	assert_int_equal(of(w, "away").buffers_pinned, 32);
+	assert_int_equal(of(w, "away").traces_abandoned, 4);
+	assert_true(abandoned(w, 1));
+	assert_true(abandoned(w, 7));
+	assert_false(abandoned(w, 9));
+	w->away = 0;
+	hs_agent_core_collector_up(w->core, w->now_ns);
+	for (int i = 0; i < 13; i++) {
+		round_(w);
+		nr += nr_sent(w, 1);
+		ack_all(w);
+	}
+	assert_int_equal(nr, 32);
+	destroy(w);
+}
+
 static void weights_share_what_may_be_pinned(void **state)
 {
 	const struct hs_agent_trigger_policy p[] = {
@@ -215,13 +291,6 @@ static void what_fired_just_now_is_waited_for(void **state)
 static uint64_t sent(struct world *w, const char *name)
 {
 	return of(w, name).bytes_sent;
-}
-
-static void ack_all(struct world *w)
-{
-	for (uint32_t k = 0; k < w->nr_slices; k++)
-		ack(w, w->slices[k].head.ship_key);
-	w->nr_slices = 0;
 }
 
 static void bytes_go_by_weight(void **state)
@@ -462,6 +531,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_flood_spares_who_is_within_its_share),
+		cmocka_unit_test(who_has_no_collector_holds_nobody_up),
+		cmocka_unit_test(who_has_no_collector_gives_way_like_others),
 		cmocka_unit_test(weights_share_what_may_be_pinned),
 		cmocka_unit_test(only_when_all_let_go),
 		cmocka_unit_test(a_group_goes_as_one),

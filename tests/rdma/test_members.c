@@ -223,13 +223,18 @@ static void collectors_are_waited_for(void **state)
 	struct hs_member_line two[] = {line(1, "a:1"), line(0, "b:1")};
 	struct hs_wire_trace_id id = {3, 4};
 	struct hs_members *m = make(NR);
+	uint64_t routes;
 	uint32_t owner;
 
 	(void)state;
 	hs_members_list(m, COLL, true, two, 2, S);
 	came(m, COLL, ID(1), "a:1", 1, S);
 	assert_int_equal(hs_members_collector(m, &id, 2 * S), NOBODY);
+	routes = hs_members_routes(m, S);
+	assert_int_equal(hs_members_routes(m, 2 * S), routes);
 	owner = hs_members_collector(m, &id, 7 * S);
+	assert_int_not_equal(hs_members_routes(m, 7 * S), routes);
+	routes = hs_members_routes(m, 7 * S);
 	assert_int_equal(hs_member(m, owner)->number, 1);
 	came(m, COLL, ID(2), "b:1", 2, 8 * S);
 	for (uint64_t lo = 0; lo < 64; lo++) {
@@ -240,7 +245,10 @@ static void collectors_are_waited_for(void **state)
 		if (hs_member(m, owner)->number == 2)
 			id = at;
 	}
+	assert_int_not_equal(hs_members_routes(m, 9 * S), routes);
+	routes = hs_members_routes(m, 9 * S);
 	hs_members_went(m, 2, 9 * S);
+	assert_int_not_equal(hs_members_routes(m, 9 * S), routes);
 	assert_int_equal(hs_members_collector(m, &id, 99 * S), NOBODY);
 	hs_members_list(m, COLL, true, two, 1, 99 * S);
 	owner = hs_members_collector(m, &id, 99 * S);

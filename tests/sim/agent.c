@@ -75,8 +75,9 @@ static bool op_node(void *ctx, uint64_t node, uint16_t type,
 }
 
 /* With the other messages, over the transport. */
-static bool ship_stream(struct sim *s, uint32_t i,
-			const struct hs_wire_slice *head, const uint8_t *bytes)
+static enum hs_agent_shipped ship_stream(struct sim *s, uint32_t i,
+					 const struct hs_wire_slice *head,
+					 const uint8_t *bytes)
 {
 	const struct hs_members *members = s->nodes[i].members;
 	uint32_t ep = sim_members_ep(
@@ -86,7 +87,7 @@ static bool ship_stream(struct sim *s, uint32_t i,
 	bool sent;
 
 	if (ep == UINT32_MAX)
-		return false;
+		return HS_AGENT_SHIP_AWAY;
 	m = malloc(sizeof(*m) + head->length_bytes);
 	if (!m)
 		abort();
@@ -96,7 +97,7 @@ static bool ship_stream(struct sim *s, uint32_t i,
 	sent = sim_net_send(s, i, ep, HS_WIRE_SLICE, m,
 			    (uint32_t)sizeof(*m) + head->length_bytes);
 	free(m);
-	return sent;
+	return sent ? HS_AGENT_SHIP_COPIED : HS_AGENT_SHIP_NOT;
 }
 
 static enum hs_agent_shipped op_ship(void *ctx,
@@ -109,7 +110,7 @@ static enum hs_agent_shipped op_ship(void *ctx,
 	uint64_t room = sim_domain_bytes(n, slice->domain);
 	const uint8_t *from;
 	uint64_t at = n->pool_at[slice->domain] + slice->pool_offset;
-	bool sent, lent;
+	enum hs_agent_shipped sent;
 
 	maybe_die(s, n);
 	judge_ship(s, n, slice);
@@ -120,12 +121,13 @@ static enum hs_agent_shipped op_ship(void *ctx,
 	from = n->pool + at;
 	sent = s->ship ? sim_ship_slice(s, o->node, &slice->head, from)
 		       : ship_stream(s, o->node, &slice->head, from);
-	s->t.slice_bytes += sent ? bytes : 0;
-	lent = sent && sim_port_lend(s, o->node, slice, at);
+	if (sent == HS_AGENT_SHIP_COPIED) {
+		s->t.slice_bytes += bytes;
+		if (sim_port_lend(s, o->node, slice, at))
+			sent = HS_AGENT_SHIP_LENT;
+	}
 	maybe_die(s, n);
-	if (!sent)
-		return HS_AGENT_SHIP_NOT;
-	return lent ? HS_AGENT_SHIP_LENT : HS_AGENT_SHIP_COPIED;
+	return sent;
 }
 
 static const struct hs_agent_ops ops = {op_coordinator, op_node, op_ship};

@@ -30,7 +30,8 @@ static void scan_one(struct bag *g, const struct bag_process *p,
 
 	bag_slot_of(g, h, p->number, &slot, &header);
 	fits = !bag_spoil(g, &header) && h->word && h->first_record;
-	due = f->live && fits && bag_kept(g, h->trace) && bag_may_all_send(g) &&
+	due = f->live && fits && !bag_is_away(g, h->trace) &&
+	      bag_kept(g, h->trace) && bag_may_all_send(g) &&
 	      g->now_ns - f->first_ns >= g->config.open_ship_ns &&
 	      !d->buffers[b].in_flight && h->committed > d->buffers[b].acked &&
 	      g->core->in_flight_bytes < g->config.window_bytes;
@@ -295,6 +296,7 @@ static void of_others(struct bag *g)
 	if (what < 30) {
 		scan(g);
 	} else if (what < 65) {
+		bag_collectors(g);
 		g->jammed = hs_random_chance(&g->r, 0.1);
 		tick(g);
 		g->jammed = false;
@@ -335,6 +337,7 @@ void bout_agent(struct sim *s, uint64_t seed)
 
 	g->s = s;
 	hs_random_seed(&g->r, seed ^ 0xa6e47ull);
+	hs_random_seed(&g->colls, seed ^ 0xc0115ull);
 	g->scratch = s->scratch;
 	g->now_ns = 100 * SIM_S;
 	g->scan = 1;

@@ -108,6 +108,8 @@ struct bag_process {
 struct bag {
 	struct sim *s;
 	struct hs_random r;
+	struct hs_random colls; /* a stream of its own: when they are away */
+	uint32_t colls_away;	/* bits of two */
 	struct hs_agent_config config;
 	struct hs_agent_core *core;
 	void *memory, *ledger, *scratch;
@@ -135,6 +137,12 @@ struct bag {
 	struct hs_agent_stats want; /* those that the model counts */
 	uint64_t payload[2048];
 };
+
+/* The collector that a trace belongs to is not there. */
+static inline bool bag_is_away(const struct bag *g, uint32_t t)
+{
+	return g->colls_away >> (g->ids[t].lo & 1) & 1;
+}
 
 /* bout_agent_model.c: what must come of it */
 uint32_t bag_trace_of(const struct bag *g, const struct hs_wire_trace_id *id);
@@ -192,6 +200,7 @@ void bag_stored(struct bag *g);
 void bag_slice_ack(struct bag *g);
 void bag_nonsense(struct bag *g);
 void bag_links(struct bag *g);
+void bag_collectors(struct bag *g);
 
 /* bout_agent_apps.c: the processes */
 void bag_slot_of(const struct bag *g, const struct bag_handle *h,

@@ -265,6 +265,33 @@ static void again(struct bag *g, uint32_t number)
 	}
 }
 
+static void collector_up(struct bag *g)
+{
+	hs_agent_core_collector_up(g->core, g->now_ns);
+	for (uint32_t k = 0; k < BAG_DOMAINS; k++)
+		for (uint32_t b = 0; b < BAG_BUFFERS; b++)
+			g->domains[k].buffers[b].in_flight = false;
+}
+
+/*
+ * In a third of all seeds one of two goes, and comes back or hands over what it
+ * had: what it may have lost goes again, or what waited for it goes at last.
+ */
+void bag_collectors(struct bag *g)
+{
+	if (g->s->p.seed % 3 || !hs_random_chance(&g->colls, 0.05))
+		return;
+	if (!g->colls_away) {
+		g->colls_away = 1u << hs_random_below(&g->colls, 2);
+	} else if (hs_random_chance(&g->colls, 0.3)) {
+		g->colls_away = 0;
+		hs_agent_core_routes_changed(g->core);
+	} else if (hs_random_chance(&g->colls, 0.3)) {
+		g->colls_away = 0;
+		collector_up(g);
+	}
+}
+
 void bag_links(struct bag *g)
 {
 	uint32_t number = 100 + bout_below(&g->r, 2);
@@ -282,9 +309,6 @@ void bag_links(struct bag *g)
 		again(g, number);
 		break;
 	default:
-		hs_agent_core_collector_up(g->core, g->now_ns);
-		for (uint32_t k = 0; k < BAG_DOMAINS; k++)
-			for (uint32_t b = 0; b < BAG_BUFFERS; b++)
-				g->domains[k].buffers[b].in_flight = false;
+		collector_up(g);
 	}
 }

@@ -295,6 +295,8 @@ static enum hs_agent_shipped op_ship(void *ctx, const struct hs_agent_slice *s)
 	if (g->ticking)
 		*last = s->head.priority;
 	x->key = s->head.ship_key;
+	if (bag_is_away(g, t))
+		return HS_AGENT_SHIP_AWAY;
 	if (jammed(g))
 		return HS_AGENT_SHIP_NOT;
 	x->acked = s->head.offset;
@@ -328,7 +330,8 @@ static void due_slices(struct bag *g)
 			const struct bag_buffer *x = &g->domains[k].buffers[b];
 
 			if (x->state == HS_LEDGER_HELD && !x->in_flight &&
-			    g->fired[x->trace].live)
+			    g->fired[x->trace].live &&
+			    !bag_is_away(g, x->trace))
 				sim_fail(g->s,
 					 BAG "a buffer of a fired trace stays, "
 					     "with room to send it");

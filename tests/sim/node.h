@@ -98,6 +98,7 @@ struct sim_node {
 	void *domain_memory[SIM_DOMAINS_MAX];
 	void *domain_ledgers[SIM_DOMAINS_MAX];
 	struct hs_members *members;
+	uint64_t routes; /* hs_members_routes() as it was last */
 	struct hs_silence silence;
 	uint32_t unlisted; /* coordinators, a bit each, that its list lacks */
 	bool told_left;	   /* coordinators believe so, for a while */

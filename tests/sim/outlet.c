@@ -215,9 +215,10 @@ void sim_outlet_frame(struct sim *s, struct sim_frame *f)
 	free(f);
 }
 
-/* A copy goes; false: nobody takes it now. */
-bool sim_ship_slice(struct sim *s, uint32_t n, const struct hs_wire_slice *head,
-		    const uint8_t *bytes)
+/* A copy goes. */
+enum hs_agent_shipped sim_ship_slice(struct sim *s, uint32_t n,
+				     const struct hs_wire_slice *head,
+				     const uint8_t *bytes)
 {
 	struct sim_way *w = sim_way(s, n, sim_coll_owner(s, &head->trace));
 	struct sim_session *session = w->session;
@@ -225,7 +226,7 @@ bool sim_ship_slice(struct sim *s, uint32_t n, const struct hs_wire_slice *head,
 	struct sim_item *item;
 
 	if (!session)
-		return false;
+		return HS_AGENT_SHIP_AWAY;
 	if (session->nr == session->room) {
 		session->room = session->room ? 2 * session->room : 32;
 		session->items =
@@ -245,12 +246,12 @@ bool sim_ship_slice(struct sim *s, uint32_t n, const struct hs_wire_slice *head,
 	if (hs_ship_sender_add(w->sender, &slice)) {
 		free(item->bytes);
 		session->nr--;
-		return false;
+		return HS_AGENT_SHIP_NOT;
 	}
 	s->t.slices_shipped++;
 	w->wake_ns = s->now_ns;
 	sim_push(s, s->now_ns, SIM_EV_OUTLET, n, w->coll, gen_of(w), NULL);
-	return true;
+	return HS_AGENT_SHIP_COPIED;
 }
 
 /* ---- life ------------------------------------------------------------------

@@ -105,8 +105,9 @@ void sim_ship_node_bye(struct sim *s, uint32_t n);
 void sim_ship_node_down(struct sim *s, uint32_t n);
 void sim_ship_coll_up(struct sim *s, uint32_t k);
 void sim_ship_coll_down(struct sim *s, uint32_t k);
-bool sim_ship_slice(struct sim *s, uint32_t n, const struct hs_wire_slice *head,
-		    const uint8_t *bytes);
+enum hs_agent_shipped sim_ship_slice(struct sim *s, uint32_t n,
+				     const struct hs_wire_slice *head,
+				     const uint8_t *bytes);
 void sim_ship_answer(struct sim *s, uint32_t k, uint32_t peer, uint64_t key,
 		     bool refused);
 void sim_ship_synced(struct sim *s, uint32_t k, bool lost);
