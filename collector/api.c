@@ -289,6 +289,7 @@ static json_t *losses_status(const struct hs_collector_stats *c)
 	NUMBER(out, c, messages_failed);
 	json_object_set_new(out, "summary_errors",
 			    json_integer((json_int_t)c->store.idle_errors));
+	NUMBER(out, &c->store, wake_errors);
 	NUMBER(out, &c->store, damaged_bytes);
 	NUMBER(out, &c->store, damaged_reads);
 	NUMBER(out, &c->store, torn_bytes);

@@ -60,6 +60,7 @@ struct hs_store_stats {
 	uint32_t effort;      /* of packing: 0 as configured, 3 none */
 	uint64_t idle_done;   /* what options.idle says that it did */
 	uint64_t idle_errors; /* and could not do */
+	uint64_t wake_errors; /* answers that the owner was not woken for */
 	uint64_t refused;     /* puts without room in memory */
 	uint64_t expired_segments;
 	uint64_t expired_traces;

@@ -465,7 +465,7 @@ static void answer(struct hs_store *s, uint64_t asked, int result)
 	pthread_cond_broadcast(&s->answered_cond);
 	/* It cannot be full: the owner reads it whenever it looks. */
 	if (write(s->event_fd, &one, sizeof(one)) != sizeof(one))
-		s->stats.idle_errors++;
+		s->stats.wake_errors++;
 }
 
 /* Return: whether there is more to do at once. */
