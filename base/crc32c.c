@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Purpose: CRC-32C by a table of bytes, and the choice between that and the
- * CPU's instruction; see crc32c.h. The table is a constant so that the first
+ * Purpose: CRC-32C by a table of bytes, and the choice between that and what
+ * the CPU has for it; see crc32c.h. The table is a constant so that the first
  * call needs no set-up that threads would have to agree on.
  */
 #include "base/crc32c.h"
@@ -67,6 +67,8 @@ uint32_t hs_crc32c_by_table(uint32_t crc, const void *data, size_t len_bytes)
 
 uint32_t hs_crc32c(uint32_t crc, const void *data, size_t len_bytes)
 {
+	if (hs_crc32c_wide_present())
+		return hs_crc32c_by_wide(crc, data, len_bytes);
 	if (hs_crc32c_hw_present())
 		return hs_crc32c_by_hw(crc, data, len_bytes);
 	return hs_crc32c_by_table(crc, data, len_bytes);

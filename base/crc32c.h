@@ -3,7 +3,7 @@
  * Purpose: CRC-32C (Castagnoli, RFC 3720 B.4), the checksum of frames,
  * segments and ledgers. Finds accidents, not forgers.
  *
- * Guarantees: the same value from the CPU's instruction and from the table.
+ * Guarantees: the same value from whatever the CPU has and from the table.
  */
 #ifndef HS_CRC32C_H
 #define HS_CRC32C_H
@@ -23,9 +23,12 @@
  */
 uint32_t hs_crc32c(uint32_t crc, const void *data, size_t len_bytes);
 
-/* The two ways; for tests. The second may only run where _hw_present(). */
+/* The three ways; for tests and benchmarks. One by the CPU's instruction or by
+ * its wide multiplication may only run where that is present. */
 uint32_t hs_crc32c_by_table(uint32_t crc, const void *data, size_t len_bytes);
 uint32_t hs_crc32c_by_hw(uint32_t crc, const void *data, size_t len_bytes);
+uint32_t hs_crc32c_by_wide(uint32_t crc, const void *data, size_t len_bytes);
 bool hs_crc32c_hw_present(void);
+bool hs_crc32c_wide_present(void);
 
 #endif

@@ -16,6 +16,7 @@ static const struct hs_perf_command commands[] = {
 	 hs_perf_collector},
 	{"coordinator", "hops of traversals a second, on one core",
 	 hs_perf_coordinator},
+	{"crc32c", "what the checksum of slices costs", hs_perf_crc32c},
 	{"fairness", "coherence under overload and beyond the event horizon",
 	 hs_perf_fairness},
 	{"figures", "the paper's figures at this machine's size, as a page",

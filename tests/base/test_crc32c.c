@@ -47,6 +47,13 @@ static void test_hw_known_answers(void **state)
 	check_known(hs_crc32c_by_hw);
 }
 
+static void test_wide_known_answers(void **state)
+{
+	if (!hs_crc32c_wide_present())
+		skip();
+	check_known(hs_crc32c_by_wide);
+}
+
 static void test_pieces_and_ways_agree(void **state)
 {
 	static uint8_t buf[9001]; /* several of the blocks that are joined */
@@ -60,6 +67,15 @@ static void test_pieces_and_ways_agree(void **state)
 		assert_int_equal(crc, hs_crc32c_by_table(0, buf, cut));
 		crc = hs_crc32c(crc, buf + cut, sizeof(buf) - cut);
 		assert_int_equal(crc, hs_crc32c_by_table(0, buf, sizeof(buf)));
+		crc = hs_crc32c_by_table(3, buf + cut, sizeof(buf) - cut);
+		if (hs_crc32c_hw_present())
+			assert_int_equal(crc,
+					 hs_crc32c_by_hw(3, buf + cut,
+							 sizeof(buf) - cut));
+		if (hs_crc32c_wide_present())
+			assert_int_equal(crc,
+					 hs_crc32c_by_wide(3, buf + cut,
+							   sizeof(buf) - cut));
 	}
 }
 
@@ -68,6 +84,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_known_answers),
 		cmocka_unit_test(test_hw_known_answers),
+		cmocka_unit_test(test_wide_known_answers),
 		cmocka_unit_test(test_pieces_and_ways_agree),
 	};
 
