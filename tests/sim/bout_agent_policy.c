@@ -162,6 +162,33 @@ void bag_shipped(struct bag *g, const struct hs_agent_slice *s)
 /* ---- dry runs --------------------------------------------------------------
  */
 
+/* Where the core remembers that it has counted: a table of fingerprints. */
+static uint64_t dry_place(const struct bag *g, uint32_t name, uint32_t t)
+{
+	const struct hs_agent_core *c = g->core;
+	uint32_t i = 0;
+
+	while (i < c->nr_triggers &&
+	       strcmp(c->triggers[i].name, g->names[name].name))
+		i++;
+	return hs_hash_trace(g->config.index_seed, g->ids[t].hi, g->ids[t].lo,
+			     HS_AGENT_DOMAINS_MAX + i) /
+	       2 % HS_DRY_SEEN;
+}
+
+/* Counted, and what had that place before is not known any more. */
+static void dry_remember(struct bag *g, uint32_t name, uint32_t t)
+{
+	uint64_t place = dry_place(g, name, t);
+
+	for (uint32_t i = 0; i < BAG_ALL_NAMES; i++)
+		for (uint32_t k = 0; k < BAG_TRACES; k++)
+			if (g->dry_seen[i] >> k & 1 &&
+			    dry_place(g, i, k) == place)
+				g->dry_seen[i] &= ~(1u << k);
+	g->dry_seen[name] |= 1u << t;
+}
+
 void bag_dry(struct bag *g, uint32_t name, const uint32_t *traces, uint32_t nr)
 {
 	struct hs_agent_trigger_stats *st = &g->counts[name];
@@ -172,7 +199,7 @@ void bag_dry(struct bag *g, uint32_t name, const uint32_t *traces, uint32_t nr)
 
 		if (g->dry_seen[name] >> t & 1)
 			continue;
-		g->dry_seen[name] |= 1u << t;
+		dry_remember(g, name, t);
 		st->dry_traces++;
 		for (uint32_t k = 0; k < BAG_DOMAINS; k++) {
 			const struct bag_domain *d = &g->domains[k];
