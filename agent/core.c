@@ -442,10 +442,16 @@ void hs_agent_core_slot(struct hs_agent_core *core, uint32_t domain,
 	t = &d->traces[i];
 	hs_ix_more(d, i)->open_scan = core->scan;
 	hs_answer_look_again(core);
-	if (!t->visited)
+	if (!t->visited) {
 		hs_ix_visit(core, d, i, process, now_ns);
-	else if (core->fired_rt[fired].told.state != HS_WIRE_STATE_OPEN)
-		hs_fired_dirty(core, fired);
+	} else {
+		/* It may never get to say a word of it. */
+		t->several |= t->process != process;
+		hs_loss_took_part(core, d, fired, process, false, now_ns,
+				  now_ns);
+		if (core->fired_rt[fired].told.state != HS_WIRE_STATE_OPEN)
+			hs_fired_dirty(core, fired);
+	}
 	hs_ix_touch(d, i, now_ns);
 	/* Its header goes out once: not before it says where records start. */
 	if (!h || !h->first_record ||

@@ -96,7 +96,7 @@ static void adopt_held(struct hs_agent_core *c, struct hs_domain *d, uint32_t i,
 	t->process = hs_ledger_word_process(b->word);
 	t->several = 1; /* which ones is not known any more */
 	if (t->fired != HS_NIL)
-		c->fired[t->fired].visited = 1;
+		hs_loss_adopt_part(c, d, t->fired, seen_ns, now_ns);
 	if (hs_fired_abandoned(c, t->fired)) {
 		adopt_free(d, i);
 		return;

@@ -54,16 +54,16 @@ void hs_answer_make(struct hs_agent_core *c, uint32_t fired,
 		uint32_t i = hs_ix_find(d, f->trace.hi, f->trace.lo);
 		const struct hs_ix_trace *t;
 
+		if (hs_loss_hits_fired(c, d, fired))
+			answer->flags |= HS_WIRE_F_LOST;
 		if (i == HS_NIL) {
 			answer->flags |=
 				hs_ix_was_here(d, f->trace.hi, f->trace.lo);
 			continue;
 		}
 		t = &d->traces[i];
-		if (t->visited)
-			f->visited = 1;
 		answer->flags |= t->flags;
-		if (hs_ix_lossy(c, d, i))
+		if (hs_loss_hits_trace(c, d, i))
 			answer->flags |= HS_WIRE_F_LOST;
 		answer->nr_buffers += t->nr_buffers;
 		answer->nr_bytes += hs_ix_bytes(t);
@@ -80,7 +80,7 @@ void hs_answer_make(struct hs_agent_core *c, uint32_t fired,
 	}
 	if (open)
 		answer->state = HS_WIRE_STATE_OPEN;
-	else if (f->visited)
+	else if (hs_fired_visited(c, fired))
 		answer->state = HS_WIRE_STATE_CLOSED;
 	else
 		answer->state = HS_WIRE_STATE_UNKNOWN;

@@ -550,40 +550,6 @@ uint32_t hs_agent_core_entries(struct hs_agent_core *core, uint32_t domain,
 	return i;
 }
 
-void hs_agent_core_loss(struct hs_agent_core *core, uint32_t domain,
-			uint32_t process, uint64_t first_ns, uint64_t last_ns)
-{
-	struct hs_domain *d = hs_domain_get(core, domain);
-	struct hs_ledger_losses *p = NULL;
-	uint32_t n;
-
-	for (uint32_t i = 0; d && i < HS_LEDGER_PROCESSES; i++) {
-		if (d->losses[i].nr && d->losses[i].process == process) {
-			p = &d->losses[i];
-			break;
-		}
-		if (!p && !d->losses[i].nr)
-			p = &d->losses[i];
-	}
-	if (!p || HS_PLANTED(11))
-		return;
-	p->process = process;
-	core->stats.lost_taints++;
-	n = p->nr;
-	/* The last interval grows when the new one is close, or no room is
-	 * left: it may taint too much, never too little. */
-	if (n && (n == HS_LEDGER_LOSSES ||
-		  first_ns <= p->at[n - 1].last_ns + 1000000)) {
-		if (p->at[n - 1].last_ns < last_ns)
-			p->at[n - 1].last_ns = last_ns;
-	} else {
-		p->at[n].first_ns = first_ns;
-		p->at[n].last_ns = last_ns;
-		hs_ledger_set32(&p->nr, n + 1);
-	}
-	core->tainted = true;
-}
-
 void hs_agent_core_dead_slot(struct hs_agent_core *core, uint32_t domain,
 			     uint32_t process, const struct hs_shm_slot *slot,
 			     const struct hs_shm_buffer *h, uint64_t now_ns)
@@ -631,38 +597,13 @@ void hs_agent_core_dead_slot(struct hs_agent_core *core, uint32_t domain,
 		hs_fired_group(core, "crash", false, &id, 1, now_ns);
 }
 
-/*
- * Its losses go with it: what they taint is written down, since a successor
- * of this worker will know the traces and not the process.
- */
-static void settle_losses(struct hs_agent_core *c, struct hs_domain *d,
-			  uint32_t process)
-{
-	for (uint32_t k = 0; k < HS_LEDGER_PROCESSES; k++) {
-		struct hs_ledger_losses *p = &d->losses[k];
-
-		if (!p->nr || p->process != process)
-			continue;
-		for (uint32_t i = 0; i < d->nr_traces; i++) {
-			const struct hs_ix_trace *t = &d->traces[i];
-
-			/* Most are others'; the last two tests are dear. */
-			if ((t->several || t->process == process) &&
-			    hs_ix_find(d, t->hi, t->lo) == i &&
-			    hs_ix_lossy(c, d, i))
-				hs_ix_flag(c, d, i, HS_WIRE_F_LOST);
-		}
-		p->nr = 0;
-	}
-}
-
 void hs_agent_core_process_dead(struct hs_agent_core *core, uint32_t domain,
 				uint32_t process, uint64_t now_ns)
 {
 	struct hs_domain *d = hs_domain_get(core, domain);
 
 	if (d) {
-		settle_losses(core, d, process);
+		hs_loss_settle(core, d, process);
 		hs_stock_salvage(core, d, process);
 	}
 	/* Most processes end in peace. */

@@ -101,8 +101,6 @@ static void pin_everywhere(struct hs_agent_core *c, uint32_t fired)
 			continue;
 		hs_ix_pin(c, d, i, fired);
 		f->flags |= d->traces[i].flags;
-		if (d->traces[i].visited)
-			f->visited = 1;
 		hs_report_enqueue(c, d, i);
 	}
 }
@@ -149,7 +147,8 @@ uint32_t hs_fired_get(struct hs_agent_core *c,
 	f->trace = *id;
 	f->trigger = *trigger;
 	f->flags = 0;
-	f->visited = 0;
+	f->who = 0;
+	f->when = 0;
 	f->totals_select = 0;
 	memset(f->totals, 0, sizeof(f->totals));
 	hs_ledger_set32(&f->live, 1);
@@ -360,7 +359,7 @@ static void forget(struct hs_agent_core *c, uint32_t i)
 		struct hs_domain *d = &c->domains[c->domain_order[k]];
 		uint32_t t = hs_ix_find(d, id->hi, id->lo);
 
-		if (c->fired[i].visited)
+		if (hs_fired_visited(c, i))
 			hs_ix_gone(c, d, id->hi, id->lo, HS_WIRE_F_EVICTED);
 		if (t != HS_NIL)
 			hs_ix_remove(c, d, t);
@@ -432,6 +431,7 @@ void hs_fired_adopt(struct hs_agent_core *c, uint64_t now_ns)
 			continue;
 		}
 		enter(c, i, now_ns);
+		hs_loss_adopt_fired(c, i, now_ns);
 		c->fired_rt[i].told_once = c->fired[i].rev > 0;
 		hs_fired_dirty(c, i);
 		c->stats.adopted_fired++;

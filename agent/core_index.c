@@ -170,6 +170,9 @@ void hs_ix_pin(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace,
 		hs_ix_more(d, trace)->nr_units += hs_buffer_units(d, i);
 	d->nr_pinned += hs_ix_more(d, trace)->nr_units;
 	d->nr_crumbs_fired += hs_ix_more(d, trace)->nr_crumbs;
+	if (t->visited)
+		hs_loss_took_part(c, d, fired, t->process, t->several,
+				  hs_ix_first_ns(t), t->last_ns);
 	hs_hold_place(c, d, trace);
 }
 
@@ -271,6 +274,10 @@ void hs_ix_crumb_adopt(struct hs_agent_core *c, struct hs_domain *d,
 		c->stats.crumbs_lost++;
 		return;
 	}
+	if (d->traces[i].fired != HS_NIL)
+		hs_loss_adopt_part(c, d, d->traces[i].fired, now_ns, now_ns);
+	else
+		d->traces[i].undated |= !d->traces[i].nr_buffers;
 	d->traces[i].visited = 1;
 	d->traces[i].several = 1; /* which ones is not known any more */
 	d->traces[i].flags |= (uint16_t)(d->crumbs[crumb].live >> 8);
@@ -295,7 +302,8 @@ void hs_ix_visit_first(struct hs_agent_core *c, struct hs_domain *d,
 	t->visited = 1;
 	hs_ix_touch(d, trace, now_ns);
 	if (t->fired != HS_NIL) {
-		c->fired[t->fired].visited = 1;
+		hs_loss_took_part(c, d, t->fired, process, false, now_ns,
+				  now_ns);
 		hs_fired_dirty(c, t->fired);
 	}
 	if (first && (c->kept_before_ppm | c->config.head_ppm))
@@ -347,34 +355,4 @@ bool hs_ix_evict_one(struct hs_agent_core *c, struct hs_domain *d)
 	remove_hashed(c, d, hash, i);
 	c->stats.traces_evicted++;
 	return true;
-}
-
-/*
- * What was lost may have been the first that a trace had to say, or its last:
- * it was there for longer than its entries show.
- */
-static bool overlaps(const struct hs_ledger_losses *p,
-		     const struct hs_ix_trace *t, uint64_t taint_ns)
-{
-	for (uint32_t i = 0; i < p->nr; i++)
-		if (p->at[i].first_ns <= t->last_ns + taint_ns &&
-		    t->first_ns <= p->at[i].last_ns + taint_ns)
-			return true;
-	return false;
-}
-
-/* Whether a loss that no trace could be named for may have hit this one. */
-bool hs_ix_lossy(const struct hs_agent_core *c, const struct hs_domain *d,
-		 uint32_t trace)
-{
-	const struct hs_ix_trace *t = &d->traces[trace];
-
-	for (uint32_t i = 0; i < HS_LEDGER_PROCESSES; i++) {
-		const struct hs_ledger_losses *p = &d->losses[i];
-
-		if (p->nr && (t->several || p->process == t->process) &&
-		    overlaps(p, t, c->config.taint_ns))
-			return true;
-	}
-	return false;
 }

@@ -69,6 +69,7 @@ struct hs_ix_trace {
 	uint8_t visited : 1;  /* an application named it here */
 	uint8_t several : 1;  /* processes */
 	uint8_t has_more : 1; /* its struct hs_ix_more is filled */
+	uint8_t undated : 1;  /* it may be older than first_ns */
 	uint16_t flags;	      /* HS_WIRE_F_* */
 	uint32_t buf_first, buf_last;
 	uint32_t nr_buffers;
@@ -87,6 +88,12 @@ static inline void hs_ix_bytes_set(struct hs_ix_trace *t, uint64_t bytes)
 {
 	t->bytes_low = (uint32_t)bytes;
 	t->bytes_high = (uint8_t)(bytes >> 32);
+}
+
+/* No entry of it may be older. */
+static inline uint64_t hs_ix_first_ns(const struct hs_ix_trace *t)
+{
+	return t->undated ? 0 : t->first_ns;
 }
 
 /* The rest, for those that have crumbs or have fired. */
@@ -229,14 +236,16 @@ struct hs_fired_rt {
 	uint32_t dirty_next;
 	bool dirty; /* its answer may have changed */
 	bool told_once;
+	bool adopted;	     /* of a predecessor, whose index is gone */
 	uint32_t hold_first; /* of those that hold it; HS_NIL: none */
 	uint32_t nr_holds;
-	uint32_t nr_groups;  /* of the outbox that name it */
-	uint64_t names;	     /* triggers that fired it here */
-	uint64_t first_ns;   /* when it was first named */
-	uint64_t last_ns;    /* something happened to it */
-	uint64_t update_key; /* outstanding UPDATE, 0: none */
-	uint64_t update_ns;  /* when it goes again */
+	uint32_t nr_groups;		      /* of the outbox that name it */
+	uint64_t names;			      /* triggers that fired it here */
+	uint64_t took_first_ns, took_last_ns; /* the ledger's when, finer */
+	uint64_t first_ns;		      /* when it was first named */
+	uint64_t last_ns;		      /* something happened to it */
+	uint64_t update_key;		      /* outstanding UPDATE, 0: none */
+	uint64_t update_ns;		      /* when it goes again */
 	uint32_t update_try;
 	uint32_t update_to; /* number of the coordinator that has it; 0: none */
 	struct hs_wire_answer told; /* last answer given */
@@ -442,8 +451,33 @@ bool hs_ix_evict_one(struct hs_agent_core *c, struct hs_domain *d);
 uint16_t hs_ix_was_here(const struct hs_domain *d, uint64_t hi, uint64_t lo);
 void hs_ix_gone(struct hs_agent_core *c, struct hs_domain *d, uint64_t hi,
 		uint64_t lo, uint16_t flags);
-bool hs_ix_lossy(const struct hs_agent_core *c, const struct hs_domain *d,
-		 uint32_t trace);
+
+/* core_loss.c */
+/* Whether a loss that no trace could be named for may have hit this one. */
+bool hs_loss_hits_trace(const struct hs_agent_core *c,
+			const struct hs_domain *d, uint32_t trace);
+/* The same, of a predecessor's fired trace: what only the ledger knows. */
+bool hs_loss_hits_fired(const struct hs_agent_core *c,
+			const struct hs_domain *d, uint32_t fired);
+/* A process took part in a fired trace: it is written down. */
+void hs_loss_took_part(struct hs_agent_core *c, const struct hs_domain *d,
+		       uint32_t fired, uint32_t process, bool several,
+		       uint64_t first_ns, uint64_t last_ns);
+void hs_loss_adopt_fired(struct hs_agent_core *c, uint32_t fired,
+			 uint64_t now_ns);
+void hs_loss_adopt_part(struct hs_agent_core *c, const struct hs_domain *d,
+			uint32_t fired, uint64_t first_ns, uint64_t last_ns);
+/*
+ * @process ends, and its losses with it: what they taint is written down, since
+ * a successor of this worker will know the traces and not the process.
+ */
+void hs_loss_settle(struct hs_agent_core *c, struct hs_domain *d,
+		    uint32_t process);
+static inline bool hs_fired_visited(const struct hs_agent_core *c,
+				    uint32_t fired)
+{
+	return c->fired[fired].who & HS_LEDGER_WHO_VISITED;
+}
 
 /* core_stock.c */
 void hs_stock_salvage(struct hs_agent_core *c, struct hs_domain *d,

@@ -91,7 +91,7 @@ static bool known(const struct hs_agent_core *c,
 {
 	uint32_t f = hs_fired_find(c, id->hi, id->lo);
 
-	if (f != HS_NIL && c->fired[f].visited)
+	if (f != HS_NIL && hs_fired_visited(c, f))
 		return true;
 	for (uint32_t k = 0; k < c->nr_domains; k++) {
 		const struct hs_domain *d = &c->domains[c->domain_order[k]];

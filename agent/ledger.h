@@ -137,6 +137,18 @@ struct hs_ledger_totals {
 	uint64_t last; /* the buffer that was counted last: its ship key */
 };
 
+/*
+ * Who took part in a trace that fired, in one word: whether an application
+ * named it here at all, whether several did, the low bits of the number of the
+ * first, and in which domains. When: from and to, in 16 bits each, in units of
+ * 2.1 s since the boot, the one rounded down and the other up.
+ */
+#define HS_LEDGER_WHO_VISITED 1u
+#define HS_LEDGER_WHO_SEVERAL 2u
+#define HS_LEDGER_WHO_PROCESS 2u  /* 14 bits from here on */
+#define HS_LEDGER_WHO_DOMAINS 16u /* a bit a domain from here on */
+#define HS_LEDGER_WHEN_SHIFT  31u /* of ns */
+
 /* A trace that a trigger named, here or elsewhere. */
 struct hs_ledger_fired {
 	uint32_t live; /* written last */
@@ -144,9 +156,9 @@ struct hs_ledger_fired {
 	struct hs_wire_trace_id trace;
 	struct hs_wire_trigger trigger; /* the first that named it */
 	uint32_t flags;			/* HS_WIRE_F_*, sticky */
-	uint32_t visited;
+	uint32_t who;			/* HS_LEDGER_WHO_* */
 	uint32_t totals_select;
-	uint32_t reserved;
+	uint32_t when; /* written before who */
 	struct hs_ledger_totals totals[2];
 };
 

@@ -3,6 +3,7 @@
  * test_core_honest.c - law 4 at one node: what a kill, an eviction or an
  * oblivion took away is never told as closed without loss
  */
+#include "agent/ledger.h"
 #include "tests/agent/core_world.h"
 
 static void clean_exit_is_no_crash(void **state)
@@ -173,6 +174,146 @@ static void open_trace_is_not_forgotten(void **state)
 	destroy(w);
 }
 
+/* Fired and open; its one buffer has left this node; then its worker dies. */
+static struct world *open_and_shipped(void)
+{
+	struct world *w = make();
+
+	w->now_ns += 20000000000ull;
+	w->slots[0] =
+		(struct hs_shm_slot){.use = 1, .handle = 1, .trace_lo = 1};
+	write_buffer(w, 1, HS_SHM_ENTRY_BUFFER, 200);
+	trigger(w, 1, 0);
+	round_(w);
+	assert_int_equal(w->nr_slices, 1);
+	ack(w, w->slices[0].head.ship_key);
+	assert_int_equal(answer_of(last(w, HS_WIRE_TRIGGER), NULL)->state,
+			 HS_WIRE_STATE_OPEN);
+	return w;
+}
+
+/* What a new worker says of it when its handle has ended without a word. */
+static const struct hs_wire_answer *closed_after_restart(struct world *w)
+{
+	const struct hs_wire_answer *a;
+
+	w->slots[0].use = 2;
+	round_(w);
+	a = answer_of(last(w, HS_WIRE_TRIGGER), NULL);
+	assert_int_equal(a->state, HS_WIRE_STATE_CLOSED);
+	return a;
+}
+
+static void loss_after_the_worker_hits_what_was_open(void **state)
+{
+	struct world *w = open_and_shipped();
+
+	(void)state;
+	w->now_ns += 100000000;
+	restart(w);
+	hs_agent_core_loss(w->core, 0, 1, w->now_ns - 50000000, w->now_ns);
+	assert_int_equal(closed_after_restart(w)->flags, HS_WIRE_F_LOST);
+	destroy(w);
+}
+
+/* The process is buried by the successor, and its losses with it. */
+static void loss_of_a_buried_process_hits_what_was_open(void **state)
+{
+	struct world *w = open_and_shipped();
+
+	(void)state;
+	restart(w);
+	hs_agent_core_loss(w->core, 0, 1, w->now_ns, w->now_ns);
+	hs_agent_core_process_dead(w->core, 0, 1, w->now_ns);
+	restart(w);
+	assert_int_equal(closed_after_restart(w)->flags, HS_WIRE_F_LOST);
+	destroy(w);
+}
+
+static void loss_of_another_process_does_not(void **state)
+{
+	struct world *w = open_and_shipped();
+
+	(void)state;
+	restart(w);
+	hs_agent_core_loss(w->core, 0, 2, w->now_ns, w->now_ns);
+	assert_int_equal(closed_after_restart(w)->flags, 0);
+	destroy(w);
+}
+
+/* A worker that dies often must not make old losses hit what came later. */
+static void loss_long_before_or_after_does_not(void **state)
+{
+	struct world *w = open_and_shipped();
+
+	(void)state;
+	hs_agent_core_loss(w->core, 0, 1, 0, w->now_ns - 10000000000ull);
+	for (int i = 0; i < 3; i++)
+		restart(w);
+	assert_int_equal(closed_after_restart(w)->flags, 0);
+	w->now_ns += 10000000000ull;
+	restart(w);
+	hs_agent_core_loss(w->core, 0, 1, w->now_ns, w->now_ns);
+	assert_int_equal(closed_after_restart(w)->flags, 0);
+	destroy(w);
+}
+
+/* Of another process the agent has seen a slot, and never an entry. */
+static void loss_of_one_that_was_seen_by_its_slot(void **state)
+{
+	struct world *w = make();
+	struct hs_shm_slot slot = {.use = 1, .handle = 1, .trace_lo = 1};
+
+	(void)state;
+	write_buffer(w, 1, HS_SHM_ENTRY_END, 200);
+	trigger(w, 1, 0);
+	w->now_ns += 1000000;
+	hs_agent_core_begin_scan(w->core, w->now_ns);
+	hs_agent_core_slot(w->core, 0, 2, &slot, NULL, w->now_ns);
+	hs_agent_core_end_scan(w->core);
+	hs_agent_core_tick(w->core, w->now_ns);
+	hs_agent_core_loss(w->core, 0, 2, w->now_ns, w->now_ns);
+	for (int i = 0; i < 20; i++)
+		round_(w);
+	assert_int_equal(answer_of(last(w, HS_WIRE_UPDATE), NULL)->flags,
+			 HS_WIRE_F_LOST);
+	destroy(w);
+}
+
+/* A ledger of before: it says that somebody took part, and nothing else. */
+static void ledger_that_does_not_say_who(void **state)
+{
+	struct world *w = open_and_shipped();
+	struct hs_ledger_node *l = w->ledger;
+	struct hs_ledger_fired *f = (void *)((uint8_t *)l + l->fired_offset);
+
+	(void)state;
+	while (!f->live)
+		f++;
+	f->who = HS_LEDGER_WHO_VISITED;
+	f->when = 0;
+	restart(w);
+	restart(w);
+	hs_agent_core_loss(w->core, 0, 77, w->now_ns, w->now_ns);
+	assert_int_equal(closed_after_restart(w)->flags, HS_WIRE_F_LOST);
+	destroy(w);
+}
+
+/* Of a trace of crumbs alone nobody knows any more when it began. */
+static void loss_long_before_hits_what_has_no_date(void **state)
+{
+	struct world *w = make();
+
+	(void)state;
+	w->now_ns += 20000000000ull;
+	crumb(w, 1, 0x900000001ull);
+	hs_agent_core_loss(w->core, 0, 1, w->now_ns, w->now_ns);
+	w->now_ns += 20000000000ull;
+	restart(w);
+	assert_int_equal(flags_now(w, 1), HS_WIRE_F_LOST);
+	destroy(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -184,6 +325,13 @@ int main(void)
 		cmocka_unit_test(trigger_read_twice_is_one),
 		cmocka_unit_test(rest_of_a_forgotten_trace),
 		cmocka_unit_test(open_trace_is_not_forgotten),
+		cmocka_unit_test(loss_after_the_worker_hits_what_was_open),
+		cmocka_unit_test(loss_of_a_buried_process_hits_what_was_open),
+		cmocka_unit_test(loss_of_another_process_does_not),
+		cmocka_unit_test(loss_long_before_or_after_does_not),
+		cmocka_unit_test(loss_of_one_that_was_seen_by_its_slot),
+		cmocka_unit_test(ledger_that_does_not_say_who),
+		cmocka_unit_test(loss_long_before_hits_what_has_no_date),
 	};
 
 	return cmocka_run_group_tests_name("core_honest", tests, NULL, NULL);

@@ -47,8 +47,12 @@ static void scan_one(struct bag *g, const struct bag_process *p,
 		return;
 	x->open_scan = g->scan;
 	g->fired[h->trace].open_ns = g->scan_ns;
-	if (!x->visited)
+	if (!x->visited) {
 		bag_visit(g, d, h->trace, p->number);
+	} else {
+		x->several |= x->process != p->number;
+		bag_took_part(g, d, h->trace, p->number);
+	}
 	bag_touch(g, x);
 	bag_settle(g);
 	if (!fits && g->want.slices_sent != sent)

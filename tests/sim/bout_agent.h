@@ -42,7 +42,7 @@ struct bag_buffer {
 };
 
 struct bag_trace {
-	bool there, visited, several;
+	bool there, visited, several, undated;
 	uint64_t first_ns, last_ns, touched;
 	uint16_t flags, gone; /* gone: while it is not there */
 	uint32_t process, open_scan;
@@ -68,7 +68,10 @@ struct bag_domain {
 };
 
 struct bag_fired {
-	bool live, told_once, visited;
+	bool live, told_once, visited, adopted;
+	bool several; /* processes took part, else the one below */
+	uint32_t process, in_domains;
+	uint64_t took_first_ns, took_last_ns;
 	uint32_t rev, gone_buffers;
 	uint64_t gone_bytes;
 	uint16_t flags;
@@ -160,7 +163,17 @@ void bag_publish(struct bag *g, struct bag_domain *d, uint32_t b, uint32_t t,
 void bag_release(struct bag *g, struct bag_domain *d, uint32_t b);
 void bag_loss(struct bag *g, struct bag_domain *d, uint32_t process,
 	      uint64_t first_ns, uint64_t last_ns);
+bool bag_lost(const struct bag *g, const struct bag_domain *d, uint32_t t,
+	      const struct bag_loss *l);
 bool bag_lossy(const struct bag *g, const struct bag_domain *d, uint32_t t);
+/* The same, of what the ledger says who took part; by all, or by one. */
+bool bag_fired_lossy(const struct bag *g, const struct bag_domain *d,
+		     uint32_t t);
+bool bag_fired_lost(const struct bag *g, const struct bag_domain *d, uint32_t t,
+		    const struct bag_loss *l);
+/* A process took part in it there. */
+void bag_took_part(struct bag *g, const struct bag_domain *d, uint32_t t,
+		   uint32_t process);
 bool bag_fire(struct bag *g, uint32_t t, const struct hs_wire_trigger *why);
 void bag_settle(struct bag *g); /* what the core chose to let go */
 void bag_answer(const struct bag *g, uint32_t t, struct hs_wire_answer *out,

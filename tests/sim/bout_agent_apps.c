@@ -433,10 +433,11 @@ void bag_dies(struct bag *g, struct bag_process *p)
 			continue;
 		for (uint32_t t = 0; t < BAG_TRACES; t++)
 			if (d->traces[t].there &&
-			    (d->traces[t].several ||
-			     d->traces[t].process == p->number) &&
-			    bag_lossy(g, d, t))
+			    bag_lost(g, d, t, &d->losses[i]))
 				bag_flag(g, d, t, HS_WIRE_F_LOST);
+		for (uint32_t t = 0; t < BAG_TRACES; t++)
+			if (bag_fired_lost(g, d, t, &d->losses[i]))
+				g->fired[t].flags |= HS_WIRE_F_LOST;
 		d->losses[i].nr = 0;
 	}
 	for (uint32_t b = 0; b < d->config.nr_buffers; b++)

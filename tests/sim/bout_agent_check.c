@@ -197,6 +197,28 @@ static void stats(struct bag *g)
 		sim_fail(g->s, BAG "more fired traces than may be");
 }
 
+/* What the ledger says of who took part: a successor knows nothing else. */
+static void who(struct bag *g)
+{
+	for (uint32_t t = 0; t < BAG_TRACES; t++) {
+		const struct bag_fired *f = &g->fired[t];
+		uint32_t i = hs_fired_find(g->core, g->ids[t].hi, g->ids[t].lo);
+		uint32_t is;
+
+		if (!f->live || i == HS_NIL)
+			continue;
+		is = g->core->fired[i].who;
+		bag_differs(g, "where it was taken part in", is >> 16,
+			    f->in_domains);
+		bag_differs(g, "whether anybody took part", is & 1,
+			    f->in_domains != 0);
+		bag_differs(g, "whether several did", is >> 1 & 1, f->several);
+		if (!f->several)
+			bag_differs(g, "who did", is >> 2 & 0x3fff,
+				    f->process & 0x3fff);
+	}
+}
+
 void bag_check(struct bag *g)
 {
 	const char *why = "";
@@ -206,6 +228,8 @@ void bag_check(struct bag *g)
 		traces(g, &g->domains[k]);
 		recent(g, &g->domains[k]);
 	}
+	if (!g->s->failed)
+		who(g);
 	if (!g->s->failed)
 		stats(g);
 	if (!g->s->failed)

@@ -36,12 +36,42 @@ void bag_touch(struct bag *g, struct bag_trace *x)
 	x->touched = ++g->touch;
 }
 
-static void pinned(struct bag *g, const struct bag_domain *d, uint32_t t)
+/* Who took part in what fired is for successors, too. */
+static void took_part(struct bag *g, const struct bag_domain *d, uint32_t t,
+		      uint32_t process, bool several, uint64_t first_ns,
+		      uint64_t last_ns)
 {
 	struct bag_fired *f = &g->fired[t];
 
+	if (!f->in_domains) {
+		f->process = process;
+		f->took_first_ns = first_ns;
+		f->took_last_ns = last_ns;
+	}
+	f->several |= several || process != f->process;
+	f->in_domains |= 1u << d->id;
+	if (f->took_first_ns > first_ns)
+		f->took_first_ns = first_ns;
+	if (f->took_last_ns < last_ns)
+		f->took_last_ns = last_ns;
+}
+
+void bag_took_part(struct bag *g, const struct bag_domain *d, uint32_t t,
+		   uint32_t process)
+{
+	took_part(g, d, t, process, false, g->now_ns, g->now_ns);
+}
+
+static void pinned(struct bag *g, const struct bag_domain *d, uint32_t t)
+{
+	const struct bag_trace *x = &d->traces[t];
+	struct bag_fired *f = &g->fired[t];
+
 	f->flags |= d->traces[t].flags;
-	f->visited |= d->traces[t].visited;
+	f->visited |= x->visited;
+	if (x->visited)
+		took_part(g, d, t, x->process, x->several,
+			  x->undated ? 0 : x->first_ns, x->last_ns);
 }
 
 /* Return: NULL when the core has no place for it (it was asked first). */
@@ -89,8 +119,10 @@ void bag_visit(struct bag *g, struct bag_domain *d, uint32_t t,
 		x->several = true;
 	x->visited = true;
 	bag_touch(g, x);
-	if (g->fired[t].live)
+	if (g->fired[t].live) {
 		g->fired[t].visited = true;
+		bag_took_part(g, d, t, process);
+	}
 	if (first)
 		bag_first(g, d, t);
 }
@@ -208,6 +240,38 @@ void bag_publish(struct bag *g, struct bag_domain *d, uint32_t b, uint32_t t,
 /* ---- losses ---------------------------------------------------------------
  */
 
+static bool within(const struct bag *g, const struct bag_loss *l,
+		   uint64_t first_ns, uint64_t last_ns)
+{
+	uint64_t around = g->config.taint_ns;
+
+	for (uint32_t k = 0; k < l->nr; k++)
+		if (l->first_ns[k] <= last_ns + around &&
+		    first_ns <= l->last_ns[k] + around)
+			return true;
+	return false;
+}
+
+/* Whether it fired, and a predecessor died that knew who took part. */
+bool bag_fired_lost(const struct bag *g, const struct bag_domain *d, uint32_t t,
+		    const struct bag_loss *l)
+{
+	const struct bag_fired *f = &g->fired[t];
+
+	return f->live && f->adopted && f->in_domains >> d->id & 1 &&
+	       (f->several || f->process == l->process) &&
+	       within(g, l, f->took_first_ns, f->took_last_ns);
+}
+
+bool bag_fired_lossy(const struct bag *g, const struct bag_domain *d,
+		     uint32_t t)
+{
+	for (uint32_t i = 0; i < BAG_PROCS; i++)
+		if (bag_fired_lost(g, d, t, &d->losses[i]))
+			return true;
+	return false;
+}
+
 void bag_loss(struct bag *g, struct bag_domain *d, uint32_t process,
 	      uint64_t first_ns, uint64_t last_ns)
 {
@@ -230,23 +294,26 @@ void bag_loss(struct bag *g, struct bag_domain *d, uint32_t process,
 		l->last_ns[l->nr++] = last_ns;
 	}
 	for (uint32_t t = 0; t < BAG_TRACES; t++)
-		if (g->fired[t].live && d->traces[t].there &&
-		    bag_lossy(g, d, t) && !g->fired[t].taint)
+		if (g->fired[t].live && !g->fired[t].taint &&
+		    ((d->traces[t].there && bag_lossy(g, d, t)) ||
+		     bag_fired_lossy(g, d, t)))
 			g->fired[t].taint = 1;
+}
+
+bool bag_lost(const struct bag *g, const struct bag_domain *d, uint32_t t,
+	      const struct bag_loss *l)
+{
+	const struct bag_trace *x = &d->traces[t];
+
+	return (x->several || l->process == x->process) &&
+	       within(g, l, x->undated ? 0 : x->first_ns, x->last_ns);
 }
 
 bool bag_lossy(const struct bag *g, const struct bag_domain *d, uint32_t t)
 {
-	const struct bag_trace *x = &d->traces[t];
-	uint64_t around = g->config.taint_ns;
-
 	for (uint32_t i = 0; i < BAG_PROCS; i++)
-		for (uint32_t k = 0; k < d->losses[i].nr; k++)
-			if ((x->several ||
-			     d->losses[i].process == x->process) &&
-			    d->losses[i].first_ns[k] <= x->last_ns + around &&
-			    x->first_ns <= d->losses[i].last_ns[k] + around)
-				return true;
+		if (bag_lost(g, d, t, &d->losses[i]))
+			return true;
 	return false;
 }
 
@@ -304,6 +371,8 @@ void bag_answer(const struct bag *g, uint32_t t, struct hs_wire_answer *out,
 		const struct bag_domain *d = &g->domains[k];
 		const struct bag_trace *x = &d->traces[t];
 
+		if (bag_fired_lossy(g, d, t))
+			out->flags |= HS_WIRE_F_LOST;
 		if (!x->there) {
 			out->flags |= x->gone;
 			continue;
@@ -473,6 +542,7 @@ static void adopt_trace(struct bag *g, struct bag_domain *d, uint32_t t)
 	x->first_ns = x->last_ns = g->now_ns;
 	x->open_scan = 0;
 	x->there = x->nr_buffers || x->nr_crumbs;
+	x->undated = !x->nr_buffers && !g->fired[t].live;
 	if (!x->there)
 		return;
 	g->want.traces_seen++;
@@ -507,6 +577,21 @@ static bool given_up(const struct bag *g, uint32_t t)
 
 	return f != HS_NIL && hs_fired_abandoned(g->core, f) &&
 	       !(g->fired[t].flags & HS_WIRE_F_ABANDONED);
+}
+
+/* It was written down in units of 2^31 ns, of which there are 2^15. */
+static void adopt_fired(const struct bag *g, struct bag_fired *f)
+{
+	uint64_t unit = 1ull << 31, most = 32767 * unit;
+
+	f->adopted = true;
+	f->took_first_ns -= f->took_first_ns % unit;
+	f->took_last_ns += unit - 1;
+	f->took_last_ns -= f->took_last_ns % unit;
+	if (f->took_last_ns - f->took_first_ns > most)
+		f->took_first_ns = f->took_last_ns - most;
+	if (f->took_last_ns > g->now_ns)
+		f->took_last_ns = g->now_ns;
 }
 
 /* It knows what the ledger says, and nothing else. */
@@ -549,6 +634,7 @@ void bag_restart(struct bag *g)
 		if (!f->live)
 			continue;
 		f->told_once = f->rev > 0;
+		adopt_fired(g, f);
 		memset(&f->told, 0, sizeof(f->told));
 		f->update_key = f->update_try = f->update_to = 0;
 		f->names = 0;

@@ -39,6 +39,7 @@ WHAT = {
     26: "a question that not all answered is called whole",
     27: "memory is handed out that the port still reads",
     28: "a tenant that is short evicts what another one has",
+    30: "a successor forgets who took part in what fired",
     41: "received by the collector is taken for durable",
     42: "a frame that comes again is kept again",
     43: "credit leaks",
