@@ -15,11 +15,11 @@ packages_build=(
 	python3 python3-prometheus-client xz-utils iproute2 ca-certificates curl
 )
 
-# What the tests in a guest with RDMA devices need (tests/vm); without them
+# What the tests in a guest need (tests/vm): RDMA devices, disks; without them
 # those tests are skipped, and say so.
 packages_guest=(
 	qemu-system-x86 busybox-static cpio kmod xz-utils binutils
-	rdma-core ibverbs-providers iproute2
+	rdma-core ibverbs-providers iproute2 e2fsprogs
 )
 
 # What ./dev fmt, lint, sanitize, coverage and fuzz need on top.

@@ -5,7 +5,7 @@
 # root, so that what was built here runs there as it is.
 #
 #   tests/vm/guest.sh [-t SEC] [-m MiB] [-c CPUS] [-n DEVICES] [-N NODES]
-#                     COMMAND...
+#                     [-M MODULES] [-k WORDS] [-x ARGS] [-p FILE] COMMAND...
 #   tests/vm/guest.sh -b            only make the kernel and its initramfs
 #
 #   -t SEC      time limit, boot included (default 120); then exit 124
@@ -14,6 +14,10 @@
 #               netem loss 5%` loses packets. GID index 1 is the IPv4 one.
 #   -N NODES    NUMA nodes (default 1), with the same share of memory each and
 #               a core each; -c must be as many
+#   -M MODULES  kernel modules to load as well, of those that image.sh takes
+#   -k WORDS    for the kernel's command line
+#   -x ARGS     for QEMU, separated by blanks: disks, cards
+#   -p FILE     where QEMU says its process number
 #
 # What COMMAND prints comes out here, its exit status is this script's; 77
 # where QEMU or the kernel package cannot be had, 125 if the guest died.
@@ -26,6 +30,7 @@ set -euo pipefail
 here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 cache=${HS_VM_CACHE:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/hindsight-vm}
 limit=120 mem=512 cpus=2 devices=4 nodes=1 only_build=0
+modules='' words='' extra=() pidfile=()
 
 die() {
 	echo "guest: $*" >&2
@@ -37,15 +42,19 @@ skip() {
 	exit 77
 }
 
-while getopts t:m:c:n:N:b option; do
+while getopts t:m:c:n:N:M:k:x:p:b option; do
 	case $option in
 	t) limit=$OPTARG ;;
 	m) mem=$OPTARG ;;
 	c) cpus=$OPTARG ;;
 	n) devices=$OPTARG ;;
 	N) nodes=$OPTARG ;;
+	M) modules=$OPTARG ;;
+	k) words=$OPTARG ;;
+	x) read -ra extra <<<"$OPTARG" ;;
+	p) pidfile=(-pidfile "$OPTARG") ;;
 	b) only_build=1 ;;
-	*) die "usage: $0 [-t SEC] [-m MiB] [-c CPUS] [-n DEVICES] [-N NODES] COMMAND..." ;;
+	*) die "usage: see the head of $0" ;;
 	esac
 done
 shift $((OPTIND - 1))
@@ -90,7 +99,8 @@ trap 'rm -rf "$control"' EXIT
 # Crypto self-tests, key rings and probes cost seconds of emulation.
 append="console=ttyS0 quiet panic=-1 mitigations=off nokaslr audit=0
 	cryptomgr.notests=1 apparmor=0
-	initcall_blacklist=crypto_kdf108_init,load_system_certificate_list,init_kprobe_trace,init_encrypted,slab_sysfs_init"
+	initcall_blacklist=crypto_kdf108_init,load_system_certificate_list,init_kprobe_trace,init_encrypted,slab_sysfs_init
+	hs_modules=${modules// /,} $words"
 
 nine() { # id path [readonly]
 	echo -n "local,id=$1,path=$2,security_model=none,multidevs=remap${3:+,readonly=on}"
@@ -105,17 +115,20 @@ if [ "$nodes" -gt 1 ]; then
 	done
 fi
 
+# What is asked for comes last: inside.sh expects the console in the first
+# virtio device.
 rc=0
 timeout --foreground -k 2 "$limit" qemu-system-x86_64 -M q35 \
 	-accel "$accel" -cpu max -smp "$cpus" -m "$mem" "${numa[@]}" \
 	-nodefaults -no-reboot -display none -serial "file:$control/console" \
 	-kernel "$image/vmlinux" -initrd "$image/initrd" -append "${append//[$'\n\t']/ }" \
+	"${pidfile[@]}" \
 	-device virtio-serial-pci -chardev file,id=c0,path=/dev/stdout \
 	-device virtserialport,chardev=c0,name=out \
 	-fsdev "$(nine r / ro)" -device virtio-9p-pci,fsdev=r,mount_tag=hostroot \
 	-fsdev "$(nine t "$tree" ro)" -device virtio-9p-pci,fsdev=t,mount_tag=tree \
 	-fsdev "$(nine c "$control")" -device virtio-9p-pci,fsdev=c,mount_tag=control \
-	</dev/null | cat || rc=$?
+	"${extra[@]}" </dev/null | cat || rc=$?
 if [ -s "$control/rc" ]; then
 	exit "$(cat "$control/rc")"
 fi

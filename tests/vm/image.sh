@@ -10,6 +10,8 @@ export PATH=$PATH:/usr/sbin:/sbin
 # sch_netem loses packets; rxe needs crc32_generic's crc32.
 modules="virtio_pci virtio_console 9pnet_virtio 9p overlay veth bridge
 	crc32_generic rdma_rxe ib_umad rdma_ucm sch_netem"
+# There when guest.sh -M asks: disks, and cards of one's own.
+on_demand="crc32c_generic virtio_blk ext4 vfio-pci vfio_iommu_type1"
 # Kept in the guest's memory with their libraries: over 9p each start of a
 # program costs up to a second of emulation.
 hot=$(PATH=$PATH:/usr/sbin:/sbin; for p in bash ip rdma tc sleep cat grep \
@@ -33,7 +35,7 @@ if [ -z "$package" ]; then
 fi
 [ -n "$package" ] || exit 77
 
-key=$({ echo "$package $modules"
+key=$({ echo "$package $modules $on_demand"
 	cat "$here/image.sh"
 	stat -Lc '%n %Y %s' $hot; } | sha256sum | cut -c1-16)
 out=$cache/image-$key
@@ -77,7 +79,7 @@ version=$(ls "$kernel/lib/modules")
 mkdir -p "$root"/{bin,proc,sys,dev,new,host,hot,work,drivers} \
 	"$root/lib/modules/$version" "$work/image"
 cp "$(command -v busybox)" "$root/bin/busybox"
-for module in $modules; do
+for module in $modules $on_demand; do
 	modprobe -d "$kernel" -S "$version" -D "$module"
 done | awk '$1 == "insmod" && !seen[$2]++ { print $2 }' >"$work/list"
 # Without signatures, which are slow to check here.

@@ -6,7 +6,11 @@ B=/bin/busybox
 $B mount -t proc p /proc
 $B mount -t sysfs s /sys
 $B mount -t devtmpfs d /dev
-$B modprobe -a $($B cat /modules) || echo "modprobe failed"
+for word in $($B cat /proc/cmdline); do
+	case $word in hs_modules=*) more=${word#*=} ;; esac
+done
+$B modprobe -a $($B cat /modules) $(echo "$more" | $B tr , ' ') ||
+	echo "modprobe failed"
 O=trans=virtio,version=9p2000.L,msize=512000
 $B mount -t 9p -o ro,$O,cache=loose hostroot /host || echo "no hostroot"
 $B mount -t overlay -o lowerdir=/host,upperdir=/hot,workdir=/work o /new ||
