@@ -25,6 +25,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "hs/crumb_format.h"
 #include "hs/shm_format.h"
 #include "hs/wire_format.h"
 
@@ -96,7 +97,10 @@ struct hs_agent_node_range {
 
 struct hs_agent_config {
 	uint64_t node_id;
-	uint64_t index_seed;	 /* private, random */
+	uint64_t index_seed; /* private, random */
+	/* A copy of all crumbs for coordinators to read, empty; NULL: none. */
+	struct hs_crumb_table crumb_table;
+	struct hs_crumb_entry *crumb_entries;
 	uint8_t cluster_key[16]; /* priorities; the same on every node */
 	void *scratch;	    /* HS_WIRE_PAYLOAD_MAX_BYTES for messages under way;
 			       cores of one thread may share it; NULL: its own */
@@ -157,6 +161,8 @@ struct hs_agent_stats {
 	uint64_t lost_index_full; /* buffers without a place in the index */
 	uint64_t lost_taints;	  /* intervals that tainted a process */
 	uint64_t crumbs_lost;
+	uint64_t crumbs_shown;	 /* put where coordinators read them */
+	uint64_t crumbs_covered; /* traces there that gave way to others */
 	uint64_t triggers_local;
 	uint64_t triggers_limited;
 	uint64_t triggers_refused; /* outbox or fired table full */

@@ -9,6 +9,7 @@
  * when its second arrives.
  */
 #include "agent/core_priv.h"
+#include "rdma/crumbs.h"
 #include "base/planted.h"
 
 #define EVICT_AHEAD 16u
@@ -226,6 +227,17 @@ static bool crumb_known(const struct hs_domain *d,
 	return false;
 }
 
+/* Where coordinators look before we answer; what we answer counts. */
+static void show(struct hs_agent_core *c, uint64_t hi, uint64_t lo,
+		 uint64_t node)
+{
+	if (!c->config.crumb_entries)
+		return;
+	c->stats.crumbs_shown++;
+	c->stats.crumbs_covered += hs_crumbs_add(
+		&c->config.crumb_table, c->config.crumb_entries, hi, lo, node);
+}
+
 void hs_ix_crumb(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace,
 		 uint64_t node, uint32_t kind)
 {
@@ -255,6 +267,7 @@ void hs_ix_crumb(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace,
 	d->crumb_next[k] = more->crumb_first;
 	more->crumb_first = k;
 	more->nr_crumbs++;
+	show(c, t->hi, t->lo, node);
 	d->nr_crumbs_fired += t->fired != HS_NIL;
 }
 
@@ -285,6 +298,7 @@ void hs_ix_crumb_adopt(struct hs_agent_core *c, struct hs_domain *d,
 	d->crumb_next[crumb] = more->crumb_first;
 	more->crumb_first = crumb;
 	more->nr_crumbs++;
+	show(c, d->traces[i].hi, d->traces[i].lo, d->crumbs[crumb].node);
 	d->nr_crumbs_fired += d->traces[i].fired != HS_NIL;
 }
 

@@ -87,7 +87,7 @@ static bool send_collector(void *ctx, const struct hs_wire_trace_id *trace,
 	return true;
 }
 
-static const struct hs_coord_ops ops = {send_node, send_collector};
+static const struct hs_coord_ops ops = {send_node, send_collector, NULL};
 
 /* What a node of the chain says: the one before it, and the one after. */
 static void say(struct rig *r, uint16_t type,

@@ -260,8 +260,8 @@ static bool coordinator_to_collector(void *ctx,
 	return true;
 }
 
-static const struct hs_coord_ops coordinator_ops = {coordinator_to_node,
-						    coordinator_to_collector};
+static const struct hs_coord_ops coordinator_ops = {
+	coordinator_to_node, coordinator_to_collector, NULL};
 
 static int store_slice(void *ctx, const struct hs_wire_slice *slice,
 		       const uint8_t *bytes)

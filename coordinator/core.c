@@ -357,6 +357,8 @@ static void on_request(struct hs_coord_core *c, uint64_t from,
 		uint32_t t = hs_coord_trace_find(c, &a->trace);
 
 		hs_coord_answer(c, t, a, crumbs);
+		if (!update)
+			hs_coord_ahead_fired(c, t, a->node);
 		if (g->head->flags & HS_WIRE_GROUP_ELSEWHERE)
 			hs_coord_fired_elsewhere(c, t, a->node);
 		if (!update) {

@@ -80,6 +80,13 @@ struct hs_coord_ops {
 	bool (*send_collector)(void *ctx, const struct hs_wire_trace_id *trace,
 			       uint16_t type, const void *payload,
 			       uint32_t payload_bytes);
+	/**
+	 * read_node() - an entry of the table that hs_coord_core_table() told;
+	 * hs_coord_core_read() follows. NULL: there are no such tables.
+	 * Return: false: it cannot be read, or not now.
+	 */
+	bool (*read_node)(void *ctx, uint64_t node, uint64_t offset_bytes,
+			  uint32_t size_bytes);
 };
 
 struct hs_coord_stats {
@@ -116,8 +123,20 @@ struct hs_coord_stats {
 	uint64_t seeks_refused;	 /* gave up waiting: not asked about */
 	uint64_t seeks_part;	 /* traces of questions that not all answered */
 	uint64_t found;		 /* nodes of traces that no crumb named */
-	uint64_t forgotten;	 /* after their time */
-	uint64_t evicted;	 /* stored ones, before it, for room */
+	/* Entries of crumb tables: what became of the reads. */
+	uint64_t reads_sent;
+	uint64_t reads_refused; /* not to be read, or not now */
+	uint64_t reads_failed;
+	uint64_t reads_hit;   /* of a trace that is being traversed */
+	uint64_t reads_other; /* empty, another trace's, or too late */
+	uint64_t reads_torn;  /* the check word does not fit */
+	/* Nodes that entries named before any answer did. */
+	uint64_t hints;		  /* asked by them */
+	uint64_t hints_refused;	  /* at a limit, or nobody we can ask now */
+	uint64_t hints_confirmed; /* an answer named them afterwards */
+	uint64_t hints_vain;	  /* did not answer, and nobody named them */
+	uint64_t forgotten;	  /* after their time */
+	uint64_t evicted;	  /* stored ones, before it, for room */
 	uint32_t nr_traces, nr_seeking, nr_telling, nr_stored;
 	uint32_t nr_visits, nr_waiting, nr_nodes, nr_nodes_up, nr_requests;
 	uint32_t nr_seeks; /* traces that a question is about */
@@ -152,6 +171,8 @@ enum hs_coord_visit_state {
 	HS_COORD_VISIT_ANSWERED = 3,	/* in its own words */
 	HS_COORD_VISIT_GONE = 4,	/* a later incarnation is there: it
 					   began without this one's memory */
+	HS_COORD_VISIT_HINTED = 5,	/* asked since a table names it: nobody
+					   waits for it */
 	HS_COORD_NR_VISIT_STATES
 };
 
@@ -160,6 +181,7 @@ enum hs_coord_visit_event {
 	HS_COORD_VISIT_ANSWER,	/* it spoke */
 	HS_COORD_VISIT_TIMEOUT, /* it did not, in time */
 	HS_COORD_VISIT_LATER,	/* a later incarnation spoke */
+	HS_COORD_VISIT_HINT,	/* a table that was read names it */
 	HS_COORD_NR_VISIT_EVENTS
 };
 
@@ -212,6 +234,24 @@ void hs_coord_core_node_left(struct hs_coord_core *core, uint64_t now_ns,
 /** hs_coord_core_node_listed() - a list says that there is such a node */
 void hs_coord_core_node_listed(struct hs_coord_core *core, uint64_t now_ns,
 			       uint32_t number);
+/**
+ * hs_coord_core_table() - an agent lets us read its crumbs; until it goes
+ * @node: that is up
+ * @about: what it tells of the table, any alignment (hs/crumb_format.h)
+ * @size_bytes: of what can be read
+ *
+ * Return: 0; -EBADMSG: that is no such table: cut it off.
+ */
+int hs_coord_core_table(struct hs_coord_core *core, uint64_t now_ns,
+			uint64_t node, const void *about, uint32_t about_bytes,
+			uint64_t size_bytes);
+/**
+ * hs_coord_core_read() - what read_node() asked for
+ * @node: whose table
+ * @bytes: as they came, any alignment; NULL: they did not
+ */
+void hs_coord_core_read(struct hs_coord_core *core, uint64_t now_ns,
+			uint64_t node, const void *bytes, uint32_t size_bytes);
 /** hs_coord_core_listing() - whether lists name all agents there are: then a
  * node that was never up nor listed is "unknown", and not "unreachable" */
 void hs_coord_core_listing(struct hs_coord_core *core, bool all);

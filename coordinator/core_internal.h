@@ -8,6 +8,7 @@
  * core_traverse.c	who is asked, what was answered
  * core_member.c	nodes that come, go, leave, and are listed
  * core_seek.c		the question to many, when crumbs are missing
+ * core_ahead.c		whom tables of crumbs name, before their nodes answer
  * core_manifest.c	what the collector is told, and whom STORED goes to
  *
  * Everything lies in pools and is named by its index; 0 is nothing.
@@ -18,6 +19,7 @@
 #include <string.h>
 
 #include "coordinator/core.h"
+#include "hs/crumb_format.h"
 
 #define HS_COORD_BLOCK_CRUMBS 6u
 /* A manifest fits into one message: answers and crumbs into this. */
@@ -113,6 +115,7 @@ struct hs_coord_visit {
 	bool named;	/* by a crumb */
 	bool sought;	/* by a question */
 	bool elsewhere; /* fired what it need not know */
+	bool hinted;	/* by a table alone, as long as it is not named */
 	struct hs_coord_link of_member;
 	struct hs_coord_link wait;
 	struct hs_coord_link ask;
@@ -143,12 +146,14 @@ struct hs_coord_member {
 	uint64_t even_ns;   /* when its budget is even again */
 	uint32_t nr_blamed; /* visits that wait because of its crumbs */
 	bool known;	    /* was up, or is listed: kept */
+	bool has_table;	    /* of crumbs, that can be read */
 	bool left;	    /* for good, and what it had is gone */
 	uint32_t in_flight;
 	struct hs_coord_list visits;
 	struct hs_coord_list asks;  /* want to be sent */
 	struct hs_coord_link ready; /* in core.ready while asks is not empty */
 	bool is_ready;
+	struct hs_crumb_table table;
 };
 
 struct hs_coord_name {
@@ -283,6 +288,13 @@ void hs_coord_visit_step(struct hs_coord_core *c, uint32_t v,
 			 enum hs_coord_visit_event event);
 
 /* core_traverse.c */
+/* A place for it; 0: there is none. */
+uint32_t hs_coord_visit_new(struct hs_coord_core *c, uint32_t t, uint64_t node);
+/* The latest incarnation after @node that has spoken of the trace; 0: none. */
+uint32_t hs_coord_visit_later(const struct hs_coord_core *c, uint32_t t,
+			      uint64_t node);
+void hs_coord_visit_begin(struct hs_coord_core *c, uint32_t t, uint32_t v,
+			  uint32_t later);
 void hs_coord_changed(struct hs_coord_core *c, uint32_t t);
 /* The one that names a new trace has a place there before its answer counts. */
 void hs_coord_place(struct hs_coord_core *c, uint32_t t, uint64_t node);
@@ -292,6 +304,7 @@ bool hs_coord_answer(struct hs_coord_core *c, uint32_t t,
 		     const struct hs_wire_crumb *crumbs);
 void hs_coord_fired_elsewhere(struct hs_coord_core *c, uint32_t t,
 			      uint64_t node);
+void hs_coord_named_too_many(struct hs_coord_core *c, uint32_t v);
 void hs_coord_cut(struct hs_coord_core *c, uint32_t t);
 /* Retries and timeouts of one trace; Return: when to look again. */
 uint64_t hs_coord_visits_due(struct hs_coord_core *c, uint32_t t);
@@ -329,6 +342,30 @@ static inline bool hs_coord_seeks(const struct hs_coord_trace *trace)
 {
 	return trace->seek == HS_COORD_SEEK_QUEUED ||
 	       trace->seek == HS_COORD_SEEK_ASKED;
+}
+
+/* core_ahead.c */
+/* @v is being asked for the first time: what does its table say? */
+void hs_coord_ahead_read(struct hs_coord_core *c, uint32_t v);
+/* It is to be asked on no account but a crumb's. */
+void hs_coord_ahead_vain(struct hs_coord_core *c, uint32_t v);
+/* Counts as if no table had named it before. */
+void hs_coord_ahead_over(struct hs_coord_core *c, uint32_t v);
+/* An answer of @named_by, or the question to many, names @v after all. */
+void hs_coord_ahead_confirm(struct hs_coord_core *c, uint32_t t, uint32_t v,
+			    uint32_t named_by);
+void hs_coord_ahead_found(struct hs_coord_core *c, uint32_t t, uint32_t v);
+/* @v, new, answers for an earlier incarnation that hints alone led to. */
+void hs_coord_ahead_inherit(struct hs_coord_core *c, uint32_t t, uint32_t v);
+/* A trigger fired there: no hint is needed. */
+void hs_coord_ahead_fired(struct hs_coord_core *c, uint32_t t, uint64_t node);
+/* Hinted, as long as nothing confirms it: says nothing, or nothing of use. */
+static inline bool hs_coord_ahead_idle(const struct hs_coord_visit *visit)
+{
+	return visit->state == HS_COORD_VISIT_HINTED ||
+	       (visit->hinted && visit->state == HS_COORD_VISIT_ANSWERED &&
+		visit->told == HS_WIRE_STATE_UNKNOWN && !visit->flags &&
+		!visit->cut && !visit->nr_crumbs);
 }
 
 /* core_manifest.c */

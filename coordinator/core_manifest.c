@@ -46,6 +46,8 @@ bool hs_coord_left_out(const struct hs_coord_core *c,
 {
 	const struct hs_coord_trace *trace = hs_coord_trace(c, visit->trace);
 
+	if (hs_coord_ahead_idle(visit) && !HS_PLANTED(35))
+		return true;
 	return visit->elsewhere && !visit->named && !visit->flags &&
 	       !visit->cut && visit->state == HS_COORD_VISIT_ANSWERED &&
 	       visit->told == HS_WIRE_STATE_UNKNOWN && !trace->elsewhere_told &&
@@ -88,7 +90,8 @@ uint64_t hs_coord_tell_ns(const struct hs_coord_core *c, uint32_t t)
 	return trace->version ? from + c->config.tell_settled_ns : c->now_ns;
 }
 
-/* Whom a question found, as crumbs of whoever is written first. */
+/* Whom a question found, or a table that was read, and no crumb names: as
+ * crumbs of whoever is written first. */
 static uint32_t put_sought(struct hs_coord_core *c, struct hs_wire_writer *w,
 			   uint32_t t, uint32_t room)
 {
@@ -96,10 +99,12 @@ static uint32_t put_sought(struct hs_coord_core *c, struct hs_wire_writer *w,
 
 	for (uint32_t v = hs_coord_trace(c, t)->visits; v && nr < room;
 	     v = hs_coord_visit(c, v)->next) {
-		struct hs_wire_crumb crumb = {hs_coord_visit(c, v)->id,
-					      HS_WIRE_CRUMB_SOUGHT, 0};
+		const struct hs_coord_visit *visit = hs_coord_visit(c, v);
+		struct hs_wire_crumb crumb = {visit->id, HS_WIRE_CRUMB_SOUGHT,
+					      0};
 
-		if (!hs_coord_visit(c, v)->sought)
+		if (!visit->sought &&
+		    (!visit->hinted || hs_coord_left_out(c, visit)))
 			continue;
 		hs_wire_put(w, &crumb, sizeof(crumb));
 		nr++;

@@ -37,6 +37,7 @@ static void member_up(struct hs_coord_core *c, uint32_t m, uint64_t node)
 	struct hs_coord_member *member = hs_coord_member(c, m);
 
 	member->up = node;
+	member->has_table = false;
 	for (uint32_t v = member->visits.head; v;
 	     v = hs_coord_visit(c, v)->of_member.next) {
 		struct hs_coord_visit *visit = hs_coord_visit(c, v);
@@ -55,10 +56,13 @@ static void member_down(struct hs_coord_core *c, uint32_t m)
 	struct hs_coord_member *member = hs_coord_member(c, m);
 
 	member->up = 0;
+	member->has_table = false;
 	for (uint32_t v = member->visits.head; v;
 	     v = hs_coord_visit(c, v)->of_member.next) {
 		struct hs_coord_visit *visit = hs_coord_visit(c, v);
 
+		if (visit->state == HS_COORD_VISIT_HINTED)
+			hs_coord_ahead_vain(c, v);
 		if (visit->state != HS_COORD_VISIT_ASKED &&
 		    visit->state != HS_COORD_VISIT_UNREACHABLE)
 			continue;

@@ -40,7 +40,8 @@ bool hs_coord_seek_wanted(const struct hs_coord_core *c, uint32_t t)
 		const struct hs_coord_visit *visit = hs_coord_visit(c, v);
 
 		anybody |= knows(visit);
-		if (visit->elsewhere && !visit->named)
+		if ((visit->elsewhere && !visit->named) ||
+		    hs_coord_ahead_idle(visit))
 			continue;
 		if (!knows(visit) || (visit->flags & FLAGS_CRUMBS_GONE) ||
 		    visit->cut)
@@ -278,12 +279,16 @@ int hs_coord_seek_found(struct hs_coord_core *c, uint64_t from,
 		return -EBADMSG;
 	for (uint32_t i = 0; i < found->nr; i++) {
 		uint32_t t = hs_coord_trace_find(c, &ids[i]);
+		uint32_t v = t ? hs_coord_visit_find(c, t, from) : 0;
 
 		/* Late is welcome; unasked is not. */
 		if (!t || hs_coord_trace(c, t)->seek < HS_COORD_SEEK_ASKED ||
-		    hs_coord_visit_find(c, t, from))
+		    (v && !hs_coord_visit(c, v)->hinted))
 			continue;
-		hs_coord_want_found(c, t, from);
+		if (v)
+			hs_coord_ahead_found(c, t, v);
+		else
+			hs_coord_want_found(c, t, from);
 		hs_coord_review(c, t);
 	}
 	for (uint32_t i = 0; m && i < HS_COORD_QUESTIONS_MAX; i++) {

@@ -59,6 +59,7 @@ const uint8_t hs_coord_visit_transitions
 				/* No need to remember it: the later one stands.
 				 */
 				[HS_COORD_VISIT_LATER] = HS_COORD_VISIT_GONE,
+				[HS_COORD_VISIT_HINT] = HS_COORD_VISIT_HINTED,
 			},
 		[HS_COORD_VISIT_ASKED] =
 			{
@@ -68,6 +69,7 @@ const uint8_t hs_coord_visit_transitions
 				[HS_COORD_VISIT_TIMEOUT] =
 					HS_COORD_VISIT_UNREACHABLE,
 				[HS_COORD_VISIT_LATER] = HS_COORD_VISIT_GONE,
+				[HS_COORD_VISIT_HINT] = NEVER,
 			},
 		[HS_COORD_VISIT_UNREACHABLE] =
 			{
@@ -76,6 +78,7 @@ const uint8_t hs_coord_visit_transitions
 					HS_COORD_VISIT_ANSWERED,
 				[HS_COORD_VISIT_TIMEOUT] = NEVER,
 				[HS_COORD_VISIT_LATER] = HS_COORD_VISIT_GONE,
+				[HS_COORD_VISIT_HINT] = NEVER,
 			},
 		[HS_COORD_VISIT_ANSWERED] =
 			{
@@ -85,6 +88,7 @@ const uint8_t hs_coord_visit_transitions
 				[HS_COORD_VISIT_TIMEOUT] = NEVER,
 				[HS_COORD_VISIT_LATER] =
 					HS_COORD_VISIT_ANSWERED,
+				[HS_COORD_VISIT_HINT] = NEVER,
 			},
 		[HS_COORD_VISIT_GONE] =
 			{
@@ -93,6 +97,16 @@ const uint8_t hs_coord_visit_transitions
 					HS_COORD_VISIT_ANSWERED,
 				[HS_COORD_VISIT_TIMEOUT] = NEVER,
 				[HS_COORD_VISIT_LATER] = HS_COORD_VISIT_GONE,
+				[HS_COORD_VISIT_HINT] = NEVER,
+			},
+		[HS_COORD_VISIT_HINTED] =
+			{
+				[HS_COORD_VISIT_NAMED] = HS_COORD_VISIT_ASKED,
+				[HS_COORD_VISIT_ANSWER] =
+					HS_COORD_VISIT_ANSWERED,
+				[HS_COORD_VISIT_TIMEOUT] = NEVER,
+				[HS_COORD_VISIT_LATER] = HS_COORD_VISIT_GONE,
+				[HS_COORD_VISIT_HINT] = NEVER,
 			},
 };
 
@@ -148,7 +162,8 @@ void hs_coord_step(struct hs_coord_core *c, uint32_t t,
 static bool waits(enum hs_coord_visit_state state)
 {
 	return state == HS_COORD_VISIT_ASKED ||
-	       state == HS_COORD_VISIT_UNREACHABLE;
+	       state == HS_COORD_VISIT_UNREACHABLE ||
+	       state == HS_COORD_VISIT_HINTED;
 }
 
 static void stop_waiting(struct hs_coord_core *c, uint32_t v)

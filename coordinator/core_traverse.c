@@ -42,13 +42,20 @@ static void cut_visit(struct hs_coord_core *c, uint32_t v)
 	hs_coord_changed(c, visit->trace);
 }
 
+/* More nodes that have not answered than it may name. */
+void hs_coord_named_too_many(struct hs_coord_core *c, uint32_t v)
+{
+	c->stats.origin_cut++;
+	cut_visit(c, v);
+}
+
 /* Something about the trace found no place, and no better one to say so. */
 void hs_coord_cut(struct hs_coord_core *c, uint32_t t)
 {
 	cut_visit(c, hs_coord_trace(c, t)->visits);
 }
 
-static uint32_t visit_new(struct hs_coord_core *c, uint32_t t, uint64_t node)
+uint32_t hs_coord_visit_new(struct hs_coord_core *c, uint32_t t, uint64_t node)
 {
 	struct hs_coord_trace *trace = hs_coord_trace(c, t);
 	uint32_t *chain = hs_coord_visit_chain(c, t, node);
@@ -85,7 +92,7 @@ static uint32_t visit_new(struct hs_coord_core *c, uint32_t t, uint64_t node)
 
 void hs_coord_place(struct hs_coord_core *c, uint32_t t, uint64_t node)
 {
-	hs_check(visit_new(c, t, node), "room was made before");
+	hs_check(hs_coord_visit_new(c, t, node), "room was made before");
 }
 
 static void crumbs_free(struct hs_coord_core *c, struct hs_coord_visit *visit)
@@ -176,9 +183,8 @@ void hs_coord_ask(struct hs_coord_core *c, uint32_t v)
 	}
 }
 
-/* The latest incarnation after @node that has spoken of the trace; 0: none. */
-static uint32_t later_one(const struct hs_coord_core *c, uint32_t t,
-			  uint64_t node)
+uint32_t hs_coord_visit_later(const struct hs_coord_core *c, uint32_t t,
+			      uint64_t node)
 {
 	uint32_t best = 0;
 
@@ -195,8 +201,9 @@ static uint32_t later_one(const struct hs_coord_core *c, uint32_t t,
 	return best;
 }
 
-static void begin(struct hs_coord_core *c, uint32_t t, uint32_t v,
-		  uint32_t later)
+/* It has to be asked, unless @later settles it. */
+void hs_coord_visit_begin(struct hs_coord_core *c, uint32_t t, uint32_t v,
+			  uint32_t later)
 {
 	if (later) {
 		c->stats.gone++;
@@ -206,6 +213,12 @@ static void begin(struct hs_coord_core *c, uint32_t t, uint32_t v,
 	}
 	hs_coord_visit_step(c, v, HS_COORD_VISIT_NAMED);
 	hs_coord_step(c, t, HS_COORD_ASKED);
+	/* The question that a hint asked is this one, too. */
+	if (hs_coord_visit(c, v)->in_flight) {
+		hs_coord_deadline_by(c, t, hs_coord_visit(c, v)->next_ns);
+		hs_coord_deadline_by(c, t, give_up_ns(c, hs_coord_visit(c, v)));
+		return;
+	}
 	hs_coord_ask(c, v);
 }
 
@@ -220,17 +233,18 @@ void hs_coord_want(struct hs_coord_core *c, uint32_t t, uint64_t node,
 		if (hs_coord_visit(c, v)->elsewhere)
 			hs_coord_changed(c, t);
 	}
+	if (v && hs_coord_visit(c, v)->hinted)
+		hs_coord_ahead_confirm(c, t, v, named_by);
 	if (!node || v)
 		return;
-	later = later_one(c, t, node);
+	later = hs_coord_visit_later(c, t, node);
 	blame = hs_coord_visit(c, named_by)->member;
 	if (!later &&
 	    hs_coord_member(c, blame)->nr_blamed >= c->config.origin_waiting) {
-		c->stats.origin_cut++;
-		cut_visit(c, named_by);
+		hs_coord_named_too_many(c, named_by);
 		return;
 	}
-	v = visit_new(c, t, node);
+	v = hs_coord_visit_new(c, t, node);
 	if (!v) {
 		/* The answer that names it cannot count as followed up. */
 		cut_visit(c, named_by);
@@ -239,7 +253,7 @@ void hs_coord_want(struct hs_coord_core *c, uint32_t t, uint64_t node,
 	hs_coord_visit(c, v)->named = true;
 	if (!later)
 		hs_coord_blame(c, v, blame);
-	begin(c, t, v, later);
+	hs_coord_visit_begin(c, t, v, later);
 }
 
 void hs_coord_want_found(struct hs_coord_core *c, uint32_t t, uint64_t node)
@@ -250,7 +264,7 @@ void hs_coord_want_found(struct hs_coord_core *c, uint32_t t, uint64_t node)
 	/* Its name in the manifest is a crumb more. */
 	if (HS_COORD_TRACE_BYTES - trace->bytes >=
 	    sizeof(struct hs_wire_answer) + sizeof(struct hs_wire_crumb))
-		v = visit_new(c, t, node);
+		v = hs_coord_visit_new(c, t, node);
 	if (!v) {
 		hs_coord_cut(c, t);
 		return;
@@ -258,7 +272,7 @@ void hs_coord_want_found(struct hs_coord_core *c, uint32_t t, uint64_t node)
 	c->stats.found++;
 	hs_coord_visit(c, v)->sought = true;
 	trace->bytes += sizeof(struct hs_wire_crumb);
-	begin(c, t, v, later_one(c, t, node));
+	hs_coord_visit_begin(c, t, v, hs_coord_visit_later(c, t, node));
 }
 
 /* It was told from outside, and may have nothing to do with the trace. */
@@ -284,7 +298,7 @@ static void resolve_earlier(struct hs_coord_core *c, uint32_t t, uint32_t v)
 		enum hs_coord_visit_state was = at->state;
 
 		if (at->trace != t || at->id >> 32 != visit->id >> 32 ||
-		    at->id >= visit->id)
+		    at->id >= visit->id || at->state == HS_COORD_VISIT_HINTED)
 			continue;
 		hs_coord_visit_step(c, e, HS_COORD_VISIT_LATER);
 		if (at->state == was)
@@ -372,8 +386,10 @@ bool hs_coord_answer(struct hs_coord_core *c, uint32_t t,
 	for (uint32_t i = 0; i < answer->nr_crumbs && i < AHEAD; i++)
 		__builtin_prefetch(hs_coord_visit(
 			c, *hs_coord_visit_chain(c, t, crumbs[i].node)));
-	if (!v)
-		v = visit_new(c, t, answer->node);
+	if (!v) {
+		v = hs_coord_visit_new(c, t, answer->node);
+		hs_coord_ahead_inherit(c, t, v);
+	}
 	if (!v) {
 		hs_coord_cut(c, t);
 		return false;
@@ -398,7 +414,8 @@ bool hs_coord_answer(struct hs_coord_core *c, uint32_t t,
 	visit->nr_bytes = answer->nr_bytes;
 	crumbs_free(c, visit);
 	put_crumbs(c, v, crumbs, answer->nr_crumbs);
-	hs_coord_changed(c, t);
+	if (!hs_coord_ahead_idle(visit))
+		hs_coord_changed(c, t);
 	resolve_earlier(c, t, v);
 	for (uint32_t i = HS_PLANTED(14); i < answer->nr_crumbs; i++)
 		hs_coord_want(c, t, crumbs[i].node, v);
@@ -415,8 +432,12 @@ uint64_t hs_coord_visits_due(struct hs_coord_core *c, uint32_t t)
 		struct hs_coord_visit *visit = hs_coord_visit(c, v);
 		uint64_t give_up = give_up_ns(c, visit);
 
-		if (visit->next_ns <= c->now_ns)
-			hs_coord_ask(c, v);
+		if (visit->next_ns <= c->now_ns) {
+			if (visit->state == HS_COORD_VISIT_HINTED)
+				hs_coord_ahead_vain(c, v);
+			else
+				hs_coord_ask(c, v);
+		}
 		if (visit->next_ns < next)
 			next = visit->next_ns;
 		/* Behind others in a node's queue is not unreachable. */
@@ -443,10 +464,12 @@ static void asked(struct hs_coord_core *c, uint32_t v)
 	visit->queued = false;
 	visit->in_flight = true;
 	m->in_flight++;
-	if (visit->nr_asks == 0)
+	if (visit->nr_asks == 0) {
 		visit->since_ns = c->now_ns;
-	else
+		hs_coord_ahead_read(c, v);
+	} else {
 		c->stats.collects_again++;
+	}
 	c->stats.collects_asked++;
 	visit->next_ns = HS_PLANTED(17)
 				 ? UINT64_MAX

@@ -71,7 +71,8 @@ static const char *check_trace(const struct hs_coord_core *c, uint32_t t,
 		visits++;
 		waiting += visit->state == HS_COORD_VISIT_ASKED;
 		listed -= visit->state == HS_COORD_VISIT_ASKED ||
-			  visit->state == HS_COORD_VISIT_UNREACHABLE;
+			  visit->state == HS_COORD_VISIT_UNREACHABLE ||
+			  visit->state == HS_COORD_VISIT_HINTED;
 		all->nr_in_flight += visit->in_flight;
 		all->nr_blamed += visit->blame != 0;
 		for (uint32_t b = visit->crumbs; b;
@@ -81,11 +82,15 @@ static const char *check_trace(const struct hs_coord_core *c, uint32_t t,
 		}
 		if (crumbs != visit->nr_crumbs)
 			return "crumbs of a visit";
-		bytes +=
-			sizeof(struct hs_wire_answer) +
-			(crumbs + visit->sought) * sizeof(struct hs_wire_crumb);
+		bytes += sizeof(struct hs_wire_answer) +
+			 (crumbs + visit->sought + visit->hinted) *
+				 sizeof(struct hs_wire_crumb);
 		if (hs_coord_visit_find(c, t, visit->id) != v)
 			return "a node is twice in a trace";
+		if (visit->hinted && (visit->named || visit->sought))
+			return "a node is named, and hinted yet";
+		if (visit->state == HS_COORD_VISIT_HINTED && !visit->hinted)
+			return "a hint that counts, and nobody waits for";
 		if (visit->state == HS_COORD_VISIT_ASKED && !visit->queued &&
 		    !visit->in_flight && !trace->heap_at)
 			return "nobody will ask again";

@@ -53,7 +53,7 @@ static bool send_collector(void *ctx, const struct hs_wire_trace_id *trace,
 		type, payload, payload_bytes);
 }
 
-static const struct hs_coord_ops core_ops = {send_node, send_collector};
+static const struct hs_coord_ops core_ops = {send_node, send_collector, NULL};
 
 static void on_peer_up(void *ctx, const struct hs_transport_peer *peer)
 {

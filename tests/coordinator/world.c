@@ -75,7 +75,34 @@ static bool send_collector(void *ctx, const struct hs_wire_trace_id *trace,
 	return true;
 }
 
-static const struct hs_coord_ops ops = {send_node, send_collector};
+static bool read_node(void *ctx, uint64_t node, uint64_t offset, uint32_t size)
+{
+	struct world *w = ctx;
+	struct node *n = &w->nodes[(node >> 32) % WORLD_NODES];
+
+	assert_int_equal(size, sizeof(struct hs_crumb_entry));
+	assert_non_null(n->entries);
+	assert_true(offset + size <= hs_crumbs_bytes(&n->table));
+	if (w->reads_stall || w->nr_reads == 64)
+		return false;
+	w->reads[w->nr_reads++] = (struct world_read){node, offset};
+	return true;
+}
+
+static void reads_deliver(struct world *w)
+{
+	while (w->nr_reads) {
+		struct world_read r = w->reads[--w->nr_reads];
+		struct node *n = &w->nodes[(r.node >> 32) % WORLD_NODES];
+
+		hs_coord_core_read(
+			w->core, w->now_ns, r.node,
+			w->reads_fail ? NULL : (uint8_t *)n->entries + r.offset,
+			sizeof(struct hs_crumb_entry));
+	}
+}
+
+static const struct hs_coord_ops ops = {send_node, send_collector, read_node};
 
 static void start(struct world *w)
 {
@@ -114,6 +141,8 @@ static void letters_free(struct world *w)
 void world_free(struct world *w)
 {
 	letters_free(w);
+	for (uint32_t i = 0; i < WORLD_NODES; i++)
+		free(w->nodes[i].entries);
 	for (uint32_t i = 0; i < WORLD_NODES; i++)
 		while (w->nodes[i].facts) {
 			struct fact *f = w->nodes[i].facts;
@@ -184,6 +213,42 @@ void world_knows(struct world *w, uint32_t number, uint64_t lo,
 	f->answer.rev++;
 	f->answer.nr_crumbs = nr_crumbs;
 	f->answer.nr_buffers = 1 + (state == HS_WIRE_STATE_CLOSED);
+}
+
+void world_hint(struct world *w, uint32_t number, uint64_t lo, uint64_t node)
+{
+	struct node *n = &w->nodes[number];
+	struct hs_wire_trace_id id = trace_id(lo);
+
+	hs_crumbs_add(&n->table, n->entries, id.hi, id.lo, node);
+}
+
+struct hs_crumb_entry *world_entry(struct world *w, uint32_t number,
+				   uint64_t lo)
+{
+	struct node *n = &w->nodes[number];
+	struct hs_wire_trace_id id = trace_id(lo);
+
+	return &n->entries[hs_crumbs_slot(&n->table, id.hi, id.lo)];
+}
+
+void world_table(struct world *w, uint32_t number)
+{
+	struct node *n = &w->nodes[number];
+	uint8_t key[16];
+
+	hs_random_fill(&w->random, key, sizeof(key));
+	n->table = hs_crumbs_table_make(n->id, 64, key);
+	free(n->entries);
+	n->entries = calloc(1, hs_crumbs_bytes(&n->table));
+	for (struct fact *f = n->facts; f; f = f->next)
+		for (uint32_t i = 0; i < f->answer.nr_crumbs; i++)
+			world_hint(w, number, f->answer.trace.lo,
+				   f->crumbs[i].node);
+	assert_int_equal(hs_coord_core_table(w->core, w->now_ns, n->id,
+					     &n->table, sizeof(n->table),
+					     hs_crumbs_bytes(&n->table)),
+			 0);
 }
 
 static void put_answer(struct world *w, struct hs_wire_writer *out,
@@ -381,10 +446,13 @@ void world_run(struct world *w, uint64_t for_ns)
 	const char *why;
 
 	for (;;) {
-		struct letter *l = w->letters;
-		uint64_t tick = hs_coord_core_next_ns(w->core);
-		uint64_t at = l ? l->at_ns : UINT64_MAX;
+		struct letter *l;
+		uint64_t tick, at;
 
+		reads_deliver(w);
+		l = w->letters;
+		tick = hs_coord_core_next_ns(w->core);
+		at = l ? l->at_ns : UINT64_MAX;
 		if (tick > end && at > end)
 			break;
 		if (l && at <= tick) {

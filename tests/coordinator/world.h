@@ -13,6 +13,7 @@
 
 #include "base/random.h"
 #include "coordinator/core.h"
+#include "rdma/crumbs.h"
 
 #define WORLD_NODES	   4096
 #define WORLD_MS	   1000000ULL
@@ -36,6 +37,12 @@ struct node {
 	uint32_t nr_collects;
 	uint64_t stored[64]; /* keys */
 	uint32_t nr_stored;
+	struct hs_crumb_table table;
+	struct hs_crumb_entry *entries; /* NULL: it lets nobody read */
+};
+
+struct world_read {
+	uint64_t node, offset;
 };
 
 /* What the collector has of the one trace that a test looks at. */
@@ -69,6 +76,10 @@ struct world {
 	double loss, twice;
 	struct hs_random random;
 	struct seen seen[8]; /* by trace.lo % 8 */
+	struct world_read reads[64];
+	uint32_t nr_reads;
+	bool reads_fail;  /* they do not come back with anything */
+	bool reads_stall; /* read_node says: not now */
 	uint64_t next_key;
 };
 
@@ -93,6 +104,12 @@ void world_down(struct world *w, uint32_t number);
 void world_knows(struct world *w, uint32_t number, uint64_t lo,
 		 enum hs_wire_state state, uint32_t nr_crumbs,
 		 const uint64_t *crumbs);
+/* @number lets its crumbs be read: what it knows by now. Reads take no time. */
+void world_table(struct world *w, uint32_t number);
+/* One more that its table names, whether it knows it or not. */
+void world_hint(struct world *w, uint32_t number, uint64_t lo, uint64_t node);
+struct hs_crumb_entry *world_entry(struct world *w, uint32_t number,
+				   uint64_t lo);
 /* Return: the key. */
 uint64_t world_trigger(struct world *w, uint32_t number, const char *name,
 		       uint32_t nr, const uint64_t *los);

@@ -219,6 +219,7 @@ static void start_core(struct sim *s, uint32_t i)
 		       hs_agent_core_size_bytes(&n->config));
 	*ctx = (struct op_ctx){s, i};
 	n->silence = (struct hs_silence){0};
+	sim_ahead_table(s, n);
 	n->core = hs_agent_core_create(n->memory, n->ledger, &n->config, &ops,
 				       ctx, now, n->wall_ns);
 	if (!n->core) {
@@ -353,6 +354,7 @@ void sim_node_destroy(struct sim *s, uint32_t i)
 	free(n->members);
 	free(n->ledger);
 	free(n->pool);
+	free(n->crumbs);
 }
 
 bool sim_node_check(struct sim *s, uint32_t i)

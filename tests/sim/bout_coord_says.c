@@ -367,4 +367,4 @@ static bool op_collector(void *ctx, const struct hs_wire_trace_id *id,
 	return true;
 }
 
-const struct hs_coord_ops bco_ops = {op_node, op_collector};
+const struct hs_coord_ops bco_ops = {op_node, op_collector, NULL};

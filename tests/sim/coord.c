@@ -57,7 +57,14 @@ static bool op_collector(void *ctx, const struct hs_wire_trace_id *trace,
 			    bytes);
 }
 
-static const struct hs_coord_ops ops = {op_node, op_collector};
+static bool op_read(void *ctx, uint64_t node, uint64_t offset, uint32_t bytes)
+{
+	struct op_ctx *o = ctx;
+
+	return sim_ahead_read(o->s, o->coord, node, offset, bytes);
+}
+
+static const struct hs_coord_ops ops = {op_node, op_collector, op_read};
 
 static uint64_t now_of(const struct sim *s, const struct sim_coord *c)
 {
@@ -122,6 +129,20 @@ void sim_coord_start(struct sim *s, uint32_t i)
 	sim_net_endpoint_up(s, sim_ep_coord(s, i));
 }
 
+/* Of the life that ends. */
+void sim_coord_count(struct sim *s, uint32_t i)
+{
+	struct hs_coord_stats st;
+
+	if (!s->coords[i].core)
+		return;
+	hs_coord_core_stats_get(s->coords[i].core, &st);
+	s->t.reads_hit += st.reads_hit;
+	s->t.reads_torn += st.reads_torn;
+	s->t.hints += st.hints;
+	s->t.hints_confirmed += st.hints_confirmed;
+}
+
 void sim_coord_kill(struct sim *s, uint32_t i)
 {
 	struct sim_coord *c = &s->coords[i];
@@ -129,6 +150,7 @@ void sim_coord_kill(struct sim *s, uint32_t i)
 	if (!c->up)
 		return;
 	sim_story(s, sim_ep_coord(s, i), "is killed");
+	sim_coord_count(s, i);
 	c->up = false;
 	c->restarts++;
 	c->core = NULL;
@@ -161,6 +183,16 @@ void sim_coord_message(struct sim *s, uint32_t i, const struct sim_message *m)
 	schedule(s, i);
 }
 
+void sim_coord_read(struct sim *s, uint32_t i, uint64_t node, const void *bytes,
+		    uint32_t size)
+{
+	struct sim_coord *c = &s->coords[i];
+
+	hs_coord_core_read(c->core, now_of(s, c), node, bytes, size);
+	check(s, i);
+	schedule(s, i);
+}
+
 void sim_coord_tick(struct sim *s, uint32_t i)
 {
 	struct sim_coord *c = &s->coords[i];
@@ -188,11 +220,13 @@ void sim_coord_link(struct sim *s, uint32_t i, uint32_t peer, bool up)
 	sim_members_link(s, c->members, peer, up);
 	if (peer < s->p.nr_nodes && up && !s->nodes[peer].heard)
 		s->nodes[peer].heard = s->order;
-	if (peer < s->p.nr_nodes && up)
+	if (peer < s->p.nr_nodes && up) {
 		hs_coord_core_node_up(c->core, now, s->nodes[peer].id);
-	else if (peer < s->p.nr_nodes)
+		sim_ahead_told(s, i, peer);
+	} else if (peer < s->p.nr_nodes) {
 		hs_coord_core_node_down(c->core, now, s->nodes[peer].id);
-	else if (up)
+	} else if (up) {
 		hs_coord_core_collector_up(c->core, now);
+	}
 	schedule(s, i);
 }

@@ -150,4 +150,7 @@ void sim_draw(struct sim_params *p, uint64_t seed)
 	draw_classes(p, seed);
 	draw_ship(p, seed);
 	draw_domains(p, seed);
+	sim_ahead_draw(p, seed);
+	p->wake_max_ns = 500 * SIM_US;
+	p->gap_max_ns = 2 * SIM_MS;
 }

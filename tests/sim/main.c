@@ -87,9 +87,10 @@ static void print_seed(const struct sim *s, double took)
 static void print_coverage(void)
 {
 	static const char *const events[SIM_NR_EVENTS] = {
-		"message",   "arrive",	"visit", "fire",    "scan",   "lanes",
-		"tick",	     "coord",	"sync",	 "link up", "break",  "fault",
-		"fault end", "restart", "move",	 "frame",   "outlet", "intake"};
+		"message", "arrive", "visit",	  "fire",    "scan",
+		"lanes",   "tick",   "coord",	  "sync",    "link up",
+		"break",   "fault",  "fault end", "restart", "move",
+		"frame",   "outlet", "intake",	  "port",    "read"};
 
 	for (uint32_t i = 0; i < SIM_NR_FAULT_KINDS; i++)
 		printf("fault %-22s %10" PRIu64 "\n", sim_fault_name(i),
@@ -117,6 +118,10 @@ static void print_coverage(void)
 	       sums.frames, sums.frames_lost, sums.frames_repeated,
 	       sums.sessions, sums.slices_shipped);
 	printf("traces in two domains of a node %" PRIu64 "\n", sums.shared);
+	printf("reads %" PRIu64 " hit %" PRIu64 " torn %" PRIu64
+	       " hints %" PRIu64 " confirmed %" PRIu64 "\n",
+	       sums.reads, sums.reads_hit, sums.reads_torn, sums.hints,
+	       sums.hints_confirmed);
 	printf("messages lost %" PRIu64 " repeated %" PRIu64
 	       " connections broken %" PRIu64 "\nworkers killed %" PRIu64
 	       " of them in a call %" PRIu64 " reboots %" PRIu64

@@ -54,8 +54,13 @@ struct sim_params {
 	uint32_t ship_spare; /* connections more than there are agents */
 	uint64_t ship_rate;
 	bool ship_tags;
-	bool ship_bye;	    /* workers that end say so to the collectors */
-	bool bouts;	    /* the cores alone, first */
+	bool ship_bye;	  /* workers that end say so to the collectors */
+	bool bouts;	  /* the cores alone, first */
+	uint32_t ahead;	  /* 1: coordinators read agents' crumbs */
+	double read_bad;  /* share of reads that are stale, torn, lost, ... */
+	double read_lies; /* ... that somebody made up */
+	/* An agent's CPU: until it looks, and between parts of a round. */
+	uint64_t wake_max_ns, gap_max_ns;
 	uint32_t planted;   /* a bug put in on purpose; 0: none */
 	const char *graphs; /* file of call graphs; NULL: random ones */
 	bool verbose;

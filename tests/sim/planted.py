@@ -40,6 +40,7 @@ WHAT = {
     27: "memory is handed out that the port still reads",
     28: "a tenant that is short evicts what another one has",
     30: "a successor forgets who took part in what fired",
+    35: "a hint that leads to nobody makes a trace partial",
     41: "received by the collector is taken for durable",
     42: "a frame that comes again is kept again",
     43: "credit leaks",

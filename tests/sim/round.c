@@ -93,7 +93,8 @@ static void part_scan(struct sim *s, uint32_t i)
 static uint64_t gap(struct sim *s)
 {
 	return hs_random_chance(&s->shell, 0.3)
-		       ? sim_between(&s->shell, 0, 2000) * SIM_US
+		       ? sim_between(&s->shell, 0, s->p.gap_max_ns / SIM_US) *
+				 SIM_US
 		       : 5 * SIM_US;
 }
 
@@ -333,7 +334,9 @@ void sim_node_message(struct sim *s, uint32_t i, const struct sim_message *m)
 	if (m->type == HS_WIRE_STORED)
 		sim_failover_stored(s, i, m);
 	n->busy_until_ns = s->now_ns + SIM_S;
-	sim_node_wake(s, i, sim_between(&s->shell, 20, 500) * SIM_US);
+	sim_node_wake(s, i,
+		      sim_between(&s->shell, 20, s->p.wake_max_ns / SIM_US) *
+			      SIM_US);
 }
 
 void sim_node_link(struct sim *s, uint32_t i, uint32_t peer, bool up)

@@ -71,7 +71,20 @@ void sim_coord_message(struct sim *s, uint32_t c, const struct sim_message *m);
 void sim_coord_left(struct sim *s, uint32_t c, uint32_t number);
 void sim_coord_tick(struct sim *s, uint32_t c);
 void sim_coord_link(struct sim *s, uint32_t c, uint32_t peer, bool up);
+void sim_coord_count(struct sim *s, uint32_t c);
+void sim_coord_read(struct sim *s, uint32_t c, uint64_t node, const void *bytes,
+		    uint32_t size);
 uint32_t sim_coll_owner(const struct sim *s, const struct hs_wire_trace_id *id);
+
+/* ahead.c */
+struct sim_node;
+struct sim_read;
+void sim_ahead_draw(struct sim_params *p, uint64_t seed);
+void sim_ahead_table(struct sim *s, struct sim_node *n);
+void sim_ahead_told(struct sim *s, uint32_t c, uint32_t node);
+bool sim_ahead_read(struct sim *s, uint32_t c, uint64_t node, uint64_t offset,
+		    uint32_t size);
+void sim_ahead_deliver(struct sim *s, struct sim_read *r);
 
 /* member.c: one list for each agent and coordinator; NULL: it is down */
 struct hs_members *sim_members_create(struct sim *s, uint32_t unlisted);

@@ -79,6 +79,11 @@ static const struct {
 	PARAM(ship_bye, FLAG),
 	PARAM(nr_fired, U32),
 	PARAM(bouts, FLAG),
+	PARAM(ahead, U32),
+	PARAM(read_bad, F64),
+	PARAM(read_lies, F64),
+	PARAM(wake_max_ns, U64),
+	PARAM(gap_max_ns, U64),
 };
 
 #define NR_PARAMS (sizeof(params) / sizeof(params[0]))

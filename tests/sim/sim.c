@@ -63,6 +63,7 @@ struct sim *sim_create(const struct sim_params *p)
 	hs_random_seed(&s->app, p->seed ^ 0xa99ull);
 	hs_random_seed(&s->fault, p->seed ^ 0xfau);
 	hs_random_seed(&s->shell, p->seed ^ 0x5e11ull);
+	hs_random_seed(&s->ahead, p->seed ^ 0x4eadull);
 	hs_random_fill(&s->shell, s->cluster_key, sizeof(s->cluster_key));
 	s->scratch = sim_zalloc(1, HS_WIRE_PAYLOAD_MAX_BYTES);
 	s->nodes = sim_zalloc(p->nr_nodes, sizeof(*s->nodes));
@@ -183,6 +184,9 @@ static void step(struct sim *s, const struct sim_event *e)
 	case SIM_EV_FRAME:
 		sim_ship_frame(s, e->ptr);
 		break;
+	case SIM_EV_READ:
+		sim_ahead_deliver(s, e->ptr);
+		break;
 	case SIM_EV_OUTLET:
 	case SIM_EV_INTAKE:
 		step_ship(s, e);
@@ -251,6 +255,8 @@ void sim_run(struct sim *s)
 		if (s->nodes[i].up)
 			sim_node_check(s, i);
 	sim_reached_check(s);
+	for (uint32_t i = 0; i < s->p.nr_coords; i++)
+		sim_coord_count(s, i);
 	sim_mix(s, s->failed);
 }
 
@@ -259,7 +265,8 @@ void sim_destroy(struct sim *s)
 	struct sim_event e;
 
 	while (sim_pop(s, &e))
-		if (e.type == SIM_EV_MESSAGE || e.type == SIM_EV_FRAME)
+		if (e.type == SIM_EV_MESSAGE || e.type == SIM_EV_FRAME ||
+		    e.type == SIM_EV_READ)
 			free(e.ptr);
 	sim_ship_destroy(s);
 	for (uint32_t i = 0; i < s->p.nr_nodes; i++)

@@ -18,6 +18,7 @@
  *	request.c requests over call graphs; triggers
  *	member.c  lists of members, as each sees them
  *	coord.c, collect.c   the other daemons' shells; a disk
+ *	ahead.c   tables of crumbs, read while they are written
  *	oracle.c  what the applications know
  *	judge.c, judge_end.c   whether the laws held
  *	fault.c   what goes wrong, and when
@@ -62,6 +63,7 @@ enum sim_event_type {
 	SIM_EV_OUTLET,
 	SIM_EV_INTAKE,
 	SIM_EV_PORT,
+	SIM_EV_READ,
 	SIM_NR_EVENTS
 };
 
@@ -123,6 +125,7 @@ struct sim_totals {
 	uint64_t moves, owed, failover_ns;
 	uint64_t shared; /* traces in two domains of a node */
 	uint64_t frames, frames_lost, frames_repeated, sessions, slices_shipped;
+	uint64_t reads, reads_hit, reads_torn, hints, hints_confirmed;
 };
 
 struct sim {
@@ -132,7 +135,7 @@ struct sim {
 	struct sim_event *heap;
 	uint32_t nr_heap, room_heap;
 	uint64_t push_order;
-	struct hs_random net, app, fault, shell;
+	struct hs_random net, app, fault, shell, ahead;
 	uint64_t digest;
 	uint8_t cluster_key[16];
 	uint8_t *scratch;

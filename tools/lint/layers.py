@@ -35,7 +35,7 @@ PURE = ["agent/core*.c", "agent/silence.c", "agent/tally.c", "coordinator/core*.
         "collector/assembly*.c", "rdma/wire_tally.c",
         "ship/proto*.c", "model/record*.c", "model/redact*.c",
         "rdma/verbs_credit.c", "rdma/auth.c",
-        "rdma/members.c", "rdma/hostlist.c"]
+        "rdma/crumbs.c", "rdma/members.c", "rdma/hostlist.c"]
 PURE_NO_HEADER = re.compile(
     r"^(sys/(socket|epoll|eventfd|timerfd|select|ioctl|mman|stat|un|uio|"
     r"time|wait|file)\.h|poll\.h|netdb\.h|netinet/.*|arpa/.*|net/.*|"

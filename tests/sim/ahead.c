@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ahead.c - tables of crumbs that coordinators read while agents write them
+ *
+ * A read takes less than a message, since no agent has to run for it, and
+ * nothing it brings is sure: what stood there when it was asked for, or when it
+ * came, or half of each; with a bit turned; nothing at all; or what a table
+ * says that somebody filled who wants the coordinator to ask the wrong nodes,
+ * with check words that fit. No law may depend on any of it.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "rdma/crumbs.h"
+#include "tests/sim/sim.h"
+
+#define SLOTS 256u /* few: traces fall on each other */
+
+struct sim_read {
+	uint32_t coord, coord_gen, node, node_gen;
+	uint64_t id; /* of the node that it was asked of */
+	uint64_t offset;
+	struct hs_crumb_entry then; /* when it was asked for */
+};
+
+void sim_ahead_draw(struct sim_params *p, uint64_t seed)
+{
+	struct hs_random r;
+
+	hs_random_seed(&r, seed ^ 0xa4eadull);
+	p->ahead = hs_random_chance(&r, 0.5);
+	p->read_bad = hs_random_chance(&r, 0.6) ? hs_random_f64(&r) * 0.8 : 0;
+	p->read_lies = hs_random_chance(&r, 0.5) ? hs_random_f64(&r) * 0.5 : 0;
+}
+
+/* Each worker begins with an empty one, and a key of its own. */
+void sim_ahead_table(struct sim *s, struct sim_node *n)
+{
+	uint8_t key[16];
+
+	n->config.crumb_entries = NULL;
+	free(n->crumbs);
+	n->crumbs = NULL;
+	/* A device here and there has no windows. */
+	if (!s->p.ahead || hs_random_chance(&s->ahead, 0.1))
+		return;
+	hs_random_fill(&s->ahead, key, sizeof(key));
+	n->config.crumb_table = hs_crumbs_table_make(n->id, SLOTS, key);
+	n->crumbs = sim_zalloc(1, hs_crumbs_bytes(&n->config.crumb_table));
+	n->config.crumb_entries = n->crumbs;
+}
+
+void sim_ahead_told(struct sim *s, uint32_t i, uint32_t node)
+{
+	const struct sim_node *n = &s->nodes[node];
+	struct sim_coord *c = &s->coords[i];
+
+	if (n->crumbs &&
+	    hs_coord_core_table(c->core, s->now_ns + (uint64_t)c->clock_ns,
+				n->id, &n->config.crumb_table,
+				sizeof(n->config.crumb_table),
+				hs_crumbs_bytes(&n->config.crumb_table)))
+		sim_fail(s, "coord%u refuses the table of an honest node", i);
+}
+
+bool sim_ahead_read(struct sim *s, uint32_t i, uint64_t node, uint64_t offset,
+		    uint32_t size)
+{
+	uint32_t at = (uint32_t)(node >> 32) - 1;
+	const struct sim_node *n = &s->nodes[at];
+	struct sim_read *r;
+
+	if (at >= s->p.nr_nodes || !n->crumbs || size != sizeof(r->then) ||
+	    offset > hs_crumbs_bytes(&n->config.crumb_table) - size) {
+		sim_fail(s, "coord%u reads where nothing is", i);
+		return false;
+	}
+	if (hs_random_chance(&s->ahead, s->p.read_bad / 8))
+		return false;
+	r = sim_zalloc(1, sizeof(*r));
+	*r = (struct sim_read){
+		i,	s->coords[i].gen,	 at, n->gen, node,
+		offset, n->crumbs[offset / size]};
+	s->t.reads++;
+	sim_push(s,
+		 s->now_ns + 2 * s->p.delay_min_ns +
+			 hs_random_below(&s->ahead, s->p.delay_max_ns -
+							    s->p.delay_min_ns +
+							    1),
+		 SIM_EV_READ, i, at, 0, r);
+	return true;
+}
+
+/* What the table says if whoever fills it likes to mislead. */
+static void lie(struct sim *s, const struct sim_node *n,
+		struct hs_crumb_entry *e)
+{
+	struct hs_crumb_entry *all = sim_zalloc(SLOTS, sizeof(*all));
+	uint64_t hi = e->hi, lo = e->lo;
+	uint32_t nr = 1 + (uint32_t)hs_random_below(&s->ahead, 14);
+
+	if (!(hi | lo) || hs_random_chance(&s->ahead, 0.3)) {
+		uint32_t t =
+			(uint32_t)hs_random_below(&s->ahead, s->nr_traces + 1);
+
+		hi = t < s->nr_traces ? s->traces[t].id.hi : 1;
+		lo = t < s->nr_traces ? s->traces[t].id.lo : 1;
+	}
+	while (nr--) {
+		uint32_t k =
+			(uint32_t)hs_random_below(&s->ahead, s->p.nr_nodes + 1);
+		uint64_t id = k < s->p.nr_nodes ? s->nodes[k].id
+						: hs_random_u64(&s->ahead);
+
+		id += hs_random_chance(&s->ahead, 0.2);
+		id -= hs_random_chance(&s->ahead, 0.2);
+		hs_crumbs_add(&n->config.crumb_table, all, hi, lo, id);
+	}
+	*e = all[hs_crumbs_slot(&n->config.crumb_table, hi, lo)];
+	free(all);
+}
+
+/* Return: false: it comes to nothing. */
+static bool bring(struct sim *s, const struct sim_read *r,
+		  struct hs_crumb_entry *e)
+{
+	const struct sim_node *n = &s->nodes[r->node];
+	bool there = n->up && n->gen == r->node_gen;
+	size_t at = hs_random_below(&s->ahead, sizeof(*e));
+
+	*e = there ? n->crumbs[r->offset / sizeof(*e)] : r->then;
+	if (there && hs_random_chance(&s->ahead, s->p.read_lies))
+		lie(s, n, e);
+	if (!hs_random_chance(&s->ahead, s->p.read_bad))
+		return there;
+	switch (hs_random_below(&s->ahead, 4)) {
+	case 0:
+		*e = r->then;
+		return true;
+	case 1:
+		memcpy(e, &r->then, at);
+		return true;
+	case 2:
+		((uint8_t *)e)[at] ^= (uint8_t)(1u << at % 8);
+		return true;
+	default:
+		return false;
+	}
+}
+
+void sim_ahead_deliver(struct sim *s, struct sim_read *r)
+{
+	struct sim_coord *c = &s->coords[r->coord];
+	struct hs_crumb_entry e;
+	bool came;
+
+	if (!c->up || c->gen != r->coord_gen) {
+		free(r);
+		return;
+	}
+	came = bring(s, r, &e);
+	sim_mix(s, came ? e.check : 0);
+	sim_coord_read(s, r->coord, r->id, came ? &e : NULL, sizeof(e));
+	free(r);
+}
