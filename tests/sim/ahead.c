@@ -11,7 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "coordinator/core_internal.h"
 #include "rdma/crumbs.h"
+#include "rdma/wire.h"
 #include "tests/sim/sim.h"
 
 #define SLOTS 256u /* few: traces fall on each other */
@@ -89,6 +91,28 @@ bool sim_ahead_read(struct sim *s, uint32_t i, uint64_t node, uint64_t offset,
 							    1),
 		 SIM_EV_READ, i, at, 0, r);
 	return true;
+}
+
+void sim_ahead_asks(struct sim *s, uint32_t i, uint64_t node,
+		    const void *payload, uint32_t bytes)
+{
+	const struct hs_coord_core *c = s->coords[i].core;
+	struct hs_wire_reader r = hs_wire_reader_make(payload, bytes);
+	const struct hs_wire_group *g = hs_wire_take_group(&r);
+	const struct hs_wire_trace_id *ids =
+		g ? hs_wire_take(&r, g->nr * sizeof(*ids)) : NULL;
+
+	for (uint32_t k = 0; ids && k < g->nr; k++) {
+		uint32_t at = hs_coord_trace_find(c, &ids[k]);
+		uint32_t v = at ? hs_coord_visit_find(c, at, node) : 0;
+		uint32_t t = ora_trace_find(s, &ids[k]);
+		struct ora_visit *there =
+			t == UINT32_MAX ? NULL : ora_visit_find(s, t, node);
+
+		if (v && there && !there->hinted_life[i] &&
+		    hs_coord_visit(c, v)->state == HS_COORD_VISIT_HINTED)
+			there->hinted_life[i] = s->coords[i].restarts + 1;
+	}
 }
 
 /* What the table says if whoever fills it likes to mislead. */

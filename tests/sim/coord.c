@@ -35,6 +35,8 @@ static bool op_node(void *ctx, uint64_t node, uint16_t type,
 		return false;
 	if (type == HS_WIRE_SEEK)
 		ora_sought(o->s, payload, bytes);
+	if (type == HS_WIRE_COLLECT)
+		sim_ahead_asks(o->s, o->coord, node, payload, bytes);
 	return sim_net_send(o->s, sim_ep_coord(o->s, o->coord), n, type,
 			    payload, bytes);
 }

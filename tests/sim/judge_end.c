@@ -95,6 +95,27 @@ static bool found_by_a_dead_one(const struct sim *s, uint32_t t)
 	return false;
 }
 
+static bool crumbs_name(const struct sim *s, uint32_t t, uint64_t node)
+{
+	for (const struct ora_visit *v = s->traces[t].visits; v; v = v->next)
+		for (uint32_t i = 0; i < v->nr_crumbs; i++)
+			if (v->crumbs[i].node == node)
+				return true;
+	return false;
+}
+
+/* The same of one that no crumb names, only an entry that was made up. */
+static bool hinted_by_a_dead_one(const struct sim *s, uint32_t t)
+{
+	for (const struct ora_visit *v = s->traces[t].visits; v; v = v->next)
+		for (uint32_t k = 0; k < s->p.nr_coords; k++)
+			if (v->hinted_life[k] &&
+			    s->coords[k].restarts >= v->hinted_life[k] &&
+			    !crumbs_name(s, t, v->node))
+				return true;
+	return false;
+}
+
 /* Said what it had, and later that it does not know the trace: its crumbs are
  * in the collector's union, where no coordinator looks (seed 9600). */
 static bool somebody_forgot(const struct sim *s, uint32_t t)
@@ -113,6 +134,8 @@ static bool trail_broken(const struct sim *s, uint32_t t, uint16_t sought,
 {
 	if (sought && (found_by_a_dead_one(s, t) ||
 		       (coordinator_died(s) && somebody_forgot(s, t))))
+		return true;
+	if (hinted_by_a_dead_one(s, t))
 		return true;
 	if (coordinator_died(s))
 		for (uint32_t i = 0; i < s->p.nr_nodes; i++)
