@@ -13,7 +13,6 @@
 
 #include "coordinator/core_internal.h"
 #include "rdma/crumbs.h"
-#include "rdma/wire.h"
 #include "tests/sim/sim.h"
 
 #define SLOTS 256u /* few: traces fall on each other */
@@ -93,25 +92,28 @@ bool sim_ahead_read(struct sim *s, uint32_t i, uint64_t node, uint64_t offset,
 	return true;
 }
 
-void sim_ahead_asks(struct sim *s, uint32_t i, uint64_t node,
-		    const void *payload, uint32_t bytes)
+void sim_ahead_dies(struct sim *s, uint32_t i)
 {
 	const struct hs_coord_core *c = s->coords[i].core;
-	struct hs_wire_reader r = hs_wire_reader_make(payload, bytes);
-	const struct hs_wire_group *g = hs_wire_take_group(&r);
-	const struct hs_wire_trace_id *ids =
-		g ? hs_wire_take(&r, g->nr * sizeof(*ids)) : NULL;
 
-	for (uint32_t k = 0; ids && k < g->nr; k++) {
-		uint32_t at = hs_coord_trace_find(c, &ids[k]);
-		uint32_t v = at ? hs_coord_visit_find(c, at, node) : 0;
-		uint32_t t = ora_trace_find(s, &ids[k]);
-		struct ora_visit *there =
-			t == UINT32_MAX ? NULL : ora_visit_find(s, t, node);
+	for (uint32_t n = 1; n <= c->traces.fresh; n++) {
+		const struct hs_coord_trace *trace = hs_coord_trace(c, n);
+		uint32_t t = trace->state == HS_COORD_FREE
+				     ? UINT32_MAX
+				     : ora_trace_find(s, &trace->id);
 
-		if (v && there && !there->hinted_life[i] &&
-		    hs_coord_visit(c, v)->state == HS_COORD_VISIT_HINTED)
-			there->hinted_life[i] = s->coords[i].restarts + 1;
+		if (t == UINT32_MAX)
+			continue;
+		for (uint32_t v = trace->visits; v;
+		     v = hs_coord_visit(c, v)->next) {
+			const struct hs_coord_visit *visit =
+				hs_coord_visit(c, v);
+			struct ora_visit *there =
+				ora_visit_find(s, t, visit->id);
+
+			if (there && visit->hinted)
+				there->hint_died = true;
+		}
 	}
 }
 

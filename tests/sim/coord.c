@@ -35,8 +35,6 @@ static bool op_node(void *ctx, uint64_t node, uint16_t type,
 		return false;
 	if (type == HS_WIRE_SEEK)
 		ora_sought(o->s, payload, bytes);
-	if (type == HS_WIRE_COLLECT)
-		sim_ahead_asks(o->s, o->coord, node, payload, bytes);
 	return sim_net_send(o->s, sim_ep_coord(o->s, o->coord), n, type,
 			    payload, bytes);
 }
@@ -153,6 +151,7 @@ void sim_coord_kill(struct sim *s, uint32_t i)
 		return;
 	sim_story(s, sim_ep_coord(s, i), "is killed");
 	sim_coord_count(s, i);
+	sim_ahead_dies(s, i);
 	c->up = false;
 	c->restarts++;
 	c->core = NULL;

@@ -58,8 +58,7 @@ struct ora_visit {
 	bool found;	  /* its node said that it knows the trace */
 	uint32_t found_life[SIM_SERVERS_MAX]; /* of the coordinator that
 						 heard it first, from 1 */
-	/* Likewise, of one that asked it since a table names it. */
-	uint32_t hinted_life[SIM_SERVERS_MAX];
+	bool hint_died; /* a coordinator died that only a table led there */
 };
 
 struct ora_trace {

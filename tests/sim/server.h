@@ -84,9 +84,8 @@ void sim_ahead_table(struct sim *s, struct sim_node *n);
 void sim_ahead_told(struct sim *s, uint32_t c, uint32_t node);
 bool sim_ahead_read(struct sim *s, uint32_t c, uint64_t node, uint64_t offset,
 		    uint32_t size);
-/* A COLLECT goes out: is it a hint that asks? */
-void sim_ahead_asks(struct sim *s, uint32_t c, uint64_t node,
-		    const void *payload, uint32_t bytes);
+/* What it knew by tables alone, nobody knows now. */
+void sim_ahead_dies(struct sim *s, uint32_t c);
 void sim_ahead_deliver(struct sim *s, struct sim_read *r);
 
 /* member.c: one list for each agent and coordinator; NULL: it is down */
