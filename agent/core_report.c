@@ -28,13 +28,26 @@ void hs_report_enqueue(struct hs_agent_core *c, struct hs_domain *d,
 			hs_queue_enter(c, i);
 }
 
-static void dequeue(struct hs_agent_core *c, struct hs_domain *d,
-		    uint32_t fired)
+/* In every domain: what one waits for may be what another was held up by. */
+static void enqueue_everywhere(struct hs_agent_core *c, uint32_t fired)
+{
+	const struct hs_wire_trace_id *id = &c->fired[fired].trace;
+
+	for (uint32_t k = 0; k < c->nr_domains; k++) {
+		struct hs_domain *d = &c->domains[c->domain_order[k]];
+		uint32_t trace = hs_ix_find(d, id->hi, id->lo);
+
+		if (trace != HS_NIL && d->traces[trace].fired == fired)
+			hs_report_enqueue(c, d, trace);
+	}
+}
+
+static void dequeue(struct hs_agent_core *c, uint32_t fired)
 {
 	uint32_t i = c->fired_rt[fired].hold_first;
 
 	for (; i != HS_NIL; i = c->holds[i].next)
-		if (c->holds[i].domain == d->id)
+		if (c->holds[i].domain != HS_HOLD_NOWHERE)
 			hs_queue_leave(c, i);
 }
 
@@ -109,69 +122,126 @@ enum turn {
 	TURN_AWAY,  /* nobody is there for this one */
 };
 
-static enum turn ship_trace(struct hs_agent_core *c, struct hs_domain *d,
-			    uint32_t trace, const struct hs_hold *hold,
+/* A fired trace in one domain. */
+struct part {
+	struct hs_domain *d;
+	uint32_t trace;
+};
+
+static uint32_t parts_of(struct hs_agent_core *c, uint32_t fired,
+			 struct part parts[HS_AGENT_DOMAINS_MAX])
+{
+	const struct hs_wire_trace_id *id = &c->fired[fired].trace;
+	uint32_t nr = 0;
+
+	for (uint32_t k = 0; k < c->nr_domains; k++) {
+		struct hs_domain *d = &c->domains[c->domain_order[k]];
+		uint32_t trace = hs_ix_find(d, id->hi, id->lo);
+
+		if (trace != HS_NIL && d->traces[trace].fired == fired)
+			parts[nr++] = (struct part){d, trace};
+	}
+	return nr;
+}
+
+/* The first buffer that is not under way as a whole; HS_NIL: there is none. */
+static uint32_t waiting_in(const struct part *p)
+{
+	struct hs_ix_more *more = hs_ix_more(p->d, p->trace);
+
+	while (more->ship_next != HS_NIL &&
+	       p->d->rt[more->ship_next].in_flight &&
+	       p->d->rt[more->ship_next].final_sent)
+		more->ship_next = p->d->rt[more->ship_next].next;
+	return more->ship_next;
+}
+
+/*
+ * The trace's buffers go as they were finished, those of all its domains in one
+ * order: an answer counts all that was finished by then, and what was finished
+ * later must not arrive in the place of one that was counted (ADR 63). So
+ * nothing overtakes one of which a part is under way, either.
+ *
+ * Return: where the next one is; NULL: there is none, or it waits for its ack.
+ */
+static const struct part *next_part(const struct part *parts, uint32_t nr)
+{
+	const struct part *best = NULL;
+	uint64_t oldest_ns = UINT64_MAX;
+
+	for (uint32_t k = 0; k < nr; k++) {
+		uint32_t i = waiting_in(&parts[k]);
+
+		if (i == HS_NIL ||
+		    (best && (HS_PLANTED(29) ||
+			      parts[k].d->buffers[i].seen_ns >= oldest_ns)))
+			continue;
+		best = &parts[k];
+		oldest_ns = best->d->buffers[i].seen_ns;
+	}
+	if (!best || best->d->rt[waiting_in(best)].in_flight)
+		return NULL;
+	return best;
+}
+
+static enum turn ship_next(struct hs_agent_core *c, const struct part *p,
+			   const struct hs_hold *hold, uint64_t now_ns)
+{
+	struct hs_domain *d = p->d;
+	struct hs_ix_trace *t = &d->traces[p->trace];
+	struct hs_ix_more *more = hs_ix_more(d, p->trace);
+	uint32_t i = more->ship_next;
+	struct hs_ledger_buffer *b = &d->buffers[i];
+	struct hs_wire_slice ids = {
+		.trace = {t->hi, t->lo},
+		.handle = b->handle,
+		.seq = b->seq,
+		.flags = (uint16_t)b->flags,
+	};
+	uint32_t from = b->acked < b->committed ? b->acked : b->committed;
+	uint32_t upto = reach(c, from, b->committed);
+	enum hs_agent_shipped shipped;
+
+	if (!window_open(c) || !hs_queue_may(c, hold->trigger, now_ns))
+		return TURN_LATER;
+	b->acked = from;
+	ids.final = upto == b->committed;
+	shipped = ship(c, d, i, &ids, upto, b->committed, hold->priority);
+	if (!is_on_its_way(shipped))
+		return shipped == HS_AGENT_SHIP_AWAY ? TURN_AWAY : TURN_LATER;
+	d->rt[i].final_sent = ids.final;
+	hs_queue_sent(c, d, hold->trigger, upto - from, now_ns);
+	if (HS_PLANTED(4))
+		hs_report_ack(c, hs_buffer_ship_key(d, i), false);
+	else if (ids.final)
+		more->ship_next = d->rt[i].next;
+	return TURN_DONE;
+}
+
+static enum turn ship_trace(struct hs_agent_core *c, const struct hs_hold *hold,
 			    uint64_t now_ns)
 {
-	struct hs_ix_trace *t = &d->traces[trace];
-	struct hs_ix_more *more = hs_ix_more(d, trace);
+	struct part parts[HS_AGENT_DOMAINS_MAX];
+	uint32_t nr = parts_of(c, hold->fired, parts);
+	const struct part *p;
+	enum turn turn = TURN_DONE;
 
-	while (more->ship_next != HS_NIL) {
-		uint32_t i = more->ship_next;
-		struct hs_ledger_buffer *b = &d->buffers[i];
-		struct hs_wire_slice ids = {
-			.trace = {t->hi, t->lo},
-			.handle = b->handle,
-			.seq = b->seq,
-			.flags = (uint16_t)b->flags,
-		};
-		uint32_t from =
-			b->acked < b->committed ? b->acked : b->committed;
-		uint32_t upto = reach(c, from, b->committed);
-		enum hs_agent_shipped shipped;
-
-		/* One slice of a buffer at a time: its rest follows the ack. */
-		if (d->rt[i].in_flight) {
-			more->ship_next = d->rt[i].next;
-			continue;
-		}
-		if (!window_open(c) || !hs_queue_may(c, hold->trigger, now_ns))
-			return TURN_LATER;
-		b->acked = from;
-		ids.final = upto == b->committed;
-		shipped =
-			ship(c, d, i, &ids, upto, b->committed, hold->priority);
-		if (!is_on_its_way(shipped))
-			return shipped == HS_AGENT_SHIP_AWAY ? TURN_AWAY
-							     : TURN_LATER;
-		d->rt[i].final_sent = ids.final;
-		hs_queue_sent(c, d, hold->trigger, upto - from, now_ns);
-		if (HS_PLANTED(4)) {
-			hs_report_ack(c, hs_buffer_ship_key(d, i), false);
-			continue;
-		}
-		more->ship_next = d->rt[i].next;
-	}
-	return TURN_DONE;
+	while (turn == TURN_DONE && (p = next_part(parts, nr)))
+		turn = ship_next(c, p, hold, now_ns);
+	return turn;
 }
 
 void hs_report_run(struct hs_agent_core *c, uint64_t now_ns)
 {
 	for (uint32_t n = 0; n < SHIP_PER_TICK && window_open(c); n++) {
-		uint32_t hold = hs_queue_next(c, now_ns), fired, trace;
-		const struct hs_wire_trace_id *id;
-		struct hs_domain *d;
+		uint32_t hold = hs_queue_next(c, now_ns);
 
 		if (hold == HS_NIL)
 			return;
 		c->serving = hold;
-		fired = c->holds[hold].fired;
-		id = &c->fired[fired].trace;
-		d = &c->domains[c->holds[hold].domain];
-		trace = hs_ix_find(d, id->hi, id->lo);
-		switch (ship_trace(c, d, trace, &c->holds[hold], now_ns)) {
+		switch (ship_trace(c, &c->holds[hold], now_ns)) {
 		case TURN_DONE:
-			dequeue(c, d, fired);
+			dequeue(c, c->holds[hold].fired);
 			break;
 		case TURN_LATER:
 			return;
@@ -236,7 +306,8 @@ void hs_report_ack(struct hs_agent_core *c, uint64_t ship_key, bool refused)
 	struct hs_domain *d = hs_domain_get(c, hs_ship_key_domain(ship_key));
 	uint32_t i = hs_ship_key_buffer(ship_key);
 	struct hs_ledger_buffer *b;
-	uint32_t upto;
+	uint32_t upto, fired;
+	bool whole;
 
 	if (!d || i >= d->nr_buffers || !d->rt[i].in_flight ||
 	    hs_buffer_ship_key(d, i) != ship_key)
@@ -256,13 +327,15 @@ void hs_report_ack(struct hs_agent_core *c, uint64_t ship_key, bool refused)
 		hs_ix_flag(c, d, d->rt[i].trace, HS_WIRE_F_LOST);
 		hs_fired_dirty(c, d->traces[d->rt[i].trace].fired);
 	}
-	if (refused || d->rt[i].final_sent) {
+	fired = d->traces[d->rt[i].trace].fired;
+	whole = d->rt[i].final_sent;
+	if (refused || whole)
 		let_go(c, d, i);
-	} else { /* it was open when that went, or too long; now the rest */
+	else /* it was open when that went, or too long; now the rest */
 		hs_ix_more(d, d->rt[i].trace)->ship_next =
 			d->traces[d->rt[i].trace].buf_first;
-		hs_report_enqueue(c, d, d->rt[i].trace);
-	}
+	if (!whole)
+		enqueue_everywhere(c, fired);
 }
 
 /* Whatever answer may still come to it, it does not count any more. */
@@ -275,7 +348,7 @@ static void send_again(struct hs_agent_core *c, struct hs_domain *d,
 	if (rt->trace == HS_NIL)
 		return; /* open: the next scan finds it */
 	hs_ix_more(d, rt->trace)->ship_next = d->traces[rt->trace].buf_first;
-	hs_report_enqueue(c, d, rt->trace);
+	enqueue_everywhere(c, d->traces[rt->trace].fired);
 }
 
 /* The collector may have lost what it had not acknowledged: all again. */

@@ -136,7 +136,7 @@ struct bag {
 	uint64_t last_key, holds_refused;
 	bool scanned, jammed, ticking, crowded, filling, gave_up, gives_way,
 		died_open;
-	uint64_t last_priority[BAG_DOMAINS][HS_AGENT_TRIGGERS_MAX];
+	uint64_t last_priority[HS_AGENT_DOMAINS_MAX][HS_AGENT_TRIGGERS_MAX];
 	struct hs_agent_stats want; /* those that the model counts */
 	uint64_t payload[2048];
 };

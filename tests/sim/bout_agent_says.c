@@ -260,6 +260,31 @@ static void check_slice(struct bag *g, const struct hs_agent_slice *s,
 		sim_fail(g->s, BAG "two sendings under one key");
 }
 
+/*
+ * The buffer whose turn it is of a trace: of those of all domains, as they were
+ * finished, the first that is not under way as a whole. NULL: there is none.
+ */
+static const struct bag_buffer *next_of(const struct bag *g, uint32_t t)
+{
+	const struct bag_buffer *best = NULL;
+
+	for (uint32_t k = 0; k < BAG_DOMAINS; k++) {
+		const struct bag_domain *d = &g->domains[k];
+		const struct bag_trace *x = &d->traces[t];
+		uint32_t i = 0;
+
+		while (i < x->nr_buffers &&
+		       d->buffers[x->buffers[i]].in_flight &&
+		       d->buffers[x->buffers[i]].final_sent)
+			i++;
+		if (i < x->nr_buffers &&
+		    (!best ||
+		     d->buffers[x->buffers[i]].seen_ns < best->seen_ns))
+			best = &d->buffers[x->buffers[i]];
+	}
+	return best;
+}
+
 static enum hs_agent_shipped op_ship(void *ctx, const struct hs_agent_slice *s)
 {
 	struct bag *g = ctx;
@@ -268,6 +293,7 @@ static enum hs_agent_shipped op_ship(void *ctx, const struct hs_agent_slice *s)
 	const struct bag_handle *h = NULL;
 	struct bag_domain *d = &g->domains[k == BAG_NONE ? 0 : k];
 	struct bag_buffer *x = &d->buffers[b % BAG_BUFFERS];
+	const struct hs_hold *hold;
 	uint64_t bytes, *last;
 	uint32_t t;
 
@@ -285,11 +311,15 @@ static enum hs_agent_shipped op_ship(void *ctx, const struct hs_agent_slice *s)
 	}
 	t = h ? h->trace : x->trace;
 	check_slice(g, s, x, t, h);
+	if (!h && x != next_of(g, t))
+		sim_fail(g->s, BAG "a buffer before one that was finished "
+				   "earlier");
 	bag_may_ship(g, s);
 	in_flight(g, &bytes);
 	if (bytes >= g->config.window_bytes)
 		sim_fail(g->s, BAG "a slice beyond the window");
-	last = &g->last_priority[k][g->core->holds[g->core->serving].trigger];
+	hold = &g->core->holds[g->core->serving];
+	last = &g->last_priority[hold->domain][hold->trigger];
 	if (g->ticking && s->head.priority > *last)
 		sim_fail(g->s, BAG "a higher priority after a lower one");
 	if (g->ticking)
@@ -329,8 +359,10 @@ static void due_slices(struct bag *g)
 		for (uint32_t b = 0; b < BAG_BUFFERS; b++) {
 			const struct bag_buffer *x = &g->domains[k].buffers[b];
 
+			/* Or it waits for the rest of an earlier one. */
 			if (x->state == HS_LEDGER_HELD && !x->in_flight &&
 			    g->fired[x->trace].live &&
+			    !next_of(g, x->trace)->in_flight &&
 			    !bag_is_away(g, x->trace))
 				sim_fail(g->s,
 					 BAG "a buffer of a fired trace stays, "

@@ -39,6 +39,7 @@ WHAT = {
     26: "a question that not all answered is called whole",
     27: "memory is handed out that the port still reads",
     28: "a tenant that is short evicts what another one has",
+    29: "buffers leave in one order within a domain only",
     30: "a successor forgets who took part in what fired",
     35: "a hint that leads to nobody makes a trace partial",
     41: "received by the collector is taken for durable",
