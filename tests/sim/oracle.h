@@ -69,6 +69,8 @@ struct ora_trace {
 	uint64_t priorities[8];
 	uint32_t nr_priorities;
 	bool touched; /* a hostile process spoke of it */
+	bool excused; /* called complete, and something of it was lost by one
+			 of whom nobody can know that it took part */
 };
 
 /* A trigger that a node acknowledged. */
@@ -97,6 +99,8 @@ void ora_lost(struct sim *s, struct ora_visit *v, uint32_t process);
 void ora_named(struct sim *s, struct ora_visit *v, uint32_t process);
 /* Whether a process that is known to have taken part had lost something. */
 bool ora_lost_by(const struct ora_visit *v, uint64_t upto);
+/* The same of one that never got a word of it through. */
+bool ora_lost_unheard(const struct ora_visit *v, uint64_t upto);
 /* A handle that writes there was open all through the last scan. */
 bool ora_live_at_scan(struct sim *s, const struct sim_node *n,
 		      const struct ora_visit *v);
