@@ -412,7 +412,8 @@ static void shipped(FILE *f, const struct hs_worker *w)
 		FAMILY("ship_bytes", COUNTER, "bytes",
 		       "Of slices, as often as they were touched on their way "
 		       "out: sent from where they lay, copied by the agent, "
-		       "copied by the kernel for it.");
+		       "copied by the kernel for it, copied by the application "
+		       "that lends its port.");
 	struct hs_shipper_copies c;
 
 	if (!w->shipper)
@@ -428,6 +429,9 @@ static void shipped(FILE *f, const struct hs_worker *w)
 	hs_openmetrics_u64(f, &family,
 			   &(struct hs_openmetrics_label){"how", "kernel"}, 1,
 			   c.kernel);
+	hs_openmetrics_u64(f, &family,
+			   &(struct hs_openmetrics_label){"how", "lender"}, 1,
+			   c.lender);
 }
 
 static void counters(FILE *f, const struct hs_worker *w)

@@ -8,12 +8,14 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "agent/fault.h"
 #include "agent/shm_read.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "rdma/wire.h"
 #include "ship/key.h"
 #include "ship/outlet.h"
+#include "ship/port_lent.h"
 
 #define WAYS_MAX     HS_SHIP_OUTLET_COLLECTORS_MAX
 #define DIAL_WAIT_NS (2 * HS_NS_PER_SEC)
@@ -357,6 +359,21 @@ static int key_make(struct hs_shipper *s, const char *path)
 	return rc;
 }
 
+static struct hs_ship_port *port_make(const struct hs_ship_settings *settings,
+				      const char **why)
+{
+	struct hs_ship_lent_config lent;
+
+	if (settings->carrier != HS_SHIP_CARRIER_LENT)
+		return hs_ship_port_make(settings, 0, 0, why);
+	errno = EINVAL;
+	if (hs_ship_lent_settings(settings, &lent, why))
+		return NULL;
+	lent.watch = hs_fault_watch;
+	lent.forget = hs_fault_forget;
+	return hs_ship_lent_create(&lent, why);
+}
+
 int hs_shipper_make(struct hs_worker *w)
 {
 	const struct hs_ship_settings *settings = &w->settings.ship;
@@ -385,10 +402,14 @@ int hs_shipper_make(struct hs_worker *w)
 	if (rc)
 		return rc;
 	config.sender.auth = hs_ship_key_auth(s->key);
-	port = hs_ship_port_make(settings, 0, 0, &why);
+	port = port_make(settings, &why);
 	if (!port) {
-		hs_log_error("agent", "ship: %s: %s (%s)", settings->bind, why,
-			     strerror(errno));
+		hs_log_error("agent", "ship: %s: %s (%s)",
+			     settings->carrier == HS_SHIP_CARRIER_LENT &&
+					     settings->socket
+				     ? settings->socket
+				     : settings->bind,
+			     why, strerror(errno));
 		return errno ? -errno : -EINVAL;
 	}
 	s->outlet = hs_ship_outlet_create(port, &config, &outlet_ops, s);
@@ -452,7 +473,7 @@ static double copies(const struct hs_shipper *s,
 	uint64_t went = port->bytes_borrowed + port->bytes_copied +
 			port->bytes_copied_kernel;
 	uint64_t copied = s->bytes_copied + port->bytes_copied +
-			  port->bytes_copied_kernel;
+			  port->bytes_copied_kernel + port->bytes_copied_lender;
 
 	return went ? (double)copied / (double)went : 0;
 }
@@ -468,6 +489,40 @@ static json_t *port_json(const struct hs_ship_port_stats *port)
 			 (json_int_t)port->dropped);
 }
 
+/* Who lends us its port, and how it gets on; NULL: nobody ever does. */
+static json_t *lender_json(const struct hs_shipper *s)
+{
+	struct hs_ship_lender l;
+	json_t *of;
+
+	if (s->w->settings.ship.carrier != HS_SHIP_CARRIER_LENT)
+		return NULL;
+	hs_ship_lent_lender(s->port, &l);
+	of = json_pack("{s:s, s:I, s:I, s:s?, s:I, s:I}", "state",
+		       l.stalled ? "stalled"
+		       : l.there ? "lends"
+				 : "nobody",
+		       "loans", (json_int_t)l.loans, "refused",
+		       (json_int_t)l.refused, "last_refusal", l.last_refusal,
+		       "broken", (json_int_t)l.broken, "skipped",
+		       (json_int_t)l.skipped);
+	if (!of || !l.there)
+		return of;
+	json_object_update_new(
+		of,
+		json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
+			  "s:I}",
+			  "name", l.name, "address", l.address, "pid",
+			  (json_int_t)l.pid, "uid", (json_int_t)l.uid,
+			  "waiting", (json_int_t)l.waiting, "sent",
+			  (json_int_t)l.sent, "sent_bytes",
+			  (json_int_t)l.sent_bytes, "no_neighbour",
+			  (json_int_t)l.no_neighbour, "no_memory",
+			  (json_int_t)l.no_memory, "stuck", (json_int_t)l.stuck,
+			  "dropped", (json_int_t)l.dropped));
+	return of;
+}
+
 void hs_shipper_copies(const struct hs_shipper *s,
 		       struct hs_shipper_copies *out)
 {
@@ -479,6 +534,7 @@ void hs_shipper_copies(const struct hs_shipper *s,
 		.lent = port.bytes_borrowed,
 		.copied = s->bytes_copied + port.bytes_copied,
 		.kernel = port.bytes_copied_kernel,
+		.lender = port.bytes_copied_lender,
 	};
 }
 
@@ -495,12 +551,14 @@ json_t *hs_shipper_json(const struct hs_shipper *s)
 		json_array_append_new(ways, way_json(s, &s->ways[i]));
 	hs_ship_outlet_stats(s->outlet, UINT32_MAX, &none, &port);
 	return json_pack(
-		"{s:s, s:s, s:b, s:f, s:I, s:I, s:I, s:o, s:o}", "carrier",
-		hs_ship_carrier_names[s->w->settings.ship.carrier], "why",
-		"configured", "key", s->key != NULL, "copies", copies(s, &port),
-		"bytes_in_place", (json_int_t)port.bytes_borrowed,
-		"bytes_copied",
+		"{s:s, s:s, s:b, s:f, s:I, s:I, s:I, s:I, s:o, s:o, s:o*}",
+		"carrier", hs_ship_carrier_names[s->w->settings.ship.carrier],
+		"why", "configured", "key", s->key != NULL, "copies",
+		copies(s, &port), "bytes_in_place",
+		(json_int_t)port.bytes_borrowed, "bytes_copied",
 		(json_int_t)(s->bytes_copied + port.bytes_copied),
 		"bytes_copied_kernel", (json_int_t)port.bytes_copied_kernel,
-		"port", port_json(&port), "collectors", ways);
+		"bytes_copied_lender", (json_int_t)port.bytes_copied_lender,
+		"port", port_json(&port), "collectors", ways, "lender",
+		lender_json(s));
 }

@@ -46,6 +46,7 @@ struct hs_shipper_copies {
 	uint64_t lent;	 /* from where they lay */
 	uint64_t copied; /* by us */
 	uint64_t kernel; /* by the kernel, for us */
+	uint64_t lender; /* by who lends us a port, once more */
 };
 void hs_shipper_copies(const struct hs_shipper *s,
 		       struct hs_shipper_copies *out);

@@ -37,8 +37,9 @@ struct hs_ship_port_stats {
 	uint64_t frames_received, bytes_received;
 	/* Of the slices' bytes: copied by us, by the kernel for us. */
 	uint64_t bytes_copied, bytes_copied_kernel;
-	uint64_t bytes_borrowed;  /* sent from where they lay */
-	uint64_t bytes_copied_in; /* of frames that came */
+	uint64_t bytes_copied_lender; /* by who lends us a port */
+	uint64_t bytes_borrowed;      /* sent from where they lay */
+	uint64_t bytes_copied_in;     /* of frames that came */
 	uint64_t system_calls;
 	/* Why send() took nothing: no place in the queue, no memory, a link
 	 * that is down, a neighbour that has not answered. */
@@ -49,7 +50,7 @@ struct hs_ship_port_stats {
 };
 
 struct hs_ship_port_ops {
-	const char *name; /* "udp", "dpdk" */
+	const char *name; /* "udp", "dpdk", "lent" */
 	/** send() - 0; -EAGAIN: no room before the next poll */
 	int (*send)(struct hs_ship_port *p, const struct hs_ship_address *to,
 		    const void *head, uint32_t head_bytes,

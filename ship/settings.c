@@ -2,11 +2,24 @@
 /* Purpose: see settings.h. */
 #include "ship/settings.h"
 
+#include <errno.h>
+#include <pwd.h>
 #include <stddef.h>
+#include <stdlib.h>
 
 #include "ship/port.h"
+#include "ship/port_lent.h"
+
+#define IP_UDP_BYTES 28u
 
 const char *const hs_ship_carrier_names[] = {
+	[HS_SHIP_CARRIER_TRANSPORT] = "transport",
+	[HS_SHIP_CARRIER_UDP] = "udp",
+	[HS_SHIP_CARRIER_DPDK] = "dpdk",
+	[HS_SHIP_CARRIER_LENT] = "lent",
+	NULL,
+};
+const char *const hs_ship_collector_carrier_names[] = {
 	[HS_SHIP_CARRIER_TRANSPORT] = "transport",
 	[HS_SHIP_CARRIER_UDP] = "udp",
 	[HS_SHIP_CARRIER_DPDK] = "dpdk",
@@ -40,4 +53,36 @@ struct hs_ship_port *hs_ship_port_make(const struct hs_ship_settings *settings,
 		return hs_ship_udp_create(&udp, why);
 	create = hs_ship_dpdk_load(why);
 	return create ? create(&dpdk, why) : NULL;
+}
+
+/* A user by name, or by number. */
+static bool user(const char *text, uid_t *out)
+{
+	const struct passwd *known = getpwnam(text);
+	unsigned long number;
+	char *end;
+
+	if (known) {
+		*out = known->pw_uid;
+		return true;
+	}
+	number = strtoul(text, &end, 10);
+	*out = (uid_t)number;
+	return end != text && !*end && number < (uid_t)-1;
+}
+
+int hs_ship_lent_settings(const struct hs_ship_settings *settings,
+			  struct hs_ship_lent_config *out, const char **why)
+{
+	*out = (struct hs_ship_lent_config){
+		.socket = settings->socket,
+		.mode = (mode_t)settings->socket_mode,
+		.frame_bytes = (uint32_t)settings->mtu - IP_UDP_BYTES,
+	};
+	*why = "ship.lenders should be users that there are, or numbers";
+	for (size_t i = 0; i < settings->lenders.nr_items; i++)
+		if (!user(settings->lenders.items[i],
+			  &out->lenders[out->nr_lenders++]))
+			return -EINVAL;
+	return 0;
 }

@@ -13,6 +13,7 @@ enum hs_ship_carrier {
 	HS_SHIP_CARRIER_TRANSPORT = 0, /* with the other messages */
 	HS_SHIP_CARRIER_UDP = 1,
 	HS_SHIP_CARRIER_DPDK = 2,
+	HS_SHIP_CARRIER_LENT = 3, /* an agent's */
 };
 
 struct hs_ship_settings {
@@ -28,15 +29,19 @@ struct hs_ship_settings {
 	uint64_t bytes_per_s;
 	uint64_t frame_bytes; /* 0: what the way takes */
 	int64_t dscp;
-	int64_t nr_frames;	/* a collector's */
-	int64_t nr_connections; /* a collector's */
+	char *socket;			  /* an agent's, lent */
+	int64_t socket_mode;		  /* the same */
+	struct hs_config_strings lenders; /* the same */
+	int64_t nr_frames;		  /* a collector's */
+	int64_t nr_connections;		  /* a collector's */
 };
 
 extern const char *const hs_ship_carrier_names[];
+extern const char *const hs_ship_collector_carrier_names[];
 
 struct hs_ship_port;
 /**
- * hs_ship_port_make() - the port that the settings ask for
+ * hs_ship_port_make() - the port that the settings ask for: udp or dpdk
  * @nr_frames: that may be handed out at once
  * @buffer_bytes: of a socket; 0: the default
  *
@@ -46,20 +51,23 @@ struct hs_ship_port *hs_ship_port_make(const struct hs_ship_settings *settings,
 				       uint32_t nr_frames,
 				       uint32_t buffer_bytes, const char **why);
 
+struct hs_ship_lent_config;
+/**
+ * hs_ship_lent_settings() - what the settings say of a lent port
+ * @out: filled in but for watch and forget; points into @settings
+ * Return: 0; -EINVAL with *why set. May ask for names of users.
+ */
+int hs_ship_lent_settings(const struct hs_ship_settings *settings,
+			  struct hs_ship_lent_config *out, const char **why);
+
 #define HS_SHIP_KEY(s, field, p, t)                                            \
 	.path = "ship." p, .type = HS_CONFIG_##t, .offset = offsetof(s, field)
 
 /* Of a struct hs_ship_settings that is @field of settings @s. */
 #define HS_SHIP_KEYS_BOTH(s, field)                                            \
-	{HS_SHIP_KEY(s, field.carrier, "carrier", ENUM),                       \
-	 .default_text = "transport", .choices = hs_ship_carrier_names,        \
-	 .doc = "What carries slices: the transport that carries all other "   \
-		"messages, or datagrams of the shipping protocol, over the "   \
-		"kernel's UDP or through a DPDK port, which understand each "  \
-		"other."},                                                     \
-		{HS_SHIP_KEY(s, field.vdev, "vdev", STRING),                   \
-		 .example = "\"net_af_packet0,iface=eth1\"",                   \
-		 .doc = "dpdk: the port, as EAL's --vdev describes it."},      \
+	{HS_SHIP_KEY(s, field.vdev, "vdev", STRING),                           \
+	 .example = "\"net_af_packet0,iface=eth1\"",                           \
+	 .doc = "dpdk: the port, as EAL's --vdev describes it."},              \
 		{HS_SHIP_KEY(s, field.pci, "pci", STRING),                     \
 		 .example = "0000:03:00.0",                                    \
 		 .doc = "dpdk: the PCI device to use instead, bound to "       \
@@ -72,7 +80,7 @@ struct hs_ship_port *hs_ship_port_make(const struct hs_ship_settings *settings,
 		 .doc = "dpdk: the CPU that DPDK counts as its own."},         \
 		{HS_SHIP_KEY(s, field.mtu, "mtu", INT),                        \
 		 .default_text = "1500", .min = 576, .max = 9216,              \
-		 .doc = "dpdk: of the port's network."},                       \
+		 .doc = "Of the port's network, where DPDK drives it."},       \
 		{HS_SHIP_KEY(s, field.copies, "copies", BOOL),                 \
 		 .default_text = "false",                                      \
 		 .doc = "dpdk: copy into DPDK's memory, for ports that "       \
@@ -89,7 +97,29 @@ struct hs_ship_port *hs_ship_port_make(const struct hs_ship_settings *settings,
 	}
 
 #define HS_SHIP_KEYS_AGENT(s, field)                                           \
-	HS_SHIP_KEYS_BOTH(s, field),                                           \
+	{HS_SHIP_KEY(s, field.carrier, "carrier", ENUM),                       \
+	 .default_text = "transport", .choices = hs_ship_carrier_names,        \
+	 .doc = "What carries slices: the transport that carries all other "   \
+		"messages, or datagrams of the shipping protocol, over the "   \
+		"kernel's UDP, through a DPDK port, or through one that an "   \
+		"application of this node lends; which understand each "       \
+		"other."},                                                     \
+		HS_SHIP_KEYS_BOTH(s, field),                                   \
+		{HS_SHIP_KEY(s, field.socket, "socket", STRING),               \
+		 .example = "/run/hindsight/lend.sock",                        \
+		 .doc = "lent: where the application that lends its port "     \
+			"finds the agent (hs_lend_open())."},                  \
+		{HS_SHIP_KEY(s, field.socket_mode, "mode", INT),               \
+		 .default_text = "666",                                        \
+		 .max = 777,                                                   \
+		 .check = hs_config_is_mode,                                   \
+		 .want = HS_CONFIG_WANT_MODE,                                  \
+		 .doc = "lent: permissions of that socket, in octal."},        \
+		{HS_SHIP_KEY(s, field.lenders, "lenders", STRINGS), .max = 16, \
+		 .example = "[www-data, 1001]",                                \
+		 .doc = "lent: users, by name or number, whose applications "  \
+			"may lend a port, besides root and the agent's own. "  \
+			"They see every slice of this node."},                 \
 		{HS_SHIP_KEY(s, field.bind, "bind", STRING),                   \
 		 .default_text = "0.0.0.0:0",                                  \
 		 .doc = "Address and port that datagrams leave from; [::]:0 "  \
@@ -107,7 +137,14 @@ struct hs_ship_port *hs_ship_port_make(const struct hs_ship_settings *settings,
 	}
 
 #define HS_SHIP_KEYS_COLLECTOR(s, field)                                       \
-	HS_SHIP_KEYS_BOTH(s, field),                                           \
+	{HS_SHIP_KEY(s, field.carrier, "carrier", ENUM),                       \
+	 .default_text = "transport",                                          \
+	 .choices = hs_ship_collector_carrier_names,                           \
+	 .doc = "What carries slices: the transport that carries all other "   \
+		"messages, or datagrams of the shipping protocol, over the "   \
+		"kernel's UDP or through a DPDK port, which understand each "  \
+		"other."},                                                     \
+		HS_SHIP_KEYS_BOTH(s, field),                                   \
 		{HS_SHIP_KEY(s, field.bind, "bind", STRING),                   \
 		 .default_text = "127.0.0.1:7430",                             \
 		 .doc = "Where datagrams come in."},                           \

@@ -251,6 +251,25 @@ static bool print_head(const char *role, const struct hs_answer *a)
 	return false;
 }
 
+/* Who lends its port, of a carrier that is lent one. */
+static void lender_text(FILE *f, const json_t *lender)
+{
+	const char *name = json_string_value(json_object_get(lender, "name"));
+	const char *state = json_string_value(json_object_get(lender, "state"));
+
+	if (!lender || !state)
+		return;
+	if (!name) {
+		fprintf(f, ", nobody lends a port");
+		return;
+	}
+	fprintf(f, ", port of \"%s\" pid %" JSON_INTEGER_FORMAT " at %s", name,
+		json_integer_value(json_object_get(lender, "pid")),
+		json_string_value(json_object_get(lender, "address")));
+	if (!strcmp(state, "stalled"))
+		fprintf(f, ", STALLED");
+}
+
 /* Which carrier, and why; whether peers show a key; who was cut off for what.
  */
 static void carrier_text(const struct hs_answer *a,
@@ -285,6 +304,7 @@ static void carrier_text(const struct hs_answer *a,
 	if (json_is_true(
 		    json_object_get(json_object_get(of, "port"), "link_down")))
 		fprintf(f, ", LINK DOWN");
+	lender_text(f, json_object_get(of, "lender"));
 	fclose(f);
 }
 
