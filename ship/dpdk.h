@@ -49,6 +49,11 @@ struct hs_dpdk_net {
 /** hs_dpdk_neighbour() - NULL: no place for one more */
 struct hs_dpdk_neighbour *hs_dpdk_neighbour(struct hs_dpdk_net *net,
 					    rte_be32_t ip);
+/**
+ * hs_dpdk_arp_learn() - who sent an ARP packet for us
+ * Return: its opcode; 0: it is none, or not for us.
+ */
+uint16_t hs_dpdk_arp_learn(struct hs_dpdk_net *net, const struct rte_mbuf *m);
 /** hs_dpdk_arp_take() - an ARP packet; true: @m is the answer now, to be sent
  */
 bool hs_dpdk_arp_take(struct hs_dpdk_net *net, struct rte_mbuf *m);

@@ -86,27 +86,37 @@ void hs_dpdk_arp_ask(struct hs_dpdk_net *net, struct rte_mbuf *m, rte_be32_t ip)
 	arp_fill(net, m, RTE_ARP_OP_REQUEST, &nobody, ip);
 }
 
-bool hs_dpdk_arp_take(struct hs_dpdk_net *net, struct rte_mbuf *m)
+uint16_t hs_dpdk_arp_learn(struct hs_dpdk_net *net, const struct rte_mbuf *m)
 {
 	const struct rte_ether_hdr *eth =
 		rte_pktmbuf_mtod(m, const struct rte_ether_hdr *);
 	struct rte_arp_hdr arp;
-	struct hs_dpdk_neighbour *n = NULL;
+	struct hs_dpdk_neighbour *n;
 
 	if (m->data_len < sizeof(*eth) + sizeof(arp) ||
 	    eth->ether_type != rte_cpu_to_be_16(RTE_ETHER_TYPE_ARP))
-		return false;
+		return 0;
 	memcpy(&arp, eth + 1, sizeof(arp));
 	if (arp.arp_data.arp_tip != net->ip || m->nb_segs != 1)
-		return false;
+		return 0;
 	/* Whom we asked; who asks us is one whom we shall answer. */
 	n = hs_dpdk_neighbour(net, arp.arp_data.arp_sip);
 	if (n && !n->fixed) {
 		n->mac = arp.arp_data.arp_sha;
 		n->known = true;
 	}
-	if (arp.arp_opcode != rte_cpu_to_be_16(RTE_ARP_OP_REQUEST))
+	return rte_be_to_cpu_16(arp.arp_opcode);
+}
+
+bool hs_dpdk_arp_take(struct hs_dpdk_net *net, struct rte_mbuf *m)
+{
+	struct rte_arp_hdr arp;
+
+	if (hs_dpdk_arp_learn(net, m) != RTE_ARP_OP_REQUEST)
 		return false;
+	memcpy(&arp,
+	       rte_pktmbuf_mtod_offset(m, void *, sizeof(struct rte_ether_hdr)),
+	       sizeof(arp));
 	arp_fill(net, m, RTE_ARP_OP_REPLY, &arp.arp_data.arp_sha,
 		 arp.arp_data.arp_sip);
 	return true;

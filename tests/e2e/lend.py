@@ -1,0 +1,256 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Slices through a port that an application owns and lends: examples/lend.
+
+    lend.py SCENARIO...
+
+All stand in one network namespace (hsf-lend-PID), made and removed here. The
+application has one end of a pair of veth devices through DPDK (af_packet), an
+end that the kernel has no address for; the other end is the kernel's, where the
+collector takes datagrams and from where requests go to the application. The
+agent has nothing but the application's loan. Needs root.
+"""
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import fabric
+import scenarios
+from scenarios import all_there, check, fire_many, wait_for
+
+SKIPPED = 77
+OUTSIDE = "198.18.7.1"
+INSIDE = "198.18.7.2"
+VDEV = "net_af_packet0,iface=hsfport,framesz=16384,blocksz=65536,framecnt=512"
+
+
+def ip(*words):
+    subprocess.run(["ip", *words], check=True)
+
+
+def program():
+    return os.path.join(fabric.BUILD, "examples", "lend", "lend")
+
+
+class LendFabric(fabric.Fabric):
+    """Its collector takes datagrams, its one agent is lent a port."""
+    more = ""
+
+    def ship(self, name):
+        if name in self.collectors:
+            return ("ship:\n  carrier: udp\n  bind: \"%s:%d\"\n" %
+                    (OUTSIDE, self.collector_ports[name]))
+        return ("ship:\n  carrier: lent\n  mtu: 9000\n  socket: %s\n"
+                "  collectors: [%s]\n%s" %
+                (self.path("lend.sock"), ", ".join(
+                    '"%s:%d"' % (OUTSIDE, port)
+                    for port in self.collector_ports.values()), self.more))
+
+    def lender(self):
+        return self.status("agent-0")["ship"]["lender"]
+
+    def wait_lent(self, state="lends"):
+        wait_for("the port: " + state,
+                 lambda: self.lender()["state"] == state)
+
+    def __exit__(self, kind, value, trace):
+        for name in [n for n in self.running if n.startswith("lend")]:
+            one = self.running.pop(name)
+            one.send_signal(signal.SIGCONT)
+            one.kill()
+            one.wait()
+        super().__exit__(kind, value, trace)
+
+
+class Lender:
+    """The application: a server, with a socket of who asks it."""
+    port = 9000
+
+    def __init__(self, fab, number=0):
+        self.fabric = fab
+        self.asks = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.asks.settimeout(0.2)
+        self.number = number
+        self.start()
+
+    def start(self):
+        # DPDK's af_packet takes a group number by chance, that may be taken.
+        for _ in range(5):
+            self.process = subprocess.Popen(
+                [program(), "--agent", self.fabric.path("app-0.sock"),
+                 "--lend", self.fabric.path("lend.sock"), "--vdev", VDEV,
+                 "--mtu", "9000", "--address", "%s:9000" % INSIDE,
+                 "--lent-address", "%s:7431" % INSIDE],
+                stdout=subprocess.PIPE, text=True)
+            if self.process.stdout.readline() == "serving\n":
+                self.fabric.running["lend-%d" % self.number] = self.process
+                return
+            self.process.wait()
+        raise fabric.Failure("the application does not start")
+
+    def ask(self, fire):
+        """One request; the id of its trace."""
+        body = (b"T" if fire else b"-") + b"." * 63
+        for _ in range(100):
+            self.asks.sendto(body, (INSIDE, 9000))
+            try:
+                reply = self.asks.recv(100)
+            except socket.timeout:
+                continue
+            return reply[:32].decode()
+        raise fabric.Failure("the application does not answer")
+
+    def end(self):
+        """Its last words: name -> number."""
+        self.process.terminate()
+        text = self.process.communicate(timeout=30)[0]
+        check(self.process.returncode == 0, "exit %d: %s" %
+              (self.process.returncode, text))
+        return {key: int(value) for key, value in
+                (pair.split("=") for pair in text.split())}
+
+
+def traced(lender, fab, count):
+    """Requests to the application itself, once its traces are kept: a new
+    process has no buffers before the agent's next round."""
+    first = []
+
+    def probe():
+        first.append(lender.ask(True))
+        known = {row["trace_id"] for row in fab.rows()}
+        return known.intersection(first)
+    wait_for("traces of the application", probe)
+    return [lender.ask(True) for _ in range(count)]
+
+
+def lent():
+    """The application's traces, and others', leave through its own port."""
+    with LendFabric(1) as fab:
+        check(fab.lender()["state"] == "nobody", fab.lender())
+        lender = Lender(fab)
+        fab.wait_lent()
+        app = fab.app(0, "svc")
+        trace = app.say("begin h")
+        app.say("fill h 200000")
+        app.say("end h")
+        app.say("trigger large " + trace)
+        ids = [trace] + fire_many(fab, app, 50) + traced(lender, fab, 50)
+        wait_for("all delivered", lambda: all_there(fab, ids))
+        ship = fab.status("agent-0")["ship"]
+        moved = sum(row["bytes"] for row in fab.rows()
+                    if row["trace_id"] in ids)
+        # By the agent into the ring, by the application into an mbuf.
+        check(ship["bytes_copied"] >= moved > 200000 and
+              ship["bytes_copied_lender"] >= moved and
+              not ship["bytes_in_place"] and not ship["bytes_copied_kernel"],
+              "each byte twice: %r, %d" % (ship, moved))
+        text = subprocess.run(
+            [fabric.program("hs"), "status", "--fabric", fab.dir], text=True,
+            stdout=subprocess.PIPE, check=True).stdout
+        for words in ("slices by lent: configured, 2.00 copies a byte",
+                      'port of "lend" pid %d at %s:7431' %
+                      (lender.process.pid, INSIDE)):
+            check(words in text, "hs status has no %r: %s" % (words, text))
+        last = lender.end()
+        check(last["loans"] == 1 and last["sent"] and last["received"] and
+              last["requests"] >= 50 and not last["broken"], repr(last))
+        fab.wait_lent("nobody")
+
+
+def killed():
+    """The application dies in the middle, and comes again: nothing is lost."""
+    with LendFabric(1) as fab:
+        lender = Lender(fab)
+        fab.wait_lent()
+        app = fab.app(0, "svc")
+        ids = fire_many(fab, app, 20) + traced(lender, fab, 20)
+        wait_for("stored", lambda: all_there(fab, ids))
+        ids += fire_many(fab, app, 20, first=100)
+        lender.process.kill()
+        lender.process.wait()
+        ids += fire_many(fab, app, 20, first=200)
+        fab.wait_lent("nobody")
+        check(fab.status("agent-0")["ship"]["port"]["link_down"],
+              "a port whose link is down")
+        lender.start()
+        fab.wait_lent()
+        ids += fire_many(fab, app, 20, first=300) + traced(lender, fab, 20)
+        wait_for("all delivered", lambda: all_there(fab, ids))
+        check(fab.lender()["loans"] == 2, fab.lender())
+
+
+def stopped():
+    """One that hangs is waited for: its ring fills, and says so."""
+    with LendFabric(1) as fab:
+        lender = Lender(fab)
+        fab.wait_lent()
+        app = fab.app(0, "svc")
+        ids = fire_many(fab, app, 20)
+        wait_for("stored", lambda: all_there(fab, ids))
+        lender.process.send_signal(signal.SIGSTOP)
+        for first in range(1000, 5000, 100):
+            ids += fire_many(fab, app, 100, first=first)
+        fab.wait_lent("stalled")
+        lender.process.send_signal(signal.SIGCONT)
+        wait_for("all delivered", lambda: all_there(fab, ids))
+        check(fab.lender()["loans"] == 1, fab.lender())
+
+
+def worker_killed():
+    """The agent's worker dies: its successor is lent the port again."""
+    with LendFabric(1) as fab:
+        lender = Lender(fab)
+        fab.wait_lent()
+        app = fab.app(0, "svc")
+        ids = fire_many(fab, app, 20)
+        wait_for("stored", lambda: all_there(fab, ids))
+        ids += fire_many(fab, app, 20, first=100)
+        os.kill(fab.worker("agent-0"), signal.SIGKILL)
+        fab.wait_lent()
+        app.say("attach 15")
+        ids += fire_many(fab, app, 20, first=200)
+        wait_for("all delivered", lambda: all_there(fab, ids))
+        last = lender.end()
+        check(last["loans"] == 2, repr(last))
+
+
+SCENARIOS = [lent, killed, stopped, worker_killed]
+
+
+def inside(words):
+    """In the namespace: the pair, then the scenarios."""
+    ip("link", "set", "lo", "up")
+    ip("link", "add", "hsfport", "mtu", "9000", "type", "veth", "peer", "name",
+       "hsfout", "mtu", "9000")
+    # The kernel shall not talk on the application's end.
+    ip("link", "set", "hsfport", "addrgenmode", "none", "up")
+    ip("link", "set", "hsfout", "up")
+    ip("addr", "add", OUTSIDE + "/24", "dev", "hsfout")
+    fabric.PATIENCE_S = max(fabric.PATIENCE_S, 60)
+    return scenarios.main(words, SCENARIOS)
+
+
+def main():
+    if "--inside" in sys.argv:
+        return inside([w for w in sys.argv[1:] if w != "--inside"])
+    if os.geteuid():
+        print("skipped: a network namespace needs root")
+        return SKIPPED
+    if not os.path.exists(program()):
+        print("skipped: built without DPDK")
+        return SKIPPED
+    space = "hsf-lend-%d" % os.getpid()
+    ip("netns", "add", space)
+    try:
+        return subprocess.run(
+            ["ip", "netns", "exec", space, sys.executable,
+             os.path.abspath(__file__), "--inside", *sys.argv[1:]],
+            check=False).returncode
+    finally:
+        ip("netns", "delete", space)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
