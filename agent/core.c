@@ -133,6 +133,7 @@ static void core_layout(struct hs_agent_core *c, struct arena *a,
 		c = &own;
 	carve(a, 1, sizeof(*c));
 	c->dry_seen = carve(a, HS_DRY_SEEN, sizeof(*c->dry_seen));
+	c->lets = carve(a, HS_LETS, sizeof(*c->lets));
 	c->groups_rt = carve(a, config->nr_groups, sizeof(*c->groups_rt));
 	c->groups_active = carve(a, config->nr_groups, sizeof(uint32_t));
 	c->fired_rt = carve(a, config->nr_fired, sizeof(*c->fired_rt));

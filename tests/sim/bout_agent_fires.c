@@ -197,3 +197,61 @@ void bag_operator_fires(struct bag *g)
 			 rc, rcs[what]);
 	bag_fired_as(g, what, name, traces, nr);
 }
+
+/* ---- groups that gave way ---------------------------------------------------
+ */
+
+/* Groups of primary traces that are not of the bout are one. */
+#define OTHERS 63u
+
+uint32_t bag_group_bit(const struct bag *g, const struct hs_wire_trigger *why)
+{
+	uint32_t primary = bag_trace_of(g, &why->primary);
+
+	return primary == BAG_NONE
+		       ? OTHERS
+		       : bag_name_of(g, why->name) * BAG_TRACES + primary;
+}
+
+/* Of a trigger that gave up a group: which of those that it named may be it. */
+void bag_lets(struct bag *g)
+{
+	const struct hs_agent_core *c = g->core;
+	uint64_t named = 0;
+
+	for (uint32_t t = 0; t < BAG_TRACES; t++)
+		named |= g->fired[t].live ? g->fired[t].named_by : 0;
+	for (uint32_t i = 0; i < c->nr_triggers; i++) {
+		uint32_t name = bag_name_of(g, c->triggers[i].name);
+		uint64_t of_name = ((1ull << BAG_TRACES) - 1)
+				   << name * BAG_TRACES;
+
+		if (name == BAG_ALL_NAMES ||
+		    c->triggers[i].groups_abandoned == g->nr_lets[name])
+			continue;
+		g->nr_lets[name] = c->triggers[i].groups_abandoned;
+		g->let_may |= named & (of_name | 1ull << OTHERS);
+	}
+}
+
+/* Which of its groups gave way? All of them, if it was only one. */
+void bag_let_go(struct bag *g, uint32_t t)
+{
+	uint64_t by = g->fired[t].named_by;
+
+	if (g->gives_way && g->core->stats.holds_refused == g->holds_refused &&
+	    by && !(by & (by - 1)) && !(by >> OTHERS))
+		g->let_ns[__builtin_ctzll(by)] = g->now_ns;
+	g->let_may |= by;
+}
+
+/* One more of a group that was given up is so, too. */
+void bag_goes_with_group(struct bag *g, uint32_t t)
+{
+	uint64_t let_ns = g->let_ns[bag_group_bit(g, &g->fired[t].trigger)];
+	uint32_t i = hs_fired_find(g->core, g->ids[t].hi, g->ids[t].lo);
+
+	if (let_ns && g->now_ns - let_ns < g->config.remember_ns &&
+	    !(g->core->fired[i].flags & HS_WIRE_F_ABANDONED))
+		sim_fail(g->s, BAG "its group was given up, and it is held");
+}

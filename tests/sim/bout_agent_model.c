@@ -327,6 +327,7 @@ bool bag_fire(struct bag *g, uint32_t t, const struct hs_wire_trigger *why)
 
 	if (f->live) {
 		f->last_ns = g->now_ns;
+		f->named_by |= 1ull << bag_group_bit(g, why);
 		return true;
 	}
 	if (hs_fired_find(g->core, g->ids[t].hi, g->ids[t].lo) == HS_NIL) {
@@ -343,7 +344,9 @@ bool bag_fire(struct bag *g, uint32_t t, const struct hs_wire_trigger *why)
 		.first_ns = g->now_ns,
 		.last_ns = g->now_ns,
 		.trigger = *why,
+		.named_by = 1ull << bag_group_bit(g, why),
 	};
+	bag_goes_with_group(g, t);
 	if (why->origin != BAG_NODE)
 		g->counts[bag_name_of(g, why->name)].fired_remote++;
 	for (uint32_t k = 0; k < BAG_DOMAINS; k++)
@@ -480,9 +483,11 @@ static void forgotten(struct bag *g, uint32_t t)
 
 static void abandoned(struct bag *g, uint32_t t)
 {
-	if (!g->crowded ||
-	    (!g->gives_way && g->core->stats.holds_refused == g->holds_refused))
+	if (!(g->fired[t].named_by & g->let_may) &&
+	    (!g->crowded || (!g->gives_way &&
+			     g->core->stats.holds_refused == g->holds_refused)))
 		sim_fail(g->s, BAG "abandoned, with room enough");
+	bag_let_go(g, t);
 	g->fired[t].flags |= HS_WIRE_F_ABANDONED;
 	g->want.traces_abandoned++;
 	g->gave_up = true;
@@ -604,6 +609,8 @@ void bag_restart(struct bag *g)
 	memset(g->name_even_ns, 0, sizeof(g->name_even_ns));
 	memset(g->dry_seen, 0, sizeof(g->dry_seen));
 	memset(g->counts, 0, sizeof(g->counts));
+	memset(g->let_ns, 0, sizeof(g->let_ns));
+	memset(g->nr_lets, 0, sizeof(g->nr_lets));
 	g->bytes_even_ns = g->tick_ns = g->kept_before_ppm = 0;
 	for (uint32_t k = 0; k < BAG_DOMAINS; k++) {
 		struct bag_domain *d = &g->domains[k];
