@@ -123,6 +123,7 @@ static enum hs_agent_shipped op_ship(void *ctx,
 		       : ship_stream(s, o->node, &slice->head, from);
 	if (sent == HS_AGENT_SHIP_COPIED) {
 		s->t.slice_bytes += bytes;
+		sim_limits_shipped(s, n, bytes);
 		if (sim_port_lend(s, o->node, slice, at))
 			sent = HS_AGENT_SHIP_LENT;
 	}
@@ -178,9 +179,7 @@ static void ledgers_new(struct sim *s, struct sim_node *n)
 		.node_id = n->id,
 		.index_seed = hs_random_u64(&s->shell),
 		.scratch = s->scratch,
-		.nr_groups = s->p.nr_fired / 2,
 		.nr_fired = s->p.nr_fired,
-		.nr_pending = s->p.nr_fired / 2,
 		.remember_ns = s->p.remember_ns,
 		.taint_ns = 10 * SIM_S,
 		.window_bytes = s->p.window_bytes,
@@ -196,6 +195,8 @@ static void ledgers_new(struct sim *s, struct sim_node *n)
 		n->config.bytes_per_s = 500000;
 		strcpy(n->config.policies[0].name, sim_app_name(0));
 	}
+	sim_policy_tables(s, &n->config);
+	n->config.nr_groups = n->config.nr_pending = n->config.nr_fired / 2;
 	n->ledger = sim_zalloc(1, hs_agent_node_ledger_bytes(&n->config));
 	for (uint32_t d = 0; d < sim_nr_domains(&s->p); d++) {
 		free(n->domain_ledgers[d]);
@@ -219,6 +220,7 @@ static void start_core(struct sim *s, uint32_t i)
 		       hs_agent_core_size_bytes(&n->config));
 	*ctx = (struct op_ctx){s, i};
 	n->silence = (struct hs_silence){0};
+	sim_policy_begin(s, n);
 	sim_ahead_table(s, n);
 	n->core = hs_agent_core_create(n->memory, n->ledger, &n->config, &ops,
 				       ctx, now, n->wall_ns);
@@ -248,10 +250,6 @@ void sim_process_attach(struct sim *s, uint32_t i, uint32_t p)
 	memset(proc, 0, sizeof(*proc));
 	proc->alive = true;
 	proc->hostile = hostile;
-	proc->today = s->p.library == 2 || (s->p.library == 3 && p % 2);
-	for (uint32_t l = 0; l < SIM_LANES; l++)
-		proc->lanes[l].room =
-			proc->today ? s->p.lane_room_today : s->p.lane_room;
 	proc->domain = sim_domain_of(&s->p, p);
 	proc->number = hs_agent_core_process_new(n->core);
 	proc->read_ns = sim_node_now(s, n);
@@ -287,6 +285,7 @@ void sim_node_start(struct sim *s, uint32_t i)
 		for (uint32_t l = 0; l < SIM_LANES; l++)
 			proc->lanes[l].lost_seen = 0;
 	}
+	judge_share_adopted(s, n);
 	sim_node_check(s, i);
 	sim_net_endpoint_up(s, i);
 	sim_ship_node_up(s, i);
@@ -302,6 +301,7 @@ void sim_node_kill(struct sim *s, uint32_t i)
 		return;
 	sim_story(s, i, "its worker is killed");
 	sim_tenant_died(n);
+	judge_share_died(s, n);
 	n->before = sim_node_stats(n);
 	n->up = false;
 	n->core = NULL;
@@ -350,8 +350,6 @@ void sim_node_destroy(struct sim *s, uint32_t i)
 {
 	struct sim_node *n = &s->nodes[i];
 
-	for (uint32_t p = 0; p < s->p.nr_procs; p++)
-		sim_app_forget(&n->procs[p]);
 	free(n->memory);
 	for (uint32_t d = 0; d < SIM_DOMAINS_MAX; d++) {
 		free(n->domain_memory[d]);

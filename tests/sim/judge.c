@@ -109,10 +109,6 @@ static void complete_node(struct sim *s, struct sim_stored *st,
 			 "trace %u is called complete; node%u said "
 			 "state %u flags %x",
 			 t, number, r->state, r->flags);
-	if (ora_lost_unheard(v, r->scan_order) && !s->traces[t].excused) {
-		s->traces[t].excused = true;
-		s->t.excused++;
-	}
 	if (ora_lost_by(v, r->scan_order))
 		sim_fail(s,
 			 "trace %u is called complete; node%u had lost "
@@ -263,57 +259,4 @@ void judge_ship(struct sim *s, struct sim_node *n,
 		sim_fail(s, "node%u ships a lower priority before a higher one",
 			 n->number);
 	*last = head->priority;
-}
-
-static bool same_group(const struct hs_hold *a, const struct hs_hold *b)
-{
-	return a->trigger == b->trigger && a->primary.hi == b->primary.hi &&
-	       a->primary.lo == b->primary.lo;
-}
-
-/* One that let go in this tick: its fields stand until it is used again. */
-static void let_go(struct sim *s, const struct sim_node *n, uint32_t x)
-{
-	const struct hs_agent_core *c = n->core;
-	const struct hs_hold *a = &c->holds[x];
-
-	for (uint32_t i = 0; i < c->nr_holds; i++) {
-		const struct hs_hold *b = &c->holds[i];
-
-		if (!b->in_use)
-			continue;
-		if (same_group(a, b))
-			sim_fail(s, "node%u abandons a part of a lateral group",
-				 n->number);
-		if (b->queued && !b->young && b->domain == a->domain &&
-		    b->trigger == a->trigger && b->priority < a->priority)
-			sim_fail(s,
-				 "node%u abandons a higher priority and keeps "
-				 "a lower one",
-				 n->number);
-	}
-}
-
-/* Its group let go in another domain, too, and may have had to there. */
-static bool in_both(const struct sim_node *n, uint32_t x, uint32_t nr)
-{
-	const struct hs_agent_core *c = n->core;
-	uint32_t i = c->hold_free;
-
-	for (; nr--; i = c->holds[i].next)
-		if (same_group(&c->holds[i], &c->holds[x]) &&
-		    c->holds[i].domain != c->holds[x].domain)
-			return true;
-	return false;
-}
-
-void judge_abandoned(struct sim *s, struct sim_node *n)
-{
-	const struct hs_agent_core *c = n->core;
-	uint32_t nr = c->nr_holds_free - n->holds_free, i = c->hold_free;
-
-	/* What was forgotten is none of it. */
-	for (uint32_t k = 0; k < nr && !s->failed; k++, i = c->holds[i].next)
-		if (c->fired[c->holds[i].fired].live && !in_both(n, i, nr))
-			let_go(s, n, i);
 }

@@ -174,7 +174,7 @@ static bool justified(struct sim *s, uint32_t t,
 		return (v && (v->first_lost || v->domains & n->forgot)) ||
 		       st.slices_refused || st.lost_index_full;
 	case HS_ASSEMBLY_WHY_ABANDONED:
-		return st.traces_abandoned > 0;
+		return v && v->abandoned;
 	case HS_ASSEMBLY_WHY_CRASHED:
 		return v && v->crashed;
 	case HS_ASSEMBLY_WHY_CUT:
@@ -325,11 +325,14 @@ static void end_trace(struct sim *s, uint32_t t, uint64_t origin)
 			return;
 		}
 	if (nr < 64)
+		judge_share_said(s, t, causes, nr);
+	if (nr < 64)
 		closure(s, t, origin, st, causes, nr);
 }
 
 void judge_end(struct sim *s)
 {
+	judge_share_groups(s);
 	for (uint32_t g = 0; g < s->nr_groups && !s->failed; g++)
 		for (uint32_t i = 0; i < s->groups[g].nr && !s->failed; i++)
 			if (!s->groups[g].is_void)

@@ -87,10 +87,10 @@ static void print_seed(const struct sim *s, double took)
 static void print_coverage(void)
 {
 	static const char *const events[SIM_NR_EVENTS] = {
-		"message", "arrive", "visit",	  "fire",    "scan",
-		"lanes",   "tick",   "coord",	  "sync",    "link up",
-		"break",   "fault",  "fault end", "restart", "move",
-		"frame",   "outlet", "intake",	  "port",    "read"};
+		"message",   "arrive",	"visit", "fire",    "scan",   "lanes",
+		"tick",	     "coord",	"sync",	 "link up", "break",  "fault",
+		"fault end", "restart", "move",	 "frame",   "outlet", "intake",
+		"port",	     "read",	"policy"};
 
 	for (uint32_t i = 0; i < SIM_NR_FAULT_KINDS; i++)
 		printf("fault %-22s %10" PRIu64 "\n", sim_fault_name(i),
@@ -117,11 +117,9 @@ static void print_coverage(void)
 	       " connections %" PRIu64 " slices %" PRIu64 "\n",
 	       sums.frames, sums.frames_lost, sums.frames_repeated,
 	       sums.sessions, sums.slices_shipped);
-	printf("traces in two domains of a node %" PRIu64
-	       " ends that waited for room %" PRIu64
-	       "\ntraces called complete, a process of which lost all that it "
-	       "had of it %" PRIu64 "\n",
-	       sums.shared, sums.waited, sums.excused);
+	printf("reloads %" PRIu64 " traces given up %" PRIu64 "\n",
+	       sums.reloads, sums.abandoned);
+	printf("traces in two domains of a node %" PRIu64 "\n", sums.shared);
 	printf("reads %" PRIu64 " hit %" PRIu64 " torn %" PRIu64
 	       " hints %" PRIu64 " confirmed %" PRIu64 "\n",
 	       sums.reads, sums.reads_hit, sums.reads_torn, sums.hints,
@@ -302,12 +300,9 @@ static bool sane(const struct sim_params *p)
 	       p->nr_procs <= SIM_PROCS_MAX && p->nr_domains &&
 	       p->nr_domains <= SIM_TENANTS_MAX &&
 	       p->ring_words <= SIM_RING_ROOM &&
-	       p->lane_room <= SIM_LANE_ROOM &&
-	       p->lane_room_today <= SIM_LANE_ROOM && p->lane_room_today &&
-	       p->library >= 1 && p->library <= 3 &&
-	       p->nr_slots <= SIM_SLOTS_MAX && p->visits_max &&
-	       p->nr_fired >= 2 && p->nr_fired <= SIM_FIRED_MAX &&
-	       p->nr_buffers && p->nr_classes &&
+	       p->lane_room <= SIM_LANE_ROOM && p->nr_slots <= SIM_SLOTS_MAX &&
+	       p->visits_max && p->nr_fired >= 2 &&
+	       p->nr_fired <= SIM_FIRED_MAX && p->nr_buffers && p->nr_classes &&
 	       p->nr_classes <= SIM_CLASSES_MAX &&
 	       (p->class_factor == 2 || p->class_factor == 4) &&
 	       p->write_max_bytes && p->buffer_bytes <= 8192 &&

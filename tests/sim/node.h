@@ -28,10 +28,8 @@ struct ora_visit;
 struct sim_lane {
 	struct hs_shm_entry entries[SIM_LANE_ROOM];
 	uint32_t head, tail; /* tail: as the agent wrote it */
-	uint32_t room;
 	uint64_t lost;
-	uint64_t lost_seen;	  /* the worker's own */
-	struct sim_handle *ended; /* their ENDs found no room */
+	uint64_t lost_seen; /* the worker's own */
 };
 
 /* The stock of one size class. */
@@ -42,7 +40,6 @@ struct sim_ring {
 
 struct sim_process {
 	bool alive, dead, hostile; /* dead: to be buried */
-	bool today;		   /* it has today's library */
 	uint32_t number, domain;
 	struct sim_lane lanes[SIM_LANES];
 	struct sim_ring rings[SIM_CLASSES_MAX];
@@ -67,8 +64,6 @@ struct sim_handle {
 	struct ora_visit *visit;
 	struct ora_buffer *buffer;
 	bool live;
-	bool waits; /* what is left of one that ended and found no room */
-	struct sim_handle *ended_next;
 };
 
 /* A slice that the port reads where it lies. */
@@ -82,13 +77,26 @@ struct sim_loan {
 
 /* What the calls of one domain did, and what of the others they must not. */
 struct sim_tenants {
-	uint32_t calling;			  /* domain + 1; 0: none */
-	uint64_t evicted, crumbs_lost, abandoned; /* before the call */
+	uint32_t calling;	       /* domain + 1; 0: none */
+	uint64_t evicted, crumbs_lost; /* before the call */
 	struct {
 		uint32_t traces, stocked, held, pinned;
 	} was[SIM_DOMAINS_MAX];
 	uint64_t nr_evicted[SIM_DOMAINS_MAX];
 	uint64_t nr_crumbs_lost[SIM_DOMAINS_MAX];
+};
+
+/* Before a call that may give something up (judge_share.c). */
+struct sim_share {
+	uint64_t abandoned, holds_refused;
+	uint32_t holds_free;
+	bool pressed;
+};
+
+/* Since the worker or its policy began: what came of it. */
+struct sim_limits {
+	uint64_t since_ns, bytes, longest;
+	uint64_t fired[SIM_NR_NAMES];
 };
 
 struct sim_node {
@@ -97,6 +105,7 @@ struct sim_node {
 	bool gone; /* for good */
 	uint32_t gen;
 	struct hs_agent_config config;
+	uint32_t policy; /* its version */
 	struct hs_agent_domain_config domains[SIM_DOMAINS_MAX];
 	struct hs_agent_core *core;
 	struct hs_crumb_entry *crumbs; /* NULL: nobody can read them */
@@ -123,13 +132,14 @@ struct sim_node {
 	bool in_round, in_tick;
 	uint32_t kill_in_ops; /* dies at so many ops from now; 0: no */
 	uint64_t ship_last_priority[SIM_DOMAINS_MAX][HS_AGENT_TRIGGERS_MAX];
-	uint32_t holds_free; /* before the tick */
 	struct sim_loan loans[SIM_LOANS];
 	/* facts for the judge */
 	bool lost_memory; /* ever */
 	uint32_t forgot;  /* domains, a bit each, in which something was lost
 			     that no trace is named for */
 	struct sim_tenants tenants;
+	struct sim_limits limits;
+	struct sim_share share;
 	bool modified; /* a slice of its went as a copy */
 	uint32_t crashes, kills;
 	bool hostile_seen;
@@ -170,6 +180,15 @@ void sim_tenant_called(struct sim *s, struct sim_node *n, bool fires);
 /* It died in the middle: what it had done is that domain's. */
 void sim_tenant_died(struct sim_node *n);
 
+/* policy.c */
+void sim_policies_create(struct sim *s);
+void sim_policy_tables(const struct sim *s, struct hs_agent_config *c);
+void sim_policy_begin(const struct sim *s, struct sim_node *n);
+void sim_policy_new(struct sim *s, uint32_t n, uint32_t version);
+void sim_limits_begin(const struct sim *s, struct sim_node *n);
+void sim_limits_fired(struct sim *s, struct sim_node *n, uint32_t name);
+void sim_limits_shipped(struct sim *s, struct sim_node *n, uint32_t bytes);
+
 /* app.c */
 bool sim_handle_begin(struct sim *s, struct sim_handle *h, uint32_t node,
 		      uint32_t process, uint32_t trace);
@@ -180,9 +199,6 @@ void sim_handle_crumb(struct sim *s, struct sim_handle *h, uint64_t node,
 void sim_app_trigger(struct sim *s, uint32_t node, uint32_t process,
 		     const uint32_t *traces, uint32_t nr, uint32_t name);
 void sim_app_crash(struct sim *s, uint32_t node, uint32_t process);
-/* The libraries' helpers publish what waits for room. */
-void sim_app_sweep(struct sim *s, uint32_t node);
-void sim_app_forget(struct sim_process *p);
 void sim_app_nonsense(struct sim *s, uint32_t node, uint32_t process);
 const char *sim_app_name(uint32_t i);
 

@@ -180,15 +180,6 @@ bool ora_lost_by(const struct ora_visit *v, uint64_t upto)
 	return false;
 }
 
-bool ora_lost_unheard(const struct ora_visit *v, uint64_t upto)
-{
-	for (uint32_t i = 0; i < ORA_PROCS_MAX; i++)
-		if (v->procs[i].lost && v->procs[i].lost <= upto &&
-		    (!v->procs[i].named || v->procs[i].named > upto))
-			return true;
-	return false;
-}
-
 /* ---- what the agents say --------------------------------------------------
  */
 
@@ -202,7 +193,7 @@ bool ora_live_at_scan(struct sim *s, const struct sim_node *n,
 		for (uint32_t k = 0; k < s->p.nr_slots; k++) {
 			const struct sim_handle *h = n->procs[p].owners[k];
 
-			if (h && (h->live || h->waits) && h->visit == v &&
+			if (h && h->live && h->visit == v &&
 			    h->begun < n->scan_order)
 				return true;
 		}
@@ -307,8 +298,8 @@ void ora_priority(struct sim *s, uint32_t trace, uint32_t primary)
 	t->nr_priorities++;
 }
 
-void ora_acked(struct sim *s, uint32_t node, const uint32_t *traces,
-	       uint32_t nr)
+void ora_acked(struct sim *s, uint32_t node, const char *name,
+	       const uint32_t *traces, uint32_t nr)
 {
 	struct ora_group *g;
 
@@ -324,6 +315,7 @@ void ora_acked(struct sim *s, uint32_t node, const uint32_t *traces,
 	g = &s->groups[s->nr_groups++];
 	*g = (struct ora_group){
 		.node = node, .node_id = s->nodes[node].id, .nr = nr};
+	strcpy(g->name, name);
 	for (uint32_t i = 0; i < nr; i++) {
 		g->traces[i] = traces[i];
 		ora_visit_get(s, traces[i], g->node_id);
@@ -453,4 +445,5 @@ void ora_destroy(struct sim *s)
 	free(s->traces);
 	free(s->trace_table);
 	free(s->groups);
+	free(s->lets);
 }

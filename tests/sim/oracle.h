@@ -54,8 +54,9 @@ struct ora_visit {
 	} procs[ORA_PROCS_MAX];	     /* what each process said, and lost */
 	uint64_t ended, ended_begun; /* of the handle that ended last */
 	bool crashed;
-	uint32_t domains; /* that wrote to it there, a bit each */
-	bool found;	  /* its node said that it knows the trace */
+	uint64_t abandoned; /* event: the node gave it up */
+	uint32_t domains;   /* that wrote to it there, a bit each */
+	bool found;	    /* its node said that it knows the trace */
 	uint32_t found_life[SIM_SERVERS_MAX]; /* of the coordinator that
 						 heard it first, from 1 */
 	bool hint_died; /* a coordinator died that only a table led there */
@@ -68,9 +69,16 @@ struct ora_trace {
 	uint64_t sought; /* event of the first question; 0: none */
 	uint64_t priorities[8];
 	uint32_t nr_priorities;
+	bool crashed; /* a process died with it: that fires it, too */
 	bool touched; /* a hostile process spoke of it */
-	bool excused; /* called complete, and something of it was lost by one
-			 of whom nobody can know that it took part */
+};
+
+/* A group that a node gave up. */
+struct ora_let {
+	uint32_t node; /* index */
+	uint64_t node_id;
+	uint32_t primary; /* UINT32_MAX: nobody's */
+	char name[HS_WIRE_NAME_BYTES];
 };
 
 /* A trigger that a node acknowledged. */
@@ -79,6 +87,7 @@ struct ora_group {
 	uint64_t node_id;
 	uint32_t nr;
 	uint32_t traces[HS_WIRE_TRACES_MAX];
+	char name[HS_WIRE_NAME_BYTES];
 	bool is_void; /* its node lost its memory */
 };
 
@@ -99,8 +108,6 @@ void ora_lost(struct sim *s, struct ora_visit *v, uint32_t process);
 void ora_named(struct sim *s, struct ora_visit *v, uint32_t process);
 /* Whether a process that is known to have taken part had lost something. */
 bool ora_lost_by(const struct ora_visit *v, uint64_t upto);
-/* The same of one that never got a word of it through. */
-bool ora_lost_unheard(const struct ora_visit *v, uint64_t upto);
 /* A handle that writes there was open all through the last scan. */
 bool ora_live_at_scan(struct sim *s, const struct sim_node *n,
 		      const struct ora_visit *v);
@@ -108,8 +115,8 @@ bool ora_live_at_scan(struct sim *s, const struct sim_node *n,
 void ora_sought(struct sim *s, const void *payload, uint32_t bytes);
 void ora_answers(struct sim *s, struct sim_node *n, uint16_t type,
 		 const void *payload, uint32_t bytes);
-void ora_acked(struct sim *s, uint32_t node, const uint32_t *traces,
-	       uint32_t nr);
+void ora_acked(struct sim *s, uint32_t node, const char *name,
+	       const uint32_t *traces, uint32_t nr);
 void ora_slice(struct sim *s, const struct hs_wire_slice *head,
 	       const uint8_t *bytes);
 void ora_priority(struct sim *s, uint32_t trace, uint32_t primary);
@@ -127,7 +134,15 @@ void judge_found(struct sim *s, const struct sim_node *n, uint64_t to,
 		 const void *payload, uint32_t bytes);
 void judge_ship(struct sim *s, struct sim_node *n,
 		const struct hs_agent_slice *slice);
-void judge_abandoned(struct sim *s, struct sim_node *n);
+
+/* judge_share.c */
+void judge_share_begin(struct sim_node *n);
+void judge_share_end(struct sim *s, struct sim_node *n, bool tick);
+void judge_share_died(struct sim *s, struct sim_node *n);
+void judge_share_adopted(struct sim *s, struct sim_node *n);
+void judge_share_groups(struct sim *s);
+void judge_share_said(struct sim *s, uint32_t t,
+		      const struct hs_assembly_cause *causes, uint32_t nr);
 
 /* judge_end.c */
 void judge_end(struct sim *s);

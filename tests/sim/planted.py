@@ -41,6 +41,9 @@ WHAT = {
     28: "a tenant that is short evicts what another one has",
     29: "buffers leave in one order within a domain only",
     30: "a successor forgets who took part in what fired",
+    31: "a priority that differs by node, among what gives way",
+    32: "only one member of a lateral group is given up",
+    33: "what comes late of a group that was given up is kept",
     35: "a hint that leads to nobody makes a trace partial",
     41: "received by the collector is taken for durable",
     42: "a frame that comes again is kept again",
@@ -56,6 +59,9 @@ WHAT = {
 # and by that check.
 WORLD = {
     28: "what domain . does changes what domain . has",
+    31: "keeps what is lower for all nodes",
+    32: "gives up a part of a lateral group",
+    33: "gave up the group of trace [0-9]+, and kept trace",
 }
 
 

@@ -90,6 +90,12 @@ static void fire_later(struct sim *s, uint32_t trace)
 	sim_push(s, s->now_ns + wait_ns, SIM_EV_FIRE, trace, node, 0, NULL);
 }
 
+/* Where limits are tight most requests fire: there is too much of it. */
+static double trigger_share(const struct sim_params *p)
+{
+	return p->tight ? 0.6 + 0.4 * p->trigger_share : p->trigger_share;
+}
+
 void sim_request_arrive(struct sim *s, uint32_t r)
 {
 	uint32_t trace = ora_trace_new(s), left;
@@ -101,7 +107,7 @@ void sim_request_arrive(struct sim *s, uint32_t r)
 		left = (uint32_t)hs_random_below(&s->app, s->p.visits_max);
 		s->roots[r] = grow(s, r, trace, NULL, 0, &left);
 	}
-	if (hs_random_chance(&s->app, s->p.trigger_share)) {
+	if (hs_random_chance(&s->app, trigger_share(&s->p))) {
 		if (hs_random_chance(&s->app, 1 - s->p.late_share))
 			pick_trigger(s, s->roots[r]);
 		else

@@ -120,15 +120,28 @@ static uint32_t nr_of(const struct hs_shm_entry *e, uint32_t nr)
 	return k;
 }
 
+/* Triggers that only counted what they would take. */
+static uint64_t dry_fired(const struct hs_agent_core *c)
+{
+	uint64_t n = 0;
+
+	for (uint32_t i = 0; i < c->nr_triggers; i++)
+		n += c->triggers[i].dry_fired;
+	return n;
+}
+
 static void acked_or_not(struct sim *s, uint32_t i, const struct sim_process *p,
 			 const struct hs_shm_entry *e,
-			 const struct hs_agent_stats *before)
+			 const struct hs_agent_stats *before, uint64_t dry)
 {
 	struct hs_agent_stats after;
 	uint32_t traces[HS_WIRE_TRACES_MAX], nr = 0;
 
 	hs_agent_core_stats_get(s->nodes[i].core, &after);
-	if (after.triggers_limited != before->triggers_limited ||
+	if (after.triggers_local != before->triggers_local)
+		sim_limits_fired(s, &s->nodes[i], (uint32_t)e[0].u.arg);
+	if (dry != dry_fired(s->nodes[i].core) ||
+	    after.triggers_limited != before->triggers_limited ||
 	    after.triggers_refused != before->triggers_refused ||
 	    after.entries_bad != before->entries_bad) {
 		s->t.refused++;
@@ -143,7 +156,7 @@ static void acked_or_not(struct sim *s, uint32_t i, const struct sim_process *p,
 		if (t != UINT32_MAX)
 			traces[nr++] = t;
 	}
-	ora_acked(s, i, traces, nr);
+	ora_acked(s, i, sim_app_name((uint32_t)e[0].u.arg), traces, nr);
 }
 
 /* Feed one batch of a lane. Return: entries used. */
@@ -162,6 +175,7 @@ static uint32_t drain(struct sim *s, uint32_t i, struct sim_process *proc,
 	while (at < nr) {
 		uint32_t want = nr_of(&e[at], nr - at), used;
 		struct hs_agent_stats before;
+		uint64_t dry = dry_fired(n->core);
 
 		if (e[at].type == HS_SHM_ENTRY_TRIGGER &&
 		    e[at].aux + 1u > nr - at && nr == BATCH)
@@ -175,7 +189,7 @@ static uint32_t drain(struct sim *s, uint32_t i, struct sim_process *proc,
 		if (used == 0)
 			break;
 		if (e[at].type == HS_SHM_ENTRY_TRIGGER)
-			acked_or_not(s, i, proc, &e[at], &before);
+			acked_or_not(s, i, proc, &e[at], &before, dry);
 		at += used;
 	}
 	/* A worker that dies before it has said so hands them out again. */
@@ -194,8 +208,7 @@ static void count_losses(struct sim *s, uint32_t i, struct sim_process *p)
 
 	p->unpinned_seen = p->unpinned;
 	for (uint32_t l = 0; l < SIM_LANES; l++) {
-		/* Of today's library these are triggers (ADR 71). */
-		lost |= p->lanes[l].lost != p->lanes[l].lost_seen && !p->today;
+		lost |= p->lanes[l].lost != p->lanes[l].lost_seen;
 		p->lanes[l].lost_seen = p->lanes[l].lost;
 	}
 	if (!lost)
@@ -283,10 +296,9 @@ void sim_node_lanes(struct sim *s, uint32_t i)
 {
 	struct sim_node *n = &s->nodes[i];
 
-	if (!guarded(s, i, part_lanes))
-		return;
-	sim_app_sweep(s, i);
-	sim_push(s, s->now_ns + gap(s), SIM_EV_TICK, i, 0, n->round_gen, NULL);
+	if (guarded(s, i, part_lanes))
+		sim_push(s, s->now_ns + gap(s), SIM_EV_TICK, i, 0, n->round_gen,
+			 NULL);
 }
 
 static void part_tick(struct sim *s, uint32_t i)
@@ -296,7 +308,7 @@ static void part_tick(struct sim *s, uint32_t i)
 
 	memset(n->ship_last_priority, 0xff, sizeof(n->ship_last_priority));
 	hs_agent_core_stats_get(n->core, &n->seen);
-	n->holds_free = n->core->nr_holds_free;
+	judge_share_begin(n);
 	while ((quiet = hs_silence_next(&n->silence, sim_node_now(s, n))))
 		hs_agent_core_coordinator_silent(n->core, quiet,
 						 sim_node_now(s, n));
@@ -307,7 +319,7 @@ static void part_tick(struct sim *s, uint32_t i)
 	n->in_tick = true;
 	hs_agent_core_tick(n->core, sim_node_now(s, n));
 	n->in_tick = false;
-	judge_abandoned(s, n);
+	judge_share_end(s, n, true);
 }
 
 void sim_node_tick(struct sim *s, uint32_t i)
@@ -331,8 +343,10 @@ void sim_node_message(struct sim *s, uint32_t i, const struct sim_message *m)
 
 	hs_silence_heard(&n->silence, (uint32_t)(m->from_id >> 32),
 			 sim_node_now(s, n));
+	judge_share_begin(n);
 	hs_agent_core_message(n->core, m->from_id, m->type, m->payload,
 			      m->bytes, sim_node_now(s, n));
+	judge_share_end(s, n, false);
 	if (m->type == HS_WIRE_STORED)
 		sim_failover_stored(s, i, m);
 	n->busy_until_ns = s->now_ns + SIM_S;
@@ -372,11 +386,13 @@ int sim_node_fire(struct sim *s, uint32_t i, const uint32_t *traces,
 		ids[k] = s->traces[traces[k]].id;
 	/* Half of them as hs(1) does without --node. */
 	s->traces[traces[0]].elsewhere = traces[0] & 1;
+	judge_share_begin(n);
 	rc = (traces[0] & 1 ? hs_agent_core_fire_elsewhere
 			    : hs_agent_core_fire)(n->core, "operator", ids, nr,
 						  sim_node_now(s, n));
+	judge_share_end(s, n, false);
 	if (rc == 0)
-		ora_acked(s, i, traces, nr);
+		ora_acked(s, i, "operator", traces, nr);
 	sim_node_wake(s, i, SIM_MS);
 	return rc;
 }

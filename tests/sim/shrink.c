@@ -52,9 +52,6 @@ static const struct {
 	PARAM(chunk_units, U32),
 	PARAM(ring_words, U32),
 	PARAM(lane_room, U32),
-	PARAM(library, U32),
-	PARAM(lane_room_today, U32),
-	PARAM(laneless, F64),
 	PARAM(nr_slots, U32),
 	PARAM(window_bytes, U32),
 	PARAM(trace_buffers_max, U32),
@@ -87,6 +84,7 @@ static const struct {
 	PARAM(read_lies, F64),
 	PARAM(wake_max_ns, U64),
 	PARAM(gap_max_ns, U64),
+	PARAM(tight, FLAG),
 };
 
 #define NR_PARAMS (sizeof(params) / sizeof(params[0]))
@@ -204,8 +202,8 @@ static void shrink_noise(struct sim_params *p, uint32_t *left)
 	double *fields[] = {&p->loss,	   &p->dup,	      &p->slow,
 			    &p->drift,	   &p->lateral_share, &p->reply_lost,
 			    &p->ship_loss, &p->ship_dup,      &p->ship_bend};
-	bool *flags[] = {&p->hostile, &p->rate_limit, &p->crash_trigger,
-			 &p->ship_tags, &p->ship_bye};
+	bool *flags[] = {&p->tight,	    &p->hostile,   &p->rate_limit,
+			 &p->crash_trigger, &p->ship_tags, &p->ship_bye};
 	struct sim_params q = *p;
 
 	/* Streams tell the shorter story. */

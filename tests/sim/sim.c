@@ -94,6 +94,7 @@ static void start(struct sim *s)
 		if (!s->nodes[i].late)
 			sim_node_start(s, i);
 	sim_faults_create(s);
+	sim_policies_create(s);
 	arrivals(s);
 }
 
@@ -177,6 +178,9 @@ static void step(struct sim *s, const struct sim_event *e)
 	case SIM_EV_PORT:
 		if (s->nodes[e->a].up && s->nodes[e->a].gen == e->gen)
 			sim_port_done(s, e->a, e->b);
+		break;
+	case SIM_EV_POLICY:
+		sim_policy_new(s, e->a, e->b);
 		break;
 	case SIM_EV_MOVE:
 		sim_move(s, e->a, e->b);

@@ -14,13 +14,14 @@
  *	agent.c   the agent's shell: memory, kills and successors
  *	round.c   its rounds
  *	tenant.c  their domains, each with its memory; what one sees of another
+ *	policy.c  what its operator allows, and changes
  *	app.c     processes that write as libhindsight would
  *	request.c requests over call graphs; triggers
  *	member.c  lists of members, as each sees them
  *	coord.c, collect.c   the other daemons' shells; a disk
  *	ahead.c   tables of crumbs, read while they are written
  *	oracle.c  what the applications know
- *	judge.c, judge_end.c   whether the laws held
+ *	judge.c, judge_share.c, judge_end.c   whether the laws held
  *	fault.c   what goes wrong, and when
  *	story.c   a timeline for people
  */
@@ -64,6 +65,7 @@ enum sim_event_type {
 	SIM_EV_INTAKE,
 	SIM_EV_PORT,
 	SIM_EV_READ,
+	SIM_EV_POLICY,
 	SIM_NR_EVENTS
 };
 
@@ -122,10 +124,9 @@ struct sim_totals {
 	uint64_t manifest_bytes, manifest_max_bytes, slice_bytes;
 	uint64_t lent; /* slices */
 	uint64_t whys[HS_ASSEMBLY_NR_WHYS];
+	uint64_t reloads, abandoned;
 	uint64_t moves, owed, failover_ns;
-	uint64_t shared;  /* traces in two domains of a node */
-	uint64_t waited;  /* ENDs, for room in their lanes */
-	uint64_t excused; /* traces called complete: struct ora_trace */
+	uint64_t shared; /* traces in two domains of a node */
 	uint64_t frames, frames_lost, frames_repeated, sessions, slices_shipped;
 	uint64_t reads, reads_hit, reads_torn, hints, hints_confirmed;
 };
@@ -153,6 +154,8 @@ struct sim {
 	uint32_t trace_mask;
 	struct ora_group *groups;
 	uint32_t nr_groups, room_groups;
+	struct ora_let *lets;
+	uint32_t nr_lets, room_lets;
 	struct sim_visit **roots; /* of requests */
 	uint32_t nr_live_visits;
 	struct sim_graphs *graphs;

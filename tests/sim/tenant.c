@@ -49,6 +49,9 @@ void sim_domains_create(const struct sim *s, struct sim_node *n)
 			if (c->nr_buffers < least_buffers(p, d))
 				c->nr_buffers = least_buffers(p, d);
 		}
+		if (p->tight && d < p->nr_domains)
+			c->nr_buffers = least_buffers(p, d) +
+					(uint32_t)hs_random_below(&r, 64);
 		at += sim_domain_bytes(n, d);
 	}
 	n->pool = sim_zalloc(1, at);
@@ -65,10 +68,10 @@ void sim_tenant_calls(const struct sim *s, struct sim_node *n, uint32_t domain)
 	const struct hs_agent_core *c = n->core;
 	struct sim_tenants *t = &n->tenants;
 
+	judge_share_begin(n);
 	t->calling = domain + 1;
 	t->evicted = c->stats.traces_evicted;
 	t->crumbs_lost = c->stats.crumbs_lost;
-	t->abandoned = c->stats.traces_abandoned;
 	for (uint32_t d = 0; d < sim_nr_domains(&s->p); d++) {
 		t->was[d].traces = c->domains[d].nr_traces_live;
 		t->was[d].stocked = c->domains[d].nr_stocked;
@@ -96,8 +99,9 @@ void sim_tenant_called(struct sim *s, struct sim_node *n, bool fires)
 	struct sim_tenants *t = &n->tenants;
 	uint32_t domain = t->calling - 1;
 	/* What fires or is given up is so in all of the node's domains. */
-	bool all = fires || c->stats.traces_abandoned != t->abandoned;
+	bool all = fires || c->stats.traces_abandoned != n->share.abandoned;
 
+	judge_share_end(s, n, false);
 	sim_tenant_died(n);
 	for (uint32_t d = 0; d < sim_nr_domains(&s->p); d++) {
 		const struct hs_domain *x = &c->domains[d];
