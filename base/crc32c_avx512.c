@@ -39,11 +39,12 @@ TARGET static inline __m512i powers(long long low, long long high)
 
 TARGET static inline __m512i folded(__m512i sum, __m512i by, __m512i onto)
 {
-	const int xor_of_three = 0x96;
+	/* An enum: clang wants a constant without optimising, too. */
+	enum { XOR_OF_THREE = 0x96 };
 
 	return _mm512_ternarylogic_epi64(
 		_mm512_clmulepi64_epi128(sum, by, 0x00),
-		_mm512_clmulepi64_epi128(sum, by, 0x11), onto, xor_of_three);
+		_mm512_clmulepi64_epi128(sum, by, 0x11), onto, XOR_OF_THREE);
 }
 
 /* Strides from @p, at least one. Return: the sum, as the instruction has it. */
