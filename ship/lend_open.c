@@ -97,6 +97,9 @@ static void hear_answer(struct hs_lend *l)
 	int fds[2], rc = 0;
 	ssize_t n = hs_fdpass_recv(l->sock, &w, sizeof(w), fds, 2, &nr_fds);
 
+	/* Turned away before HELLO was read: why comes behind that. */
+	if (n == -ECONNRESET)
+		n = hs_fdpass_recv(l->sock, &w, sizeof(w), fds, 2, &nr_fds);
 	if (n == -EAGAIN && rte_get_tsc_cycles() < l->due_tsc)
 		return;
 	if (n <= 0) {
