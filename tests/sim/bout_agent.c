@@ -39,6 +39,7 @@ static void scan_one(struct bag *g, const struct bag_process *p,
 	/* Before it ships, it makes the trace known. */
 	hs_agent_core_slot(g->core, d->id, p->number, &slot,
 			   h->word ? &header : NULL, g->now_ns);
+	bag_seek_live(g, h->trace);
 	bag_settle(g);
 	if (!f->live || !bag_kept(g, h->trace))
 		return;
@@ -67,6 +68,9 @@ static void scan(struct bag *g)
 {
 	bool wants = hs_agent_core_wants_scan(g->core, g->now_ns);
 	bool asked_before = g->nr_pending > 0;
+
+	for (uint32_t k = 0; k < HS_SEEKS_MAX; k++)
+		asked_before |= g->seeks[k].nr != 0;
 
 	for (uint32_t i = 0; i < BAG_GROUPS; i++)
 		asked_before |=
@@ -227,6 +231,7 @@ static void restart(struct bag *g)
 		return;
 	strange_domains(g);
 	bag_look(g, 0);
+	memset(g->seeks, 0, sizeof(g->seeks));
 	g->crowded = true;
 	g->holds_refused = 0;
 	bag_restart(g);
@@ -342,6 +347,7 @@ void bout_agent(struct sim *s, uint64_t seed)
 
 	g->s = s;
 	hs_random_seed(&g->r, seed ^ 0xa6e47ull);
+	hs_random_seed(&g->seek_r, seed ^ 0x5ee6ull);
 	hs_random_seed(&g->colls, seed ^ 0xc0115ull);
 	g->scratch = s->scratch;
 	g->now_ns = 100 * SIM_S;
@@ -367,6 +373,8 @@ void bout_agent(struct sim *s, uint64_t seed)
 			of_process(g, &g->procs[bout_below(&g->r, BAG_PROCS)]);
 		else
 			of_others(g);
+		if (s->p.bout_seeks && hs_random_chance(&g->seek_r, 0.05))
+			bag_seek(g);
 		if (!s->failed)
 			bag_check(g);
 		sim_mix(s, g->want.slices_sent ^ g->want.traces_seen << 32);

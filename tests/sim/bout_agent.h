@@ -96,6 +96,13 @@ struct bag_pending {
 	uint32_t traces[HS_WIRE_TRACES_MAX];
 };
 
+struct bag_seek {
+	uint64_t from, question;
+	uint32_t nr, scan; /* nr 0: none */
+	struct hs_wire_trace_id ids[HS_WIRE_SEEK_MAX];
+	bool live[HS_WIRE_SEEK_MAX];
+};
+
 struct bag_handle {
 	bool live;
 	uint32_t handle, trace, seq, committed, lost, first_record;
@@ -111,7 +118,7 @@ struct bag_process {
 
 struct bag {
 	struct sim *s;
-	struct hs_random r;
+	struct hs_random r, seek_r;
 	struct hs_random colls; /* a stream of its own: when they are away */
 	uint32_t colls_away;	/* bits of two */
 	struct hs_agent_config config;
@@ -125,6 +132,7 @@ struct bag {
 	struct bag_pending pending[BAG_PENDING];
 	struct hs_shm_trigger names[BAG_ALL_NAMES];
 	uint32_t nr_pending;
+	struct bag_seek seeks[HS_SEEKS_MAX];
 	uint64_t now_ns, touch, taint_ns, swept_ns, served_ns, forget_ns,
 		scan_ns;
 	uint64_t even_ns[BAG_ALL_NAMES]; /* of the rate of each name */
@@ -215,7 +223,16 @@ void bag_lets(struct bag *g);
 void bag_let_go(struct bag *g, uint32_t t);
 void bag_goes_with_group(struct bag *g, uint32_t t);
 
+/* bout_agent_seek.c */
+void bag_seek(struct bag *g);
+void bag_seek_live(struct bag *g, uint32_t t);
+void bag_seek_found(struct bag *g, uint64_t from, const void *payload,
+		    uint32_t bytes);
+void bag_seek_due(struct bag *g);
+
 /* bout_agent_peers.c */
+void bag_message(struct bag *g, uint64_t from, uint16_t type, uint32_t bytes,
+		 uint32_t nr);
 void bag_collect(struct bag *g);
 void bag_stored(struct bag *g);
 void bag_slice_ack(struct bag *g);

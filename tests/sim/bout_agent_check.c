@@ -173,6 +173,9 @@ static void stats(struct bag *g)
 	SAME(collects);
 	SAME(collects_refused);
 	SAME(updates);
+	SAME(seeks);
+	SAME(seeks_refused);
+	SAME(seeks_found);
 	SAME(slices_sent);
 	SAME(slices_acked);
 	SAME(slices_refused);

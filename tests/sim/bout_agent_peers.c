@@ -21,8 +21,8 @@ static bool name_ok(const char *name)
 	return n && n < HS_WIRE_NAME_BYTES;
 }
 
-static void message(struct bag *g, uint64_t from, uint16_t type, uint32_t bytes,
-		    uint32_t nr)
+void bag_message(struct bag *g, uint64_t from, uint16_t type, uint32_t bytes,
+		 uint32_t nr)
 {
 	bag_look(g, nr);
 	hs_agent_core_message(g->core, from, type, g->payload, bytes,
@@ -117,7 +117,7 @@ void bag_collect(struct bag *g)
 	ok = collect_ok(g, m, bytes, &ours);
 	if (ok && !ours)
 		return;
-	message(g, from, HS_WIRE_COLLECT, bytes, ok ? m->nr : 0);
+	bag_message(g, from, HS_WIRE_COLLECT, bytes, ok ? m->nr : 0);
 	if (ok)
 		asked(g, from, m);
 	else
@@ -148,7 +148,7 @@ void bag_stored(struct bag *g)
 		m->key += 1ull << hs_random_below(&g->r, 64);
 	if (hs_random_chance(&g->r, 0.05))
 		bytes += hs_random_chance(&g->r, 0.5) ? 1 : -1u;
-	message(g, 100ull << 32, HS_WIRE_STORED, bytes, 0);
+	bag_message(g, 100ull << 32, HS_WIRE_STORED, bytes, 0);
 	if (bytes != sizeof(*m)) {
 		g->want.messages_bad++;
 		return;
@@ -224,7 +224,7 @@ void bag_slice_ack(struct bag *g)
 	bytes = (uint32_t)(sizeof(*m) + 8 * nr);
 	if (hs_random_chance(&g->r, 0.05))
 		bytes += hs_random_chance(&g->r, 0.5) ? 8 : -8u;
-	message(g, 200ull << 32, HS_WIRE_SLICE_ACK, bytes, 0);
+	bag_message(g, 200ull << 32, HS_WIRE_SLICE_ACK, bytes, 0);
 	if (nr > HS_WIRE_ACKS_MAX || bytes != sizeof(*m) + 8 * nr)
 		g->want.messages_bad++;
 	else
@@ -241,7 +241,7 @@ void bag_nonsense(struct bag *g)
 					 99};
 
 	memset(g->payload, 0, 64);
-	message(g, 1, types[hs_random_below(&g->r, 6)], 64, 0);
+	bag_message(g, 1, types[hs_random_below(&g->r, 6)], 64, 0);
 	g->want.messages_bad++;
 }
 

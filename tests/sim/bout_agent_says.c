@@ -185,6 +185,10 @@ static bool op_node(void *ctx, uint64_t node, uint16_t type,
 	struct bag *g = ctx;
 	struct bag_pending *p = &g->pending[0];
 
+	if (type == HS_WIRE_FOUND) {
+		bag_seek_found(g, node, payload, bytes);
+		return !jammed(g);
+	}
 	if (!g->nr_pending || type != HS_WIRE_CRUMBS || node != p->from ||
 	    p->scan == g->scan || m->nr != p->nr ||
 	    memcmp(&m->trigger, &p->trigger, sizeof(m->trigger))) {
@@ -417,6 +421,7 @@ void bag_due(struct bag *g, bool served)
 	if (!served)
 		return;
 	due_answers(g);
+	bag_seek_due(g);
 	if (g->nr_pending && g->pending[0].scan != g->scan)
 		sim_fail(g->s, BAG "a COLLECT is not answered");
 	for (uint32_t i = 0; i < BAG_GROUPS; i++)

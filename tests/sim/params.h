@@ -56,6 +56,7 @@ struct sim_params {
 	uint64_t ship_rate;
 	bool ship_tags;
 	bool ship_bye;	  /* workers that end say so to the collectors */
+	bool bout_seeks;  /* in the agent's: SEEKs */
 	bool bouts;	  /* the cores alone, first */
 	uint32_t ahead;	  /* 1: coordinators read agents' crumbs */
 	double read_bad;  /* share of reads that are stale, torn, lost, ... */

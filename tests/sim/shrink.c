@@ -79,6 +79,7 @@ static const struct {
 	PARAM(ship_bye, FLAG),
 	PARAM(nr_fired, U32),
 	PARAM(bouts, FLAG),
+	PARAM(bout_seeks, FLAG),
 	PARAM(ahead, U32),
 	PARAM(read_bad, F64),
 	PARAM(read_lies, F64),
