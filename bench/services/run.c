@@ -23,8 +23,11 @@
 #define LOOK_US	 2000u
 /* A lane for each loop of a process, and some for those that set it up. */
 #define LANES_MORE 4u
-/* Entries of a lane are memory of each process: few where there are many. */
+/* Both are memory of each process: few where there are many. Who has a core to
+ * himself fills as many while an agent waits for one, for milliseconds. */
 #define PROCESSES_MANY	  16u
+#define RING_WORDS	  16384u
+#define RING_WORDS_MANY	  4096u
 #define LANE_ENTRIES	  16384u
 #define LANE_ENTRIES_MANY 2048u
 
@@ -73,14 +76,15 @@ static int start_house(struct launch *l)
 {
 	const struct hs_svc_fabric_options *o = l->options;
 	const struct hs_svc_plan *p = &l->world->plan;
+	bool many = p->nr_processes > PROCESSES_MANY;
 	cpu_set_t before;
 	int rc;
 
 	snprintf(l->limits, sizeof(l->limits),
-		 "  ring_words: 4096\n  lane_entries: %u\n  lanes: %u\n"
+		 "  ring_words: %u\n  lane_entries: %u\n  lanes: %u\n"
 		 "  byte_rate: %lluB\n",
-		 p->nr_processes > PROCESSES_MANY ? LANE_ENTRIES_MANY
-						  : LANE_ENTRIES,
+		 many ? RING_WORDS_MANY : RING_WORDS,
+		 many ? LANE_ENTRIES_MANY : LANE_ENTRIES,
 		 (p->nr_loops + p->nr_processes - 1) / p->nr_processes +
 			 LANES_MORE,
 		 (unsigned long long)o->byte_rate);

@@ -12,6 +12,7 @@ import struct
 import subprocess
 
 MAGIC = 0x6a736677736872
+HEAD = "<QQQI"      # magic, version, entries, bytes of a sector
 SECTOR = 512
 FLUSH, FUA, DISCARD = 1, 2, 4
 POLICIES = ("none", "all", "some", "late", "torn")
@@ -29,13 +30,16 @@ class Log:
     """Entries up to the first that the end of QEMU left unfinished."""
 
     def __init__(self, path):
+        self.entries = []
+        self.map = b""
         with open(path, "rb") as f:
-            self.map = mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ)
-        magic, version, _, size = struct.unpack_from("<QQQI", self.map, 0)
-        if magic != MAGIC or version != 1 or size != SECTOR:
+            if os.fstat(f.fileno()).st_size:
+                self.map = mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ)
+        # The head comes with the first flush.
+        head = self.map[:struct.calcsize(HEAD)]
+        if any(head) and struct.unpack(HEAD, head)[::3] != (MAGIC, SECTOR):
             raise ValueError("%s: no log of writes by sectors of %d bytes"
                              % (path, SECTOR))
-        self.entries = []
         at = SECTOR
         while at + SECTOR <= len(self.map):
             sector, nr, flags = struct.unpack_from("<QQQ", self.map, at)

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Run a command where there are RDMA devices: in a small QEMU guest with
-# Debian's kernel, soft-RoCE (rdma_rxe), and this machine's / read-only as its
-# root, so that what was built here runs there as it is.
+# Run a command on a kernel of its own: in a small QEMU guest with Debian's,
+# with soft-RoCE (rdma_rxe) and what else is asked for, and this machine's /
+# read-only as its root, so that what was built here runs there as it is.
 #
 #   tests/vm/guest.sh [-t SEC] [-m MiB] [-c CPUS] [-n DEVICES] [-N NODES]
 #                     [-M MODULES] [-k WORDS] [-x ARGS] [-p FILE] COMMAND...
@@ -38,7 +38,7 @@ die() {
 }
 
 skip() {
-	echo "guest: SKIPPED, no guest with RDMA devices here: $*" >&2
+	echo "guest: SKIPPED, no guest to be had here: $*" >&2
 	exit 77
 }
 

@@ -44,6 +44,7 @@ SPAN_S = (0, .3)        # and then
 MEND_SPAN_S = (0, 3)    # of mounting and mending, before a cut
 MENDING_SHARE = .2
 GUEST_S = 300
+PATIENCE_S = 2 * GUEST_S  # another guest may have to end first
 
 
 class Failure(Exception):
@@ -117,7 +118,7 @@ class Guest:
 
     def wait_for(self, what):
         """A line, or a number of acknowledgements."""
-        until = time.monotonic() + GUEST_S
+        until = time.monotonic() + PATIENCE_S
         while (len(self.acks) < what if isinstance(what, int)
                else what not in self.lines):
             if time.monotonic() > until or not self.read(until):
@@ -136,8 +137,16 @@ class Guest:
             os.kill(int(f.read()), signal.SIGKILL)
         self.drain()
 
+    def give_up(self):
+        if self.child.poll() is None:
+            if os.path.exists(self.pidfile):
+                self.cut()
+            self.child.kill()
+        with open(self.errors.name, errors="replace") as f:
+            print(f.read()[-2000:])
+
     def drain(self):
-        until = time.monotonic() + GUEST_S
+        until = time.monotonic() + PATIENCE_S
         while self.read(until):
             if time.monotonic() > until:
                 raise Failure("the guest did not end")
@@ -196,8 +205,7 @@ class Test:
                 guest.wait_span(rng.uniform(*SPAN_S))
                 guest.cut()
         except Failure:
-            if guest.child.poll() is None and os.path.exists(guest.pidfile):
-                guest.cut()
+            guest.give_up()
             raise
         return guest
 
