@@ -250,6 +250,10 @@ void sim_process_attach(struct sim *s, uint32_t i, uint32_t p)
 	memset(proc, 0, sizeof(*proc));
 	proc->alive = true;
 	proc->hostile = hostile;
+	proc->today = s->p.library == 2 || (s->p.library == 3 && p % 2);
+	for (uint32_t l = 0; l < SIM_LANES; l++)
+		proc->lanes[l].room =
+			proc->today ? s->p.lane_room_today : s->p.lane_room;
 	proc->domain = sim_domain_of(&s->p, p);
 	proc->number = hs_agent_core_process_new(n->core);
 	proc->read_ns = sim_node_now(s, n);
@@ -350,6 +354,8 @@ void sim_node_destroy(struct sim *s, uint32_t i)
 {
 	struct sim_node *n = &s->nodes[i];
 
+	for (uint32_t p = 0; p < s->p.nr_procs; p++)
+		sim_app_forget(&n->procs[p]);
 	free(n->memory);
 	for (uint32_t d = 0; d < SIM_DOMAINS_MAX; d++) {
 		free(n->domain_memory[d]);

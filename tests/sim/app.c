@@ -5,6 +5,7 @@
  *
  * Whatever it does is noted with the oracle in the same step.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/hash.h"
@@ -20,16 +21,17 @@ const char *sim_app_name(uint32_t i)
 	return names[i % SIM_NR_NAMES];
 }
 
-/* Entries that belong together, or none of them. */
-static bool push(struct sim *s, uint32_t node, struct sim_process *p,
-		 const struct hs_shm_entry *entries, uint32_t nr)
+static struct sim_lane *lane_of(struct sim *s, struct sim_process *p)
 {
-	struct sim_lane *lane = &p->lanes[hs_random_below(&s->app, SIM_LANES)];
+	return &p->lanes[hs_random_below(&s->app, SIM_LANES)];
+}
 
-	if (s->p.lane_room - (lane->head - lane->tail) < nr) {
-		lane->lost += nr;
+/* Entries that belong together, or none of them. */
+static bool offer(struct sim *s, uint32_t node, struct sim_lane *lane,
+		  const struct hs_shm_entry *entries, uint32_t nr)
+{
+	if (lane->room < lane->head - lane->tail + nr)
 		return false;
-	}
 	for (uint32_t i = 0; i < nr; i++)
 		lane->entries[lane->head++ % SIM_LANE_ROOM] = entries[i];
 	if (s->nodes[node].up)
@@ -76,6 +78,135 @@ static void lost(struct sim *s, struct sim_handle *h)
 	ora_lost(s, h->visit, h->process_number);
 }
 
+/* ---- the end of a handle --------------------------------------------------
+ */
+
+/* Nothing more comes of it, be its END published or lost. */
+static void over(struct sim *s, struct sim_handle *h, bool is_lost)
+{
+	struct sim_process *p = process_of(s, h);
+
+	if (is_lost) {
+		sim_story(s, h->node, "its end is lost");
+		ora_lost(s, h->visit, h->process_number);
+		if (h->buffer)
+			h->buffer->lost = true;
+	} else {
+		ora_named(s, h->visit, h->process_number);
+	}
+	if (h->buffer) {
+		h->buffer->born = s->order;
+		h->visit->nr_published++;
+	}
+	p->slots[h->slot].use++;
+	p->owners[h->slot] = NULL;
+	h->visit->ended = s->order;
+	h->visit->ended_begun = h->begun;
+	h->visit->nr_open--;
+	h->live = false;
+}
+
+static bool try_end(struct sim *s, struct sim_handle *h, struct sim_lane *lane)
+{
+	struct hs_shm_entry e = entry_of(s, h, HS_SHM_ENTRY_END);
+
+	e.u.buffer.ref = h->word ? hs_shm_stock_ref(h->word) : HS_SHM_NO_BUFFER;
+	e.u.buffer.committed = h->word ? h->pos : 0;
+	if (!offer(s, h->node, lane, &e, 1))
+		return false;
+	over(s, h, false);
+	return true;
+}
+
+/* What waits in a lane goes first. Return: false: it is still full. */
+static bool flush(struct sim *s, struct sim_lane *lane)
+{
+	while (lane->ended) {
+		struct sim_handle *h = lane->ended;
+
+		if (!try_end(s, h, lane))
+			return false;
+		lane->ended = h->ended_next;
+		free(h);
+	}
+	return true;
+}
+
+/* Its owner's handle is over; what it was waits. */
+static void wait_for_room(struct sim *s, struct sim_handle *h,
+			  struct sim_lane *lane)
+{
+	struct sim_handle *w = sim_zalloc(1, sizeof(*w));
+
+	sim_story(s, h->node, "its end waits for room");
+	s->t.waited++;
+	h->live = false;
+	*w = *h;
+	w->waits = true;
+	w->ended_next = lane->ended;
+	lane->ended = w;
+	process_of(s, h)->owners[h->slot] = w;
+}
+
+void sim_app_forget(struct sim_process *p)
+{
+	for (uint32_t l = 0; l < SIM_LANES; l++)
+		while (p->lanes[l].ended) {
+			struct sim_handle *h = p->lanes[l].ended;
+
+			p->lanes[l].ended = h->ended_next;
+			free(h);
+		}
+}
+
+void sim_app_sweep(struct sim *s, uint32_t node)
+{
+	for (uint32_t p = 0; p < s->p.nr_procs; p++)
+		for (uint32_t l = 0; l < SIM_LANES; l++)
+			if (s->nodes[node].procs[p].alive)
+				flush(s, &s->nodes[node].procs[p].lanes[l]);
+}
+
+static bool laneless(struct sim *s, const struct sim_process *p)
+{
+	return p->today && s->p.laneless > 0 &&
+	       hs_random_chance(&s->app, s->p.laneless);
+}
+
+static bool push(struct sim *s, uint32_t node, struct sim_process *p,
+		 const struct hs_shm_entry *entries, uint32_t nr)
+{
+	struct sim_lane *lane = lane_of(s, p);
+
+	if (flush(s, lane) && offer(s, node, lane, entries, nr))
+		return true;
+	lane->lost += nr;
+	return false;
+}
+
+/* Its trace is told that something of it is lost, where that can be said. */
+static void no_handle(struct sim *s, struct sim_handle *h, bool has_lane)
+{
+	struct sim_process *p = process_of(s, h);
+	struct hs_shm_entry e = entry_of(s, h, HS_SHM_ENTRY_END);
+	struct sim_lane *lane;
+
+	e.u.buffer.ref = HS_SHM_NO_BUFFER;
+	e.aux = 1;
+	ora_lost(s, h->visit, p->number);
+	if (has_lane && p->today) {
+		lane = lane_of(s, p);
+		if (flush(s, lane) && offer(s, h->node, lane, &e, 1)) {
+			ora_named(s, h->visit, p->number);
+			return;
+		}
+	}
+	p->unpinned++;
+}
+
+/* ---- handles --------------------------------------------------------------
+ */
+
 /* Now and then a buffer goes back unused, as the agent may have asked. */
 static void give_back(struct sim *s, struct sim_process *p)
 {
@@ -84,7 +215,7 @@ static void give_back(struct sim *s, struct sim_process *p)
 	struct hs_shm_entry e = {.type = HS_SHM_ENTRY_RETURN};
 
 	if (p->next_handle % 8 || ring->head == ring->tail ||
-	    lane->head - lane->tail >= s->p.lane_room)
+	    lane->head - lane->tail >= lane->room)
 		return;
 	e.u.buffer.ref =
 		hs_shm_stock_ref(ring->words[ring->tail++ % SIM_RING_ROOM]);
@@ -113,9 +244,12 @@ bool sim_handle_begin(struct sim *s, struct sim_handle *h, uint32_t node,
 	p->recent[p->nr_recent++ % 16] = trace;
 	while (slot < s->p.nr_slots && (p->slots[slot].use & 1))
 		slot++;
+	if (laneless(s, p)) {
+		no_handle(s, h, false);
+		return false;
+	}
 	if (slot == s->p.nr_slots) {
-		p->unpinned++;
-		ora_lost(s, h->visit, p->number);
+		no_handle(s, h, true);
 		return false;
 	}
 	h->slot = slot;
@@ -251,32 +385,26 @@ void sim_handle_crumb(struct sim *s, struct sim_handle *h, uint64_t node,
 void sim_handle_end(struct sim *s, struct sim_handle *h)
 {
 	struct sim_process *p = process_of(s, h);
-	struct hs_shm_entry e = entry_of(s, h, HS_SHM_ENTRY_END);
+	struct sim_lane *lane;
 
 	if (!h->live)
 		return;
-	e.u.buffer.ref = h->word ? hs_shm_stock_ref(h->word) : HS_SHM_NO_BUFFER;
-	e.u.buffer.committed = h->word ? h->pos : 0;
 	sim_story(s, h->node, "process %u ends handle %u of trace %u",
 		  p->number, h->handle, h->trace);
-	if (!push(s, h->node, p, &e, 1)) {
-		sim_story(s, h->node, "its end is lost");
-		ora_lost(s, h->visit, h->process_number);
-		if (h->buffer)
-			h->buffer->lost = true;
-	} else {
-		ora_named(s, h->visit, h->process_number);
+	if (laneless(s, p)) {
+		p->unpinned++;
+		over(s, h, true);
+		return;
 	}
-	if (h->buffer) {
-		h->buffer->born = s->order;
-		h->visit->nr_published++;
+	lane = lane_of(s, p);
+	if (flush(s, lane) && try_end(s, h, lane))
+		return;
+	if (p->today) {
+		wait_for_room(s, h, lane);
+		return;
 	}
-	p->slots[h->slot].use++;
-	p->owners[h->slot] = NULL;
-	h->visit->ended = s->order;
-	h->visit->ended_begun = h->begun;
-	h->visit->nr_open--;
-	h->live = false;
+	lane->lost++;
+	over(s, h, true);
 }
 
 void sim_app_trigger(struct sim *s, uint32_t node, uint32_t process,
@@ -321,6 +449,7 @@ void sim_app_crash(struct sim *s, uint32_t node, uint32_t process)
 		h->live = false;
 		p->owners[i] = NULL;
 	}
+	sim_app_forget(p);
 	p->alive = false;
 	p->dead = true;
 	n->crashes++;

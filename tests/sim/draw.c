@@ -108,6 +108,21 @@ static void draw_domains(struct sim_params *p, uint64_t seed)
 		p->nr_domains = honest;
 }
 
+static void draw_library(struct sim_params *p, uint64_t seed)
+{
+	struct hs_random r;
+
+	hs_random_seed(&r, seed ^ 0x11b5ull);
+	p->library = 2;
+	if (hs_random_chance(&r, 0.5))
+		p->library = hs_random_chance(&r, 0.5) ? 1 : 3;
+	p->laneless = hs_random_chance(&r, 0.2) ? 0.02 : 0;
+	/* Full while the agent looks on, not only while there is none. */
+	p->lane_room_today = p->lane_room;
+	if (hs_random_chance(&r, 0.3))
+		p->lane_room_today = 8 + (uint32_t)hs_random_below(&r, 16);
+}
+
 /* Everything about a run but what the command line says otherwise. */
 void sim_draw(struct sim_params *p, uint64_t seed)
 {
@@ -156,4 +171,5 @@ void sim_draw(struct sim_params *p, uint64_t seed)
 	sim_ahead_draw(p, seed);
 	p->wake_max_ns = 500 * SIM_US;
 	p->gap_max_ns = 2 * SIM_MS;
+	draw_library(p, seed);
 }

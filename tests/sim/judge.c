@@ -109,6 +109,10 @@ static void complete_node(struct sim *s, struct sim_stored *st,
 			 "trace %u is called complete; node%u said "
 			 "state %u flags %x",
 			 t, number, r->state, r->flags);
+	if (ora_lost_unheard(v, r->scan_order) && !s->traces[t].excused) {
+		s->traces[t].excused = true;
+		s->t.excused++;
+	}
 	if (ora_lost_by(v, r->scan_order))
 		sim_fail(s,
 			 "trace %u is called complete; node%u had lost "

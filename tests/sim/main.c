@@ -119,7 +119,11 @@ static void print_coverage(void)
 	       sums.sessions, sums.slices_shipped);
 	printf("reloads %" PRIu64 " traces given up %" PRIu64 "\n",
 	       sums.reloads, sums.abandoned);
-	printf("traces in two domains of a node %" PRIu64 "\n", sums.shared);
+	printf("traces in two domains of a node %" PRIu64
+	       " ends that waited for room %" PRIu64
+	       "\ntraces called complete, a process of which lost all that it "
+	       "had of it %" PRIu64 "\n",
+	       sums.shared, sums.waited, sums.excused);
 	printf("reads %" PRIu64 " hit %" PRIu64 " torn %" PRIu64
 	       " hints %" PRIu64 " confirmed %" PRIu64 "\n",
 	       sums.reads, sums.reads_hit, sums.reads_torn, sums.hints,
@@ -300,9 +304,12 @@ static bool sane(const struct sim_params *p)
 	       p->nr_procs <= SIM_PROCS_MAX && p->nr_domains &&
 	       p->nr_domains <= SIM_TENANTS_MAX &&
 	       p->ring_words <= SIM_RING_ROOM &&
-	       p->lane_room <= SIM_LANE_ROOM && p->nr_slots <= SIM_SLOTS_MAX &&
-	       p->visits_max && p->nr_fired >= 2 &&
-	       p->nr_fired <= SIM_FIRED_MAX && p->nr_buffers && p->nr_classes &&
+	       p->lane_room <= SIM_LANE_ROOM &&
+	       p->lane_room_today <= SIM_LANE_ROOM && p->lane_room_today &&
+	       p->library >= 1 && p->library <= 3 &&
+	       p->nr_slots <= SIM_SLOTS_MAX && p->visits_max &&
+	       p->nr_fired >= 2 && p->nr_fired <= SIM_FIRED_MAX &&
+	       p->nr_buffers && p->nr_classes &&
 	       p->nr_classes <= SIM_CLASSES_MAX &&
 	       (p->class_factor == 2 || p->class_factor == 4) &&
 	       p->write_max_bytes && p->buffer_bytes <= 8192 &&

@@ -28,8 +28,10 @@ struct ora_visit;
 struct sim_lane {
 	struct hs_shm_entry entries[SIM_LANE_ROOM];
 	uint32_t head, tail; /* tail: as the agent wrote it */
+	uint32_t room;
 	uint64_t lost;
-	uint64_t lost_seen; /* the worker's own */
+	uint64_t lost_seen;	  /* the worker's own */
+	struct sim_handle *ended; /* their ENDs found no room */
 };
 
 /* The stock of one size class. */
@@ -40,6 +42,7 @@ struct sim_ring {
 
 struct sim_process {
 	bool alive, dead, hostile; /* dead: to be buried */
+	bool today;		   /* it has today's library */
 	uint32_t number, domain;
 	struct sim_lane lanes[SIM_LANES];
 	struct sim_ring rings[SIM_CLASSES_MAX];
@@ -64,6 +67,8 @@ struct sim_handle {
 	struct ora_visit *visit;
 	struct ora_buffer *buffer;
 	bool live;
+	bool waits; /* what is left of one that ended and found no room */
+	struct sim_handle *ended_next;
 };
 
 /* A slice that the port reads where it lies. */
@@ -199,6 +204,9 @@ void sim_handle_crumb(struct sim *s, struct sim_handle *h, uint64_t node,
 void sim_app_trigger(struct sim *s, uint32_t node, uint32_t process,
 		     const uint32_t *traces, uint32_t nr, uint32_t name);
 void sim_app_crash(struct sim *s, uint32_t node, uint32_t process);
+/* The libraries' helpers publish what waits for room. */
+void sim_app_sweep(struct sim *s, uint32_t node);
+void sim_app_forget(struct sim_process *p);
 void sim_app_nonsense(struct sim *s, uint32_t node, uint32_t process);
 const char *sim_app_name(uint32_t i);
 

@@ -180,6 +180,15 @@ bool ora_lost_by(const struct ora_visit *v, uint64_t upto)
 	return false;
 }
 
+bool ora_lost_unheard(const struct ora_visit *v, uint64_t upto)
+{
+	for (uint32_t i = 0; i < ORA_PROCS_MAX; i++)
+		if (v->procs[i].lost && v->procs[i].lost <= upto &&
+		    (!v->procs[i].named || v->procs[i].named > upto))
+			return true;
+	return false;
+}
+
 /* ---- what the agents say --------------------------------------------------
  */
 
@@ -193,7 +202,7 @@ bool ora_live_at_scan(struct sim *s, const struct sim_node *n,
 		for (uint32_t k = 0; k < s->p.nr_slots; k++) {
 			const struct sim_handle *h = n->procs[p].owners[k];
 
-			if (h && h->live && h->visit == v &&
+			if (h && (h->live || h->waits) && h->visit == v &&
 			    h->begun < n->scan_order)
 				return true;
 		}

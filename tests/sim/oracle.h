@@ -71,6 +71,8 @@ struct ora_trace {
 	uint32_t nr_priorities;
 	bool crashed; /* a process died with it: that fires it, too */
 	bool touched; /* a hostile process spoke of it */
+	bool excused; /* called complete, and something of it was lost by one
+			 of whom nobody can know that it took part */
 };
 
 /* A group that a node gave up. */
@@ -108,6 +110,8 @@ void ora_lost(struct sim *s, struct ora_visit *v, uint32_t process);
 void ora_named(struct sim *s, struct ora_visit *v, uint32_t process);
 /* Whether a process that is known to have taken part had lost something. */
 bool ora_lost_by(const struct ora_visit *v, uint64_t upto);
+/* The same of one that never got a word of it through. */
+bool ora_lost_unheard(const struct ora_visit *v, uint64_t upto);
 /* A handle that writes there was open all through the last scan. */
 bool ora_live_at_scan(struct sim *s, const struct sim_node *n,
 		      const struct ora_visit *v);

@@ -37,6 +37,11 @@ struct sim_params {
 	uint32_t nr_buffers, buffer_bytes; /* of the smallest class */
 	uint32_t nr_classes, class_factor, chunk_units;
 	uint32_t ring_words, lane_room, nr_slots;
+	uint32_t library; /* that processes have: 1: the first ones of version
+			     1, whose ENDs a full lane drops; 2: today's; 3:
+			     the one or the other */
+	uint32_t lane_room_today; /* of today's; lane_room of the others */
+	double laneless;	  /* share of calls by threads without a lane */
 	uint32_t window_bytes;
 	uint32_t nr_fired; /* traces that an agent remembers */
 	uint32_t trace_buffers_max;
