@@ -278,9 +278,10 @@ void hs_attachment_free(struct hs_attachment *at, bool mapped)
 
 struct hs_lane *hs_attachment_lane_take(struct hs_attachment *at)
 {
-	uint32_t nr_words = (at->layout.nr_lanes + 63) / 64;
+	/* The last one is nobody's for good. */
+	uint32_t nr = at->layout.nr_lanes - (at->layout.nr_lanes > 1);
 
-	for (uint32_t i = 0; i < nr_words; i++) {
+	for (uint32_t i = 0; i < (nr + 63) / 64; i++) {
 		uint64_t *word = &at->lanes_taken[i];
 		uint64_t bits;
 
@@ -289,7 +290,7 @@ struct hs_lane *hs_attachment_lane_take(struct hs_attachment *at)
 		while (~bits) {
 			uint32_t bit = (uint32_t)__builtin_ctzll(~bits);
 
-			if (i * 64 + bit >= at->layout.nr_lanes)
+			if (i * 64 + bit >= nr)
 				break;
 			/* client.R2 acquire, pairs client.W2: the lane's
 			 * private state as its last holder left it. */
@@ -310,6 +311,15 @@ bool hs_attachment_lane_take_index(struct hs_attachment *at, uint32_t index)
 	return !(__atomic_fetch_or(&at->lanes_taken[index / 64], bit,
 				   __ATOMIC_ACQUIRE) &
 		 bit);
+}
+
+struct hs_lane *hs_attachment_lane_borrow(struct hs_attachment *at)
+{
+	uint32_t last = at->layout.nr_lanes - 1;
+
+	return last && hs_attachment_lane_take_index(at, last)
+		       ? &at->lanes[last]
+		       : NULL;
 }
 
 void hs_attachment_lane_return(struct hs_attachment *at, struct hs_lane *lane)

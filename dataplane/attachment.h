@@ -51,6 +51,7 @@ struct hs_attachment {
 	uint32_t nr_stripes;
 	uint64_t *lanes_taken; /* bitmap */
 	struct hs_lane *lanes;
+	struct hs_trace *homeless; /* ended without a lane: ending.h */
 };
 
 /**
@@ -81,9 +82,16 @@ void hs_attachment_free(struct hs_attachment *at, bool mapped);
 /**
  * hs_attachment_lane_take() - a lane for the calling thread
  *
- * Return: NULL when all are taken.
+ * Return: NULL when all are taken but the last one, which is borrowed.
  */
 struct hs_lane *hs_attachment_lane_take(struct hs_attachment *at);
+/**
+ * hs_attachment_lane_borrow() - a lane for one call of a thread without
+ *
+ * Return: NULL while another one has it, or where there is one lane in all; to
+ *	   be given back by hs_attachment_lane_return().
+ */
+struct hs_lane *hs_attachment_lane_borrow(struct hs_attachment *at);
 /** hs_attachment_lane_take_index() - this one; false when a thread has it */
 bool hs_attachment_lane_take_index(struct hs_attachment *at, uint32_t index);
 void hs_attachment_lane_return(struct hs_attachment *at, struct hs_lane *lane);

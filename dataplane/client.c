@@ -173,6 +173,7 @@ static void attach(struct hs_attachment *at)
 	hs_trigger_publish_all(up);
 	if (old) {
 		hs_attachment_retire(old);
+		hs_ending_abandon(old);
 		hs_client.nr_retired++;
 	}
 }

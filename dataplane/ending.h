@@ -6,7 +6,8 @@
  * whose END finds no room is over for its owner, but keeps its slot and waits
  * in the lane; whoever pushes next on that lane, or the helper once the thread
  * is gone, publishes it first. So a full lane costs handles for a while, and
- * not buffers for ever.
+ * not buffers for ever. A thread without a lane borrows the last one; while
+ * another has that, the handle waits for the helper.
  */
 #ifndef HS_DATAPLANE_ENDING_H
 #define HS_DATAPLANE_ENDING_H
@@ -16,7 +17,7 @@
 
 /**
  * hs_ending_publish() - publish the END of a handle now, or as soon as may be
- * @lane: the calling thread's, NULL if it has none: counted as a loss
+ * @lane: the calling thread's, NULL if it has none
  * @trace: on the present attachment; no more its owner's afterwards
  *
  * Context: write path.
@@ -30,8 +31,24 @@ static inline bool hs_ending_flush(struct hs_lane *lane)
 	return !lane->ended || hs_ending_flush_slow(lane);
 }
 
+/**
+ * hs_ending_offer() - hand entries to the agent, in the calling thread's lane
+ *or in the one that is borrowed
+ *
+ * Return: false: for the caller to account for.
+ */
+bool hs_ending_offer(struct hs_tls *tls, struct hs_attachment *at,
+		     const struct hs_shm_entry *entries, uint32_t nr);
+
+/** hs_ending_return() - give back a lane that was taken for a moment */
+void hs_ending_return(struct hs_attachment *at, struct hs_lane *lane);
+
 /** hs_ending_drop() - give up what waits: its attachment was replaced */
 void hs_ending_drop(struct hs_lane *lane);
+
+/** hs_ending_abandon() - the same for lanes that no thread holds. Context: as
+ * hs_ending_sweep() */
+void hs_ending_abandon(struct hs_attachment *at);
 
 /**
  * hs_ending_sweep() - publish what waits in lanes that no thread holds

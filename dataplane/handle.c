@@ -135,20 +135,10 @@ void hs_handle_close_all(void)
 bool hs_handle_push(struct hs_tls *tls, struct hs_trace *trace,
 		    const struct hs_shm_entry *entries, uint32_t nr)
 {
-	struct hs_lane *lane = hs_handle_lane(tls, trace);
-
-	if (lane && hs_ending_flush(lane) && hs_lane_offer(lane, entries, nr))
+	if (hs_handle_attached(trace) &&
+	    hs_ending_offer(tls, trace->at, entries, nr))
 		return true;
 	hs_client_count(HS_COUNT_ENTRIES_LOST, nr);
-	return lane ? false : hs_handle_drop(trace);
-}
-
-bool hs_handle_drop(struct hs_trace *trace)
-{
-	if (!trace->at || trace->at != hs_client_attachment())
-		return false;
-	hs_attachment_lost_unpinned(trace->at);
-	hs_handle_lost(trace);
 	return false;
 }
 

@@ -116,27 +116,18 @@ static inline bool hs_handle_live(const struct hs_trace *trace)
 	return (trace->use & 1) && trace->epoch == hs_client_epoch();
 }
 
-/**
- * hs_handle_lane() - whether this handle can still be written to, and how
- *
- * A handle whose attachment was replaced or went bad keeps nothing more.
- *
- * Return: the calling thread's lane, or NULL: drop.
+/*
+ * Whether this handle can still be written to: one whose attachment was
+ * replaced or went bad keeps nothing more.
  */
-static inline struct hs_lane *hs_handle_lane(struct hs_tls *tls,
-					     struct hs_trace *trace)
+static inline bool hs_handle_attached(const struct hs_trace *trace)
 {
-	if (!trace->at || trace->at != hs_client_attachment())
-		return NULL;
-	return hs_client_lane(tls, trace->at);
+	return trace->at && trace->at == hs_client_attachment();
 }
 
-/* Entries on @trace's behalf; a loss is counted. */
+/* Entries on @trace's behalf; a loss is counted, and the caller's to mark. */
 bool hs_handle_push(struct hs_tls *tls, struct hs_trace *trace,
 		    const struct hs_shm_entry *entries, uint32_t nr);
-
-/* Something was dropped for want of a lane; false, for the caller's return. */
-bool hs_handle_drop(struct hs_trace *trace);
 
 /* A record of @trace is dropped: said in its slot and its later entries. */
 void hs_handle_lost(struct hs_trace *trace);

@@ -132,37 +132,43 @@ static void no_handle(struct hs_tls *tls, const struct hs_trace_id *id)
 		.type = HS_SHM_ENTRY_END,
 		.aux = 1,
 	};
-	struct hs_lane *lane;
 
 	hs_client_count(HS_COUNT_HANDLES_LOST, 1);
 	if (!at || !id_set(id))
 		return;
 	entry.trace_hi = id->hi;
 	entry.trace_lo = id->lo;
-	lane = hs_client_lane(tls, at);
-	if (!lane || !hs_lane_offer(lane, &entry, 1))
+	if (!hs_ending_offer(tls, at, &entry, 1))
 		hs_attachment_lost_unpinned(at);
+}
+
+static bool number_get(struct hs_tls *tls, struct hs_attachment *at,
+		       uint32_t *number)
+{
+	struct hs_lane *lane = hs_client_lane(tls, at);
+	struct hs_lane *borrowed = lane ? NULL : hs_attachment_lane_borrow(at);
+
+	if (!lane && !borrowed)
+		return false;
+	*number = number_take(lane ? lane : borrowed);
+	if (borrowed)
+		hs_ending_return(at, borrowed);
+	return true;
 }
 
 static void begin_attached(struct hs_tls *tls, struct hs_trace *trace)
 {
 	struct hs_attachment *at = hs_client_attachment();
-	struct hs_lane *lane;
 
 	if (!at)
 		return;
-	lane = hs_client_lane(tls, at);
-	if (!lane) {
-		hs_attachment_lost_unpinned(at);
-		return;
-	}
 	trace->slot = hs_attachment_slot(at, trace->index);
-	if (!trace->slot) {
+	if (!trace->slot || !number_get(tls, at, &trace->number)) {
+		trace->slot = NULL;
 		no_handle(tls, &trace->id);
 		return;
 	}
 	trace->at = at;
-	trace->number = number_take(lane);
 	slot_open(trace);
 }
 

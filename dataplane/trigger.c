@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "dataplane/clock.h"
+#include "dataplane/ending.h"
 #include "dataplane/trace.h"
 
 #define SECOND_NS 1000000000ull
@@ -151,12 +152,6 @@ static bool fire(struct hs_tls *tls, struct hs_trigger *trigger,
 		hs_client_count(HS_COUNT_TRIGGERS_LIMITED, 1);
 		return false;
 	}
-	lane = hs_client_lane(tls, at);
-	if (!lane) {
-		hs_attachment_lost_unpinned(at);
-		hs_client_count(HS_COUNT_ENTRIES_LOST, 1 + nr);
-		return false;
-	}
 	entries[0] = (struct hs_shm_entry){
 		.trace_hi = id->hi,
 		.trace_lo = id->lo,
@@ -170,7 +165,9 @@ static bool fire(struct hs_tls *tls, struct hs_trigger *trigger,
 			.trace_lo = lateral[i].lo,
 			.type = HS_SHM_ENTRY_LATERAL,
 		};
-	if (!hs_lane_push(lane, entries, 1 + nr)) {
+	lane = hs_client_lane(tls, at);
+	if (lane ? !hs_lane_push(lane, entries, 1 + nr)
+		 : !hs_ending_offer(tls, at, entries, 1 + nr)) {
 		hs_client_count(HS_COUNT_ENTRIES_LOST, 1 + nr);
 		return false;
 	}

@@ -511,8 +511,8 @@ static bool write_shut(struct hs_tls *tls, struct hs_trace *trace, uint8_t type,
 		return false;
 	}
 	hs_handle_shut(trace);
-	if (!hs_handle_lane(tls, trace))
-		return hs_handle_drop(trace);
+	if (!hs_handle_attached(trace))
+		return false;
 	written = write_record(tls, trace, type, stamp, opens, emit, args);
 	if (!written)
 		hs_handle_lost(trace);

@@ -167,6 +167,7 @@ void sim_app_sweep(struct sim *s, uint32_t node)
 				flush(s, &s->nodes[node].procs[p].lanes[l]);
 }
 
+/* Another thread has the one that is borrowed. */
 static bool laneless(struct sim *s, const struct sim_process *p)
 {
 	return p->today && s->p.laneless > 0 &&
@@ -386,18 +387,15 @@ void sim_handle_end(struct sim *s, struct sim_handle *h)
 {
 	struct sim_process *p = process_of(s, h);
 	struct sim_lane *lane;
+	bool without;
 
 	if (!h->live)
 		return;
 	sim_story(s, h->node, "process %u ends handle %u of trace %u",
 		  p->number, h->handle, h->trace);
-	if (laneless(s, p)) {
-		p->unpinned++;
-		over(s, h, true);
-		return;
-	}
+	without = laneless(s, p);
 	lane = lane_of(s, p);
-	if (flush(s, lane) && try_end(s, h, lane))
+	if (!without && flush(s, lane) && try_end(s, h, lane))
 		return;
 	if (p->today) {
 		wait_for_room(s, h, lane);

@@ -41,7 +41,8 @@ struct sim_params {
 			     1, whose ENDs a full lane drops; 2: today's; 3:
 			     the one or the other */
 	uint32_t lane_room_today; /* of today's; lane_room of the others */
-	double laneless;	  /* share of calls by threads without a lane */
+	double laneless;	  /* share of handles that find no lane as they
+			     begin, or end; of today's */
 	uint32_t window_bytes;
 	uint32_t nr_fired; /* traces that an agent remembers */
 	uint32_t trace_buffers_max;
