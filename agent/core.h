@@ -337,9 +337,9 @@ bool hs_agent_core_coordinator_silent(struct hs_agent_core *core,
 				      uint32_t number, uint64_t now_ns);
 /** hs_agent_core_scan_took() - by it the core knows how many it may ask for */
 void hs_agent_core_scan_took(struct hs_agent_core *core, uint64_t took_ns);
-/** hs_agent_core_answers_ns() - when coordinators that wait for an answer get
- * it, at the earliest; UINT64_MAX: nobody waits */
-uint64_t hs_agent_core_answers_ns(const struct hs_agent_core *core);
+/** hs_agent_core_says_ns() - when a coordinator hears a trigger, or the answer
+ * that it waits for, at the earliest; UINT64_MAX: there is none */
+uint64_t hs_agent_core_says_ns(const struct hs_agent_core *core);
 void hs_agent_core_begin_scan(struct hs_agent_core *core, uint64_t now_ns);
 /**
  * hs_agent_core_slot() - a live slot

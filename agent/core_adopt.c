@@ -114,8 +114,9 @@ static void adopt_held(struct hs_agent_core *c, struct hs_domain *d, uint32_t i,
  * The lines that adopting buffer @i will read: half of the time of an adoption
  * was waiting for them, since ids are random and the tables large.
  */
-static void adopt_prefetch(const struct hs_agent_core *c,
-			   const struct hs_domain *d, uint32_t i)
+static inline __attribute__((always_inline)) void
+adopt_prefetch(const struct hs_agent_core *c, const struct hs_domain *d,
+	       uint32_t i)
 {
 	const struct hs_ledger_buffer *b = &d->buffers[i];
 

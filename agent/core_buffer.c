@@ -416,10 +416,10 @@ static inline bool says_buffer(const struct hs_shm_entry *e)
 }
 
 /* What the batch will touch: first what is known of each entry alone. */
-static void batch_prefetch(const struct hs_agent_core *c,
-			   const struct hs_domain *d,
-			   const struct hs_shm_entry *entries, uint32_t nr,
-			   uint64_t *hashes)
+static inline __attribute__((always_inline)) void
+batch_prefetch(const struct hs_agent_core *c, const struct hs_domain *d,
+	       const struct hs_shm_entry *entries, uint32_t nr,
+	       uint64_t *hashes)
 {
 	uint32_t guess[BATCH_ENTRIES], nr_guessed = 0;
 

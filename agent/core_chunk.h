@@ -32,8 +32,8 @@ static inline uint32_t hs_buffer_node(const struct hs_domain *d,
 {
 	return d->chunks[hs_chunk_of(d, buffer)].node;
 }
-static inline void hs_buffer_prefetch(const struct hs_domain *d,
-				      uint32_t buffer)
+static inline __attribute__((always_inline)) void
+hs_buffer_prefetch(const struct hs_domain *d, uint32_t buffer)
 {
 	__builtin_prefetch(&d->buffers[buffer], 1);
 	__builtin_prefetch(&d->rt[buffer], 1);

@@ -199,11 +199,14 @@ void hs_agent_core_scan_took(struct hs_agent_core *core, uint64_t took_ns)
 		gap_ns < HS_SCAN_GAP_MAX_NS ? gap_ns : HS_SCAN_GAP_MAX_NS;
 }
 
-uint64_t hs_agent_core_answers_ns(const struct hs_agent_core *core)
+uint64_t hs_agent_core_says_ns(const struct hs_agent_core *core)
 {
-	return core->pending_head != core->pending_tail
-		       ? core->scan_ns + core->scan_gap_ns
-		       : UINT64_MAX;
+	uint64_t scan_ns = core->scan_ns + core->scan_gap_ns;
+
+	if (core->pending_head != core->pending_tail ||
+	    core->groups_due_ns < scan_ns)
+		return scan_ns;
+	return core->groups_due_ns;
 }
 
 static void run_pending(struct hs_agent_core *c, uint64_t now_ns)

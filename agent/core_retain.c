@@ -109,8 +109,9 @@ static uint32_t sort_key(const struct hs_domain *d, uint32_t trace,
 	return (uint32_t)((d->traces[trace].last_ns - least_ns) >> shift);
 }
 
-static void sort_prefetch(const struct hs_domain *d, const uint32_t *from,
-			  uint32_t i, uint32_t nr)
+static inline __attribute__((always_inline)) void
+sort_prefetch(const struct hs_domain *d, const uint32_t *from, uint32_t i,
+	      uint32_t nr)
 {
 	if (i + SORT_AHEAD < nr)
 		__builtin_prefetch(&d->traces[from[i + SORT_AHEAD]]);

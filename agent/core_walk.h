@@ -29,9 +29,12 @@ static inline uint64_t *hs_ix_gone_bucket(const struct hs_domain *d,
 			   HS_EVICTED_WAYS];
 }
 
-/* Ask for the lines that a lookup will read. */
-static inline void hs_ix_prefetch_trace(const struct hs_domain *d,
-					uint64_t hash)
+/*
+ * Ask for the lines that a lookup will read. Inline by force: gcc takes a
+ * function that only prefetches for one without effect, and drops its calls.
+ */
+static inline __attribute__((always_inline)) void
+hs_ix_prefetch_trace(const struct hs_domain *d, uint64_t hash)
 {
 	__builtin_prefetch(&d->buckets[hash & d->bucket_mask], 1);
 	__builtin_prefetch(hs_ix_gone_bucket(d, hash));

@@ -2,6 +2,7 @@
 /* Purpose: see lanes.h. */
 #include "agent/lanes.h"
 
+#include "agent/nap.h"
 #include "agent/shm_read.h"
 #include "agent/tally_send.h"
 #include "base/clock.h"
@@ -236,8 +237,8 @@ static void ring_recall(struct hs_guest *g, struct hs_guest_ring *r,
  * placed and not announced. Of a row that was, it announces the first; the
  * others are the process's, who never learns of them, until it ends.
  */
-static uint32_t ring_fill(struct hs_worker *w, struct hs_guest *g,
-			  struct hs_guest_ring *r, uint64_t used)
+static void ring_fill(struct hs_worker *w, struct hs_guest *g,
+		      struct hs_guest_ring *r, uint64_t used)
 {
 	struct hs_shm_stock_ring *shared = hs_guest_ring(g, r);
 	uint64_t *ring = (uint64_t *)(shared + 1);
@@ -260,7 +261,6 @@ static uint32_t ring_fill(struct hs_worker *w, struct hs_guest *g,
 		r->head += got;
 		hs_shm_write_stock_head(shared, r->head);
 	} while (nr < want && got == some);
-	return nr;
 }
 
 static void count_nulls(struct hs_worker *w, struct hs_guest *g,
@@ -274,8 +274,16 @@ static void count_nulls(struct hs_worker *w, struct hs_guest *g,
 	r->empties = empties;
 }
 
-static uint32_t stock_ring(struct hs_worker *w, struct hs_guest *g,
-			   struct hs_guest_ring *r)
+static void crowded(struct hs_worker *w, uint64_t used, uint64_t room)
+{
+	uint32_t crowding = hs_nap_crowding(used, room);
+
+	if (crowding > w->crowding)
+		w->crowding = crowding;
+}
+
+static void stock_ring(struct hs_worker *w, struct hs_guest *g,
+		       struct hs_guest_ring *r)
 {
 	const struct hs_shm_stock_tail *shared = hs_guest_stock_tail(g, r);
 	uint64_t tail = hs_shm_read_stock_tail(shared);
@@ -286,16 +294,20 @@ static uint32_t stock_ring(struct hs_worker *w, struct hs_guest *g,
 
 	if (used > r->mask + 1ull || taken > r->mask + 1ull) {
 		cut_off(w, g, "a stock's tail beyond its words");
-		return 0;
+		return;
 	}
 	/* What was asked back is no demand. */
 	if (r->recall > r->tail)
 		taken = tail > r->recall ? tail - r->recall : 0;
 	ring_demand(w, g, r, taken, empties != r->empties || nulls != r->nulls);
+	crowded(w, taken, r->level);
+	if (empties != r->empties)
+		w->crowding = HS_NAP_WHOLE;
 	count_nulls(w, g, r, nulls, empties);
 	r->tail = tail;
 	ring_recall(g, r, used);
-	return used < r->level ? ring_fill(w, g, r, used) : 0;
+	if (used < r->level)
+		ring_fill(w, g, r, used);
 }
 
 static void scan_guest(struct hs_worker *w, struct hs_guest *g, bool dead)
@@ -345,10 +357,8 @@ void hs_lanes_scan(struct hs_worker *w)
  * than its entries: a head beyond them is no head, and one that runs before us
  * is not run after.
  */
-static uint32_t drain(struct hs_worker *w, struct hs_guest *g)
+static void drain(struct hs_worker *w, struct hs_guest *g)
 {
-	uint32_t nr = 0;
-
 	for (uint32_t i = 0; i < g->layout.nr_lanes && !g->garbage; i++) {
 		uint64_t head = hs_shm_read_lane_head(hs_guest_lane(g, i));
 		uint64_t left = head - g->lanes[i].tail;
@@ -358,13 +368,12 @@ static uint32_t drain(struct hs_worker *w, struct hs_guest *g)
 			cut_off(w, g, "a lane's head beyond its entries");
 			break;
 		}
+		crowded(w, left, g->layout.lane_entries);
 		do {
 			used = drain_lane(w, g, i);
-			nr += used;
 			left -= used < left ? used : left;
 		} while (used && left && !g->garbage);
 	}
-	return nr;
 }
 
 static void tell_status(const struct hs_worker *w, struct hs_guest *g)
@@ -391,25 +400,23 @@ static void look_around(struct hs_worker *w, struct hs_guest *g)
 	hs_rules_count(w, g);
 }
 
-uint32_t hs_lanes_round(struct hs_worker *w)
+void hs_lanes_round(struct hs_worker *w)
 {
-	uint32_t nr = 0;
-
+	w->crowding = 0;
 	for (uint32_t i = 0; i < w->nr_guests; i++) {
 		struct hs_guest *g = w->guests[i];
 
 		if (!g || g->garbage || g->dead)
 			continue;
-		nr += drain(w, g);
+		drain(w, g);
 		count_losses(w, g);
 		for (uint32_t r = 0;
 		     r < g->layout.nr_rings * g->nr_classes && !g->garbage; r++)
-			nr += stock_ring(w, g, &g->rings[r]);
+			stock_ring(w, g, &g->rings[r]);
 		g->read_ns = w->now_ns;
 		tell_status(w, g);
 		look_around(w, g);
 	}
-	return nr;
 }
 
 void hs_lanes_bury(struct hs_worker *w, struct hs_guest *g)

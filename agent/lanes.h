@@ -15,8 +15,8 @@
 
 /** hs_lanes_scan() - show every live slot to the core, if it wants to see */
 void hs_lanes_scan(struct hs_worker *w);
-/** hs_lanes_round() - drain, count losses, stock. Return: entries read */
-uint32_t hs_lanes_round(struct hs_worker *w);
+/** hs_lanes_round() - drain, count losses, stock, and see how crowded it was */
+void hs_lanes_round(struct hs_worker *w);
 /** hs_lanes_bury() - a dead guest: all it left, then its memory */
 void hs_lanes_bury(struct hs_worker *w, struct hs_guest *guest);
 /** hs_lanes_quiet() - no live slot, every lane empty */

@@ -22,6 +22,7 @@
 #include "agent/lanes.h"
 #include "agent/left.h"
 #include "agent/mailbox.h"
+#include "agent/nap.h"
 #include "agent/readers.h"
 #include "agent/reload.h"
 #include "agent/shipper.h"
@@ -34,12 +35,8 @@
 
 #define EVENTS_MAX     64
 #define NODE_MAX_BYTES ((size_t)1 << 32)
-/* Rounds without anything to do before the thread begins to sleep. */
-#define SPIN_ROUNDS    16u
-#define SLEEP_FIRST_NS (20 * HS_NS_PER_US)
-#define SLEEP_MAX_NS   HS_NS_PER_MS
-/* After a message it goes on from here: 320 us. */
-#define EVENT_ROUNDS   (SPIN_ROUNDS + 4u)
+/* A shorter one costs as much processor time as going on. */
+#define SLEEP_MIN_NS   (20 * HS_NS_PER_US)
 #define SLEEP_ALONE_NS (20 * HS_NS_PER_MS) /* nobody is attached */
 #define WALL_EVERY     1024u		   /* rounds */
 #define FINISH_NS      (2 * HS_NS_PER_SEC)
@@ -335,29 +332,28 @@ static bool dispatch(struct hs_worker *w, uint64_t tag)
 	return true;
 }
 
-static uint64_t sleep_ns(const struct hs_worker *w)
+static uint64_t least(uint64_t a, uint64_t b)
 {
-	uint64_t ns, max_ns = SLEEP_MAX_NS, due_ns;
-	uint32_t doublings;
-
-	if (w->idle_rounds < SPIN_ROUNDS ||
-	    hs_agent_core_answers_ns(w->core) != UINT64_MAX)
-		return 0;
-	if (w->nr_guests == 0 && !hs_agent_core_busy(w->core))
-		max_ns = SLEEP_ALONE_NS;
-	doublings = w->idle_rounds - SPIN_ROUNDS;
-	ns = doublings < 16 ? SLEEP_FIRST_NS << doublings : max_ns;
-	ns = ns < max_ns ? ns : max_ns;
-	if (!w->shipper)
-		return ns;
-	due_ns = hs_shipper_due_ns(w->shipper);
-	if (due_ns <= w->now_ns)
-		return 0;
-	return ns < due_ns - w->now_ns ? ns : due_ns - w->now_ns;
+	return a < b ? a : b;
 }
 
-/* Return: events taken; -1: the keeper is gone. */
-static int wait_events(struct hs_worker *w)
+static uint64_t sleep_ns(const struct hs_worker *w)
+{
+	uint64_t ns = w->nap_ns;
+	uint64_t due_ns = hs_agent_core_says_ns(w->core);
+
+	if (w->nr_guests == 0 && !hs_agent_core_busy(w->core))
+		ns = SLEEP_ALONE_NS;
+	if (w->shipper)
+		due_ns = least(due_ns, hs_shipper_due_ns(w->shipper));
+	if (due_ns <= w->now_ns)
+		return 0;
+	ns = least(ns, due_ns - w->now_ns);
+	return ns < SLEEP_MIN_NS ? 0 : ns;
+}
+
+/* Messages wake us up by themselves. Return: false: the keeper is gone. */
+static bool wait_events(struct hs_worker *w)
 {
 	struct epoll_event events[EVENTS_MAX];
 	uint64_t ns = sleep_ns(w);
@@ -377,17 +373,14 @@ static int wait_events(struct hs_worker *w)
 	w->now_ns = hs_clock_mono_ns();
 	for (int i = 0; i < n; i++)
 		if (!dispatch(w, events[i].data.u64))
-			return -1;
-	return n > 0 ? n : 0;
+			return false;
+	return true;
 }
 
 /* Return: false when it is time to end. */
 static bool one_round(struct hs_worker *w)
 {
-	int events = wait_events(w);
-	uint32_t work;
-
-	if (events < 0)
+	if (!wait_events(w))
 		return false;
 	if (w->counters.rounds++ % WALL_EVERY == 0)
 		hs_agent_core_wall_offset(w->core, wall_offset());
@@ -397,7 +390,10 @@ static bool one_round(struct hs_worker *w)
 	hs_attach_round(w);
 	hs_left_round(w);
 	hs_figures_round(w);
-	work = hs_lanes_round(w);
+	hs_lanes_round(w);
+	w->nap_ns =
+		hs_nap_next(w->nap_ns, w->now_ns - w->looked_ns, w->crowding);
+	w->looked_ns = w->now_ns;
 	hs_tally_dead_round(w);
 	hs_carrier_listen(w);
 	hs_agent_core_tick(w->core, w->now_ns);
@@ -405,14 +401,6 @@ static bool one_round(struct hs_worker *w)
 		hs_carrier_flush(w);
 	if (w->shipper)
 		hs_shipper_run(w->shipper);
-	/* What is written to memory has to be looked for; messages wake us up
-	 * by themselves, and cost no rounds that find nothing. */
-	if (work)
-		w->idle_rounds = 0;
-	else if (events && w->idle_rounds > EVENT_ROUNDS)
-		w->idle_rounds = EVENT_ROUNDS;
-	else
-		w->idle_rounds++;
 	if (w->asked_to_stop && w->now_ns >= w->ask_stop_ns) {
 		w->asked_to_stop = false;
 		hs_held_send(w->keeper, HS_HELD_STOP, w->purging, NULL, -1);

@@ -116,9 +116,11 @@ struct hs_worker {
 	uint32_t nr_left;
 	uint64_t left_until_ns;
 	uint64_t figures_ns; /* when rates are looked at next */
-	uint32_t idle_rounds;
-	uint64_t routes; /* hs_members_routes() as it was last */
-	bool sent;	 /* something, since the transport was polled last */
+	uint64_t nap_ns;     /* before the next round: see nap.h */
+	uint64_t looked_ns;  /* when lanes were looked at last */
+	uint32_t crowding;   /* of this round */
+	uint64_t routes;     /* hs_members_routes() as it was last */
+	bool sent; /* something, since the transport was polled last */
 	bool finishing;
 	bool purging;
 	bool asked_to_stop; /* by the control door */

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Purpose: how long the worker may look away from its guests' memory.
+ *
+ * Nothing wakes it when an entry is written, and a round that finds one entry
+ * costs about what one that finds forty does. So it naps for as long as the
+ * lanes and the stocks have room for many times what came since it looked last,
+ * and never longer than an idle worker: what is written waits no longer under
+ * load than without.
+ *
+ * Guarantees: at a steady load no lane is fuller, and no stock emptier, than
+ * about HS_NAP_ROOM of HS_NAP_WHOLE when it is looked at; a load that grows
+ * sevenfold from one nap to the next is not lost. Over HS_NAP_FULL there is no
+ * nap: how much more would have come is not known.
+ */
+#ifndef HS_AGENT_NAP_H
+#define HS_AGENT_NAP_H
+
+#include <stdint.h>
+
+#include "base/clock.h"
+
+/* Crowding is said in parts of this. */
+#define HS_NAP_WHOLE 1024u
+#define HS_NAP_ROOM  (HS_NAP_WHOLE / 8)
+#define HS_NAP_FULL  (HS_NAP_WHOLE / 2)
+
+/* Waking up takes some of these more where others want the processor. */
+#define HS_NAP_MIN_NS (100 * HS_NS_PER_US)
+#define HS_NAP_MAX_NS HS_NS_PER_MS
+
+/** hs_nap_crowding() - @used of @room, in parts of HS_NAP_WHOLE */
+static inline uint32_t hs_nap_crowding(uint64_t used, uint64_t room)
+{
+	return used >= room ? HS_NAP_WHOLE
+			    : (uint32_t)(used * HS_NAP_WHOLE / room);
+}
+
+/**
+ * hs_nap_next() - the nap after this round
+ * @nap_ns: the one before it
+ * @since_ns: since the round before this one looked
+ * @crowding: how full the fullest lane was, or how much was taken of a stock
+ *
+ * Return: 0: go on at once; or HS_NAP_MIN_NS to HS_NAP_MAX_NS.
+ */
+static inline uint64_t hs_nap_next(uint64_t nap_ns, uint64_t since_ns,
+				   uint32_t crowding)
+{
+	uint64_t most_ns = 2 * nap_ns, room_ns;
+
+	if (crowding > HS_NAP_FULL)
+		return 0;
+	if (most_ns < HS_NAP_MIN_NS)
+		most_ns = HS_NAP_MIN_NS;
+	if (most_ns > HS_NAP_MAX_NS)
+		most_ns = HS_NAP_MAX_NS;
+	/* Longer intervals say nothing that a second does not. */
+	if (since_ns > HS_NS_PER_SEC)
+		since_ns = HS_NS_PER_SEC;
+	room_ns = crowding ? since_ns * HS_NAP_ROOM / crowding : UINT64_MAX;
+	if (room_ns > most_ns)
+		return most_ns;
+	return room_ns < HS_NAP_MIN_NS ? 0 : room_ns;
+}
+
+#endif
