@@ -3,8 +3,10 @@
 #include "dataplane/resource.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "dataplane/operation.h"
+#include "dataplane/put.h"
 #include "dataplane/write.h"
 #include "hs/hindsight.h"
 
@@ -61,4 +63,71 @@ struct hs_resource *hs_resource_create(const char *service,
 void hs_resource_destroy(struct hs_resource *resource)
 {
 	free(resource);
+}
+
+/* ---- in a handle's stream ------------------------------------------------ */
+
+struct resource_ref {
+	uint32_t local_id;
+	const struct hs_resource *resource;
+};
+
+static void emit_resource_ref(struct hs_sink *s, const void *args)
+{
+	const struct resource_ref *r = args;
+
+	hs_sink_varint(s, r->local_id);
+	hs_sink_bytes(s, r->resource->payload, r->resource->size_bytes);
+}
+
+/* In one pass, where there is a window for it. */
+static bool put_resource(struct hs_trace *trace, const struct resource_ref *r)
+{
+	size_t n = r->resource->size_bytes;
+	uint8_t *record, *p;
+
+	if (n > HS_RECORD_SHORT_MAX_BYTES - HS_RECORD_VARINT_MAX_BYTES)
+		return false;
+	record = hs_put_begin(trace, HS_RECORD_SHORT_HEADER_BYTES +
+					     HS_RECORD_VARINT_MAX_BYTES + n);
+	if (!record)
+		return false;
+	p = hs_put_varint(record + HS_RECORD_SHORT_HEADER_BYTES, r->local_id);
+	memcpy(p, r->resource->payload, n);
+	hs_put_end_short(trace, HS_RECORD_RESOURCE | HS_RECORD_F_KNOWN, record,
+			 p + n);
+	return true;
+}
+
+static bool write_resource(struct hs_tls *tls, struct hs_trace *trace,
+			   const struct resource_ref *r,
+			   const struct hs_stamp *next)
+{
+	if (!trace->w.base && !hs_write_open(tls, trace, next))
+		return false;
+	return put_resource(trace, r) ||
+	       hs_write_before(tls, trace,
+			       HS_RECORD_RESOURCE | HS_RECORD_F_KNOWN, next,
+			       emit_resource_ref, r);
+}
+
+uint32_t hs_resource_in(struct hs_tls *tls, struct hs_trace *trace,
+			const struct hs_resource *resource,
+			const struct hs_stamp *next)
+{
+	struct resource_ref r = {trace->next_resource, resource};
+	uint32_t nr = trace->next_resource;
+	uint32_t oldest = 0;
+
+	if (nr > HS_HANDLE_RESOURCES_MAX)
+		oldest = nr - HS_HANDLE_RESOURCES_MAX;
+	for (uint32_t id = nr; id-- > oldest;) {
+		if (trace->resources[id % HS_HANDLE_RESOURCES_MAX] == resource)
+			return id;
+	}
+	if (write_resource(tls, trace, &r, next)) {
+		trace->resources[nr % HS_HANDLE_RESOURCES_MAX] = resource;
+		trace->next_resource++;
+	}
+	return nr;
 }

@@ -17,4 +17,18 @@ struct hs_resource {
 	uint8_t payload[]; /* of a RESOURCE record, behind the local id */
 };
 
+struct hs_stamp;
+struct hs_tls;
+struct hs_trace;
+
+/**
+ * hs_resource_in() - the id of @resource in a handle's stream
+ * @next: the time of the record that wants it, which comes next
+ *
+ * Written there if it was not. Context: write path, between enter and leave.
+ */
+uint32_t hs_resource_in(struct hs_tls *tls, struct hs_trace *trace,
+			const struct hs_resource *resource,
+			const struct hs_stamp *next);
+
 #endif

@@ -49,42 +49,6 @@ bool hs_span_write(const struct hs_span *span, uint8_t type,
 
 /* ---- start and end ------------------------------------------------------ */
 
-struct resource_ref {
-	uint32_t local_id;
-	const struct hs_resource *resource;
-};
-
-static void emit_resource_ref(struct hs_sink *s, const void *args)
-{
-	const struct resource_ref *r = args;
-
-	hs_sink_varint(s, r->local_id);
-	hs_sink_bytes(s, r->resource->payload, r->resource->size_bytes);
-}
-
-/* The id of @resource in this handle's stream, written there if it was not. */
-static uint32_t resource_id(struct hs_tls *tls, struct hs_trace *trace,
-			    const struct hs_resource *resource,
-			    const struct hs_stamp *next)
-{
-	struct resource_ref args = {trace->next_resource, resource};
-	uint32_t nr = trace->next_resource;
-	uint32_t oldest = 0;
-
-	if (nr > HS_HANDLE_RESOURCES_MAX)
-		oldest = nr - HS_HANDLE_RESOURCES_MAX;
-	for (uint32_t id = nr; id-- > oldest;) {
-		if (trace->resources[id % HS_HANDLE_RESOURCES_MAX] == resource)
-			return id;
-	}
-	if (hs_write_before(tls, trace, HS_RECORD_RESOURCE | HS_RECORD_F_KNOWN,
-			    next, emit_resource_ref, &args)) {
-		trace->resources[nr % HS_HANDLE_RESOURCES_MAX] = resource;
-		trace->next_resource++;
-	}
-	return nr;
-}
-
 struct start {
 	const struct hs_span_args *args;
 	struct hs_trace *trace;
@@ -163,21 +127,112 @@ static size_t start_name_bytes(const struct hs_span_args *args)
 	return args->name_bytes ? args->name_bytes : strlen(args->name);
 }
 
-static void span_start(struct hs_trace *trace, struct hs_span *span,
-		       const struct hs_span_args *args)
+/* What a start needs that is put in one pass, and not in the window. */
+#define PUT_START_BYTES                                                        \
+	(HS_SPAN_HEAD_BYTES + 16 + HS_RECORD_VARINT_MAX_BYTES + 1 +            \
+	 HS_PUT_TICKS_BYTES + 1 + HS_SPAN_TEXT_BYTES)
+
+/* The record of a span that has its id and its ref, at @record, now. */
+static inline __attribute__((always_inline)) void
+put_start_record(struct hs_trace *trace, struct hs_span *span, uint8_t *record,
+		 const struct hs_span_args *args, size_t n,
+		 const struct hs_resource *resource, uint32_t resource_nr)
+{
+	uint64_t ticks;
+	uint8_t *p;
+
+	p = hs_put_varint(record + HS_RECORD_SHORT_HEADER_BYTES, span->ref);
+	hs_le64_store(p, span->id);
+	hs_le64_store(p + 8, args->parent_id);
+	p = hs_put_varint(p + 16, resource_nr);
+	*p++ = args->kind;
+	ticks = hs_ticks();
+	p = hs_put_these_ticks(p, ticks);
+	p = hs_again_name_put(trace, (uint32_t)(p - trace->w.base), p,
+			      args->name, n);
+	hs_put_end_short(trace,
+			 HS_RECORD_SPAN_START | HS_RECORD_F_TICKS |
+				 HS_RECORD_F_KNOWN,
+			 record, p);
+	hs_watch_start(span, resource, args->name, n, ticks, HS_WATCH_TICKS);
+}
+
+/* A span of the resource that the trace wrote last, now. */
+static inline __attribute__((always_inline)) bool
+put_start(struct hs_trace *trace, struct hs_span *span,
+	  const struct hs_span_args *args, size_t n,
+	  const struct hs_resource *resource)
+{
+	struct hs_tls *tls = &hs_tls;
+	uint32_t resource_nr;
+	uint8_t *record;
+
+	if (!HS_INLINE_HAS_WINDOW(trace) || !trace->next_resource ||
+	    n > HS_SPAN_TEXT_BYTES)
+		return false;
+	resource_nr = trace->next_resource - 1;
+	if (trace->resources[resource_nr % HS_HANDLE_RESOURCES_MAX] != resource)
+		return false;
+	/* An id is drawn from the thread's state: not amid another call. */
+	if (tls->busy || tls->random_epoch != trace->epoch)
+		return false;
+	record = hs_put_begin(trace, PUT_START_BYTES);
+	if (!record)
+		return false;
+	if (args->id) {
+		span->id = args->id;
+	} else {
+		/* As hs_client_enter() does, for a handler that starts spans,
+		 * too. */
+		tls->busy = 1;
+		/* client.C17 acq_rel, pairs client.C18: as client.C3. */
+		__atomic_signal_fence(__ATOMIC_ACQ_REL);
+		span->id = hs_client_random(tls);
+		if (!span->id)
+			span->id = 1;
+		/* client.C18 acq_rel, pairs client.C17: as client.C4. */
+		__atomic_signal_fence(__ATOMIC_ACQ_REL);
+		tls->busy = 0;
+	}
+	span->trace = trace;
+	span->use = trace->use;
+	span->ref = trace->next_ref++;
+	put_start_record(trace, span, record, args, n, resource, resource_nr);
+	return true;
+}
+
+/* With all that a record of any length needs. */
+static void write_start(struct hs_tls *tls, struct hs_trace *trace,
+			struct hs_span *span, const struct hs_span_args *args,
+			size_t n, const struct hs_resource *resource,
+			struct start *start)
 {
 	uint8_t again[AGAIN_MAX_BYTES] = {0}, again_bytes = 0;
-	struct start start = {
-		.args = args,
-		.name_bytes = start_name_bytes(args),
-		.again = again,
-		.again_bytes = &again_bytes,
-	};
+	enum hs_watch_clock clock;
+	uint64_t at;
+
+	start->args = args;
+	start->trace = trace;
+	start->id = span->id;
+	start->ref = span->ref;
+	start->name_bytes = n;
+	start->again = again;
+	start->again_bytes = &again_bytes;
+	hs_write_record(tls, trace, HS_RECORD_SPAN_START | HS_RECORD_F_KNOWN,
+			&start->stamp, emit_start, start);
+	at = hs_watch_time(&start->stamp, &clock);
+	hs_watch_start(span, resource, args->name ? args->name : "", n, at,
+		       clock);
+}
+
+static void span_start(struct hs_trace *trace, struct hs_span *span,
+		       const struct hs_span_args *args, size_t n)
+{
 	const struct hs_resource *resource =
 		args->resource ? args->resource : hs_client.resource;
-	enum hs_watch_clock clock;
+	struct start start;
 	struct hs_tls *tls;
-	uint64_t at;
+	uint8_t *record = NULL;
 
 	*span = (struct hs_span){.id = args->id};
 	tls = hs_trace_enter(&trace);
@@ -192,95 +247,40 @@ static void span_start(struct hs_trace *trace, struct hs_span *span,
 	span->use = trace->use;
 	span->ref = trace->next_ref++;
 	if (trace->at) {
-		start.trace = trace;
-		start.id = span->id;
-		start.ref = span->ref;
-		start.stamp.kind = args->has_start ? HS_STAMP_AT : HS_STAMP_NOW;
-		start.stamp.ns = args->start_ns;
+		start.stamp = (struct hs_stamp){
+			.kind = args->has_start ? HS_STAMP_AT : HS_STAMP_NOW,
+			.ns = args->start_ns};
 		start.resource =
-			resource_id(tls, trace, resource, &start.stamp);
-		hs_write_record(tls, trace,
-				HS_RECORD_SPAN_START | HS_RECORD_F_KNOWN,
-				&start.stamp, emit_start, &start);
-		at = hs_watch_time(&start.stamp, &clock);
-		hs_watch_start(span, resource, args->name ? args->name : "",
-			       start.name_bytes, at, clock);
+			hs_resource_in(tls, trace, resource, &start.stamp);
+		/* Most often this was what the long way was wanted for. */
+		if (!args->has_start && n <= HS_SPAN_TEXT_BYTES)
+			record = hs_put_begin(trace, PUT_START_BYTES);
+		if (record)
+			put_start_record(trace, span, record, args, n, resource,
+					 start.resource);
+		else
+			write_start(tls, trace, span, args, n, resource,
+				    &start);
 	}
 	hs_client_leave(tls);
-}
-
-/* A span of the resource that the trace wrote last, now. */
-static bool put_start(struct hs_trace *trace, struct hs_span *span,
-		      const char *name, size_t n, uint64_t parent_id)
-{
-	struct hs_tls *tls = &hs_tls;
-	uint8_t *record, *p;
-	uint32_t resource;
-	uint64_t ticks;
-
-	if (!HS_INLINE_HAS_WINDOW(trace) || !trace->next_resource ||
-	    n > HS_SPAN_TEXT_BYTES)
-		return false;
-	resource = trace->next_resource - 1;
-	if (trace->resources[resource % HS_HANDLE_RESOURCES_MAX] !=
-	    hs_client.resource)
-		return false;
-	/* An id is drawn from the thread's state: not amid another call. */
-	if (tls->busy || tls->random_epoch != trace->epoch)
-		return false;
-	record = hs_put_begin(
-		trace, HS_SPAN_HEAD_BYTES + 16 + HS_RECORD_VARINT_MAX_BYTES +
-			       1 + HS_PUT_TICKS_BYTES + 1 + HS_SPAN_TEXT_BYTES);
-	if (!record)
-		return false;
-	/* As hs_client_enter() does, for a handler that starts spans, too. */
-	tls->busy = 1;
-	/* client.C17 acq_rel, pairs client.C18: as client.C3. */
-	__atomic_signal_fence(__ATOMIC_ACQ_REL);
-	span->id = hs_client_random(tls);
-	if (!span->id)
-		span->id = 1;
-	/* client.C18 acq_rel, pairs client.C17: as client.C4. */
-	__atomic_signal_fence(__ATOMIC_ACQ_REL);
-	tls->busy = 0;
-	span->trace = trace;
-	span->use = trace->use;
-	span->ref = trace->next_ref++;
-	p = hs_put_varint(record + HS_RECORD_SHORT_HEADER_BYTES, span->ref);
-	hs_le64_store(p, span->id);
-	hs_le64_store(p + 8, parent_id);
-	p = hs_put_varint(p + 16, resource);
-	*p++ = HS_SPAN_KIND_UNSPECIFIED;
-	ticks = hs_ticks();
-	p = hs_put_these_ticks(p, ticks);
-	p = hs_again_name_put(trace, (uint32_t)(p - trace->w.base), p, name, n);
-	hs_put_end_short(trace,
-			 HS_RECORD_SPAN_START | HS_RECORD_F_TICKS |
-				 HS_RECORD_F_KNOWN,
-			 record, p);
-	hs_watch_start(span, hs_client.resource, name, n, ticks,
-		       HS_WATCH_TICKS);
-	return true;
 }
 
 static __attribute__((noinline, cold)) void
 start_slow(struct hs_trace *trace, struct hs_span *span, const char *name,
 	   size_t n, uint64_t parent_id)
 {
-	struct hs_span_args args = {
-		.size_bytes = sizeof(args),
-		.name = name,
-		.name_bytes = n,
-		.parent_id = parent_id,
-	};
+	const struct hs_span_args args = {.name = name, .parent_id = parent_id};
 
-	span_start(trace, span, &args);
+	span_start(trace, span, &args, n);
 }
 
 void hs_sized_start(struct hs_trace *trace, struct hs_span *span,
 		    const char *name, size_t n, uint64_t parent_id)
 {
-	if (span && !put_start(trace, span, name, n, parent_id))
+	/* Nobody sees its address, so that it is never made. */
+	const struct hs_span_args args = {.name = name, .parent_id = parent_id};
+
+	if (span && !put_start(trace, span, &args, n, hs_client.resource))
 		start_slow(trace, span, name, n, parent_id);
 }
 
@@ -294,6 +294,7 @@ void hs_span_start_args(struct hs_trace *trace, struct hs_span *span,
 			const struct hs_span_args *args)
 {
 	struct hs_span_args copy = {0};
+	size_t n;
 
 	if (!span)
 		return;
@@ -302,7 +303,13 @@ void hs_span_start_args(struct hs_trace *trace, struct hs_span *span,
 		memcpy(&copy, args,
 		       args->size_bytes < sizeof(copy) ? args->size_bytes
 						       : sizeof(copy));
-	span_start(trace, span, &copy);
+	n = start_name_bytes(&copy);
+	if (!copy.name)
+		copy.name = "";
+	if (copy.has_start ||
+	    !put_start(trace, span, &copy, n,
+		       copy.resource ? copy.resource : hs_client.resource))
+		span_start(trace, span, &copy, n);
 }
 
 struct end {

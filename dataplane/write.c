@@ -520,6 +520,24 @@ static bool write_shut(struct hs_tls *tls, struct hs_trace *trace, uint8_t type,
 	return written;
 }
 
+bool hs_write_open(struct hs_tls *tls, struct hs_trace *trace,
+		   const struct hs_stamp *next)
+{
+	if (hs_handle_in_use(trace)) {
+		hs_client_count(HS_COUNT_CALLS_NESTED, 1);
+		return false;
+	}
+	hs_handle_shut(trace);
+	if (!hs_handle_attached(trace))
+		return false;
+	if (!buffer_ready(tls, trace, next)) {
+		hs_handle_lost(trace);
+		return false;
+	}
+	window_open(trace);
+	return true;
+}
+
 bool hs_write_record(struct hs_tls *tls, struct hs_trace *trace, uint8_t type,
 		     struct hs_stamp *stamp, hs_emit_fn emit, const void *args)
 {

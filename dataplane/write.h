@@ -72,6 +72,15 @@ bool hs_write_before(struct hs_tls *tls, struct hs_trace *trace, uint8_t type,
 		     const struct hs_stamp *next, hs_emit_fn emit,
 		     const void *args);
 
+/**
+ * hs_write_open() - the first buffer of @trace, and its window where it may be
+ * @next: as of hs_write_before()
+ *
+ * Return: false where a record would have been dropped, accounted for likewise.
+ */
+bool hs_write_open(struct hs_tls *tls, struct hs_trace *trace,
+		   const struct hs_stamp *next);
+
 /* Measure @emit, or write it to plain memory of that size. */
 size_t hs_write_measure(hs_emit_fn emit, const void *args);
 bool hs_write_memory(uint8_t *out, size_t size_bytes, hs_emit_fn emit,

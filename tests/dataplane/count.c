@@ -59,6 +59,21 @@ static void span_5attr(struct hs_trace *t)
 	hs_span_end(&s);
 }
 
+/* A service that does little: its trace is one span, in a buffer of its own. */
+static void one_span(void)
+{
+	const struct hs_span_args args = {.size_bytes = sizeof(args),
+					  .name = "GET /item",
+					  .parent_id = 7,
+					  .kind = HS_SPAN_KIND_SERVER};
+	struct hs_trace *t = hs_trace_begin(NULL, NULL);
+	struct hs_span s;
+
+	hs_span_start_args(t, &s, &args);
+	hs_span_end(&s);
+	hs_trace_end(t);
+}
+
 /* One rule of each kind, as in hs-perf client: judged at each span's end. */
 static void rules_load(struct fake_agent *a)
 {
@@ -127,6 +142,8 @@ int main(void)
 	COUNT("attr_i64", (void)0, hs_span_attr_i64(&span, "bytes", i));
 	COUNT("begin_end_empty", (void)0,
 	      hs_trace_end(hs_trace_begin(NULL, NULL)));
+	COUNT("trace_of_one_span", fake_agent_stock_all(&agent, 0, TIMES),
+	      one_span());
 	hs_client_stats_get(&stats);
 	harness_detach(&agent);
 	if (stats.buffers_null + stats.entries_lost + stats.handles_lost) {

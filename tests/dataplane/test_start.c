@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Starts of spans, in one pass where that can be (the first of a handle, the
+ * next ones, those of another resource) and the long way where a name is long,
+ * a time is given or there is no clock to stamp with: the same record each
+ * time.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "dataplane/calibration.h"
+#include "dataplane/clock.h"
+#include "dataplane/handle.h"
+#include "harness.h"
+
+#define T0	   1000000000000000000ull
+#define LINE_BYTES 128u
+
+static const struct hs_trace_id ID = {0x1122334455667788, 0x99aabbccddeeff00};
+static struct fake_agent agent;
+
+static int setup(void **state)
+{
+	harness_attach(&agent, NULL, NULL);
+	fake_agent_stock_all(&agent, 1, 32);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	harness_detach(&agent);
+	return 0;
+}
+
+/* A line for each start, without what differs from run to run. */
+static int see(void *context, const struct hs_record *r)
+{
+	char *out = (char *)context + strlen(context);
+
+	if (r->type == HS_RECORD_SPAN_START)
+		snprintf(out, LINE_BYTES, "%u id=%llu parent=%llu %u %u %.*s\n",
+			 (unsigned)r->ref, (unsigned long long)r->u.start.id,
+			 (unsigned long long)r->u.start.parent_id,
+			 (unsigned)r->u.start.resource, r->u.start.kind,
+			 (int)r->u.start.name.len, r->u.start.name.ptr);
+	return 0;
+}
+
+static void assert_starts(const char *wanted)
+{
+	static struct hs_record_buffer buffers[FAKE_BUFFERS_MAX];
+	static uint8_t scratch[HS_RECORD_SCRATCH_BYTES];
+	char lines[16 * LINE_BYTES] = "";
+	struct hs_record_visitor visitor = {lines, see};
+	struct hs_record_stats stats = {0};
+	size_t nr;
+
+	fake_agent_drain(&agent);
+	nr = fake_agent_buffers(&agent, ID, 0, buffers, FAKE_BUFFERS_MAX);
+	hs_record_read(buffers, nr, scratch, sizeof(scratch), &visitor, &stats);
+	assert_int_equal(stats.garbage + stats.cut + stats.gaps +
+				 stats.unknown + stats.skipped_bytes +
+				 stats.bad_buffers,
+			 0);
+	assert_string_equal(lines, wanted);
+}
+
+#define LONG "a name that does not fit into what is copied in one pass"
+
+static void every_kind_of_start(void)
+{
+	struct hs_resource *other = hs_resource_create("other", NULL, 0);
+	struct hs_span_args args = {.size_bytes = sizeof(args),
+				    .id = 7,
+				    .parent_id = 6,
+				    .name = "one"};
+	struct hs_trace *t = hs_trace_begin(&ID, NULL);
+	struct hs_span span[7];
+	char wanted[1024];
+
+	hs_span_start_args(t, &span[0], &args);
+	args.kind = HS_SPAN_KIND_CLIENT;
+	args.id = 8;
+	hs_span_start_args(t, &span[1], &args);
+	args.resource = other;
+	args.name = NULL;
+	hs_span_start_args(t, &span[2], &args);
+	args.name = "more";
+	args.name_bytes = 2;
+	hs_span_start_args(t, &span[3], &args);
+	args.name = LONG;
+	args.name_bytes = 0;
+	hs_span_start_args(t, &span[4], &args);
+	args.has_start = true;
+	args.start_ns = T0;
+	args.name = "then";
+	hs_span_start_args(t, &span[5], &args);
+	args.has_start = false;
+	args.resource = NULL;
+	args.name = "one";
+	args.id = 0;
+	hs_span_start_args(t, &span[6], &args);
+	assert_true(span[6].id != 0);
+	for (uint32_t i = 0; i < 7; i++)
+		assert_int_equal(span[i].ref, i);
+	for (uint32_t i = 0; i < 7; i++)
+		hs_span_end(&span[i]);
+	hs_trace_end(t);
+	hs_resource_destroy(other);
+	snprintf(wanted, sizeof(wanted),
+		 "0 id=7 parent=6 0 0 one\n"
+		 "1 id=8 parent=6 0 3 one\n"
+		 "2 id=8 parent=6 1 3 \n"
+		 "3 id=8 parent=6 1 3 mo\n"
+		 "4 id=8 parent=6 1 3 " LONG "\n"
+		 "5 id=8 parent=6 1 3 then\n"
+		 "6 id=%llu parent=6 0 3 one\n",
+		 (unsigned long long)span[6].id);
+	assert_starts(wanted);
+}
+
+static void test_by_ticks(void **state)
+{
+	fake_agent_calibrate(&agent, 3, hs_ticks(), T0);
+	hs_client_poll();
+	every_kind_of_start();
+}
+
+static void test_without_a_clock(void **state)
+{
+	every_kind_of_start();
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		T(test_by_ticks),
+		T(test_without_a_clock),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
