@@ -405,9 +405,8 @@ int hs_shipper_make(struct hs_worker *w)
 	port = port_make(settings, &why);
 	if (!port) {
 		hs_log_error("agent", "ship: %s: %s (%s)",
-			     settings->carrier == HS_SHIP_CARRIER_LENT &&
-					     settings->socket
-				     ? settings->socket
+			     settings->carrier == HS_SHIP_CARRIER_LENT
+				     ? "a port that is lent"
 				     : settings->bind,
 			     why, strerror(errno));
 		return errno ? -errno : -EINVAL;

@@ -189,8 +189,9 @@ static void greet(struct lent *l, uint64_t now_ns)
 	loan_begin(l, now_ns);
 }
 
-/* Whoever comes next; a second one is told so at once. */
-static void take_one(struct lent *l, uint64_t now_ns)
+/* Whoever comes next; strangers and a second one are told so at once. Return:
+ * whether there may be more of them. */
+static bool take_one(struct lent *l, uint64_t now_ns)
 {
 	struct hs_unix_peer peer;
 	int sock =
@@ -198,19 +199,19 @@ static void take_one(struct lent *l, uint64_t now_ns)
 
 	l->stats.system_calls++;
 	if (sock < 0)
-		return;
-	if (l->sock >= 0) {
-		refuse(l, sock, HS_LEND_REFUSED_BUSY);
-		close(sock);
-	} else if (hs_unix_peer_get(sock, &peer) || !may_lend(l, peer.uid)) {
+		return false;
+	if (hs_unix_peer_get(sock, &peer) || !may_lend(l, peer.uid)) {
 		refuse(l, sock, HS_LEND_REFUSED_USER);
 		close(sock);
-		l->pause_ns = now_ns + PAUSE_NS;
+	} else if (l->sock >= 0) {
+		refuse(l, sock, HS_LEND_REFUSED_BUSY);
+		close(sock);
 	} else {
 		l->peer = peer;
 		l->sock = sock;
 		l->greet_by_ns = now_ns + GREETING_NS;
 	}
+	return true;
 }
 
 /* It says nothing more; whatever comes is its end. */
@@ -236,8 +237,9 @@ static void look(struct lent *l)
 	if (now_ns < l->look_ns)
 		return;
 	l->look_ns = now_ns + LOOK_NS;
-	if (now_ns >= l->pause_ns)
-		take_one(l, now_ns);
+	for (uint32_t i = 0; i < BACKLOG && now_ns >= l->pause_ns; i++)
+		if (!take_one(l, now_ns))
+			break;
 	if (l->up)
 		hear(l, now_ns);
 	else if (l->sock >= 0)

@@ -55,6 +55,14 @@ class LendFabric(fabric.Fabric):
         wait_for("the port: " + state,
                  lambda: self.lender()["state"] == state)
 
+    def check_text(self, *parts):
+        """hs status says so, to people."""
+        text = subprocess.run(
+            [fabric.program("hs"), "status", "--fabric", self.dir], text=True,
+            stdout=subprocess.PIPE, check=True).stdout
+        for words in parts:
+            check(words in text, "hs status has no %r: %s" % (words, text))
+
     def __exit__(self, kind, value, trace):
         for name in [n for n in self.running if n.startswith("lend")]:
             one = self.running.pop(name)
@@ -125,6 +133,17 @@ def traced(lender, fab, count):
     return [lender.ask(True) for _ in range(count)]
 
 
+def fire_large(app, count):
+    """Traces of 20 kB, of which some are under way when this returns."""
+    ids = []
+    for _ in range(count):
+        ids.append(app.say("begin h"))
+        app.say("fill h 20000")
+        app.say("end h")
+        app.say("trigger large " + ids[-1])
+    return ids
+
+
 def lent():
     """The application's traces, and others', leave through its own port."""
     with LendFabric(1) as fab:
@@ -146,13 +165,9 @@ def lent():
               ship["bytes_copied_lender"] >= moved and
               not ship["bytes_in_place"] and not ship["bytes_copied_kernel"],
               "each byte twice: %r, %d" % (ship, moved))
-        text = subprocess.run(
-            [fabric.program("hs"), "status", "--fabric", fab.dir], text=True,
-            stdout=subprocess.PIPE, check=True).stdout
-        for words in ("slices by lent: configured, 2.00 copies a byte",
-                      'port of "lend" pid %d at %s:7431' %
-                      (lender.process.pid, INSIDE)):
-            check(words in text, "hs status has no %r: %s" % (words, text))
+        fab.check_text("slices by lent: configured, 2.00 copies a byte",
+                       'port of "lend" pid %d at %s:7431' %
+                       (lender.process.pid, INSIDE))
         last = lender.end()
         check(last["loans"] == 1 and last["sent"] and last["received"] and
               last["requests"] >= 50 and not last["broken"], repr(last))
@@ -167,13 +182,12 @@ def killed():
         app = fab.app(0, "svc")
         ids = fire_many(fab, app, 20) + traced(lender, fab, 20)
         wait_for("stored", lambda: all_there(fab, ids))
-        ids += fire_many(fab, app, 20, first=100)
+        ids += fire_large(app, 100)
         lender.process.kill()
         lender.process.wait()
         ids += fire_many(fab, app, 20, first=200)
         fab.wait_lent("nobody")
-        check(fab.status("agent-0")["ship"]["port"]["link_down"],
-              "a port whose link is down")
+        fab.check_text("LINK DOWN, nobody lends a port")
         lender.start()
         fab.wait_lent()
         ids += fire_many(fab, app, 20, first=300) + traced(lender, fab, 20)
@@ -193,6 +207,7 @@ def stopped():
         for first in range(1000, 5000, 100):
             ids += fire_many(fab, app, 100, first=first)
         fab.wait_lent("stalled")
+        fab.check_text("STALLED")
         lender.process.send_signal(signal.SIGCONT)
         wait_for("all delivered", lambda: all_there(fab, ids))
         check(fab.lender()["loans"] == 1, fab.lender())

@@ -4,6 +4,7 @@
  * messages before it: what goes through, what is refused
  */
 #include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -170,6 +171,46 @@ static void test_lengths_that_cannot_be(void **state)
 	free(w.memory);
 }
 
+#define MANY 200000u
+
+static void *put_many(void *arg)
+{
+	struct world *w = arg;
+
+	for (uint32_t i = 0; i < MANY;) {
+		if (put(w, i, i % 64 + 1)) {
+			i++;
+			if (i % 3 && i < MANY)
+				continue;
+		}
+		hs_lend_ring_publish(&w->put);
+	}
+	return NULL;
+}
+
+/* Each end on a thread of its own; for ThreadSanitizer as well. */
+static void test_two_threads(void **state)
+{
+	pthread_t thread;
+	struct world w;
+
+	(void)state;
+	begin(&w, UINT32_MAX - MANY / 2);
+	assert_int_equal(pthread_create(&thread, NULL, put_many, &w), 0);
+	for (uint32_t i = 0; i < MANY;) {
+		if (take(&w, i, i % 64 + 1)) {
+			i++;
+			if (i % 5 && i < MANY)
+				continue;
+		}
+		assert_false(w.take.broken);
+		hs_lend_ring_publish(&w.take);
+	}
+	pthread_join(thread, NULL);
+	assert_false(w.put.broken);
+	free(w.memory);
+}
+
 static struct hs_lend_hello hello(void)
 {
 	return (struct hs_lend_hello){
@@ -254,6 +295,7 @@ int main(void)
 		cmocka_unit_test(test_full_and_unpublished),
 		cmocka_unit_test(test_counters_that_cannot_be),
 		cmocka_unit_test(test_lengths_that_cannot_be),
+		cmocka_unit_test(test_two_threads),
 		cmocka_unit_test(test_hello),
 		cmocka_unit_test(test_welcome),
 	};

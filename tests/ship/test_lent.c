@@ -14,6 +14,8 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -23,9 +25,11 @@
 #include "base/memfd.h"
 #include "ship/lend_ring.h"
 #include "ship/port_lent.h"
+#include "ship/settings.h"
 
 #define FRAME	   1472u
 #define PATIENCE_S 20u
+#define STRANGER   65534u
 
 static char dir[] = "/tmp/hs-lent-XXXXXX";
 static char path[64];
@@ -50,10 +54,12 @@ static void forget(const void *base)
 	nr_forgotten += base != NULL;
 }
 
-static struct hs_ship_port *port_make(void)
+static struct hs_ship_port *port_for(uid_t lender)
 {
 	const struct hs_ship_lent_config config = {.socket = path,
-						   .mode = 0600,
+						   .mode = 0666,
+						   .lenders = {lender},
+						   .nr_lenders = lender != 0,
 						   .frame_bytes = FRAME,
 						   .watch = watch,
 						   .forget = forget};
@@ -63,6 +69,11 @@ static struct hs_ship_port *port_make(void)
 	if (!p)
 		fail_msg("%s: %s", why, strerror(errno));
 	return p;
+}
+
+static struct hs_ship_port *port_make(void)
+{
+	return port_for(0);
 }
 
 static bool down(struct hs_ship_port *p)
@@ -315,6 +326,80 @@ static void test_who_is_refused(void **state)
 	p->ops->destroy(p);
 }
 
+/* Somebody else's application: exits with what it was told. */
+static int stranger(struct hs_ship_port *p)
+{
+	pid_t child = fork();
+	int status = 0;
+
+	assert_true(child >= 0);
+	if (!child) {
+		const struct hs_lend_hello h = hello();
+		struct hs_lend_welcome w = {.refused = 99};
+		size_t nr_fds;
+		int fds[2], sock;
+
+		if (setuid(STRANGER))
+			_exit(98);
+		sock = hs_unix_connect(path, SOCK_SEQPACKET);
+		if (sock < 0 || hs_fdpass_send(sock, &h, sizeof(h), NULL, 0))
+			_exit(97);
+		if (hs_fdpass_recv(sock, &w, sizeof(w), fds, 2, &nr_fds) ==
+		    -ECONNRESET)
+			(void)hs_fdpass_recv(sock, &w, sizeof(w), fds, 2,
+					     &nr_fds);
+		_exit(w.refused);
+	}
+	UNTIL(p, waitpid(child, &status, WNOHANG) == child);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+static void test_users(void **state)
+{
+	struct hs_ship_port *p;
+
+	(void)state;
+	if (geteuid())
+		skip();
+	assert_int_equal(chmod(dir, 0711), 0);
+	p = port_make();
+	assert_int_equal(stranger(p), HS_LEND_REFUSED_USER);
+	p->ops->destroy(p);
+	p = port_for(STRANGER);
+	assert_int_equal(stranger(p), HS_LEND_WELCOME);
+	p->ops->destroy(p);
+}
+
+static void test_settings(void **state)
+{
+	char *users[] = {"root", "4711"}, *wrong[] = {"4711x"};
+	struct hs_ship_settings s = {
+		.socket = path,
+		.socket_mode = 0640,
+		.mtu = 9000,
+		.lenders = {.items = users, .nr_items = 2}};
+	struct hs_ship_lent_config c;
+	const char *why = NULL;
+
+	(void)state;
+	assert_int_equal(hs_ship_lent_settings(&s, &c, &why), 0);
+	assert_int_equal(c.frame_bytes, 8972);
+	assert_int_equal(c.mode, 0640);
+	assert_int_equal(c.nr_lenders, 2);
+	assert_int_equal(c.lenders[0], 0);
+	assert_int_equal(c.lenders[1], 4711);
+	s.lenders = (struct hs_config_strings){.items = wrong, .nr_items = 1};
+	assert_int_equal(hs_ship_lent_settings(&s, &c, &why), -EINVAL);
+	c.socket = NULL;
+	assert_null(hs_ship_lent_create(&c, &why));
+	assert_non_null(strstr(why, "ship.socket"));
+	c.socket = path;
+	c.frame_bytes = 575;
+	assert_null(hs_ship_lent_create(&c, &why));
+	assert_non_null(strstr(why, "ship.mtu"));
+}
+
 /* What the agent writes can only be read by the application. */
 static void test_read_only(void **state)
 {
@@ -387,6 +472,8 @@ int main(void)
 		cmocka_unit_test(test_both_ways),
 		cmocka_unit_test(test_full_and_gone),
 		cmocka_unit_test(test_who_is_refused),
+		cmocka_unit_test(test_users),
+		cmocka_unit_test(test_settings),
 		cmocka_unit_test(test_read_only),
 		cmocka_unit_test(test_lies),
 	};
