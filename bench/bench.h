@@ -190,6 +190,7 @@ int hs_perf_coordinator(int argc, char **argv);
 int hs_perf_fairness(int argc, char **argv);
 int hs_perf_figures(int argc, char **argv);
 int hs_perf_index(int argc, char **argv);
+int hs_perf_lend(int argc, char **argv);
 int hs_perf_pool(int argc, char **argv);
 int hs_perf_services(int argc, char **argv);
 int hs_perf_ship(int argc, char **argv);

@@ -23,6 +23,8 @@ static const struct hs_perf_command commands[] = {
 	 hs_perf_figures},
 	{"index", "the agent's trace index, and its cost of a buffer",
 	 hs_perf_index},
+	{"lend", "what a frame costs through a port that is lent",
+	 hs_perf_lend},
 	{"pool", "bytes and buffers a second through a pool", hs_perf_pool},
 	{"services", "requests through call graphs, traced in several ways",
 	 hs_perf_services},
