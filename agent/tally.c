@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "base/planted.h"
+
 /* An acknowledgement that takes longer is taken for lost. */
 #define UNANSWERED_NS 5000000000ull
 /* So often everything is said again, so that a collector knows who lives. */
@@ -70,7 +72,7 @@ uint32_t hs_tally_make(struct hs_tally_source *s, uint64_t seq,
 
 bool hs_tally_acked(struct hs_tally_source *s, uint64_t seq)
 {
-	if (!seq || s->seq != seq)
+	if (!seq || (s->seq != seq && !HS_PLANTED(36)))
 		return false;
 	for (uint32_t i = 0; i < HS_SHM_OPERATIONS_MAX; i++)
 		s->places[i].acked = s->places[i].sent;

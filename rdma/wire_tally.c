@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/endian.h"
+#include "base/planted.h"
 #include "hs/shm_watch.h"
 
 _Static_assert(HS_WIRE_TALLY_BUCKETS == HS_SHM_TALLY_BUCKETS,
@@ -130,7 +131,7 @@ static uint64_t unite_one(uint64_t *have, uint64_t came)
 	uint64_t news = came > *have ? came - *have : 0;
 
 	*have += news;
-	return news;
+	return HS_PLANTED(34) ? came : news;
 }
 
 bool hs_tally_unite(struct hs_tally_counts *have,

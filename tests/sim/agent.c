@@ -9,6 +9,7 @@
 
 #include "base/crc32c.h"
 #include "tests/sim/ship.h"
+#include "tests/sim/tally.h"
 
 uint64_t sim_node_now(const struct sim *s, const struct sim_node *n)
 {
@@ -257,6 +258,7 @@ void sim_process_attach(struct sim *s, uint32_t i, uint32_t p)
 	proc->domain = sim_domain_of(&s->p, p);
 	proc->number = hs_agent_core_process_new(n->core);
 	proc->read_ns = sim_node_now(s, n);
+	sim_tally_attach(s, i, p);
 }
 
 void sim_node_start(struct sim *s, uint32_t i)
@@ -321,6 +323,7 @@ void sim_node_kill(struct sim *s, uint32_t i)
 	}
 	sim_net_endpoint_down(s, i);
 	sim_ship_node_down(s, i);
+	sim_tally_worker_died(s, i);
 	n->kills++;
 	s->t.kills++;
 }
@@ -335,6 +338,7 @@ void sim_node_reboot(struct sim *s, uint32_t i)
 			sim_app_crash(s, i, p);
 	sim_node_kill(s, i);
 	sim_story(s, i, "reboots: its memory is lost");
+	sim_tally_reboot(s, i);
 	free(n->ledger);
 	n->ledger = NULL;
 	for (uint32_t d = 0; d < SIM_DOMAINS_MAX; d++) {

@@ -10,6 +10,7 @@
 
 #include "base/hash.h"
 #include "tests/sim/sim.h"
+#include "tests/sim/tally.h"
 
 #define HEADER_BYTES ((uint32_t)sizeof(struct hs_shm_buffer))
 
@@ -98,6 +99,7 @@ static void over(struct sim *s, struct sim_handle *h, bool is_lost)
 		h->buffer->born = s->order;
 		h->visit->nr_published++;
 	}
+	sim_tally_count(s, h);
 	p->slots[h->slot].use++;
 	p->owners[h->slot] = NULL;
 	h->visit->ended = s->order;

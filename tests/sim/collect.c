@@ -9,6 +9,7 @@
 
 #include "base/hash.h"
 #include "tests/sim/ship.h"
+#include "tests/sim/tally.h"
 
 struct op_ctx {
 	struct sim *s;
@@ -305,6 +306,7 @@ void sim_coll_kill(struct sim *s, uint32_t i)
 	for (; c->changed; c->changed = c->stored[c->changed - 1].next_changed)
 		c->stored[c->changed - 1].changed = false;
 	lose(c, (uint32_t)hs_random_below(&s->fault, 4));
+	sim_tally_commit(s, i, true);
 	sim_net_endpoint_down(s, sim_ep_coll(s, i));
 	sim_ship_coll_down(s, i);
 }
@@ -335,6 +337,7 @@ void sim_coll_sync(struct sim *s, uint32_t i)
 			c->stored[c->changed - 1].changed = false;
 		sim_story(s, sim_ep_coll(s, i), "a sync failed");
 		lose(c, 0);
+		sim_tally_commit(s, i, true);
 		hs_assembly_lost(c->assembly);
 		c->lost_syncs++;
 		sim_net_endpoint_down(s, sim_ep_coll(s, i));
@@ -345,6 +348,7 @@ void sim_coll_sync(struct sim *s, uint32_t i)
 	for (; c->fresh; c->fresh = c->fresh->next_fresh)
 		c->fresh->durable = true;
 	hs_assembly_durable(c->assembly, seq);
+	sim_tally_commit(s, i, c->full);
 	if (s->ship)
 		sim_ship_synced(s, i, false);
 	while (c->changed) {
@@ -391,6 +395,11 @@ static bool take(struct sim *s, uint32_t i, uint32_t peer, uint16_t type,
 
 void sim_coll_message(struct sim *s, uint32_t i, const struct sim_message *m)
 {
+	if (m->type == HS_WIRE_TALLY) {
+		sim_tally_take(s, i, m);
+		sync_later(s, i);
+		return;
+	}
 	/* Not kept: what follows on this connection must not count either. */
 	if (!take(s, i, m->from, m->type, m->payload, m->bytes) &&
 	    m->type == HS_WIRE_SLICE)

@@ -16,4 +16,4 @@ find "$build" -name '*.gcda' -delete
 "$build/tests/sim/hs-sim" --seeds "${1:-300}" --no-shrink --quiet --coverage
 gcovr -r . --object-directory "$build" "$build" --filter 'agent/core.*\.c' \
 	--filter 'coordinator/core.*\.c' --filter 'collector/assembly.*\.c' \
-	--filter 'rdma/wire\.c' --filter 'ship/proto_.*\.c'
+	--filter 'rdma/wire.*\.c' --filter 'agent/tally\.c' --filter 'ship/proto_.*\.c'

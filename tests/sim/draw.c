@@ -123,6 +123,14 @@ static void draw_library(struct sim_params *p, uint64_t seed)
 		p->lane_room_today = 8 + (uint32_t)hs_random_below(&r, 16);
 }
 
+static void draw_tally(struct sim_params *p, uint64_t seed)
+{
+	struct hs_random r;
+
+	hs_random_seed(&r, seed ^ 0x7a117ull);
+	p->tally = hs_random_chance(&r, 0.5);
+}
+
 /* Everything about a run but what the command line says otherwise. */
 void sim_draw(struct sim_params *p, uint64_t seed)
 {
@@ -168,6 +176,7 @@ void sim_draw(struct sim_params *p, uint64_t seed)
 	draw_classes(p, seed);
 	draw_ship(p, seed);
 	draw_domains(p, seed);
+	draw_tally(p, seed);
 	sim_ahead_draw(p, seed);
 	p->wake_max_ns = 500 * SIM_US;
 	p->gap_max_ns = 2 * SIM_MS;

@@ -5,6 +5,7 @@
  */
 #include "agent/core_priv.h"
 #include "tests/sim/ship.h"
+#include "tests/sim/tally.h"
 
 static bool node_quiet(const struct sim_node *n)
 {
@@ -39,7 +40,7 @@ bool judge_quiet(struct sim *s)
 	for (uint32_t i = 0; i < s->p.nr_colls; i++)
 		if (s->colls[i].syncing)
 			return false;
-	return sim_ship_quiet(s);
+	return sim_ship_quiet(s) && sim_tally_quiet(s);
 }
 
 bool judge_forgotten(struct sim *s)
@@ -354,6 +355,7 @@ static void end_trace(struct sim *s, uint32_t t, uint64_t origin)
 void judge_end(struct sim *s)
 {
 	judge_share_groups(s);
+	sim_tally_judge(s);
 	for (uint32_t g = 0; g < s->nr_groups && !s->failed; g++)
 		for (uint32_t i = 0; i < s->groups[g].nr && !s->failed; i++)
 			if (!s->groups[g].is_void)

@@ -117,6 +117,9 @@ static void print_coverage(void)
 	       " connections %" PRIu64 " slices %" PRIu64 "\n",
 	       sums.frames, sums.frames_lost, sums.frames_repeated,
 	       sums.sessions, sums.slices_shipped);
+	printf("spans counted %" PRIu64
+	       " counts that died with a worker %" PRIu64 "\n",
+	       sums.counted, sums.tallies_lost);
 	printf("reloads %" PRIu64 " traces given up %" PRIu64 "\n",
 	       sums.reloads, sums.abandoned);
 	printf("traces in two domains of a node %" PRIu64

@@ -22,6 +22,7 @@ struct sim_params {
 	uint32_t nr_nodes, nr_coords, nr_colls, nr_procs;
 	uint32_t nr_domains; /* tenants of a node, each with its memory */
 	uint32_t nr_requests;
+	bool tally; /* span ends are counted, and the counts shipped */
 	bool tight; /* limits that make agents give things up (policy.c) */
 	uint64_t load_ns; /* over which requests arrive */
 	uint32_t visits_max;

@@ -44,7 +44,9 @@ WHAT = {
     31: "a priority that differs by node, among what gives way",
     32: "only one member of a lateral group is given up",
     33: "what comes late of a group that was given up is kept",
+    34: "counts of operations are added, and not united",
     35: "a hint that leads to nobody makes a trace partial",
+    36: "any acknowledgement of counts is taken for the last one's",
     41: "received by the collector is taken for durable",
     42: "a frame that comes again is kept again",
     43: "credit leaks",
@@ -61,6 +63,8 @@ WORLD = {
     28: "what domain . does changes what domain . has",
     31: "keeps what is lower for all nodes",
     32: "gives up a part of a lateral group",
+    34: "sums are not those of the processes",
+    36: "ran more than any collector has counted",
     33: "gave up the group of trace [0-9]+, and kept trace",
 }
 

@@ -8,6 +8,7 @@
 
 #include "agent/core_priv.h"
 #include "tests/sim/sim.h"
+#include "tests/sim/tally.h"
 
 #define BATCH 64u
 
@@ -236,6 +237,7 @@ static void bury(struct sim *s, uint32_t i, uint32_t p,
 	sim_tenant_calls(s, n, proc->domain);
 	hs_agent_core_process_dead(n->core, proc->domain, proc->number, now);
 	sim_tenant_called(s, n, true);
+	sim_tally_bury(s, i, p);
 	sim_process_attach(s, i, p);
 	sim_story(s, i, "buries a process; its next one is %u", proc->number);
 }
@@ -283,7 +285,9 @@ static void part_lanes(struct sim *s, uint32_t i)
 		for (uint32_t c = 0; c < s->p.nr_classes; c++)
 			stock(s, n, proc, c, now);
 		proc->read_ns = now;
+		sim_tally_round(s, i, p);
 	}
+	sim_tally_dead_round(s, i);
 	hs_agent_core_stats_get(n->core, &after);
 	if (after.traces_evicted != before.traces_evicted)
 		sim_story(s, i, "evicts %u traces",
@@ -345,6 +349,10 @@ void sim_node_message(struct sim *s, uint32_t i, const struct sim_message *m)
 
 	hs_silence_heard(&n->silence, (uint32_t)(m->from_id >> 32),
 			 sim_node_now(s, n));
+	if (m->type == HS_WIRE_TALLY_ACK) {
+		sim_tally_acked(s, i, m);
+		return;
+	}
 	judge_share_begin(n);
 	hs_agent_core_message(n->core, m->from_id, m->type, m->payload,
 			      m->bytes, sim_node_now(s, n));

@@ -89,6 +89,7 @@ static const struct {
 	PARAM(wake_max_ns, U64),
 	PARAM(gap_max_ns, U64),
 	PARAM(tight, FLAG),
+	PARAM(tally, FLAG),
 };
 
 #define NR_PARAMS (sizeof(params) / sizeof(params[0]))
@@ -206,8 +207,9 @@ static void shrink_noise(struct sim_params *p, uint32_t *left)
 	double *fields[] = {&p->loss,	   &p->dup,	      &p->slow,
 			    &p->drift,	   &p->lateral_share, &p->reply_lost,
 			    &p->ship_loss, &p->ship_dup,      &p->ship_bend};
-	bool *flags[] = {&p->tight,	    &p->hostile,   &p->rate_limit,
-			 &p->crash_trigger, &p->ship_tags, &p->ship_bye};
+	bool *flags[] = {&p->tally,	 &p->tight,	    &p->hostile,
+			 &p->rate_limit, &p->crash_trigger, &p->ship_tags,
+			 &p->ship_bye};
 	struct sim_params q = *p;
 
 	/* Streams tell the shorter story. */

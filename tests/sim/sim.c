@@ -10,6 +10,7 @@
 
 #include "base/hash.h"
 #include "tests/sim/bout.h"
+#include "tests/sim/tally.h"
 
 #define QUIET_NS  (240 * SIM_S) /* healed, and not quiet by then: a failure */
 #define STEPS_MAX 5000000ull	/* and so many more a node and request */
@@ -78,6 +79,7 @@ struct sim *sim_create(const struct sim_params *p)
 		s->graphs = sim_graphs_load(p->graphs);
 	sim_net_create(s);
 	sim_ship_create(s);
+	sim_tally_create(s);
 	for (uint32_t i = 0; i < p->nr_nodes; i++)
 		sim_node_create(s, i);
 	return s;
@@ -273,6 +275,7 @@ void sim_destroy(struct sim *s)
 		    e.type == SIM_EV_READ)
 			free(e.ptr);
 	sim_ship_destroy(s);
+	sim_tally_destroy(s);
 	for (uint32_t i = 0; i < s->p.nr_nodes; i++)
 		sim_node_destroy(s, i);
 	for (uint32_t i = 0; i < s->p.nr_coords; i++) {

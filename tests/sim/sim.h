@@ -15,6 +15,7 @@
  *	round.c   its rounds
  *	tenant.c  their domains, each with its memory; what one sees of another
  *	policy.c  what its operator allows, and changes
+ *	tally.c, tally_store.c   how often and how long operations ran
  *	app.c     processes that write as libhindsight would
  *	request.c requests over call graphs; triggers
  *	member.c  lists of members, as each sees them
@@ -125,6 +126,7 @@ struct sim_totals {
 	uint64_t lent; /* slices */
 	uint64_t whys[HS_ASSEMBLY_NR_WHYS];
 	uint64_t reloads, abandoned;
+	uint64_t counted, tallies_lost;
 	uint64_t moves, owed, failover_ns;
 	uint64_t shared;  /* traces in two domains of a node */
 	uint64_t waited;  /* ENDs, for room in their lanes */
@@ -149,7 +151,8 @@ struct sim {
 	struct sim_coll colls[SIM_SERVERS_MAX];
 	struct sim_link *links;
 	uint32_t nr_links;
-	struct sim_ship *ship; /* NULL: slices go by streams */
+	struct sim_tallies *tally; /* NULL: nothing is counted */
+	struct sim_ship *ship;	   /* NULL: slices go by streams */
 	struct ora_trace *traces;
 	uint32_t nr_traces, room_traces;
 	uint32_t *trace_table;
