@@ -172,7 +172,8 @@ static const struct hs_config_key keys[] = {
 	 .doc = "Attachments of one domain."},
 	{KEY("limits.lanes", INT, nr_lanes), .default_text = "32", .min = 1,
 	 .max = HS_AGENT_LANES_MAX,
-	 .doc = "Threads of a process that can hand over data at a time."},
+	 .doc = "Threads of a process that can hand over data at a time; the "
+		"last lane is shared by those that have none."},
 	{KEY("limits.lane_entries", INT, lane_entries), .default_text = "1024",
 	 .min = 64, .max = 65536, .check = hs_config_is_power_of_2,
 	 .want = HS_CONFIG_WANT_POWER,
