@@ -139,7 +139,9 @@ static void acked_or_not(struct sim *s, uint32_t i, const struct sim_process *p,
 	uint32_t traces[HS_WIRE_TRACES_MAX], nr = 0;
 
 	hs_agent_core_stats_get(s->nodes[i].core, &after);
-	if (after.triggers_local != before->triggers_local)
+	/* Behind one that was no good there may be another one. */
+	if (after.triggers_local != before->triggers_local &&
+	    after.entries_bad == before->entries_bad)
 		sim_limits_fired(s, &s->nodes[i], (uint32_t)e[0].u.arg);
 	if (dry != dry_fired(s->nodes[i].core) ||
 	    after.triggers_limited != before->triggers_limited ||
