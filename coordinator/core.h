@@ -171,7 +171,7 @@ enum hs_coord_visit_state {
 	HS_COORD_VISIT_ANSWERED = 3,	/* in its own words */
 	HS_COORD_VISIT_GONE = 4,	/* a later incarnation is there: it
 					   began without this one's memory */
-	HS_COORD_VISIT_HINTED = 5,	/* asked since a table names it: nobody
+	HS_COORD_VISIT_HINTED = 5,	/* asked since a table names it: nothing
 					   waits for it */
 	HS_COORD_NR_VISIT_STATES
 };

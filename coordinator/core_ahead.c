@@ -6,9 +6,11 @@
  * exports, where it does; whom the entry names is asked at once, and read of in
  * turn, so that questions are on their way before the first answer is. All of
  * it is a guess. A node that only entries named is HINTED: nobody waits for it,
- * and nothing is said of it. As soon as an answer names it, it is as if it had
- * been asked then; where it says by itself that it knows the trace, it counts
- * as found. One that knows nothing, or says nothing, was never there.
+ * and nothing is said of it; but as it may have pinned what it has, and ships
+ * it, its answer is asked for as persistently as any. As soon as an answer
+ * names it, it is as if it had been asked then; where it says by itself that it
+ * knows the trace, it counts as found. One that knows nothing, or says nothing,
+ * was never there.
  *
  * Bounded by what bounds crumbs: the nodes that one node's crumbs name and that
  * have not answered; and hints take half of a trace's nodes and three quarters
@@ -131,25 +133,6 @@ void hs_coord_core_read(struct hs_coord_core *c, uint64_t now_ns, uint64_t node,
 	for (uint32_t i = 0; i < entry.nr; i++)
 		hint(c, t, entry.nodes[i], m);
 	hs_coord_run(c);
-}
-
-void hs_coord_ahead_vain(struct hs_coord_core *c, uint32_t v)
-{
-	struct hs_coord_visit *visit = hs_coord_visit(c, v);
-	struct hs_coord_member *m = hs_coord_member(c, visit->member);
-
-	if (visit->queued)
-		hs_coord_list_drop(
-			&m->asks,
-			HS_COORD_LINK(&c->visits, struct hs_coord_visit, ask),
-			v);
-	if (visit->in_flight)
-		m->in_flight--;
-	c->stats.hints_vain += visit->queued || visit->in_flight;
-	visit->queued = false;
-	visit->in_flight = false;
-	visit->next_ns = UINT64_MAX;
-	hs_coord_unblame(c, v);
 }
 
 void hs_coord_ahead_over(struct hs_coord_core *c, uint32_t v)

@@ -282,6 +282,13 @@ void hs_coord_run(struct hs_coord_core *c);
 void hs_coord_review(struct hs_coord_core *c, uint32_t t);
 
 /* core_state.c */
+/* An answer of it would be news, whether anything waits for that or not. */
+static inline bool hs_coord_visit_waits(enum hs_coord_visit_state state)
+{
+	return state == HS_COORD_VISIT_ASKED ||
+	       state == HS_COORD_VISIT_UNREACHABLE ||
+	       state == HS_COORD_VISIT_HINTED;
+}
 void hs_coord_step(struct hs_coord_core *c, uint32_t t,
 		   enum hs_coord_event event);
 void hs_coord_visit_step(struct hs_coord_core *c, uint32_t v,
@@ -347,8 +354,6 @@ static inline bool hs_coord_seeks(const struct hs_coord_trace *trace)
 /* core_ahead.c */
 /* @v is being asked for the first time: what does its table say? */
 void hs_coord_ahead_read(struct hs_coord_core *c, uint32_t v);
-/* It is to be asked on no account but a crumb's. */
-void hs_coord_ahead_vain(struct hs_coord_core *c, uint32_t v);
 /* Counts as if no table had named it before. */
 void hs_coord_ahead_over(struct hs_coord_core *c, uint32_t v);
 /* An answer of @named_by, or the question to many, names @v after all. */

@@ -42,8 +42,7 @@ static void member_up(struct hs_coord_core *c, uint32_t m, uint64_t node)
 	     v = hs_coord_visit(c, v)->of_member.next) {
 		struct hs_coord_visit *visit = hs_coord_visit(c, v);
 
-		if (visit->state == HS_COORD_VISIT_ASKED ||
-		    visit->state == HS_COORD_VISIT_UNREACHABLE)
+		if (hs_coord_visit_waits(visit->state))
 			hs_coord_ask(c, v);
 		else if (visit->state == HS_COORD_VISIT_ANSWERED &&
 			 visit->told == HS_WIRE_STATE_OPEN && visit->id < node)
@@ -61,10 +60,7 @@ static void member_down(struct hs_coord_core *c, uint32_t m)
 	     v = hs_coord_visit(c, v)->of_member.next) {
 		struct hs_coord_visit *visit = hs_coord_visit(c, v);
 
-		if (visit->state == HS_COORD_VISIT_HINTED)
-			hs_coord_ahead_vain(c, v);
-		if (visit->state != HS_COORD_VISIT_ASKED &&
-		    visit->state != HS_COORD_VISIT_UNREACHABLE)
+		if (!hs_coord_visit_waits(visit->state))
 			continue;
 		if (visit->queued)
 			hs_coord_list_drop(&member->asks, ASK, v);

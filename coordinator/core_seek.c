@@ -50,6 +50,18 @@ bool hs_coord_seek_wanted(const struct hs_coord_core *c, uint32_t t)
 	return !anybody;
 }
 
+/* It was told from outside, and may have nothing to do with the trace. */
+void hs_coord_fired_elsewhere(struct hs_coord_core *c, uint32_t t,
+			      uint64_t node)
+{
+	uint32_t v = hs_coord_visit_find(c, t, node);
+
+	if (!v)
+		return;
+	hs_coord_visit(c, v)->elsewhere = true;
+	hs_coord_trace(c, t)->elsewhere = true;
+}
+
 void hs_coord_seek_begin(struct hs_coord_core *c, uint32_t t)
 {
 	struct hs_coord_trace *trace = hs_coord_trace(c, t);

@@ -159,13 +159,6 @@ void hs_coord_step(struct hs_coord_core *c, uint32_t t,
 	}
 }
 
-static bool waits(enum hs_coord_visit_state state)
-{
-	return state == HS_COORD_VISIT_ASKED ||
-	       state == HS_COORD_VISIT_UNREACHABLE ||
-	       state == HS_COORD_VISIT_HINTED;
-}
-
 static void stop_waiting(struct hs_coord_core *c, uint32_t v)
 {
 	struct hs_coord_visit *visit = hs_coord_visit(c, v);
@@ -203,11 +196,11 @@ void hs_coord_visit_step(struct hs_coord_core *c, uint32_t v,
 		trace->nr_waiting++;
 		c->stats.nr_waiting++;
 	}
-	if (waits(visit->state) && !waits(to)) {
+	if (hs_coord_visit_waits(visit->state) && !hs_coord_visit_waits(to)) {
 		hs_coord_unblame(c, v);
 		stop_waiting(c, v);
 	}
-	if (!waits(visit->state) && waits(to))
+	if (!hs_coord_visit_waits(visit->state) && hs_coord_visit_waits(to))
 		hs_coord_list_push(
 			&trace->waiting,
 			HS_COORD_LINK(&c->visits, struct hs_coord_visit, wait),

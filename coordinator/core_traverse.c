@@ -154,6 +154,13 @@ static uint64_t give_up_ns(const struct hs_coord_core *c,
 	return visit->since_ns + c->config.unreachable_after_ns;
 }
 
+/* A time after which it is given up, or a hint no more. */
+static bool has_time(const struct hs_coord_visit *visit)
+{
+	return visit->state == HS_COORD_VISIT_ASKED ||
+	       (visit->state == HS_COORD_VISIT_HINTED && visit->blame);
+}
+
 /* Queue the question if there is a connection that can answer it, else look
  * again when it is time to give up: node_up() comes by itself. */
 void hs_coord_ask(struct hs_coord_core *c, uint32_t v)
@@ -169,7 +176,7 @@ void hs_coord_ask(struct hs_coord_core *c, uint32_t v)
 	}
 	if (m->up < visit->id) {
 		visit->next_ns = UINT64_MAX;
-		if (visit->state == HS_COORD_VISIT_ASKED)
+		if (has_time(visit))
 			hs_coord_deadline_by(c, visit->trace,
 					     give_up_ns(c, visit));
 		return;
@@ -273,18 +280,6 @@ void hs_coord_want_found(struct hs_coord_core *c, uint32_t t, uint64_t node)
 	hs_coord_visit(c, v)->sought = true;
 	trace->bytes += sizeof(struct hs_wire_crumb);
 	hs_coord_visit_begin(c, t, v, hs_coord_visit_later(c, t, node));
-}
-
-/* It was told from outside, and may have nothing to do with the trace. */
-void hs_coord_fired_elsewhere(struct hs_coord_core *c, uint32_t t,
-			      uint64_t node)
-{
-	uint32_t v = hs_coord_visit_find(c, t, node);
-
-	if (!v)
-		return;
-	hs_coord_visit(c, v)->elsewhere = true;
-	hs_coord_trace(c, t)->elsewhere = true;
 }
 
 /* What incarnation @v said settles what is asked of the ones before it. */
@@ -432,19 +427,18 @@ uint64_t hs_coord_visits_due(struct hs_coord_core *c, uint32_t t)
 		struct hs_coord_visit *visit = hs_coord_visit(c, v);
 		uint64_t give_up = give_up_ns(c, visit);
 
-		if (visit->next_ns <= c->now_ns) {
-			if (visit->state == HS_COORD_VISIT_HINTED)
-				hs_coord_ahead_vain(c, v);
-			else
-				hs_coord_ask(c, v);
-		}
+		if (visit->next_ns <= c->now_ns)
+			hs_coord_ask(c, v);
 		if (visit->next_ns < next)
 			next = visit->next_ns;
 		/* Behind others in a node's queue is not unreachable. */
-		if (visit->state != HS_COORD_VISIT_ASKED ||
-		    (visit->queued && !visit->nr_asks))
+		if (!has_time(visit) || (visit->queued && !visit->nr_asks))
 			continue;
-		if (give_up <= c->now_ns) {
+		if (give_up <= c->now_ns &&
+		    visit->state == HS_COORD_VISIT_HINTED) {
+			c->stats.hints_vain++;
+			hs_coord_unblame(c, v);
+		} else if (give_up <= c->now_ns) {
 			c->stats.unreachable++;
 			hs_coord_visit_step(c, v, HS_COORD_VISIT_TIMEOUT);
 			hs_coord_changed(c, t);
@@ -476,7 +470,7 @@ static void asked(struct hs_coord_core *c, uint32_t v)
 				 : c->now_ns + backoff_ns(c, visit->nr_asks);
 	visit->nr_asks++;
 	hs_coord_deadline_by(c, visit->trace, visit->next_ns);
-	if (visit->state == HS_COORD_VISIT_ASKED)
+	if (has_time(visit))
 		hs_coord_deadline_by(c, visit->trace,
 				     visit->since_ns +
 					     c->config.unreachable_after_ns);

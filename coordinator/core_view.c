@@ -70,9 +70,7 @@ static const char *check_trace(const struct hs_coord_core *c, uint32_t t,
 
 		visits++;
 		waiting += visit->state == HS_COORD_VISIT_ASKED;
-		listed -= visit->state == HS_COORD_VISIT_ASKED ||
-			  visit->state == HS_COORD_VISIT_UNREACHABLE ||
-			  visit->state == HS_COORD_VISIT_HINTED;
+		listed -= hs_coord_visit_waits(visit->state);
 		all->nr_in_flight += visit->in_flight;
 		all->nr_blamed += visit->blame != 0;
 		for (uint32_t b = visit->crumbs; b;

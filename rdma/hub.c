@@ -299,6 +299,20 @@ int hs_hub_clock(struct hs_transport *t, uint32_t peer,
 	return 0;
 }
 
+int hs_hub_windows(struct hs_transport *t, const struct hs_transport_windows *w)
+{
+	struct hs_hub *h = hs_hub_of(t);
+
+	if (w->about_bytes > sizeof(h->windows_about) ||
+	    (w->data && !w->size_bytes) || (w->readable && !w->read_done))
+		return -EINVAL;
+	h->windows = *w;
+	if (w->about_bytes)
+		memcpy(h->windows_about, w->about, w->about_bytes);
+	h->windows.about = h->windows_about;
+	return 0;
+}
+
 int hs_hub_fd(struct hs_transport *t)
 {
 	return hs_hub_of(t)->epoll_fd;

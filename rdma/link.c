@@ -243,6 +243,8 @@ void hs_link_connected(struct hs_link *l)
 	uint8_t nonce[HS_WIRE_NONCE_BYTES] = {0};
 	struct iovec iov = {&l->auth.ours, 0};
 
+	if (l->hub->windows.readable)
+		hello.flags |= HS_WIRE_HELLO_F_READS;
 	memcpy(hello.name, l->hub->self.name, sizeof(hello.name));
 	if (keys->nr_keys && hs_random_secure(nonce, sizeof(nonce))) {
 		hs_link_doom(l);
@@ -278,6 +280,8 @@ static void come_up(struct hs_link *l)
 		l->dial->was_up = true;
 	l->peer.address = l->dial ? l->dial->address : "";
 	l->hub->events.peer_up(l->hub->ctx, &l->peer);
+	if (l->state == HS_LINK_UP && l->hub->carrier->came_up)
+		l->hub->carrier->came_up(l);
 }
 
 static bool authentic(void *ctx, const struct hs_wire_header *header,
@@ -338,6 +342,7 @@ static void take_hello(struct hs_link *l, const struct hs_wire_header *head,
 	}
 	l->peer.peer = l->id;
 	l->peer.role = hello->role;
+	l->peer_reads = hello->flags & HS_WIRE_HELLO_F_READS;
 	l->peer.node = hello->node;
 	memcpy(l->peer.name, hello->name, sizeof(l->peer.name));
 	if (hs_auth_tags(&l->auth)) {
@@ -406,6 +411,26 @@ static void take_ping(struct hs_link *l, const struct hs_wire_header *head,
 					    8));
 }
 
+static void take_window(struct hs_link *l, const struct hs_wire_header *head,
+			const struct hs_wire_window *window)
+{
+	const char *wrong;
+
+	if (!l->hub->carrier->window || !l->hub->windows.readable)
+		wrong = "WINDOW, and we read nothing";
+	else if (head->payload_bytes < sizeof(*window) ||
+		 window->about_bytes > HS_WIRE_WINDOW_ABOUT_MAX ||
+		 head->payload_bytes - sizeof(*window) != window->about_bytes)
+		wrong = "WINDOW of a wrong size";
+	else if (!window->size_bytes ||
+		 window->address > UINT64_MAX - window->size_bytes)
+		wrong = "WINDOW on nothing";
+	else
+		wrong = l->hub->carrier->window(l, window, window + 1);
+	if (wrong)
+		hs_link_cut(l, HS_TRANSPORT_CUT_GARBAGE, wrong);
+}
+
 static enum hs_transport_cause cause_of(int rc)
 {
 	switch (rc) {
@@ -438,6 +463,8 @@ static void take_messages(struct hs_link *l)
 			hs_link_cut(l, HS_TRANSPORT_CUT_GARBAGE, "HELLO twice");
 		else if (head.type == HS_WIRE_PING || head.type == HS_WIRE_PONG)
 			take_ping(l, &head, payload);
+		else if (head.type == HS_WIRE_WINDOW)
+			take_window(l, &head, payload);
 		else
 			l->hub->events.message(l->hub->ctx, l->id, head.type,
 					       payload, head.payload_bytes);

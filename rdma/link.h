@@ -81,6 +81,7 @@ struct hs_link {
 	bool accepted;	     /* not dialled, whatever becomes of the dial */
 	bool dirty;	     /* is in the hub's dirty list */
 	bool wants_writable; /* EAGAIN was said */
+	bool peer_reads;     /* its HELLO says so */
 };
 
 /* What only the carrier knows. */
@@ -96,6 +97,13 @@ struct hs_carrier {
 	 */
 	const char *(*speaks_for)(struct hs_link *l,
 				  const struct hs_wire_hello *hello);
+	/** the peer is up, its role known. The entry may be NULL */
+	void (*came_up)(struct hs_link *l);
+	/** it lets us read; Return: why that cannot be, or NULL. NULL entry:
+	 * the carrier has no windows */
+	const char *(*window)(struct hs_link *l,
+			      const struct hs_wire_window *window,
+			      const void *about);
 	/** timers of its own; Return: when to look again, UINT64_MAX: never */
 	uint64_t (*tick)(struct hs_hub *h);
 };
@@ -106,6 +114,8 @@ struct hs_hub {
 	struct hs_transport_self self;
 	struct hs_transport_limits limits;
 	struct hs_transport_events events;
+	struct hs_transport_windows windows;
+	uint8_t windows_about[HS_WIRE_WINDOW_ABOUT_MAX];
 	void *ctx;
 	int epoll_fd;
 	int timer_fd;
@@ -189,6 +199,8 @@ int hs_hub_fd(struct hs_transport *t);
 void hs_hub_stats(struct hs_transport *t, struct hs_transport_stats *out);
 int hs_hub_cut(struct hs_transport *t, uint32_t peer);
 void hs_hub_flush_now(struct hs_transport *t);
+int hs_hub_windows(struct hs_transport *t,
+		   const struct hs_transport_windows *w);
 int hs_hub_clock(struct hs_transport *t, uint32_t peer,
 		 struct hs_transport_clock *out);
 

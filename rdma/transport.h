@@ -14,6 +14,7 @@
 #ifndef HS_RDMA_TRANSPORT_H
 #define HS_RDMA_TRANSPORT_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/uio.h>
@@ -60,6 +61,29 @@ struct hs_transport_events {
 	void (*writable)(void *ctx, uint32_t peer);
 };
 
+/*
+ * Memory that peers read without us, where the carrier and the device can: for
+ * hints, since what is read may be torn, and nothing says that it is fresh.
+ * Reading only, of nothing else, by peers of one role, while their connection
+ * lasts. Called back with the events' ctx.
+ */
+struct hs_transport_windows {
+	/* What they may read of ours; it stays until destroy(). NULL: none. */
+	void *data;
+	uint64_t size_bytes;
+	enum hs_wire_role reader;
+	const void *about; /* told with it; copied */
+	uint32_t about_bytes;
+	/* A peer lets us read @size_bytes, which @about tells of; 0, or
+	 * negative: that is nothing of ours, cut it off. NULL: we read none. */
+	int (*readable)(void *ctx, uint32_t peer, const void *about,
+			uint32_t about_bytes, uint64_t size_bytes);
+	/* What read() asked for, until peer_down; @data NULL: it failed. */
+	void (*read_done)(void *ctx, uint32_t peer, uint64_t offset_bytes,
+			  const void *data, uint32_t size_bytes);
+};
+#define HS_TRANSPORT_READ_MAX_BYTES 256u
+
 struct hs_transport_limits {
 	uint32_t nr_peers;	   /* 0: 1024 */
 	uint32_t send_queue_bytes; /* per peer; 0: 4 MiB */
@@ -99,6 +123,11 @@ struct hs_transport_stats {
 	uint32_t nr_peers;
 	uint32_t nr_keys; /* of the cluster that we accept; 0: no tags */
 	bool tls;	  /* 1.3, with certificates on both sides */
+	uint64_t reads;	  /* of peers' memory that came back */
+	uint64_t reads_failed;
+	uint64_t reads_refused;	  /* too many under way, or none for now */
+	uint64_t windows_refused; /* that the device did not give */
+	uint32_t nr_windows;	  /* open now: ours at peers, peers' at us */
 };
 
 /* What PING and PONG told about a peer's clock, smoothed. */
@@ -143,6 +172,18 @@ struct hs_transport_ops {
 	/** flush() - send what was queued, as poll() would, and no more of it;
 	 * calls back likewise */
 	void (*flush)(struct hs_transport *t);
+	/** windows() - before listen() and dial(), once; NULL where the carrier
+	 * has none. Return: 0; -EINVAL */
+	int (*windows)(struct hs_transport *t,
+		       const struct hs_transport_windows *w);
+	/**
+	 * read() - of what that peer lets us read; read_done() follows
+	 * Return: 0; -EAGAIN: too many under way; -EINVAL: not within it;
+	 *	-ENOTCONN: no such peer now; -EOPNOTSUPP: it lets us read
+	 *nothing or reading failed of late.
+	 */
+	int (*read)(struct hs_transport *t, uint32_t peer,
+		    uint64_t offset_bytes, uint32_t size_bytes);
 };
 
 /* Carriers embed it first. */
@@ -201,6 +242,17 @@ static inline int hs_transport_clock(struct hs_transport *t, uint32_t peer,
 static inline void hs_transport_flush(struct hs_transport *t)
 {
 	t->ops->flush(t);
+}
+static inline int hs_transport_windows(struct hs_transport *t,
+				       const struct hs_transport_windows *w)
+{
+	return t->ops->windows ? t->ops->windows(t, w) : -EOPNOTSUPP;
+}
+static inline int hs_transport_read(struct hs_transport *t, uint32_t peer,
+				    uint64_t offset_bytes, uint32_t size_bytes)
+{
+	return t->ops->read ? t->ops->read(t, peer, offset_bytes, size_bytes)
+			    : -EOPNOTSUPP;
 }
 static inline void hs_transport_destroy(struct hs_transport *t)
 {

@@ -286,12 +286,16 @@ static const struct hs_transport_ops verbs_ops = {
 	.cut = hs_hub_cut,
 	.clock = hs_hub_clock,
 	.flush = hs_hub_flush_now,
+	.windows = hs_hub_windows,
+	.read = hs_verbs_read,
 };
 
 static const struct hs_carrier verbs_carrier = {
 	.dial = hs_verbs_dial,
 	.flush = hs_verbs_flush,
 	.release = hs_verbs_release,
+	.came_up = hs_verbs_window_open,
+	.window = hs_verbs_window_told,
 	.tick = verbs_tick,
 };
 

@@ -5,8 +5,9 @@
  * transport_verbs.c owns the event loop; verbs_cm.c talks with librdmacm:
  * listeners, dials, what becomes of connections; verbs_device.c owns what the
  * connections of one device share: the receive queue, the completion queue;
- * verbs_chan.c moves frames over one queue pair; verbs_memory.c is registered
- * memory. HELLO, PING and all else is link.h's.
+ * verbs_chan.c moves frames over one queue pair; verbs_window.c lets peers
+ * read, and reads of them; verbs_memory.c is registered memory. HELLO, PING and
+ * all else is link.h's.
  *
  * A channel outlives its connection for a moment: frames that came for it may
  * stand in the completion queue, and their buffers belong to all.
@@ -28,6 +29,10 @@
 #define HS_VERBS_SENDS		 32u /* work requests of one queue pair */
 #define HS_VERBS_SIGNAL_EVERY	 16u
 #define HS_VERBS_BATCH		 16u /* work requests of one doorbell */
+
+#define HS_VERBS_READS	     8u	   /* under way at one peer */
+#define HS_VERBS_READS_MAX   4096u /* at all peers of one device */
+#define HS_VERBS_SHUNNED_MAX 64u
 
 /* In the private data of both directions of connecting. */
 #define HS_VERBS_MAGIC	 0x31565348u /* "HSV1" */
@@ -62,8 +67,14 @@ struct hs_verbs_device {
 	uint32_t nr_events;    /* taken and not yet acknowledged */
 	uint32_t inline_bytes; /* what queue pairs got; asked by steps */
 	bool inline_known;
-	bool armed; /* the next completion raises an event */
-	bool lost;  /* nothing can be done with it but to free it */
+	bool has_windows;		/* of type 2, and never refused one */
+	struct ibv_mr *window_mr;	/* what peers may read; NULL: not yet */
+	struct hs_verbs_area read_area; /* what was read; opened when needed */
+	uint16_t *read_slots;		/* of it, free ones */
+	uint32_t nr_read_slots;
+	uint32_t read_depth; /* that its queue pairs can have under way */
+	bool armed;	     /* the next completion raises an event */
+	bool lost;	     /* nothing can be done with it but to free it */
 };
 
 /* What the context of a CM id points to. */
@@ -77,6 +88,25 @@ struct hs_verbs_listener {
 	struct rdma_cm_id *id;	    /* NULL: its device went; tried again */
 	struct sockaddr_storage at;
 	uint64_t retry_ns;
+};
+
+enum hs_verbs_read_state {
+	HS_VERBS_READ_NONE = 0,
+	HS_VERBS_READ_WAITS,  /* for the next doorbell */
+	HS_VERBS_READ_POSTED, /* the device may write to its slot */
+};
+
+struct hs_verbs_read {
+	uint64_t offset_bytes;
+	uint32_t size_bytes;
+	uint16_t slot;
+	enum hs_verbs_read_state state;
+};
+
+/* One whose memory could not be read, and when to try again. */
+struct hs_verbs_shunned {
+	uint64_t node;
+	uint64_t until_ns;
 };
 
 struct hs_verbs_chan {
@@ -100,6 +130,11 @@ struct hs_verbs_chan {
 	uint32_t slots_done;
 	uint32_t slots_at[HS_VERBS_SENDS]; /* slots_used after that request */
 	struct hs_verbs_ring *ring;	   /* NULL until a send is not inline */
+	struct ibv_mw *mw; /* by which its peer reads; NULL: it does not */
+	struct hs_wire_window window; /* that we read by; no size: none */
+	struct hs_verbs_read reads[HS_VERBS_READS];
+	uint32_t nr_waiting;	  /* of them */
+	uint32_t initiator_depth; /* as was agreed on when connecting */
 	struct hs_verbs_credit credit;
 };
 
@@ -118,6 +153,7 @@ struct hs_verbs {
 	struct hs_verbs_listener listeners[HS_VERBS_LISTENERS_MAX];
 	uint32_t nr_listeners;
 	struct hs_verbs_chan *graves;
+	struct hs_verbs_shunned shunned[HS_VERBS_SHUNNED_MAX];
 	struct hs_transport_verbs_stats stats;
 	uint64_t busy_ns; /* when a completion was seen last */
 };
@@ -129,7 +165,15 @@ enum hs_verbs_tag {
 };
 
 /* A receive's wr_id is its buffer's number. */
-#define HS_VERBS_WR_SEND (1ULL << 63)
+#define HS_VERBS_WR_SEND       (1ULL << 63) /* requests of a send queue, and of */
+#define HS_VERBS_WR_BIND       (1ULL << 62) /* these windows, and */
+#define HS_VERBS_WR_READ       (1ULL << 61) /* reads, whose numbers are above 32 */
+#define HS_VERBS_WR_READ_SHIFT 32u
+
+static inline uint32_t hs_verbs_wr_read(uint64_t wr_id)
+{
+	return (uint32_t)(wr_id >> HS_VERBS_WR_READ_SHIFT) % HS_VERBS_READS;
+}
 
 /* verbs_device.c */
 /** hs_verbs_device_of() - for this context, made when first seen; or NULL */
@@ -170,8 +214,31 @@ uint64_t hs_verbs_chan_tick(struct hs_verbs_chan *c);
 void hs_verbs_flush(struct hs_link *l);
 /** hs_verbs_send_control() - one that is not due, as the credits allow */
 void hs_verbs_send_control(struct hs_verbs_chan *c);
+/** hs_verbs_chan_post() - up to HS_VERBS_READS requests that send no frame,
+ * linked by this; each is signalled. Return: how many there was room for; the
+ * link is doomed if the device takes none */
+uint32_t hs_verbs_chan_post(struct hs_verbs_chan *c, struct ibv_send_wr *wr,
+			    uint32_t nr);
 /** hs_verbs_release() - the link's end: its channel goes to the graves */
 void hs_verbs_release(struct hs_link *l);
+
+/* verbs_window.c */
+/** hs_verbs_window_open() - a peer is up: let it read, if it is to */
+void hs_verbs_window_open(struct hs_link *l);
+const char *hs_verbs_window_told(struct hs_link *l,
+				 const struct hs_wire_window *window,
+				 const void *about);
+/** hs_verbs_window_failed() - the device could not give it */
+void hs_verbs_window_failed(struct hs_verbs_chan *c);
+/** hs_verbs_window_close() - the queue pair is gone: nobody reads any more */
+void hs_verbs_window_close(struct hs_verbs_chan *c, struct hs_verbs_device *d);
+void hs_verbs_window_device_free(struct hs_verbs_device *d);
+int hs_verbs_read(struct hs_transport *t, uint32_t peer, uint64_t offset_bytes,
+		  uint32_t size_bytes);
+void hs_verbs_reads_post(struct hs_verbs_chan *c);
+void hs_verbs_read_came(struct hs_verbs_chan *c, uint32_t read);
+void hs_verbs_read_failed(struct hs_verbs_chan *c, uint32_t read,
+			  enum ibv_wc_status status);
 
 /* verbs_cm.c */
 void hs_verbs_cm_run(struct hs_verbs *v);

@@ -46,6 +46,16 @@ static struct ibv_mr *api_reg_mr(struct ibv_pd *pd, void *data,
 	return ibv_reg_mr(pd, data, size_bytes, access);
 }
 
+static struct ibv_mw *api_alloc_mw(struct ibv_pd *pd, enum ibv_mw_type type)
+{
+	return ibv_alloc_mw(pd, type);
+}
+
+static int api_dealloc_mw(struct ibv_mw *mw)
+{
+	return ibv_dealloc_mw(mw);
+}
+
 static struct ibv_cq *api_create_cq(struct ibv_context *verbs, int nr,
 				    struct ibv_comp_channel *channel)
 {
@@ -104,6 +114,9 @@ const struct hs_verbs_api hs_verbs_api_real = {
 	.dealloc_pd = ibv_dealloc_pd,
 	.reg_mr = api_reg_mr,
 	.dereg_mr = ibv_dereg_mr,
+	.alloc_mw = api_alloc_mw,
+	.dealloc_mw = api_dealloc_mw,
+	.modify_qp = ibv_modify_qp,
 	.create_channel = ibv_create_comp_channel,
 	.destroy_channel = ibv_destroy_comp_channel,
 	.create_cq = api_create_cq,

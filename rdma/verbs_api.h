@@ -50,6 +50,9 @@ struct hs_verbs_api {
 	struct ibv_mr *(*reg_mr)(struct ibv_pd *pd, void *data,
 				 size_t size_bytes, int access);
 	int (*dereg_mr)(struct ibv_mr *mr);
+	struct ibv_mw *(*alloc_mw)(struct ibv_pd *pd, enum ibv_mw_type type);
+	int (*dealloc_mw)(struct ibv_mw *mw);
+	int (*modify_qp)(struct ibv_qp *qp, struct ibv_qp_attr *attr, int mask);
 	struct ibv_comp_channel *(*create_channel)(struct ibv_context *verbs);
 	int (*destroy_channel)(struct ibv_comp_channel *channel);
 	struct ibv_cq *(*create_cq)(struct ibv_context *verbs, int nr,

@@ -110,6 +110,7 @@ void hs_verbs_chan_close(struct hs_verbs_chan *c)
 		return;
 	hs_verbs_device_remove(d, c);
 	c->v->api->destroy_qp(c->id);
+	hs_verbs_window_close(c, d);
 	hs_verbs_credit_close(&c->credit);
 	d->cq_promised -= HS_VERBS_SENDS;
 	if (c->ring) {
@@ -206,7 +207,7 @@ void hs_verbs_chan_sent(struct hs_verbs_chan *c, uint32_t wr)
 		return;
 	c->slots_done = c->slots_at[wr % HS_VERBS_SENDS];
 	c->wr_done = wr + 1;
-	if (c->link && c->link->out.used_bytes)
+	if (c->link && (c->link->out.used_bytes || c->nr_waiting))
 		hs_hub_dirty(c->link);
 }
 
@@ -350,6 +351,30 @@ static void ring_doorbell(struct hs_verbs_chan *c, struct batch *b)
 	}
 }
 
+/* Their completions speak for the sends before them. */
+uint32_t hs_verbs_chan_post(struct hs_verbs_chan *c, struct ibv_send_wr *wr,
+			    uint32_t nr)
+{
+	uint32_t room = HS_VERBS_SENDS - (c->wr_next - c->wr_done);
+	struct ibv_send_wr *bad;
+
+	nr = nr < room ? nr : room;
+	for (uint32_t i = 0; i < nr; i++) {
+		wr[i].wr_id |= HS_VERBS_WR_SEND | c->wr_next;
+		wr[i].send_flags |= IBV_SEND_SIGNALED;
+		wr[i].next = i + 1 < nr ? &wr[i + 1] : NULL;
+		c->slots_at[c->wr_next++ % HS_VERBS_SENDS] = c->slots_used;
+	}
+	if (!nr)
+		return 0;
+	c->unsignalled = 0;
+	c->v->stats.doorbells++;
+	if (c->v->api->post_send(c->id->qp, wr, &bad) == 0)
+		return nr;
+	hs_link_doom(c->link);
+	return 0;
+}
+
 void hs_verbs_send_control(struct hs_verbs_chan *c)
 {
 	struct batch b = {.nr = 0};
@@ -365,6 +390,8 @@ void hs_verbs_flush(struct hs_link *l)
 	struct hs_verbs_chan *c = ((struct hs_verbs_conn *)l)->chan;
 	struct batch b;
 
+	if (c->nr_waiting)
+		hs_verbs_reads_post(c);
 	do {
 		b.nr = 0;
 		while (l->state != HS_LINK_CONNECTING &&

@@ -30,13 +30,20 @@ struct event {
 	struct rdma_cm_id *id;
 	struct rdma_cm_id *listen_id;
 	struct hs_verbs_greeting greeting; /* zeros: none came */
+	uint32_t initiator_depth;
 };
 
-static struct rdma_conn_param conn_param(const struct hs_verbs_greeting *g)
+static struct rdma_conn_param conn_param(const struct hs_verbs *v,
+					 const struct hs_verbs_greeting *g)
 {
+	const struct hs_transport_windows *w = &v->hub.windows;
+
 	return (struct rdma_conn_param){
 		.private_data = g,
 		.private_data_len = sizeof(*g),
+		/* As many reads as both devices can, where there are any. */
+		.responder_resources = w->data ? RDMA_MAX_RESP_RES : 0,
+		.initiator_depth = w->readable ? RDMA_MAX_INIT_DEPTH : 0,
 		.retry_count = 7,
 		/* Credits see to it that a buffer is there: without end. */
 		.rnr_retry_count = 7,
@@ -128,7 +135,7 @@ static void connect_now(struct hs_verbs_chan *c)
 		return;
 	}
 	greeting = hs_verbs_chan_greeting(c);
-	param = conn_param(&greeting);
+	param = conn_param(c->v, &greeting);
 	errno = 0;
 	if (c->v->api->connect(c->id, &param))
 		give_up(c, "cannot connect", sys_errno());
@@ -139,6 +146,7 @@ static void established(struct hs_verbs_chan *c, const struct event *e)
 	const char *wrong;
 
 	if (c->link->dial) {
+		c->initiator_depth = e->initiator_depth;
 		wrong = hs_verbs_chan_greet(c, &e->greeting);
 		if (wrong) {
 			hs_link_cut(c->link, HS_TRANSPORT_CUT_GARBAGE, wrong);
@@ -177,6 +185,7 @@ static void accept_one(struct hs_verbs *v, const struct event *e)
 	c = conn->chan;
 	c->id = e->id;
 	c->id->context = c;
+	c->initiator_depth = e->initiator_depth;
 	wrong = hs_verbs_chan_greet(c, &e->greeting);
 	if (!wrong && hs_verbs_chan_open(c)) {
 		wrong = "no room at the device";
@@ -188,7 +197,7 @@ static void accept_one(struct hs_verbs *v, const struct event *e)
 		return;
 	}
 	greeting = hs_verbs_chan_greeting(c);
-	param = conn_param(&greeting);
+	param = conn_param(c->v, &greeting);
 	if (v->api->accept(c->id, &param))
 		hs_link_doom(&conn->link);
 }
@@ -283,6 +292,9 @@ void hs_verbs_cm_run(struct hs_verbs *v)
 		e.status = got->status;
 		e.id = got->id;
 		e.listen_id = got->listen_id;
+		if (e.type == RDMA_CM_EVENT_CONNECT_REQUEST ||
+		    e.type == RDMA_CM_EVENT_ESTABLISHED)
+			e.initiator_depth = got->param.conn.initiator_depth;
 		if ((e.type == RDMA_CM_EVENT_CONNECT_REQUEST ||
 		     e.type == RDMA_CM_EVENT_ESTABLISHED) &&
 		    got->param.conn.private_data &&

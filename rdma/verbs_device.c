@@ -83,6 +83,13 @@ static void failed(struct hs_verbs_device *d, struct hs_verbs_chan *c,
 {
 	if (!c || !c->link || c->link->state == HS_LINK_DOOMED)
 		return;
+	if (wc->status != IBV_WC_WR_FLUSH_ERR) {
+		if (wc->wr_id & HS_VERBS_WR_READ)
+			hs_verbs_read_failed(c, hs_verbs_wr_read(wc->wr_id),
+					     wc->status);
+		else if (wc->wr_id & HS_VERBS_WR_BIND)
+			hs_verbs_window_failed(c);
+	}
 	/* The end of a queue pair flushes all that is left in it: no news. */
 	hs_log_limited(
 		wc->status == IBV_WC_WR_FLUSH_ERR ? HS_LOG_DEBUG : HS_LOG_INFO,
@@ -99,9 +106,11 @@ static void complete(struct hs_verbs_device *d, const struct ibv_wc *wc)
 		failed(d, c, wc);
 	else if (!c)
 		return; /* of one that is buried */
-	else if (wc->wr_id & HS_VERBS_WR_SEND)
+	else if (wc->wr_id & HS_VERBS_WR_SEND) {
 		hs_verbs_chan_sent(c, (uint32_t)wc->wr_id);
-	else
+		if (wc->wr_id & HS_VERBS_WR_READ)
+			hs_verbs_read_came(c, hs_verbs_wr_read(wc->wr_id));
+	} else
 		hs_verbs_chan_received(
 			c, d->recv.data + wc->wr_id * HS_VERBS_FRAME_BYTES,
 			wc->byte_len < HS_VERBS_FRAME_BYTES
@@ -234,6 +243,12 @@ static int size_up(struct hs_verbs_device *d)
 	memset(&attr, 0, sizeof(attr));
 	if (d->v->api->query_device(d->verbs, &attr))
 		return -EIO;
+	d->has_windows =
+		attr.device_cap_flags &
+		(IBV_DEVICE_MEM_WINDOW_TYPE_2A | IBV_DEVICE_MEM_WINDOW_TYPE_2B);
+	d->read_depth = attr.max_qp_init_rd_atom > 0
+				? (uint32_t)attr.max_qp_init_rd_atom
+				: 0;
 	if (!srq)
 		srq = (HS_VERBS_SHARE + 1) * peers + 64;
 	/* Every buffer may stand in the completion queue at a time. */
@@ -379,6 +394,7 @@ void hs_verbs_device_free(struct hs_verbs_device *d)
 	if (d->channel)
 		api->destroy_channel(d->channel);
 	hs_verbs_memory_close(&d->memory);
+	hs_verbs_window_device_free(d);
 	hs_verbs_area_close(&d->recv, api);
 	if (d->pd)
 		api->dealloc_pd(d->pd);

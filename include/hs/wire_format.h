@@ -20,6 +20,7 @@
  *   coordinator -> agent   SEEK      do you know these traces?
  *   agent -> coordinator   FOUND     those of them; nothing was pinned
  *   agent -> coordinator   LEAVE     it goes, and what it had with it
+ *   whoever lets itself be read -> its reader  WINDOW  where, and of what
  *   agent -> collector     TALLY     how often and how long operations ran
  *   collector -> agent     TALLY_ACK those counts are durable
  *
@@ -70,8 +71,9 @@ enum hs_wire_type {
 	HS_WIRE_LEAVE = 15,
 	HS_WIRE_TALLY = 16,
 	HS_WIRE_TALLY_ACK = 17,
+	HS_WIRE_WINDOW = 18,
 };
-#define HS_WIRE_TYPE_LAST HS_WIRE_TALLY_ACK
+#define HS_WIRE_TYPE_LAST HS_WIRE_WINDOW
 
 struct hs_wire_header {
 	uint32_t magic;
@@ -117,6 +119,24 @@ struct hs_wire_hello_key {
 	uint64_t ids[HS_WIRE_HELLO_KEYS]; /* the preferred one first; or 0 */
 };
 HS_WIRE_ASSERT(sizeof(struct hs_wire_hello_key) == 48);
+
+/*
+ * The speaker's carrier can read a peer's memory, and its owner wants to: only
+ * to such a peer a WINDOW is said, once, by carriers that have windows (ADR
+ * 38).
+ */
+#define HS_WIRE_HELLO_F_READS 0x02u
+
+/* What can be read while the connection lasts. about_bytes bytes follow: what
+ * it is, for the owners of both ends (of a table: hs/crumb_format.h). */
+#define HS_WIRE_WINDOW_ABOUT_MAX 64u
+struct hs_wire_window {
+	uint64_t address;
+	uint64_t size_bytes;
+	uint32_t rkey;
+	uint32_t about_bytes;
+};
+HS_WIRE_ASSERT(sizeof(struct hs_wire_window) == 24);
 
 /* PING carries it, PONG returns it with the answerer's clock filled in. */
 struct hs_wire_ping {

@@ -118,8 +118,8 @@ static void who_is_silent_holds_nothing_up(void **state)
 	w->nodes[4].mute = true;
 	assert_true(settle_ns(7) < 6 * WORLD_MS);
 	world_run(w, 20 * SECOND);
-	/* And nobody asks it again. */
-	assert_int_equal(w->nodes[4].nr_asked, 1);
+	/* It is asked on, as any: it may have pinned what it has. */
+	assert_true(w->nodes[4].nr_asked > 4 && w->nodes[4].nr_asked < 12);
 	assert_null(world_answer(w, 7, node_id(4, 1)));
 	assert_int_equal(world_stats(w).hints_vain, 1);
 	assert_int_equal(world_stats(w).unreachable, 0);
@@ -318,7 +318,7 @@ static void hints_are_bounded(void **state)
 		w->nodes[i].mute = true;
 	}
 	world_trigger(w, 1, "slow", 1, IDS(7));
-	world_run(w, SECOND);
+	world_run(w, 3 * SECOND);
 	assert_int_equal(world_stats(w).hints, 4);
 	assert_int_equal(world_stats(w).hints_refused, HS_CRUMB_NODES_MAX - 4);
 	assert_int_equal(world_stats(w).hints_vain, 4);

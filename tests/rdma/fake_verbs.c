@@ -13,6 +13,7 @@
 
 #define IDS_MAX	   4096
 #define MRS_MAX	   256
+#define MWS_MAX	   64
 #define EVENTS_MAX 8192
 #define QUEUE_MAX  65536u
 
@@ -26,6 +27,7 @@ struct fake_id {
 	bool connected;
 	uint8_t private_data[64];
 	uint8_t private_size;
+	uint8_t reads; /* that the other side may have under way */
 };
 
 struct fake_event {
@@ -59,6 +61,14 @@ struct fake_srq {
 	uint32_t depth;
 };
 
+/* Rights over an area, for whoever is connected to that queue pair. */
+struct fake_mw {
+	struct ibv_mw mw; /* first */
+	struct fake_qp *qp;
+	uint32_t rkey;
+	uint64_t addr, length;
+};
+
 struct fake_qp {
 	struct ibv_qp qp; /* first */
 	struct fake_id *id;
@@ -66,6 +76,7 @@ struct fake_qp {
 	uint32_t max_sends;
 	uint32_t posted; /* counting */
 	uint32_t polled; /* requests that a polled completion covers */
+	int access;	 /* that peers have */
 	bool error;
 };
 
@@ -74,6 +85,7 @@ static struct ibv_device device = {.name = "fake0"};
 static struct ibv_context context = {.device = &device, .async_fd = -1};
 static struct fake_id *ids[IDS_MAX];
 static struct ibv_mr *mrs[MRS_MAX];
+static struct fake_mw *mws[MWS_MAX];
 static struct fake_event *events[EVENTS_MAX];
 static uint32_t nr_events;
 static struct ibv_async_event asyncs[8];
@@ -173,6 +185,7 @@ static void push_event(struct fake_id *id, enum rdma_cm_event_type type,
 		memcpy(e->private_data, from->private_data, from->private_size);
 		e->event.param.conn.private_data = e->private_data;
 		e->event.param.conn.private_data_len = from->private_size;
+		e->event.param.conn.initiator_depth = from->reads;
 	}
 	if (nr_events == EVENTS_MAX) {
 		note("too many CM events");
@@ -338,6 +351,9 @@ static void keep_private(struct fake_id *id, const struct rdma_conn_param *p)
 {
 	id->private_size = p->private_data_len;
 	memcpy(id->private_data, p->private_data, id->private_size);
+	id->reads = p->responder_resources == RDMA_MAX_RESP_RES
+			    ? 16
+			    : p->responder_resources;
 }
 
 static int fake_connect(struct rdma_cm_id *cm_id, struct rdma_conn_param *param)
@@ -499,6 +515,9 @@ static int fake_query_device(struct ibv_context *verbs,
 		return ENOMEM;
 	attr->max_srq_wr = fake.max_srq_wr;
 	attr->max_cqe = fake.max_cqe;
+	attr->max_qp_init_rd_atom = 4;
+	if (!fake.no_windows)
+		attr->device_cap_flags = IBV_DEVICE_MEM_WINDOW_TYPE_2B;
 	return 0;
 }
 
@@ -520,7 +539,7 @@ static struct ibv_mr *fake_reg_mr(struct ibv_pd *pd, void *data,
 
 	if (!mr)
 		return NULL;
-	if (access != IBV_ACCESS_LOCAL_WRITE)
+	if (access & ~(IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_MW_BIND))
 		note("memory is open to peers");
 	mr->addr = data;
 	mr->length = size_bytes;
@@ -539,6 +558,42 @@ static int fake_dereg_mr(struct ibv_mr *mr)
 {
 	mrs[mr->lkey - 1] = NULL;
 	drop(mr);
+	return 0;
+}
+
+static struct ibv_mw *fake_alloc_mw(struct ibv_pd *pd, enum ibv_mw_type type)
+{
+	struct fake_mw *mw = fake.windows_fail ? NULL : make(sizeof(*mw));
+
+	errno = ENOMEM;
+	if (type != IBV_MW_TYPE_2)
+		note("a window that any peer could use");
+	for (uint32_t i = 0; mw && i < MWS_MAX; i++)
+		if (!mws[i]) {
+			mws[i] = mw;
+			mw->mw.rkey = (i + 1) << 8;
+			return &mw->mw;
+		}
+	return NULL;
+}
+
+static int fake_dealloc_mw(struct ibv_mw *mw)
+{
+	for (uint32_t i = 0; i < MWS_MAX; i++)
+		if (mws[i] == (struct fake_mw *)mw)
+			mws[i] = NULL;
+	drop(mw);
+	return 0;
+}
+
+static int fake_modify_qp(struct ibv_qp *qp, struct ibv_qp_attr *attr, int mask)
+{
+	if (fake.flags_fail || fails())
+		return ENOMEM;
+	if (mask != IBV_QP_ACCESS_FLAGS ||
+	    attr->qp_access_flags != IBV_ACCESS_REMOTE_READ)
+		note("a peer gets more than reading");
+	((struct fake_qp *)qp)->access = (int)attr->qp_access_flags;
 	return 0;
 }
 
@@ -729,6 +784,65 @@ static void send_failed(struct fake_qp *qp, const struct ibv_send_wr *wr,
 		(struct ibv_wc){.wr_id = wr->wr_id, .status = status});
 }
 
+static void completed(struct fake_qp *qp, const struct ibv_send_wr *wr)
+{
+	if (wr->send_flags & IBV_SEND_SIGNALED)
+		push_wc((struct fake_cq *)qp->qp.send_cq, qp, true,
+			(struct ibv_wc){.wr_id = wr->wr_id});
+}
+
+static void bind_window(struct fake_qp *qp, const struct ibv_send_wr *wr)
+{
+	const struct ibv_mw_bind_info *info = &wr->bind_mw.bind_info;
+	struct fake_mw *mw = (struct fake_mw *)wr->bind_mw.mw;
+	uint64_t begin = (uintptr_t)info->mr->addr;
+
+	if (info->mw_access_flags != IBV_ACCESS_REMOTE_READ)
+		note("a window for more than reading");
+	if (wr->bind_mw.rkey == mw->mw.rkey ||
+	    wr->bind_mw.rkey >> 8 != mw->mw.rkey >> 8)
+		note("a window's key is not the next one");
+	if (info->addr < begin || info->length > info->mr->length ||
+	    info->addr - begin > info->mr->length - info->length)
+		note("a window on what is not registered");
+	if (fake.binds_fail) {
+		send_failed(qp, wr, IBV_WC_MW_BIND_ERR);
+		return;
+	}
+	mw->qp = qp;
+	mw->rkey = wr->bind_mw.rkey;
+	mw->addr = info->addr;
+	mw->length = info->length;
+	completed(qp, wr);
+}
+
+static void read_peer(struct fake_qp *qp, const struct ibv_send_wr *wr)
+{
+	struct fake_id *peer = qp->id->connected ? qp->id->peer : NULL;
+	struct fake_qp *to = peer ? (struct fake_qp *)peer->id.qp : NULL;
+	const struct ibv_sge *into = &wr->sg_list[0];
+	uint64_t addr = wr->wr.rdma.remote_addr;
+
+	if (!to || to->error) {
+		send_failed(qp, wr, IBV_WC_RETRY_EXC_ERR);
+		return;
+	}
+	for (uint32_t i = 0; i < MWS_MAX; i++) {
+		const struct fake_mw *mw = mws[i];
+
+		if (!mw || mw->rkey != wr->wr.rdma.rkey || mw->qp != to ||
+		    addr < mw->addr || into->length > mw->length ||
+		    addr - mw->addr > mw->length - into->length ||
+		    !(to->access & IBV_ACCESS_REMOTE_READ))
+			continue;
+		memcpy((void *)(uintptr_t)into->addr, (void *)(uintptr_t)addr,
+		       into->length);
+		completed(qp, wr);
+		return;
+	}
+	send_failed(qp, wr, IBV_WC_REM_ACCESS_ERR);
+}
+
 static void deliver(struct fake_qp *qp, const struct ibv_send_wr *wr)
 {
 	struct fake_id *peer = qp->id->connected ? qp->id->peer : NULL;
@@ -760,17 +874,16 @@ static void deliver(struct fake_qp *qp, const struct ibv_send_wr *wr)
 	}
 	push_wc((struct fake_cq *)to->qp.recv_cq, to, false,
 		(struct ibv_wc){.wr_id = srq->wr_id[at], .byte_len = size});
-	if (wr->send_flags & IBV_SEND_SIGNALED)
-		push_wc((struct fake_cq *)qp->qp.send_cq, qp, true,
-			(struct ibv_wc){.wr_id = wr->wr_id});
+	completed(qp, wr);
 }
 
 static int check_send(const struct fake_qp *qp, const struct ibv_send_wr *wr)
 {
 	uint32_t size = 0;
 
-	if (wr->opcode != IBV_WR_SEND)
-		note("something else than a send");
+	if (wr->opcode != IBV_WR_SEND && wr->opcode != IBV_WR_RDMA_READ &&
+	    wr->opcode != IBV_WR_BIND_MW)
+		note("something else than a send, a read or a window");
 	if (qp->posted - qp->polled >= qp->max_sends) {
 		note("send queue overrun");
 		return ENOMEM;
@@ -801,6 +914,10 @@ static int fake_post_send(struct ibv_qp *ibv_qp, struct ibv_send_wr *wr,
 		qp->posted++;
 		if (qp->error)
 			send_failed(qp, wr, IBV_WC_WR_FLUSH_ERR);
+		else if (wr->opcode == IBV_WR_BIND_MW)
+			bind_window(qp, wr);
+		else if (wr->opcode == IBV_WR_RDMA_READ)
+			read_peer(qp, wr);
 		else
 			deliver(qp, wr);
 	}
@@ -879,6 +996,9 @@ const struct hs_verbs_api fake_verbs_api = {
 	.dealloc_pd = fake_dealloc_pd,
 	.reg_mr = fake_reg_mr,
 	.dereg_mr = fake_dereg_mr,
+	.alloc_mw = fake_alloc_mw,
+	.dealloc_mw = fake_dealloc_mw,
+	.modify_qp = fake_modify_qp,
 	.create_channel = fake_create_channel,
 	.destroy_channel = fake_destroy_channel,
 	.create_cq = fake_create_cq,

@@ -25,6 +25,10 @@ struct fake_verbs {
 	bool hold_sends;	   /* no completion of a send appears */
 	bool poll_fails;
 	bool post_srq_fails;
+	bool no_windows;     /* the device says that it has none */
+	bool windows_fail;   /* none is given */
+	bool binds_fail;     /* requests to bind one end the queue pair */
+	bool flags_fail;     /* a queue pair's rights cannot be changed */
 	uint32_t inline_max; /* what a queue pair is given at most */
 	int max_srq_wr;
 	int max_cqe;
