@@ -11,6 +11,7 @@
 #include "agent/redact.h"
 #include "agent/shipper.h"
 #include "agent/shm_read.h"
+#include "agent/shown.h"
 #include "agent/tally_send.h"
 #include "base/crc32c.h"
 #include "base/log.h"
@@ -177,6 +178,7 @@ int hs_carrier_make(struct hs_worker *w)
 		hs_log_error("agent", "no transport: %s", w->transport_why);
 		return rc;
 	}
+	hs_shown_tell(w);
 	rc = sources_start(w);
 	if (rc)
 		return rc;
@@ -190,6 +192,7 @@ void hs_carrier_free(struct hs_worker *w)
 	w->sources = NULL;
 	hs_transport_destroy(w->transport);
 	w->transport = NULL;
+	hs_shown_free(w);
 	free(w->bounce);
 	w->bounce = NULL;
 	free(w->members);

@@ -17,8 +17,8 @@ void hs_carrier_free(struct hs_worker *w);
 void hs_carrier_leave(struct hs_worker *w);
 /** hs_carrier_poll() - take in and send what can be */
 void hs_carrier_poll(struct hs_worker *w);
-/** hs_carrier_listen() - tell others what quiet coordinators owe, and collectors
- * that are there again what waited for them */
+/** hs_carrier_listen() - tell others what quiet coordinators owe, and
+ * collectors that are there again what waited for them */
 void hs_carrier_listen(struct hs_worker *w);
 /** hs_carrier_flush() - send what was said since, and no more */
 void hs_carrier_flush(struct hs_worker *w);

@@ -265,6 +265,8 @@ struct hs_agent_core *hs_agent_core_create(void *memory, void *ledger,
 					   int64_t wall_offset_ns);
 /** The id that an adopted ledger carries; config's where it is fresh. */
 uint64_t hs_agent_core_node(const struct hs_agent_core *core);
+/** hs_agent_core_hide_crumbs() - nobody reads their copy: it can be freed */
+void hs_agent_core_hide_crumbs(struct hs_agent_core *core);
 void hs_agent_core_wall_offset(struct hs_agent_core *core,
 			       int64_t wall_offset_ns);
 

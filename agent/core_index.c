@@ -227,6 +227,11 @@ static bool crumb_known(const struct hs_domain *d,
 	return false;
 }
 
+void hs_agent_core_hide_crumbs(struct hs_agent_core *c)
+{
+	c->config.crumb_entries = NULL;
+}
+
 /* Where coordinators look before we answer; what we answer counts. */
 static void show(struct hs_agent_core *c, uint64_t hi, uint64_t lo,
 		 uint64_t node)

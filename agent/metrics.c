@@ -92,6 +92,8 @@ static uint32_t core_stats(const struct hs_worker *w,
 	CORE(lost_index_full);
 	CORE(lost_taints);
 	CORE(crumbs_lost);
+	CORE(crumbs_shown);
+	CORE(crumbs_covered);
 	CORE(triggers_local);
 	CORE(triggers_limited);
 	CORE(triggers_refused);

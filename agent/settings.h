@@ -72,7 +72,8 @@ struct hs_agent_settings {
 	int64_t lane_entries;
 	int64_t nr_slots;
 	int64_t nr_operations;
-	int64_t nr_rings; /* 0: one a core */
+	int64_t nr_crumb_entries; /* that coordinators can read */
+	int64_t nr_rings;	  /* 0: one a core */
 	int64_t ring_words;
 	int64_t evict_percent;
 	int64_t kept_ppm, head_ppm;

@@ -26,6 +26,7 @@
 #include "agent/readers.h"
 #include "agent/reload.h"
 #include "agent/shipper.h"
+#include "agent/shown.h"
 #include "agent/tally_send.h"
 #include "base/clock.h"
 #include "base/fdpass.h"
@@ -152,6 +153,7 @@ static int make_core(struct hs_worker *w)
 	rc = hs_random_secure(&config.index_seed, sizeof(config.index_seed));
 	if (rc)
 		return rc;
+	hs_shown_make(w, &config);
 	size_bytes = hs_agent_core_size_bytes(&config);
 	w->core_memory = calloc(1, size_bytes);
 	if (!w->core_memory)

@@ -99,6 +99,8 @@ struct hs_worker {
 	uint8_t *bounce;	    /* HS_WIRE_SLICE_MAX_BYTES */
 	struct hs_shipper *shipper; /* NULL: slices go by transport */
 	struct hs_redact *redact;
+	struct hs_crumb_table crumb_table;
+	struct hs_crumb_entry *crumb_entries; /* NULL: nobody reads them */
 	struct hs_worker_counters counters;
 	struct hs_calibrate calibrate;
 	struct hs_agent_rules rules;

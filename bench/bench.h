@@ -182,6 +182,7 @@ struct hs_perf_command {
 };
 
 int hs_perf_agent(int argc, char **argv);
+int hs_perf_ahead(int argc, char **argv);
 int hs_perf_auth(int argc, char **argv);
 int hs_perf_crc32c(int argc, char **argv);
 int hs_perf_client(int argc, char **argv);

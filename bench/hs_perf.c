@@ -10,6 +10,8 @@
 
 static const struct hs_perf_command commands[] = {
 	{"agent", "what a buffer costs the agent, all included", hs_perf_agent},
+	{"ahead", "what reading crumbs ahead buys a traversal, in virtual time",
+	 hs_perf_ahead},
 	{"auth", "what a tag costs a message", hs_perf_auth},
 	{"client", "what tracing costs the application", hs_perf_client},
 	{"collector", "slices stored a second: durable, indexed, findable",

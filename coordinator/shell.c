@@ -53,7 +53,21 @@ static bool send_collector(void *ctx, const struct hs_wire_trace_id *trace,
 		type, payload, payload_bytes);
 }
 
-static const struct hs_coord_ops core_ops = {send_node, send_collector, NULL};
+static bool read_node(void *ctx, uint64_t node, uint64_t offset_bytes,
+		      uint32_t size_bytes)
+{
+	struct hs_coordinator *c = ctx;
+	const struct hs_member *at = hs_member(
+		c->members, hs_members_find(c->members, HS_WIRE_ROLE_AGENT,
+					    (uint32_t)(node >> 32)));
+
+	return at && at->peer && at->id == node &&
+	       hs_transport_read(c->transport, at->peer, offset_bytes,
+				 size_bytes) == 0;
+}
+
+static const struct hs_coord_ops core_ops = {send_node, send_collector,
+					     read_node};
 
 static void on_peer_up(void *ctx, const struct hs_transport_peer *peer)
 {
@@ -142,6 +156,32 @@ static void on_message(void *ctx, uint32_t peer, uint16_t type,
 	if (hs_coord_core_message(c->core, hs_clock_mono_ns(), at->id, type,
 				  payload, payload_bytes) != 0)
 		hs_transport_cut(c->transport, peer);
+}
+
+/* Crumbs that a node lets us read before it answers. */
+static int on_readable(void *ctx, uint32_t peer, const void *about,
+		       uint32_t about_bytes, uint64_t size_bytes)
+{
+	struct hs_coordinator *c = ctx;
+	const struct hs_member *at =
+		hs_member(c->members, hs_members_peer(c->members, peer));
+
+	if (!at || at->role != HS_WIRE_ROLE_AGENT)
+		return -EBADMSG;
+	return hs_coord_core_table(c->core, hs_clock_mono_ns(), at->id, about,
+				   about_bytes, size_bytes);
+}
+
+static void on_read(void *ctx, uint32_t peer, uint64_t offset_bytes,
+		    const void *data, uint32_t size_bytes)
+{
+	struct hs_coordinator *c = ctx;
+	const struct hs_member *at =
+		hs_member(c->members, hs_members_peer(c->members, peer));
+
+	if (at)
+		hs_coord_core_read(c->core, hs_clock_mono_ns(), at->id, data,
+				   size_bytes);
 }
 
 static void on_writable(void *ctx, uint32_t peer)
@@ -260,6 +300,8 @@ static int open_transport(struct hs_coordinator *c)
 {
 	static const struct hs_transport_events events = {
 		on_peer_up, on_peer_down, on_message, on_writable};
+	static const struct hs_transport_windows windows = {
+		.readable = on_readable, .read_done = on_read};
 	const struct hs_coordinator_settings *s = c->settings;
 	const struct hs_transport_limits limits = {
 		.nr_peers = (uint32_t)s->nr_peers,
@@ -280,6 +322,10 @@ static int open_transport(struct hs_coordinator *c)
 			     c->transport_why);
 		return rc;
 	}
+	/* Over TCP nobody can be read: all is learned from answers then. */
+	rc = hs_transport_windows(c->transport, &windows);
+	if (rc && rc != -EOPNOTSUPP)
+		return rc;
 	c->port = hs_transport_listen(c->transport, s->listen);
 	if (c->port < 0) {
 		hs_log_error("coordinator",

@@ -20,7 +20,7 @@ json_t *hs_transport_json(const struct hs_transport *t,
 {
 	return json_pack(
 		"{s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:I, "
-		"s:I}",
+		"s:I, s:I, s:I, s:I, s:I, s:I}",
 		"carrier", t->ops->name, "why", why, "tls", s->tls,
 		"messages_sent", (json_int_t)s->messages_sent,
 		"messages_received", (json_int_t)s->messages_received,
@@ -29,5 +29,9 @@ json_t *hs_transport_json(const struct hs_transport *t,
 		(json_int_t)s->system_calls, "peers_cut_off",
 		(json_int_t)s->peers_cut_off, "cut_off_for", cut_json(s),
 		"reconnects", (json_int_t)s->reconnects, "peers",
-		(json_int_t)s->nr_peers, "keys", (json_int_t)s->nr_keys);
+		(json_int_t)s->nr_peers, "keys", (json_int_t)s->nr_keys,
+		"windows", (json_int_t)s->nr_windows, "windows_refused",
+		(json_int_t)s->windows_refused, "reads", (json_int_t)s->reads,
+		"reads_failed", (json_int_t)s->reads_failed, "reads_refused",
+		(json_int_t)s->reads_refused);
 }

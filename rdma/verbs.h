@@ -230,8 +230,11 @@ const char *hs_verbs_window_told(struct hs_link *l,
 				 const void *about);
 /** hs_verbs_window_failed() - the device could not give it */
 void hs_verbs_window_failed(struct hs_verbs_chan *c);
-/** hs_verbs_window_close() - the queue pair is gone: nobody reads any more */
-void hs_verbs_window_close(struct hs_verbs_chan *c, struct hs_verbs_device *d);
+/** hs_verbs_window_close() - nobody reads any more; before its queue pair goes,
+ * which some devices (soft-RoCE) do not let go under a window */
+void hs_verbs_window_close(struct hs_verbs_chan *c);
+/** hs_verbs_reads_close() - the queue pair is gone, and so are our reads */
+void hs_verbs_reads_close(struct hs_verbs_chan *c, struct hs_verbs_device *d);
 void hs_verbs_window_device_free(struct hs_verbs_device *d);
 int hs_verbs_read(struct hs_transport *t, uint32_t peer, uint64_t offset_bytes,
 		  uint32_t size_bytes);

@@ -109,8 +109,9 @@ void hs_verbs_chan_close(struct hs_verbs_chan *c)
 	if (!d)
 		return;
 	hs_verbs_device_remove(d, c);
+	hs_verbs_window_close(c);
 	c->v->api->destroy_qp(c->id);
-	hs_verbs_window_close(c, d);
+	hs_verbs_reads_close(c, d);
 	hs_verbs_credit_close(&c->credit);
 	d->cq_promised -= HS_VERBS_SENDS;
 	if (c->ring) {

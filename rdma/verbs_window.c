@@ -138,19 +138,23 @@ static void slot_give(struct hs_verbs_device *d, struct hs_verbs_read *r)
 	r->state = HS_VERBS_READ_NONE;
 }
 
-void hs_verbs_window_close(struct hs_verbs_chan *c, struct hs_verbs_device *d)
+void hs_verbs_window_close(struct hs_verbs_chan *c)
 {
 	struct hs_transport_stats *s = &c->v->hub.stats;
 
-	for (uint32_t i = 0; i < HS_VERBS_READS; i++)
-		if (c->reads[i].state != HS_VERBS_READ_NONE)
-			slot_give(d, &c->reads[i]);
-	c->nr_waiting = 0;
 	s->nr_windows -= (c->mw != NULL) + (c->window.size_bytes != 0);
 	c->window.size_bytes = 0;
 	if (c->mw)
 		c->v->api->dealloc_mw(c->mw);
 	c->mw = NULL;
+}
+
+void hs_verbs_reads_close(struct hs_verbs_chan *c, struct hs_verbs_device *d)
+{
+	for (uint32_t i = 0; i < HS_VERBS_READS; i++)
+		if (c->reads[i].state != HS_VERBS_READ_NONE)
+			slot_give(d, &c->reads[i]);
+	c->nr_waiting = 0;
 }
 
 void hs_verbs_window_device_free(struct hs_verbs_device *d)

@@ -383,16 +383,35 @@ static void print_troubles(const struct hs_answer *a, const char *const *names,
 	printf("%s%s\n", text[0] ? "; " : "", text);
 }
 
+/* What reading nodes' crumbs came to; nothing where nobody can be read. */
+static void print_ahead(const struct hs_answer *a)
+{
+	uint64_t windows = hs_answer_number(a->json, "transport", "windows");
+	uint64_t reads = hs_answer_number(a->json, "stats", "reads_sent");
+
+	if (windows || reads)
+		printf("; reads ahead at %" PRIu64 ": %" PRIu64 ", %" PRIu64
+		       " hit, %" PRIu64 " stale, %" PRIu64 " torn, %" PRIu64
+		       " refused; %" PRIu64 " of %" PRIu64 " hints confirmed",
+		       windows, reads,
+		       hs_answer_number(a->json, "stats", "reads_hit"),
+		       hs_answer_number(a->json, "stats", "reads_other"),
+		       hs_answer_number(a->json, "stats", "reads_torn"),
+		       hs_answer_number(a->json, "stats", "reads_refused"),
+		       hs_answer_number(a->json, "stats", "hints_confirmed"),
+		       hs_answer_number(a->json, "stats", "hints"));
+}
+
 static void print_coordinator(const struct hs_answer *a)
 {
 	static const char *const troubles[] = {
-		"stats",     "triggers_refused", "stats", "updates_refused",
-		"stats",     "triggers_cut",	 "stats", "answers_cut",
-		"stats",     "messages_bad",	 "stats", "manifests_failed",
-		"stats",     "unreachable",	 "stats", "gone",
-		"stats",     "origin_refused",	 "stats", "origin_cut",
-		"stats",     "seeks_refused",	 "stats", "seeks_part",
-		"transport", "peers_cut_off",
+		"stats", "triggers_refused", "stats",	  "updates_refused",
+		"stats", "triggers_cut",     "stats",	  "answers_cut",
+		"stats", "messages_bad",     "stats",	  "manifests_failed",
+		"stats", "unreachable",	     "stats",	  "gone",
+		"stats", "origin_refused",   "stats",	  "origin_cut",
+		"stats", "seeks_refused",    "stats",	  "seeks_part",
+		"stats", "reads_failed",     "transport", "peers_cut_off",
 	};
 
 	if (!print_head("coordinator", a))
@@ -406,6 +425,7 @@ static void print_coordinator(const struct hs_answer *a)
 	       hs_answer_number(a->json, "stats", "traces_seeking"),
 	       hs_answer_number(a->json, "stats", "traces_telling"),
 	       hs_answer_number(a->json, "stats", "traces_stored"));
+	print_ahead(a);
 	print_troubles(a, troubles, sizeof(troubles) / sizeof(*troubles));
 	print_members("            ", a);
 }

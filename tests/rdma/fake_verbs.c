@@ -457,6 +457,9 @@ static void fake_destroy_qp(struct rdma_cm_id *id)
 	struct fake_qp *qp = (struct fake_qp *)id->qp;
 	struct fake_cq *cq = (struct fake_cq *)qp->qp.send_cq;
 
+	for (uint32_t i = 0; i < MWS_MAX; i++)
+		if (mws[i] && mws[i]->qp == qp)
+			note("a queue pair goes under its window");
 	for (uint32_t i = cq->head; i != cq->tail; i++)
 		if (cq->from[i % QUEUE_MAX] == qp)
 			cq->from[i % QUEUE_MAX] = NULL;

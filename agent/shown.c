@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Purpose: see shown.h. */
+#include "agent/shown.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/log.h"
+#include "base/random.h"
+#include "rdma/crumbs.h"
+
+void hs_shown_make(struct hs_worker *w, struct hs_agent_config *config)
+{
+	const struct hs_agent_settings *s = &w->settings;
+	uint8_t key[sizeof(w->crumb_table.key)];
+	void *p;
+
+	if (s->transport.kind == HS_TRANSPORT_TCP || !s->nr_crumb_entries ||
+	    hs_random_secure(key, sizeof(key)))
+		return;
+	w->crumb_table =
+		hs_crumbs_table_make(0, (uint64_t)s->nr_crumb_entries, key);
+	/* Filled now: devices know its pages by where they are. */
+	p = mmap(NULL, hs_crumbs_bytes(&w->crumb_table), PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	if (p == MAP_FAILED) {
+		hs_log_warn("agent", "no memory for crumbs that coordinators "
+				     "could read: limits.crumb_entries");
+		return;
+	}
+	/* A child must not take them from us. */
+	madvise(p, hs_crumbs_bytes(&w->crumb_table), MADV_DONTFORK);
+	w->crumb_entries = p;
+	config->crumb_table = w->crumb_table;
+	config->crumb_entries = w->crumb_entries;
+}
+
+void hs_shown_tell(struct hs_worker *w)
+{
+	const struct hs_transport_windows windows = {
+		.data = w->crumb_entries,
+		.size_bytes = hs_crumbs_bytes(&w->crumb_table),
+		.reader = HS_WIRE_ROLE_COORDINATOR,
+		.about = &w->crumb_table,
+		.about_bytes = sizeof(w->crumb_table),
+	};
+
+	if (!w->crumb_entries)
+		return;
+	w->crumb_table.node = w->node_id;
+	if (hs_transport_windows(w->transport, &windows) == 0)
+		return;
+	/* "auto", and it is TCP. */
+	hs_agent_core_hide_crumbs(w->core);
+	hs_shown_free(w);
+}
+
+void hs_shown_free(struct hs_worker *w)
+{
+	if (w->crumb_entries)
+		munmap(w->crumb_entries, hs_crumbs_bytes(&w->crumb_table));
+	w->crumb_entries = NULL;
+}
