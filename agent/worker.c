@@ -354,24 +354,35 @@ static uint64_t sleep_ns(const struct hs_worker *w)
 	return ns < SLEEP_MIN_NS ? 0 : ns;
 }
 
+/* In one call where the kernel can (Linux 5.11), else in two. */
+static int wait_ns(struct hs_worker *w, struct epoll_event *events, uint64_t ns)
+{
+	struct pollfd fd = {.fd = w->epoll, .events = POLLIN};
+	struct timespec ts = {.tv_nsec = (long)ns};
+	int n;
+
+	w->counters.waits++;
+	if (ns && !w->no_pwait2) {
+		n = epoll_pwait2(w->epoll, events, EVENTS_MAX, &ts, NULL);
+		/* Older, or a filter of system calls that is. */
+		w->no_pwait2 = n < 0 && errno != EINTR;
+		return n;
+	}
+	if (ns) {
+		n = ppoll(&fd, 1, &ts, NULL);
+		if (n <= 0)
+			return n;
+		w->counters.waits++;
+	}
+	return epoll_wait(w->epoll, events, EVENTS_MAX, 0);
+}
+
 /* Messages wake us up by themselves. Return: false: the keeper is gone. */
 static bool wait_events(struct hs_worker *w)
 {
 	struct epoll_event events[EVENTS_MAX];
-	uint64_t ns = sleep_ns(w);
-	int n = 1;
+	int n = wait_ns(w, events, sleep_ns(w));
 
-	if (ns) {
-		struct pollfd fd = {.fd = w->epoll, .events = POLLIN};
-		struct timespec ts = {.tv_nsec = (long)ns};
-
-		n = ppoll(&fd, 1, &ts, NULL);
-		w->counters.waits++;
-	}
-	if (n > 0) {
-		n = epoll_wait(w->epoll, events, EVENTS_MAX, 0);
-		w->counters.waits++;
-	}
 	w->now_ns = hs_clock_mono_ns();
 	for (int i = 0; i < n; i++)
 		if (!dispatch(w, events[i].data.u64))

@@ -123,6 +123,7 @@ struct hs_worker {
 	uint32_t crowding;   /* of this round */
 	uint64_t routes;     /* hs_members_routes() as it was last */
 	bool sent; /* something, since the transport was polled last */
+	bool no_pwait2; /* the kernel has no such call */
 	bool finishing;
 	bool purging;
 	bool asked_to_stop; /* by the control door */

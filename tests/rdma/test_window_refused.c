@@ -294,6 +294,26 @@ static void every_call_fails_once(void **state)
 	}
 }
 
+/* With a window open and reads under way; both find each other again. */
+static void the_device_goes(void **state)
+{
+	assert_int_equal(connect_both(), 0);
+	until(reader.nr_told == 1);
+	fake.hold_sends = true;
+	assert_int_equal(hs_transport_read(reader.t, reader.peer, 0, 8), 0);
+	turn();
+	fake_remove_device();
+	until(reader.nr_down && agent.nr_down);
+	fake.hold_sends = false;
+	until(reader.nr_told == 2);
+	assert_int_equal(hs_transport_read(reader.t, reader.peer, 0, 8), 0);
+	until(reader.nr_done);
+	assert_int_equal(reader.nr_failed, 0);
+	they_talk();
+	until(stats_of(&agent).nr_windows == 1);
+	assert_int_equal(stats_of(&reader).nr_windows, 1);
+}
+
 /* Neither sends nor reads are completed for a while: reads wait or are refused,
  * and all comes in the end. */
 static void completions_are_late(void **state)
@@ -327,6 +347,7 @@ int main(void)
 		T(a_read_fails),
 		T(a_key_that_is_none),
 		T(every_call_fails_once),
+		T(the_device_goes),
 		T(completions_are_late),
 	};
 #undef T
