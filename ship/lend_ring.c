@@ -90,7 +90,7 @@ bool hs_lend_ring_next(struct hs_lend_ring *r, struct hs_lend_frame *out)
 			__atomic_load_n(&slot(r)->word, __ATOMIC_RELAXED);
 
 		*out = (struct hs_lend_frame){
-			.place = {(uint32_t)word, (uint16_t)(word >> 32)},
+			.place = {(uint32_t)word, (uint16_t)(word >> 32), 0},
 			.data = slot(r) + 1,
 			.bytes = (uint32_t)(word >> 48),
 		};

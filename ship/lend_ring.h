@@ -23,11 +23,14 @@
 
 #include "hs/lend_format.h"
 
-/* An IPv4 address and a UDP port, as they stand in a packet. */
+/* An IPv4 address and a UDP port, as they stand in a packet. Places are
+ * compared byte for byte, so there is no padding. */
 struct hs_lend_place {
 	uint32_t ip;
 	uint16_t port;
+	uint16_t zero;
 };
+_Static_assert(sizeof(struct hs_lend_place) == 8, "place");
 
 struct hs_lend_ring {
 	uint32_t *mine;		/* this end's counter, which only it writes */

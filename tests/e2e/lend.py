@@ -10,9 +10,12 @@ end that the kernel has no address for; the other end is the kernel's, where the
 collector takes datagrams and from where requests go to the application. The
 agent has nothing but the application's loan. Needs root.
 """
+import mmap
 import os
+import random
 import signal
 import socket
+import struct
 import subprocess
 import sys
 
@@ -231,7 +234,117 @@ def worker_killed():
         check(last["loans"] == 2, repr(last))
 
 
-SCENARIOS = [lent, killed, stopped, worker_killed]
+class Liar:
+    """An application that carries frames by a socket, bends a tenth of them
+    both ways, and at last writes nonsense into what it shares."""
+    # hs/lend_format.h
+    hello = struct.Struct("=IHH4sHHII32s")
+    welcome = struct.Struct("=IHHIIII")
+    magic, words, head = 0x444e4548, 4096, 16
+
+    def __init__(self, fab, udp, seed):
+        self.random = random.Random(seed)
+        self.udp = udp
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.sock.settimeout(10)
+        self.sock.connect(fab.path("lend.sock"))
+        self.sock.send(self.hello.pack(
+            self.magic, 1, 1, socket.inet_aton(OUTSIDE),
+            socket.htons(self.udp.getsockname()[1]), 0, 8972, 0, b"liar"))
+        data, fds, _, _ = socket.recv_fds(self.sock, self.welcome.size, 2)
+        (_, _, refused, _, self.slot, self.count, _) = self.welcome.unpack(data)
+        check(not refused and len(fds) == 2, "refused: %d" % refused)
+        self.down = mmap.mmap(fds[0], 0, prot=mmap.PROT_READ)
+        self.up = mmap.mmap(fds[1], 0)
+        for fd in fds:
+            os.close(fd)
+        self.taken = self.put = 0
+
+    def place(self, number):
+        return self.words + number % self.count * self.slot
+
+    def bend(self, frame):
+        frame = bytearray(frame)
+        if self.random.random() < 0.1:
+            for _ in range(self.random.randrange(1, 6)):
+                frame[self.random.randrange(len(frame))] ^= \
+                    self.random.randrange(1, 256)
+        return bytes(frame)
+
+    def carry(self):
+        """What there is, both ways."""
+        sent = struct.unpack_from("=I", self.down, 0)[0]
+        while self.taken != sent:
+            at = self.place(self.taken)
+            ip_word, port, size = struct.unpack_from("=4sHH", self.down, at)
+            self.udp.sendto(
+                self.bend(self.down[at + self.head:at + self.head + size]),
+                (socket.inet_ntoa(ip_word), socket.ntohs(port)))
+            self.taken = (self.taken + 1) % 2 ** 32
+        struct.pack_into("=I", self.up, 0, self.taken)
+        while True:
+            try:
+                frame, (host, port) = self.udp.recvfrom(9000)
+            except BlockingIOError:
+                break
+            at = self.place(self.put)
+            self.up[at + self.head:at + self.head + len(frame)] = \
+                self.bend(frame)
+            struct.pack_into("=4sHH", self.up, at, socket.inet_aton(host),
+                             socket.htons(port), len(frame))
+            self.put += 1
+        struct.pack_into("=I", self.up, 64, self.put)
+
+    def nonsense(self):
+        """Slots, holes, counters."""
+        for _ in range(20):
+            at = self.random.randrange(self.words, len(self.up) - 4096)
+            self.up[at:at + 4096] = self.random.randbytes(4096)
+        self.up.madvise(9, 0, len(self.up) // 2 & ~4095)  # MADV_REMOVE
+        self.up[0:4] = self.random.randbytes(4)
+        self.up[64:68] = self.random.randbytes(4)
+
+    def thrown_out(self):
+        try:
+            return self.sock.recv(1) == b""
+        except ConnectionError:
+            return True
+
+    def close(self):
+        self.sock.close()
+        self.down.close()
+        self.up.close()
+
+
+def hostile():
+    """One that lies loses its loan, and what it bends goes again; the agent
+    goes on."""
+    with LendFabric(1) as fab:
+        worker = fab.worker("agent-0")
+        app = fab.app(0, "svc")
+        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        udp.bind((OUTSIDE, 0))
+        udp.setblocking(False)
+        ids = []
+        for seed in range(6):
+            liar = Liar(fab, udp, seed)
+            ids += fire_many(fab, app, 20, first=100 * (seed + 1))
+
+            def carried():
+                liar.carry()
+                return all_there(fab, ids)
+            wait_for("all delivered, over a way that bends", carried)
+            liar.nonsense()
+            check(liar.thrown_out(), "the loan ends")
+            liar.close()
+        state = fab.status("agent-0")
+        check(state["node"]["pid"] == worker, "the worker lives")
+        check(state["ship"]["lender"]["broken"] == 6, state["ship"]["lender"])
+        check(state["ship"]["collectors"][0]["frames_bad"],
+              "bent frames were seen: %r" % state["ship"]["collectors"])
+
+
+SCENARIOS = [lent, killed, stopped, worker_killed, hostile]
 
 
 def inside(words):

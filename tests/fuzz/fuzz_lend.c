@@ -74,7 +74,7 @@ static void step_real(struct end *e)
 		return;
 	within(e, at, FRAME);
 	memset(at, 1, FRAME);
-	hs_lend_ring_put(&e->ring, (struct hs_lend_place){1, 2}, FRAME);
+	hs_lend_ring_put(&e->ring, (struct hs_lend_place){1, 2, 0}, FRAME);
 }
 
 static size_t step(struct end *e, const uint8_t *data, size_t left)

@@ -50,7 +50,7 @@ static bool put(struct world *w, uint32_t number, uint32_t bytes)
 		return false;
 	memset(at, (int)number, bytes);
 	hs_lend_ring_put(&w->put,
-			 (struct hs_lend_place){number, (uint16_t)number},
+			 (struct hs_lend_place){number, (uint16_t)number, 0},
 			 bytes);
 	return true;
 }

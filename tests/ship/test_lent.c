@@ -213,9 +213,12 @@ static void test_both_ways(void **state)
 {
 	struct hs_ship_port *p = port_make();
 	struct hs_ship_port_frame frames[64];
+	struct hs_ship_address to;
 	struct hs_ship_port_stats s;
 	struct hs_lend_frame f;
 	struct lender l;
+	const char *why;
+	uint32_t frame_bytes;
 	uint8_t *at;
 
 	(void)state;
@@ -235,6 +238,11 @@ static void test_both_ways(void **state)
 	hs_lend_ring_publish(&l.out);
 	assert_int_equal(p->ops->receive(p, frames, 64), 1);
 	assert_int_equal(frames[0].bytes, 100);
+	/* From whom it was sent to: byte for byte, as senders compare. */
+	assert_int_equal(
+		p->ops->resolve(p, "192.0.2.1:7430", &to, &frame_bytes, &why),
+		0);
+	assert_memory_equal(&frames[0].from, &to, sizeof(to));
 	assert_int_equal(((const uint8_t *)frames[0].data)[99], 3);
 	p->ops->release(p, frames[0].handle);
 	p->ops->stats(p, &s);
@@ -418,7 +426,7 @@ static void test_read_only(void **state)
 	assert_int_equal(ftruncate(l.up.fd, 4096), -1);
 	/* In what it writes it may punch holes, which read as zeros. */
 	hs_lend_ring_room(&l.out);
-	hs_lend_ring_put(&l.out, (struct hs_lend_place){1, 1}, 100);
+	hs_lend_ring_put(&l.out, (struct hs_lend_place){1, 1, 0}, 100);
 	assert_int_equal(fallocate(l.up.fd,
 				   FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 				   0, (off_t)l.up.size_bytes),
@@ -453,7 +461,7 @@ static void test_lies(void **state)
 	/* Frames as long as a word can say; then all at once. */
 	for (uint32_t i = 0; i < l.welcome.nr_slots; i++) {
 		hs_lend_ring_room(&l.out);
-		hs_lend_ring_put(&l.out, (struct hs_lend_place){1, 1},
+		hs_lend_ring_put(&l.out, (struct hs_lend_place){1, 1, 0},
 				 i % 2 ? 65535 : FRAME + 1 + i);
 	}
 	hs_lend_ring_publish(&l.out);
