@@ -314,7 +314,9 @@ void judge_share_said(struct sim *s, uint32_t t,
 			&s->nodes[(uint32_t)(v->node >> 32) - 1];
 		uint32_t i = 0;
 
-		if (!v->abandoned || n->id != v->node || n->gone || had_come(v))
+		/* Of what was never there nothing was given up. */
+		if (!v->abandoned || !v->named || n->id != v->node || n->gone ||
+		    had_come(v))
 			continue;
 		while (i < nr && (causes[i].node != v->node ||
 				  !says_so(v, causes[i].why)))
