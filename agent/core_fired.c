@@ -396,7 +396,7 @@ void hs_fired_forget(struct hs_agent_core *c, uint64_t now_ns)
 
 	uint64_t patience;
 
-	if (now_ns - c->forget_ns < FORGET_PAUSE_NS)
+	if (!c->nr_fired || now_ns - c->forget_ns < FORGET_PAUSE_NS)
 		return;
 	c->forget_ns = now_ns;
 	patience = patience_ns(c);

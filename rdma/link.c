@@ -188,6 +188,10 @@ int hs_link_queue(struct hs_link *l, uint16_t type, const struct iovec *iov,
 	if (tagged)
 		queue_tag(l, &h, iov, nr_iov);
 	l->hub->stats.messages_sent++;
+	if (type <= HS_WIRE_TYPE_LAST) {
+		l->hub->stats.sent[type].messages++;
+		l->hub->stats.sent[type].bytes += around + payload;
+	}
 	hs_hub_dirty(l);
 	return 0;
 }

@@ -111,6 +111,11 @@ enum hs_transport_cause {
 };
 extern const char *const hs_transport_causes[HS_TRANSPORT_CUT_CAUSES];
 
+/* Of one type: payload, header and tag, and nothing of the carrier's. */
+struct hs_transport_sent {
+	uint64_t messages, bytes;
+};
+
 struct hs_transport_stats {
 	uint64_t messages_sent;
 	uint64_t messages_received;
@@ -128,6 +133,8 @@ struct hs_transport_stats {
 	uint64_t reads_refused;	  /* too many under way, or none for now */
 	uint64_t windows_refused; /* that the device did not give */
 	uint32_t nr_windows;	  /* open now: ours at peers, peers' at us */
+	/* By enum hs_wire_type, as queued; 0 is nobody's. */
+	struct hs_transport_sent sent[HS_WIRE_TYPE_LAST + 1];
 };
 
 /* What PING and PONG told about a peer's clock, smoothed. */

@@ -2,6 +2,8 @@
 /* Purpose: see transport_json.h. */
 #include "rdma/transport_json.h"
 
+#include "rdma/wire.h"
+
 /* Only what happened; "peers_cut_off" is the sum. */
 static json_t *cut_json(const struct hs_transport_stats *s)
 {
@@ -15,12 +17,27 @@ static json_t *cut_json(const struct hs_transport_stats *s)
 	return o;
 }
 
+static json_t *sent_json(const struct hs_transport_stats *s)
+{
+	json_t *o = json_object();
+
+	for (int i = 1; i <= HS_WIRE_TYPE_LAST; i++)
+		if (s->sent[i].messages)
+			json_object_set_new(
+				o, hs_wire_type_name((uint16_t)i),
+				json_pack("{s:I, s:I}", "messages",
+					  (json_int_t)s->sent[i].messages,
+					  "bytes",
+					  (json_int_t)s->sent[i].bytes));
+	return o;
+}
+
 json_t *hs_transport_json(const struct hs_transport *t,
 			  const struct hs_transport_stats *s, const char *why)
 {
 	return json_pack(
 		"{s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:I, "
-		"s:I, s:I, s:I, s:I, s:I, s:I}",
+		"s:I, s:I, s:I, s:I, s:I, s:I, s:o}",
 		"carrier", t->ops->name, "why", why, "tls", s->tls,
 		"messages_sent", (json_int_t)s->messages_sent,
 		"messages_received", (json_int_t)s->messages_received,
@@ -33,5 +50,5 @@ json_t *hs_transport_json(const struct hs_transport *t,
 		"windows", (json_int_t)s->nr_windows, "windows_refused",
 		(json_int_t)s->windows_refused, "reads", (json_int_t)s->reads,
 		"reads_failed", (json_int_t)s->reads_failed, "reads_refused",
-		(json_int_t)s->reads_refused);
+		(json_int_t)s->reads_refused, "sent", sent_json(s));
 }

@@ -8,6 +8,34 @@
 
 #include "base/crc32c.h"
 
+const char *hs_wire_type_name(uint16_t type)
+{
+	static const char *const names[] = {
+		[HS_WIRE_HELLO] = "HELLO",
+		[HS_WIRE_PING] = "PING",
+		[HS_WIRE_PONG] = "PONG",
+		[HS_WIRE_TRIGGER] = "TRIGGER",
+		[HS_WIRE_COLLECT] = "COLLECT",
+		[HS_WIRE_CRUMBS] = "CRUMBS",
+		[HS_WIRE_UPDATE] = "UPDATE",
+		[HS_WIRE_MANIFEST] = "MANIFEST",
+		[HS_WIRE_MANIFEST_ACK] = "MANIFEST_ACK",
+		[HS_WIRE_STORED] = "STORED",
+		[HS_WIRE_SLICE] = "SLICE",
+		[HS_WIRE_SLICE_ACK] = "SLICE_ACK",
+		[HS_WIRE_SEEK] = "SEEK",
+		[HS_WIRE_FOUND] = "FOUND",
+		[HS_WIRE_LEAVE] = "LEAVE",
+		[HS_WIRE_TALLY] = "TALLY",
+		[HS_WIRE_TALLY_ACK] = "TALLY_ACK",
+		[HS_WIRE_WINDOW] = "WINDOW",
+	};
+
+	return type < sizeof(names) / sizeof(names[0]) && names[type]
+		       ? names[type]
+		       : "?";
+}
+
 const void *hs_wire_take(struct hs_wire_reader *r, size_t size_bytes)
 {
 	const uint8_t *p = r->data;

@@ -42,6 +42,9 @@ static inline struct hs_wire_writer hs_wire_writer_make(void *data,
 	return (struct hs_wire_writer){(uint8_t *)data, 0, size_bytes, false};
 }
 
+/** hs_wire_type_name() - "TRIGGER"; "?" for what is not known */
+const char *hs_wire_type_name(uint16_t type);
+
 /** hs_wire_take() - the next @size_bytes bytes, NULL when there are fewer */
 const void *hs_wire_take(struct hs_wire_reader *r, size_t size_bytes);
 /** hs_wire_put() - copy @size_bytes bytes of @data behind what is there */

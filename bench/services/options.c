@@ -400,6 +400,9 @@ static const struct hs_args_option table[] = {
 	 "where head and tail send spans, instead of a collector of "
 	 "our own",
 	 0, 0},
+	{"payload", 0, HS_ARGS_SIZE, &asked.settings.payload_bytes, "SIZE",
+	 "that each call writes besides its spans, with hindsight", 0,
+	 HS_SVC_PAYLOAD_MAX},
 	{"edge", 'e', HS_ARGS_DOUBLE, &asked.settings.edge, "SHARE",
 	 "of requests that are edge cases", 0, 1},
 	{"symptom", 0, HS_ARGS_STRING, &asked.symptom, "WORD",

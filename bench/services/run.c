@@ -421,14 +421,18 @@ static void details_fill(struct launch *l, const struct hs_svc_outcome *o,
 static int verify(struct launch *l, struct hs_svc_outcome *out, json_t *details,
 		  const char *truths)
 {
+	json_t *types = json_object();
 	int rc = 0;
 
 	if (l->has_house) {
 		rc = hs_svc_verify_hindsight(l->world, &l->house, out, details,
 					     truths);
-		out->network_bytes =
-			hs_svc_network_bytes(&l->house, &out->slices_bytes);
+		out->network_bytes = hs_svc_network_bytes(
+			&l->house, &out->slices_bytes, types);
 	}
+	if (details)
+		json_object_set(details, "network", types);
+	json_decref(types);
 	stop_processes(l);
 	if (l->has_sink)
 		rc = hs_svc_verify_sink(l->world, out, truths);

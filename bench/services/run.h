@@ -75,9 +75,12 @@ int hs_svc_verify_sink(struct hs_svc_world *w, struct hs_svc_outcome *out,
 		       const char *truths);
 /** hs_svc_cpu_ns() - of a process and its children, by their clocks */
 uint64_t hs_svc_cpu_ns(int pid);
-/** hs_svc_network_bytes() - by the daemons' own counters */
+/**
+ * hs_svc_network_bytes() - by the daemons' own counters
+ * @types: out: messages and bytes of each type
+ */
 uint64_t hs_svc_network_bytes(struct hs_replay_house *house,
-			      uint64_t *slices_bytes);
+			      uint64_t *slices_bytes, json_t *types);
 /** hs_svc_written_bytes() - trace data that the agents have seen */
 uint64_t hs_svc_written_bytes(struct hs_replay_house *house,
 			      uint64_t *horizon_ns);

@@ -95,8 +95,32 @@ static void report_capture(struct figures *f, const char *name,
 		 (unsigned long long)c->open, (unsigned long long)c->missing);
 }
 
+/* Who says how much of it: bytes of each type for a collected trace. */
+static void report_types(struct figures *f, const json_t *types, uint64_t nr)
+{
+	const char *type;
+	const json_t *one;
+
+	json_object_foreach((json_t *)(uintptr_t)types, type, one)
+	{
+		double bytes = json_number_value(json_object_get(one, "bytes"));
+		double messages =
+			json_number_value(json_object_get(one, "messages"));
+		struct hs_bench_result *r;
+		char name[48];
+
+		if (bytes / (double)nr < 1)
+			continue;
+		snprintf(name, sizeof(name), "network_%s", type);
+		r = single(f, name, "B", bytes / (double)nr, nr, 0);
+		snprintf(r->note, sizeof(r->note),
+			 "for a collected trace, in %.3g messages",
+			 messages / (double)nr);
+	}
+}
+
 static void report_network(const struct hs_svc_options *o, struct figures *f,
-			   const struct hs_svc_outcome *out)
+			   const struct hs_svc_outcome *out, const json_t *d)
 {
 	struct hs_bench_result *r;
 
@@ -114,6 +138,8 @@ static void report_network(const struct hs_svc_options *o, struct figures *f,
 			  (double)out->slices_bytes) /
 				 1e6,
 			 (double)out->traces_bytes / 1e6);
+		report_types(f, json_object_get(d, "network"),
+			     out->nr_collected);
 	}
 	if (out->written_bytes) {
 		r = single(f, "trace_bytes_per_s", "B/s",
@@ -153,7 +179,7 @@ static void report_run(const struct hs_svc_options *o, struct figures *f,
 	report_capture(f, "edge_capture", &out->edge, 0);
 	report_capture(f, "faulty_capture", &out->faulty, 0);
 	report_capture(f, "costly_capture", &out->costly, 0);
-	report_network(o, f, out);
+	report_network(o, f, out, d);
 	if (o->settings.tracer == HS_SVC_TRACER_BARE)
 		return;
 	if (!out->calls_compared) {

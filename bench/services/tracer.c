@@ -16,6 +16,8 @@
 #define KIND_SERVER   2u
 #define KIND_CLIENT   3u
 
+static const uint8_t payload[HS_SVC_PAYLOAD_MAX];
+
 static bool is_hindsight(const struct hs_svc_loop *l)
 {
 	return l->settings->tracer == HS_SVC_TRACER_HINDSIGHT;
@@ -191,6 +193,16 @@ static void start_span(struct hs_svc_loop *l, struct hs_trace *trace,
 	hs_span_start_args(trace, span, &args);
 }
 
+/* An attribute: tracepoints beside spans would be a span of their own. */
+static void write_payload(const struct hs_svc_loop *l, struct hs_svc_call *c)
+{
+	struct hs_attr attr = {.key = "payload", .type = HS_VALUE_BYTES};
+
+	attr.value.bytes.data = payload;
+	attr.value.bytes.size_bytes = l->settings->payload_bytes;
+	hs_span_attr(&c->span, &attr);
+}
+
 void hs_svc_tracer_begin(struct hs_svc_loop *l, struct hs_svc_call *c,
 			 const struct hs_svc_message *m)
 {
@@ -205,6 +217,8 @@ void hs_svc_tracer_begin(struct hs_svc_loop *l, struct hs_svc_call *c,
 		start_span(l, c->trace, &c->span, c->api, from.span_id,
 			   l->topology->apis[c->api].service,
 			   HS_SPAN_KIND_SERVER);
+		if (l->settings->payload_bytes)
+			write_payload(l, c);
 		if (l->queue && hs_svc_loop_watched(l, c) &&
 		    hs_auto_queue_leave(
 			    l->queue, l->edge, &c->id,

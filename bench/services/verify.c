@@ -143,7 +143,7 @@ static json_t *ask(const char *socket, const char *path)
 static uint64_t number(const json_t *o, const char *a, const char *b)
 {
 	return (uint64_t)json_integer_value(
-		json_object_get(json_object_get(o, a), b));
+		json_object_get(a ? json_object_get(o, a) : o, b));
 }
 
 /* Until what is stored has stood still for a while, and nothing is open. */
@@ -309,27 +309,53 @@ uint64_t hs_svc_cpu_ns(int pid)
 	return ns;
 }
 
-static uint64_t sent_by(const char *socket)
+/* By type of message, over all daemons so far. */
+static void types_add(json_t *types, const json_t *sent)
+{
+	const char *name;
+	const json_t *one;
+
+	json_object_foreach((json_t *)(uintptr_t)sent, name, one)
+	{
+		json_t *sum = json_object_get(types, name);
+
+		json_object_set_new(
+			types, name,
+			json_pack("{s:I, s:I}", "messages",
+				  number(sum, NULL, "messages") +
+					  number(one, NULL, "messages"),
+				  "bytes",
+				  number(sum, NULL, "bytes") +
+					  number(one, NULL, "bytes")));
+	}
+}
+
+static uint64_t sent_by(const char *socket, json_t *types)
 {
 	json_t *s = ask(socket, "/v1/status");
 	uint64_t n = number(s, "transport", "bytes_sent");
 
+	types_add(types,
+		  json_object_get(json_object_get(s, "transport"), "sent"));
 	json_decref(s);
 	return n;
 }
 
 /* Each byte has one sender, so that none is counted at both its ends. */
 uint64_t hs_svc_network_bytes(struct hs_replay_house *house,
-			      uint64_t *slices_bytes)
+			      uint64_t *slices_bytes, json_t *types)
 {
-	uint64_t n = sent_by(house->fabric.coordinators[0]) +
-		     sent_by(house->fabric.collectors[0]);
+	uint64_t n = sent_by(house->fabric.coordinators[0], types) +
+		     sent_by(house->fabric.collectors[0], types);
 
 	*slices_bytes = 0;
 	for (uint32_t i = 0; i < house->fabric.nr_nodes; i++) {
 		json_t *s = ask(house->fabric.nodes[i].agent, "/v1/status");
 
 		n += number(s, "transport", "bytes_sent");
+		types_add(types,
+			  json_object_get(json_object_get(s, "transport"),
+					  "sent"));
 		*slices_bytes += number(s, "stats", "bytes_sent");
 		json_decref(s);
 	}

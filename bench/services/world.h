@@ -46,6 +46,8 @@ enum hs_svc_trigger {
 	HS_SVC_TRIGGER_RULE,
 };
 
+#define HS_SVC_PAYLOAD_MAX 65536u
+
 struct hs_svc_settings {
 	enum hs_svc_as as;
 	enum hs_svc_work work;
@@ -65,6 +67,8 @@ struct hs_svc_settings {
 	bool fabric_head;  /* HINDSIGHT: by the agents' sampling.head_ppm */
 	char otlp_host[128], otlp_path[128];
 	uint16_t otlp_port; /* 0: our own, once it listens */
+
+	uint64_t payload_bytes; /* that each call writes besides its spans */
 
 	double edge, faulty; /* shares of requests */
 	enum hs_svc_symptom symptom;

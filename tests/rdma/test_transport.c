@@ -300,6 +300,23 @@ static void big_messages_both_ways(void **state)
 			 -EMSGSIZE);
 }
 
+/* Nothing is sent that has no type. */
+static void assert_counted_by_type(uint64_t slices, uint64_t slice_bytes)
+{
+	struct hs_transport_stats st;
+	uint64_t sum = 0;
+
+	hs_transport_stats(sides[0].t, &st);
+	for (int i = 0; i <= HS_WIRE_TYPE_LAST; i++)
+		sum += st.sent[i].messages;
+	assert_int_equal(sum, st.messages_sent);
+	assert_int_equal(st.sent[HS_WIRE_HELLO].messages, 1);
+	assert_int_equal(st.sent[HS_WIRE_SLICE].messages, slices);
+	assert_int_equal(st.sent[HS_WIRE_SLICE].bytes - slice_bytes,
+			 slices * (sizeof(struct hs_wire_header) +
+				   (st.nr_keys ? HS_WIRE_TAG_BYTES : 0)));
+}
+
 static void back_pressure(void **state)
 {
 	struct hs_transport_limits limits = {.send_queue_bytes = 64 << 10};
@@ -322,6 +339,7 @@ static void back_pressure(void **state)
 	assert_int_equal(send_number(&sides[0], number + 1, 500000), 0);
 	assert_int_equal(send_number(&sides[0], number + 2, 500000), -EAGAIN);
 	until(sides[1].nr_messages == number + 2);
+	assert_counted_by_type(number + 2, (number + 1) * 20000ull + 500000);
 }
 
 static void peer_goes_and_returns(void **state)

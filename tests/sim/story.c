@@ -13,27 +13,7 @@
 
 const char *sim_type_name(uint16_t type)
 {
-	static const char *const names[] = {
-		[HS_WIRE_TRIGGER] = "TRIGGER",
-		[HS_WIRE_COLLECT] = "COLLECT",
-		[HS_WIRE_CRUMBS] = "CRUMBS",
-		[HS_WIRE_UPDATE] = "UPDATE",
-		[HS_WIRE_MANIFEST] = "MANIFEST",
-		[HS_WIRE_MANIFEST_ACK] = "MANIFEST_ACK",
-		[HS_WIRE_STORED] = "STORED",
-		[HS_WIRE_SLICE] = "SLICE",
-		[HS_WIRE_SLICE_ACK] = "SLICE_ACK",
-		[HS_WIRE_SEEK] = "SEEK",
-		[HS_WIRE_FOUND] = "FOUND",
-		[HS_WIRE_LEAVE] = "LEAVE",
-		/* Not here: tests/collector/test_tally.c has its own world. */
-		[HS_WIRE_TALLY] = "TALLY",
-		[HS_WIRE_TALLY_ACK] = "TALLY_ACK",
-	};
-
-	return type < sizeof(names) / sizeof(names[0]) && names[type]
-		       ? names[type]
-		       : "?";
+	return hs_wire_type_name(type);
 }
 
 void sim_story(struct sim *s, uint32_t ep, const char *format, ...)
