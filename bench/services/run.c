@@ -298,8 +298,10 @@ static void calls_off(struct hs_svc_world *w, struct hs_svc_outcome *out)
 		off = fabs((double)w->calls_of_service[s] - wanted);
 		/* Calls of one request come in bunches: at least Poisson's. */
 		sigma = off / sqrt(wanted);
-		if (off / wanted > out->calls_off)
+		if (off / wanted >= out->calls_off) {
 			out->calls_off = off / wanted;
+			out->calls_wanted = wanted;
+		}
 		if (sigma > out->calls_sigma)
 			out->calls_sigma = sigma;
 	}
@@ -393,6 +395,7 @@ static void details_fill(struct launch *l, const struct hs_svc_outcome *o,
 	NUMBER(d, o, horizon_ns);
 	NUMBER(d, o, calls_compared);
 	NUMBER(d, o, calls_off);
+	NUMBER(d, o, calls_wanted);
 	NUMBER(d, o, calls_sigma);
 	json_object_set_new(d, "fired", json_integer((json_int_t)fired));
 	json_object_set_new(d, "spans_sent",

@@ -45,6 +45,7 @@ struct hs_svc_outcome {
 	uint64_t horizon_ns;	 /* the least of all agents' */
 	uint64_t calls_compared; /* services called often enough to tell */
 	double calls_off;	 /* relative, of the service furthest off */
+	double calls_wanted;	 /* that it was expected to have */
 	double calls_sigma;	 /* the same in standard errors */
 };
 

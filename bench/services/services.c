@@ -3,6 +3,7 @@
  * Purpose: hs-perf services: runs as they are asked for, and their figures in
  * the one format of results.
  */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -155,7 +156,7 @@ static void report_run(const struct hs_svc_options *o, struct figures *f,
 {
 	const json_t *d =
 		json_array_get(f->details, json_array_size(f->details) - 1);
-	double tracer_lost = out->lost_share;
+	double tracer_lost = out->lost_share, error;
 	struct hs_bench_result *r;
 
 	r = single(f, "services_rate", "ops/s", out->achieved, out->measured,
@@ -190,11 +191,16 @@ static void report_run(const struct hs_svc_options *o, struct figures *f,
 		return;
 	}
 	r = single(f, "services_calls_off", "share", out->calls_off,
-		   out->measured, 0);
+		   (uint64_t)out->calls_wanted, 0);
+	/* Poisson's, of one service: the furthest of many is further. */
+	error = 1.96 / sqrt(out->calls_wanted);
+	r->low = out->calls_off > error ? out->calls_off - error : 0;
+	r->high = out->calls_off + error;
 	snprintf(r->note, sizeof(r->note),
-		 "of the service furthest off its expectation, of %llu, %.2g "
-		 "standard errors",
-		 (unsigned long long)out->calls_compared, out->calls_sigma);
+		 "of the service furthest off its expectation, n, of %llu; "
+		 "%.2g standard errors; of %llu requests",
+		 (unsigned long long)out->calls_compared, out->calls_sigma,
+		 (unsigned long long)out->measured);
 }
 
 /* ---- two services
