@@ -133,6 +133,7 @@ struct hs_transport_stats {
 	uint64_t reads_refused;	  /* too many under way, or none for now */
 	uint64_t windows_refused; /* that the device did not give */
 	uint32_t nr_windows;	  /* open now: ours at peers, peers' at us */
+	char by[256]; /* devices, ports, addresses, and why; "": the kernel's */
 	/* By enum hs_wire_type, as queued; 0 is nobody's. */
 	struct hs_transport_sent sent[HS_WIRE_TYPE_LAST + 1];
 };

@@ -37,7 +37,7 @@ json_t *hs_transport_json(const struct hs_transport *t,
 {
 	return json_pack(
 		"{s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:I, "
-		"s:I, s:I, s:I, s:I, s:I, s:I, s:o}",
+		"s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:s}",
 		"carrier", t->ops->name, "why", why, "tls", s->tls,
 		"messages_sent", (json_int_t)s->messages_sent,
 		"messages_received", (json_int_t)s->messages_received,
@@ -50,5 +50,6 @@ json_t *hs_transport_json(const struct hs_transport *t,
 		"windows", (json_int_t)s->nr_windows, "windows_refused",
 		(json_int_t)s->windows_refused, "reads", (json_int_t)s->reads,
 		"reads_failed", (json_int_t)s->reads_failed, "reads_refused",
-		(json_int_t)s->reads_refused, "sent", sent_json(s));
+		(json_int_t)s->reads_refused, "sent", sent_json(s), "by",
+		s->by);
 }

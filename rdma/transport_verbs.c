@@ -290,11 +290,17 @@ static const struct hs_transport_ops verbs_ops = {
 	.read = hs_verbs_read,
 };
 
+static void came_up(struct hs_link *l)
+{
+	hs_verbs_used_add(((struct hs_verbs_conn *)l)->chan);
+	hs_verbs_window_open(l);
+}
+
 static const struct hs_carrier verbs_carrier = {
 	.dial = hs_verbs_dial,
 	.flush = hs_verbs_flush,
 	.release = hs_verbs_release,
-	.came_up = hs_verbs_window_open,
+	.came_up = came_up,
 	.window = hs_verbs_window_told,
 	.tick = verbs_tick,
 };

@@ -138,6 +138,15 @@ struct hs_verbs_chan {
 	struct hs_verbs_credit credit;
 };
 
+/* By which connections have gone. */
+#define HS_VERBS_USED_MAX 8u
+struct hs_verbs_used {
+	char device[HS_VERBS_NAME_BYTES];
+	uint32_t port;
+	union ibv_gid gid;
+	int gid_index; /* -1: the port has none such */
+};
+
 struct hs_verbs_conn {
 	struct hs_link link; /* first */
 	struct hs_verbs_chan *chan;
@@ -153,6 +162,9 @@ struct hs_verbs {
 	struct hs_verbs_listener listeners[HS_VERBS_LISTENERS_MAX];
 	uint32_t nr_listeners;
 	struct hs_verbs_chan *graves;
+	struct hs_verbs_used used[HS_VERBS_USED_MAX];
+	uint32_t nr_used;
+	int nr_listed; /* devices, when we began */
 	struct hs_verbs_shunned shunned[HS_VERBS_SHUNNED_MAX];
 	struct hs_transport_verbs_stats stats;
 	uint64_t busy_ns; /* when a completion was seen last */
@@ -221,6 +233,10 @@ uint32_t hs_verbs_chan_post(struct hs_verbs_chan *c, struct ibv_send_wr *wr,
 			    uint32_t nr);
 /** hs_verbs_release() - the link's end: its channel goes to the graves */
 void hs_verbs_release(struct hs_link *l);
+
+/* verbs_used.c */
+/** hs_verbs_used_add() - a connection came up: say by what, in the stats */
+void hs_verbs_used_add(struct hs_verbs_chan *c);
 
 /* verbs_window.c */
 /** hs_verbs_window_open() - a peer is up: let it read, if it is to */

@@ -434,6 +434,7 @@ int hs_verbs_source(struct hs_verbs *v)
 	if (o->gid && !o->device[0])
 		return -EINVAL;
 	list = v->api->device_list(&nr);
+	v->nr_listed = nr;
 	for (int i = 0; list && i < nr; i++) {
 		if (!o->device[0])
 			rc = 0;

@@ -289,6 +289,9 @@ static void carrier_text(const struct hs_answer *a,
 		fprintf(f, "%s%s, %s", json_string_value(why),
 			json_is_true(json_object_get(of, "tls")) ? ", TLS" : "",
 			nr_keys ? "cluster key" : "no cluster key");
+	if (json_string_length(json_object_get(of, "by")))
+		fprintf(f, ", %s",
+			json_string_value(json_object_get(of, "by")));
 	json_object_foreach(json_object_get(of, "cut_off_for"), cause, nr)
 		fprintf(f, ", %" JSON_INTEGER_FORMAT " cut off: %s",
 			json_integer_value(nr), cause);

@@ -226,6 +226,10 @@ static struct fake_id *new_id(struct rdma_event_channel *channel, void *ctx)
 		return NULL;
 	id->id.channel = channel;
 	id->id.context = ctx;
+	id->id.port_num = 1;
+	/* Its GID of index 1, see fake_query_gid(). */
+	memcpy(id->id.route.addr.addr.ibaddr.sgid.raw + 10,
+	       "\xff\xff\x7f\0\0\1", 6);
 	for (int i = 0; i < IDS_MAX; i++)
 		if (!ids[i]) {
 			ids[i] = id;

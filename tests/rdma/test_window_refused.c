@@ -3,7 +3,8 @@
  * test_window_refused.c - windows that a device does not give, and reads that
  * fail, on devices that do so on demand
  *
- * Whatever fails, messages pass as if there had never been a window.
+ * Whatever fails, messages pass as if there had never been a window. And what
+ * status says of the device.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -69,7 +70,8 @@ static void read_done(void *ctx, uint32_t peer, uint64_t offset,
 	s->nr_failed += !bytes;
 }
 
-static int open_side(struct side *s, enum hs_wire_role role)
+static int open_side(struct side *s, enum hs_wire_role role,
+		     const struct hs_transport_verbs_options *options)
 {
 	const struct hs_transport_events events = {on_up, on_down, on_message,
 						   NULL};
@@ -88,8 +90,8 @@ static int open_side(struct side *s, enum hs_wire_role role)
 						   .read_done = read_done};
 
 	*s = (struct side){
-		.t = hs_transport_verbs_create_with(&fake_verbs_api, &self,
-						    &limits, NULL, &events, s)};
+		.t = hs_transport_verbs_create_with(
+			&fake_verbs_api, &self, &limits, options, &events, s)};
 	return s->t ? hs_transport_windows(
 			      s->t, role == HS_WIRE_ROLE_AGENT ? &lets : &reads)
 		    : -errno;
@@ -137,17 +139,22 @@ static int teardown(void **state)
 	return fake.wrong ? -1 : 0;
 }
 
-static int connect_both(void)
+static int connect_with(const struct hs_transport_verbs_options *options)
 {
 	char address[32];
 	int port;
 
-	if (open_side(&agent, HS_WIRE_ROLE_AGENT) ||
-	    open_side(&reader, HS_WIRE_ROLE_COORDINATOR))
+	if (open_side(&agent, HS_WIRE_ROLE_AGENT, options) ||
+	    open_side(&reader, HS_WIRE_ROLE_COORDINATOR, options))
 		return -1;
 	port = hs_transport_listen(reader.t, "127.0.0.1:0");
 	snprintf(address, sizeof(address), "127.0.0.1:%d", port);
 	return port > 0 ? hs_transport_dial(agent.t, address) : -1;
+}
+
+static int connect_both(void)
+{
+	return connect_with(NULL);
 }
 
 /* Whatever ends a connection takes what is under way: said until it is heard.
@@ -314,6 +321,29 @@ static void the_device_goes(void **state)
 	assert_int_equal(stats_of(&reader).nr_windows, 1);
 }
 
+static void it_is_named(void **state)
+{
+	struct hs_transport_verbs_options options = {.gid = 2};
+
+	assert_int_equal(connect_both(), 0);
+	assert_string_equal(stats_of(&agent).by, "");
+	they_talk();
+	assert_string_equal(stats_of(&agent).by,
+			    "fake0 port 1 GID 1 127.0.0.1 (the only one)");
+	/* Once, however many connections there are. */
+	assert_int_equal(hs_transport_cut(agent.t, agent.peer), 0);
+	until(agent.nr_down == 1);
+	they_talk();
+	assert_string_equal(stats_of(&agent).by,
+			    "fake0 port 1 GID 1 127.0.0.1 (the only one)");
+	close_both();
+	snprintf(options.device, sizeof(options.device), "fake0");
+	assert_int_equal(connect_with(&options), 0);
+	they_talk();
+	assert_string_equal(stats_of(&agent).by,
+			    "fake0 port 1 GID 1 127.0.0.1 (transport.device)");
+}
+
 /* Neither sends nor reads are completed for a while: reads wait or are refused,
  * and all comes in the end. */
 static void completions_are_late(void **state)
@@ -348,6 +378,7 @@ int main(void)
 		T(a_key_that_is_none),
 		T(every_call_fails_once),
 		T(the_device_goes),
+		T(it_is_named),
 		T(completions_are_late),
 	};
 #undef T

@@ -12,6 +12,8 @@ tools/hs-replay --nodes 3 --speed 1 --trigger share=1 \
 rc=$?
 tools/hs status --fabric /tmp/f | tee /tmp/status
 grep -q "verbs: configured" /tmp/status || rc=1
+grep -q "rxe1 port 1 GID 1 10.77.0.1 (transport.source)" /tmp/status ||
+	{ echo "fabric: no word of the device"; rc=1; }
 # All three nodes can be read of, and what was asked for was there.
 grep -Eq "reads ahead at 3: [1-9][0-9]*, [1-9][0-9]* hit" /tmp/status ||
 	{ echo "fabric: nothing was read ahead"; rc=1; }
