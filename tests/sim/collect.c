@@ -95,7 +95,8 @@ static int append(struct sim *s, struct sim_coll *c,
 	r = malloc(sizeof(*r) + bytes);
 	if (!r)
 		abort();
-	*r = (struct sim_record){.is_union = !head, .bytes = bytes};
+	*r = (struct sim_record){
+		.is_union = !head, .order = s->order, .bytes = bytes};
 	if (head)
 		r->head = *head;
 	memcpy(r->data, data, bytes);

@@ -69,7 +69,8 @@ static void note_group(struct sim *s, const struct sim_node *n,
 			abort();
 	}
 	l = &s->lets[s->nr_lets++];
-	*l = (struct ora_let){.node = n->number - 1, .node_id = n->id};
+	*l = (struct ora_let){
+		.node = n->number - 1, .node_id = n->id, .order = s->order};
 	l->primary = ora_trace_find(s, primary);
 	memcpy(l->name, name, sizeof(l->name));
 }
@@ -239,20 +240,24 @@ static bool named_otherwise(const struct sim *s, uint32_t t,
 	return false;
 }
 
-/* Something of it came from that node. */
-static bool came_from(struct sim *s, uint32_t t, uint64_t node)
+/* Something of it came from there since. */
+static bool came_since(struct sim *s, uint32_t t, const struct ora_let *l)
 {
 	const struct hs_wire_trace_id *id = &s->traces[t].id;
 	const struct sim_stored *st =
 		sim_coll_find(&s->colls[sim_coll_owner(s, id)], id);
 
 	for (const struct sim_record *r = st ? st->first : NULL; r; r = r->next)
-		if (!r->is_union && r->head.node == node)
+		if (!r->is_union && r->head.node == l->node_id &&
+		    r->order > l->order)
 			return true;
 	return false;
 }
 
-/* Whatever else was in the group must be given up there. */
+/*
+ * Whatever else was in the group must be given up there, or was forgotten after
+ * it had all arrived.
+ */
 static void whole_or_absent(struct sim *s, const struct ora_group *g,
 			    const struct ora_let *l)
 {
@@ -261,7 +266,7 @@ static void whole_or_absent(struct sim *s, const struct ora_group *g,
 		const struct ora_visit *v = ora_visit_find(s, t, l->node_id);
 
 		s->t.checks++;
-		if (v && !v->abandoned && came_from(s, t, l->node_id) &&
+		if (v && !v->abandoned && came_since(s, t, l) &&
 		    !named_otherwise(s, t, l))
 			sim_fail(s,
 				 "node%u gave up the group of trace %u, and "

@@ -81,6 +81,7 @@ struct ora_let {
 	uint64_t node_id;
 	uint32_t primary; /* UINT32_MAX: nobody's */
 	char name[HS_WIRE_NAME_BYTES];
+	uint64_t order; /* event */
 };
 
 /* A trigger that a node acknowledged. */

@@ -32,6 +32,7 @@ struct sim_record {
 	struct sim_record *next;
 	struct sim_record *next_fresh; /* not synced */
 	bool durable, is_union;
+	uint64_t order; /* event that wrote it */
 	uint32_t bytes;
 	struct hs_wire_slice head;
 	uint8_t data[];
