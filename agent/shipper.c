@@ -23,6 +23,7 @@
 #define PAGE_BYTES   4096u
 #define HUGE_BYTES   (2u << 20)
 #define POLL_NS	     (50 * HS_NS_PER_US)
+#define QUIET_NS     HS_NS_PER_MS /* between two looks when nothing is awaited */
 
 /* Of a slice's domain: it lies in a pool, and not in the ring. */
 #define IN_POOL 0x80000000u
@@ -266,9 +267,18 @@ void hs_shipper_run(struct hs_shipper *s)
 		reclaim(s, &s->ways[i]);
 }
 
+/* Nothing is under way that an answer would free. */
+static bool quiet(const struct hs_shipper *s)
+{
+	for (uint32_t i = 0; i < s->nr_ways; i++)
+		if (s->ways[i].first != s->ways[i].next)
+			return false;
+	return true;
+}
+
 uint64_t hs_shipper_due_ns(const struct hs_shipper *s)
 {
-	uint64_t poll_ns = s->w->now_ns + POLL_NS;
+	uint64_t poll_ns = s->w->now_ns + (quiet(s) ? QUIET_NS : POLL_NS);
 
 	if (s->added)
 		return 0;

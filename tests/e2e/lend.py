@@ -18,6 +18,7 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 
 import fabric
 import scenarios
@@ -344,7 +345,27 @@ def hostile():
               "bent frames were seen: %r" % state["ship"]["collectors"])
 
 
-SCENARIOS = [lent, killed, stopped, worker_killed, hostile]
+def processor_s(pid):
+    with open("/proc/%d/stat" % pid, encoding="ascii") as stat:
+        words = stat.read().rsplit(")", 1)[1].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def idle():
+    """What an agent takes while nothing is under way: printed, not judged."""
+    def share(pid):
+        before, began = processor_s(pid), time.monotonic()
+        time.sleep(4)
+        return (processor_s(pid) - before) / (time.monotonic() - began)
+    with LendFabric(1) as fab:
+        worker = fab.worker("agent-0")
+        print("nobody lends: %.1f %% of a processor" % (100 * share(worker)))
+        Lender(fab)
+        fab.wait_lent()
+        print("lent, idle: %.1f %%" % (100 * share(worker)))
+
+
+SCENARIOS = [lent, killed, stopped, worker_killed, hostile, idle]
 
 
 def inside(words):
