@@ -57,8 +57,9 @@ void judge_share_begin(struct sim_node *n)
 	};
 }
 
-static void note_group(struct sim *s, const struct sim_node *n,
-		       const char *name, const struct hs_wire_trace_id *primary)
+static struct ora_let *note_group(struct sim *s, const struct sim_node *n,
+				  const char *name,
+				  const struct hs_wire_trace_id *primary)
 {
 	struct ora_let *l;
 
@@ -73,6 +74,7 @@ static void note_group(struct sim *s, const struct sim_node *n,
 		.node = n->number - 1, .node_id = n->id, .order = s->order};
 	l->primary = ora_trace_find(s, primary);
 	memcpy(l->name, name, sizeof(l->name));
+	return l;
 }
 
 /* The group that named it first had been given up there. */
@@ -132,7 +134,8 @@ void judge_share_adopted(struct sim *s, struct sim_node *n)
 	for (uint32_t i = 0; i < c->config.nr_fired; i++)
 		if (c->fired[i].live && c->fired[i].flags & HS_WIRE_F_ABANDONED)
 			note_group(s, n, c->fired[i].trigger.name,
-				   &c->fired[i].trigger.primary);
+				   &c->fired[i].trigger.primary)
+				->by_successor = true;
 }
 
 /* ---- one group --------------------------------------------------------------
@@ -280,7 +283,7 @@ void judge_share_groups(struct sim *s)
 	for (uint32_t k = 0; k < s->nr_lets; k++) {
 		const struct ora_let *l = &s->lets[k];
 
-		if (s->nodes[l->node].id != l->node_id ||
+		if (l->by_successor || s->nodes[l->node].id != l->node_id ||
 		    s->nodes[l->node].gone)
 			continue;
 		for (uint32_t g = 0; g < s->nr_groups && !s->failed; g++)

@@ -81,7 +81,8 @@ struct ora_let {
 	uint64_t node_id;
 	uint32_t primary; /* UINT32_MAX: nobody's */
 	char name[HS_WIRE_NAME_BYTES];
-	uint64_t order; /* event */
+	uint64_t order;	   /* event */
+	bool by_successor; /* it may take one for given up that was not */
 };
 
 /* A trigger that a node acknowledged. */
