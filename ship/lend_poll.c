@@ -96,10 +96,11 @@ static uint32_t out(struct hs_lend *l)
 		hs_lend_ring_taken(&l->out);
 		nr++;
 	}
-	if (!nr)
-		return 0;
-	hs_lend_ring_publish(&l->out);
-	push(l);
+	/* Also what was skipped is given back. */
+	if (l->lent)
+		hs_lend_ring_publish(&l->out);
+	if (nr)
+		push(l);
 	return nr;
 }
 
@@ -120,8 +121,10 @@ static void hand_over(struct hs_lend *l, struct rte_mbuf *m, uint32_t offset,
 		return;
 	}
 	at = rte_pktmbuf_read(m, offset, bytes, to);
-	if (!at)
+	if (!at) {
+		l->stats.dropped++;
 		return;
+	}
 	if (at != to)
 		memcpy(to, at, bytes);
 	memcpy(&place, from, sizeof(place));
