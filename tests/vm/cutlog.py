@@ -4,7 +4,9 @@
 QEMU's blklogwrites driver keeps every write and flush of a guest's disk in the
 order in which it took them, in the format of the kernel's dm-log-writes. A
 flush that ended promises all writes before it; of those behind the last one a
-disk with a volatile cache keeps any, in any order, and of each any sectors.
+disk with a volatile cache keeps any, in any order, and of each any pieces. It
+writes 4 KiB at once, as disks of today do, or nothing: ext4 relies on it, which
+does not mount with half a superblock.
 """
 import mmap
 import os
@@ -13,7 +15,8 @@ import subprocess
 
 MAGIC = 0x6a736677736872
 HEAD = "<QQQI"      # magic, version, entries, bytes of a sector
-SECTOR = 512
+SECTOR = 512        # of the log, and what places are counted in
+PIECE = 8           # sectors that come together or not at all
 FLUSH, FUA, DISCARD = 1, 2, 4
 POLICIES = ("none", "all", "some", "late", "torn")
 
@@ -68,14 +71,15 @@ class Log:
         return self.map[at:at + length]
 
 
-def sectors_kept(policy, nth, of, nr, rng):
+def sectors_kept(policy, nth, of, first, nr, rng):
     """Which sectors of an unflushed write are on the disk: a list of flags."""
     if policy in ("none", "all"):
         return [policy == "all"] * nr
     if policy == "late":
         return [nth * 2 >= of] * nr
     if policy == "torn" and rng.random() < .4:
-        return [rng.random() < .5 for _ in range(nr)]
+        pieces = [rng.random() < .5 for _ in range(nr // PIECE + 2)]
+        return [pieces[(first % PIECE + n) // PIECE] for n in range(nr)]
     return [rng.random() < .5] * nr
 
 
@@ -102,7 +106,8 @@ def make(base, log, nr_entries, policy, rng, out):
             nr = len(data) // SECTOR
             kept = [True] * nr
             if i in rank:
-                kept = sectors_kept(policy, rank[i], len(behind), nr, rng)
+                kept = sectors_kept(policy, rank[i], len(behind),
+                                    entry.sector, nr, rng)
                 lost += not all(kept)
             if all(kept):
                 os.pwrite(fd, data, entry.sector * SECTOR)

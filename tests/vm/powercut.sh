@@ -17,7 +17,10 @@ stores=()
 for disk in vdb vdc vdd vde vda; do
 	[ -b /dev/$disk ] || continue
 	mkdir -p /tmp/$disk
-	mount -t ext4 /dev/$disk /tmp/$disk || echo "RESULT $disk mount"
+	mount -t ext4 /dev/$disk /tmp/$disk || {
+		echo "RESULT $disk mount"
+		continue
+	}
 	[ ! -e "$scratch/acks.$disk" ] ||
 		stores+=("/tmp/$disk/store" "$scratch/acks.$disk")
 done
