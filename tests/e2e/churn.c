@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "base/clock.h"
@@ -87,7 +88,7 @@ int main(int argc, char **argv)
 	struct hs_client_options options = {.size_bytes = sizeof(options),
 					    .service = "churn"};
 	uint64_t end_ns, requests = 0, threads = 0;
-	int nr;
+	int nr, rc;
 
 	if (argc != 6)
 		return 2;
@@ -95,8 +96,12 @@ int main(int argc, char **argv)
 	if (nr < 1 || nr > THREADS_MAX)
 		return 2;
 	options.socket_path = argv[1];
-	if (hs_client_open(&options))
+	rc = hs_client_open(&options);
+	if (rc) {
+		fprintf(stderr, "churn: did not attach at %s: %s\n", argv[1],
+			strerror(-rc));
 		return 1;
+	}
 	end_ns = hs_clock_mono_ns() + (uint64_t)(strtod(argv[2], NULL) * 1e9);
 	for (int i = 0; i < nr; i++)
 		workers[i].random = (uint32_t)strtoul(argv[3], NULL, 10) +
