@@ -373,6 +373,9 @@ static void entry_crumb(struct hs_agent_core *c, struct hs_domain *d,
 		hs_agent_core_loss(c, d->id, process, now_ns, now_ns);
 		return;
 	}
+	/* Older ones may have to go for it, and this one not with them. */
+	if (d->crumb_free == HS_NIL)
+		hs_ix_touch(d, trace, now_ns);
 	hs_ix_crumb(c, d, trace, e->u.arg,
 		    e->aux <= HS_SHM_CRUMB_REPLY ? e->aux : HS_WIRE_CRUMB_BACK);
 	hs_ix_visit(c, d, trace, process, now_ns);

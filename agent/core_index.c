@@ -243,12 +243,29 @@ static void show(struct hs_agent_core *c, uint64_t hi, uint64_t lo,
 		&c->config.crumb_table, c->config.crumb_entries, hi, lo, node);
 }
 
+/*
+ * Room for a crumb of @trace: the oldest traces make it, unless what fired has
+ * all of them. A few at a time, as most have none to give where few requests
+ * leave their node.
+ */
+static uint32_t crumb_room(struct hs_agent_core *c, struct hs_domain *d,
+			   uint32_t trace)
+{
+	for (uint32_t n = 0;
+	     d->crumb_free == HS_NIL && n < HS_EVICT_FOR_CRUMB &&
+	     d->nr_crumbs_fired < d->nr_crumbs && hs_ix_oldest(d) != trace;
+	     n++)
+		if (!hs_ix_evict_one(c, d))
+			break;
+	return d->crumb_free;
+}
+
 void hs_ix_crumb(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace,
 		 uint64_t node, uint32_t kind)
 {
 	struct hs_ix_trace *t = &d->traces[trace];
-	uint32_t k = d->crumb_free;
 	struct hs_ix_more *more;
+	uint32_t k;
 
 	if (node == 0 || node == c->ledger->node_id)
 		return;
@@ -257,7 +274,10 @@ void hs_ix_crumb(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace,
 		return;
 	if (crumb_known(d, more, node))
 		return;
-	if (k == HS_NIL || more->nr_crumbs >= c->config.trace_crumbs_max) {
+	k = more->nr_crumbs < c->config.trace_crumbs_max
+		    ? crumb_room(c, d, trace)
+		    : HS_NIL;
+	if (k == HS_NIL) {
 		hs_ix_flag(c, d, trace, HS_WIRE_F_CUT);
 		c->stats.crumbs_lost++;
 		return;

@@ -15,11 +15,12 @@
 #include "agent/ledger.h"
 #include "base/hash.h"
 
-#define HS_NIL		 0xffffffffu
-#define HS_IX_SLOTS	 10u
-#define HS_EVICTED_MIN	 65536u /* evictions remembered, at least */
-#define HS_EVICTED_WAYS	 8u	/* to a bucket: a cache line */
-#define HS_ANSWERS_BYTES HS_WIRE_PAYLOAD_MAX_BYTES
+#define HS_NIL		   0xffffffffu
+#define HS_IX_SLOTS	   10u
+#define HS_EVICT_FOR_CRUMB 8u	  /* traces that make room for one, at most */
+#define HS_EVICTED_MIN	   65536u /* evictions remembered, at least */
+#define HS_EVICTED_WAYS	   8u	  /* to a bucket: a cache line */
+#define HS_ANSWERS_BYTES   HS_WIRE_PAYLOAD_MAX_BYTES
 
 /* Crash order of the ledger: bodies before state words. */
 static inline void hs_ledger_set32(uint32_t *word, uint32_t value)

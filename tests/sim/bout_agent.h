@@ -168,6 +168,7 @@ void bag_touch(struct bag *g, struct bag_trace *x);
 void bag_visit(struct bag *g, struct bag_domain *d, uint32_t t,
 	       uint32_t process);
 void bag_flag(struct bag *g, struct bag_domain *d, uint32_t t, uint16_t flags);
+uint32_t bag_crumbs_used(const struct bag_domain *d);
 void bag_crumb(struct bag *g, struct bag_domain *d, uint32_t t, uint64_t node,
 	       uint32_t kind);
 void bag_publish(struct bag *g, struct bag_domain *d, uint32_t b, uint32_t t,

@@ -105,6 +105,10 @@ void bag_says_crumb(struct bag *g, struct bag_process *p, uint32_t t)
 			  ? (hs_random_chance(&g->r, 0.5) ? 0 : BAG_NODE)
 			  : (uint64_t)(1 + bout_below(&g->r, 6)) << 32 | 1;
 	e.aux = (uint8_t)hs_random_below(&g->r, 5);
+	/* It was seen just now, whoever goes for its crumb. */
+	if (bag_kept(g, t) && d->traces[t].there &&
+	    bag_crumbs_used(d) == d->config.nr_crumbs)
+		bag_touch(g, &d->traces[t]);
 	used(g, feed(g, p, &e, 1), 1);
 	bag_settle(g);
 	if (!bag_kept(g, t))

@@ -141,21 +141,56 @@ void bag_flag(struct bag *g, struct bag_domain *d, uint32_t t, uint16_t flags)
 		x->gone |= flags;
 }
 
+uint32_t bag_crumbs_used(const struct bag_domain *d)
+{
+	uint32_t used = 0;
+
+	for (uint32_t k = 0; k < BAG_TRACES; k++)
+		used += d->traces[k].there ? d->traces[k].nr_crumbs : 0;
+	return used;
+}
+
+/* Of as many traces as one crumb may cost some had one to give. */
+static bool crumbs_to_gain(const struct bag *g, const struct bag_domain *d,
+			   uint32_t t)
+{
+	uint32_t older[BAG_TRACES], nr = 0;
+
+	for (uint32_t k = 0; k < BAG_TRACES; k++) {
+		uint32_t i = nr;
+
+		if (!d->traces[k].there || g->fired[k].live || k == t)
+			continue;
+		while (i > 0 &&
+		       d->traces[older[i - 1]].touched > d->traces[k].touched) {
+			older[i] = older[i - 1];
+			i--;
+		}
+		older[i] = k;
+		nr++;
+	}
+	for (uint32_t i = 0; i < nr && i < HS_EVICT_FOR_CRUMB; i++)
+		if (d->traces[older[i]].nr_crumbs)
+			return true;
+	return false;
+}
+
 void bag_crumb(struct bag *g, struct bag_domain *d, uint32_t t, uint64_t node,
 	       uint32_t kind)
 {
 	struct bag_trace *x = &d->traces[t];
-	uint32_t used = 0;
 
 	if (!node || node == BAG_NODE)
 		return;
 	for (uint32_t i = 0; i < x->nr_crumbs; i++)
 		if (x->crumbs[i].node == node)
 			return;
-	for (uint32_t k = 0; k < BAG_TRACES; k++)
-		used += d->traces[k].there ? d->traces[k].nr_crumbs : 0;
-	if (used == d->config.nr_crumbs ||
+	if (bag_crumbs_used(d) == d->config.nr_crumbs ||
 	    x->nr_crumbs == g->config.trace_crumbs_max) {
+		if (x->nr_crumbs < g->config.trace_crumbs_max &&
+		    crumbs_to_gain(g, d, t))
+			sim_fail(g->s, BAG "a crumb is lost, and older traces "
+					   "have some");
 		bag_flag(g, d, t, HS_WIRE_F_CUT);
 		g->want.crumbs_lost++;
 		return;
