@@ -178,19 +178,38 @@ static void attach(struct hs_attachment *at)
 	}
 }
 
-/* A lane that only this needed is not kept from the application's threads. */
-static void stock_return(struct hs_attachment *at)
+/* Of one lane in all: unless it is an application's thread's. */
+static void stock_return_alone(struct hs_attachment *at)
 {
 	struct hs_tls *tls = hs_client_enter();
+	struct hs_lane *lane;
 	bool had_lane;
 
 	if (!tls)
 		return;
 	had_lane = hs_client_lane_held(tls) != NULL;
-	hs_stock_return(at, tls);
+	lane = hs_client_lane(tls, at);
+	if (lane)
+		hs_stock_return(at, lane);
 	if (!had_lane)
 		lane_leave(tls);
 	hs_client_leave(tls);
+}
+
+/*
+ * By the lane that is borrowed: one that a thread takes next must not be full
+ * of what is none of its business.
+ */
+static void stock_return(struct hs_attachment *at)
+{
+	struct hs_lane *lane = hs_attachment_lane_borrow(at);
+
+	if (lane) {
+		hs_stock_return(at, lane);
+		hs_ending_return(at, lane);
+	} else if (at->layout.nr_lanes == 1) {
+		stock_return_alone(at);
+	}
 }
 
 /* Under lock. */

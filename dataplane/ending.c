@@ -44,12 +44,46 @@ static void over(struct hs_lane *lane, struct hs_trace *trace)
 	hs_handle_give(lane, trace);
 }
 
-static void wait_for_room(struct hs_lane *lane, struct hs_trace *trace)
+/* ---- handles that wait: stacks that are taken whole ---------------------- */
+
+static void stack_push(struct hs_trace **top, struct hs_trace *trace)
 {
-	trace->ended_next = lane->ended;
-	/* lane.C3 relaxed: the helper only looks whether there is one. */
-	__atomic_store_n(&lane->ended, trace, __ATOMIC_RELAXED);
+	struct hs_trace *first;
+
+	/* ending.C1 relaxed: confirmed by the exchange. */
+	first = __atomic_load_n(top, __ATOMIC_RELAXED);
+	do
+		trace->ended_next = first;
+	/* ending.W1 release, pairs ending.R1: the handle as its owner left
+	 * it. */
+	while (!__atomic_compare_exchange_n(
+		top, &first, trace, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
 }
+
+static struct hs_trace *stack_take(struct hs_trace **top)
+{
+	/* ending.R1 acquire, pairs ending.W1 ending.W2: handles as they were
+	 * left. */
+	return __atomic_exchange_n(top, NULL, __ATOMIC_ACQUIRE);
+}
+
+/* The rest of what was taken; mostly nobody pushed meanwhile. */
+static void stack_put_back(struct hs_trace **top, struct hs_trace *rest)
+{
+	while (rest) {
+		struct hs_trace *next = rest->ended_next, *none = NULL;
+
+		/* ending.W2 release, pairs ending.R1: as ending.W1. */
+		if (__atomic_compare_exchange_n(top, &none, rest, false,
+						__ATOMIC_RELEASE,
+						__ATOMIC_RELAXED))
+			return;
+		stack_push(top, rest);
+		rest = next;
+	}
+}
+
+/* ------------------------------------------------------------------------- */
 
 void hs_ending_return(struct hs_attachment *at, struct hs_lane *lane)
 {
@@ -62,23 +96,7 @@ static void publish(struct hs_lane *lane, struct hs_trace *trace)
 	if (hs_ending_flush(lane) && try_publish(lane, trace))
 		over(lane, trace);
 	else
-		wait_for_room(lane, trace);
-}
-
-/* Another thread has the lane that is borrowed: the helper publishes it. */
-static void leave_behind(struct hs_attachment *at, struct hs_trace *trace)
-{
-	struct hs_trace *first;
-
-	/* ending.C1 relaxed: confirmed by the exchange. */
-	first = __atomic_load_n(&at->homeless, __ATOMIC_RELAXED);
-	do
-		trace->ended_next = first;
-	/* ending.W1 release, pairs ending.R1: the handle as its owner left
-	 * it. */
-	while (!__atomic_compare_exchange_n(&at->homeless, &first, trace, true,
-					    __ATOMIC_RELEASE,
-					    __ATOMIC_RELAXED));
+		stack_push(&lane->ended, trace);
 }
 
 void hs_ending_publish(struct hs_lane *lane, struct hs_trace *trace)
@@ -92,7 +110,8 @@ void hs_ending_publish(struct hs_lane *lane, struct hs_trace *trace)
 		publish(borrowed, trace);
 		hs_ending_return(at, borrowed);
 	} else if (at->layout.nr_lanes > 1) {
-		leave_behind(at, trace);
+		/* Another thread has that lane: the helper publishes it. */
+		stack_push(&at->homeless, trace);
 	} else {
 		hs_attachment_lost_unpinned(at);
 		slot_close(trace);
@@ -116,84 +135,87 @@ bool hs_ending_offer(struct hs_tls *tls, struct hs_attachment *at,
 	return taken;
 }
 
-bool hs_ending_flush_slow(struct hs_lane *lane)
+/* What waits at @top goes by @lane, as far as there is room. */
+static bool publish_waiting(struct hs_trace **top, struct hs_lane *lane)
 {
-	while (lane->ended) {
-		struct hs_trace *trace = lane->ended;
+	struct hs_trace *trace, *next;
 
-		if (!try_publish(lane, trace))
+	if (!hs_lane_room(lane, 1))
+		return false;
+	for (trace = stack_take(top); trace; trace = next) {
+		next = trace->ended_next;
+		if (!try_publish(lane, trace)) {
+			stack_put_back(top, trace);
 			return false;
-		/* lane.C4 relaxed: as lane.C3. */
-		__atomic_store_n(&lane->ended, trace->ended_next,
-				 __ATOMIC_RELAXED);
+		}
 		over(lane, trace);
 	}
 	return true;
 }
 
-void hs_ending_drop(struct hs_lane *lane)
+bool hs_ending_flush_slow(struct hs_lane *lane)
 {
-	while (lane->ended) {
-		struct hs_trace *trace = lane->ended;
+	return publish_waiting(&lane->ended, lane);
+}
 
-		/* lane.C5 relaxed: as lane.C3. */
-		__atomic_store_n(&lane->ended, trace->ended_next,
-				 __ATOMIC_RELAXED);
+static void drop(struct hs_trace **top)
+{
+	struct hs_trace *trace, *next;
+
+	for (trace = stack_take(top); trace; trace = next) {
+		next = trace->ended_next;
 		over(NULL, trace);
 	}
 }
 
-/* Context: the helper alone takes them, and all at once. */
-static struct hs_trace *homeless_take(struct hs_attachment *at)
+void hs_ending_drop(struct hs_lane *lane)
 {
-	/* ending.R1 acquire, pairs ending.W1: handles as they were left. */
-	return __atomic_exchange_n(&at->homeless, NULL, __ATOMIC_ACQUIRE);
-}
-
-static void sweep_homeless(struct hs_attachment *at)
-{
-	struct hs_trace *trace, *next;
-	struct hs_lane *lane;
-
-	/* ending.C2 relaxed: a hint; looked at again when it is taken. */
-	if (!__atomic_load_n(&at->homeless, __ATOMIC_RELAXED))
-		return;
-	lane = hs_attachment_lane_borrow(at);
-	if (!lane)
-		return; /* the next time */
-	for (trace = homeless_take(at); trace; trace = next) {
-		next = trace->ended_next;
-		publish(lane, trace);
-	}
-	hs_ending_return(at, lane);
+	drop(&lane->ended);
 }
 
 void hs_ending_abandon(struct hs_attachment *at)
 {
-	struct hs_trace *trace, *next;
-
-	for (trace = homeless_take(at); trace; trace = next) {
-		next = trace->ended_next;
-		over(NULL, trace);
-	}
-	for (uint32_t i = 0; i < at->layout.nr_lanes; i++)
-		if (hs_attachment_lane_take_index(at, i)) {
-			hs_ending_drop(&at->lanes[i]);
+	drop(&at->homeless);
+	for (uint32_t i = 0; i < at->layout.nr_lanes; i++) {
+		drop(&at->lanes[i].ended);
+		if (hs_attachment_lane_take_index(at, i))
 			hs_ending_return(at, &at->lanes[i]);
-		}
+	}
+}
+
+static bool waits(struct hs_trace *const *top)
+{
+	/* ending.C2 relaxed: a hint; looked at again when it is taken. */
+	return __atomic_load_n(top, __ATOMIC_RELAXED);
+}
+
+/* By the lane that is borrowed; where there is none or no room, next time. */
+static void sweep_elsewhere(struct hs_attachment *at, struct hs_trace **top)
+{
+	struct hs_lane *lane = hs_attachment_lane_borrow(at);
+
+	if (!lane)
+		return;
+	if (hs_ending_flush(lane))
+		(void)publish_waiting(top, lane);
+	hs_ending_return(at, lane);
 }
 
 void hs_ending_sweep(struct hs_attachment *at)
 {
-	sweep_homeless(at);
+	if (waits(&at->homeless))
+		sweep_elsewhere(at, &at->homeless);
 	for (uint32_t i = 0; i < at->layout.nr_lanes; i++) {
 		struct hs_lane *lane = &at->lanes[i];
 
-		/* lane.C6 relaxed: a hint; looked at again once taken. */
-		if (!__atomic_load_n(&lane->ended, __ATOMIC_RELAXED) ||
-		    !hs_attachment_lane_take_index(at, i))
+		if (!waits(&lane->ended))
 			continue;
-		(void)hs_ending_flush(lane);
-		hs_ending_return(at, lane);
+		if (hs_attachment_lane_take_index(at, i)) {
+			(void)hs_ending_flush(lane);
+			hs_ending_return(at, lane);
+		} else {
+			/* Its thread may not come by for long. */
+			sweep_elsewhere(at, &lane->ended);
+		}
 	}
 }

@@ -4,10 +4,12 @@
  *
  * Guarantees: a buffer that the agent handed out is never forgotten. A handle
  * whose END finds no room is over for its owner, but keeps its slot and waits
- * in the lane; whoever pushes next on that lane, or the helper once the thread
- * is gone, publishes it first. So a full lane costs handles for a while, and
- * not buffers for ever. A thread without a lane borrows the last one; while
- * another has that, the handle waits for the helper.
+ * in the lane; whoever pushes next on that lane publishes it first, or the
+ * helper does: there once the thread is gone, and by the lane that is borrowed
+ * while the thread lives, which may push nothing for hours (ADR 57). So a full
+ * lane costs handles for a while, and not buffers for ever. A thread without a
+ * lane borrows the last one; while another has that, the handle waits for the
+ * helper.
  */
 #ifndef HS_DATAPLANE_ENDING_H
 #define HS_DATAPLANE_ENDING_H
@@ -28,7 +30,9 @@ void hs_ending_publish(struct hs_lane *lane, struct hs_trace *trace);
 bool hs_ending_flush_slow(struct hs_lane *lane);
 static inline bool hs_ending_flush(struct hs_lane *lane)
 {
-	return !lane->ended || hs_ending_flush_slow(lane);
+	/* ending.C3 relaxed: a hint; looked at again when it is taken. */
+	return !__atomic_load_n(&lane->ended, __ATOMIC_RELAXED) ||
+	       hs_ending_flush_slow(lane);
 }
 
 /**
@@ -46,12 +50,12 @@ void hs_ending_return(struct hs_attachment *at, struct hs_lane *lane);
 /** hs_ending_drop() - give up what waits: its attachment was replaced */
 void hs_ending_drop(struct hs_lane *lane);
 
-/** hs_ending_abandon() - the same for lanes that no thread holds. Context: as
+/** hs_ending_abandon() - the same for all lanes. Context: as
  * hs_ending_sweep() */
 void hs_ending_abandon(struct hs_attachment *at);
 
 /**
- * hs_ending_sweep() - publish what waits in lanes that no thread holds
+ * hs_ending_sweep() - publish what waits, whoever holds the lane
  *
  * Context: the helper; not on the write path.
  */

@@ -38,7 +38,8 @@ struct hs_lane {
 	uint32_t number_end;
 	uint32_t nr_free; /* handles kept here, so that begin is local */
 	struct hs_trace *free[HS_LANE_HANDLES_MAX];
-	struct hs_trace *ended; /* their END found no room: ending.h */
+	struct hs_trace *ended; /* their END found no room: ending.h;
+				 * the helper takes them, too */
 	bool dropping;		/* the last push found it full */
 };
 

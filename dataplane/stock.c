@@ -6,6 +6,8 @@
 
 /* Of one ring, in one round of the helper. */
 #define RETURNS_MAX 32u
+/* One part in so many of a lane is left to threads that borrow it. */
+#define SPARE_SHARE 4u
 
 static struct hs_shm_stock_tail *tail_of(const struct hs_attachment *at,
 					 uint32_t core, uint32_t size_class)
@@ -161,13 +163,13 @@ static void return_some(struct hs_attachment *at, struct hs_lane *lane,
 			uint32_t core, uint32_t size_class, uint64_t nr)
 {
 	struct hs_shm_entry entries[RETURNS_MAX];
-	uint32_t got = 0;
+	uint32_t spare = lane->nr_entries / SPARE_SHARE, got = 0;
 
 	if (nr > RETURNS_MAX)
 		nr = RETURNS_MAX;
 	/* What is taken must find its way: nobody else fills this lane. */
-	if (!hs_lane_room(lane, (uint32_t)nr))
-		return;
+	while (nr && !hs_lane_room(lane, (uint32_t)nr + spare))
+		nr /= 2;
 	while (got < nr) {
 		struct hs_stock stock;
 
@@ -185,21 +187,15 @@ static void return_some(struct hs_attachment *at, struct hs_lane *lane,
 		(void)hs_lane_offer(lane, entries, got);
 }
 
-void hs_stock_return(struct hs_attachment *at, struct hs_tls *tls)
+void hs_stock_return(struct hs_attachment *at, struct hs_lane *lane)
 {
-	struct hs_lane *lane;
-
 	if (at->layout.version == 1)
 		return;
 	for (uint32_t core = 0; core < at->layout.nr_rings; core++)
 		for (uint32_t c = 0; c < at->layout.nr_classes; c++) {
 			uint64_t nr = recalled(at, core, c);
 
-			if (!nr)
-				continue;
-			lane = hs_client_lane(tls, at);
-			if (!lane)
-				return;
-			return_some(at, lane, core, c, nr);
+			if (nr)
+				return_some(at, lane, core, c, nr);
 		}
 }

@@ -112,12 +112,12 @@ bool hs_stock_take(struct hs_attachment *at, struct hs_tls *tls,
 
 /**
  * hs_stock_return() - give back what the agent asks for
+ * @lane: that the caller has; a part of it is left empty
  *
- * A bounded number at a time; where there is no lane free, or no room in it,
- * nothing.
+ * A bounded number at a time; where there is no room in the lane, nothing.
  *
- * Context: the helper, between enter and leave.
+ * Context: the helper.
  */
-void hs_stock_return(struct hs_attachment *at, struct hs_tls *tls);
+void hs_stock_return(struct hs_attachment *at, struct hs_lane *lane);
 
 #endif

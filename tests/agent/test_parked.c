@@ -107,6 +107,8 @@ static void test_parked_threads_strand_little(void **state)
 		usleep(10000);
 	}
 	assert_true(total > 0 && now * 100 <= total);
+	/* All of them, without a thread of theirs doing anything more. */
+	house_await(&house, "domains.0.traces", NR_THREADS);
 	assert_int_equal(house_number(&house, "domains.0.traces"), NR_THREADS);
 	assert_true(house_number(&house, "stats.stock_returned") > 0);
 	for (uint32_t i = 0; i < NR_THREADS; i++)

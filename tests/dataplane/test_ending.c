@@ -4,6 +4,7 @@
  */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -102,6 +103,113 @@ static void a_gone_thread_is_finished_by_the_helper(void **state)
 	harness_detach(&agent);
 }
 
+static pthread_barrier_t barrier;
+
+static void *thread_that_parks(void *unused)
+{
+	(void)unused;
+	write_traces(NR_TRACES);
+	pthread_barrier_wait(&barrier);
+	pthread_barrier_wait(&barrier);
+	return NULL;
+}
+
+/* It holds its lane, and pushes nothing in it any more. */
+static void a_parked_thread_is_finished_by_the_helper(void **state)
+{
+	pthread_t t;
+
+	(void)state;
+	attach();
+	pthread_barrier_init(&barrier, NULL, 2);
+	assert_int_equal(pthread_create(&t, NULL, thread_that_parks, NULL), 0);
+	pthread_barrier_wait(&barrier);
+	assert_int_equal(live_slots(), NR_TRACES - LANE_ENTRIES);
+	for (int i = 0; i < 5; i++) {
+		fake_agent_drain(&agent);
+		hs_client_poll();
+	}
+	fake_agent_drain(&agent);
+	assert_int_equal(live_slots(), 0);
+	assert_int_equal(fake_agent_count(&agent, HS_SHM_ENTRY_END), NR_TRACES);
+	for (uint32_t i = 0; i < NR_TRACES; i++) {
+		struct hs_record_buffer out[4];
+		struct hs_trace_id id = {7, i + 1};
+
+		assert_int_equal(fake_agent_buffers(&agent, id, 0, out, 4), 1);
+	}
+	pthread_barrier_wait(&barrier);
+	pthread_join(t, NULL);
+	pthread_barrier_destroy(&barrier);
+	harness_detach(&agent);
+}
+
+static _Atomic bool over;
+
+static void *busy_thread(void *unused)
+{
+	(void)unused;
+	write_traces(NR_TRACES);
+	over = true;
+	pthread_barrier_wait(&barrier);
+	return NULL;
+}
+
+/* Thread and helper take what waits from each other: each END is there once. */
+static void a_busy_thread_and_the_helper(void **state)
+{
+	(void)state;
+	attach();
+	for (int round = 0; round < 50; round++) {
+		uint32_t before = fake_agent_count(&agent, HS_SHM_ENTRY_END);
+		pthread_t t;
+
+		over = false;
+		pthread_barrier_init(&barrier, NULL, 2);
+		assert_int_equal(pthread_create(&t, NULL, busy_thread, NULL),
+				 0);
+		while (!over) {
+			hs_client_poll();
+			fake_agent_drain(&agent);
+		}
+		for (int i = 0; i < 5; i++) {
+			fake_agent_drain(&agent);
+			hs_client_poll();
+		}
+		fake_agent_drain(&agent);
+		assert_int_equal(live_slots(), 0);
+		assert_int_equal(fake_agent_count(&agent, HS_SHM_ENTRY_END),
+				 before + NR_TRACES);
+		pthread_barrier_wait(&barrier);
+		pthread_join(t, NULL);
+		pthread_barrier_destroy(&barrier);
+	}
+	harness_detach(&agent);
+}
+
+/* What goes back to the agent does not fill the lane that a thread is given. */
+static void a_new_thread_finds_room(void **state)
+{
+	struct hs_client_stats stats;
+
+	(void)state;
+	attach();
+	for (uint32_t i = 0; i < agent.layout.nr_rings; i++)
+		fake_agent_recall(&agent, i, 0, NR_TRACES);
+	for (int i = 0; i < 5; i++)
+		hs_client_poll();
+	write_traces(3);
+	hs_client_stats_get(&stats);
+	assert_int_equal(stats.entries_lost, 0);
+	assert_int_equal(live_slots(), 0);
+	fake_agent_drain(&agent);
+	assert_int_equal(fake_agent_count(&agent, HS_SHM_ENTRY_END), 3);
+	/* And leaves a part of its own to those who borrow it. */
+	assert_int_equal(fake_agent_count(&agent, HS_SHM_ENTRY_RETURN),
+			 LANE_ENTRIES - LANE_ENTRIES / 4);
+	harness_detach(&agent);
+}
+
 static void handles_are_the_limit(void **state)
 {
 	struct hs_client_stats stats;
@@ -122,6 +230,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(full_lane_keeps_the_rest),
 		cmocka_unit_test(a_gone_thread_is_finished_by_the_helper),
+		cmocka_unit_test(a_parked_thread_is_finished_by_the_helper),
+		cmocka_unit_test(a_busy_thread_and_the_helper),
+		cmocka_unit_test(a_new_thread_finds_room),
 		cmocka_unit_test(handles_are_the_limit),
 	};
 
