@@ -125,6 +125,9 @@ static void run(struct job *job, bool threaded)
 
 	if (!threaded) {
 		traced(job);
+		step_board->returned = 1;
+		/* For who let it go on: ptrace tells of it. */
+		syscall(SYS_tgkill, getpid(), step_board->tid, SIGSTOP);
 	} else if (pthread_create(&thread, NULL, traced, job) == 0) {
 		pthread_join(thread, NULL);
 	}
@@ -141,6 +144,7 @@ struct step step_begin(void (*fn)(void *), void *arg, bool threaded)
 
 	step_board->done = 0;
 	step_board->tid = 0;
+	step_board->returned = 0;
 	s.pid = step_clone();
 	if (s.pid == 0)
 		run(&job, threaded);
@@ -156,7 +160,7 @@ bool step_one_signal(struct step *s, int number)
 {
 	int status;
 
-	if (s->over)
+	if (s->over || step_board->returned)
 		return false;
 	if (ptrace(PTRACE_SINGLESTEP, s->tid, 0, (void *)(intptr_t)number))
 		node_die("step: %s", strerror(errno));
@@ -171,6 +175,19 @@ bool step_one_signal(struct step *s, int number)
 			 (unsigned long long)s->nr);
 	s->nr++;
 	return true;
+}
+
+void step_go_on(struct step *s, int number)
+{
+	int status;
+
+	if (ptrace(PTRACE_CONT, s->tid, 0, (void *)(intptr_t)number))
+		node_die("go on: %s", strerror(errno));
+	if (waitpid(s->tid, &status, __WALL) != s->tid)
+		node_die("go on: %s", strerror(errno));
+	if (!WIFSTOPPED(status) || WSTOPSIG(status) != SIGSTOP ||
+	    !step_board->returned)
+		node_die("it does not come to its end: status %#x", status);
 }
 
 void step_kill(struct step *s)

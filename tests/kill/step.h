@@ -22,7 +22,8 @@ struct step_board {
 	volatile uint32_t done; /* calls that have returned */
 	volatile pid_t tid;	/* that is stepped */
 	volatile uint32_t ready;
-	volatile uint64_t word[8]; /* the scenario's own */
+	volatile uint32_t returned; /* what an unthreaded copy was to run */
+	volatile uint64_t word[8];  /* the scenario's own */
 };
 extern struct step_board *step_board;
 
@@ -59,13 +60,19 @@ struct step {
 struct step step_begin(void (*fn)(void *), void *arg, bool threaded);
 /**
  * step_one() - one instruction; @number: a signal to deliver with it, or 0
- * Return: false when it had ended.
+ * Return: false when it had ended, or what it was to run has returned: behind
+ *	   that it waits for good, and so would who steps it.
  */
 bool step_one_signal(struct step *s, int number);
 static inline bool step_one(struct step *s)
 {
 	return step_one_signal(s, 0);
 }
+/**
+ * step_go_on() - let an unthreaded copy run until @fn has returned
+ * @number: a signal to deliver where it stands, or 0
+ */
+void step_go_on(struct step *s, int number);
 /** step_kill() - SIGKILL, and wait until it is gone */
 void step_kill(struct step *s);
 
