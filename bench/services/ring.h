@@ -68,6 +68,14 @@ static inline struct hs_svc_message *hs_svc_ring_put(struct hs_svc_end *e)
 	return &e->ring->messages[e->at++ % HS_SVC_RING_MESSAGES];
 }
 
+/* How many places the producer has; looks at the ring. */
+static inline uint32_t hs_svc_ring_room(struct hs_svc_end *e)
+{
+	/* svc_ring.R2 acquire, pairs svc_ring.W2: see there. */
+	e->other = atomic_load_explicit(&e->ring->tail, memory_order_acquire);
+	return HS_SVC_RING_MESSAGES - (uint32_t)(e->at - e->other);
+}
+
 /* Tell the consumer. Return: whether there was anything to tell. */
 static inline bool hs_svc_ring_flush(struct hs_svc_end *e)
 {
