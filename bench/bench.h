@@ -55,6 +55,7 @@ struct hs_bench_result {
 	double max;		       /* 0: not told */
 	uint64_t n;		       /* operations behind it */
 	double lost_share;
+	const char *calls; /* what calls travelled over; NULL: none did */
 	struct hs_bench_ratio ratios[HS_BENCH_RATIOS_MAX];
 	uint32_t nr_ratios;
 	char note[HS_BENCH_NOTE_BYTES];

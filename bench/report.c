@@ -143,6 +143,8 @@ static json_t *result_json(const struct hs_bench_result *r)
 		      valid(r), "ratio", ratio);
 	if (r->max > 0)
 		json_object_set_new(o, "max", json_real(r->max));
+	if (r->calls)
+		json_object_set_new(o, "calls", json_string(r->calls));
 	if (r->note[0])
 		json_object_set_new(o, "note", json_string(r->note));
 	return o;

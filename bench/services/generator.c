@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "bench/bench.h"
+#include "bench/services/over.h"
 
 #define ENTRIES 65536u
 #define BATCH	64u
@@ -35,6 +36,8 @@ int hs_svc_generator_open(struct hs_svc_generator *g, struct hs_svc_world *w)
 {
 	const struct hs_svc_plan *p = &w->plan;
 	uint32_t nr = w->settings.in_flight;
+	struct hs_svc_way way;
+	int rc;
 
 	*g = (struct hs_svc_generator){
 		.world = w,
@@ -53,15 +56,21 @@ int hs_svc_generator_open(struct hs_svc_generator *g, struct hs_svc_world *w)
 	for (uint32_t i = 0; i < nr; i++)
 		g->free[i] = nr - 1 - i;
 	g->nr_free = nr;
-	for (uint16_t k = 0; k < p->nr_loops; k++) {
+	rc = hs_svc_over_links(w, &g->links);
+	for (uint16_t k = 0; k < p->nr_loops && !rc; k++) {
 		uint32_t pair = p->pair[p->nr_loops][k];
 
 		if (pair == HS_SVC_NO_PAIR)
 			continue;
-		g->calls[k].ring = &w->rings[2 * pair];
-		g->replies[k].ring = &w->rings[2 * pair + 1];
+		rc = hs_svc_over_way(w, &g->links, pair, true, k, &way);
+		if (rc)
+			break;
+		g->calls[k].ring = way.calls;
+		g->replies[k].ring = way.replies;
 		g->loops[g->nr_loops++] = k;
 	}
+	if (rc)
+		return rc;
 	hs_random_seed(&g->random, w->settings.seed);
 	fill_entries(g);
 	hs_histogram_init(&g->stats->latency);
@@ -76,6 +85,7 @@ void hs_svc_generator_close(struct hs_svc_generator *g)
 	free(g->requests);
 	free(g->free);
 	free(g->entries);
+	hs_svc_links_close(&g->links);
 }
 
 static void enter(struct hs_svc_generator *g, enum hs_svc_phase phase)
@@ -83,8 +93,13 @@ static void enter(struct hs_svc_generator *g, enum hs_svc_phase phase)
 	g->phase = phase;
 	if (phase == HS_SVC_PHASE_MEASURED)
 		g->stats->begin_ns = hs_clock_mono_ns();
-	if (phase == HS_SVC_PHASE_DRAIN)
+	if (phase == HS_SVC_PHASE_MEASURED)
+		g->before = g->links.traffic;
+	if (phase == HS_SVC_PHASE_DRAIN) {
 		g->stats->end_ns = hs_clock_mono_ns();
+		g->stats->traffic =
+			hs_svc_traffic_since(&g->links.traffic, &g->before);
+	}
 	/* svc_world.W2 release, pairs svc_world.R2: counts before phase. */
 	atomic_store_explicit(&g->world->phase, phase, memory_order_release);
 }
@@ -243,16 +258,23 @@ static uint32_t take(struct hs_svc_generator *g)
 /* Requests that were due in the span and have not gone out. */
 static void count_unsent(struct hs_svc_generator *g)
 {
+	uint64_t most = g->world->settings.requests;
+
 	g->stats->due = (uint64_t)((double)(g->end - g->begin) / g->gap);
-	if (g->next < (double)g->end)
+	if (g->next < (double)g->end && (!most || g->stats->sent < most))
 		g->stats->unsent =
 			(uint64_t)(((double)g->end - g->next) / g->gap);
 }
 
 uint32_t hs_svc_generator_poll(struct hs_svc_generator *g)
 {
-	uint32_t did = take(g);
-	uint64_t now = hs_bench_ticks();
+	uint64_t most = g->world->settings.requests;
+	uint32_t did;
+	uint64_t now;
+
+	hs_svc_links_receive(&g->links);
+	did = take(g);
+	now = hs_bench_ticks();
 
 	if (g->phase == HS_SVC_PHASE_WARM && now >= g->begin)
 		enter(g, HS_SVC_PHASE_MEASURED);
@@ -264,13 +286,15 @@ uint32_t hs_svc_generator_poll(struct hs_svc_generator *g)
 	    g->phase == HS_SVC_PHASE_MEASURED) {
 		uint32_t k = 0;
 
-		while (k < BATCH && g->next <= (double)now && request(g, now))
+		while (k < BATCH && g->next <= (double)now &&
+		       (!most || g->stats->sent < most) && request(g, now))
 			k++;
 		if (k)
 			for (uint32_t i = 0; i < g->nr_loops; i++)
 				hs_svc_ring_flush(&g->calls[g->loops[i]]);
 		did += k;
 	}
+	did += hs_svc_links_send(&g->links);
 	if (g->phase == HS_SVC_PHASE_DRAIN &&
 	    (g->nr_free == g->world->settings.in_flight || now >= g->drain))
 		enter(g, HS_SVC_PHASE_DRAINED);

@@ -23,6 +23,8 @@ struct hs_svc_generator {
 	struct hs_svc_generator_stats *stats;
 	struct hs_random random;
 	struct hs_svc_end *calls, *replies; /* by loop */
+	struct hs_svc_links links;	    /* none over shared memory */
+	struct hs_svc_traffic before;	    /* the span */
 	uint16_t *loops;
 	uint32_t nr_loops;
 	struct hs_svc_request *requests;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "bench/bench.h"
+#include "bench/services/over.h"
 #include "bench/services/tracer.h"
 
 /* ---- messages
@@ -312,6 +313,7 @@ uint32_t hs_svc_loop_poll(struct hs_svc_loop *l)
 	bool bare = l->settings->tracer == HS_SVC_TRACER_BARE;
 	uint32_t did = 0;
 
+	hs_svc_links_receive(&l->links);
 	if (l->nr_parked)
 		unpark(l);
 	/* What ends requests goes before what begins them. */
@@ -326,39 +328,49 @@ uint32_t hs_svc_loop_poll(struct hs_svc_loop *l)
 		hs_svc_ring_flush(&l->peers[l->callers[i]].replies_out);
 	for (uint32_t i = 0; i < l->nr_callees; i++)
 		hs_svc_ring_flush(&l->peers[l->callees[i]].calls_out);
-	return did;
+	return did + hs_svc_links_send(&l->links);
 }
 
 /* ---- life
  * ---------------------------------------------------------------------
  */
 
-static void connect_peers(struct hs_svc_loop *l)
+static int connect_peers(struct hs_svc_loop *l)
 {
 	struct hs_svc_world *w = l->world;
 	const struct hs_svc_plan *p = &w->plan;
+	struct hs_svc_way way;
+	int rc = hs_svc_over_links(w, &l->links);
 
-	for (uint16_t k = 0; k <= p->nr_loops; k++) {
+	for (uint16_t k = 0; k <= p->nr_loops && !rc; k++) {
 		uint32_t in = p->pair[k][l->index];
 		uint32_t out = p->pair[l->index][k];
 
 		if (in != HS_SVC_NO_PAIR) {
-			l->peers[k].calls_in.ring = &w->rings[2 * in];
-			l->peers[k].replies_out.ring = &w->rings[2 * in + 1];
+			rc = hs_svc_over_way(w, &l->links, in, false, k, &way);
+			if (rc)
+				break;
+			l->peers[k].calls_in.ring = way.calls;
+			l->peers[k].replies_out.ring = way.replies;
 			l->callers[l->nr_callers++] = k;
 		}
 		if (out != HS_SVC_NO_PAIR) {
-			l->peers[k].calls_out.ring = &w->rings[2 * out];
-			l->peers[k].replies_in.ring = &w->rings[2 * out + 1];
+			rc = hs_svc_over_way(w, &l->links, out, true, k, &way);
+			if (rc)
+				break;
+			l->peers[k].calls_out.ring = way.calls;
+			l->peers[k].replies_in.ring = way.replies;
 			l->callees[l->nr_callees++] = k;
 		}
 	}
+	return rc;
 }
 
 int hs_svc_loop_open(struct hs_svc_loop *l, struct hs_svc_world *w,
 		     uint32_t index)
 {
 	size_t peers = w->plan.nr_loops + 1;
+	int rc;
 
 	*l = (struct hs_svc_loop){
 		.world = w,
@@ -391,7 +403,9 @@ int hs_svc_loop_open(struct hs_svc_loop *l, struct hs_svc_world *w,
 			HS_SVC_CALLS_MAX - 1 - i;
 	l->nr_free_calls = l->nr_free_children = HS_SVC_CALLS_MAX;
 	hs_random_seed(&l->random, w->settings.seed + 1000 + index);
-	connect_peers(l);
+	rc = connect_peers(l);
+	if (rc)
+		return rc;
 	return hs_svc_work_calibrate(&l->worker, w->settings.work,
 				     w->settings.working_set_bytes);
 }
@@ -408,4 +422,5 @@ void hs_svc_loop_close(struct hs_svc_loop *l)
 	free(l->peers);
 	free(l->callers);
 	free(l->callees);
+	hs_svc_links_close(&l->links);
 }

@@ -67,6 +67,7 @@ struct hs_svc_loop {
 	uint32_t nr_asleep;
 
 	struct hs_svc_peer *peers; /* by loop, the generator last */
+	struct hs_svc_links links; /* none over shared memory */
 	uint16_t *callers, *callees;
 	uint32_t nr_callers, nr_callees;
 	/* Messages that found a ring full: to, and whether a reply. */

@@ -269,11 +269,16 @@ static int parse_engine(struct hs_svc_options *o)
 	static const struct word idle[] = {{"spin", HS_SVC_IDLE_SPIN},
 					   {"yield", HS_SVC_IDLE_YIELD},
 					   {"sleep", HS_SVC_IDLE_SLEEP}};
+	static const struct word calls[] = {{"rings", HS_SVC_OVER_RINGS},
+					    {"tcp", HS_SVC_OVER_TCP}};
 	static const struct word generator[] = {{"inline", 1}, {"own", 0}};
 	int value = 0, rc;
 
 	rc = WORD("as", o->as, as, "threads or processes", &value);
 	o->settings.as = (enum hs_svc_as)value;
+	if (!rc)
+		rc = WORD("calls", o->calls, calls, "rings or tcp", &value);
+	o->settings.over = (enum hs_svc_over)value;
 	if (!rc)
 		rc = WORD("work", o->work, work, "spin, sleep or memory",
 			  &value);
@@ -329,6 +334,7 @@ static int understand(struct hs_svc_options *o)
 static struct hs_svc_options asked = {
 	.topology = "two",
 	.as = "threads",
+	.calls = "rings",
 	.work = "spin",
 	.rates = "200k",
 	.tracer = "hindsight",
@@ -372,6 +378,10 @@ static const struct hs_args_option table[] = {
 	 "services of a node as threads of one process, or as "
 	 "processes",
 	 0, 0},
+	{"calls", 0, HS_ARGS_STRING, &asked.calls, "WORD",
+	 "what calls and replies travel over: rings in shared memory, or "
+	 "tcp over loopback",
+	 0, 0},
 	{"threads", 0, HS_ARGS_U64, &asked.threads, "N",
 	 "loops of a node's process", 1, 64},
 	{"work", 'w', HS_ARGS_STRING, &asked.work, "WORD",
@@ -390,6 +400,8 @@ static const struct hs_args_option table[] = {
 	 "before the span", 1, 100 * HS_NS_PER_SEC},
 	{"span", 's', HS_ARGS_DURATION, &asked.settings.span_ns, "TIME",
 	 "that is measured", HS_NS_PER_MS, 36000 * HS_NS_PER_SEC},
+	{"requests", 0, HS_ARGS_U64, &asked.settings.requests, "N",
+	 "at most, warm-up included; 0: as many as the time has", 0, 0},
 	{"seed", 0, HS_ARGS_U64, &asked.seed, "N", "of all that is drawn", 0,
 	 0},
 	{"tracer", 'T', HS_ARGS_STRING, &asked.tracer, "WORD",

@@ -11,7 +11,7 @@ struct hs_svc_options {
 	/* As on the command line. */
 	const char *topology, *entry, *entries, *as, *work, *rates, *tracer;
 	const char *otlp, *symptom, *at, *trigger, *burst, *small_pool;
-	const char *generator, *idle, *daemon_cpus, *details, *truths;
+	const char *generator, *idle, *daemon_cpus, *details, *truths, *calls;
 	uint64_t nodes, threads, cpus, in_flight, seed, turns;
 	bool json, two, callers, constant, all_truths;
 	/* As they are meant. */

@@ -16,6 +16,7 @@
 #include "bench/bench.h"
 #include "bench/services/generator.h"
 #include "bench/services/loop.h"
+#include "bench/services/over.h"
 #include "bench/services/tracer.h"
 
 /* Rounds without work before a loop lets others have the core. */
@@ -64,6 +65,7 @@ static bool going(struct hs_svc_world *w)
 struct account {
 	uint64_t cpu_ns;
 	bool measuring;
+	struct hs_svc_traffic traffic;
 	double stall_ticks;
 	const struct hs_svc_loop_stats *first; /* of this process */
 };
@@ -82,8 +84,12 @@ static void account(struct account *a, struct hs_svc_loop *l,
 		if (measuring && l->stats == a->first)
 			hs_svc_tracer_span(l->world, l->process);
 
-		if (!measuring)
+		if (!measuring) {
 			l->stats->cpu_ns = now - a->cpu_ns;
+			l->stats->traffic = hs_svc_traffic_since(
+				&l->links.traffic, &a->traffic);
+		}
+		a->traffic = l->links.traffic;
 		a->cpu_ns = now;
 		a->measuring = measuring;
 	}
@@ -134,6 +140,10 @@ static void run(struct thread *t, struct hs_svc_loop *l,
 			hs_svc_generator_start(g);
 			started = true;
 		}
+		if (l)
+			hs_svc_over_gone(w, t->loop, &l->links);
+		if (g)
+			hs_svc_over_gone(w, w->plan.nr_loops, &g->links);
 		if (l)
 			account(&a, l, phase,
 				did + sent ? hs_bench_ticks() - before : 0);
@@ -188,7 +198,10 @@ static int child_main(struct hs_svc_world *w, uint32_t number, bool inline_)
 	bool alone = number == p->nr_processes;
 	pthread_barrier_t set_up;
 	uint32_t nr = 0;
-	int rc = alone ? 0 : hs_svc_tracer_open(w, number);
+	int rc;
+
+	hs_svc_over_keep(w, number, inline_);
+	rc = alone ? 0 : hs_svc_tracer_open(w, number);
 
 	for (uint32_t i = 0; i <= p->nr_loops && !rc; i++) {
 		if (i == p->nr_loops ? !alone

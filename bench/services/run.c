@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "bench/bench.h"
+#include "bench/services/over.h"
 #include "bench/services/process.h"
 #include "bench/services/sink.h"
 #include "tools/replay/house.h"
@@ -137,25 +138,37 @@ static int start_sink(struct launch *l)
  * ------------------------------------------------------------
  */
 
-/* Whether one of them has ended by itself. */
+/* Whether one of them has ended by itself; all that have are named, since those
+ * that it was connected to follow it. */
 static bool somebody_died(struct launch *l)
 {
-	for (uint32_t i = 0; i < l->nr_pids; i++)
-		if (l->pids[i] &&
-		    waitpid(l->pids[i], NULL, WNOHANG) == l->pids[i]) {
-			l->pids[i] = 0;
-			fprintf(stderr,
-				"hs-perf services: process %u has ended\n", i);
-			return true;
-		}
-	return false;
+	bool died = false;
+
+	for (uint32_t i = 0; i < l->nr_pids; i++) {
+		int status = 0;
+
+		if (!l->pids[i] ||
+		    waitpid(l->pids[i], &status, WNOHANG) != l->pids[i])
+			continue;
+		l->pids[i] = 0;
+		died = true;
+		fprintf(stderr,
+			"hs-perf services: process %u has ended %s %d\n", i,
+			WIFSIGNALED(status) ? "by signal" : "with",
+			WIFSIGNALED(status) ? WTERMSIG(status)
+					    : WEXITSTATUS(status));
+	}
+	return died;
 }
 
 static int start_processes(struct launch *l, bool generator_inline)
 {
 	uint32_t nr = l->world->plan.nr_processes + !generator_inline;
 	uint64_t end = hs_clock_mono_ns() + READY_NS;
+	int rc = hs_svc_over_connect(l->world);
 
+	if (rc)
+		return rc;
 	for (uint32_t i = 0; i < nr; i++) {
 		pid_t pid = hs_svc_process_start(l->world, i, generator_inline);
 
@@ -163,6 +176,7 @@ static int start_processes(struct launch *l, bool generator_inline)
 			return pid;
 		l->pids[l->nr_pids++] = pid;
 	}
+	hs_svc_over_leave(l->world);
 	for (uint32_t i = 0; i < nr;) {
 		/* svc_world.R3 acquire, pairs svc_world.W3: it is set up. */
 		if (atomic_load_explicit(&l->world->processes[i].ready,
@@ -307,6 +321,15 @@ static void calls_off(struct hs_svc_world *w, struct hs_svc_outcome *out)
 	}
 }
 
+static void add_traffic(struct hs_svc_traffic *all,
+			const struct hs_svc_traffic *one)
+{
+	all->reads += one->reads;
+	all->writes += one->writes;
+	all->empty += one->empty;
+	all->full += one->full;
+}
+
 static void account(struct launch *l, struct hs_svc_outcome *out)
 {
 	struct hs_svc_world *w = l->world;
@@ -318,9 +341,11 @@ static void account(struct launch *l, struct hs_svc_outcome *out)
 	out->offered = w->settings.rate;
 	out->achieved = (double)g->measured / span;
 	out->measured = g->measured;
+	out->traffic = g->traffic;
 	for (uint32_t i = 0; i < w->plan.nr_loops; i++) {
 		const struct hs_svc_loop_stats *s = &w->loops[i];
 
+		add_traffic(&out->traffic, &s->traffic);
 		out->client_cpu_ns += s->cpu_ns;
 		out->client_busy_ns += (uint64_t)((double)s->busy_ticks * tick);
 		out->spans_expected += 2 * (s->calls - s->calls_before);
@@ -348,6 +373,28 @@ static void details_capture(json_t *d, const char *name,
 				      (json_int_t)c->open, "missing",
 				      (json_int_t)c->missing, "evicted",
 				      (json_int_t)c->evicted));
+}
+
+/* What travelled over what, and who was called how often, warm-up included. */
+static void details_calls(const struct hs_svc_world *w,
+			  const struct hs_svc_traffic *t, json_t *d)
+{
+	json_t *calls = json_object();
+
+	for (uint32_t s = 0; s < w->topology.nr_services; s++)
+		json_object_set_new(
+			calls, w->topology.services[s].name,
+			json_integer((json_int_t)w->calls_of_service[s]));
+	json_object_set_new(d, "calls", calls);
+	json_object_set_new(d, "received",
+			    json_integer((json_int_t)w->generator.received));
+	json_object_set_new(d, "over",
+			    json_string(hs_svc_over_name(w->settings.over)));
+	json_object_set_new(
+		d, "system_calls",
+		json_pack("{s:I, s:I, s:I, s:I}", "reads", (json_int_t)t->reads,
+			  "empty", (json_int_t)t->empty, "writes",
+			  (json_int_t)t->writes, "full", (json_int_t)t->full));
 }
 
 #define NUMBER(d, o, field)                                                    \
@@ -416,6 +463,7 @@ static void details_fill(struct launch *l, const struct hs_svc_outcome *o,
 		d, "p999_ns",
 		json_integer((json_int_t)hs_histogram_quantile(h, 0.999)));
 	json_object_set_new(d, "latency", hs_svc_histogram_json(h));
+	details_calls(w, &o->traffic, d);
 	details_capture(d, "edge", &o->edge);
 	details_capture(d, "faulty", &o->faulty);
 	details_capture(d, "costly", &o->costly);
@@ -472,6 +520,7 @@ int hs_svc_run(const struct hs_svc_settings *settings,
 	if (!rc)
 		rc = verify(l, out, details, truths);
 	stop_processes(l);
+	hs_svc_over_free(l->world);
 	if (!rc) {
 		account(l, out);
 		if (details)

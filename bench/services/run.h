@@ -34,8 +34,9 @@ struct hs_svc_outcome {
 	uint64_t lost_before; /* while it warmed up */
 	uint64_t spans_expected;
 	uint64_t client_cpu_ns, client_busy_ns, daemon_cpu_ns, sink_cpu_ns;
-	uint64_t measured;	   /* requests in the span */
-	uint64_t daemon_cpu_of[3]; /* agents, coordinator, collector */
+	struct hs_svc_traffic traffic; /* in the span; over TCP */
+	uint64_t measured;	       /* requests in the span */
+	uint64_t daemon_cpu_of[3];     /* agents, coordinator, collector */
 	struct hs_svc_capture edge, faulty, costly, any;
 	uint64_t network_bytes; /* all that was sent, once */
 	uint64_t traces_bytes;	/* of the traces that were collected */

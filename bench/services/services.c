@@ -151,6 +151,29 @@ static void report_network(const struct hs_svc_options *o, struct figures *f,
 	}
 }
 
+static double system_calls(const struct hs_svc_outcome *o)
+{
+	return o->measured ? (double)(o->traffic.reads + o->traffic.writes) /
+				     (double)o->measured
+			   : 0;
+}
+
+/* What the kernel is asked for a request, by loops and the generator. */
+static void report_traffic(struct figures *f, const struct hs_svc_outcome *out)
+{
+	double n = (double)(out->measured + 1);
+	struct hs_bench_result *r;
+
+	r = single(f, "services_system_calls", "ops", system_calls(out),
+		   out->measured, out->lost_share);
+	snprintf(r->note, sizeof(r->note),
+		 "system calls a request: writes %.3g, reads %.3g, of which "
+		 "%.3g found nothing; %llu writes found a socket full",
+		 (double)out->traffic.writes / n,
+		 (double)out->traffic.reads / n, (double)out->traffic.empty / n,
+		 (unsigned long long)out->traffic.full);
+}
+
 static void report_run(const struct hs_svc_options *o, struct figures *f,
 		       const struct hs_svc_outcome *out)
 {
@@ -177,6 +200,8 @@ static void report_run(const struct hs_svc_options *o, struct figures *f,
 		 (double)out->daemon_cpu_of[1] / (double)(out->measured + 1),
 		 (double)(out->daemon_cpu_of[2] + out->sink_cpu_ns) /
 			 (double)(out->measured + 1));
+	if (o->settings.over == HS_SVC_OVER_TCP)
+		report_traffic(f, out);
 	report_capture(f, "edge_capture", &out->edge, 0);
 	report_capture(f, "faulty_capture", &out->faulty, 0);
 	report_capture(f, "costly_capture", &out->costly, 0);
@@ -209,7 +234,7 @@ static void report_run(const struct hs_svc_options *o, struct figures *f,
 
 struct side {
 	double rate[TURNS_MAX], ratio[TURNS_MAX];
-	double cpu[TURNS_MAX], lost;
+	double cpu[TURNS_MAX], system_calls[TURNS_MAX], lost;
 	uint64_t n;
 };
 
@@ -227,22 +252,30 @@ static int turn(struct hs_svc_options *o, struct figures *f, const char *tracer,
 		return rc;
 	s->rate[k] = out.achieved;
 	s->cpu[k] = per_request(&out);
+	s->system_calls[k] = system_calls(&out);
 	s->n += out.measured;
 	if (out.lost_share > s->lost)
 		s->lost = out.lost_share;
 	return 0;
 }
 
-static void report_side(struct figures *f, const char *name, struct side *s,
-			const char *against, const char *note, uint64_t turns)
+static void report_side(const struct hs_svc_options *o, struct figures *f,
+			const char *name, struct side *s, const char *against,
+			const char *note)
 {
 	struct hs_bench_result *r = hs_bench_add(&f->report, name, "ops/s");
+	uint64_t turns = o->turns;
 
 	hs_bench_summarize(r, s->rate, turns);
 	r->n = s->n;
 	r->lost_share = s->lost;
 	hs_bench_ratio_add(r, against, hs_bench_median(s->ratio, turns));
-	snprintf(r->note, sizeof(r->note), "%s", note);
+	if (o->settings.over == HS_SVC_OVER_TCP)
+		snprintf(r->note, sizeof(r->note),
+			 "%s; over tcp, %.3g system calls a request", note,
+			 hs_bench_median(s->system_calls, turns));
+	else
+		snprintf(r->note, sizeof(r->note), "%s", note);
 }
 
 /* All at more than they can; then off and traced at what was asked for, which
@@ -271,13 +304,13 @@ static int two(struct hs_svc_options *o, struct figures *f)
 	}
 	if (rc)
 		return rc;
-	report_side(f, "services_two_off", &off, "rings",
-		    "two services over rings, no tracing", o->turns);
-	report_side(f, "services_two_traced", &traced, "off",
-		    "every request traced, offered more than it takes",
-		    o->turns);
-	report_side(f, "services_two_calm", &calm, "off",
-		    "every request traced, at the rate asked for", o->turns);
+	report_side(o, f, "services_two_off", &off,
+		    hs_svc_over_name(o->settings.over),
+		    "two services, no tracing");
+	report_side(o, f, "services_two_traced", &traced, "off",
+		    "every request traced, offered more than it takes");
+	report_side(o, f, "services_two_calm", &calm, "off",
+		    "every request traced, at the rate asked for");
 	r = hs_bench_add(&f->report, "cpu_ns_per_request", "ns");
 	hs_bench_summarize(r, cost, o->turns);
 	r->n = calm.n;
@@ -322,6 +355,9 @@ int hs_perf_services(int argc, char **argv)
 		if (!rc)
 			report_run(o, &f, &out);
 	}
+	/* All but the control run, which is the machine's. */
+	for (size_t i = 1; i < f.report.nr_results; i++)
+		f.report.results[i].calls = hs_svc_over_name(o->settings.over);
 	rc = save(o, &f) || rc;
 	rc = hs_bench_print(&f.report, stdout) || rc;
 	hs_bench_free(&f.report);

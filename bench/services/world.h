@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 
 #include "base/histogram.h"
+#include "bench/services/link.h"
 #include "bench/services/plan.h"
 #include "bench/services/ring.h"
 #include "bench/services/work.h"
@@ -28,6 +29,8 @@ enum hs_svc_tracer {
 	HS_SVC_TRACER_TAIL_SYNC,
 	HS_SVC_TRACER_TAIL_ASYNC,
 };
+
+enum hs_svc_over { HS_SVC_OVER_RINGS, HS_SVC_OVER_TCP };
 
 enum hs_svc_idle { HS_SVC_IDLE_SPIN, HS_SVC_IDLE_YIELD, HS_SVC_IDLE_SLEEP };
 
@@ -50,13 +53,15 @@ enum hs_svc_trigger {
 
 struct hs_svc_settings {
 	enum hs_svc_as as;
+	enum hs_svc_over over; /* what calls travel over */
 	enum hs_svc_work work;
 	double time_scale;
 	uint64_t working_set_bytes;
 	enum hs_svc_idle idle;
 	uint32_t cpus; /* to pin loops to, from 0 on; 0: do not pin */
 
-	double rate; /* requests a second */
+	double rate;	   /* requests a second */
+	uint64_t requests; /* at most, all in all; 0: no end */
 	bool constant;
 	uint64_t warm_ns, span_ns, drain_ns;
 	uint32_t in_flight;
@@ -90,7 +95,8 @@ struct hs_svc_loop_stats {
 	uint64_t fired, fires_refused;
 	uint64_t busy_ticks; /* while measuring, in rounds with work */
 	uint64_t stalls;     /* of these rounds those that stood still */
-	uint64_t cpu_ns;     /* of the thread, while measuring */
+	struct hs_svc_traffic traffic; /* while measuring */
+	uint64_t cpu_ns;	       /* of the thread, while measuring */
 	uint64_t spans_sent, spans_dropped, posts_failed, bytes_sent; /* OTLP */
 	uint64_t exporter_cpu_ns;
 };
@@ -121,6 +127,7 @@ struct hs_svc_generator_stats {
 	uint64_t unsent;	   /* of these those that were not sent */
 	uint64_t refused, calls;   /* within the span */
 	uint64_t begin_ns, end_ns; /* of the span; monotonic */
+	struct hs_svc_traffic traffic; /* within the span */
 	uint64_t truths_left_out;
 	uint64_t nr_truths;
 	struct hs_histogram latency;
@@ -157,7 +164,9 @@ struct hs_svc_world {
 	struct hs_svc_plan plan;
 	struct hs_svc_topology topology; /* its arrays are copied by the fork */
 	char sockets[HS_SVC_NODES_MAX][256]; /* of applications */
-	int fds[HS_SVC_LOOPS_MAX + 1];
+	/* Over TCP, of each pair: the caller's end, the callee's; copied by the
+	 * fork, as arrays of the topology are. */
+	int (*connections)[2];
 
 	_Alignas(64) _Atomic uint32_t go;    /* the launcher's */
 	_Atomic uint32_t stop;		     /* the launcher's */
@@ -172,6 +181,11 @@ struct hs_svc_world {
 	/* Two of each pair: calls, then replies. */
 	_Alignas(64) struct hs_svc_ring rings[];
 };
+
+static inline const char *hs_svc_over_name(enum hs_svc_over over)
+{
+	return over == HS_SVC_OVER_TCP ? "tcp" : "rings";
+}
 
 /** hs_svc_world_make() - NULL without memory */
 struct hs_svc_world *hs_svc_world_make(const struct hs_svc_settings *settings,

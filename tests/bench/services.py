@@ -4,9 +4,11 @@
 what has to be so. Nothing is asserted about speed."""
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 PERF = os.path.join(os.environ.get("HS_BUILD", "build"), "bench", "hs-perf")
 
@@ -64,6 +66,100 @@ def chain():
           "three calls for each request")
 
 
+def over_tcp():
+    """The same requests over TCP: each edge case is whole, and whoever is
+    called is called as often as over rings."""
+    for way in ("threads", "processes"):
+        said = {}
+        for calls in ("rings", "tcp"):
+            results, details = run(
+                "-t", "chain:3", "--as", way, "--calls", calls, "--rate",
+                "500", "--requests", "150", "--edge", "0.2", "--seed", "7")
+            edge = captured(details)
+            check(edge["whole"] == edge["all"],
+                  "as %s over %s all edge cases are whole: %r, lost %g" % (
+                      way, calls, edge, details[0]["lost_share"]))
+            check(details[0]["over"] == calls and
+                  results["services_rate"]["calls"] == calls,
+                  "and say that it was over " + calls)
+            asked = details[0]["system_calls"]
+            check((asked["writes"] > 0) == (calls == "tcp") and
+                  ("services_system_calls" in results) == (calls == "tcp"),
+                  "with system calls where there were: %r" % asked)
+            said[calls] = (details[0]["received"], details[0]["calls"])
+        check(said["tcp"] == said["rings"] and said["tcp"][0] == 150 and
+              set(said["tcp"][1].values()) == {150},
+              "the calls of each service: %r" % said)
+
+
+def tcp_full():
+    """More than it takes, from a generator of its own: nothing is lost."""
+    _, details = run("-t", "chain:3", "--as", "processes", "--calls", "tcp",
+                     "--rate", "2M", "--in-flight", "16384", "--generator",
+                     "own", "--tracer", "none")
+    got = details[0]["received"]
+    check(got > 0 and set(details[0]["calls"].values()) == {got},
+          "a call of each for each request: %d, %r" % (
+              got, details[0]["calls"]))
+
+
+def children(pid):
+    path = "/proc/%d/task/%d/children" % (pid, pid)
+    with open(path, encoding="ascii") as text:
+        return [int(one) for one in text.read().split()]
+
+
+def holds_sockets(pid):
+    folder = "/proc/%d/fd" % pid
+    for one in os.listdir(folder):
+        try:
+            if os.readlink(os.path.join(folder, one)).startswith("socket"):
+                return True
+        except FileNotFoundError:
+            pass
+    return False
+
+
+def has_ended(pid):
+    with open("/proc/%d/stat" % pid, encoding="ascii") as text:
+        return text.read().rsplit(")", 1)[1].split()[0] == "Z"
+
+
+def wait_for(what, so):
+    for _ in range(6000):
+        if so():
+            return
+        time.sleep(0.01)
+    raise SystemExit("FAILED: not within a minute: " + what)
+
+
+def tcp_ended():
+    """A process that ends is missed by those it is connected to, by name. The
+    one that started them stands still until they have: it tells them to."""
+    with subprocess.Popen(
+            [PERF, "services", "-t", "chain:3", "--as", "processes",
+             "--calls", "tcp", "--tracer", "none", "--rate", "1k", "--span",
+             "100s"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            text=True) as run_:
+        try:
+            wait_for("three processes, and their ends are theirs alone",
+                     lambda: len(children(run_.pid)) == 3 and
+                     not holds_sockets(run_.pid))
+            os.kill(run_.pid, signal.SIGSTOP)
+            first, second, third = children(run_.pid)
+            os.kill(second, signal.SIGKILL)
+            wait_for("the others end", lambda: has_ended(first) and
+                     has_ended(third))
+            os.kill(run_.pid, signal.SIGCONT)
+            said = run_.communicate(timeout=60)[1]
+        finally:
+            run_.kill()
+    check(run_.returncode == 1, "the run ends with 1")
+    check(said.count("lost its connection to that of service2") == 2,
+          "both say whom they miss: " + said[-500:])
+    check("process 1 has ended by signal 9" in said, "and it is named")
+
+
 def faulty_service():
     """A symptom in the middle, found by the agents' rule."""
     _, details = run("-t", "chain:3", "--rate", "500", "--edge", "0.2",
@@ -116,12 +212,14 @@ def refusals():
             (("--at", "nobody"), "a service by name"),
             (("--otlp", "https://x"), "http://HOST:PORT"),
             (("-t", "/nonexistent.json"), "wants a file"),
+            (("--calls", "dpdk"), "rings or tcp"),
             (("--small-pool", "9:1MiB"), "NODE:SIZE")):
         check(right in run(*words, expect=2), "says '%s'" % right)
 
 
 if __name__ == "__main__":
-    for scenario in (refusals, chain, faulty_service, untriggered, head,
+    for scenario in (refusals, chain, over_tcp, tcp_full, tcp_ended,
+                     faulty_service, untriggered, head,
                      tails):
         if len(sys.argv) < 2 or scenario.__name__ in sys.argv[1:]:
             print("== " + scenario.__name__)
