@@ -289,6 +289,17 @@ static const struct bag_buffer *next_of(const struct bag *g, uint32_t t)
 	return best;
 }
 
+/* What a tick serves; what is open goes by its slot, whoever waits. */
+static void in_order(struct bag *g, uint64_t priority)
+{
+	const struct hs_hold *hold = &g->core->holds[g->core->serving];
+	uint64_t *last = &g->last_priority[hold->domain][hold->trigger];
+
+	if (priority > *last)
+		sim_fail(g->s, BAG "a higher priority after a lower one");
+	*last = priority;
+}
+
 static enum hs_agent_shipped op_ship(void *ctx, const struct hs_agent_slice *s)
 {
 	struct bag *g = ctx;
@@ -297,8 +308,7 @@ static enum hs_agent_shipped op_ship(void *ctx, const struct hs_agent_slice *s)
 	const struct bag_handle *h = NULL;
 	struct bag_domain *d = &g->domains[k == BAG_NONE ? 0 : k];
 	struct bag_buffer *x = &d->buffers[b % BAG_BUFFERS];
-	const struct hs_hold *hold;
-	uint64_t bytes, *last;
+	uint64_t bytes;
 	uint32_t t;
 
 	if (k == BAG_NONE || b >= d->config.nr_buffers ||
@@ -322,12 +332,8 @@ static enum hs_agent_shipped op_ship(void *ctx, const struct hs_agent_slice *s)
 	in_flight(g, &bytes);
 	if (bytes >= g->config.window_bytes)
 		sim_fail(g->s, BAG "a slice beyond the window");
-	hold = &g->core->holds[g->core->serving];
-	last = &g->last_priority[hold->domain][hold->trigger];
-	if (g->ticking && s->head.priority > *last)
-		sim_fail(g->s, BAG "a higher priority after a lower one");
 	if (g->ticking)
-		*last = s->head.priority;
+		in_order(g, s->head.priority);
 	x->key = s->head.ship_key;
 	if (bag_is_away(g, t))
 		return HS_AGENT_SHIP_AWAY;

@@ -77,6 +77,36 @@ static void adopt_fired(const struct bag *g, struct bag_fired *f)
 		f->took_last_ns = g->now_ns;
 }
 
+/*
+ * Who was seen less recently, to one part in four million of the time between
+ * the first and the last of those who have not fired: hs_ix_seats_sort().
+ */
+static void adopt_order(struct bag *g, struct bag_domain *d, uint64_t base)
+{
+	uint64_t least_ns = UINT64_MAX, most_ns = 0, part[BAG_TRACES];
+	uint32_t shift = 0;
+
+	for (uint32_t t = 0; t < BAG_TRACES; t++) {
+		const struct bag_trace *x = &d->traces[t];
+
+		if (!x->there || g->fired[t].live)
+			continue;
+		least_ns = x->last_ns < least_ns ? x->last_ns : least_ns;
+		most_ns = x->last_ns > most_ns ? x->last_ns : most_ns;
+	}
+	while (least_ns < most_ns && (most_ns - least_ns) >> shift >> 22)
+		shift++;
+	for (uint32_t t = 0; t < BAG_TRACES; t++)
+		part[t] = d->traces[t].last_ns > least_ns
+				  ? (d->traces[t].last_ns - least_ns) >> shift
+				  : 0;
+	for (uint32_t t = 0; t < BAG_TRACES; t++) {
+		d->traces[t].touched = base;
+		for (uint32_t o = 0; o < BAG_TRACES; o++)
+			d->traces[t].touched += part[o] < part[t];
+	}
+}
+
 /* It knows what the ledger says, and nothing else. */
 void bag_restart(struct bag *g)
 {
@@ -97,12 +127,7 @@ void bag_restart(struct bag *g)
 		for (uint32_t t = 0; t < BAG_TRACES; t++)
 			if (d->traces[t].there)
 				adopt_trace(g, d, t);
-		for (uint32_t t = 0; t < BAG_TRACES; t++) {
-			d->traces[t].touched = base;
-			for (uint32_t o = 0; o < BAG_TRACES; o++)
-				d->traces[t].touched += d->traces[o].last_ns <
-							d->traces[t].last_ns;
-		}
+		adopt_order(g, d, base);
 		for (uint32_t b = 0; b < d->config.nr_buffers; b++) {
 			struct bag_buffer *x = &d->buffers[b];
 
