@@ -360,7 +360,7 @@ static void forget(struct hs_agent_core *c, uint32_t i)
 		uint32_t t = hs_ix_find(d, id->hi, id->lo);
 
 		if (hs_fired_visited(c, i))
-			hs_ix_gone(c, d, id->hi, id->lo, HS_WIRE_F_EVICTED);
+			hs_ix_forgotten(c, d, id->hi, id->lo);
 		if (t != HS_NIL)
 			hs_ix_remove(c, d, t);
 	}

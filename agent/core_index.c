@@ -16,6 +16,13 @@
 
 /* In the ledger: a successor must know it too. The low byte says why. */
 #define WHY_MASK 0xffull
+/*
+ * Beside HS_WIRE_F_* in a fingerprint, and never told: it had fired, all of it
+ * was shipped, and it has been forgotten. What comes of it later and goes
+ * unshipped is lost to whoever believes what was said before (ADR 59).
+ */
+#define FORGOTTEN 0x80u
+#define WENT	  0x100u /* given to gone() beside them: unshipped */
 
 static inline uint64_t *gone_find(const struct hs_domain *d, uint64_t hash)
 {
@@ -32,7 +39,7 @@ static inline uint16_t was_here(const struct hs_domain *d, uint64_t hash)
 {
 	const uint64_t *known = gone_find(d, hash);
 
-	return known ? (uint16_t)(*known & WHY_MASK) : 0;
+	return known ? (uint16_t)(*known & WHY_MASK & ~FORGOTTEN) : 0;
 }
 
 /* HS_WIRE_F_* of what was here of it and is not any more; 0: nothing known. */
@@ -48,6 +55,8 @@ static inline void gone(struct hs_agent_core *c, struct hs_domain *d,
 	uint64_t *known = gone_find(d, hash), *bucket;
 
 	if (known) {
+		if (*known & FORGOTTEN && flags & WENT)
+			flags |= HS_WIRE_F_LOST;
 		hs_ledger_set64(known, *known | (flags & WHY_MASK));
 		return;
 	}
@@ -63,6 +72,12 @@ void hs_ix_gone(struct hs_agent_core *c, struct hs_domain *d, uint64_t hi,
 		uint64_t lo, uint16_t flags)
 {
 	gone(c, d, hs_ix_hash(d, hi, lo), flags);
+}
+
+void hs_ix_forgotten(struct hs_agent_core *c, struct hs_domain *d, uint64_t hi,
+		     uint64_t lo)
+{
+	gone(c, d, hs_ix_hash(d, hi, lo), HS_WIRE_F_EVICTED | FORGOTTEN);
 }
 
 void hs_ix_init(struct hs_domain *d)
@@ -389,7 +404,7 @@ bool hs_ix_evict_one(struct hs_agent_core *c, struct hs_domain *d)
 	prefetch_evict(d);
 	hash = hs_ix_hash(d, d->traces[i].hi, d->traces[i].lo);
 	if (!HS_PLANTED(6))
-		gone(c, d, hash, HS_WIRE_F_EVICTED);
+		gone(c, d, hash, HS_WIRE_F_EVICTED | WENT);
 	hs_buffers_evict(c, d, i);
 	remove_hashed(c, d, hash, i);
 	c->stats.traces_evicted++;

@@ -460,6 +460,8 @@ bool hs_ix_evict_one(struct hs_agent_core *c, struct hs_domain *d);
 uint16_t hs_ix_was_here(const struct hs_domain *d, uint64_t hi, uint64_t lo);
 void hs_ix_gone(struct hs_agent_core *c, struct hs_domain *d, uint64_t hi,
 		uint64_t lo, uint16_t flags);
+void hs_ix_forgotten(struct hs_agent_core *c, struct hs_domain *d, uint64_t hi,
+		     uint64_t lo);
 
 /* core_loss.c */
 /* Whether a loss that no trace could be named for may have hit this one. */

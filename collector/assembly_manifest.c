@@ -66,11 +66,10 @@ static enum news compare(const struct hs_asm_node *node,
 	if (!node || !node->answered)
 		return NEWS_BETTER;
 	/* One that has forgotten does not take back what it knew. */
-	if (knows(node->rev, node->state) && answer->rev &&
-	    answer->state == HS_WIRE_STATE_UNKNOWN)
+	if (knows(node->rev, node->state) && hs_wire_answer_forgot(answer))
 		return NEWS_NONE;
-	if (knows(answer->rev, answer->state) && node->rev &&
-	    node->state == HS_WIRE_STATE_UNKNOWN)
+	if (knows(answer->rev, answer->state) &&
+	    hs_wire_forgot(node->rev, node->state, node->flags))
 		return NEWS_BETTER;
 	if (answer->rev > node->rev || HS_PLANTED(23))
 		return NEWS_BETTER;

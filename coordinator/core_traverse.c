@@ -392,7 +392,7 @@ bool hs_coord_answer(struct hs_coord_core *c, uint32_t t,
 	visit = hs_coord_visit(c, v);
 	if (visit->state == HS_COORD_VISIT_ANSWERED &&
 	    (answer->rev <= visit->rev ||
-	     (answer->state == HS_WIRE_STATE_UNKNOWN && knows(visit)))) {
+	     (hs_wire_answer_forgot(answer) && knows(visit)))) {
 		/* One that has forgotten does not take back what it knew. */
 		c->stats.answers_stale++;
 		return true;

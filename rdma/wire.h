@@ -96,6 +96,24 @@ static inline bool hs_wire_trace_equal(const struct hs_wire_trace_id *a,
 	return a->hi == b->hi && a->lo == b->lo;
 }
 
+/**
+ * hs_wire_forgot() - whether an answer says no more than that its node knew
+ *
+ * It had a part, shipped it and forgot it, which takes nothing back of what it
+ * said when it knew. With HS_WIRE_F_LOST something came of the trace afterwards
+ * and is lost (ADR 59): that counts.
+ */
+static inline bool hs_wire_forgot(uint32_t rev, uint16_t state, uint16_t flags)
+{
+	return rev && state == HS_WIRE_STATE_UNKNOWN &&
+	       !(flags & HS_WIRE_F_LOST);
+}
+
+static inline bool hs_wire_answer_forgot(const struct hs_wire_answer *answer)
+{
+	return hs_wire_forgot(answer->rev, answer->state, answer->flags);
+}
+
 /** hs_wire_trace_key() - by which hs_hash_rendezvous() ranks a trace's owners:
  * coordinators by the primary trace, collectors by the trace itself */
 static inline uint64_t hs_wire_trace_key(const struct hs_wire_trace_id *trace)

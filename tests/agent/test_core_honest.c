@@ -147,6 +147,28 @@ static void rest_of_a_forgotten_trace(void **state)
 	destroy(w);
 }
 
+/* Those who heard "closed" before are told that its rest went unshipped. */
+static void rest_of_a_forgotten_trace_goes(void **state)
+{
+	const uint16_t both = HS_WIRE_F_EVICTED | HS_WIRE_F_LOST;
+	struct world *w = make();
+
+	(void)state;
+	for (uint64_t lo = 1; lo <= 2; lo++) {
+		write_buffer(w, lo, HS_SHM_ENTRY_END, 200);
+		trigger(w, lo, 0);
+		round_(w);
+		forget_all(w);
+	}
+	write_buffer(w, 1, HS_SHM_ENTRY_END, 200);
+	for (uint64_t lo = 100; lo < 100 + NR_BUFFERS; lo++)
+		write_buffer(w, lo, HS_SHM_ENTRY_END, 200);
+	restart(w);
+	assert_int_equal(flags_now(w, 1) & both, both);
+	assert_int_equal(flags_now(w, 2) & both, HS_WIRE_F_EVICTED);
+	destroy(w);
+}
+
 /* A request of many minutes stays fired as long as its handle lives. */
 static void open_trace_is_not_forgotten(void **state)
 {
@@ -324,6 +346,7 @@ int main(void)
 		cmocka_unit_test(loss_without_a_buffer_outlives_the_worker),
 		cmocka_unit_test(trigger_read_twice_is_one),
 		cmocka_unit_test(rest_of_a_forgotten_trace),
+		cmocka_unit_test(rest_of_a_forgotten_trace_goes),
 		cmocka_unit_test(open_trace_is_not_forgotten),
 		cmocka_unit_test(loss_after_the_worker_hits_what_was_open),
 		cmocka_unit_test(loss_of_a_buried_process_hits_what_was_open),

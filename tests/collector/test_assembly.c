@@ -95,6 +95,38 @@ static void test_open_answer_then_closed(void **state)
 	assert_true(view(r, 1).version > v);
 }
 
+/* "Unknown" takes nothing back, unless something was lost since. */
+static void test_forgotten_and_lost_since(void **state)
+{
+	struct rig *r = *state;
+
+	manifest(r, (struct manifest_args){0},
+		 ANSWERS({A, 1, HS_WIRE_STATE_CLOSED, 0, 0, 0, {0}}));
+	manifest(r, (struct manifest_args){.version = 2},
+		 ANSWERS({A,
+			  2,
+			  HS_WIRE_STATE_UNKNOWN,
+			  HS_WIRE_F_EVICTED,
+			  0,
+			  0,
+			  {0}}));
+	assert_int_equal(view(r, 1).mark, HS_ASSEMBLY_COMPLETE);
+	manifest(r, (struct manifest_args){.version = 3},
+		 ANSWERS({A,
+			  3,
+			  HS_WIRE_STATE_UNKNOWN,
+			  HS_WIRE_F_EVICTED | HS_WIRE_F_LOST,
+			  0,
+			  0,
+			  {0}}));
+	assert_int_equal(view(r, 1).mark, HS_ASSEMBLY_PARTIAL);
+	assert_true(has_cause(r, A, HS_ASSEMBLY_WHY_LOST));
+	/* What another coordinator heard before that does not mend it. */
+	manifest(r, (struct manifest_args){.epoch = 2},
+		 ANSWERS({A, 1, HS_WIRE_STATE_CLOSED, 0, 0, 0, {0}}));
+	assert_int_equal(view(r, 1).mark, HS_ASSEMBLY_PARTIAL);
+}
+
 static void test_slice_flags_make_partial(void **state)
 {
 	struct rig *r = *state;
@@ -415,6 +447,7 @@ int main(void)
 		T(test_two_nodes_complete),
 		T(test_every_cause_of_partial),
 		T(test_open_answer_then_closed),
+		T(test_forgotten_and_lost_since),
 		T(test_slice_flags_make_partial),
 		T(test_late_data_raises_version),
 		T(test_duplicates_are_stored_once),

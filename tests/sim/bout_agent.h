@@ -45,6 +45,7 @@ struct bag_trace {
 	bool there, visited, several, undated;
 	uint64_t first_ns, last_ns, touched;
 	uint16_t flags, gone; /* gone: while it is not there */
+	bool forgotten;	      /* it had fired, and all of it was shipped */
 	uint32_t process, open_scan;
 	uint32_t nr_crumbs;
 	struct hs_wire_crumb crumbs[BAG_CRUMBS]; /* the newest first */

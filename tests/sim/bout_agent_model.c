@@ -102,6 +102,7 @@ struct bag_trace *bag_get(struct bag *g, struct bag_domain *d, uint32_t t)
 		.touched = ++g->touch,
 		.flags = gone,
 		.gone = gone,
+		.forgotten = x->forgotten,
 	};
 	g->want.traces_seen++;
 	return x;
@@ -458,7 +459,8 @@ static void evicted(struct bag *g, struct bag_domain *d, uint32_t t)
 					   "was seen less recently");
 	while (x->nr_buffers)
 		bag_release(g, d, x->buffers[0]);
-	x->gone |= HS_WIRE_F_EVICTED;
+	/* Lost, to those who heard that the rest was closed. */
+	x->gone |= HS_WIRE_F_EVICTED | (x->forgotten ? HS_WIRE_F_LOST : 0);
 	x->there = false;
 	g->want.traces_evicted++;
 }
@@ -505,6 +507,7 @@ static void forgotten(struct bag *g, uint32_t t)
 			last = x->last_ns;
 		if (f->visited)
 			x->gone |= HS_WIRE_F_EVICTED;
+		x->forgotten |= f->visited;
 		x->there = false;
 	}
 	if (g->now_ns - last < patience)

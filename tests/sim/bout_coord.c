@@ -87,9 +87,9 @@ static void hears(struct bco *g, const struct hs_wire_answer *a)
 	struct bco_trace *x = &g->traces[bco_trace_of(g, &a->trace)];
 	struct bco_node *n = &x->nodes[bco_node_of(a->node)];
 
-	if (n->answered &&
-	    (a->rev <= n->said.rev ||
-	     (a->state == HS_WIRE_STATE_UNKNOWN && knows(&n->said))))
+	if (n->answered && (a->rev <= n->said.rev ||
+			    (a->state == HS_WIRE_STATE_UNKNOWN &&
+			     !(a->flags & HS_WIRE_F_LOST) && knows(&n->said))))
 		return;
 	n->answered = true;
 	n->said = *a;

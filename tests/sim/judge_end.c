@@ -192,6 +192,9 @@ static bool justified(struct sim *s, uint32_t t,
 		return in_its_domains(v, n->tenants.nr_evicted) ||
 		       st.fired_forgotten_early;
 	case HS_ASSEMBLY_WHY_LOST:
+		/* Or it came after the rest had been shipped and forgotten. */
+		if (v && v->nr_revs && in_its_domains(v, n->tenants.nr_evicted))
+			return true;
 		return (v && (v->first_lost || v->domains & n->forgot)) ||
 		       st.slices_refused || st.lost_index_full;
 	case HS_ASSEMBLY_WHY_ABANDONED:

@@ -254,7 +254,8 @@ static bool answer(struct mdl *m, struct mdl_trace *t,
 		   const struct hs_wire_crumb *crumbs)
 {
 	struct mdl_node *n = node_of(t, a->node);
-	bool forgot = a->rev && a->state == HS_WIRE_STATE_UNKNOWN;
+	bool forgot = a->rev && a->state == HS_WIRE_STATE_UNKNOWN &&
+		      !(a->flags & HS_WIRE_F_LOST);
 
 	if (!n && t->nr_nodes == m->limits.trace_nodes) {
 		bool was = t->cut;
@@ -271,7 +272,8 @@ static bool answer(struct mdl *m, struct mdl_trace *t,
 		if (knew(n->rev, n->state) && forgot)
 			return false;
 		if (knew(a->rev, a->state) && n->rev &&
-		    n->state == HS_WIRE_STATE_UNKNOWN)
+		    n->state == HS_WIRE_STATE_UNKNOWN &&
+		    !(n->flags & HS_WIRE_F_LOST))
 			better = true;
 		if (!better && a->rev == n->rev)
 			return unite(m, t, n, a, crumbs);
