@@ -232,12 +232,28 @@ static bool blamed(const struct hs_assembly_cause *causes, uint32_t nr,
 	return false;
 }
 
+/*
+ * Up to which event a node has heard of a trace: one that is short of room for
+ * what has fired may forget it once it has said "closed". What comes then fires
+ * nothing, and its crumbs lead nobody on.
+ */
+static uint64_t heard_upto(const struct sim_node *n, const struct ora_visit *v)
+{
+	const struct ora_rev *last =
+		v->nr_revs ? &v->revs[v->nr_revs - 1] : NULL;
+
+	return last && last->state == HS_WIRE_STATE_CLOSED &&
+			       sim_node_stats(n).fired_forgotten_early
+		       ? last->scan_order
+		       : UINT64_MAX;
+}
+
 /* From a node that fired it, along crumbs, as far as nobody is blamed. */
 static void closure(struct sim *s, uint32_t t, uint64_t origin,
 		    const struct sim_stored *st,
 		    const struct hs_assembly_cause *causes, uint32_t nr_causes)
 {
-	uint64_t seen[JUDGE_NODES_MAX] = {origin};
+	uint64_t seen[JUDGE_NODES_MAX] = {origin}, upto;
 	uint32_t nr = 1;
 
 	for (uint32_t at = 0; at < nr; at++) {
@@ -247,9 +263,14 @@ static void closure(struct sim *s, uint32_t t, uint64_t origin,
 		if (!v || i >= s->p.nr_nodes || s->nodes[i].lost_memory ||
 		    blamed(causes, nr_causes, seen[at]))
 			continue;
+		upto = heard_upto(&s->nodes[i], v);
 		for (const struct ora_buffer *b = v->buffers; b; b = b->next)
 			if (b->born && !b->lost &&
 			    !judge_stored_whole(st, v->node, b)) {
+				if (b->born > upto) {
+					s->t.forgotten_early++;
+					continue;
+				}
 				sim_fail(s,
 					 "trace %u was triggered, but "
 					 "process %u handle %u seq %u of "
@@ -264,7 +285,7 @@ static void closure(struct sim *s, uint32_t t, uint64_t origin,
 
 			while (x < nr && seen[x] != v->crumbs[k].node)
 				x++;
-			if (x == nr)
+			if (x == nr && v->crumbs[k].born <= upto)
 				seen[nr++] = v->crumbs[k].node;
 		}
 	}

@@ -125,8 +125,10 @@ static void print_coverage(void)
 	printf("traces in two domains of a node %" PRIu64
 	       " ends that waited for room %" PRIu64
 	       "\ntraces called complete, a process of which lost all that it "
-	       "had of it %" PRIu64 "\n",
-	       sums.shared, sums.waited, sums.excused);
+	       "had of it %" PRIu64
+	       "\nbuffers that came when their trace had been forgotten early "
+	       "%" PRIu64 "\n",
+	       sums.shared, sums.waited, sums.excused, sums.forgotten_early);
 	printf("reads %" PRIu64 " hit %" PRIu64 " torn %" PRIu64
 	       " hints %" PRIu64 " confirmed %" PRIu64 "\n",
 	       sums.reads, sums.reads_hit, sums.reads_torn, sums.hints,

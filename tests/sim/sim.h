@@ -128,9 +128,10 @@ struct sim_totals {
 	uint64_t reloads, abandoned;
 	uint64_t counted, tallies_lost;
 	uint64_t moves, owed, failover_ns;
-	uint64_t shared;  /* traces in two domains of a node */
-	uint64_t waited;  /* ENDs, for room in their lanes */
-	uint64_t excused; /* traces called complete: struct ora_trace */
+	uint64_t shared;	  /* traces in two domains of a node */
+	uint64_t waited;	  /* ENDs, for room in their lanes */
+	uint64_t excused;	  /* traces called complete: struct ora_trace */
+	uint64_t forgotten_early; /* buffers of traces that were, by then */
 	uint64_t frames, frames_lost, frames_repeated, sessions, slices_shipped;
 	uint64_t reads, reads_hit, reads_torn, hints, hints_confirmed;
 };
