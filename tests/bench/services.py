@@ -92,7 +92,7 @@ def over_tcp():
               "the calls of each service: %r" % said)
 
 
-def tcp_full():
+def tcp_saturated():
     """More than it takes, from a generator of its own: nothing is lost."""
     _, details = run("-t", "chain:3", "--as", "processes", "--calls", "tcp",
                      "--rate", "2M", "--in-flight", "16384", "--generator",
@@ -218,7 +218,7 @@ def refusals():
 
 
 if __name__ == "__main__":
-    for scenario in (refusals, chain, over_tcp, tcp_full, tcp_ended,
+    for scenario in (refusals, chain, over_tcp, tcp_saturated, tcp_ended,
                      faulty_service, untriggered, head,
                      tails):
         if len(sys.argv) < 2 or scenario.__name__ in sys.argv[1:]:
