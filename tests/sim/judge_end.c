@@ -120,26 +120,6 @@ static bool somebody_forgot(const struct sim *s, uint32_t t)
 	return false;
 }
 
-/*
- * Nobody's crumb leads there: an entry that somebody made up did. It has pinned
- * the trace and ships it; its one answer was lost, and nobody waits for it.
- */
-static bool led_by_a_lie(const struct sim *s, uint32_t t, uint64_t node)
-{
-	if (!s->p.ahead || s->p.read_lies <= 0)
-		return false;
-	for (const struct ora_visit *v = s->traces[t].visits; v; v = v->next)
-		for (uint32_t i = 0; i < v->nr_crumbs; i++)
-			if (v->crumbs[i].node == node)
-				return false;
-	for (uint32_t g = 0; g < s->nr_groups; g++)
-		for (uint32_t i = 0; i < s->groups[g].nr; i++)
-			if (s->groups[g].node_id == node &&
-			    s->groups[g].traces[i] == t)
-				return false;
-	return true;
-}
-
 /* The only crumbs to a node may have been where they are not any more. */
 static bool trail_broken(const struct sim *s, uint32_t t, uint16_t sought,
 			 const struct hs_assembly_cause *causes, uint32_t nr)
@@ -359,8 +339,7 @@ static void end_trace(struct sim *s, uint32_t t, uint64_t origin)
 	for (uint32_t i = 0; i < nr; i++)
 		if (!justified(s, t, &causes[i]) &&
 		    !(causes[i].why == HS_ASSEMBLY_WHY_NO_ANSWER &&
-		      (trail_broken(s, t, view.sought, causes, nr) ||
-		       led_by_a_lie(s, t, causes[i].node)))) {
+		      trail_broken(s, t, view.sought, causes, nr))) {
 			sim_fail(s,
 				 "trace %u is %s because of node%u.%u: %s; "
 				 "nothing of that kind happened there",
