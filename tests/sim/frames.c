@@ -26,6 +26,20 @@ static uint64_t delay(struct sim *s, const struct sim_link *l)
 	return d;
 }
 
+/* By somebody on the way, who can make the sum anew, and not the tag. */
+static void forge(struct sim_frame *f)
+{
+	struct hs_ship_header h;
+	struct hs_ship_span rest;
+
+	memcpy(&h, f->data, sizeof(h));
+	if (h.head_bytes < sizeof(h) || h.head_bytes > f->bytes)
+		return;
+	rest = (struct hs_ship_span){f->data + h.head_bytes,
+				     f->bytes - h.head_bytes};
+	hs_ship_frame_seal(NULL, f->data, h.head_bytes, &rest, 1);
+}
+
 static struct sim_frame *frame_make(struct sim *s, const struct sim_frame *like,
 				    const uint8_t *data)
 {
@@ -40,6 +54,8 @@ static struct sim_frame *frame_make(struct sim *s, const struct sim_frame *like,
 
 		f->data[at] ^=
 			(uint8_t)(1u << hs_random_below(&s->ship->random, 8));
+		if (s->p.ship_tags && at >= sizeof(struct hs_ship_header))
+			forge(f);
 	}
 	return f;
 }

@@ -47,6 +47,24 @@ static const void *op_bytes(void *ctx, const struct hs_ship_slice *slice)
 	return slice->copy ? slice->copy : item->bytes;
 }
 
+/* A rate that an operator set is never exceeded, but for what may be ahead: a
+ * little, and the frames that ask whether all others are lost. */
+static void within_rate(struct sim_way *w, uint32_t bytes)
+{
+	const uint64_t ahead_ns = 5 * SIM_MS;
+	struct sim *s = w->s;
+	uint64_t now_ns = now_of(w);
+
+	if (!s->p.ship_rate || !bytes)
+		return;
+	s->t.checks++;
+	if (w->even_ns > now_ns + ahead_ns)
+		sim_fail(s, "node%u ships over its rate", w->node + 1);
+	if (w->even_ns < now_ns)
+		w->even_ns = now_ns;
+	w->even_ns += bytes * SIM_S / s->p.ship_rate;
+}
+
 static bool op_send_frame(void *ctx, const void *head, uint32_t head_bytes,
 			  const struct hs_ship_piece *pieces,
 			  uint32_t nr_pieces)
@@ -73,6 +91,7 @@ static bool op_send_frame(void *ctx, const void *head, uint32_t head_bytes,
 		memcpy(frame + bytes, from + p->offset, p->bytes);
 		bytes += p->bytes;
 	}
+	within_rate(w, bytes - head_bytes);
 	sim_frame_post(s, w->node, sim_ep_coll(s, w->coll), 0, frame, bytes);
 	return true;
 }
@@ -138,6 +157,7 @@ static void op_up(void *ctx, uint64_t collector)
 	session->next = s->ship->sessions;
 	s->ship->sessions = session;
 	w->session = session;
+	w->even_ns = 0;
 	s->t.sessions++;
 	sim_story(s, w->node, "ships to coll%u", w->coll);
 	hs_agent_core_collector_up(s->nodes[w->node].core, now_of(w));

@@ -51,6 +51,7 @@ struct sim_way {
 	uint64_t wake_ns;
 	struct sim_session *session; /* NULL: down */
 	uint64_t node_id;
+	uint64_t even_ns; /* when its bytes are even with the operator's rate */
 };
 
 struct sim_answer {
