@@ -265,9 +265,8 @@ void hs_hold_abandon_group(struct hs_agent_core *c, uint32_t hold)
 	}
 }
 
-/* A trace that has fired is known in @d: each of its triggers holds it there.
- */
-void hs_hold_place(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace)
+/* Each of its triggers that finds room holds it in @d. */
+static void place(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace)
 {
 	struct hs_ix_more *more = hs_ix_more(d, trace);
 	uint32_t fired = d->traces[trace].fired, i, next;
@@ -291,9 +290,24 @@ void hs_hold_place(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace)
 		if (more->hold == HS_NIL)
 			charge_to(c, d, trace, here);
 	}
-	/* What nobody can hold cannot wait to be sent. */
-	if (more->hold == HS_NIL && !hs_fired_abandoned(c, fired))
-		abandon(c, fired);
+}
+
+/*
+ * A trace that has fired is known in @d. What nobody can hold there cannot wait
+ * to be sent: where holds have run out its groups let go, the one that was
+ * named last first, until one of those that are left finds room, or none is
+ * left.
+ */
+void hs_hold_place(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace)
+{
+	const struct hs_ix_more *more = hs_ix_more(d, trace);
+	uint32_t fired = d->traces[trace].fired;
+
+	place(c, d, trace);
+	while (more->hold == HS_NIL && !hs_fired_abandoned(c, fired)) {
+		hs_hold_abandon_group(c, c->fired_rt[fired].hold_first);
+		place(c, d, trace);
+	}
 }
 
 void hs_hold_name(struct hs_agent_core *c, uint32_t fired,

@@ -26,6 +26,8 @@ void bag_look(struct bag *g, uint32_t nr)
 {
 	const struct hs_agent_core *c = g->core;
 
+	/* Where holds ran out in what came last. */
+	bag_lets(g);
 	g->filling = bag_filling(g);
 	g->holds_refused = c->stats.holds_refused;
 	g->crowded =

@@ -45,12 +45,22 @@ static bool pressed(const struct hs_agent_core *c)
 	return c->nr_fired - c->nr_abandoned > nr - nr / 8;
 }
 
+static uint64_t nr_groups_abandoned(const struct hs_agent_core *c)
+{
+	uint64_t nr = 0;
+
+	for (uint32_t i = 0; i < c->nr_triggers; i++)
+		nr += c->triggers[i].groups_abandoned;
+	return nr;
+}
+
 void judge_share_begin(struct sim_node *n)
 {
 	const struct hs_agent_core *c = n->core;
 
 	n->share = (struct sim_share){
 		.abandoned = c->stats.traces_abandoned,
+		.groups_abandoned = nr_groups_abandoned(c),
 		.holds_refused = c->stats.holds_refused,
 		.holds_free = c->nr_holds_free,
 		.pressed = pressed(c),
@@ -75,6 +85,20 @@ static struct ora_let *note_group(struct sim *s, const struct sim_node *n,
 	l->primary = ora_trace_find(s, primary);
 	memcpy(l->name, name, sizeof(l->name));
 	return l;
+}
+
+/* Why there is a group in the agent's memory of them is judged as it gets
+ * there. */
+static bool is_let(const struct sim *s, const struct sim_node *n,
+		   const struct hs_wire_trigger *trigger)
+{
+	struct hs_agent_core *c = n->core;
+
+	for (uint32_t i = 0; i < c->nr_triggers; i++)
+		if (!strcmp(c->triggers[i].name, trigger->name))
+			return hs_let_known(c, i, &trigger->primary,
+					    sim_node_now(s, n));
+	return false;
 }
 
 /* The group that named it first had been given up there. */
@@ -113,7 +137,8 @@ static void note(struct sim *s, struct sim_node *n, bool reason)
 		s->t.abandoned++;
 		s->t.checks++;
 		sim_story(s, n->number - 1, "gives up trace %u", t);
-		if (!reason && !goes_with_group(s, n, &f->trigger))
+		if (!reason && !goes_with_group(s, n, &f->trigger) &&
+		    !is_let(s, n, &f->trigger))
 			sim_fail(s,
 				 "node%u gives up a trace, and lacks nothing",
 				 n->number);
@@ -205,10 +230,42 @@ static void let_go(struct sim *s, const struct sim_node *n, uint32_t x,
 	note_group(s, n, c->triggers[a->trigger].name, &a->primary);
 }
 
+/* The same of what let go in the midst of something, where holds ran out: it is
+ * known by the group that named a trace first. */
+static void ran_out(struct sim *s, const struct sim_node *n)
+{
+	const struct hs_agent_core *c = n->core;
+
+	if (nr_groups_abandoned(c) != n->share.groups_abandoned &&
+	    c->stats.holds_refused == n->share.holds_refused)
+		sim_fail(s, "node%u gives up a group, and lacks nothing",
+			 n->number);
+	for (uint32_t i = 0; i < c->config.nr_fired; i++) {
+		const struct hs_ledger_fired *f = &c->fired[i];
+		const struct hs_wire_trigger *why = &f->trigger;
+		struct hs_hold a = {.primary = why->primary};
+
+		if (!f->live || !(f->flags & HS_WIRE_F_ABANDONED) ||
+		    goes_with_group(s, n, why))
+			continue;
+		while (strcmp(c->triggers[a.trigger].name, why->name))
+			a.trigger++;
+		s->t.checks++;
+		if (keeps_a_part(c, &a))
+			sim_fail(s, "node%u gives up a part of a lateral group",
+				 n->number);
+		if (is_let(s, n, why))
+			note_group(s, n, why->name, &why->primary);
+	}
+}
+
 void judge_share_end(struct sim *s, struct sim_node *n, bool tick)
 {
 	const struct hs_agent_core *c = n->core;
 	uint32_t nr = c->nr_holds_free - n->share.holds_free, i = c->hold_free;
+
+	if (!tick && c->stats.traces_abandoned != n->share.abandoned)
+		ran_out(s, n);
 
 	/* What was forgotten is none of it. */
 	for (uint32_t k = 0; tick && (int32_t)nr > 0 && k < nr && !s->failed;

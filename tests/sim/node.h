@@ -93,7 +93,7 @@ struct sim_tenants {
 
 /* Before a call that may give something up (judge_share.c). */
 struct sim_share {
-	uint64_t abandoned, holds_refused;
+	uint64_t abandoned, groups_abandoned, holds_refused;
 	uint32_t holds_free;
 	bool pressed;
 };
