@@ -24,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fdpass.h"
@@ -50,7 +51,7 @@ struct job {
 	bool fired;	    /* "lateral" must be there, with all three */
 	bool dies;	    /* the bystander */
 	bool evicts;
-	bool makes; /* memory: each state wants a worker of its own */
+	bool makes; /* memory, which is put back as well */
 };
 
 static struct rig rig;
@@ -416,6 +417,24 @@ static bool changed(void)
 	return step_changed(&rig.agents) | (nr != rig.n.kept.nr_items);
 }
 
+/* What the keeper has been given since it held @before things. */
+static void made_add(struct step_memory *made, uint32_t before)
+{
+	for (uint32_t i = before + made->nr; i < rig.n.kept.nr_items; i++) {
+		int fd = rig.n.kept.items[i].fd;
+		struct stat st;
+		void *p;
+
+		if (fstat(fd, &st) || st.st_size <= 0)
+			node_die("the keeper was given no memory");
+		p = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE,
+			 MAP_SHARED, fd, 0);
+		if (p == MAP_FAILED)
+			node_die("no memory");
+		step_add(made, p, (size_t)st.st_size);
+	}
+}
+
 static void examine(uint64_t nr, bool killed)
 {
 	pid_t pid;
@@ -434,18 +453,21 @@ static void examine(uint64_t nr, bool killed)
 
 static void walk(uint64_t unused, struct tally *tally)
 {
+	uint32_t before = rig.n.kept.nr_items;
+	struct step_memory made = {0};
 	struct step s;
 
 	(void)unused;
 	s = step_begin(work, NULL, false);
 	do {
-		if (!changed() && s.nr)
+		if (!(changed() | step_changed(&made)) && s.nr)
 			continue;
 		if (tally->nr_changes < CHANGES_MAX)
 			tally->changes[tally->nr_changes++] = s.nr;
 		if (job->makes)
-			continue;
+			made_add(&made, before);
 		examine(s.nr, false);
+		step_restore(&made);
 		step_restore(&rig.clients);
 		step_restore(&rig.agents);
 	} while (!at_end(&s) && step_one(&s));
@@ -453,6 +475,8 @@ static void walk(uint64_t unused, struct tally *tally)
 	step_kill(&s);
 	if (job->evicts && !step_board->word[0])
 		node_die("nothing was evicted, so nothing was shown");
+	if (job->makes && !made.nr)
+		node_die("nothing was made, so nothing was shown");
 }
 
 /* Each in a copy: what the keeper is told there it is not told here. */
@@ -496,8 +520,7 @@ static void one(const struct job *j, uint32_t nr_kills)
 	step_save(&rig.clients);
 	step_save(&rig.agents);
 	apart(walk, 0, tally);
-	for (uint32_t i = 0; (j->makes || !nr_kills) && i < tally->nr_changes;
-	     i++)
+	for (uint32_t i = 0; !nr_kills && i < tally->nr_changes; i++)
 		apart(kill_at, tally->changes[i], tally);
 	for (uint64_t i = 0; i < nr_kills; i++)
 		apart(kill_at,
