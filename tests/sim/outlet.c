@@ -51,12 +51,13 @@ static const void *op_bytes(void *ctx, const struct hs_ship_slice *slice)
  * little, and the frames that ask whether all others are lost. */
 static void within_rate(struct sim_way *w, uint32_t bytes)
 {
-	const uint64_t ahead_ns = 5 * SIM_MS;
 	struct sim *s = w->s;
-	uint64_t now_ns = now_of(w);
+	uint64_t now_ns = now_of(w), ahead_ns = 5 * SIM_MS;
 
 	if (!s->p.ship_rate || !bytes)
 		return;
+	ahead_ns += (w->sender->stats.timeouts - w->timeouts) *
+		    s->p.ship_frame_bytes * SIM_S / s->p.ship_rate;
 	s->t.checks++;
 	if (w->even_ns > now_ns + ahead_ns)
 		sim_fail(s, "node%u ships over its rate", w->node + 1);
@@ -158,6 +159,7 @@ static void op_up(void *ctx, uint64_t collector)
 	s->ship->sessions = session;
 	w->session = session;
 	w->even_ns = 0;
+	w->timeouts = w->sender->stats.timeouts;
 	s->t.sessions++;
 	sim_story(s, w->node, "ships to coll%u", w->coll);
 	hs_agent_core_collector_up(s->nodes[w->node].core, now_of(w));

@@ -52,6 +52,7 @@ struct sim_way {
 	struct sim_session *session; /* NULL: down */
 	uint64_t node_id;
 	uint64_t even_ns; /* when its bytes are even with the operator's rate */
+	uint64_t timeouts; /* before this connection */
 };
 
 struct sim_answer {
