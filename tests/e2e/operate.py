@@ -463,20 +463,28 @@ def rolling_upgrade():
 def losses_and_successors():
     """What a process dropped taints the traces of that time and no others,
     whichever worker is asked, and however often workers change."""
-    with Fabric(1, "limits:\n  lane_entries: 512\n") as fabric:
+    with Fabric(1, "limits:\n  lane_entries: 512\n  slots: 32\n") as fabric:
         app = fabric.app(0, "svc")
         worker = fabric.worker("agent-0")
         os.kill(worker, signal.SIGSTOP)
-        tainted = list(leave_traces(app, 700))
-        try:
-            app.say("trigger lost " + tainted[-1])
-        except Failure:
-            pass  # as it should: the lane is full
+        tainted = list(leave_traces(app, 200))
+        for i in range(32):
+            app.say("begin open-%d" % i)
+        for _ in range(512):
+            try:
+                app.say("trigger lost " + tainted[-1])
+            except Failure:
+                break  # as it should: the lane is full
         else:
-            raise Failure("there was room for a trigger")
+            raise Failure("there was room for 512 triggers")
+        # No slot for it, and no room to say so: no trace is named for that.
+        app.say("begin nowhere " + "5" * 32)
+        app.say("end nowhere")
         os.kill(worker, signal.SIGCONT)
         wait_for("the agent knows", lambda: fabric.status("agent-0")[
-            "losses"]["lane"] > 0)
+            "losses"]["unpinned"] > 0)
+        for i in range(32):
+            app.say("end open-%d" % i)
         # Entries so long before and after a loss may be its victims.
         time.sleep(6)
         good = list(leave_traces(app, 20))
