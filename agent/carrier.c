@@ -91,11 +91,14 @@ static void on_message(void *ctx, uint32_t peer, uint16_t type,
 			      w->now_ns);
 }
 
-/* Traces that had no collector may have one now. */
+/* Traces that had no collector may have one now. Most rounds nobody waits. */
 static void look_at_routes(struct hs_worker *w)
 {
-	uint64_t routes = hs_members_routes(w->members, w->now_ns);
+	uint64_t routes;
 
+	if (!hs_agent_core_away(w->core))
+		return;
+	routes = hs_members_routes(w->members, w->now_ns);
 	if (routes == w->routes)
 		return;
 	w->routes = routes;

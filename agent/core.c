@@ -574,6 +574,11 @@ void hs_agent_core_routes_changed(struct hs_agent_core *core)
 	hs_queue_back(core);
 }
 
+bool hs_agent_core_away(const struct hs_agent_core *core)
+{
+	return core->nr_away;
+}
+
 void hs_agent_core_coordinator_up(struct hs_agent_core *core, uint64_t node,
 				  uint64_t now_ns)
 {

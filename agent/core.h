@@ -463,6 +463,8 @@ void hs_agent_core_returned(struct hs_agent_core *core, uint64_t ship_key,
  * collector's.
  */
 void hs_agent_core_routes_changed(struct hs_agent_core *core);
+/** hs_agent_core_away() - whether something waits for that */
+bool hs_agent_core_away(const struct hs_agent_core *core);
 /** hs_agent_core_collector_up() - what it had not acknowledged goes again */
 void hs_agent_core_collector_up(struct hs_agent_core *core, uint64_t now_ns);
 /** hs_agent_core_coordinator_up() - what nobody has, or what @node had and may

@@ -320,7 +320,8 @@ static void part_tick(struct sim *s, uint32_t i)
 	while ((quiet = hs_silence_next(&n->silence, sim_node_now(s, n))))
 		hs_agent_core_coordinator_silent(n->core, quiet,
 						 sim_node_now(s, n));
-	if (n->routes != hs_members_routes(n->members, s->now_ns)) {
+	if (hs_agent_core_away(n->core) &&
+	    n->routes != hs_members_routes(n->members, s->now_ns)) {
 		n->routes = hs_members_routes(n->members, s->now_ns);
 		hs_agent_core_routes_changed(n->core);
 	}
