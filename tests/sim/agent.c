@@ -371,10 +371,29 @@ void sim_node_destroy(struct sim *s, uint32_t i)
 	free(n->crumbs);
 }
 
+/* What it counts, in all and of each trigger. */
+static void counts(struct sim *s, uint32_t i)
+{
+	struct hs_agent_trigger_stats triggers[HS_AGENT_TRIGGERS_MAX];
+	struct hs_agent_stats st;
+	size_t from = offsetof(struct hs_agent_trigger_stats, fired_local);
+	uint32_t nr;
+
+	hs_agent_core_stats_get(s->nodes[i].core, &st);
+	judge_counts(s, "an agent", &st, sizeof(st));
+	nr = hs_agent_core_trigger_stats_get(s->nodes[i].core, triggers,
+					     HS_AGENT_TRIGGERS_MAX);
+	for (uint32_t k = 0; k < nr; k++)
+		judge_counts(
+			s, "a trigger of an agent", &triggers[k].fired_local,
+			offsetof(struct hs_agent_trigger_stats, queued) - from);
+}
+
 bool sim_node_check(struct sim *s, uint32_t i)
 {
 	const char *why = "";
 
+	counts(s, i);
 	s->t.checks++;
 	if (hs_agent_core_check(s->nodes[i].core, &why))
 		return true;

@@ -370,8 +370,12 @@ void sim_coll_link(struct sim *s, uint32_t i, uint32_t peer)
 
 static void check(struct sim *s, uint32_t i)
 {
+	struct hs_assembly_stats st;
 	const char *why;
 
+	hs_assembly_stats(s->colls[i].assembly, &st);
+	judge_counts(s, "an assembly", &st,
+		     offsetof(struct hs_assembly_stats, nr_traces));
 	if ((s->order & 31) == 0 &&
 	    !hs_assembly_check(s->colls[i].assembly, &why))
 		sim_fail(s, "coll%u: its assembly does not add up: %s", i, why);

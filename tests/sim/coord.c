@@ -137,6 +137,8 @@ void sim_coord_count(struct sim *s, uint32_t i)
 	if (!s->coords[i].core)
 		return;
 	hs_coord_core_stats_get(s->coords[i].core, &st);
+	judge_counts(s, "a coordinator", &st,
+		     offsetof(struct hs_coord_stats, nr_traces));
 	s->t.reads_hit += st.reads_hit;
 	s->t.reads_torn += st.reads_torn;
 	s->t.hints += st.hints;

@@ -189,7 +189,8 @@ static void run(struct sim_inlet *in)
 	at = hs_ship_receiver_run(in->receiver, s->now_ns);
 	answers_tell(in);
 	hs_ship_receiver_stats_get(in->receiver, &st);
-	s->t.checks++;
+	judge_counts(s, "a receiver", &st,
+		     offsetof(struct hs_ship_receiver_stats, nr_connections));
 	if (st.nr_held != in->nr_out)
 		sim_fail(s, "coll%u holds %u frames and says %u", in->coll,
 			 in->nr_out, st.nr_held);

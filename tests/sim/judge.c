@@ -264,3 +264,18 @@ void judge_ship(struct sim *s, struct sim_node *n,
 			 n->number);
 	*last = head->priority;
 }
+
+/* ---- counters ---------------------------------------------------------------
+ */
+
+/* They begin at 0: one that ran backwards is beyond all that happens here. */
+void judge_counts(struct sim *s, const char *of, const void *stats,
+		  size_t bytes)
+{
+	const uint64_t *counts = stats;
+
+	s->t.checks++;
+	for (size_t i = 0; i < bytes / sizeof(*counts); i++)
+		if (counts[i] >> 48)
+			sim_fail(s, "%s: its counter %zu ran backwards", of, i);
+}

@@ -140,6 +140,9 @@ void judge_found(struct sim *s, const struct sim_node *n, uint64_t to,
 		 const void *payload, uint32_t bytes);
 void judge_ship(struct sim *s, struct sim_node *n,
 		const struct hs_agent_slice *slice);
+/* @stats: counters, uint64_t each, of one life of a core */
+void judge_counts(struct sim *s, const char *of, const void *stats,
+		  size_t bytes);
 
 /* judge_share.c */
 void judge_share_begin(struct sim_node *n);

@@ -190,6 +190,8 @@ static void check(struct sim_way *w)
 	const char *why = "";
 
 	hs_ship_sender_stats_get(w->sender, &st);
+	judge_counts(w->s, "a sender", &st,
+		     offsetof(struct hs_ship_sender_stats, rtt_ns));
 	if (st.frames_bad > w->s->t.frames + w->s->t.frames_repeated)
 		sim_fail(w->s, "node%u counts more bad frames than went",
 			 w->node + 1);
