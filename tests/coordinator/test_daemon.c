@@ -20,10 +20,10 @@
 #include "base/httpc.h"
 #include "rdma/transport.h"
 #include "rdma/wire.h"
+#include "tests/rdma/until.h"
 
-#define TURNS_MAX 30000
-#define AGENTS	  3
-#define NODE(n)	  ((uint64_t)(n) << 32 | 1)
+#define AGENTS	3
+#define NODE(n) ((uint64_t)(n) << 32 | 1)
 
 static const char *program;
 static char dir[64];
@@ -126,23 +126,12 @@ static void open_side(uint32_t number)
 	assert_int_equal(hs_transport_dial(sides[number].t, address), 0);
 }
 
-static bool poll_all(void)
+static void turn(void)
 {
 	for (uint32_t i = 0; i <= AGENTS; i++)
 		if (sides[i].t)
 			assert_int_equal(hs_transport_poll(sides[i].t, 1), 0);
-	return true;
 }
-
-#define until(cond)                                                            \
-	do {                                                                   \
-		int turns_ = 0;                                                \
-		while (!(cond)) {                                              \
-			if (turns_++ == TURNS_MAX)                             \
-				fail_msg("never came true: %s", #cond);        \
-			poll_all();                                            \
-		}                                                              \
-	} while (0)
 
 static void start(void)
 {

@@ -25,9 +25,9 @@
 #include "rdma/auth.h"
 #include "rdma/stream.h"
 #include "rdma/transport.h"
+#include "tests/rdma/until.h"
 
-#define TURNS_MAX 30000
-#define KEY	  "aa112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+#define KEY "aa112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 
 static struct hs_transport *t;
 static int port;
@@ -101,15 +101,10 @@ static uint64_t cut_at_all(void)
 	return st.peers_cut_off;
 }
 
-#define until(cond)                                                            \
-	do {                                                                   \
-		int turns_ = 0;                                                \
-		while (!(cond)) {                                              \
-			if (turns_++ == TURNS_MAX)                             \
-				fail_msg("never came true: %s", #cond);        \
-			assert_int_equal(hs_transport_poll(t, 1), 0);          \
-		}                                                              \
-	} while (0)
+static void turn(void)
+{
+	assert_int_equal(hs_transport_poll(t, 1), 0);
+}
 
 /* All that the member ever sent, to be played again. */
 struct member {

@@ -25,9 +25,9 @@
 #include "rdma/tls.h"
 #include "rdma/transport.h"
 #include "tests/rdma/certs.h"
+#include "tests/rdma/until.h"
 
-#define TURNS_MAX 30000
-#define HOUR_S	  3600L
+#define HOUR_S 3600L
 
 struct side {
 	struct hs_transport *t;
@@ -107,18 +107,12 @@ static int teardown(void **state)
 	return 0;
 }
 
-#define until(cond)                                                            \
-	do {                                                                   \
-		int turns_ = 0;                                                \
-		while (!(cond)) {                                              \
-			if (turns_++ == TURNS_MAX)                             \
-				fail_msg("never came true: %s", #cond);        \
-			assert_int_equal(hs_transport_poll(server.t, 1), 0);   \
-			if (client.t)                                          \
-				assert_int_equal(                              \
-					hs_transport_poll(client.t, 1), 0);    \
-		}                                                              \
-	} while (0)
+static void turn(void)
+{
+	assert_int_equal(hs_transport_poll(server.t, 1), 0);
+	if (client.t)
+		assert_int_equal(hs_transport_poll(client.t, 1), 0);
+}
 
 static uint64_t cut(struct side *s, enum hs_transport_cause cause)
 {

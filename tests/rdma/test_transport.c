@@ -23,10 +23,10 @@
 #include "base/clock.h"
 #include "rdma/transport.h"
 #include "tests/rdma/carrier.h"
+#include "tests/rdma/until.h"
 
 #define SIDES_MAX 4
 /* Patience, not a measure: 30 s of polls of 1 ms. */
-#define TURNS_MAX 30000
 
 struct side {
 	struct hs_transport *t;
@@ -129,16 +129,6 @@ static void turn(void)
 		if (sides[i].t)
 			assert_int_equal(hs_transport_poll(sides[i].t, 1), 0);
 }
-
-#define until(cond)                                                            \
-	do {                                                                   \
-		int turns_ = 0;                                                \
-		while (!(cond)) {                                              \
-			if (turns_++ == TURNS_MAX)                             \
-				fail_msg("never came true: %s", #cond);        \
-			turn();                                                \
-		}                                                              \
-	} while (0)
 
 static void write_keys(int side, const char *text)
 {

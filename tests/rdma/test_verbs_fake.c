@@ -20,9 +20,9 @@
 #include "base/log.h"
 #include "rdma/verbs.h"
 #include "tests/rdma/fake_verbs.h"
+#include "tests/rdma/until.h"
 
-#define TURNS_MAX 30000
-#define SHARE	  HS_VERBS_SHARE
+#define SHARE HS_VERBS_SHARE
 
 struct side {
 	struct hs_transport *t;
@@ -85,16 +85,6 @@ static void turn(void)
 		if (all[i]->t)
 			assert_int_equal(hs_transport_poll(all[i]->t, 1), 0);
 }
-
-#define until(cond)                                                            \
-	do {                                                                   \
-		int turns_ = 0;                                                \
-		while (!(cond)) {                                              \
-			if (turns_++ == TURNS_MAX)                             \
-				fail_msg("never came true: %s", #cond);        \
-			turn();                                                \
-		}                                                              \
-	} while (0)
 
 static int setup(void **state)
 {

@@ -19,10 +19,10 @@
 #include "base/log.h"
 #include "rdma/verbs.h"
 #include "tests/rdma/fake_verbs.h"
+#include "tests/rdma/until.h"
 
-#define PEERS	  1000u
-#define TURNS_MAX 30000
-#define GOAL	  ((uint64_t)64 << 10)
+#define PEERS 1000u
+#define GOAL  ((uint64_t)64 << 10)
 
 struct side {
 	struct hs_transport *t;
@@ -71,17 +71,11 @@ static void open_side(struct side *s, uint64_t node)
 	assert_non_null(s->t);
 }
 
-#define until(cond)                                                            \
-	do {                                                                   \
-		int turns_ = 0;                                                \
-		while (!(cond)) {                                              \
-			if (turns_++ == TURNS_MAX)                             \
-				fail_msg("never came true: %s", #cond);        \
-			assert_int_equal(hs_transport_poll(coordinator.t, 1),  \
-					 0);                                   \
-			assert_int_equal(hs_transport_poll(agents.t, 0), 0);   \
-		}                                                              \
-	} while (0)
+static void turn(void)
+{
+	assert_int_equal(hs_transport_poll(coordinator.t, 1), 0);
+	assert_int_equal(hs_transport_poll(agents.t, 0), 0);
+}
 
 static void say_all(uint32_t size)
 {

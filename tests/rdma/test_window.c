@@ -20,8 +20,8 @@
 
 #include "base/clock.h"
 #include "tests/rdma/carrier.h"
+#include "tests/rdma/until.h"
 
-#define TURNS_MAX  30000
 #define DATA_BYTES 65536u
 #define ABOUT	   "what it is about"
 
@@ -139,16 +139,6 @@ static void turn(void)
 		if (all[i]->t)
 			assert_int_equal(hs_transport_poll(all[i]->t, 1), 0);
 }
-
-#define until(cond)                                                            \
-	do {                                                                   \
-		int turns_ = 0;                                                \
-		while (!(cond)) {                                              \
-			if (turns_++ == TURNS_MAX)                             \
-				fail_msg("never came true: %s", #cond);        \
-			turn();                                                \
-		}                                                              \
-	} while (0)
 
 static void connect_to(struct side *from, struct side *to, int i)
 {

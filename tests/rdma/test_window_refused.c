@@ -20,8 +20,8 @@
 #include "base/log.h"
 #include "rdma/verbs.h"
 #include "tests/rdma/fake_verbs.h"
+#include "tests/rdma/until.h"
 
-#define TURNS_MAX    30000
 #define CALLS_AROUND 10 /* of a connection's, before it has a window */
 
 struct side {
@@ -105,16 +105,6 @@ static void turn(void)
 	if (reader.t)
 		assert_int_equal(hs_transport_poll(reader.t, 1), 0);
 }
-
-#define until(cond)                                                            \
-	do {                                                                   \
-		int turns_ = 0;                                                \
-		while (!(cond)) {                                              \
-			if (turns_++ == TURNS_MAX)                             \
-				fail_msg("never came true: %s", #cond);        \
-			turn();                                                \
-		}                                                              \
-	} while (0)
 
 static int setup(void **state)
 {
