@@ -95,11 +95,9 @@ static void test_open_answer_then_closed(void **state)
 	assert_true(view(r, 1).version > v);
 }
 
-/* "Unknown" takes nothing back, unless something was lost since. */
-static void test_forgotten_and_lost_since(void **state)
+/* "Unknown" takes nothing back. */
+static void known_then_forgotten(struct rig *r)
 {
-	struct rig *r = *state;
-
 	manifest(r, (struct manifest_args){0},
 		 ANSWERS({A, 1, HS_WIRE_STATE_CLOSED, 0, 0, 0, {0}}));
 	manifest(r, (struct manifest_args){.version = 2},
@@ -111,6 +109,14 @@ static void test_forgotten_and_lost_since(void **state)
 			  0,
 			  {0}}));
 	assert_int_equal(view(r, 1).mark, HS_ASSEMBLY_COMPLETE);
+}
+
+/* Unless something was lost since. */
+static void test_forgotten_and_lost_since(void **state)
+{
+	struct rig *r = *state;
+
+	known_then_forgotten(r);
 	manifest(r, (struct manifest_args){.version = 3},
 		 ANSWERS({A,
 			  3,
@@ -125,6 +131,23 @@ static void test_forgotten_and_lost_since(void **state)
 	manifest(r, (struct manifest_args){.epoch = 2},
 		 ANSWERS({A, 1, HS_WIRE_STATE_CLOSED, 0, 0, 0, {0}}));
 	assert_int_equal(view(r, 1).mark, HS_ASSEMBLY_PARTIAL);
+}
+
+/* Nor does it hide what is said afterwards. */
+static void test_oblivion_takes_nothing_back(void **state)
+{
+	struct rig *r = *state;
+
+	known_then_forgotten(r);
+	manifest(r, (struct manifest_args){.version = 3},
+		 ANSWERS({A,
+			  3,
+			  HS_WIRE_STATE_CLOSED,
+			  HS_WIRE_F_EVICTED,
+			  0,
+			  0,
+			  {0}}));
+	assert_true(has_cause(r, A, HS_ASSEMBLY_WHY_EVICTED));
 }
 
 static void test_slice_flags_make_partial(void **state)
@@ -305,32 +328,6 @@ static void test_gap_in_a_handle(void **state)
 	slice(r, (struct slice_args){
 			 .node = A, .seq = 0, .length_bytes = 10, .final = 1});
 	assert_int_equal(view(r, 1).mark, HS_ASSEMBLY_COMPLETE);
-}
-
-static void test_oblivion_takes_nothing_back(void **state)
-{
-	struct rig *r = *state;
-
-	manifest(r, (struct manifest_args){0},
-		 ANSWERS({A, 7, HS_WIRE_STATE_CLOSED, 0, 0, 0, {0}}));
-	manifest(r, (struct manifest_args){.version = 2},
-		 ANSWERS({A,
-			  8,
-			  HS_WIRE_STATE_UNKNOWN,
-			  HS_WIRE_F_EVICTED,
-			  0,
-			  0,
-			  {0}}));
-	assert_int_equal(view(r, 1).mark, HS_ASSEMBLY_COMPLETE);
-	manifest(r, (struct manifest_args){.version = 3},
-		 ANSWERS({A,
-			  9,
-			  HS_WIRE_STATE_CLOSED,
-			  HS_WIRE_F_EVICTED,
-			  0,
-			  0,
-			  {0}}));
-	assert_true(has_cause(r, A, HS_ASSEMBLY_WHY_EVICTED));
 }
 
 #define NR_EVENTS 6
