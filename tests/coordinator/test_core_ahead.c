@@ -56,6 +56,33 @@ static uint64_t settle_ns(uint64_t lo)
 	return w->now_ns - from;
 }
 
+/* It fires, and what follows from it has time to. */
+static uint64_t fire(uint64_t lo, uint64_t for_ns)
+{
+	uint64_t key = world_trigger(w, 1, "slow", 1, IDS(lo));
+
+	world_run(w, for_ns);
+	return key;
+}
+
+/* Nodes 1 and 2 are the trace; the table of 2 names the last one, too. */
+static void two_and_a_hint_at(uint32_t last)
+{
+	world_up_to(w, 1, last);
+	world_chain(w, 7, 2);
+	tables(1, 2);
+	world_hint(w, 2, 7, node_id(last, 1));
+}
+
+/* A chain of three whose last one does not answer, and has a table. */
+static void three_and_the_last_is_mute(void)
+{
+	world_up_to(w, 1, 3);
+	world_chain(w, 7, 3);
+	tables(1, 3);
+	w->nodes[3].mute = true;
+}
+
 /* Ten hops one after the other are twenty messages; all at once they are two,
  * the TRIGGER and the MANIFEST beside them. */
 static void a_chain_is_asked_at_once(void **state)
@@ -90,12 +117,8 @@ static void who_knows_nothing_is_left_out(void **state)
 	uint64_t key;
 
 	(void)state;
-	world_up_to(w, 1, 4);
-	world_chain(w, 7, 2);
-	tables(1, 2);
-	world_hint(w, 2, 7, node_id(4, 1));
-	key = world_trigger(w, 1, "slow", 1, IDS(7));
-	world_run(w, SECOND);
+	two_and_a_hint_at(4);
+	key = fire(7, SECOND);
 	assert_int_equal(w->nodes[4].nr_asked, 1);
 	assert_null(world_answer(w, 7, node_id(4, 1)));
 	assert_int_equal(world_seen(w, 7)->nr_answers, 2);
@@ -111,10 +134,7 @@ static void who_knows_nothing_is_left_out(void **state)
 static void who_is_silent_holds_nothing_up(void **state)
 {
 	(void)state;
-	world_up_to(w, 1, 4);
-	world_chain(w, 7, 2);
-	tables(1, 2);
-	world_hint(w, 2, 7, node_id(4, 1));
+	two_and_a_hint_at(4);
 	w->nodes[4].mute = true;
 	assert_true(settle_ns(7) < 6 * WORLD_MS);
 	world_run(w, 20 * SECOND);
@@ -135,8 +155,7 @@ static void an_answer_confirms_the_unknown(void **state)
 	world_knows(w, 1, 7, CLOSED, 1, IDS(node_id(2, 1)));
 	world_knows(w, 2, 7, CLOSED, 1, IDS(node_id(3, 1)));
 	tables(1, 2);
-	world_trigger(w, 1, "slow", 1, IDS(7));
-	world_run(w, SECOND);
+	fire(7, SECOND);
 	assert_int_equal(world_answer(w, 7, node_id(3, 1))->state, UNKNOWN);
 	assert_int_equal(w->nodes[3].nr_asked, 1);
 	assert_int_equal(world_stats(w).hints_confirmed, 1);
@@ -153,8 +172,7 @@ static void who_knows_it_counts(void **state)
 	world_knows(w, 3, 7, CLOSED, 0, NULL);
 	tables(1, 2);
 	world_hint(w, 2, 7, node_id(3, 1));
-	world_trigger(w, 1, "slow", 1, IDS(7));
-	world_run(w, SECOND);
+	fire(7, SECOND);
 	world_expect_closed(w, 7, 1, 3);
 	assert_int_equal(world_seen(w, 7)->nr_sought_crumbs, 1);
 }
@@ -163,12 +181,8 @@ static void who_knows_it_counts(void **state)
 static void a_lost_question_is_asked_again(void **state)
 {
 	(void)state;
-	world_up_to(w, 1, 3);
-	world_chain(w, 7, 3);
-	tables(1, 3);
-	w->nodes[3].mute = true;
-	world_trigger(w, 1, "slow", 1, IDS(7));
-	world_run(w, 100 * WORLD_MS);
+	three_and_the_last_is_mute();
+	fire(7, 100 * WORLD_MS);
 	assert_int_equal(w->nodes[3].nr_asked, 1);
 	w->nodes[3].mute = false;
 	world_run(w, SECOND);
@@ -180,12 +194,8 @@ static void a_lost_question_is_asked_again(void **state)
 static void the_named_are_unreachable(void **state)
 {
 	(void)state;
-	world_up_to(w, 1, 3);
-	world_chain(w, 7, 3);
-	tables(1, 3);
-	w->nodes[3].mute = true;
-	world_trigger(w, 1, "slow", 1, IDS(7));
-	world_run(w, 3 * SECOND);
+	three_and_the_last_is_mute();
+	fire(7, 3 * SECOND);
 	assert_true(world_seen(w, 7)->settled);
 	assert_int_equal(world_answer(w, 7, node_id(3, 1))->state,
 			 HS_WIRE_STATE_UNREACHABLE);
@@ -241,8 +251,7 @@ static void hints_at_nobody(void **state)
 	world_hint(w, 2, 7, node_id(77, 1));
 	world_hint(w, 2, 7, node_id(1, 1));
 	world_hint(w, 2, 7, 5);
-	world_trigger(w, 1, "slow", 1, IDS(7));
-	world_run(w, SECOND);
+	fire(7, SECOND);
 	assert_int_equal(world_seen(w, 7)->nr_answers, 2);
 	assert_int_equal(world_stats(w).hints, 0);
 	assert_int_equal(world_stats(w).hints_refused, 5);
@@ -253,13 +262,9 @@ static void hints_at_nobody(void **state)
 static void a_later_life_answers(void **state)
 {
 	(void)state;
-	world_up_to(w, 1, 3);
-	world_chain(w, 7, 3);
-	tables(1, 3);
+	three_and_the_last_is_mute();
 	w->nodes[2].mute = true;
-	w->nodes[3].mute = true;
-	world_trigger(w, 1, "slow", 1, IDS(7));
-	world_run(w, 5 * WORLD_MS);
+	fire(7, 5 * WORLD_MS);
 	assert_int_equal(w->nodes[3].nr_asked, 1);
 	world_down(w, 3);
 	world_knows(w, 3, 7, UNKNOWN, 0, NULL);
@@ -317,8 +322,7 @@ static void hints_are_bounded(void **state)
 		world_hint(w, 2, 7, node_id(i, 1));
 		w->nodes[i].mute = true;
 	}
-	world_trigger(w, 1, "slow", 1, IDS(7));
-	world_run(w, 3 * SECOND);
+	fire(7, 3 * SECOND);
 	assert_int_equal(world_stats(w).hints, 4);
 	assert_int_equal(world_stats(w).hints_refused, HS_CRUMB_NODES_MAX - 4);
 	assert_int_equal(world_stats(w).hints_vain, 4);
@@ -340,13 +344,9 @@ static void hints_are_bounded(void **state)
 static void the_hinted_one_fires(void **state)
 {
 	(void)state;
-	world_up_to(w, 1, 3);
-	world_chain(w, 7, 2);
-	tables(1, 2);
-	world_hint(w, 2, 7, node_id(3, 1));
+	two_and_a_hint_at(3);
 	w->nodes[2].mute = true;
-	world_trigger(w, 1, "slow", 1, IDS(7));
-	world_run(w, 10 * WORLD_MS);
+	fire(7, 10 * WORLD_MS);
 	world_trigger(w, 3, "slow", 1, IDS(7));
 	w->nodes[2].mute = false;
 	world_run(w, SECOND);
