@@ -51,11 +51,15 @@ static inline uint8_t *hs_again_put(uint8_t *p, uint8_t how, uint32_t at)
 	return p + HS_AGAIN_BYTES;
 }
 
-/* Whether @n bytes at @place of the buffer, before @at, are those. */
+/*
+ * Whether @n bytes at @place of the buffer are those. What stands from the
+ * record on is not written yet: a place of an earlier buffer may lead there, to
+ * what a former holder of this one left.
+ */
 static inline bool hs_again_same(const struct hs_trace *trace, uint32_t place,
-				 uint32_t at, const uint8_t *bytes, size_t n)
+				 const uint8_t *bytes, size_t n)
 {
-	return place + n <= at &&
+	return place + n <= trace->w.pos &&
 	       hs_same_bytes((const char *)trace->w.base + place,
 			     (const char *)bytes, n);
 }
@@ -78,7 +82,7 @@ hs_again_key(struct hs_trace *trace, uint32_t at, uint8_t *key, uint8_t *end,
 	size_t n = (size_t)(end - key);
 
 	*again = a;
-	if (a->key_bytes == n && hs_again_same(trace, a->at, at, key, n))
+	if (a->key_bytes == n && hs_again_same(trace, a->at, key, n))
 		return n > HS_AGAIN_BYTES
 			       ? hs_again_put(key, HS_RECORD_AGAIN_KEY, a->at)
 			       : end;
@@ -111,8 +115,8 @@ hs_again_value(struct hs_trace *trace, struct hs_again *a, uint32_t at,
 		return end;
 	if (a->at != at) {
 		if (a->value_bytes == n &&
-		    hs_again_same(trace, (uint32_t)a->at + a->key_bytes, at,
-				  value, n))
+		    hs_again_same(trace, (uint32_t)a->at + a->key_bytes, value,
+				  n))
 			return hs_again_put(attr, HS_RECORD_AGAIN, a->at);
 		/* A key that is said again stays where it is written. */
 		if (a->key_bytes != (size_t)(value - attr) ||
@@ -133,7 +137,7 @@ hs_again_name(struct hs_trace *trace, uint32_t at, uint8_t *name, uint8_t *end)
 
 	if (n <= HS_AGAIN_BYTES)
 		return end;
-	if (a->key_bytes == n && hs_again_same(trace, a->at, at, name, n))
+	if (a->key_bytes == n && hs_again_same(trace, a->at, name, n))
 		return hs_again_put(name, HS_RECORD_AGAIN, a->at);
 	if (n > HS_AGAIN_MAX_BYTES || at >= HS_RECORD_AGAIN_REACH)
 		return end;
@@ -158,11 +162,11 @@ hs_again_short(struct hs_again *places, const char *text, size_t n)
 /* A text in full, with what stands before it in one byte. */
 static inline __attribute__((always_inline)) bool
 hs_again_stands(const struct hs_trace *trace, const struct hs_again *a,
-		uint32_t at, const char *text, size_t n)
+		const char *text, size_t n)
 {
 	const uint8_t *there = trace->w.base + a->at;
 
-	return a->key_bytes == n + 1 && a->at + n + 1 <= at &&
+	return a->key_bytes == n + 1 && a->at + n + 1 <= trace->w.pos &&
 	       there[0] == (uint8_t)(n << 1) &&
 	       hs_same_bytes((const char *)there + 1, text, n);
 }
@@ -186,7 +190,7 @@ hs_again_key_put(struct hs_trace *trace, uint32_t at, uint8_t *p,
 	if (!n)
 		return p + 1;
 	a = hs_again_short(trace->again_texts, key, n);
-	if (hs_again_stands(trace, a, at, key, n)) {
+	if (hs_again_stands(trace, a, key, n)) {
 		*again = a;
 		if (n + 1 > HS_AGAIN_BYTES)
 			return hs_again_put(p, HS_RECORD_AGAIN_KEY, a->at);
@@ -207,7 +211,7 @@ hs_again_name_put(struct hs_trace *trace, uint32_t at, uint8_t *p,
 
 	if (n + 1 > HS_AGAIN_BYTES) {
 		a = hs_again_short(trace->again_names, name, n);
-		if (hs_again_stands(trace, a, at, name, n))
+		if (hs_again_stands(trace, a, name, n))
 			return hs_again_put(p, HS_RECORD_AGAIN, a->at);
 		if (at < HS_RECORD_AGAIN_REACH)
 			*a = (struct hs_again){(uint16_t)at, (uint8_t)(n + 1),
@@ -229,7 +233,7 @@ hs_again_known_put(struct hs_trace *trace, uint32_t known, uint32_t at,
 	uint32_t head = known | HS_VALUE_STRING << 16 | (uint32_t)n << 24;
 
 	_Static_assert(HS_RECORD_KNOWN_BYTES == 2, "the word's first half");
-	if (a->key_bytes && a->at + sizeof(head) + n <= at &&
+	if (a->key_bytes && a->at + sizeof(head) + n <= trace->w.pos &&
 	    hs_le32_load(there) == head &&
 	    hs_same_bytes((const char *)there + sizeof(head), value, n))
 		return hs_again_put(p, HS_RECORD_AGAIN, a->at);

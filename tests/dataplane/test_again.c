@@ -182,12 +182,75 @@ static void test_mixed(void **state)
 	with(512, true, true, 235);
 }
 
+/* As long as its character twice says: at every place of a buffer full of that
+ * stands this name. */
+#define SAME "\b\b\b\b"
+
+static int check_same(void *context, const struct hs_record *r)
+{
+	uint32_t *starts = context;
+
+	if (r->type != HS_RECORD_SPAN_START)
+		return 0;
+	++*starts;
+	assert_int_equal(r->u.start.name.len, strlen(SAME));
+	assert_memory_equal(r->u.start.name.ptr, SAME, strlen(SAME));
+	return 0;
+}
+
+/*
+ * Buffers are full of what former holders wrote: a name is not taken for said
+ * where the record itself is about to be written.
+ */
+static void test_left_by_others(void **state)
+{
+	static uint8_t scratch[HS_RECORD_SCRATCH_BYTES];
+	static struct hs_record_buffer buffers[FAKE_BUFFERS_MAX];
+	struct fake_config config = fake_config_default();
+	struct hs_record_stats stats = {0};
+	uint32_t starts = 0;
+	const struct hs_record_visitor visitor = {&starts, check_same};
+	struct hs_span_args args = {.size_bytes = sizeof(args),
+				    .name = SAME,
+				    .start_ns = 1000,
+				    .has_start = true};
+	struct hs_trace *t;
+	struct hs_span s;
+
+	config.class_bytes[0] = 512;
+	config.class_bytes[1] = 0;
+	config.nr_rings = 1;
+	config.ring_words = 1024;
+	config.lane_entries = 1024;
+	assert_int_equal(strlen(SAME) << 1, SAME[0]);
+	harness_attach(&agent, &config, NULL);
+	fake_agent_stock_all(&agent, 0, 400);
+	memset(agent.pool, SAME[0], config.pool_bytes);
+	t = hs_trace_begin(&ID, NULL);
+	for (uint32_t i = 0; i < 4 * SPANS; i++) {
+		hs_tracepoint_at(t, 1, "................................",
+				 i * 7 % 32);
+		hs_span_start_args(t, &s, &args);
+		fake_agent_drain(&agent);
+	}
+	hs_trace_end(t);
+	fake_agent_drain(&agent);
+	hs_record_read(
+		buffers,
+		fake_agent_buffers(&agent, ID, 0, buffers, FAKE_BUFFERS_MAX),
+		scratch, sizeof(scratch), &visitor, &stats);
+	assert_int_equal(stats.garbage + stats.cut + stats.gaps, 0);
+	assert_int_equal(starts, 4 * SPANS);
+	harness_detach(&agent);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_long_way),
 		cmocka_unit_test(test_short_way),
 		cmocka_unit_test(test_mixed),
+		cmocka_unit_test(test_left_by_others),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
