@@ -10,6 +10,7 @@
 
 #include <arpa/inet.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -129,6 +130,9 @@ static int memory_make(struct lent *l, size_t bytes)
 		rc = hs_memfd_create(&l->in, "hs-lend-up", bytes, 0);
 	if (rc)
 		return rc;
+	/* Read-only for good: no other user can open it anew by /proc. */
+	fchmod(l->down.fd, 0400);
+	fchmod(l->in.fd, 0600);
 	/* From here on we only read what it writes. */
 	hs_memfd_unmap(&l->in);
 	fd = l->in.fd;

@@ -408,6 +408,28 @@ static void test_settings(void **state)
 	assert_non_null(strstr(why, "ship.mtu"));
 }
 
+/* Nor can another user open it anew; root could open anything. */
+static void not_opened_anew(int fd)
+{
+	char name[32];
+	pid_t child;
+	int status = 0;
+
+	if (geteuid())
+		return;
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+	child = fork();
+	assert_true(child >= 0);
+	if (!child) {
+		if (setgid(STRANGER) || setuid(STRANGER))
+			_exit(2);
+		_exit(open(name, O_RDWR) >= 0 || errno != EACCES);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 /* What the agent writes can only be read by the application. */
 static void test_read_only(void **state)
 {
@@ -424,6 +446,8 @@ static void test_read_only(void **state)
 				   0, 4096),
 			 -1);
 	assert_int_equal(ftruncate(l.up.fd, 4096), -1);
+	not_opened_anew(l.down.fd);
+	not_opened_anew(l.up.fd);
 	/* In what it writes it may punch holes, which read as zeros. */
 	hs_lend_ring_room(&l.out);
 	hs_lend_ring_put(&l.out, (struct hs_lend_place){1, 1, 0}, 100);
