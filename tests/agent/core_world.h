@@ -193,6 +193,53 @@ static inline void write_buffer(struct world *w, uint64_t lo, uint8_t type,
 	assert_int_equal(push(w, &e, 1), 1);
 }
 
+/* A buffer that its writer still fills, and the slot that names it. */
+struct open_buffer {
+	struct hs_shm_buffer header;
+	struct hs_shm_slot slot;
+};
+
+static inline struct open_buffer open_buffer(struct world *w, uint64_t lo,
+					     uint32_t committed)
+{
+	uint64_t word = hs_agent_core_stock(w->core, 0, 1);
+
+	assert_true(word != 0);
+	return (struct open_buffer){
+		.header = {.magic = HS_SHM_BUF_MAGIC,
+			   .stock_word = word,
+			   .trace_lo = lo,
+			   .handle = 1,
+			   .committed = committed,
+			   .first_record = sizeof(struct hs_shm_buffer)},
+		.slot = {.use = 1, .handle = 1, .trace_lo = lo, .buffer = word},
+	};
+}
+
+/* A second later, when slots are looked at again. */
+static inline void scan_open(struct world *w, const struct open_buffer *open)
+{
+	w->now_ns += 1000000000ull;
+	hs_agent_core_begin_scan(w->core, w->now_ns);
+	hs_agent_core_slot(w->core, 0, 1, &open->slot, &open->header,
+			   w->now_ns);
+	hs_agent_core_end_scan(w->core);
+}
+
+/* Its writer ends the trace, with so much in it. */
+static inline void publish_open(struct world *w, const struct open_buffer *open,
+				uint32_t bytes)
+{
+	const struct hs_shm_entry end = {
+		.trace_lo = open->header.trace_lo,
+		.u.buffer = {hs_shm_stock_ref(open->header.stock_word), bytes},
+		.handle = 1,
+		.type = HS_SHM_ENTRY_END,
+	};
+
+	assert_int_equal(push(w, &end, 1), 1);
+}
+
 static inline void crumb(struct world *w, uint64_t lo, uint64_t node)
 {
 	struct hs_shm_entry e = {

@@ -56,38 +56,19 @@ static void one_stuck_slice_goes_again(void **state)
 static void late_answer_is_not_for_the_whole(void **state)
 {
 	struct world *w = make();
-	uint64_t word = hs_agent_core_stock(w->core, 0, 1);
-	struct hs_shm_buffer header = {
-		.magic = HS_SHM_BUF_MAGIC,
-		.stock_word = word,
-		.trace_lo = 1,
-		.handle = 1,
-		.committed = 300,
-		.first_record = sizeof(header),
-	};
-	struct hs_shm_slot slot = {
-		.use = 1, .handle = 1, .trace_lo = 1, .buffer = word};
-	struct hs_shm_entry end = {
-		.trace_lo = 1,
-		.u.buffer = {hs_shm_stock_ref(word), 900},
-		.handle = 1,
-		.type = HS_SHM_ENTRY_END,
-	};
+	struct open_buffer open = open_buffer(w, 1, 300);
 	uint64_t first, second;
 
 	(void)state;
 	trigger(w, 1, 0);
 	round_(w);
-	w->now_ns += 1000000000ull;
-	hs_agent_core_begin_scan(w->core, w->now_ns);
-	hs_agent_core_slot(w->core, 0, 1, &slot, &header, w->now_ns);
-	hs_agent_core_end_scan(w->core);
+	scan_open(w, &open);
 	assert_int_equal(w->nr_slices, 1);
 	assert_int_equal(w->slices[0].head.length_bytes, 300);
 	first = w->slices[0].head.ship_key;
 	/* A collector appears: all again, now to its end. */
 	hs_agent_core_collector_up(w->core, w->now_ns);
-	assert_int_equal(push(w, &end, 1), 1);
+	publish_open(w, &open, 900);
 	round_(w);
 	assert_int_equal(w->nr_slices, 2);
 	second = w->slices[1].head.ship_key;
@@ -127,23 +108,7 @@ static void doubled_answer_counts_once(void **state)
 static void refusal_of_an_open_part_is_told(void **state)
 {
 	struct world *w = make();
-	uint64_t word = hs_agent_core_stock(w->core, 0, 1);
-	struct hs_shm_buffer header = {
-		.magic = HS_SHM_BUF_MAGIC,
-		.stock_word = word,
-		.trace_lo = 1,
-		.handle = 1,
-		.committed = 300,
-		.first_record = sizeof(header),
-	};
-	struct hs_shm_slot slot = {
-		.use = 1, .handle = 1, .trace_lo = 1, .buffer = word};
-	struct hs_shm_entry end = {
-		.trace_lo = 1,
-		.u.buffer = {hs_shm_stock_ref(word), 900},
-		.handle = 1,
-		.type = HS_SHM_ENTRY_END,
-	};
+	struct open_buffer open = open_buffer(w, 1, 300);
 	struct {
 		struct hs_wire_slice_ack head;
 		uint64_t key;
@@ -153,15 +118,12 @@ static void refusal_of_an_open_part_is_told(void **state)
 	trigger(w, 1, 0);
 	round_(w);
 	stored(w, last(w, HS_WIRE_TRIGGER));
-	w->now_ns += 1000000000ull;
-	hs_agent_core_begin_scan(w->core, w->now_ns);
-	hs_agent_core_slot(w->core, 0, 1, &slot, &header, w->now_ns);
-	hs_agent_core_end_scan(w->core);
+	scan_open(w, &open);
 	assert_int_equal(w->nr_slices, 1);
 	refusal.key = w->slices[0].head.ship_key;
 	hs_agent_core_message(w->core, 98, HS_WIRE_SLICE_ACK, &refusal,
 			      sizeof(refusal), w->now_ns);
-	assert_int_equal(push(w, &end, 1), 1);
+	publish_open(w, &open, 900);
 	round_(w);
 	round_(w);
 	assert_non_null(last(w, HS_WIRE_UPDATE));

@@ -175,26 +175,13 @@ static void window_of_what_is_lent(void **state)
 static void owner_dies(void **state)
 {
 	struct world *w = make_lending();
-	uint64_t word = hs_agent_core_stock(w->core, 0, 1);
-	struct hs_shm_buffer header = {
-		.magic = HS_SHM_BUF_MAGIC,
-		.stock_word = word,
-		.trace_lo = 1,
-		.handle = 1,
-		.committed = 300,
-		.first_record = sizeof(header),
-	};
-	struct hs_shm_slot slot = {
-		.use = 1, .handle = 1, .trace_lo = 1, .buffer = word};
+	struct open_buffer open = open_buffer(w, 1, 300);
 	uint32_t nr;
 
 	(void)state;
 	trigger(w, 1, 0);
 	round_(w);
-	w->now_ns += 1000000000ull;
-	hs_agent_core_begin_scan(w->core, w->now_ns);
-	hs_agent_core_slot(w->core, 0, 1, &slot, &header, w->now_ns);
-	hs_agent_core_end_scan(w->core);
+	scan_open(w, &open);
 	assert_int_equal(w->nr_slices, 1);
 	/* No slot of it is found: the buffer was never published. */
 	hs_agent_core_process_dead(w->core, 0, 1, w->now_ns);
