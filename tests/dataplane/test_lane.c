@@ -328,8 +328,8 @@ static void *thread_with_lane(void *unused)
 	return NULL;
 }
 
-/* Its END goes by the lane that is borrowed, and its buffer with it. */
-static void test_end_without_lane(void **state)
+/* Three threads hold or want all lanes while a fourth ends a trace. */
+static void end_where_no_lane_is(void)
 {
 	pthread_t threads[4];
 
@@ -345,12 +345,18 @@ static void test_end_without_lane(void **state)
 				 0);
 	for (int i = 0; i < 4; i++)
 		pthread_join(threads[i], NULL);
+	pthread_barrier_destroy(&barrier);
+}
+
+/* Its END goes by the lane that is borrowed, and its buffer with it. */
+static void test_end_without_lane(void **state)
+{
+	end_where_no_lane_is();
 	assert_int_equal(ends_and_lost(), 4);
 	assert_int_equal(hs_peer_unpinned_loss(fake_agent_up(&agent)).lost, 0);
 	assert_string_equal(harness_text(&agent, ID, 0, NULL), "point t=1 x\n");
 	for (uint32_t i = 0; i < 8; i++)
 		assert_int_equal(fake_agent_slot(&agent, i)->use & 1, 0);
-	pthread_barrier_destroy(&barrier);
 }
 
 /* Nobody borrows it either: said where such losses are said, and the helper
@@ -359,22 +365,10 @@ static void test_end_left_to_the_helper(void **state)
 {
 	struct hs_attachment *at = hs_client_attachment();
 	struct hs_lane *last = hs_attachment_lane_borrow(at);
-	pthread_t threads[4];
 
 	assert_non_null(last);
 	assert_null(hs_attachment_lane_borrow(at));
-	pthread_barrier_init(&barrier, NULL, 4);
-	homeless = hs_trace_begin(&ID, NULL);
-	hs_tracepoint_at(homeless, 1, "x", 1);
-	hs_trace_detach(homeless);
-	for (int i = 0; i < 4; i++)
-		assert_int_equal(pthread_create(&threads[i], NULL,
-						i ? thread_with_lane
-						  : thread_without_lane,
-						NULL),
-				 0);
-	for (int i = 0; i < 4; i++)
-		pthread_join(threads[i], NULL);
+	end_where_no_lane_is();
 	fake_agent_drain(&agent);
 	/* Of three one could not begin. */
 	assert_int_equal(fake_agent_count(&agent, HS_SHM_ENTRY_END), 2);
@@ -385,7 +379,6 @@ static void test_end_left_to_the_helper(void **state)
 	assert_string_equal(harness_text(&agent, ID, 0, NULL), "point t=1 x\n");
 	for (uint32_t i = 0; i < 8; i++)
 		assert_int_equal(fake_agent_slot(&agent, i)->use & 1, 0);
-	pthread_barrier_destroy(&barrier);
 }
 
 static int nr_done;
