@@ -51,6 +51,20 @@ def chain(fabric, hops, trace=None, reply=True):
     return apps, trace
 
 
+def call(caller, callees, trace=""):
+    """A request that calls each callee once, all over; return its id."""
+    trace = caller.say("begin h " + trace)
+    root = caller.say("span h root")
+    for callee in callees:
+        callee.say("begin h %s" % caller.say("inject h " + root))
+        callee.say("finish h %s" % callee.say("span h leaf " + root))
+        caller.say("replied h %s" % callee.say("reply h"))
+        callee.say("end h")
+    caller.say("finish h " + root)
+    caller.say("end h")
+    return trace
+
+
 def names(row):
     return sorted(t if isinstance(t, str) else t["name"]
                   for t in row["triggers"])
@@ -70,15 +84,7 @@ def fan_out():
     """One request to sixteen nodes is whole."""
     with Fabric(16) as fabric:
         apps = [fabric.app(i, "svc-%02d" % i) for i in range(16)]
-        trace = apps[0].say("begin h")
-        root = apps[0].say("span h root")
-        for app in apps[1:]:
-            app.say("begin h %s" % apps[0].say("inject h " + root))
-            app.say("finish h %s" % app.say("span h leaf %s" % root))
-            apps[0].say("replied h %s" % app.say("reply h"))
-            app.say("end h")
-        apps[0].say("finish h " + root)
-        apps[0].say("end h")
+        trace = call(apps[0], apps[1:])
         apps[0].say("trigger wide " + trace)
         row = fabric.wait_mark(trace, "complete", 16)
         check(len(row["nodes"]) == 16, "sixteen nodes")
@@ -108,29 +114,14 @@ def trigger_before_data():
         apps[0].say("trigger early " + trace)
         wait_for("the trigger is known",
                  lambda: fabric.status("agent-0")["triggers"])
-        apps[0].say("begin h " + trace)
-        root = apps[0].say("span h root")
-        apps[1].say("begin h %s" % apps[0].say("inject h " + root))
-        apps[1].say("finish h %s" % apps[1].say("span h leaf " + root))
-        apps[0].say("replied h %s" % apps[1].say("reply h"))
-        apps[1].say("end h")
-        apps[0].say("finish h " + root)
-        apps[0].say("end h")
+        call(apps[0], apps[1:], trace)
         fabric.wait_mark(trace, "complete", 2)
 
 
 def trigger_without_node():
     """By its id, from a node that never saw it: it is found and whole."""
     with Fabric(4) as fabric:
-        caller, callee = [fabric.app(i, "svc-%d" % i) for i in (1, 2)]
-        trace = caller.say("begin h")
-        root = caller.say("span h root")
-        callee.say("begin h %s" % caller.say("inject h " + root))
-        callee.say("finish h %s" % callee.say("span h leaf " + root))
-        caller.say("replied h %s" % callee.say("reply h"))
-        callee.say("end h")
-        caller.say("finish h " + root)
-        caller.say("end h")
+        trace = call(fabric.app(1, "svc-1"), [fabric.app(2, "svc-2")])
         fabric.hs("trigger", trace)
         row = fabric.wait_mark(trace, "complete", 2)
         check(len(row["nodes"]) == 2, "two nodes: %r" % row["nodes"])
@@ -526,16 +517,8 @@ def two_collectors():
     def requests(count):
         ids = []
         for _ in range(count):
-            caller, callee = apps
-            trace = caller.say("begin h")
-            root = caller.say("span h root")
-            callee.say("begin h %s" % caller.say("inject h " + root))
-            callee.say("finish h %s" % callee.say("span h leaf " + root))
-            caller.say("replied h %s" % callee.say("reply h"))
-            callee.say("end h")
-            caller.say("finish h " + root)
-            caller.say("end h")
-            callee.say("trigger many " + trace)
+            trace = call(apps[0], apps[1:])
+            apps[1].say("trigger many " + trace)
             ids.append(trace)
         return ids
 
