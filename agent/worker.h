@@ -122,7 +122,7 @@ struct hs_worker {
 	uint64_t looked_ns;  /* when lanes were looked at last */
 	uint32_t crowding;   /* of this round */
 	uint64_t routes;     /* hs_members_routes() as it was last */
-	bool sent; /* something, since the transport was polled last */
+	bool sent;	/* something, since the transport was polled last */
 	bool no_pwait2; /* the kernel has no such call */
 	bool finishing;
 	bool purging;

@@ -180,7 +180,8 @@ static inline void config_write(struct rig *r, const char *extra)
 
 	assert_non_null(f);
 	fprintf(f,
-		"control:\n  socket: %s\nlisten: 127.0.0.1:%u\nstore: %s/store\n"
+		"control:\n  socket: %s\nlisten: 127.0.0.1:%u\nstore: "
+		"%s/store\n"
 		"sync_interval: 2ms\n%s",
 		r->socket, r->port, r->dir, extra);
 	fclose(f);
