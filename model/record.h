@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Purpose: the record format that trace buffers carry: what libhindsight
- * writes and record_read.c decodes. docs/FORMATS.md, "Records", says it in
+ * writes and record_decode.c decodes. docs/FORMATS.md, "Records", says it in
  * words; this header holds the numbers and the primitive encodings, once.
  *
  * Guarantees: every function here is pure, bounded and async-signal-safe.
