@@ -152,6 +152,19 @@ static int cut_tail(struct hs_store *s, struct hs_store_segment *segment,
 	return fdatasync(fd) ? -errno : 0;
 }
 
+/* Its number stays taken and its bytes stay counted; nothing is read. */
+static int leave_alone(struct hs_store *s, uint32_t number, const char *name,
+		       uint64_t size)
+{
+	hs_log_error(LOG, "%s: no readable head, left alone", name);
+	s->stats.bad_segments++;
+	return hs_store_segment_append(s, &(struct hs_store_segment){
+						  .number = number,
+						  .end = size,
+						  .bad = true,
+					  });
+}
+
 static int recover_segment(struct hs_store *s, uint32_t number, bool is_last)
 {
 	char name[HS_STORE_SEGMENT_NAME_BYTES];
@@ -179,13 +192,7 @@ static int recover_segment(struct hs_store *s, uint32_t number, bool is_last)
 	}
 	rc = hs_segment_head_read(start, sizeof(start), &head);
 	if (rc || head.number != number) {
-		hs_log_error(LOG, "%s: no readable head, left alone", name);
-		s->stats.bad_segments++;
-		rc = hs_store_segment_append(
-			s,
-			&(struct hs_store_segment){.number = number,
-						   .end = (uint64_t)st.st_size,
-						   .bad = true});
+		rc = leave_alone(s, number, name, (uint64_t)st.st_size);
 		goto out;
 	}
 	rc = hs_store_segment_append(
