@@ -73,7 +73,10 @@ static int deliver(struct reader *r, uint8_t type, const uint8_t *buffer,
 /* What the pending record lacks, at least; 0: nothing, or it is nonsense. */
 static size_t pending_need(const struct reader *r, struct hs_record_head *head)
 {
-	size_t need = hs_record_head_get(r->scratch, r->have, r->version, head);
+	size_t need;
+
+	*head = (struct hs_record_head){0};
+	need = hs_record_head_get(r->scratch, r->have, r->version, head);
 
 	if (need)
 		return need;
