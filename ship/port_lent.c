@@ -131,8 +131,8 @@ static int memory_make(struct lent *l, size_t bytes)
 	if (rc)
 		return rc;
 	/* Read-only for good: no other user can open it anew by /proc. */
-	fchmod(l->down.fd, 0400);
-	fchmod(l->in.fd, 0600);
+	if (fchmod(l->down.fd, 0400) || fchmod(l->in.fd, 0600))
+		return -errno;
 	/* From here on we only read what it writes. */
 	hs_memfd_unmap(&l->in);
 	fd = l->in.fd;

@@ -32,10 +32,10 @@
  * hs_lend_poll() and hs_lend_take() make no system call of their own, allocate
  * nothing but mbufs of the pool given, wait for nobody, and move at most
  * HS_LEND_BURST frames each way. An agent that is gone, stopped or hostile
- *costs the application its traces: what it writes is checked before it is used,
- *and it can have nothing sent but UDP over IPv4 from the address and port given
- * here. Who lends sees the node's slices, encrypted or not: ship.lenders of the
- * agent says who may.
+ * costs the application its traces: what it writes is checked before it is
+ * used, and it can have nothing sent but UDP over IPv4 from the address and
+ * port given here. Who lends sees the node's slices, encrypted or not:
+ * ship.lenders of the agent says who may.
  *
  * Context: one lend is one thread's at a time, the one on whose lcore it runs;
  * several of them may be open, on different sockets. EAL has to be running, and
