@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * proto_receive.c - connections, credit and acknowledgements at the collector
+ * proto_receive.c - connections and acknowledgements at the collector
  *
  * A connection's number holds its place in the table and 48 random bits. It is
  * an embryo until DATA came under that number, so whoever only claims an
@@ -86,6 +86,7 @@ hs_ship_receiver_create(void *memory,
 					   (size_t)r->config.nr_window *
 						   r->config.nr_connections);
 	r->due = RECEIVER_NONE;
+	r->turn_first = r->turn_last = RECEIVER_NONE;
 	hs_ship_receive_share(r, 1);
 	r->scan_ns = now_ns + SCAN_NS;
 	return r;
@@ -185,7 +186,7 @@ void hs_ship_receive_drop(struct hs_ship_receiver *r,
 		hs_ship_receive_slot_free(r, receiver_slot(r, c, frame));
 	r->stats.nr_granted -= (uint32_t)(c->credit - c->first);
 	r->stats.nr_connections--;
-	r->nr_busy -= c->busy;
+	hs_ship_receive_leave(r, c);
 	HS_REACHED(HS_MACHINE_CONNECTION, c->state, CONNECTION_FREE);
 	memset(c, 0, sizeof(*c));
 	c->due = due; /* run() takes it out of the list */
@@ -313,8 +314,8 @@ static void come_up(struct hs_ship_receiver *r, struct receiver_connection *c)
 	r->ops->up(r->ctx, connection_nr(r, c), c->node);
 }
 
-static void misbehaved(struct hs_ship_receiver *r,
-		       struct receiver_connection *c)
+void hs_ship_receive_misbehaved(struct hs_ship_receiver *r,
+				struct receiver_connection *c)
 {
 	r->stats.cut_off++;
 	hs_ship_receive_say_close(r, &c->address, c->peer, c->id,
@@ -428,8 +429,8 @@ void hs_ship_receiver_frame(struct hs_ship_receiver *r,
 				     hs_ship_reason_text(view.u.close.reason));
 	} else if (view.header.type == HS_SHIP_DATA) {
 		kept = on_data(r, c, &view, handle, now_ns);
-		if (kept && !c->busy && !hs_ship_receive_read(r, c))
-			misbehaved(r, c);
+		if (kept)
+			hs_ship_receive_offer(r, c);
 	} else {
 		r->stats.frames_bad++;
 	}
@@ -477,31 +478,18 @@ static void scan(struct hs_ship_receiver *r, uint64_t now_ns)
 			hs_ship_receive_drop(r, c, "silent for too long");
 			continue;
 		}
-		active += c->active;
+		active += c->active || c->waits;
 		c->active = false;
 	}
 	hs_ship_receive_share(r, active);
 	r->scan_ns = now_ns + SCAN_NS;
 }
 
-static void offer_again(struct hs_ship_receiver *r)
-{
-	for (uint32_t i = 0; r->nr_busy && i < r->config.nr_connections; i++) {
-		struct receiver_connection *c = &r->connections[i];
-
-		if (!c->busy)
-			continue;
-		hs_ship_receive_due(r, c);
-		if (!hs_ship_receive_read(r, c))
-			misbehaved(r, c);
-	}
-}
-
 uint64_t hs_ship_receiver_run(struct hs_ship_receiver *r, uint64_t now_ns)
 {
 	uint32_t nr = r->due;
 
-	offer_again(r);
+	hs_ship_receive_turns(r);
 	if (now_ns >= r->scan_ns)
 		scan(r, now_ns);
 	nr = r->due;
@@ -514,8 +502,8 @@ uint64_t hs_ship_receiver_run(struct hs_ship_receiver *r, uint64_t now_ns)
 		if (c->state == CONNECTION_UP)
 			ack_send(r, c, now_ns);
 	}
-	return r->nr_busy && now_ns + BUSY_NS < r->scan_ns ? now_ns + BUSY_NS
-							   : r->scan_ns;
+	return r->nr_waiting && now_ns + BUSY_NS < r->scan_ns ? now_ns + BUSY_NS
+							      : r->scan_ns;
 }
 
 void hs_ship_receiver_close(struct hs_ship_receiver *r)
@@ -540,7 +528,7 @@ void hs_ship_receiver_stats_get(const struct hs_ship_receiver *r,
 
 bool hs_ship_receiver_check(const struct hs_ship_receiver *r, const char **why)
 {
-	uint64_t held = 0, granted = 0, live = 0, busy = 0;
+	uint64_t held = 0, granted = 0, live = 0;
 
 	for (uint32_t i = 0; i < r->config.nr_connections; i++) {
 		const struct receiver_connection *c = &r->connections[i];
@@ -548,7 +536,6 @@ bool hs_ship_receiver_check(const struct hs_ship_receiver *r, const char **why)
 		if (c->state == CONNECTION_FREE)
 			continue;
 		live++;
-		busy += c->busy;
 		granted += c->credit - c->first;
 		for (uint64_t f = c->first; f < c->top; f++)
 			held += receiver_slot(r, c, f)->here;
@@ -572,5 +559,8 @@ bool hs_ship_receiver_check(const struct hs_ship_receiver *r, const char **why)
 	if (granted != r->stats.nr_granted || granted > r->config.nr_frames)
 		return false;
 	*why = "connections do not add up";
-	return live == r->stats.nr_connections && busy == r->nr_busy;
+	if (live != r->stats.nr_connections)
+		return false;
+	*why = "those that wait for their turn do not add up";
+	return hs_ship_receive_turns_check(r);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Purpose: what proto_receive.c (connections, credit, ACKs) and
- * proto_receive_slice.c (slices out of frames) share. */
+/* Purpose: what proto_receive.c (connections, ACKs), proto_receive_credit.c,
+ * proto_receive_slice.c (slices out of frames) and proto_receive_turn.c (whose
+ * slices are next) share. */
 #ifndef HS_SHIP_PROTO_RECEIVE_PRIV_H
 #define HS_SHIP_PROTO_RECEIVE_PRIV_H
 
@@ -9,6 +10,8 @@
 #define RECEIVER_NONE UINT32_MAX
 /* Pieces of one slice; more are made by nobody of ours. */
 #define RECEIVER_SPANS_MAX 2048u
+/* Of slices, in one turn with a taker that others wait for, too. */
+#define RECEIVER_TURN_BYTES (64u << 10)
 
 enum connection_state {
 	CONNECTION_FREE = 0,
@@ -50,8 +53,13 @@ struct receiver_connection {
 	/* The slice that is being read; it begins in frame begin. */
 	uint64_t slice, begin;
 	uint32_t offset;
-	bool begun, whole, busy;
+	bool begun;
+	bool whole; /* checked; its taker was busy */
 	struct hs_wire_slice head;
+	/* In the queue of those that wait for their turn with the taker. */
+	bool waits;
+	uint32_t before, behind; /* there */
+	uint32_t turn_bytes;	 /* taken in its turn, or beyond it */
 	/* Slices settled .. slice - 1 wait to be settled. */
 	uint64_t settled, settled_seen;
 	uint64_t refused[HS_SHIP_REFUSED_MAX];
@@ -73,10 +81,11 @@ struct hs_ship_receiver {
 	struct receiver_slot *slots;	 /* nr_window of each */
 	struct receiver_settle *settles; /* nr_slices of each */
 	uint64_t random;
-	uint32_t due;	  /* list, RECEIVER_NONE ends it */
-	uint32_t share;	  /* frames of one active connection */
-	uint64_t scan_ns; /* when idle ones are looked for next */
-	uint32_t nr_busy;
+	uint32_t due;			/* list, RECEIVER_NONE ends it */
+	uint32_t share;			/* frames of one active connection */
+	uint64_t scan_ns;		/* when idle ones are looked for next */
+	uint32_t turn_first, turn_last; /* of those that wait */
+	uint32_t nr_waiting;
 	struct hs_ship_span spans[RECEIVER_SPANS_MAX];
 };
 
@@ -122,18 +131,42 @@ void hs_ship_receive_slot_free(struct hs_ship_receiver *r,
 /** hs_ship_receive_due() - an ACK is to go to it */
 void hs_ship_receive_due(struct hs_ship_receiver *r,
 			 struct receiver_connection *c);
-/**
- * hs_ship_receive_read() - whatever can be read in order by now
- * Return: false: its sender sent what no sender of ours makes.
- */
-bool hs_ship_receive_read(struct hs_ship_receiver *r,
-			  struct receiver_connection *c);
+enum receive_result {
+	RECEIVE_ON = 0,	  /* nothing more can be read by now */
+	RECEIVE_STOP = 1, /* the taker is busy */
+	RECEIVE_TURN = 2, /* it has had its turn */
+	RECEIVE_ANEW = 3, /* back at the beginning of a slice */
+	RECEIVE_BAD = 4,  /* its sender sent what no sender of ours makes */
+};
+
+/** hs_ship_receive_read() - whatever can be read in order by now; of one that
+ * waits as much as a turn is */
+enum receive_result hs_ship_receive_read(struct hs_ship_receiver *r,
+					 struct receiver_connection *c);
 /** hs_ship_receive_drop() - end a connection; @why is told where it was up */
 void hs_ship_receive_drop(struct hs_ship_receiver *r,
 			  struct receiver_connection *c, const char *why);
 void hs_ship_receive_say_close(struct hs_ship_receiver *r,
 			       const struct hs_ship_address *to, uint64_t peer,
 			       uint64_t id, uint32_t reason);
+/** hs_ship_receive_settled() - move on over what is settled by now */
+void hs_ship_receive_settled(struct hs_ship_receiver *r,
+			     struct receiver_connection *c);
+/** hs_ship_receive_misbehaved() - end a connection for what came on it */
+void hs_ship_receive_misbehaved(struct hs_ship_receiver *r,
+				struct receiver_connection *c);
+
+/* proto_receive_turn.c */
+/** hs_ship_receive_offer() - a frame of it is kept: read on, or wait */
+void hs_ship_receive_offer(struct hs_ship_receiver *r,
+			   struct receiver_connection *c);
+/** hs_ship_receive_turns() - offer what waits, in turns */
+void hs_ship_receive_turns(struct hs_ship_receiver *r);
+/** hs_ship_receive_leave() - it waits no more, if it did */
+void hs_ship_receive_leave(struct hs_ship_receiver *r,
+			   struct receiver_connection *c);
+/** hs_ship_receive_turns_check() - whether the queue adds up */
+bool hs_ship_receive_turns_check(const struct hs_ship_receiver *r);
 
 /* proto_receive_credit.c */
 /** hs_ship_receive_grant() - up to its share, of what is promised to nobody */
@@ -146,8 +179,5 @@ void hs_ship_receive_return(struct hs_ship_receiver *r,
 void hs_ship_receive_share(struct hs_ship_receiver *r, uint32_t nr_active);
 /** hs_ship_receive_newcomer() - whether there are frames for one more */
 bool hs_ship_receive_newcomer(struct hs_ship_receiver *r);
-/** hs_ship_receive_settled() - move on over what is settled by now */
-void hs_ship_receive_settled(struct hs_ship_receiver *r,
-			     struct receiver_connection *c);
 
 #endif

@@ -108,37 +108,29 @@ static void slice_done(struct hs_ship_receiver *r,
 	c->begun = c->whole = false;
 }
 
-enum read_result {
-	READ_ON = 0,
-	READ_STOP = 1, /* busy, or back at the beginning of a slice */
-	READ_BAD = 2,
-};
-
 /* A slice is whole: is it what it should be, and does somebody take it? */
-static enum read_result deliver(struct hs_ship_receiver *r,
-				struct receiver_connection *c)
+static enum receive_result deliver(struct hs_ship_receiver *r,
+				   struct receiver_connection *c)
 {
 	uint32_t nr = gather(r, c), crc = 0;
 	enum hs_ship_verdict verdict;
 
 	if (nr == RECEIVER_NONE)
-		return READ_BAD;
+		return RECEIVE_BAD;
 	for (uint32_t i = 0; !c->whole && i < nr; i++)
 		crc = hs_crc32c(crc, r->spans[i].data, r->spans[i].bytes);
 	if (!c->whole && crc != c->head.crc && !HS_PLANTED(46)) {
 		ask_anew(r, c);
-		return READ_STOP;
+		return RECEIVE_ANEW;
 	}
 	c->whole = true;
 	if (c->slice - c->settled >= r->config.nr_slices)
-		return READ_BAD;
+		return RECEIVE_BAD;
 	verdict = r->ops->slice(r->ctx, connection_nr(r, c), &c->head, r->spans,
 				nr);
 	if (verdict == HS_SHIP_BUSY && !HS_PLANTED(48)) {
 		r->stats.busy++;
-		r->nr_busy += !c->busy;
-		c->busy = true;
-		return READ_STOP;
+		return RECEIVE_STOP;
 	}
 	slice_done(r, c,
 		   verdict == HS_SHIP_REFUSED ? SETTLE_REFUSED
@@ -146,12 +138,15 @@ static enum read_result deliver(struct hs_ship_receiver *r,
 					      : SETTLE_WAITING);
 	if (verdict == HS_SHIP_REFUSED)
 		hs_ship_receive_settled(r, c);
-	return READ_ON;
+	if (!c->waits)
+		return RECEIVE_ON;
+	c->turn_bytes += c->head.length_bytes;
+	return c->turn_bytes < RECEIVER_TURN_BYTES ? RECEIVE_ON : RECEIVE_TURN;
 }
 
-static enum read_result read_part(struct hs_ship_receiver *r,
-				  struct receiver_connection *c,
-				  const struct receiver_slot *slot)
+static enum receive_result read_part(struct hs_ship_receiver *r,
+				     struct receiver_connection *c,
+				     const struct receiver_slot *slot)
 {
 	struct hs_ship_part part;
 	uint32_t nth = c->nth_head;
@@ -162,10 +157,10 @@ static enum read_result read_part(struct hs_ship_receiver *r,
 	c->at += part.bytes;
 	/* Read before a slice behind it sent us back. */
 	if (part.slice < c->slice)
-		return READ_ON;
+		return RECEIVE_ON;
 	if (part.slice > c->slice || part.offset != c->offset ||
 	    (c->begun && !part.offset))
-		return READ_BAD;
+		return RECEIVE_BAD;
 	if (!part.offset) {
 		memcpy(&c->head,
 		       slot->rows + slot->nr_parts * sizeof(part) +
@@ -173,14 +168,14 @@ static enum read_result read_part(struct hs_ship_receiver *r,
 		       sizeof(c->head));
 		if (c->head.length_bytes >
 		    receiver_slice_max(r, c->frame_bytes))
-			return READ_BAD;
+			return RECEIVE_BAD;
 		c->begun = true;
 		c->begin = c->read;
 	}
 	if (part.bytes > c->head.length_bytes - c->offset)
-		return READ_BAD;
+		return RECEIVE_BAD;
 	c->offset += part.bytes;
-	return c->offset == c->head.length_bytes ? deliver(r, c) : READ_ON;
+	return c->offset == c->head.length_bytes ? deliver(r, c) : RECEIVE_ON;
 }
 
 /* Frames whose slices are all whole are the carrier's again. */
@@ -192,28 +187,25 @@ static void let_go(struct hs_ship_receiver *r, struct receiver_connection *c)
 		hs_ship_receive_return(r, c, upto);
 }
 
-bool hs_ship_receive_read(struct hs_ship_receiver *r,
-			  struct receiver_connection *c)
+enum receive_result hs_ship_receive_read(struct hs_ship_receiver *r,
+					 struct receiver_connection *c)
 {
-	enum read_result result = READ_ON;
+	enum receive_result result = RECEIVE_ON;
 
-	if (c->busy) {
-		c->busy = false;
-		r->nr_busy--;
+	if (c->whole)
 		result = deliver(r, c);
-	}
-	while (result == READ_ON && c->read < c->top) {
+	while (result == RECEIVE_ON && c->read < c->top) {
 		const struct receiver_slot *slot = receiver_slot(r, c, c->read);
 
 		if (!slot->here)
 			break;
-		while (result == READ_ON && c->part < slot->nr_parts)
+		while (result == RECEIVE_ON && c->part < slot->nr_parts)
 			result = read_part(r, c, slot);
-		if (result != READ_ON)
+		if (result != RECEIVE_ON)
 			break;
 		c->read++;
 		c->part = c->nth_head = c->at = 0;
 	}
 	let_go(r, c);
-	return result != READ_BAD;
+	return result;
 }

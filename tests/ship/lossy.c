@@ -48,7 +48,7 @@ struct world {
 	void *memory;
 	struct lossy_events events;
 	uint64_t idle_since_ns, idle_since_frames;
-	uint64_t now_ns, link_free_ns, wake_ns, cut_ns;
+	uint64_t begun_ns, now_ns, link_free_ns, wake_ns, cut_ns;
 	uint32_t connection_agent[LOSSY_AGENTS_MAX * 2];
 	bool connection_up[LOSSY_AGENTS_MAX * 2];
 	const char *wrong;
@@ -259,6 +259,8 @@ static void agent_items(struct agent *a)
 
 		item->length = plan->slice_min_bytes +
 			       (uint32_t)hs_random_below(&w->random, range);
+		if (plan->slice_odd_bytes && a->nr % 2)
+			item->length = plan->slice_odd_bytes;
 		item->bytes = malloc(item->length ? item->length : 1);
 		hs_check(item->bytes);
 		hs_random_fill(&w->random, item->bytes, item->length);
@@ -334,7 +336,11 @@ static enum hs_ship_verdict collector_slice(void *ctx, uint32_t connection,
 	struct item *item;
 	uint32_t at = 0, crc = 0;
 
-	if (chance(w, w->plan->busy))
+	if (chance(w, w->plan->busy) ||
+	    (w->plan->takes_per_s &&
+	     w->result->delivered_bytes >
+		     w->plan->takes_per_s * ((w->now_ns - w->begun_ns) / 1000) /
+			     1000000))
 		return HS_SHIP_BUSY;
 	a = &w->agents[w->connection_agent[connection]];
 	if (!w->connection_up[connection] || head->node != 1000 + a->nr ||
@@ -587,7 +593,7 @@ void lossy_run(const struct lossy_plan *plan, struct lossy_result *result)
 	w->plan = plan;
 	w->result = result;
 	hs_random_seed(&w->random, plan->seed);
-	w->now_ns = 1000 * MS;
+	w->begun_ns = w->now_ns = 1000 * MS;
 	collector_start(w);
 	for (uint32_t i = 0; i < plan->nr_agents; i++) {
 		w->agents[i] = (struct agent){

@@ -20,6 +20,7 @@ struct lossy_plan {
 	uint32_t nr_agents;
 	uint32_t nr_slices; /* of each agent; 0: as many as duration lets it */
 	uint32_t slice_min_bytes, slice_max_bytes;
+	uint32_t slice_odd_bytes; /* of agents 1, 3, ...; 0: as of the others */
 	uint32_t frame_bytes;
 	double loss, repeat, bend; /* of each frame, both ways */
 	uint64_t delay_ns, jitter_ns;
@@ -28,6 +29,7 @@ struct lossy_plan {
 	uint64_t offered_per_s;	   /* bytes an agent wants to ship; 0: all */
 	double modify; /* chance a slice that its producer writes to it */
 	double busy;   /* chance that the collector cannot take a slice */
+	uint64_t takes_per_s; /* bytes, by the collector; 0: no limit */
 	double refuse;
 	double cut;	      /* chance a millisecond that an end restarts */
 	uint64_t settle_ns;   /* until a slice is durable */

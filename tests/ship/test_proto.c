@@ -172,38 +172,74 @@ static void test_goodput(void **state)
 	assert_true(ratio >= 0.5);
 }
 
-/* Sixteen agents, half of what they offer fits the collector's link. */
-static void test_fair(void **state)
+static struct lossy_plan sixteen(void)
 {
 	struct lossy_plan plan = plain();
-	struct lossy_result r;
-	double sum = 0, squares = 0, jain;
 
-	(void)state;
 	plan.nr_agents = 16;
 	plan.nr_slices = 6000;
 	plan.frame_bytes = 8972;
 	plan.slice_min_bytes = plan.slice_max_bytes = 10000;
-	plan.link_bytes_per_s = 1000000000;
 	plan.link_queue_bytes = 8 << 20;
 	plan.offered_per_s = 125000000;
 	plan.duration_ns = 400 * MS;
 	plan.nr_frames = 1024;
-	lossy_run(&plan, &r);
+	return plan;
+}
+
+static void run_fair(const struct lossy_plan *plan)
+{
+	struct lossy_result r;
+	double sum = 0, squares = 0, jain;
+
+	lossy_run(plan, &r);
 	assert_string_equal(r.why, "out of time");
-	for (uint32_t i = 0; i < plan.nr_agents; i++) {
+	for (uint32_t i = 0; i < plan->nr_agents; i++) {
 		double share = (double)r.agent_bytes[i];
 
 		sum += share;
 		squares += share * share;
 	}
-	jain = sum * sum / (plan.nr_agents * squares);
-	print_message("16 agents: jain %.3f, link used %.2f, drops %llu, "
+	jain = sum * sum / (plan->nr_agents * squares);
+	print_message("16 agents: jain %.3f, used %.2f, drops %llu, "
 		      "frames kept at once %llu\n",
 		      jain, sum / 0.4e9, (unsigned long long)r.link_drops,
 		      (unsigned long long)r.held_most);
 	assert_true(jain >= 0.95);
+	assert_true(sum >= 0.9 * 0.4e9);
 	assert_int_equal(r.link_drops, 0);
+}
+
+/* Sixteen agents, half of what they offer fits the collector's link. */
+static void test_fair(void **state)
+{
+	struct lossy_plan plan = sixteen();
+
+	(void)state;
+	plan.link_bytes_per_s = 1000000000;
+	run_fair(&plan);
+}
+
+/* Half of what they offer is what the collector takes: credit holds them up,
+ * and who comes first in its tables has no more of it than the last. */
+static void test_fair_taken(void **state)
+{
+	struct lossy_plan plan = sixteen();
+
+	(void)state;
+	plan.takes_per_s = 1000000000;
+	run_fair(&plan);
+}
+
+/* The same where every second one has slices of ten times the length. */
+static void test_fair_sizes(void **state)
+{
+	struct lossy_plan plan = sixteen();
+
+	(void)state;
+	plan.takes_per_s = 1000000000;
+	plan.slice_odd_bytes = 100000;
+	run_fair(&plan);
 }
 
 int main(void)
@@ -216,6 +252,8 @@ int main(void)
 		cmocka_unit_test(test_always_modified),
 		cmocka_unit_test(test_goodput),
 		cmocka_unit_test(test_fair),
+		cmocka_unit_test(test_fair_taken),
+		cmocka_unit_test(test_fair_sizes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
