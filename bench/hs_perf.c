@@ -30,6 +30,8 @@ static const struct hs_perf_command commands[] = {
 	{"pool", "bytes and buffers a second through a pool", hs_perf_pool},
 	{"services", "requests through call graphs, traced in several ways",
 	 hs_perf_services},
+	{"share", "many agents into a collector that takes half of it",
+	 hs_perf_share},
 	{"ship", "slices from process to process", hs_perf_ship},
 	{"traverse", "from a trigger to its manifest, real daemons",
 	 hs_perf_traverse},

@@ -120,6 +120,12 @@ void hs_bench_ship_quiet(struct hs_bench_ship_result *result, bool from)
 	}
 }
 
+bool hs_bench_ship_is_ready(const struct hs_bench_ship_result *result)
+{
+	/* ship.R1 acquire, pairs ship.W1: it listens by then. */
+	return __atomic_load_n(&result->ready, __ATOMIC_ACQUIRE);
+}
+
 bool hs_bench_ship_stopped(const struct hs_bench_ship_result *result)
 {
 	/* ship.C2 relaxed: a flag, polled; it publishes nothing. */
@@ -141,8 +147,7 @@ static void wait_begun(const struct hs_bench_ship_result *result)
 static bool wait_ready(const struct hs_bench_ship_result *result)
 {
 	for (uint32_t i = 0; i < 10000 && !interrupted; i++) {
-		/* ship.R1 acquire, pairs ship.W1: it listens by then. */
-		if (__atomic_load_n(&result->ready, __ATOMIC_ACQUIRE))
+		if (hs_bench_ship_is_ready(result))
 			return true;
 		if (result->why[0])
 			return false;

@@ -16,11 +16,14 @@
 #define HS_BENCH_SHIP_FROM_PORT "10.213.9.3"
 #define HS_BENCH_SHIP_TO_PORT	"10.213.9.4"
 #define HS_BENCH_SHIP_PORT	4641
+/* The first of the agents. */
+#define HS_BENCH_SHIP_NODE 1u
 
 struct hs_bench_ship_run {
 	const char *carrier; /* "tcp", "udp", "memif", "vhost", "af_packet" */
 	char socket[64];     /* of memif and vhost */
 	uint32_t mtu;	     /* of the veth */
+	uint32_t agent;	     /* of several, from 0: its node and UDP port */
 	uint32_t slice_bytes;
 	double loss; /* of frames, both ways */
 	uint64_t span_ns;
@@ -40,6 +43,7 @@ struct hs_bench_ship_result {
 	uint64_t copied_from, copied_kernel_from, borrowed_from;
 	uint64_t copied_to;
 	uint64_t frames, frames_again, drops;
+	uint64_t out_of_credit; /* times that the sender was */
 	uint64_t bad; /* slices with other bytes than their checksum's */
 };
 
@@ -64,6 +68,7 @@ void hs_bench_ship_port_to(const struct hs_bench_ship_run *run,
 
 /* Between the parent and its two processes. */
 void hs_bench_ship_ready(struct hs_bench_ship_result *result);
+bool hs_bench_ship_is_ready(const struct hs_bench_ship_result *result);
 /** hs_bench_ship_begun() - the connection is up: processor time counts from
  * here, and not from where DPDK began to start */
 void hs_bench_ship_begun(void);

@@ -89,7 +89,7 @@ static void address(const struct hs_bench_ship_run *run, bool from,
 
 	snprintf(out, 32, "%s:%u",
 		 strcmp(run->carrier, "udp") ? ports : kernels,
-		 HS_BENCH_SHIP_PORT);
+		 HS_BENCH_SHIP_PORT + (from ? run->agent : 0));
 }
 
 static struct hs_ship_port *port_make(const struct hs_bench_ship_run *run,
@@ -202,7 +202,8 @@ void hs_bench_ship_port_from(const struct hs_bench_ship_run *run,
 			     struct hs_bench_ship_result *result)
 {
 	const struct hs_ship_outlet_config config = {
-		.sender = {.node = 1, .nr_slices = SLICES}};
+		.sender = {.node = HS_BENCH_SHIP_NODE + run->agent,
+			   .nr_slices = SLICES}};
 	struct from f = {run, result, pool, false};
 	struct hs_ship_port *port = port_make(run, true, 256, result);
 	struct hs_ship_sender_stats stats;
@@ -237,6 +238,7 @@ void hs_bench_ship_port_from(const struct hs_bench_ship_run *run,
 	}
 	hs_bench_ship_quiet(result, true);
 	hs_ship_outlet_stats(o, 0, &stats, &ps);
+	result->out_of_credit = stats.out_of_credit;
 	result->frames = stats.frames_sent;
 	result->frames_again = stats.frames_resent;
 	result->copied_from = ps.bytes_copied;
