@@ -24,12 +24,23 @@
 	 sizeof(struct rte_udp_hdr))
 #define HS_DPDK_NEIGHBOURS_MAX 256u
 
+/* An address of either family: IPv6, or IPv4 as ::ffff:a.b.c.d. */
+struct hs_dpdk_ip {
+	uint8_t bytes[16];
+};
+
+/* An address of this carrier. */
+struct hs_dpdk_place {
+	struct hs_dpdk_ip ip;
+	rte_be16_t port;
+};
+
 /** hs_dpdk_eal_start() - once a process. 0, or -errno with *why set */
 int hs_dpdk_eal_start(const struct hs_ship_dpdk_config *config,
 		      const char **why);
 
 struct hs_dpdk_neighbour {
-	rte_be32_t ip;
+	struct hs_dpdk_ip ip;
 	struct rte_ether_addr mac;
 	bool known, fixed;
 	uint64_t asked_tsc;
@@ -37,8 +48,7 @@ struct hs_dpdk_neighbour {
 
 /* Who we are on the wire, and who is there. */
 struct hs_dpdk_net {
-	rte_be32_t ip;
-	rte_be16_t port;
+	struct hs_dpdk_place own;
 	struct rte_ether_addr mac;
 	uint8_t dscp;
 	uint16_t ident;
@@ -46,9 +56,13 @@ struct hs_dpdk_net {
 	uint32_t nr_neighbours;
 };
 
+struct hs_dpdk_ip hs_dpdk_ip_v4(rte_be32_t ip);
+/** hs_dpdk_v4() - that address, if it is of IPv4 */
+rte_be32_t hs_dpdk_v4(const struct hs_dpdk_ip *ip);
+
 /** hs_dpdk_neighbour() - NULL: no place for one more */
 struct hs_dpdk_neighbour *hs_dpdk_neighbour(struct hs_dpdk_net *net,
-					    rte_be32_t ip);
+					    const struct hs_dpdk_ip *ip);
 /**
  * hs_dpdk_arp_learn() - who sent an ARP packet for us
  * Return: its opcode; 0: it is none, or not for us.
@@ -59,7 +73,7 @@ uint16_t hs_dpdk_arp_learn(struct hs_dpdk_net *net, const struct rte_mbuf *m);
 bool hs_dpdk_arp_take(struct hs_dpdk_net *net, struct rte_mbuf *m);
 /** hs_dpdk_arp_ask() - make @m the question for @ip */
 void hs_dpdk_arp_ask(struct hs_dpdk_net *net, struct rte_mbuf *m,
-		     rte_be32_t ip);
+		     const struct hs_dpdk_ip *ip);
 /** hs_dpdk_headers() - write them in front of @payload_bytes */
 void hs_dpdk_headers(struct hs_dpdk_net *net, void *at,
 		     const struct hs_dpdk_neighbour *to, rte_be16_t to_port,
@@ -72,12 +86,6 @@ uint32_t hs_dpdk_payload(const struct hs_dpdk_net *net,
 			 const struct rte_mbuf *m, uint32_t *bytes,
 			 struct hs_ship_address *from);
 /** hs_dpdk_address() - "a.b.c.d:port". false: not one */
-bool hs_dpdk_address(const char *text, rte_be32_t *ip, rte_be16_t *port);
-
-/* An address of this carrier. */
-struct hs_dpdk_place {
-	rte_be32_t ip;
-	rte_be16_t port;
-};
+bool hs_dpdk_address(const char *text, struct hs_dpdk_place *out);
 
 #endif

@@ -15,7 +15,23 @@
 
 #define TTL 64u
 
-bool hs_dpdk_address(const char *text, rte_be32_t *ip, rte_be16_t *port)
+struct hs_dpdk_ip hs_dpdk_ip_v4(rte_be32_t ip)
+{
+	struct hs_dpdk_ip out = {{[10] = 0xff, 0xff}};
+
+	memcpy(out.bytes + 12, &ip, sizeof(ip));
+	return out;
+}
+
+rte_be32_t hs_dpdk_v4(const struct hs_dpdk_ip *ip)
+{
+	rte_be32_t out;
+
+	memcpy(&out, ip->bytes + 12, sizeof(out));
+	return out;
+}
+
+bool hs_dpdk_address(const char *text, struct hs_dpdk_place *out)
 {
 	const char *colon = strrchr(text, ':');
 	char host[INET_ADDRSTRLEN];
@@ -31,23 +47,23 @@ bool hs_dpdk_address(const char *text, rte_be32_t *ip, rte_be16_t *port)
 	if (inet_pton(AF_INET, host, &in) != 1 || end == colon + 1 || *end ||
 	    number == 0 || number > 65535)
 		return false;
-	*ip = in.s_addr;
-	*port = rte_cpu_to_be_16((uint16_t)number);
+	out->ip = hs_dpdk_ip_v4(in.s_addr);
+	out->port = rte_cpu_to_be_16((uint16_t)number);
 	return true;
 }
 
 struct hs_dpdk_neighbour *hs_dpdk_neighbour(struct hs_dpdk_net *net,
-					    rte_be32_t ip)
+					    const struct hs_dpdk_ip *ip)
 {
 	struct hs_dpdk_neighbour *n;
 
 	for (uint32_t i = 0; i < net->nr_neighbours; i++)
-		if (net->neighbours[i].ip == ip)
+		if (!memcmp(&net->neighbours[i].ip, ip, sizeof(*ip)))
 			return &net->neighbours[i];
 	if (net->nr_neighbours == HS_DPDK_NEIGHBOURS_MAX)
 		return NULL;
 	n = &net->neighbours[net->nr_neighbours++];
-	*n = (struct hs_dpdk_neighbour){.ip = ip};
+	*n = (struct hs_dpdk_neighbour){.ip = *ip};
 	return n;
 }
 
@@ -74,16 +90,17 @@ static void arp_fill(struct hs_dpdk_net *net, struct rte_mbuf *m,
 	arp->arp_plen = sizeof(rte_be32_t);
 	arp->arp_opcode = rte_cpu_to_be_16(opcode);
 	arp->arp_data.arp_sha = net->mac;
-	arp->arp_data.arp_sip = net->ip;
+	arp->arp_data.arp_sip = hs_dpdk_v4(&net->own.ip);
 	arp->arp_data.arp_tha = *to;
 	arp->arp_data.arp_tip = to_ip;
 }
 
-void hs_dpdk_arp_ask(struct hs_dpdk_net *net, struct rte_mbuf *m, rte_be32_t ip)
+void hs_dpdk_arp_ask(struct hs_dpdk_net *net, struct rte_mbuf *m,
+		     const struct hs_dpdk_ip *ip)
 {
 	const struct rte_ether_addr nobody = {{0}};
 
-	arp_fill(net, m, RTE_ARP_OP_REQUEST, &nobody, ip);
+	arp_fill(net, m, RTE_ARP_OP_REQUEST, &nobody, hs_dpdk_v4(ip));
 }
 
 uint16_t hs_dpdk_arp_learn(struct hs_dpdk_net *net, const struct rte_mbuf *m)
@@ -92,15 +109,17 @@ uint16_t hs_dpdk_arp_learn(struct hs_dpdk_net *net, const struct rte_mbuf *m)
 		rte_pktmbuf_mtod(m, const struct rte_ether_hdr *);
 	struct rte_arp_hdr arp;
 	struct hs_dpdk_neighbour *n;
+	struct hs_dpdk_ip sender;
 
 	if (m->data_len < sizeof(*eth) + sizeof(arp) ||
 	    eth->ether_type != rte_cpu_to_be_16(RTE_ETHER_TYPE_ARP))
 		return 0;
 	memcpy(&arp, eth + 1, sizeof(arp));
-	if (arp.arp_data.arp_tip != net->ip || m->nb_segs != 1)
+	if (arp.arp_data.arp_tip != hs_dpdk_v4(&net->own.ip) || m->nb_segs != 1)
 		return 0;
 	/* Whom we asked; who asks us is one whom we shall answer. */
-	n = hs_dpdk_neighbour(net, arp.arp_data.arp_sip);
+	sender = hs_dpdk_ip_v4(arp.arp_data.arp_sip);
+	n = hs_dpdk_neighbour(net, &sender);
 	if (n && !n->fixed) {
 		n->mac = arp.arp_data.arp_sha;
 		n->known = true;
@@ -142,11 +161,11 @@ void hs_dpdk_headers(struct hs_dpdk_net *net, void *at,
 		.fragment_offset = rte_cpu_to_be_16(RTE_IPV4_HDR_DF_FLAG),
 		.time_to_live = TTL,
 		.next_proto_id = IPPROTO_UDP,
-		.src_addr = net->ip,
-		.dst_addr = to->ip,
+		.src_addr = hs_dpdk_v4(&net->own.ip),
+		.dst_addr = hs_dpdk_v4(&to->ip),
 	};
 	ip->hdr_checksum = rte_ipv4_cksum(ip);
-	udp->src_port = net->port;
+	udp->src_port = net->own.port;
 	udp->dst_port = to_port;
 	udp->dgram_len =
 		rte_cpu_to_be_16((uint16_t)(sizeof(*udp) + payload_bytes));
@@ -171,15 +190,16 @@ uint32_t hs_dpdk_payload(const struct hs_dpdk_net *net,
 	memcpy(&udp, (const uint8_t *)(eth + 1) + sizeof(ip), sizeof(udp));
 	total = rte_be_to_cpu_16(ip.total_length);
 	if (ip.version_ihl != RTE_IPV4_VHL_DEF ||
-	    ip.next_proto_id != IPPROTO_UDP || ip.dst_addr != net->ip ||
-	    udp.dst_port != net->port || total < sizeof(ip) + sizeof(udp) ||
+	    ip.next_proto_id != IPPROTO_UDP ||
+	    ip.dst_addr != hs_dpdk_v4(&net->own.ip) ||
+	    udp.dst_port != net->own.port || total < sizeof(ip) + sizeof(udp) ||
 	    total > m->pkt_len - sizeof(*eth) ||
 	    (rte_be_to_cpu_16(ip.fragment_offset) &
 	     (RTE_IPV4_HDR_MF_FLAG | RTE_IPV4_HDR_OFFSET_MASK)) ||
 	    rte_be_to_cpu_16(udp.dgram_len) != total - sizeof(ip))
 		return 0;
 	*bytes = total - (uint32_t)(sizeof(ip) + sizeof(udp));
-	place.ip = ip.src_addr;
+	place.ip = hs_dpdk_ip_v4(ip.src_addr);
 	place.port = udp.src_port;
 	memset(from, 0, sizeof(*from));
 	memcpy(from, &place, sizeof(place));

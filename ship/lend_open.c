@@ -185,8 +185,7 @@ static int fill(struct hs_lend *l, const struct hs_lend_options *o)
 	struct hs_lend_hello *h = &l->hello;
 	int rc;
 
-	if (!hs_dpdk_address(o->address, &l->net.ip, &l->net.port) ||
-	    o->dscp > 63)
+	if (!hs_dpdk_address(o->address, &l->net.own) || o->dscp > 63)
 		return -EINVAL;
 	rc = queues_check(o);
 	if (!rc)
@@ -197,8 +196,8 @@ static int fill(struct hs_lend *l, const struct hs_lend_options *o)
 		return rc;
 	h->magic = HS_LEND_MAGIC;
 	h->version_min = h->version_max = HS_LEND_VERSION;
-	h->ip = l->net.ip;
-	h->port = l->net.port;
+	h->ip = hs_dpdk_v4(&l->net.own.ip);
+	h->port = l->net.own.port;
 	if (o->name)
 		memcpy(h->name, o->name, strnlen(o->name, sizeof(h->name) - 1));
 	l->net.dscp = o->dscp;
@@ -245,7 +244,8 @@ HS_LEND_PUBLIC int hs_lend_open(const struct hs_lend_options *o,
 HS_LEND_PUBLIC int hs_lend_neighbour(struct hs_lend *l, uint32_t ip,
 				     const uint8_t mac[6])
 {
-	struct hs_dpdk_neighbour *n = hs_dpdk_neighbour(&l->net, ip);
+	const struct hs_dpdk_ip at = hs_dpdk_ip_v4(ip);
+	struct hs_dpdk_neighbour *n = hs_dpdk_neighbour(&l->net, &at);
 
 	if (!n)
 		return -ENOSPC;

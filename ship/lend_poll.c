@@ -46,15 +46,15 @@ static void arp_ask(struct hs_lend *l, struct hs_dpdk_neighbour *n)
 	m = rte_pktmbuf_alloc(l->mempool);
 	if (!m)
 		return;
-	hs_dpdk_arp_ask(&l->net, m, n->ip);
+	hs_dpdk_arp_ask(&l->net, m, &n->ip);
 	l->queue[l->nr_queue++] = m;
 }
 
 /* A packet around the frame. false: no mbuf for it now. */
 static bool wrap(struct hs_lend *l, const struct hs_lend_frame *frame)
 {
-	struct hs_dpdk_neighbour *n =
-		hs_dpdk_neighbour(&l->net, frame->place.ip);
+	const struct hs_dpdk_ip ip = hs_dpdk_ip_v4(frame->place.ip);
+	struct hs_dpdk_neighbour *n = hs_dpdk_neighbour(&l->net, &ip);
 	struct rte_mbuf *m;
 
 	if (!n || !n->known) {
@@ -110,7 +110,8 @@ static uint32_t out(struct hs_lend *l)
 static void hand_over(struct hs_lend *l, struct rte_mbuf *m, uint32_t offset,
 		      uint32_t bytes, const struct hs_ship_address *from)
 {
-	struct hs_lend_place place;
+	struct hs_lend_place place = {0};
+	struct hs_dpdk_place sender;
 	uint8_t *to = NULL;
 	const void *at;
 
@@ -127,7 +128,9 @@ static void hand_over(struct hs_lend *l, struct rte_mbuf *m, uint32_t offset,
 	}
 	if (at != to)
 		memcpy(to, at, bytes);
-	memcpy(&place, from, sizeof(place));
+	memcpy(&sender, from, sizeof(sender));
+	place.ip = hs_dpdk_v4(&sender.ip);
+	place.port = sender.port;
 	hs_lend_ring_put(&l->in, place, bytes);
 	l->stats.received++;
 	l->stats.received_bytes += bytes;

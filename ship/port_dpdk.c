@@ -148,7 +148,7 @@ static void arp_ask(struct dpdk *d, struct hs_dpdk_neighbour *n)
 	m = rte_pktmbuf_alloc(d->frames);
 	if (!m)
 		return;
-	hs_dpdk_arp_ask(&d->net, m, n->ip);
+	hs_dpdk_arp_ask(&d->net, m, &n->ip);
 	if (!enqueue(d, m))
 		rte_pktmbuf_free(m);
 }
@@ -182,7 +182,7 @@ static int dpdk_send(struct hs_ship_port *p, const struct hs_ship_address *to,
 		return -EAGAIN;
 	}
 	memcpy(&place, to, sizeof(place));
-	n = hs_dpdk_neighbour(&d->net, place.ip);
+	n = hs_dpdk_neighbour(&d->net, &place.ip);
 	if (!n || !n->known) {
 		if (n)
 			arp_ask(d, n);
@@ -318,7 +318,7 @@ static int dpdk_resolve(struct hs_ship_port *p, const char *text,
 	struct hs_dpdk_place place = {0};
 
 	*why = "should be an IPv4 address and a port, as 192.0.2.1:7430";
-	if (!hs_dpdk_address(text, &place.ip, &place.port))
+	if (!hs_dpdk_address(text, &place))
 		return -EINVAL;
 	memset(out, 0, sizeof(*out));
 	memcpy(out, &place, sizeof(place));
@@ -482,6 +482,7 @@ static bool neighbour_add(struct dpdk *d, const char *text)
 	struct hs_dpdk_neighbour *to;
 	char ip[INET_ADDRSTRLEN];
 	const char *equals = strchr(text, '=');
+	struct hs_dpdk_ip at;
 	struct in_addr in;
 
 	if (!equals || (size_t)(equals - text) >= sizeof(ip))
@@ -490,7 +491,8 @@ static bool neighbour_add(struct dpdk *d, const char *text)
 	ip[equals - text] = 0;
 	if (inet_pton(AF_INET, ip, &in) != 1)
 		return false;
-	to = hs_dpdk_neighbour(&d->net, in.s_addr);
+	at = hs_dpdk_ip_v4(in.s_addr);
+	to = hs_dpdk_neighbour(&d->net, &at);
 	if (!to || rte_ether_unformat_addr(equals + 1, &to->mac))
 		return false;
 	to->known = to->fixed = true;
@@ -522,7 +524,7 @@ static int make(struct dpdk *d, const struct hs_ship_dpdk_config *config,
 	int rc;
 
 	*why = "bind should be an IPv4 address and a port";
-	if (!hs_dpdk_address(config->bind, &d->net.ip, &d->net.port))
+	if (!hs_dpdk_address(config->bind, &d->net.own))
 		return -EINVAL;
 	d->net.dscp = config->dscp;
 	rc = hs_dpdk_eal_start(config, why);
