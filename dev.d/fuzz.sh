@@ -41,11 +41,15 @@ read -ra libraries <<<"$(pkg-config --libs jansson sqlite3 libzstd \
 	liburcu liburcu-qsbr)"
 rc=0
 for name in "${targets[@]}"; do
+	dpdk=()
+	# Of its mbufs, without DPDK running.
+	[ "$name" != net ] || read -ra dpdk <<<"-DALLOW_EXPERIMENTAL_API \
+		$(pkg-config --cflags --libs libdpdk | tr '\n' ' ')"
 	clang -std=gnu11 -g -O1 -D_GNU_SOURCE -I. -Iinclude \
 		-fsanitize=fuzzer,address,undefined \
 		-fno-sanitize-recover=undefined "tests/fuzz/fuzz_$name.c" \
 		-Wl,--start-group "${archives[@]}" -Wl,--end-group \
-		"${libraries[@]}" -lresolv -lm -pthread -o "build-fuzz/fuzz_$name"
+		"${libraries[@]}" "${dpdk[@]}" -lresolv -lm -pthread -o "build-fuzz/fuzz_$name"
 	mkdir -p "build-fuzz/corpus/$name"
 	corpus=("build-fuzz/corpus/$name")
 	[ ! -d "tests/fuzz/corpus/$name" ] ||

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * dpdk.h - the parts of the DPDK port: EAL (dpdk_eal.c), frames around ours
- * (dpdk_net.c), and the port itself (port_dpdk.c)
+ * (dpdk_net.c, dpdk_ip6.c), and the port itself (port_dpdk.c)
  *
  * Context: one thread, the one that made the port.
  */
@@ -21,6 +21,9 @@
 
 #define HS_DPDK_HEADERS_BYTES                                                  \
 	(sizeof(struct rte_ether_hdr) + sizeof(struct rte_ipv4_hdr) +          \
+	 sizeof(struct rte_udp_hdr))
+#define HS_DPDK_HEADERS_IP6_BYTES                                              \
+	(sizeof(struct rte_ether_hdr) + sizeof(struct rte_ipv6_hdr) +          \
 	 sizeof(struct rte_udp_hdr))
 #define HS_DPDK_NEIGHBOURS_MAX 256u
 
@@ -50,19 +53,45 @@ struct hs_dpdk_neighbour {
 struct hs_dpdk_net {
 	struct hs_dpdk_place own;
 	struct rte_ether_addr mac;
+	bool device_sums; /* the port makes UDP's checksum over IPv6 */
 	uint8_t dscp;
 	uint16_t ident;
 	struct hs_dpdk_neighbour neighbours[HS_DPDK_NEIGHBOURS_MAX];
 	uint32_t nr_neighbours;
+	uint32_t last; /* that was looked for */
+	uint32_t turn; /* whose place the next one takes, when all are taken */
 };
 
 struct hs_dpdk_ip hs_dpdk_ip_v4(rte_be32_t ip);
 /** hs_dpdk_v4() - that address, if it is of IPv4 */
 rte_be32_t hs_dpdk_v4(const struct hs_dpdk_ip *ip);
+bool hs_dpdk_is_v4(const struct hs_dpdk_ip *ip);
+/** hs_dpdk_headers_bytes() - in front of a frame's */
+uint32_t hs_dpdk_headers_bytes(const struct hs_dpdk_net *net);
 
-/** hs_dpdk_neighbour() - NULL: no place for one more */
+/** hs_dpdk_neighbour_find() - NULL: nobody asked for it, or was it */
+struct hs_dpdk_neighbour *hs_dpdk_neighbour_find(struct hs_dpdk_net *net,
+						 const struct hs_dpdk_ip *ip);
+/**
+ * hs_dpdk_neighbour() - the same, with a place for it
+ *
+ * Takes the place of another where there is no more, but of none that is fixed.
+ * Return: NULL: all are fixed.
+ */
 struct hs_dpdk_neighbour *hs_dpdk_neighbour(struct hs_dpdk_net *net,
 					    const struct hs_dpdk_ip *ip);
+/** hs_dpdk_neighbour_learn() - who has @ip, unless that is fixed */
+void hs_dpdk_neighbour_learn(struct hs_dpdk_net *net,
+			     const struct hs_dpdk_ip *ip,
+			     const struct rte_ether_addr *mac);
+/** hs_dpdk_ask() - make @m the question who has @ip: ARP or a solicitation */
+void hs_dpdk_ask(struct hs_dpdk_net *net, struct rte_mbuf *m,
+		 const struct hs_dpdk_ip *ip);
+/**
+ * hs_dpdk_take() - a packet that is no datagram for us
+ * Return: true: @m is the answer to it now, to be sent.
+ */
+bool hs_dpdk_take(struct hs_dpdk_net *net, struct rte_mbuf *m);
 /**
  * hs_dpdk_arp_learn() - who sent an ARP packet for us
  * Return: its opcode; 0: it is none, or not for us.
@@ -71,13 +100,13 @@ uint16_t hs_dpdk_arp_learn(struct hs_dpdk_net *net, const struct rte_mbuf *m);
 /** hs_dpdk_arp_take() - an ARP packet; true: @m is the answer now, to be sent
  */
 bool hs_dpdk_arp_take(struct hs_dpdk_net *net, struct rte_mbuf *m);
-/** hs_dpdk_arp_ask() - make @m the question for @ip */
-void hs_dpdk_arp_ask(struct hs_dpdk_net *net, struct rte_mbuf *m,
-		     const struct hs_dpdk_ip *ip);
-/** hs_dpdk_headers() - write them in front of @payload_bytes */
+/** hs_dpdk_headers() - write hs_dpdk_headers_bytes() for @payload_bytes */
 void hs_dpdk_headers(struct hs_dpdk_net *net, void *at,
 		     const struct hs_dpdk_neighbour *to, rte_be16_t to_port,
 		     uint32_t payload_bytes);
+/** hs_dpdk_sum() - of a packet that is put together, where it has to have one
+ */
+void hs_dpdk_sum(const struct hs_dpdk_net *net, struct rte_mbuf *m);
 /**
  * hs_dpdk_payload() - what of a packet is a datagram for us
  * Return: its offset; 0: it is none. *bytes and *from are set.
@@ -85,7 +114,25 @@ void hs_dpdk_headers(struct hs_dpdk_net *net, void *at,
 uint32_t hs_dpdk_payload(const struct hs_dpdk_net *net,
 			 const struct rte_mbuf *m, uint32_t *bytes,
 			 struct hs_ship_address *from);
-/** hs_dpdk_address() - "a.b.c.d:port". false: not one */
+/** hs_dpdk_address() - "a.b.c.d:port", "[v6]:port". false: not one of a host */
 bool hs_dpdk_address(const char *text, struct hs_dpdk_place *out);
+/** hs_dpdk_ip() - the same without a port */
+bool hs_dpdk_ip(const char *text, struct hs_dpdk_ip *out);
+
+/* The same over IPv6. */
+void hs_dpdk_ip6_ask(const struct hs_dpdk_net *net, struct rte_mbuf *m,
+		     const struct hs_dpdk_ip *ip);
+/** hs_dpdk_ip6_take() - neighbour discovery, and echo */
+bool hs_dpdk_ip6_take(struct hs_dpdk_net *net, struct rte_mbuf *m);
+void hs_dpdk_ip6_headers(const struct hs_dpdk_net *net, void *at,
+			 const struct hs_dpdk_neighbour *to, rte_be16_t to_port,
+			 uint32_t payload_bytes);
+void hs_dpdk_ip6_sum(const struct hs_dpdk_net *net, struct rte_mbuf *m);
+uint32_t hs_dpdk_ip6_payload(const struct hs_dpdk_net *net,
+			     const struct rte_mbuf *m, uint32_t *bytes,
+			     struct hs_dpdk_place *from);
+/** hs_dpdk_ip6_group() - where on the link others ask for us */
+void hs_dpdk_ip6_group(const struct hs_dpdk_net *net,
+		       struct rte_ether_addr *out);
 
 #endif

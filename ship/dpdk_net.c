@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * dpdk_net.c - Ethernet, ARP, IPv4 and UDP around our frames
+ * dpdk_net.c - neighbours, and Ethernet, ARP, IPv4 and UDP around our frames
  *
  * As much of each as two ends on one network need. UDP goes without a checksum,
- * as IPv4 allows: a frame's head and every slice carry CRC32C.
+ * as IPv4 allows: a frame's head and every slice carry CRC32C. Who is at an
+ * address of IPv6 goes the other way at each turn: dpdk_ip6.c.
  */
 #include "ship/dpdk.h"
 
@@ -31,41 +32,117 @@ rte_be32_t hs_dpdk_v4(const struct hs_dpdk_ip *ip)
 	return out;
 }
 
+bool hs_dpdk_is_v4(const struct hs_dpdk_ip *ip)
+{
+	const struct hs_dpdk_ip any = hs_dpdk_ip_v4(0);
+
+	return !memcmp(ip, &any, 12);
+}
+
+uint32_t hs_dpdk_headers_bytes(const struct hs_dpdk_net *net)
+{
+	return hs_dpdk_is_v4(&net->own.ip) ? HS_DPDK_HEADERS_BYTES
+					   : HS_DPDK_HEADERS_IP6_BYTES;
+}
+
+bool hs_dpdk_ip(const char *text, struct hs_dpdk_ip *out)
+{
+	struct in6_addr in6;
+	struct in_addr in;
+
+	if (inet_pton(AF_INET, text, &in) == 1) {
+		*out = hs_dpdk_ip_v4(in.s_addr);
+		return true;
+	}
+	if (inet_pton(AF_INET6, text, &in6) != 1 ||
+	    IN6_IS_ADDR_MULTICAST(&in6) || IN6_IS_ADDR_UNSPECIFIED(&in6) ||
+	    IN6_IS_ADDR_LOOPBACK(&in6) || IN6_IS_ADDR_V4MAPPED(&in6))
+		return false;
+	memcpy(out, &in6, sizeof(*out));
+	return true;
+}
+
 bool hs_dpdk_address(const char *text, struct hs_dpdk_place *out)
 {
 	const char *colon = strrchr(text, ':');
-	char host[INET_ADDRSTRLEN];
-	struct in_addr in;
+	char room[INET6_ADDRSTRLEN + 2], *host = room;
 	unsigned long number;
 	char *end;
 
-	if (!colon || (size_t)(colon - text) >= sizeof(host))
+	if (!colon || colon == text || (size_t)(colon - text) >= sizeof(room))
 		return false;
 	memcpy(host, text, (size_t)(colon - text));
 	host[colon - text] = 0;
+	if (host[0] == '[' && host[colon - text - 1] == ']') {
+		host[colon - text - 1] = 0;
+		host++;
+	} else if (strchr(host, ':')) {
+		return false; /* which of the colons is the port's? */
+	}
 	number = strtoul(colon + 1, &end, 10);
-	if (inet_pton(AF_INET, host, &in) != 1 || end == colon + 1 || *end ||
+	if (!hs_dpdk_ip(host, &out->ip) || end == colon + 1 || *end ||
 	    number == 0 || number > 65535)
 		return false;
-	out->ip = hs_dpdk_ip_v4(in.s_addr);
 	out->port = rte_cpu_to_be_16((uint16_t)number);
 	return true;
+}
+
+/* ---- neighbours -----------------------------------------------------------
+ */
+
+struct hs_dpdk_neighbour *hs_dpdk_neighbour_find(struct hs_dpdk_net *net,
+						 const struct hs_dpdk_ip *ip)
+{
+	if (net->last < net->nr_neighbours &&
+	    !memcmp(&net->neighbours[net->last].ip, ip, sizeof(*ip)))
+		return &net->neighbours[net->last];
+	for (uint32_t i = 0; i < net->nr_neighbours; i++) {
+		if (memcmp(&net->neighbours[i].ip, ip, sizeof(*ip)))
+			continue;
+		net->last = i;
+		return &net->neighbours[i];
+	}
+	return NULL;
 }
 
 struct hs_dpdk_neighbour *hs_dpdk_neighbour(struct hs_dpdk_net *net,
 					    const struct hs_dpdk_ip *ip)
 {
-	struct hs_dpdk_neighbour *n;
+	struct hs_dpdk_neighbour *n = hs_dpdk_neighbour_find(net, ip);
 
-	for (uint32_t i = 0; i < net->nr_neighbours; i++)
-		if (!memcmp(&net->neighbours[i].ip, ip, sizeof(*ip)))
-			return &net->neighbours[i];
-	if (net->nr_neighbours == HS_DPDK_NEIGHBOURS_MAX)
-		return NULL;
-	n = &net->neighbours[net->nr_neighbours++];
-	*n = (struct hs_dpdk_neighbour){.ip = *ip};
+	if (n)
+		return n;
+	if (net->nr_neighbours < HS_DPDK_NEIGHBOURS_MAX)
+		n = &net->neighbours[net->nr_neighbours++];
+	/* Whoever asks for us under many names holds no place for good. */
+	for (uint32_t i = 0; !n && i < HS_DPDK_NEIGHBOURS_MAX; i++) {
+		uint32_t at = net->turn++ % HS_DPDK_NEIGHBOURS_MAX;
+
+		if (!net->neighbours[at].fixed)
+			n = &net->neighbours[at];
+	}
+	if (n)
+		*n = (struct hs_dpdk_neighbour){.ip = *ip};
 	return n;
 }
+
+void hs_dpdk_neighbour_learn(struct hs_dpdk_net *net,
+			     const struct hs_dpdk_ip *ip,
+			     const struct rte_ether_addr *mac)
+{
+	struct hs_dpdk_neighbour *n;
+
+	if (!rte_is_unicast_ether_addr(mac))
+		return;
+	n = hs_dpdk_neighbour(net, ip);
+	if (!n || n->fixed)
+		return;
+	n->mac = *mac;
+	n->known = true;
+}
+
+/* ---- ARP ------------------------------------------------------------------
+ */
 
 static void arp_fill(struct hs_dpdk_net *net, struct rte_mbuf *m,
 		     uint16_t opcode, const struct rte_ether_addr *to,
@@ -95,12 +172,15 @@ static void arp_fill(struct hs_dpdk_net *net, struct rte_mbuf *m,
 	arp->arp_data.arp_tip = to_ip;
 }
 
-void hs_dpdk_arp_ask(struct hs_dpdk_net *net, struct rte_mbuf *m,
-		     const struct hs_dpdk_ip *ip)
+void hs_dpdk_ask(struct hs_dpdk_net *net, struct rte_mbuf *m,
+		 const struct hs_dpdk_ip *ip)
 {
 	const struct rte_ether_addr nobody = {{0}};
 
-	arp_fill(net, m, RTE_ARP_OP_REQUEST, &nobody, hs_dpdk_v4(ip));
+	if (hs_dpdk_is_v4(&net->own.ip))
+		arp_fill(net, m, RTE_ARP_OP_REQUEST, &nobody, hs_dpdk_v4(ip));
+	else
+		hs_dpdk_ip6_ask(net, m, ip);
 }
 
 uint16_t hs_dpdk_arp_learn(struct hs_dpdk_net *net, const struct rte_mbuf *m)
@@ -108,7 +188,6 @@ uint16_t hs_dpdk_arp_learn(struct hs_dpdk_net *net, const struct rte_mbuf *m)
 	const struct rte_ether_hdr *eth =
 		rte_pktmbuf_mtod(m, const struct rte_ether_hdr *);
 	struct rte_arp_hdr arp;
-	struct hs_dpdk_neighbour *n;
 	struct hs_dpdk_ip sender;
 
 	if (m->data_len < sizeof(*eth) + sizeof(arp) ||
@@ -119,11 +198,7 @@ uint16_t hs_dpdk_arp_learn(struct hs_dpdk_net *net, const struct rte_mbuf *m)
 		return 0;
 	/* Whom we asked; who asks us is one whom we shall answer. */
 	sender = hs_dpdk_ip_v4(arp.arp_data.arp_sip);
-	n = hs_dpdk_neighbour(net, &sender);
-	if (n && !n->fixed) {
-		n->mac = arp.arp_data.arp_sha;
-		n->known = true;
-	}
+	hs_dpdk_neighbour_learn(net, &sender, &arp.arp_data.arp_sha);
 	return rte_be_to_cpu_16(arp.arp_opcode);
 }
 
@@ -141,6 +216,15 @@ bool hs_dpdk_arp_take(struct hs_dpdk_net *net, struct rte_mbuf *m)
 	return true;
 }
 
+bool hs_dpdk_take(struct hs_dpdk_net *net, struct rte_mbuf *m)
+{
+	return hs_dpdk_is_v4(&net->own.ip) ? hs_dpdk_arp_take(net, m)
+					   : hs_dpdk_ip6_take(net, m);
+}
+
+/* ---- datagrams ------------------------------------------------------------
+ */
+
 void hs_dpdk_headers(struct hs_dpdk_net *net, void *at,
 		     const struct hs_dpdk_neighbour *to, rte_be16_t to_port,
 		     uint32_t payload_bytes)
@@ -149,6 +233,10 @@ void hs_dpdk_headers(struct hs_dpdk_net *net, void *at,
 	struct rte_ipv4_hdr *ip = (struct rte_ipv4_hdr *)(eth + 1);
 	struct rte_udp_hdr *udp = (struct rte_udp_hdr *)(ip + 1);
 
+	if (!hs_dpdk_is_v4(&net->own.ip)) {
+		hs_dpdk_ip6_headers(net, at, to, to_port, payload_bytes);
+		return;
+	}
 	eth->dst_addr = to->mac;
 	eth->src_addr = net->mac;
 	eth->ether_type = rte_cpu_to_be_16(RTE_ETHER_TYPE_IPV4);
@@ -172,13 +260,18 @@ void hs_dpdk_headers(struct hs_dpdk_net *net, void *at,
 	udp->dgram_cksum = 0;
 }
 
-uint32_t hs_dpdk_payload(const struct hs_dpdk_net *net,
-			 const struct rte_mbuf *m, uint32_t *bytes,
-			 struct hs_ship_address *from)
+void hs_dpdk_sum(const struct hs_dpdk_net *net, struct rte_mbuf *m)
+{
+	if (!hs_dpdk_is_v4(&net->own.ip))
+		hs_dpdk_ip6_sum(net, m);
+}
+
+static uint32_t ip4_payload(const struct hs_dpdk_net *net,
+			    const struct rte_mbuf *m, uint32_t *bytes,
+			    struct hs_dpdk_place *from)
 {
 	const struct rte_ether_hdr *eth =
 		rte_pktmbuf_mtod(m, const struct rte_ether_hdr *);
-	struct hs_dpdk_place place = {0};
 	struct rte_ipv4_hdr ip;
 	struct rte_udp_hdr udp;
 	uint32_t total;
@@ -199,9 +292,23 @@ uint32_t hs_dpdk_payload(const struct hs_dpdk_net *net,
 	    rte_be_to_cpu_16(udp.dgram_len) != total - sizeof(ip))
 		return 0;
 	*bytes = total - (uint32_t)(sizeof(ip) + sizeof(udp));
-	place.ip = hs_dpdk_ip_v4(ip.src_addr);
-	place.port = udp.src_port;
+	from->ip = hs_dpdk_ip_v4(ip.src_addr);
+	from->port = udp.src_port;
+	return HS_DPDK_HEADERS_BYTES;
+}
+
+uint32_t hs_dpdk_payload(const struct hs_dpdk_net *net,
+			 const struct rte_mbuf *m, uint32_t *bytes,
+			 struct hs_ship_address *from)
+{
+	struct hs_dpdk_place place = {0};
+	uint32_t offset = hs_dpdk_is_v4(&net->own.ip)
+				  ? ip4_payload(net, m, bytes, &place)
+				  : hs_dpdk_ip6_payload(net, m, bytes, &place);
+
+	if (!offset)
+		return 0;
 	memset(from, 0, sizeof(*from));
 	memcpy(from, &place, sizeof(place));
-	return HS_DPDK_HEADERS_BYTES;
+	return offset;
 }

@@ -185,7 +185,9 @@ static int fill(struct hs_lend *l, const struct hs_lend_options *o)
 	struct hs_lend_hello *h = &l->hello;
 	int rc;
 
-	if (!hs_dpdk_address(o->address, &l->net.own) || o->dscp > 63)
+	/* Places of a loan hold no more. */
+	if (!hs_dpdk_address(o->address, &l->net.own) ||
+	    !hs_dpdk_is_v4(&l->net.own.ip) || o->dscp > 63)
 		return -EINVAL;
 	rc = queues_check(o);
 	if (!rc)

@@ -46,7 +46,7 @@ static void arp_ask(struct hs_lend *l, struct hs_dpdk_neighbour *n)
 	m = rte_pktmbuf_alloc(l->mempool);
 	if (!m)
 		return;
-	hs_dpdk_arp_ask(&l->net, m, &n->ip);
+	hs_dpdk_ask(&l->net, m, &n->ip);
 	l->queue[l->nr_queue++] = m;
 }
 

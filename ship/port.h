@@ -109,8 +109,8 @@ struct hs_ship_port *hs_ship_udp_create(const struct hs_ship_udp_config *config,
 struct hs_ship_dpdk_config {
 	const char *vdev;	/* as EAL's --vdev, or NULL */
 	const char *pci;	/* the one PCI device to use, or NULL */
-	const char *bind;	/* "a.b.c.d:port" */
-	const char *neighbours; /* "a.b.c.d=MAC ...", or NULL: by ARP */
+	const char *bind;	/* "a.b.c.d:port" or "[v6]:port" */
+	const char *neighbours; /* "IP=MAC ...", or NULL: all are asked for */
 	uint32_t nr_frames;	/* as of UDP */
 	uint16_t mtu;
 	uint8_t dscp;

@@ -36,6 +36,7 @@
  * two when they shall hold 9,000 bytes. */
 #define ROOM_BYTES     16384u
 #define LINK_LOOKS_A_S 100u
+#define ASK_ANEW_S     10u
 /* Of a frame of that ring, at most: tpacket2_hdr, sockaddr_ll, Ethernet. */
 #define AF_PACKET_HEAD_BYTES 128u
 
@@ -50,7 +51,8 @@ struct dpdk {
 	bool borrow; /* the port sends memory that is not DPDK's */
 	struct rte_mbuf *queue[QUEUE];
 	uint32_t nr_queue;
-	uint64_t arp_tsc; /* between two questions */
+	uint64_t ask_tsc;      /* between two questions for one address */
+	uint64_t ask_anew_tsc; /* for who is known */
 	uint64_t link_tsc, link_every_tsc;
 	bool link_up;
 };
@@ -137,18 +139,20 @@ static bool enqueue(struct dpdk *d, struct rte_mbuf *m)
 	return true;
 }
 
-static void arp_ask(struct dpdk *d, struct hs_dpdk_neighbour *n)
+/* Also now and then who is known: it may be another device by now. */
+static void ask(struct dpdk *d, struct hs_dpdk_neighbour *n)
 {
 	uint64_t now = rte_get_tsc_cycles();
 	struct rte_mbuf *m;
 
-	if (n->asked_tsc && now - n->asked_tsc < d->arp_tsc)
+	if (n->asked_tsc &&
+	    now - n->asked_tsc < (n->known ? d->ask_anew_tsc : d->ask_tsc))
 		return;
 	n->asked_tsc = now;
 	m = rte_pktmbuf_alloc(d->frames);
 	if (!m)
 		return;
-	hs_dpdk_arp_ask(&d->net, m, &n->ip);
+	hs_dpdk_ask(&d->net, m, &n->ip);
 	if (!enqueue(d, m))
 		rte_pktmbuf_free(m);
 }
@@ -174,7 +178,7 @@ static int dpdk_send(struct hs_ship_port *p, const struct hs_ship_address *to,
 	struct dpdk *d = dpdk_of(p);
 	struct hs_dpdk_neighbour *n;
 	struct hs_dpdk_place place;
-	uint32_t bytes = head_bytes;
+	uint32_t headers, bytes = head_bytes;
 	struct rte_mbuf *m;
 
 	if (!link_is_up(d)) {
@@ -183,9 +187,9 @@ static int dpdk_send(struct hs_ship_port *p, const struct hs_ship_address *to,
 	}
 	memcpy(&place, to, sizeof(place));
 	n = hs_dpdk_neighbour(&d->net, &place.ip);
+	if (n && !n->fixed)
+		ask(d, n);
 	if (!n || !n->known) {
-		if (n)
-			arp_ask(d, n);
 		d->stats.no_neighbour++;
 		return -EAGAIN;
 	}
@@ -204,15 +208,17 @@ static int dpdk_send(struct hs_ship_port *p, const struct hs_ship_address *to,
 	}
 	hs_dpdk_headers(&d->net, rte_pktmbuf_mtod(m, void *), n, place.port,
 			bytes);
-	memcpy(rte_pktmbuf_mtod_offset(m, uint8_t *, HS_DPDK_HEADERS_BYTES),
-	       head, head_bytes);
-	m->data_len = (uint16_t)(HS_DPDK_HEADERS_BYTES + head_bytes);
+	headers = hs_dpdk_headers_bytes(&d->net);
+	memcpy(rte_pktmbuf_mtod_offset(m, uint8_t *, headers), head,
+	       head_bytes);
+	m->data_len = (uint16_t)(headers + head_bytes);
 	m->pkt_len = m->data_len;
 	if (!attach(d, m, spans, nr_spans)) {
 		rte_pktmbuf_free(m);
 		d->stats.no_memory++;
 		return -EAGAIN;
 	}
+	hs_dpdk_sum(&d->net, m);
 	d->queue[d->nr_queue++] = m;
 	d->stats.frames_sent++;
 	d->stats.bytes_sent += bytes;
@@ -271,7 +277,7 @@ static bool take(struct dpdk *d, struct rte_mbuf *m,
 		d->stats.bytes_received += frame->bytes;
 		return true;
 	}
-	if (!hs_dpdk_arp_take(&d->net, m) || !enqueue(d, m))
+	if (!hs_dpdk_take(&d->net, m) || !enqueue(d, m))
 		rte_pktmbuf_free(m);
 	return false;
 }
@@ -317,13 +323,17 @@ static int dpdk_resolve(struct hs_ship_port *p, const char *text,
 	struct dpdk *d = dpdk_of(p);
 	struct hs_dpdk_place place = {0};
 
-	*why = "should be an IPv4 address and a port, as 192.0.2.1:7430";
+	*why = "should be an address and a port, as 192.0.2.1:7430 or "
+	       "[2001:db8::1]:7430";
 	if (!hs_dpdk_address(text, &place))
+		return -EINVAL;
+	*why = "should be an address of the family that ship.bind has";
+	if (hs_dpdk_is_v4(&place.ip) != hs_dpdk_is_v4(&d->net.own.ip))
 		return -EINVAL;
 	memset(out, 0, sizeof(*out));
 	memcpy(out, &place, sizeof(place));
-	*frame_bytes = d->mtu - (uint32_t)(HS_DPDK_HEADERS_BYTES -
-					   sizeof(struct rte_ether_hdr));
+	*frame_bytes = d->mtu + (uint32_t)sizeof(struct rte_ether_hdr) -
+		       hs_dpdk_headers_bytes(&d->net);
 	if (*frame_bytes > HS_SHIP_FRAME_MAX_BYTES)
 		*frame_bytes = HS_SHIP_FRAME_MAX_BYTES;
 	return 0;
@@ -431,17 +441,69 @@ static int mtu_set(struct dpdk *d, const struct rte_eth_dev_info *info,
 	return rte_eth_dev_get_mtu(d->id, &d->mtu);
 }
 
+/* How it says which of its packets are done: see dpdk_lend.h. */
+static bool asks_descriptors(const struct rte_eth_dev_info *info)
+{
+	return !strcmp(info->driver_name, "net_e1000_em");
+}
+
+/*
+ * UDP's checksum over IPv6. A device reads the bytes once and sums what it
+ * sends; where we sum, or a driver does, a producer may change them in between,
+ * and a frame that never fits would hold up all that stand behind it. So these
+ * go as copies.
+ */
+static void sums_choose(struct dpdk *d,
+			const struct hs_ship_dpdk_config *config,
+			const struct rte_eth_dev_info *info,
+			struct rte_eth_conf *conf)
+{
+	if (hs_dpdk_is_v4(&d->net.own.ip))
+		return;
+	/* What is asked for descriptors counts one a segment. */
+	d->net.device_sums =
+		config->pci && !asks_descriptors(info) &&
+		(info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_UDP_CKSUM);
+	if (!d->net.device_sums) {
+		d->borrow = false;
+		return;
+	}
+	conf->txmode.offloads |= RTE_ETH_TX_OFFLOAD_UDP_CKSUM;
+	conf->rxmode.offloads |=
+		info->rx_offload_capa & RTE_ETH_RX_OFFLOAD_UDP_CKSUM;
+}
+
 /* Where freed mbufs cannot be asked for, each packet's descriptor says when it
  * is done: it has to be written back for each. */
 static int tx_setup(struct dpdk *d, const struct rte_eth_dev_info *info)
 {
 	struct rte_eth_txconf conf = info->default_txconf;
 
-	d->lend.asks = !strcmp(info->driver_name, "net_e1000_em");
+	d->lend.asks = asks_descriptors(info);
 	if (d->lend.asks)
 		conf.tx_rs_thresh = 1;
 	return rte_eth_tx_queue_setup(d->id, 0, HS_DPDK_DESCRIPTORS,
 				      SOCKET_ID_ANY, &conf);
+}
+
+/* What others ask who we are goes to a group of few. */
+static int group_join(struct dpdk *d, const char **why)
+{
+	struct rte_ether_addr group;
+	int rc;
+
+	*why = "IPv6 needs an MTU of 1280 at least";
+	if (d->mtu < RTE_IPV6_MIN_MTU)
+		return -EMSGSIZE;
+	*why = "the port takes no packets of the group that IPv6 asks in";
+	hs_dpdk_ip6_group(&d->net, &group);
+	rc = rte_eth_dev_set_mc_addr_list(d->id, &group, 1);
+	if (rc)
+		rc = rte_eth_allmulticast_enable(d->id);
+	if (rc)
+		rc = rte_eth_promiscuous_enable(d->id);
+	/* Who has nothing to set has no filter: memif. */
+	return rc == -ENOTSUP ? 0 : rc;
 }
 
 static int start(struct dpdk *d, const struct hs_ship_dpdk_config *config,
@@ -460,6 +522,7 @@ static int start(struct dpdk *d, const struct hs_ship_dpdk_config *config,
 	if (info.max_mtu >= config->mtu &&
 	    info.max_rx_pktlen >= config->mtu + sizeof(struct rte_ether_hdr))
 		conf.rxmode.mtu = config->mtu;
+	sums_choose(d, config, &info, &conf);
 	*why = "the port takes no such configuration";
 	rc = rte_eth_dev_configure(d->id, 1, 1, &conf);
 	if (!rc)
@@ -473,25 +536,24 @@ static int start(struct dpdk *d, const struct hs_ship_dpdk_config *config,
 		rc = rte_eth_dev_start(d->id);
 	if (!rc)
 		rc = rte_eth_macaddr_get(d->id, &d->net.mac);
-	return rc;
+	return rc || hs_dpdk_is_v4(&d->net.own.ip) ? rc : group_join(d, why);
 }
 
 /* "IP=MAC", once a word. */
 static bool neighbour_add(struct dpdk *d, const char *text)
 {
 	struct hs_dpdk_neighbour *to;
-	char ip[INET_ADDRSTRLEN];
+	char ip[INET6_ADDRSTRLEN];
 	const char *equals = strchr(text, '=');
 	struct hs_dpdk_ip at;
-	struct in_addr in;
 
 	if (!equals || (size_t)(equals - text) >= sizeof(ip))
 		return false;
 	memcpy(ip, text, (size_t)(equals - text));
 	ip[equals - text] = 0;
-	if (inet_pton(AF_INET, ip, &in) != 1)
+	if (!hs_dpdk_ip(ip, &at) ||
+	    hs_dpdk_is_v4(&at) != hs_dpdk_is_v4(&d->net.own.ip))
 		return false;
-	at = hs_dpdk_ip_v4(in.s_addr);
 	to = hs_dpdk_neighbour(&d->net, &at);
 	if (!to || rte_ether_unformat_addr(equals + 1, &to->mac))
 		return false;
@@ -501,9 +563,10 @@ static bool neighbour_add(struct dpdk *d, const char *text)
 
 static int neighbours_add(struct dpdk *d, const char *list, const char **why)
 {
-	char text[64];
+	char text[80];
 
-	*why = "neighbours should be IP=MAC, separated by blanks";
+	*why = "neighbours should be IP=MAC, separated by blanks, all of the "
+	       "family that ship.bind has";
 	while (list && *list) {
 		size_t n = strcspn(list, " ");
 
@@ -523,7 +586,8 @@ static int make(struct dpdk *d, const struct hs_ship_dpdk_config *config,
 {
 	int rc;
 
-	*why = "bind should be an IPv4 address and a port";
+	*why = "bind should be an address and a port, as 192.0.2.1:7430 or "
+	       "[2001:db8::1]:7430";
 	if (!hs_dpdk_address(config->bind, &d->net.own))
 		return -EINVAL;
 	d->net.dscp = config->dscp;
@@ -535,7 +599,8 @@ static int make(struct dpdk *d, const struct hs_ship_dpdk_config *config,
 		return -ENODEV;
 	d->id = rte_eth_find_next(0);
 	d->borrow = config->borrow;
-	d->arp_tsc = rte_get_tsc_hz() / 10;
+	d->ask_tsc = rte_get_tsc_hz() / 10;
+	d->ask_anew_tsc = rte_get_tsc_hz() * ASK_ANEW_S;
 	d->link_every_tsc = rte_get_tsc_hz() / LINK_LOOKS_A_S;
 	*why = "no memory for mbufs";
 	rc = pools_make(d, config->nr_frames);

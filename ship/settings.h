@@ -74,13 +74,15 @@ int hs_ship_lent_settings(const struct hs_ship_settings *settings,
 			"vfio-pci."},                                          \
 		{HS_SHIP_KEY(s, field.neighbours, "neighbours", STRING),       \
 		 .example = "\"192.0.2.7=02:00:00:00:00:07\"",                 \
-		 .doc = "dpdk: who is where, when ARP is not to be asked."},   \
+		 .doc = "dpdk: who is where, when ARP, or neighbour "          \
+			"discovery over IPv6, is not to be asked."},           \
 		{HS_SHIP_KEY(s, field.cpu, "cpu", INT), .default_text = "0",   \
 		 .max = 4095,                                                  \
 		 .doc = "dpdk: the CPU that DPDK counts as its own."},         \
 		{HS_SHIP_KEY(s, field.mtu, "mtu", INT),                        \
 		 .default_text = "1500", .min = 576, .max = 9216,              \
-		 .doc = "Of the port's network, where DPDK drives it."},       \
+		 .doc = "Of the port's network, where DPDK drives it; IPv6 "   \
+			"needs 1280."},                                        \
 		{HS_SHIP_KEY(s, field.copies, "copies", BOOL),                 \
 		 .default_text = "false",                                      \
 		 .doc = "dpdk: copy into DPDK's memory, for ports that "       \

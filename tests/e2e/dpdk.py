@@ -2,25 +2,40 @@
 # SPDX-License-Identifier: Apache-2.0
 """Slices through DPDK ports: agents and a collector on a switch of veth pairs.
 
-    dpdk.py SCENARIO...
+    dpdk.py [--v6] SCENARIO...
 
-The switch is a bridge in a network namespace of its own (hsf-switch-PID); each
+Over IPv4, or IPv6. The switch is a bridge in a network namespace of its own (hsf-switch-PID); each
 daemon's DPDK port (af_packet) has one end of a pair, without an address of the
 kernel's. Everything else is the fabric of scenarios.py, and so are the
-scenarios. Needs root.
+scenarios, but for those below: there the kernel is at the other end, on a pair
+of its own. Needs root.
 """
 import os
+import socket
+import struct
 import subprocess
 import sys
 
 import fabric
 import scenarios
+from fabric import wait_for
 
 SKIPPED = 77
+V6 = "--v6" in sys.argv[1:2]
+KERNEL = 99  # its number on the switch
 
 
 def ip(*words):
     subprocess.run(["ip", *words], check=True)
+
+
+def host(number):
+    """The address of who has that number on the switch."""
+    return "2001:db8::%d" % number if V6 else "198.18.0.%d" % number
+
+
+def place(number, port=7430):
+    return ("[%s]:%d" if V6 else "%s:%d") % (host(number), port)
 
 
 class Switch:
@@ -47,6 +62,15 @@ class Switch:
         self.ports.append(name)
         return name, number
 
+    def kernel(self):
+        """An end that the kernel has, with an address on the switch."""
+        name, _ = self.port()
+        # It would give us what it has joined, as large as no packet can be.
+        ip("link", "set", name, "gso_max_segs", "1")
+        ip("address", "add", "%s/%d" % (host(KERNEL), 64 if V6 else 24), "dev",
+           name, *(["nodad"] if V6 else []))
+        return name
+
     def close(self):
         for name in self.ports:
             subprocess.run(["ip", "link", "delete", name], check=False)
@@ -58,9 +82,18 @@ def port_yaml(device, number, collector=None):
     text = ("ship:\n  carrier: dpdk\n  mtu: 9000\n"
             "  vdev: \"net_af_packet0,iface=%s,framesz=16384,"
             "blocksz=65536,framecnt=1024\"\n"
-            "  bind: 198.18.0.%d:7430\n" % (device, number))
+            "  bind: \"%s\"\n" % (device, place(number)))
     if collector:
-        text += "  collectors: [\"198.18.0.%d:7430\"]\n" % collector
+        text += "  collectors: [\"%s\"]\n" % place(collector)
+    return text
+
+
+def socket_yaml(collector=None):
+    """The same with the kernel's UDP, at its end."""
+    text = "ship:\n  carrier: udp\n  bind: \"%s\"\n" % place(
+        KERNEL, 0 if collector else 7430)
+    if collector:
+        text += "  collectors: [\"%s\"]\n" % place(collector)
     return text
 
 
@@ -92,6 +125,70 @@ class DpdkFabric(fabric.Fabric):
                          else self.ways["collector"][1])
 
 
+def ping(address):
+    """Three echoes over IPv6, with as much as the switch takes."""
+    with socket.socket(socket.AF_INET6, socket.SOCK_RAW,
+                       socket.IPPROTO_ICMPV6) as sock:
+        sock.settimeout(10)
+        for number in range(3):
+            # The kernel makes the checksum of this kind of socket.
+            body = struct.pack("!HH", os.getpid() & 0xffff, number) + bytes(
+                i % 251 for i in range(8000))
+            sock.sendto(struct.pack("!BBH", 128, 0, 0) + body, (address, 0))
+            while True:
+                answer, sender = sock.recvfrom(9000)
+                if sender[0] == address and answer[0] == 129:
+                    break
+            scenarios.check(answer[4:] == body, "what was sent came back")
+
+
+def deliver(with_kernel):
+    """Traces come whole with one kind of daemon on the kernel's sockets."""
+    class Mixed(DpdkFabric):
+        """Some of the daemons have no port of their own."""
+
+        def ship(self, name):
+            if (name == "collector") != (with_kernel == "collector"):
+                if name == "collector":
+                    return super().ship(name)
+                self.ways = getattr(self, "ways", {})
+                if name not in self.ways:
+                    self.ways[name] = self.switch.port()
+                return port_yaml(*self.ways[name], collector=KERNEL)
+            return socket_yaml(None if name == "collector"
+                               else self.ways["collector"][1])
+
+    device = DpdkFabric.switch.kernel()
+    try:
+        with Mixed(1) as fabric:
+            app = fabric.app(0, "svc")
+            ids = scenarios.fire_many(fabric, app, 50)
+            wait_for(
+                "all delivered", lambda: scenarios.all_there(fabric, ids))
+            name = "agent-0" if with_kernel == "collector" else "collector"
+            number = fabric.ways[name][1]
+            known = subprocess.run(
+                ["ip", "-6" if V6 else "-4", "neighbour", "show", host(number),
+                 "dev", device], check=True, text=True,
+                stdout=subprocess.PIPE).stdout
+            scenarios.check("lladdr" in known, "the kernel found it: " + known)
+            if V6:
+                ping(host(number))
+    finally:
+        ip("address", "flush", "dev", device)
+
+
+def from_sockets():
+    """Agents ship over UDP to a collector with a port: the kernel asks where
+    it is, and pings it."""
+    deliver("agent")
+
+
+def to_sockets():
+    """Agents with ports ship to a collector on UDP: they ask the kernel."""
+    deliver("collector")
+
+
 def main():
     if os.geteuid():
         print("skipped: a switch of veth pairs needs root")
@@ -104,7 +201,8 @@ def main():
     scenarios.Fabric = DpdkFabric
     DpdkFabric.switch = Switch()
     try:
-        return scenarios.main(sys.argv[1:], scenarios.SCENARIOS)
+        return scenarios.main(sys.argv[2 if V6 else 1:],
+                              scenarios.SCENARIOS + [from_sockets, to_sockets])
     finally:
         DpdkFabric.switch.close()
 

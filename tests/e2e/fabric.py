@@ -18,6 +18,7 @@ BUILD = os.environ.get("HS_BUILD", os.path.join(os.path.dirname(
     os.path.abspath(__file__)), "..", "..", "build"))
 # "udp": slices by the shipping protocol; otherwise by the transport.
 SHIP = os.environ.get("HS_SHIP", "")
+SHIP_HOST = os.environ.get("HS_SHIP_HOST", "127.0.0.1")
 PATIENCE_S = float(os.environ.get("HS_PATIENCE_S", "30"))
 
 
@@ -229,11 +230,13 @@ class Fabric:
             return ""
         text = "ship:\n  carrier: %s\n" % SHIP + self.ship_more
         if name in self.collectors:
-            return text + '  bind: "127.0.0.1:%d"\n' % (
-                self.collector_ports[name])
+            return text + '  bind: "%s:%d"\n' % (
+                SHIP_HOST, self.collector_ports[name])
+        if SHIP_HOST.startswith("["):
+            text += '  bind: "[::]:0"\n'
         # In an order of its own: it says nothing about who owns a trace.
         return text + "  collectors: [%s]\n" % ", ".join(
-            '"127.0.0.1:%d"' % port
+            '"%s:%d"' % (SHIP_HOST, port)
             for port in reversed(self.collector_ports.values()))
 
     def start(self, name, wait=True, path=None, before=None):

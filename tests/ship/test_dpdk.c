@@ -2,13 +2,15 @@
 /*
  * test_dpdk.c - slices through two DPDK ports, from process to process
  *
- *	test_dpdk [PCI PCI]
+ *	test_dpdk [--v6] [PCI PCI]
  *
  * memif, which needs neither a device nor huge pages; or two PCI devices that
  * are wired to each other and bound to vfio-pci, the sender's first. The
  * sender's bytes are borrowed where they lie, in a memfd: not one is copied by
  * it, and each is let go by the port again; what the driver is given is looked
- * at, mbuf by mbuf. Both find each other by ARP. Devices are behind an IOMMU,
+ * at, mbuf by mbuf. Over IPv6, where UDP has a checksum, they are copied unless
+ * a device makes that. Both find each other by ARP, or by neighbour discovery.
+ * Devices are behind an IOMMU,
  * which has to keep them from all other memory.
  */
 #include <errno.h>
@@ -51,6 +53,8 @@ static struct shared *shared;
 static uint8_t *pool;
 static char socket_path[64];
 static const char *pci_from, *pci_to; /* NULL: memif */
+static const char *from = "192.0.2.1:7431", *to = "192.0.2.2:7430";
+static bool v6;
 static uint32_t users, settled;
 static bool up;
 
@@ -149,8 +153,7 @@ static void receiver_main(void)
 						       .nr_frames = FRAMES};
 	static struct receiver r;
 	const char *why = "";
-	struct hs_ship_port *port =
-		port_make("server", pci_to, "192.0.2.2:7430", &why);
+	struct hs_ship_port *port = port_make("server", pci_to, to, &why);
 	uint32_t nr;
 
 	if (!port) {
@@ -264,7 +267,7 @@ static void test_borrowed(void **state)
 	struct hs_ship_outlet *o;
 
 	(void)state;
-	port = port_make("client", pci_from, "192.0.2.1:7431", &why);
+	port = port_make("client", pci_from, from, &why);
 	if (!port)
 		fail_msg("%s", why);
 	assert_int_equal(
@@ -275,25 +278,29 @@ static void test_borrowed(void **state)
 	assert_non_null(rte_eth_add_tx_callback(0, 0, look, NULL));
 	o = hs_ship_outlet_create(port, &config, &outlet_ops, NULL);
 	assert_non_null(o);
-	assert_int_equal(hs_ship_outlet_dial(o, "192.0.2.2:7430",
-					     hs_clock_mono_ns(), &why),
+	assert_int_equal(hs_ship_outlet_dial(o, to, hs_clock_mono_ns(), &why),
 			 0);
 	send_all(o);
 	assert_int_equal(shared->taken, SLICES);
 	assert_int_equal(shared->wrong, 0);
 	hs_ship_outlet_stats(o, 0, &sender, &stats);
-	assert_int_equal(stats.bytes_copied, 0);
-	assert_true(stats.bytes_borrowed >= sender.bytes_added);
-	/* More often where a short burst was offered again. */
-	assert_true(bytes_in_pool >= sender.bytes_added);
-	assert_int_equal(segments_elsewhere, 0);
+	if (v6) {
+		assert_true(stats.bytes_copied >= sender.bytes_added);
+		assert_int_equal(stats.bytes_borrowed + bytes_in_pool, 0);
+	} else {
+		assert_int_equal(stats.bytes_copied, 0);
+		assert_true(stats.bytes_borrowed >= sender.bytes_added);
+		/* More often where a short burst was offered again. */
+		assert_true(bytes_in_pool >= sender.bytes_added);
+		assert_int_equal(segments_elsewhere, 0);
+	}
 	/* All of it was given back: nobody uses the pool any more. */
 	for (uint32_t i = 0; users && i < 1000; i++)
 		hs_ship_outlet_run(o, hs_clock_mono_ns());
 	assert_int_equal(users, 0);
-	print_message("%llu frames, %llu again, copies a byte 0\n",
+	print_message("%llu frames, %llu again, copies a byte %d\n",
 		      (unsigned long long)sender.frames_sent,
-		      (unsigned long long)sender.frames_resent);
+		      (unsigned long long)sender.frames_resent, v6);
 	if (pci_from && !stray_send(pool, &shared->strays, &why))
 		fail_msg("%s", why);
 	say(&shared->done);
@@ -311,7 +318,7 @@ static void test_addresses(void **state)
 	create = hs_ship_dpdk_load(&why);
 	assert_non_null(create);
 	assert_null(create(&config, &why));
-	assert_string_equal(why, "bind should be an IPv4 address and a port");
+	assert_non_null(strstr(why, "bind should be an address and a port"));
 }
 
 /*
@@ -352,6 +359,13 @@ int main(int argc, char **argv)
 		 (int)getpid());
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
 		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (argc > 1 && !strcmp(argv[1], "--v6")) {
+		v6 = true;
+		from = "[2001:db8::1]:7431";
+		to = "[2001:db8::2]:7430";
+		argc--;
+		argv++;
+	}
 	if (argc == 3) {
 		pci_from = argv[1];
 		pci_to = argv[2];
