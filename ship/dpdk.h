@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * dpdk.h - the parts of the DPDK port: EAL (dpdk_eal.c), frames around ours
- * (dpdk_net.c, dpdk_ip6.c), and the port itself (port_dpdk.c)
+ * (dpdk_net.c, dpdk_ip6.c), and the port itself (dpdk_start.c, port_dpdk.c)
  *
  * Context: one thread, the one that made the port.
  */

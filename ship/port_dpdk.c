@@ -6,60 +6,26 @@
  * one for each span that is attached where the bytes lie, if the port can send
  * foreign memory and the span says who may not touch it meanwhile; else the
  * bytes are copied, and counted. What comes is handed out in the mbuf that the
- * port put it in.
+ * port put it in. How a port is made is in dpdk_start.c.
  *
  * A module of its own: hs-agent and hs-collector load it when they are
  * configured for it, and need no DPDK otherwise.
  */
-#include "ship/dpdk.h"
-#include "ship/dpdk_lend.h"
+#include "ship/dpdk_priv.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <arpa/inet.h>
-#include <net/if.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 #include <rte_cycles.h>
 #include <rte_dev.h>
 #include <rte_errno.h>
 
-#define QUEUE	   512u /* packets waiting for the port */
-#define BURST	   32u
-#define HEADS	   8192u
-#define FRAMES_FEW 2048u
-/* af_packet wants room for a whole frame of its ring, whose sizes are powers of
- * two when they shall hold 9,000 bytes. */
-#define ROOM_BYTES     16384u
-#define LINK_LOOKS_A_S 100u
-#define ASK_ANEW_S     10u
-/* Of a frame of that ring, at most: tpacket2_hdr, sockaddr_ll, Ethernet. */
-#define AF_PACKET_HEAD_BYTES 128u
+#define BURST 32u
 
-struct dpdk {
-	struct hs_ship_port port;
-	struct hs_ship_port_stats stats;
-	struct hs_dpdk_net net;
-	struct rte_mempool *frames;
-	struct hs_dpdk_lend lend;
-	uint16_t id;
-	uint16_t mtu;
-	bool borrow; /* the port sends memory that is not DPDK's */
-	struct rte_mbuf *queue[QUEUE];
-	uint32_t nr_queue;
-	uint64_t ask_tsc;      /* between two questions for one address */
-	uint64_t ask_anew_tsc; /* for who is known */
-	uint64_t link_tsc, link_every_tsc;
-	bool link_up;
-};
-
-static struct dpdk *dpdk_of(struct hs_ship_port *p)
+static struct hs_dpdk_port *dpdk_of(struct hs_ship_port *p)
 {
-	return (struct dpdk *)p;
+	return (struct hs_dpdk_port *)p;
 }
 
 /* ---- out ------------------------------------------------------------------
@@ -75,8 +41,8 @@ static void link_on(struct rte_mbuf *first, struct rte_mbuf **last,
 }
 
 /* To the last mbuf of the chain, which has the room for a whole frame. */
-static void copy(struct dpdk *d, struct rte_mbuf *first, struct rte_mbuf *last,
-		 const struct hs_ship_port_span *span)
+static void copy(struct hs_dpdk_port *d, struct rte_mbuf *first,
+		 struct rte_mbuf *last, const struct hs_ship_port_span *span)
 {
 	memcpy(rte_pktmbuf_mtod_offset(last, uint8_t *, last->data_len),
 	       span->data, span->bytes);
@@ -85,7 +51,7 @@ static void copy(struct dpdk *d, struct rte_mbuf *first, struct rte_mbuf *last,
 	d->stats.bytes_copied += span->bytes;
 }
 
-static bool attach(struct dpdk *d, struct rte_mbuf *first,
+static bool attach(struct hs_dpdk_port *d, struct rte_mbuf *first,
 		   const struct hs_ship_port_span *spans, uint32_t nr_spans)
 {
 	struct rte_mbuf *last = first;
@@ -111,7 +77,7 @@ static bool attach(struct dpdk *d, struct rte_mbuf *first,
 }
 
 /* Packets that the port did not take wait; it says nothing of why. */
-static void push(struct dpdk *d)
+static void push(struct hs_dpdk_port *d)
 {
 	uint32_t sent = 0;
 
@@ -129,18 +95,18 @@ static void push(struct dpdk *d)
 	memmove(d->queue, d->queue + sent, d->nr_queue * sizeof(*d->queue));
 }
 
-static bool enqueue(struct dpdk *d, struct rte_mbuf *m)
+static bool enqueue(struct hs_dpdk_port *d, struct rte_mbuf *m)
 {
-	if (d->nr_queue == QUEUE)
+	if (d->nr_queue == HS_DPDK_QUEUE)
 		push(d);
-	if (d->nr_queue == QUEUE)
+	if (d->nr_queue == HS_DPDK_QUEUE)
 		return false;
 	d->queue[d->nr_queue++] = m;
 	return true;
 }
 
 /* Also now and then who is known: it may be another device by now. */
-static void ask(struct dpdk *d, struct hs_dpdk_neighbour *n)
+static void ask(struct hs_dpdk_port *d, struct hs_dpdk_neighbour *n)
 {
 	uint64_t now = rte_get_tsc_cycles();
 	struct rte_mbuf *m;
@@ -158,7 +124,7 @@ static void ask(struct dpdk *d, struct hs_dpdk_neighbour *n)
 }
 
 /* A link that is down takes frames and loses them; they wait instead. */
-static bool link_is_up(struct dpdk *d)
+static bool link_is_up(struct hs_dpdk_port *d)
 {
 	uint64_t now = rte_get_tsc_cycles();
 	struct rte_eth_link link;
@@ -175,7 +141,7 @@ static int dpdk_send(struct hs_ship_port *p, const struct hs_ship_address *to,
 		     const void *head, uint32_t head_bytes,
 		     const struct hs_ship_port_span *spans, uint32_t nr_spans)
 {
-	struct dpdk *d = dpdk_of(p);
+	struct hs_dpdk_port *d = dpdk_of(p);
 	struct hs_dpdk_neighbour *n;
 	struct hs_dpdk_place place;
 	uint32_t headers, bytes = head_bytes;
@@ -195,9 +161,9 @@ static int dpdk_send(struct hs_ship_port *p, const struct hs_ship_address *to,
 	}
 	for (uint32_t i = 0; i < nr_spans; i++)
 		bytes += spans[i].bytes;
-	if (d->nr_queue == QUEUE)
+	if (d->nr_queue == HS_DPDK_QUEUE)
 		push(d);
-	if (d->nr_queue == QUEUE) {
+	if (d->nr_queue == HS_DPDK_QUEUE) {
 		d->stats.full++;
 		return -EAGAIN;
 	}
@@ -227,7 +193,7 @@ static int dpdk_send(struct hs_ship_port *p, const struct hs_ship_address *to,
 
 static void dpdk_flush(struct hs_ship_port *p)
 {
-	struct dpdk *d = dpdk_of(p);
+	struct hs_dpdk_port *d = dpdk_of(p);
 
 	push(d);
 	hs_dpdk_lend_reap(&d->lend);
@@ -237,14 +203,15 @@ static void dpdk_flush(struct hs_ship_port *p)
  */
 
 /* One piece, in memory that is ours; a chain is joined, which is a copy. */
-static struct rte_mbuf *joined(struct dpdk *d, struct rte_mbuf *m)
+static struct rte_mbuf *joined(struct hs_dpdk_port *d, struct rte_mbuf *m)
 {
 	struct rte_mbuf *one;
 	const void *from;
 
 	if (m->nb_segs == 1)
 		return m;
-	one = m->pkt_len <= ROOM_BYTES ? rte_pktmbuf_alloc(d->frames) : NULL;
+	one = m->pkt_len <= HS_DPDK_ROOM_BYTES ? rte_pktmbuf_alloc(d->frames)
+					       : NULL;
 	if (one) {
 		uint8_t *to = rte_pktmbuf_mtod(one, uint8_t *);
 
@@ -259,7 +226,7 @@ static struct rte_mbuf *joined(struct dpdk *d, struct rte_mbuf *m)
 	return one;
 }
 
-static bool take(struct dpdk *d, struct rte_mbuf *m,
+static bool take(struct hs_dpdk_port *d, struct rte_mbuf *m,
 		 struct hs_ship_port_frame *frame)
 {
 	uint32_t offset;
@@ -285,7 +252,7 @@ static bool take(struct dpdk *d, struct rte_mbuf *m,
 static uint32_t dpdk_receive(struct hs_ship_port *p,
 			     struct hs_ship_port_frame *frames, uint32_t nr)
 {
-	struct dpdk *d = dpdk_of(p);
+	struct hs_dpdk_port *d = dpdk_of(p);
 	struct rte_mbuf *burst[BURST];
 	uint32_t got = 0;
 	uint16_t n;
@@ -320,7 +287,7 @@ static int dpdk_resolve(struct hs_ship_port *p, const char *text,
 			struct hs_ship_address *out, uint32_t *frame_bytes,
 			const char **why)
 {
-	struct dpdk *d = dpdk_of(p);
+	struct hs_dpdk_port *d = dpdk_of(p);
 	struct hs_dpdk_place place = {0};
 
 	*why = "should be an address and a port, as 192.0.2.1:7430 or "
@@ -342,7 +309,7 @@ static int dpdk_resolve(struct hs_ship_port *p, const char *text,
 static int dpdk_memory(struct hs_ship_port *p, void *base, uint64_t bytes,
 		       uint64_t page_bytes)
 {
-	struct dpdk *d = dpdk_of(p);
+	struct hs_dpdk_port *d = dpdk_of(p);
 	struct rte_eth_dev_info info;
 
 	if (!d->borrow)
@@ -362,7 +329,7 @@ static int dpdk_memory(struct hs_ship_port *p, void *base, uint64_t bytes,
 static void dpdk_stats(const struct hs_ship_port *p,
 		       struct hs_ship_port_stats *out)
 {
-	const struct dpdk *d = (const struct dpdk *)p;
+	const struct hs_dpdk_port *d = (const struct hs_dpdk_port *)p;
 
 	*out = d->stats;
 	out->bytes_borrowed = d->lend.bytes;
@@ -371,7 +338,7 @@ static void dpdk_stats(const struct hs_ship_port *p,
 
 static void dpdk_destroy(struct hs_ship_port *p)
 {
-	struct dpdk *d = dpdk_of(p);
+	struct hs_dpdk_port *d = dpdk_of(p);
 
 	push(d);
 	rte_pktmbuf_free_bulk(d->queue, d->nr_queue);
@@ -395,229 +362,15 @@ static const struct hs_ship_port_ops dpdk_ops = {
 	.destroy = dpdk_destroy,
 };
 
-/* ---- making it ------------------------------------------------------------
- */
-
-static int pools_make(struct dpdk *d, uint32_t nr_frames)
-{
-	d->frames = rte_pktmbuf_pool_create(
-		"frames", nr_frames + FRAMES_FEW + 2 * HS_DPDK_DESCRIPTORS, 256,
-		0, RTE_PKTMBUF_HEADROOM + ROOM_BYTES, SOCKET_ID_ANY);
-	return d->frames ? hs_dpdk_lend_make(&d->lend, d->id) : -rte_errno;
-}
-
-/* af_packet sends what its device takes and its ring's frames hold. */
-static bool af_packet_takes(const struct rte_eth_dev_info *info,
-			    const char *vdev, uint16_t want)
-{
-	const char *size = vdev ? strstr(vdev, "framesz=") : NULL;
-	unsigned long frame_bytes = size ? strtoul(size + 8, NULL, 10) : 2048;
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	struct ifreq req = {0};
-	bool takes;
-
-	takes = fd >= 0 && if_indextoname(info->if_index, req.ifr_name) &&
-		!ioctl(fd, SIOCGIFMTU, &req) && req.ifr_mtu >= want &&
-		frame_bytes >= want + AF_PACKET_HEAD_BYTES;
-	if (fd >= 0)
-		close(fd);
-	return takes;
-}
-
-/*
- * The driver may refuse a length that it cannot set; then its own holds. memif
- * and af_packet claim 1518 whatever their buffers are.
- */
-static int mtu_set(struct dpdk *d, const struct rte_eth_dev_info *info,
-		   const char *vdev, uint16_t want)
-{
-	if (!strcmp(info->driver_name, "net_memif") ||
-	    (!strcmp(info->driver_name, "net_af_packet") &&
-	     af_packet_takes(info, vdev, want))) {
-		d->mtu = want;
-		return 0;
-	}
-	(void)rte_eth_dev_set_mtu(d->id, want);
-	return rte_eth_dev_get_mtu(d->id, &d->mtu);
-}
-
-/* How it says which of its packets are done: see dpdk_lend.h. */
-static bool asks_descriptors(const struct rte_eth_dev_info *info)
-{
-	return !strcmp(info->driver_name, "net_e1000_em");
-}
-
-/*
- * UDP's checksum over IPv6. A device reads the bytes once and sums what it
- * sends; where we sum, or a driver does, a producer may change them in between,
- * and a frame that never fits would hold up all that stand behind it. So these
- * go as copies.
- */
-static void sums_choose(struct dpdk *d,
-			const struct hs_ship_dpdk_config *config,
-			const struct rte_eth_dev_info *info,
-			struct rte_eth_conf *conf)
-{
-	if (hs_dpdk_is_v4(&d->net.own.ip))
-		return;
-	/* What is asked for descriptors counts one a segment. */
-	d->net.device_sums =
-		config->pci && !asks_descriptors(info) &&
-		(info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_UDP_CKSUM);
-	if (!d->net.device_sums) {
-		d->borrow = false;
-		return;
-	}
-	conf->txmode.offloads |= RTE_ETH_TX_OFFLOAD_UDP_CKSUM;
-	conf->rxmode.offloads |=
-		info->rx_offload_capa & RTE_ETH_RX_OFFLOAD_UDP_CKSUM;
-}
-
-/* Where freed mbufs cannot be asked for, each packet's descriptor says when it
- * is done: it has to be written back for each. */
-static int tx_setup(struct dpdk *d, const struct rte_eth_dev_info *info)
-{
-	struct rte_eth_txconf conf = info->default_txconf;
-
-	d->lend.asks = asks_descriptors(info);
-	if (d->lend.asks)
-		conf.tx_rs_thresh = 1;
-	return rte_eth_tx_queue_setup(d->id, 0, HS_DPDK_DESCRIPTORS,
-				      SOCKET_ID_ANY, &conf);
-}
-
-/* What others ask who we are goes to a group of few. */
-static int group_join(struct dpdk *d, const char **why)
-{
-	struct rte_ether_addr group;
-	int rc;
-
-	*why = "IPv6 needs an MTU of 1280 at least";
-	if (d->mtu < RTE_IPV6_MIN_MTU)
-		return -EMSGSIZE;
-	*why = "the port takes no packets of the group that IPv6 asks in";
-	hs_dpdk_ip6_group(&d->net, &group);
-	rc = rte_eth_dev_set_mc_addr_list(d->id, &group, 1);
-	if (rc)
-		rc = rte_eth_allmulticast_enable(d->id);
-	if (rc)
-		rc = rte_eth_promiscuous_enable(d->id);
-	/* Who has nothing to set has no filter: memif. */
-	return rc == -ENOTSUP ? 0 : rc;
-}
-
-static int start(struct dpdk *d, const struct hs_ship_dpdk_config *config,
-		 const char **why)
-{
-	struct rte_eth_conf conf = {0};
-	struct rte_eth_dev_info info;
-	int rc;
-
-	*why = "the port does not say what it can";
-	rc = rte_eth_dev_info_get(d->id, &info);
-	if (rc)
-		return rc;
-	conf.txmode.offloads =
-		info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
-	if (info.max_mtu >= config->mtu &&
-	    info.max_rx_pktlen >= config->mtu + sizeof(struct rte_ether_hdr))
-		conf.rxmode.mtu = config->mtu;
-	sums_choose(d, config, &info, &conf);
-	*why = "the port takes no such configuration";
-	rc = rte_eth_dev_configure(d->id, 1, 1, &conf);
-	if (!rc)
-		rc = rte_eth_rx_queue_setup(d->id, 0, HS_DPDK_DESCRIPTORS,
-					    SOCKET_ID_ANY, NULL, d->frames);
-	if (!rc)
-		rc = tx_setup(d, &info);
-	if (!rc)
-		rc = mtu_set(d, &info, config->vdev, config->mtu);
-	if (!rc)
-		rc = rte_eth_dev_start(d->id);
-	if (!rc)
-		rc = rte_eth_macaddr_get(d->id, &d->net.mac);
-	return rc || hs_dpdk_is_v4(&d->net.own.ip) ? rc : group_join(d, why);
-}
-
-/* "IP=MAC", once a word. */
-static bool neighbour_add(struct dpdk *d, const char *text)
-{
-	struct hs_dpdk_neighbour *to;
-	char ip[INET6_ADDRSTRLEN];
-	const char *equals = strchr(text, '=');
-	struct hs_dpdk_ip at;
-
-	if (!equals || (size_t)(equals - text) >= sizeof(ip))
-		return false;
-	memcpy(ip, text, (size_t)(equals - text));
-	ip[equals - text] = 0;
-	if (!hs_dpdk_ip(ip, &at) ||
-	    hs_dpdk_is_v4(&at) != hs_dpdk_is_v4(&d->net.own.ip))
-		return false;
-	to = hs_dpdk_neighbour(&d->net, &at);
-	if (!to || rte_ether_unformat_addr(equals + 1, &to->mac))
-		return false;
-	to->known = to->fixed = true;
-	return true;
-}
-
-static int neighbours_add(struct dpdk *d, const char *list, const char **why)
-{
-	char text[80];
-
-	*why = "neighbours should be IP=MAC, separated by blanks, all of the "
-	       "family that ship.bind has";
-	while (list && *list) {
-		size_t n = strcspn(list, " ");
-
-		if (n >= sizeof(text))
-			return -EINVAL;
-		memcpy(text, list, n);
-		text[n] = 0;
-		if (n && !neighbour_add(d, text))
-			return -EINVAL;
-		list += n + (list[n] == ' ');
-	}
-	return 0;
-}
-
-static int make(struct dpdk *d, const struct hs_ship_dpdk_config *config,
-		const char **why)
-{
-	int rc;
-
-	*why = "bind should be an address and a port, as 192.0.2.1:7430 or "
-	       "[2001:db8::1]:7430";
-	if (!hs_dpdk_address(config->bind, &d->net.own))
-		return -EINVAL;
-	d->net.dscp = config->dscp;
-	rc = hs_dpdk_eal_start(config, why);
-	if (rc)
-		return rc;
-	*why = "DPDK found no port of that description";
-	if (!rte_eth_dev_count_avail())
-		return -ENODEV;
-	d->id = rte_eth_find_next(0);
-	d->borrow = config->borrow;
-	d->ask_tsc = rte_get_tsc_hz() / 10;
-	d->ask_anew_tsc = rte_get_tsc_hz() * ASK_ANEW_S;
-	d->link_every_tsc = rte_get_tsc_hz() / LINK_LOOKS_A_S;
-	*why = "no memory for mbufs";
-	rc = pools_make(d, config->nr_frames);
-	if (!rc)
-		rc = neighbours_add(d, config->neighbours, why);
-	return rc ? rc : start(d, config, why);
-}
-
 __attribute__((visibility("default"))) struct hs_ship_port *
 hs_ship_dpdk_create(const struct hs_ship_dpdk_config *config, const char **why)
 {
-	struct dpdk *d = calloc(1, sizeof(*d));
+	struct hs_dpdk_port *d = calloc(1, sizeof(*d));
 	int rc = -ENOMEM;
 
 	*why = "no memory";
 	if (d)
-		rc = make(d, config, why);
+		rc = hs_dpdk_port_start(d, config, why);
 	if (!rc) {
 		d->port.ops = &dpdk_ops;
 		return &d->port;
