@@ -287,7 +287,8 @@ static void index_make(struct hs_rules_table *t)
 	memset(t->by_status, 0, sizeof(t->by_status));
 	t->keys = 0;
 	t->percentiles = 0;
-	for (uint32_t i = 0; i < t->shm.nr_rules; i++) {
+	/* Checked already, and said again for who reads this without that. */
+	for (uint32_t i = 0; i < HS_SHM_RULES_MAX && i < t->shm.nr_rules; i++) {
 		const struct hs_shm_rule *r = &t->shm.rules[i];
 
 		t->triggers[i] = hs_trigger_define(r->trigger);

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
+
 #define NR_STEPS 220u
 
 /* ---- what agents say ------------------------------------------------------
@@ -150,9 +152,12 @@ static void take_news(struct bco *g)
 	for (uint32_t i = 0; i < m->nr; i++) {
 		const struct hs_wire_answer *a = (const void *)p;
 		uint32_t t = bco_trace_of(g, &a->trace);
-		struct bco_trace *x = &g->traces[t];
-		struct bco_node was = x->nodes[bco_node_of(a->node)];
+		struct bco_trace *x;
+		struct bco_node was;
 
+		hs_check(t < BCO_TRACES);
+		x = &g->traces[t];
+		was = x->nodes[bco_node_of(a->node)];
 		p += sizeof(*a) + a->nr_crumbs * 16ull;
 		if (!x->live)
 			continue;
