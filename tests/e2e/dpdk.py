@@ -19,14 +19,11 @@ import sys
 import fabric
 import scenarios
 from fabric import wait_for
+from spaces import ip
 
 SKIPPED = 77
 V6 = "--v6" in sys.argv[1:2]
 KERNEL = 99  # its number on the switch
-
-
-def ip(*words):
-    subprocess.run(["ip", *words], check=True)
 
 
 def host(number):
