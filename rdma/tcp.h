@@ -2,17 +2,16 @@
 /*
  * tcp.h - the inside of the TCP carrier
  *
- * transport_tcp.c owns listeners and the event loop; tcp_conn.c moves the
- * bytes of one connection. All else is link.h's.
+ * transport_tcp.c dials and listens; tcp_conn.c moves the bytes of one
+ * connection. All else is link.h's and sockets.h's.
  */
 #ifndef HS_RDMA_TCP_H
 #define HS_RDMA_TCP_H
 
-#include "rdma/link.h"
+#include "rdma/sockets.h"
 #include "rdma/tls.h"
 
-#define HS_TCP_LISTENERS_MAX 8u
-#define HS_TCP_CIPHER_BYTES  ((size_t)64 << 10)
+#define HS_TCP_CIPHER_BYTES ((size_t)64 << 10)
 
 struct hs_tcp_conn {
 	struct hs_link link; /* first */
@@ -22,22 +21,10 @@ struct hs_tcp_conn {
 	struct hs_tls *tls; /* NULL: bytes go as they are */
 };
 
-struct hs_tcp_listener {
-	int fd;
-	uint64_t paused_until_ns; /* 0: not paused */
-};
-
 struct hs_tcp {
-	struct hs_hub hub; /* first */
-	struct hs_tcp_listener listeners[HS_TCP_LISTENERS_MAX];
-	uint32_t nr_listeners;
+	struct hs_sockets sockets;  /* first */
 	struct hs_tls_context *tls; /* NULL: none is configured */
 	uint8_t *cipher; /* HS_TCP_CIPHER_BYTES, what was read last */
-};
-
-enum hs_tcp_tag {
-	HS_TCP_TAG_CONN = HS_HUB_TAG_CARRIER,
-	HS_TCP_TAG_LISTENER,
 };
 
 /** hs_tcp_conn_create() - around @fd, which it owns; NULL: no room or memory */
@@ -47,7 +34,7 @@ void hs_tcp_conn_release(struct hs_link *l);
 /** hs_tcp_conn_connected() - TCP is; TLS begins, or HELLO */
 void hs_tcp_conn_connected(struct hs_tcp_conn *c);
 /** hs_tcp_conn_event() - what epoll told */
-void hs_tcp_conn_event(struct hs_tcp_conn *c, uint32_t events);
+void hs_tcp_conn_event(struct hs_link *l, uint32_t events);
 void hs_tcp_conn_flush(struct hs_link *l);
 
 #endif

@@ -23,10 +23,11 @@ struct hs_tcp_conn *hs_tcp_conn_create(struct hs_tcp *t, int fd,
 	if (!c)
 		return NULL;
 	if (t->tls) {
-		hs_tls_context_look(t->tls, t->hub.now_ns);
+		hs_tls_context_look(t->tls, t->sockets.hub.now_ns);
 		c->tls = hs_tls_create(t->tls, dial != NULL);
 	}
-	if ((t->tls && !c->tls) || hs_link_init(&c->link, &t->hub, dial)) {
+	if ((t->tls && !c->tls) ||
+	    hs_link_init(&c->link, &t->sockets.hub, dial)) {
 		hs_tls_destroy(c->tls);
 		free(c);
 		return NULL;
@@ -50,7 +51,7 @@ static void poll_out(struct hs_tcp_conn *c, bool on)
 	struct hs_hub *h = c->link.hub;
 	struct epoll_event ev = {
 		.events = on ? EPOLLIN | EPOLLOUT : EPOLLIN,
-		.data.u64 = hs_hub_tag_make(HS_TCP_TAG_CONN, c->link.id),
+		.data.u64 = hs_hub_tag_make(HS_SOCKETS_TAG_LINK, c->link.id),
 	};
 
 	if (c->polls_out == on)
@@ -260,9 +261,9 @@ static void receive(struct hs_tcp_conn *c)
 	}
 }
 
-void hs_tcp_conn_event(struct hs_tcp_conn *c, uint32_t events)
+void hs_tcp_conn_event(struct hs_link *l, uint32_t events)
 {
-	struct hs_link *l = &c->link;
+	struct hs_tcp_conn *c = (struct hs_tcp_conn *)l;
 
 	if (l->state == HS_LINK_CONNECTING && !c->shaking) {
 		int error = 0;
