@@ -2,7 +2,7 @@
 /*
  * transport.h - messages between nodes, whatever carries them
  *
- * One interface, three carriers: TCP (here), RDMA verbs, and the simulator,
+ * One interface: TCP and shared memory (here), RDMA verbs, and the simulator,
  * which calls the cores directly. A transport delivers whole messages of
  * wire_format.h in the order they were sent over one connection, or reports
  * the peer down; it never says that a message arrived. It exchanges HELLO by
@@ -146,7 +146,7 @@ struct hs_transport_clock {
 };
 
 struct hs_transport_ops {
-	const char *name; /* "tcp", "verbs" */
+	const char *name; /* "tcp", "verbs", "shm" */
 	/** "host:port", "[v6]:port"; port 0 picks one. Return: port or -errno
 	 */
 	int (*listen)(struct hs_transport *t, const char *address);
@@ -202,6 +202,12 @@ struct hs_transport {
 /** hs_transport_tcp_create() - NULL with errno set */
 struct hs_transport *
 hs_transport_tcp_create(const struct hs_transport_self *self,
+			const struct hs_transport_limits *limits,
+			const struct hs_transport_events *events, void *ctx);
+
+/** hs_transport_shm_create() - between processes of one machine: the same */
+struct hs_transport *
+hs_transport_shm_create(const struct hs_transport_self *self,
 			const struct hs_transport_limits *limits,
 			const struct hs_transport_events *events, void *ctx);
 

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * shm_conn.c - the bytes of one connection through shared memory
+ *
+ * The socket says who is there, hands the memories over, rings, and ends with
+ * the other process, however that ends. It rings and not an eventfd, since a
+ * write to one waits for as long as whoever shares it likes; a send by
+ * MSG_DONTWAIT never does. One byte is sent for a sleep of the other side, so
+ * who has that many unread does not read: rings are read when many came, and
+ * not each time, since the socket is watched for edges.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fdpass.h"
+#include "rdma/shm.h"
+
+/* One peer that sends without end must not keep the others waiting. */
+#define TURN_BYTES  (4 * (size_t)HS_RING_BYTES)
+#define RINGS_HELD  32u	  /* unread; a socket takes a few hundred */
+#define RINGS_A_SEC 1000u /* for nothing */
+
+/* Tell the other side our memory; it keeps it while it has it mapped. */
+static int say_hello(struct hs_shm_conn *c)
+{
+	const struct hs_ring_hello hello = {
+		.magic = HS_RING_MAGIC,
+		.version = HS_RING_VERSION,
+		.ring_bytes = HS_RING_BYTES,
+		.words_bytes = HS_RING_WORDS_BYTES,
+	};
+	int rc = hs_memfd_create(&c->ours, "hs-ring", HS_RING_MEMORY_BYTES, 0);
+
+	if (!rc)
+		rc = hs_fdpass_send(c->fd, &hello, sizeof(hello), &c->ours.fd,
+				    1);
+	if (c->ours.fd >= 0)
+		close(c->ours.fd);
+	c->ours.fd = -1;
+	return rc;
+}
+
+struct hs_shm_conn *hs_shm_conn_create(struct hs_shm *t, int fd,
+				       struct hs_dial *dial)
+{
+	struct hs_shm_conn *c = calloc(1, sizeof(*c));
+	int rc;
+
+	if (!c)
+		return NULL;
+	c->fd = fd;
+	c->ours.fd = c->theirs.fd = -1;
+	t->sockets.hub.stats.system_calls += 2;
+	rc = hs_link_init(&c->link, &t->sockets.hub, dial);
+	if (!rc) {
+		rc = say_hello(c);
+		if (rc) {
+			hs_link_fini(&c->link);
+			if (dial)
+				dial->link = NULL;
+		}
+	}
+	if (!rc)
+		return c;
+	hs_memfd_close(&c->ours);
+	free(c);
+	errno = -rc;
+	return NULL;
+}
+
+static void forget_late(struct hs_shm_conn *c)
+{
+	struct hs_shm_conn **at = &((struct hs_shm *)c->link.hub)->late;
+
+	while (*at && *at != c)
+		at = &(*at)->late_next;
+	if (*at)
+		*at = c->late_next;
+}
+
+void hs_shm_conn_release(struct hs_link *l)
+{
+	struct hs_shm_conn *c = (struct hs_shm_conn *)l;
+
+	forget_late(c);
+	hs_link_fini(l);
+	hs_memfd_close(&c->ours);
+	hs_memfd_close(&c->theirs);
+	close(c->fd); /* epoll forgets it with the last descriptor */
+	free(c);
+}
+
+static void cut(struct hs_shm_conn *c, const char *reason)
+{
+	hs_link_cut(&c->link, HS_TRANSPORT_CUT_GARBAGE, reason);
+}
+
+static void ring(struct hs_shm_conn *c)
+{
+	const uint8_t bell = HS_RING_BELL;
+
+	c->link.hub->stats.system_calls++;
+	if (send(c->fd, &bell, 1, MSG_NOSIGNAL | MSG_DONTWAIT) == 1)
+		return;
+	if (errno == EAGAIN || errno == ENOBUFS)
+		cut(c, "it asks to be rung, and does not hear it");
+	/* It hung up: what it wrote before is read when epoll says so. */
+}
+
+static const char *hello_wrong(const struct hs_ring_hello *h, ssize_t n,
+			       size_t nr_fds)
+{
+	if (n != (ssize_t)sizeof(*h) || h->magic != HS_RING_MAGIC)
+		return "it says nothing of a shared memory";
+	if (h->version != HS_RING_VERSION || h->reserved ||
+	    h->ring_bytes != HS_RING_BYTES ||
+	    h->words_bytes != HS_RING_WORDS_BYTES)
+		return "its rings are of another version";
+	return nr_fds == 1 ? NULL : "it hands over no memory";
+}
+
+static const char *attach(struct hs_shm_conn *c, int fd)
+{
+	int rc = hs_memfd_attach(&c->theirs, fd, HS_RING_MEMORY_BYTES,
+				 HS_MEMFD_READ_ONLY | HS_MEMFD_POPULATE);
+
+	if (rc) {
+		close(fd);
+		return rc == -EPERM ? "its memory is not sealed"
+				    : "its memory cannot be mapped";
+	}
+	close(c->theirs.fd);
+	c->theirs.fd = -1;
+	if (c->theirs.size_bytes == HS_RING_MEMORY_BYTES && !c->theirs.is_huge)
+		return NULL;
+	hs_memfd_close(&c->theirs);
+	return "its memory is of another size";
+}
+
+static void hear_hello(struct hs_shm_conn *c)
+{
+	struct hs_ring_hello hello;
+	const char *wrong;
+	size_t nr_fds;
+	ssize_t n;
+	int fd;
+
+	c->link.hub->stats.system_calls++;
+	n = hs_fdpass_recv(c->fd, &hello, sizeof(hello), &fd, 1, &nr_fds);
+	if (n == -EAGAIN)
+		return;
+	if (n == 0 || n == -ECONNRESET) {
+		hs_link_doom(&c->link);
+		return;
+	}
+	wrong = hello_wrong(&hello, n, nr_fds);
+	if (wrong && nr_fds)
+		close(fd);
+	if (!wrong)
+		wrong = attach(c, fd);
+	if (wrong) {
+		cut(c, wrong);
+		return;
+	}
+	hs_shm_ring_make(&c->ring, c->ours.base, c->theirs.base);
+	hs_link_connected(&c->link);
+}
+
+void hs_shm_conn_flush(struct hs_link *l)
+{
+	struct hs_shm_conn *c = (struct hs_shm_conn *)l;
+	struct iovec iov[2];
+	size_t put;
+
+	if (l->state == HS_LINK_DOOMED || l->state == HS_LINK_CONNECTING)
+		return;
+	put = hs_shm_ring_put(&c->ring, iov, hs_link_peek(l, iov, SIZE_MAX));
+	if (put) {
+		hs_link_took(l, put);
+		if (hs_shm_ring_publish(&c->ring))
+			ring(c);
+	}
+	if (c->ring.wrong)
+		cut(c, c->ring.wrong);
+	hs_link_flushed(l);
+}
+
+/* All of them, when so many may have come that the socket could fill. */
+static void hear_rings(struct hs_shm_conn *c, bool ended)
+{
+	uint32_t reasons = hs_shm_ring_reasons(&c->ring);
+	uint8_t bells[4 * RINGS_HELD];
+	ssize_t n;
+
+	if (!ended && reasons - c->heard < RINGS_HELD)
+		return;
+	c->heard = reasons;
+	c->link.hub->stats.system_calls++;
+	n = recv(c->fd, bells, sizeof(bells), MSG_DONTWAIT);
+	for (ssize_t i = 0; i < n; i++)
+		if (bells[i] != HS_RING_BELL) {
+			cut(c, "it says what is no ring");
+			return;
+		}
+	if (n == (ssize_t)sizeof(bells))
+		hs_link_cut(&c->link, HS_TRANSPORT_CUT_FLOOD,
+			    "it rings without end");
+}
+
+static void be_late(struct hs_shm_conn *c)
+{
+	struct hs_shm *t = (struct hs_shm *)c->link.hub;
+
+	if (c->late)
+		return;
+	c->late = true;
+	c->late_next = t->late;
+	t->late = c;
+}
+
+void hs_shm_conn_read(struct hs_shm_conn *c)
+{
+	struct hs_link *l = &c->link;
+	size_t left = TURN_BYTES;
+
+	while (l->state != HS_LINK_DOOMED && l->state != HS_LINK_CONNECTING) {
+		uint8_t *to;
+		size_t room = hs_link_room(l, &to);
+		size_t n = hs_shm_ring_get(&c->ring, to,
+					   room < left ? room : left);
+
+		if (n) {
+			if (hs_shm_ring_taken(&c->ring))
+				ring(c);
+			hs_link_came(l, n);
+			left -= n;
+		} else if (hs_shm_ring_sleep(&c->ring)) {
+			break;
+		}
+		if (!left) {
+			be_late(c);
+			break;
+		}
+	}
+	if (c->ring.wrong)
+		cut(c, c->ring.wrong);
+}
+
+/* What rings without a reason costs us as much as it costs the other side. That
+ * we had read already what it rang for is no fault: bytes went by since. */
+static void count_idle(struct hs_shm_conn *c)
+{
+	uint64_t now = c->link.hub->now_ns;
+	uint64_t progress = c->ring.tail + c->ring.tail_seen;
+
+	if (now - c->idle_ns >= HS_NS_PER_SEC || c->progress != progress) {
+		c->idle_ns = now;
+		c->progress = progress;
+		c->nr_idle = 0;
+	}
+	if (++c->nr_idle > RINGS_A_SEC)
+		hs_link_cut(&c->link, HS_TRANSPORT_CUT_FLOOD,
+			    "it rings without end");
+}
+
+void hs_shm_conn_event(struct hs_link *l, uint32_t events)
+{
+	struct hs_shm_conn *c = (struct hs_shm_conn *)l;
+	bool ended = events & (EPOLLHUP | EPOLLRDHUP | EPOLLERR);
+	uint64_t tail;
+
+	if (l->state == HS_LINK_CONNECTING) {
+		hear_hello(c);
+		if (l->state == HS_LINK_CONNECTING)
+			return;
+	}
+	if (l->state == HS_LINK_DOOMED)
+		return;
+	/* Before we sleep: one that came after would be read here unheard. */
+	hear_rings(c, ended);
+	tail = c->ring.tail;
+	hs_shm_conn_read(c);
+	if (l->out.used_bytes)
+		hs_shm_conn_flush(l);
+	else if (tail == c->ring.tail)
+		count_idle(c);
+	/* What came before a hang-up was read: a turn is worth more than there
+	 * is room for in the ring. */
+	if (ended && l->state != HS_LINK_DOOMED)
+		hs_link_doom(l);
+}

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * transport_shm.c - messages between processes of one machine
+ *
+ * "host:port" as everywhere: it stands for a Unix socket in the abstract
+ * namespace, which belongs to the network namespace, as the port over TCP does.
+ * So whoever reached the port reaches the socket, and nobody else; who belongs
+ * to the cluster is told by its key, as over every carrier.
+ *
+ * Guarantees: nothing waits but name resolution of a dialled address that is
+ * a name; no SIGPIPE; memory is bounded by the limits: 68 KiB a peer of each
+ * side's own.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "rdma/shm.h"
+
+/* Ports that are picked when none is asked for: where Linux picks its own. */
+#define PORT_FIRST 32768u
+#define PORTS	   28232u
+#define PICKS	   64
+
+union inet {
+	struct sockaddr sa;
+	struct sockaddr_in v4;
+	struct sockaddr_in6 v6;
+};
+
+static uint16_t port_of(const union inet *at)
+{
+	return ntohs(at->sa.sa_family == AF_INET6 ? at->v6.sin6_port
+						  : at->v4.sin_port);
+}
+
+static void set_port(union inet *at, uint16_t port)
+{
+	if (at->sa.sa_family == AF_INET6)
+		at->v6.sin6_port = htons(port);
+	else
+		at->v4.sin_port = htons(port);
+}
+
+/* "\0hindsight/HOST:PORT", without a NUL at its end. */
+static socklen_t name_of(const char *host, uint16_t port,
+			 struct sockaddr_un *out)
+{
+	int n;
+
+	*out = (struct sockaddr_un){.sun_family = AF_UNIX};
+	n = snprintf(out->sun_path + 1, sizeof(out->sun_path) - 1,
+		     "hindsight/%s:%u", host, port);
+	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 +
+			   (size_t)n);
+}
+
+static void host_of(const union inet *at, char out[INET6_ADDRSTRLEN])
+{
+	const void *ip = at->sa.sa_family == AF_INET6
+				 ? (const void *)&at->v6.sin6_addr
+				 : (const void *)&at->v4.sin_addr;
+
+	inet_ntop(at->sa.sa_family, ip, out, INET6_ADDRSTRLEN);
+}
+
+/* Whoever binds it to some port has it. */
+static bool is_ours(const union inet *at, socklen_t bytes)
+{
+	int fd = socket(at->sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	union inet any = *at;
+	bool ours;
+
+	set_port(&any, 0);
+	ours = fd >= 0 && bind(fd, &any.sa, bytes) == 0;
+	if (fd >= 0)
+		close(fd);
+	return ours;
+}
+
+/* Who listens on all addresses has the name of none. */
+static int connect_to(int fd, const union inet *at)
+{
+	static const char *const all[] = {"0.0.0.0", "::"};
+	char host[INET6_ADDRSTRLEN];
+	struct sockaddr_un un;
+	socklen_t size;
+
+	host_of(at, host);
+	size = name_of(host, port_of(at), &un);
+	for (size_t i = 0; connect(fd, (struct sockaddr *)&un, size); i++) {
+		if (errno != ECONNREFUSED || i == sizeof(all) / sizeof(all[0]))
+			return -errno;
+		size = name_of(all[i], port_of(at), &un);
+	}
+	return 0;
+}
+
+static bool watch(struct hs_shm_conn *c)
+{
+	return hs_hub_watch(c->link.hub, c->fd, EPOLLIN | EPOLLRDHUP | EPOLLET,
+			    hs_hub_tag_make(HS_SOCKETS_TAG_LINK, c->link.id)) ==
+	       0;
+}
+
+static int shm_dial(struct hs_hub *h, struct hs_dial *d, uint32_t at)
+{
+	union inet to = {.v6 = {0}};
+	struct hs_shm_conn *c;
+	int fd, rc;
+
+	memcpy(&to, &d->at.at[at], d->at.size_bytes[at]);
+	if (!is_ours(&to, d->at.size_bytes[at])) {
+		hs_log_limited(HS_LOG_WARN, "shm",
+			       "not an address of this machine, as carrier: "
+			       "shm wants it address=%s",
+			       d->address);
+		return -EADDRNOTAVAIL;
+	}
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	h->stats.system_calls += 5;
+	if (fd < 0)
+		return -errno;
+	rc = connect_to(fd, &to);
+	c = rc ? NULL : hs_shm_conn_create((struct hs_shm *)h, fd, d);
+	if (!c) {
+		close(fd);
+		return rc ? rc : -errno;
+	}
+	if (watch(c))
+		return 0;
+	hs_shm_conn_release(&c->link);
+	d->link = NULL;
+	return -ENOMEM;
+}
+
+static bool shm_accepted(struct hs_sockets *s, int fd)
+{
+	struct hs_shm_conn *c =
+		hs_shm_conn_create((struct hs_shm *)s, fd, NULL);
+
+	if (!c) {
+		bool gone = errno == EPIPE || errno == ECONNRESET;
+
+		close(fd);
+		return gone;
+	}
+	if (!watch(c))
+		hs_shm_conn_release(&c->link);
+	return true;
+}
+
+static int listen_at(struct hs_shm *t, const union inet *at, socklen_t bytes)
+{
+	struct hs_hub *h = &t->sockets.hub;
+	uint16_t port = port_of(at);
+	char host[INET6_ADDRSTRLEN];
+	struct sockaddr_un un;
+	int rc = -EADDRINUSE;
+
+	if (!is_ours(at, bytes))
+		return -EADDRNOTAVAIL;
+	host_of(at, host);
+	for (int i = 0; i < PICKS && rc == -EADDRINUSE; i++) {
+		if (!port_of(at))
+			port = (uint16_t)(PORT_FIRST +
+					  hs_random_below(&h->random, PORTS));
+		else
+			i = PICKS;
+		rc = hs_sockets_listen(&t->sockets, (struct sockaddr *)&un,
+				       name_of(host, port, &un));
+	}
+	return rc < 0 ? rc : port;
+}
+
+static int shm_listen(struct hs_transport *transport, const char *address)
+{
+	struct hs_addresses at;
+	int rc = hs_address_resolve(address, 1, &at);
+
+	if (rc)
+		return rc;
+	rc = -EADDRNOTAVAIL;
+	for (uint32_t i = 0; i < at.nr && rc < 0; i++) {
+		union inet one = {.v6 = {0}};
+
+		memcpy(&one, &at.at[i], at.size_bytes[i]);
+		rc = listen_at((struct hs_shm *)transport, &one,
+			       at.size_bytes[i]);
+	}
+	return rc;
+}
+
+static int shm_poll(struct hs_transport *transport, int timeout_ms)
+{
+	struct hs_shm *t = (struct hs_shm *)transport;
+	struct hs_shm_conn *late;
+	int rc = hs_sockets_turn(&t->sockets, t->late ? 0 : timeout_ms);
+
+	if (rc)
+		return rc;
+	late = t->late;
+	t->late = NULL;
+	while (late) {
+		struct hs_shm_conn *c = late;
+
+		late = c->late_next;
+		c->late = false;
+		hs_shm_conn_read(c);
+	}
+	if (t->late)
+		hs_hub_wake(&t->sockets.hub);
+	hs_sockets_turn_end(&t->sockets);
+	return 0;
+}
+
+static void shm_destroy(struct hs_transport *transport)
+{
+	struct hs_shm *t = (struct hs_shm *)transport;
+	struct hs_hub *h = &t->sockets.hub;
+
+	for (uint32_t i = 0; h->links && i < h->limits.nr_peers; i++) {
+		if (!h->links[i])
+			continue;
+		/* The last words, as far as there is room for them. */
+		h->events.writable = NULL;
+		hs_shm_conn_flush(h->links[i]);
+		hs_shm_conn_release(h->links[i]);
+	}
+	hs_sockets_close(&t->sockets);
+	hs_hub_close(h);
+	free(t);
+}
+
+static const struct hs_transport_ops shm_ops = {
+	.name = "shm",
+	.listen = shm_listen,
+	.dial = hs_hub_dial,
+	.undial = hs_hub_undial,
+	.send = hs_hub_send,
+	.poll = shm_poll,
+	.fd = hs_hub_fd,
+	.stats = hs_hub_stats,
+	.destroy = shm_destroy,
+	.cut = hs_hub_cut,
+	.clock = hs_hub_clock,
+	.flush = hs_hub_flush_now,
+};
+
+static const struct hs_carrier shm_carrier = {
+	.dial = shm_dial,
+	.flush = hs_shm_conn_flush,
+	.release = hs_shm_conn_release,
+	.tick = hs_sockets_tick,
+};
+
+static const struct hs_sockets_ops shm_sockets = {
+	.accepted = shm_accepted,
+	.event = hs_shm_conn_event,
+};
+
+struct hs_transport *
+hs_transport_shm_create(const struct hs_transport_self *self,
+			const struct hs_transport_limits *limits,
+			const struct hs_transport_events *events, void *ctx)
+{
+	struct hs_shm *t = calloc(1, sizeof(*t));
+	int rc;
+
+	if (!t)
+		return NULL;
+	t->sockets.ops = &shm_sockets;
+	rc = hs_hub_open(&t->sockets.hub, &shm_ops, &shm_carrier, self, limits,
+			 events, ctx);
+	if (rc) {
+		shm_destroy(&t->sockets.hub.base);
+		errno = -rc;
+		return NULL;
+	}
+	return &t->sockets.hub.base;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * carrier_shm.c - the suite over shared memory
+ */
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "tests/rdma/carrier.h"
+
+static int open_shm(void)
+{
+	return 0;
+}
+
+static struct hs_transport *create(int side,
+				   const struct hs_transport_self *self,
+				   const struct hs_transport_limits *limits,
+				   const struct hs_transport_events *events,
+				   void *ctx)
+{
+	return hs_transport_shm_create(self, limits, events, ctx);
+}
+
+static void host(int side, char *out, size_t size_bytes)
+{
+	snprintf(out, size_bytes, "127.0.0.1");
+}
+
+static const char *check(void)
+{
+	return NULL;
+}
+
+const struct carrier carrier = {"shm", open_shm, create,
+				host,  check,	 50 * HS_NS_PER_MS};
