@@ -15,7 +15,8 @@ void hs_shown_make(struct hs_worker *w, struct hs_agent_config *config)
 	uint8_t key[sizeof(w->crumb_table.key)];
 	void *p;
 
-	if (s->transport.kind == HS_TRANSPORT_TCP || !s->nr_crumb_entries ||
+	if (s->transport.kind == HS_TRANSPORT_TCP ||
+	    s->transport.kind == HS_TRANSPORT_SHM || !s->nr_crumb_entries ||
 	    hs_random_secure(key, sizeof(key)))
 		return;
 	w->crumb_table =

@@ -361,7 +361,7 @@ int hs_perf_traverse(int argc, char **argv)
 	uint64_t nodes = 10, origins = 1, coordinators = 0;
 	const struct hs_args_option options[] = {
 		{"carriers", 0, HS_ARGS_STRING, &c.carriers, "LIST",
-		 "tcp, verbs: one after the other", 0, 0},
+		 "tcp, verbs, shm: one after the other", 0, 0},
 		{"nodes", 'n', HS_ARGS_U64, &nodes, "N", "agents", 1,
 		 HS_TRAVERSE_NODES_MAX},
 		{"sizes", 0, HS_ARGS_STRING, &c.sizes, "LIST",

@@ -15,6 +15,7 @@ const char *const hs_transport_kinds[] = {
 	[HS_TRANSPORT_TCP] = "tcp",
 	[HS_TRANSPORT_VERBS] = "verbs",
 	[HS_TRANSPORT_AUTO] = "auto",
+	[HS_TRANSPORT_SHM] = "shm",
 	NULL,
 };
 
@@ -85,6 +86,11 @@ static struct hs_transport *create(const struct hs_transport_settings *settings,
 	struct hs_transport *t = NULL;
 	int error = 0;
 
+	if (settings->kind == HS_TRANSPORT_SHM) {
+		snprintf(why, HS_TRANSPORT_WHY_BYTES,
+			 "shm: configured, all on this machine");
+		return hs_transport_shm_create(self, limits, events, ctx);
+	}
 	if (settings->kind == HS_TRANSPORT_AUTO && wants_tls(settings)) {
 		snprintf(why, HS_TRANSPORT_WHY_BYTES,
 			 "tcp: auto, and TLS is configured");
@@ -133,10 +139,14 @@ hs_transport_create(const struct hs_transport_settings *settings,
 		.tls_bind = settings->tls_bind,
 		.error = error,
 	};
-	if (wants_tls(settings) && settings->kind == HS_TRANSPORT_VERBS) {
+	if (wants_tls(settings) && (settings->kind == HS_TRANSPORT_VERBS ||
+				    settings->kind == HS_TRANSPORT_SHM)) {
+		const char *kind = hs_transport_kinds[settings->kind];
+
 		snprintf(why, HS_TRANSPORT_WHY_BYTES,
-			 "no verbs: transport.tls_cert wants carrier: tcp; "
-			 "over verbs transport.key_file authenticates");
+			 "no %s: transport.tls_cert wants carrier: tcp; over "
+			 "%s transport.key_file authenticates",
+			 kind, kind);
 		errno = EINVAL;
 		return NULL;
 	}

@@ -4,7 +4,8 @@
  *
  * All daemons of a cluster must use the same one: a peer that listens on TCP
  * is not found by verbs, and the other way round. So TCP is the default, and
- * "auto" is for clusters where either every node has a device or none.
+ * "auto" is for clusters where either every node has a device or none. "shm" is
+ * for a cluster on one machine.
  */
 #ifndef HS_RDMA_TRANSPORT_CREATE_H
 #define HS_RDMA_TRANSPORT_CREATE_H
@@ -16,6 +17,7 @@ enum hs_transport_kind {
 	HS_TRANSPORT_TCP,
 	HS_TRANSPORT_VERBS,
 	HS_TRANSPORT_AUTO, /* verbs where there is a device, else TCP */
+	HS_TRANSPORT_SHM,  /* all on this machine */
 };
 
 #define HS_TRANSPORT_WHY_BYTES HS_TRANSPORT_ERROR_BYTES
@@ -44,8 +46,9 @@ extern const char *const hs_transport_binds[]; /* likewise */
 #define HS_TRANSPORT_KEYS(house, field)                                        \
 	{HS_TRANSPORT_KEY_("transport.carrier", ENUM, house, field.kind),      \
 	 .default_text = "tcp", .choices = hs_transport_kinds,                 \
-	 .doc = "tcp, verbs (RDMA), or auto: verbs where there is a device. "  \
-		"The same on every node."},                                    \
+	 .doc = "tcp, verbs (RDMA), auto: verbs where there is a device, or "  \
+		"shm: shared memory, where all daemons are on one machine. "   \
+		"The same for all."},                                          \
 		{HS_TRANSPORT_KEY_("transport.device", STRING, house,          \
 				   field.device),                              \
 		 .example = "mlx5_0",                                          \

@@ -19,6 +19,8 @@ BUILD = os.environ.get("HS_BUILD", os.path.join(os.path.dirname(
 # "udp": slices by the shipping protocol; otherwise by the transport.
 SHIP = os.environ.get("HS_SHIP", "")
 SHIP_HOST = os.environ.get("HS_SHIP_HOST", "127.0.0.1")
+# What carries messages: "shm"; otherwise TCP.
+CARRIER = os.environ.get("HS_CARRIER", "")
 PATIENCE_S = float(os.environ.get("HS_PATIENCE_S", "30"))
 
 
@@ -187,6 +189,8 @@ class Fabric:
         return self.path(name + ".sock")
 
     def write(self, name, text):
+        if CARRIER and name.endswith(".yaml"):
+            text += "transport:\n  carrier: %s\n" % CARRIER
         with open(self.path(name), "w", encoding="utf-8") as out:
             out.write(text)
 

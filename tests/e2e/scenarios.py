@@ -16,8 +16,8 @@ import tempfile
 import time
 import traceback
 
-from fabric import (COORDINATOR, SHIP, Failure, Fabric, ask, free_ports,
-                    program, wait_for)
+from fabric import (CARRIER, COORDINATOR, SHIP, Failure, Fabric, ask,
+                    free_ports, program, wait_for)
 
 
 RULES = """rules:
@@ -598,6 +598,26 @@ def small_frames():
         wait_for("the next ones", lambda: all_there(fabric, ids))
 
 
+def carrier_named():
+    """What carries messages is what was asked for, and people hear why."""
+    if not CARRIER:
+        raise Skipped("no carrier is asked for")
+    with Fabric(3) as fabric:
+        app = fabric.app(0, "svc")
+        ids = fire_many(fabric, app, 10)
+        wait_for("all of it", lambda: all_there(fabric, ids))
+        for name in fabric.names():
+            transport = fabric.status(name)["transport"]
+            check(transport["carrier"] == CARRIER and
+                  transport["messages_received"] and
+                  not transport["peers_cut_off"],
+                  "%s: %r" % (name, transport))
+        text = subprocess.run(
+            [program("hs"), "status", "--fabric", fabric.dir], text=True,
+            stdout=subprocess.PIPE, check=True).stdout
+        check("%s: configured" % CARRIER in text, "hs status: " + text)
+
+
 def trigger_by_id():
     """From a node that saw it, where the operator knows which."""
     with Fabric(2) as fabric:
@@ -806,7 +826,8 @@ SCENARIOS = [late_trigger, fan_out, many_processes, trigger_before_data,
              fork_in_mid_trace, closed_descriptors, stopped_agent,
              worker_killed, agent_killed, coordinator_killed,
              coordinators_come_and_go,
-             collector_killed, two_collectors, copies, small_frames,
+             collector_killed, two_collectors, carrier_named, copies,
+             small_frames,
              trigger_by_id, last_seconds, purge, linger,
              command_line, replay_interrupted, replay_exit_codes,
              replay_sees_loss]

@@ -76,10 +76,36 @@ static void too_long(void **state)
 	assert_int_equal(errno, EINVAL);
 }
 
+static void shm(void **state)
+{
+	const struct hs_transport_settings s = {.kind = HS_TRANSPORT_SHM};
+	struct hs_transport *t = make(&s);
+
+	(void)state;
+	assert_non_null(t);
+	assert_string_equal(t->ops->name, "shm");
+	assert_string_equal(why, "shm: configured, all on this machine");
+	hs_transport_destroy(t);
+}
+
+static void tls_wants_tcp(void **state)
+{
+	char name[] = "cert.pem";
+	struct hs_transport_settings s = {.kind = HS_TRANSPORT_SHM,
+					  .tls_cert = name};
+
+	(void)state;
+	assert_null(make(&s));
+	assert_int_equal(errno, EINVAL);
+	assert_memory_equal(why, "no shm: transport.tls_cert wants", 32);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(tcp),
+		cmocka_unit_test(shm),
+		cmocka_unit_test(tls_wants_tcp),
 		cmocka_unit_test(no_such_device),
 		cmocka_unit_test(automatic),
 		cmocka_unit_test(too_long),
