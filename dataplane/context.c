@@ -71,8 +71,9 @@ size_t hs_context_encode_full(const struct hs_context *context, uint8_t *out)
 int hs_context_decode(const uint8_t *data, size_t size_bytes,
 		      struct hs_context *out)
 {
-	struct hs_context c = {0};
 	size_t need = HEAD_BYTES;
+	uint64_t hi, lo;
+	uint8_t flags;
 	uint32_t nr;
 
 	if (!out)
@@ -81,26 +82,30 @@ int hs_context_decode(const uint8_t *data, size_t size_bytes,
 	if (!data || size_bytes < HEAD_BYTES || data[0] >> 4 != VERSION)
 		return -EBADMSG;
 	nr = data[0] & 15u;
-	c.flags = data[1] & FLAGS_KNOWN;
+	flags = data[1] & FLAGS_KNOWN;
 	need += nr * CRUMB_BYTES;
-	if (c.flags & HS_CONTEXT_F_TRIGGERED)
+	if (flags & HS_CONTEXT_F_TRIGGERED)
 		need += 4;
 	if (nr > FULL_CRUMBS || size_bytes < need)
 		return -EBADMSG;
-	c.trace_id.hi = be64toh(htole64(hs_le64_load(data + 2)));
-	c.trace_id.lo = be64toh(htole64(hs_le64_load(data + 10)));
-	if (!c.trace_id.hi && !c.trace_id.lo)
+	hi = be64toh(htole64(hs_le64_load(data + 2)));
+	lo = be64toh(htole64(hs_le64_load(data + 10)));
+	if (!hi && !lo)
 		return -EBADMSG;
-	c.span_id = hs_le64_load(data + 18);
+	/* Each field to its place: a struct that is put together and copied is
+	 * loaded in pieces wider than it was stored in, which waits until all
+	 * stores before it have left the core. */
+	out->trace_id = (struct hs_trace_id){hi, lo};
+	out->span_id = hs_le64_load(data + 18);
+	out->flags = flags;
 	for (uint32_t i = 0; i < nr; i++) {
 		hs_node_id node =
 			hs_le64_load(data + HEAD_BYTES + i * CRUMB_BYTES);
 
 		if (node)
-			c.crumbs[c.nr_crumbs++] = node;
+			out->crumbs[out->nr_crumbs++] = node;
 	}
-	if (c.flags & HS_CONTEXT_F_TRIGGERED)
-		c.trigger = hs_le32_load(data + need - 4);
-	*out = c;
+	if (flags & HS_CONTEXT_F_TRIGGERED)
+		out->trigger = hs_le32_load(data + need - 4);
 	return 0;
 }

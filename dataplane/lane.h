@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/planted.h"
 #include "hs/hindsight.h"
 #include "hs/shm_format.h"
 
@@ -43,6 +44,38 @@ struct hs_lane {
 	bool dropping;		/* the last push found it full */
 };
 
+/* hs_lane_room(), once the tail as it was seen last leaves too little. */
+bool hs_lane_room_again(struct hs_lane *lane, uint32_t nr);
+
+/** hs_lane_room() - whether as many entries will be taken next */
+static inline bool hs_lane_room(struct hs_lane *lane, uint32_t nr)
+{
+	return lane->head - lane->seen_tail <= lane->nr_entries - nr ||
+	       hs_lane_room_again(lane, nr);
+}
+
+/*
+ * Field by field, as the entry was just made: a load wider than the stores
+ * before it waits until all of those, into buffers that no cache has, have
+ * left the core. Atomics, so that the compiler does not make such loads.
+ */
+static inline void hs_lane_put(struct hs_shm_entry *to,
+			       const struct hs_shm_entry *e)
+{
+#define HS_LANE_PUT(field)                                                     \
+	/* lane.C5 relaxed: announced by lane.W1. */                           \
+	__atomic_store_n(&to->field, e->field, __ATOMIC_RELAXED)
+	HS_LANE_PUT(trace_hi);
+	HS_LANE_PUT(trace_lo);
+	HS_LANE_PUT(u.buffer.ref);
+	HS_LANE_PUT(u.buffer.committed);
+	HS_LANE_PUT(handle);
+	HS_LANE_PUT(seq);
+	HS_LANE_PUT(type);
+	HS_LANE_PUT(aux);
+#undef HS_LANE_PUT
+}
+
 /**
  * hs_lane_offer() - hand entries to the agent, all or none
  * @lane: the calling thread's own
@@ -54,11 +87,25 @@ struct hs_lane {
  *	    buffers that they name (pairs lane.R1).
  * Return:  false when the lane is full: for the caller to account for.
  */
-bool hs_lane_offer(struct hs_lane *lane, const struct hs_shm_entry *entries,
-		   uint32_t nr);
-
-/** hs_lane_room() - whether as many entries will be taken next */
-bool hs_lane_room(struct hs_lane *lane, uint32_t nr);
+static inline bool hs_lane_offer(struct hs_lane *lane,
+				 const struct hs_shm_entry *entries,
+				 uint32_t nr)
+{
+	if (nr == 0 || nr > HS_LANE_PUSH_MAX || !hs_lane_room(lane, nr))
+		return false;
+	lane->dropping = false;
+	if (HS_PLANTED(104))
+		lane->shared->head = lane->head + nr;
+	for (uint32_t i = 0; i < nr; i++)
+		hs_lane_put(&lane->entries[(lane->head + i) &
+					   (lane->nr_entries - 1)],
+			    &entries[i]);
+	lane->head += nr;
+	/* lane.W1 release, pairs lane.R1: entries, and the bytes of the
+	 * buffers they name, before head. */
+	__atomic_store_n(&lane->shared->head, lane->head, __ATOMIC_RELEASE);
+	return true;
+}
 
 /** hs_lane_push() - the same; a full lane counts them as lost, with the time */
 bool hs_lane_push(struct hs_lane *lane, const struct hs_shm_entry *entries,
