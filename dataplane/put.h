@@ -134,9 +134,13 @@ static inline uint8_t *hs_put_text(uint8_t *p, const char *text, size_t n)
 	return hs_put_bytes(hs_put_varint(p, n), text, n);
 }
 
-/* A tracepoint now; false: the long way. */
-static inline bool hs_put_point(struct hs_trace *trace, const void *data,
-				size_t n, bool stamped)
+/*
+ * A tracepoint; false: the long way.
+ * @ticks: when, if the counter was asked already; 0: now
+ */
+static inline __attribute__((always_inline)) bool
+hs_put_point_at(struct hs_trace *trace, const void *data, size_t n,
+		bool stamped, uint64_t ticks)
 {
 	uint8_t *record, *p;
 
@@ -148,13 +152,18 @@ static inline bool hs_put_point(struct hs_trace *trace, const void *data,
 		return false;
 	p = record + HS_RECORD_HEADER_BYTES;
 	if (stamped)
-		p = hs_put_ticks(p);
+		p = hs_put_these_ticks(p, ticks ? ticks : hs_ticks());
 	hs_copy_short(p, data, n);
 	hs_put_end(trace,
 		   stamped ? HS_RECORD_TRACEPOINT | HS_RECORD_F_TICKS
 			   : HS_RECORD_POINT,
 		   record, p + n);
 	return true;
+}
+static inline bool hs_put_point(struct hs_trace *trace, const void *data,
+				size_t n, bool stamped)
+{
+	return hs_put_point_at(trace, data, n, stamped, 0);
 }
 
 #endif

@@ -100,8 +100,7 @@ static bool put_resource(struct hs_trace *trace, const struct resource_ref *r)
 }
 
 static bool write_resource(struct hs_tls *tls, struct hs_trace *trace,
-			   const struct resource_ref *r,
-			   const struct hs_stamp *next)
+			   const struct resource_ref *r, struct hs_stamp *next)
 {
 	if (!trace->w.base && !hs_write_open(tls, trace, next))
 		return false;
@@ -113,7 +112,7 @@ static bool write_resource(struct hs_tls *tls, struct hs_trace *trace,
 
 uint32_t hs_resource_in(struct hs_tls *tls, struct hs_trace *trace,
 			const struct hs_resource *resource,
-			const struct hs_stamp *next)
+			struct hs_stamp *next)
 {
 	struct resource_ref r = {trace->next_resource, resource};
 	uint32_t nr = trace->next_resource;

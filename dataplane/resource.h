@@ -29,6 +29,6 @@ struct hs_trace;
  */
 uint32_t hs_resource_in(struct hs_tls *tls, struct hs_trace *trace,
 			const struct hs_resource *resource,
-			const struct hs_stamp *next);
+			struct hs_stamp *next);
 
 #endif

@@ -132,13 +132,16 @@ static size_t start_name_bytes(const struct hs_span_args *args)
 	(HS_SPAN_HEAD_BYTES + 16 + HS_RECORD_VARINT_MAX_BYTES + 1 +            \
 	 HS_PUT_TICKS_BYTES + 1 + HS_SPAN_TEXT_BYTES)
 
-/* The record of a span that has its id and its ref, at @record, now. */
+/*
+ * The record of a span that has its id and its ref, at @record, now.
+ * @ticks: that, if the counter was asked already; 0: it was not
+ */
 static inline __attribute__((always_inline)) void
 put_start_record(struct hs_trace *trace, struct hs_span *span, uint8_t *record,
 		 const struct hs_span_args *args, size_t n,
-		 const struct hs_resource *resource, uint32_t resource_nr)
+		 const struct hs_resource *resource, uint32_t resource_nr,
+		 uint64_t ticks)
 {
-	uint64_t ticks;
 	uint8_t *p;
 
 	p = hs_put_varint(record + HS_RECORD_SHORT_HEADER_BYTES, span->ref);
@@ -146,7 +149,8 @@ put_start_record(struct hs_trace *trace, struct hs_span *span, uint8_t *record,
 	hs_le64_store(p + 8, args->parent_id);
 	p = hs_put_varint(p + 16, resource_nr);
 	*p++ = args->kind;
-	ticks = hs_ticks();
+	if (!ticks)
+		ticks = hs_ticks();
 	p = hs_put_these_ticks(p, ticks);
 	p = hs_again_name_put(trace, (uint32_t)(p - trace->w.base), p,
 			      args->name, n);
@@ -197,7 +201,8 @@ put_start(struct hs_trace *trace, struct hs_span *span,
 	span->trace = trace;
 	span->use = trace->use;
 	span->ref = trace->next_ref++;
-	put_start_record(trace, span, record, args, n, resource, resource_nr);
+	put_start_record(trace, span, record, args, n, resource, resource_nr,
+			 0);
 	return true;
 }
 
@@ -257,7 +262,11 @@ static void span_start(struct hs_trace *trace, struct hs_span *span,
 			record = hs_put_begin(trace, PUT_START_BYTES);
 		if (record)
 			put_start_record(trace, span, record, args, n, resource,
-					 start.resource);
+					 start.resource,
+					 start.stamp.taken &&
+							 start.stamp.in_ticks
+						 ? start.stamp.ticks
+						 : 0);
 		else
 			write_start(tls, trace, span, args, n, resource,
 				    &start);

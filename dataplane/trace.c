@@ -401,6 +401,26 @@ static void emit_tracepoint(struct hs_sink *s, const void *args)
 	hs_sink_bytes(s, t->data, n);
 }
 
+/*
+ * Most often the long way was wanted for a buffer. With that the point is put
+ * in one pass, too, at the time at which the buffer was opened.
+ * Return: false: it is still to be written.
+ */
+static bool put_first(struct hs_tls *tls, struct hs_trace *trace,
+		      struct hs_stamp *stamp, const struct tracepoint *t)
+{
+	if (trace->w.base || (stamp && stamp->kind != HS_STAMP_NOW))
+		return false;
+	/* Dropped, where that fails: so would the record be. */
+	if (!hs_write_open(tls, trace, stamp))
+		return true;
+	if (!stamp)
+		return hs_put_point(trace, t->data, t->size_bytes, false);
+	return stamp->taken && stamp->in_ticks &&
+	       hs_put_point_at(trace, t->data, t->size_bytes, true,
+			       stamp->ticks);
+}
+
 static void tracepoint(struct hs_trace *trace, uint8_t type,
 		       struct hs_stamp *stamp, const void *data,
 		       size_t size_bytes)
@@ -410,7 +430,7 @@ static void tracepoint(struct hs_trace *trace, uint8_t type,
 
 	if (!tls)
 		return;
-	if (trace->at)
+	if (trace->at && !put_first(tls, trace, stamp, &args))
 		hs_write_record(tls, trace, type, stamp, emit_tracepoint,
 				&args);
 	hs_client_leave(tls);

@@ -54,27 +54,42 @@ static void slot_buffer(struct hs_trace *trace)
 	__atomic_store_n(&trace->slot->buffer, trace->word, __ATOMIC_RELEASE);
 }
 
+/* A record that is to say now says when the buffer was opened for it. */
+static void stamp_opened(const struct hs_trace *trace, struct hs_stamp *stamp,
+			 uint64_t ticks)
+{
+	if (!stamp || stamp->kind != HS_STAMP_NOW)
+		return;
+	stamp->taken = true;
+	stamp->in_ticks = trace->ticks;
+	if (trace->ticks)
+		stamp->ticks = ticks;
+	else
+		stamp->ns = trace->time_base;
+}
+
 /* The clock that this buffer's times are written in. */
 static void buffer_clock(struct hs_trace *trace, struct hs_shm_buffer *header,
-			 const struct hs_stamp *stamp)
+			 struct hs_stamp *stamp)
 {
+	bool at = stamp && stamp->kind == HS_STAMP_AT;
 	struct hs_calibration c;
+	uint64_t ticks = 0;
 
-	trace->ticks = (!stamp || stamp->kind != HS_STAMP_AT) &&
-		       hs_calibration_read(&trace->at->clock, &c);
+	trace->ticks = !at && hs_calibration_read(&trace->at->clock, &c);
 	trace->clock_due = trace->ticks;
 	if (trace->ticks) {
-		header->time_base = hs_ticks();
+		ticks = hs_ticks();
+		header->time_base = ticks;
 		header->clock = HS_SHM_CLOCK_TSC | (uint32_t)c.number << 16;
-		trace->time_base = hs_calibration_ns(&c, header->time_base);
+		trace->time_base = hs_calibration_ns(&c, ticks);
 		trace->mult = c.mult;
-		return;
+	} else {
+		trace->time_base = at ? stamp->ns : hs_client_now_ns();
+		header->time_base = trace->time_base;
+		header->clock = HS_SHM_CLOCK_REALTIME_NS;
 	}
-	trace->time_base = stamp && stamp->kind == HS_STAMP_AT
-				   ? stamp->ns
-				   : hs_client_now_ns();
-	header->time_base = trace->time_base;
-	header->clock = HS_SHM_CLOCK_REALTIME_NS;
+	stamp_opened(trace, stamp, ticks);
 }
 
 /*
@@ -82,7 +97,7 @@ static void buffer_clock(struct hs_trace *trace, struct hs_shm_buffer *header,
  * the present one is kept, so that it is not lost with what follows.
  */
 static bool buffer_next(struct hs_tls *tls, struct hs_trace *trace,
-			const struct hs_stamp *stamp)
+			struct hs_stamp *stamp)
 {
 	struct hs_shm_buffer *header;
 	struct hs_stock stock;
@@ -143,7 +158,7 @@ static void clock_write(struct hs_trace *trace)
 
 /* A buffer in which a record may start. */
 static bool buffer_ready(struct hs_tls *tls, struct hs_trace *trace,
-			 const struct hs_stamp *stamp)
+			 struct hs_stamp *stamp)
 {
 	bool full = !trace->w.base || trace->w.pos == trace->w.size ||
 		    (trace->clock_due &&
@@ -179,6 +194,7 @@ static void window_open(struct hs_trace *trace)
 
 static void sink_run_on(struct hs_sink *s)
 {
+	struct hs_stamp opens = {.kind = HS_STAMP_NONE};
 	struct hs_trace *trace = s->trace;
 
 	if (!trace) {
@@ -186,7 +202,10 @@ static void sink_run_on(struct hs_sink *s)
 		return;
 	}
 	commit(trace, trace->w.size);
-	if (!buffer_next(s->tls, trace, s->stamp)) {
+	/* Of the record itself the time is told already. */
+	if (s->stamp)
+		opens = *s->stamp;
+	if (!buffer_next(s->tls, trace, &opens)) {
 		s->failed = true;
 		return;
 	}
@@ -460,7 +479,7 @@ static bool write_here(struct hs_tls *tls, struct hs_trace *trace, uint8_t type,
 /* Now, by the clock of the buffer that the record starts in. */
 static void stamp_take(const struct hs_trace *trace, struct hs_stamp *stamp)
 {
-	if (!stamp || stamp->kind != HS_STAMP_NOW)
+	if (!stamp || stamp->kind != HS_STAMP_NOW || stamp->taken)
 		return;
 	stamp->in_ticks = trace->ticks;
 	if (trace->ticks)
@@ -471,7 +490,7 @@ static void stamp_take(const struct hs_trace *trace, struct hs_stamp *stamp)
 
 static bool write_record(struct hs_tls *tls, struct hs_trace *trace,
 			 uint8_t type, struct hs_stamp *stamp,
-			 const struct hs_stamp *opens, hs_emit_fn emit,
+			 struct hs_stamp *opens, hs_emit_fn emit,
 			 const void *args)
 {
 	size_t size;
@@ -501,7 +520,7 @@ static bool write_record(struct hs_tls *tls, struct hs_trace *trace,
 }
 
 static bool write_shut(struct hs_tls *tls, struct hs_trace *trace, uint8_t type,
-		       struct hs_stamp *stamp, const struct hs_stamp *opens,
+		       struct hs_stamp *stamp, struct hs_stamp *opens,
 		       hs_emit_fn emit, const void *args)
 {
 	bool written;
@@ -521,7 +540,7 @@ static bool write_shut(struct hs_tls *tls, struct hs_trace *trace, uint8_t type,
 }
 
 bool hs_write_open(struct hs_tls *tls, struct hs_trace *trace,
-		   const struct hs_stamp *next)
+		   struct hs_stamp *next)
 {
 	if (hs_handle_in_use(trace)) {
 		hs_client_count(HS_COUNT_CALLS_NESTED, 1);
@@ -545,8 +564,7 @@ bool hs_write_record(struct hs_tls *tls, struct hs_trace *trace, uint8_t type,
 }
 
 bool hs_write_before(struct hs_tls *tls, struct hs_trace *trace, uint8_t type,
-		     const struct hs_stamp *next, hs_emit_fn emit,
-		     const void *args)
+		     struct hs_stamp *next, hs_emit_fn emit, const void *args)
 {
 	return write_shut(tls, trace, type, NULL, next, emit, args);
 }

@@ -49,6 +49,7 @@ enum hs_stamp_kind {
 struct hs_stamp {
 	enum hs_stamp_kind kind;
 	bool in_ticks; /* the writer's: how it is written */
+	bool taken;    /* the writer's, NOW: when its buffer was opened */
 	uint64_t ns;   /* AT; NOW: the writer's */
 	uint64_t ticks;
 };
@@ -59,7 +60,8 @@ struct hs_stamp {
  * @stamp: the record's time, or NULL; what @emit gives to hs_sink_time()
  *
  * A buffer that a record with a time of the caller's opens counts in ns: what
- * such a caller tells may be years ago.
+ * such a caller tells may be years ago. One that is opened now is opened at the
+ * time of the record that wants it: one look at the clock serves both.
  *
  * Context: write path, between enter and leave.
  * Return:  false when dropped: counted, and marked in the handle.
@@ -69,8 +71,7 @@ bool hs_write_record(struct hs_tls *tls, struct hs_trace *trace, uint8_t type,
 
 /* The same for one without a time, just before one with @next. */
 bool hs_write_before(struct hs_tls *tls, struct hs_trace *trace, uint8_t type,
-		     const struct hs_stamp *next, hs_emit_fn emit,
-		     const void *args);
+		     struct hs_stamp *next, hs_emit_fn emit, const void *args);
 
 /**
  * hs_write_open() - the first buffer of @trace, and its window where it may be
@@ -79,7 +80,7 @@ bool hs_write_before(struct hs_tls *tls, struct hs_trace *trace, uint8_t type,
  * Return: false where a record would have been dropped, accounted for likewise.
  */
 bool hs_write_open(struct hs_tls *tls, struct hs_trace *trace,
-		   const struct hs_stamp *next);
+		   struct hs_stamp *next);
 
 /* Measure @emit, or write it to plain memory of that size. */
 size_t hs_write_measure(hs_emit_fn emit, const void *args);
