@@ -25,6 +25,9 @@
 /* Free handles that a lane keeps for its thread. */
 #define HS_LANE_HANDLES_MAX 16u
 
+/* Buffers of the smallest size that a lane keeps for its thread: stock.h. */
+#define HS_LANE_STOCK_MAX 8u
+
 /* The producer's private side; survives the threads that hold it in turn. */
 struct hs_lane {
 	struct hs_shm_lane *shared;
@@ -39,6 +42,8 @@ struct hs_lane {
 	uint32_t number_end;
 	uint32_t nr_free; /* handles kept here, so that begin is local */
 	struct hs_trace *free[HS_LANE_HANDLES_MAX];
+	uint32_t stock_at, stock_end; /* stock words kept here */
+	uint64_t stock[HS_LANE_STOCK_MAX];
 	struct hs_trace *ended; /* their END found no room: ending.h;
 				 * the helper takes them, too */
 	bool dropping;		/* the last push found it full */

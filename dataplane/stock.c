@@ -8,6 +8,9 @@
 #define RETURNS_MAX 32u
 /* One part in so many of a lane is left to threads that borrow it. */
 #define SPARE_SHARE 4u
+/* Of a ring, a thread takes no more at once, nor of these bytes. */
+#define ROW_SHARE 4u
+#define ROW_BYTES 4096u
 
 static struct hs_shm_stock_tail *tail_of(const struct hs_attachment *at,
 					 uint32_t core, uint32_t size_class)
@@ -24,9 +27,20 @@ ring_at(const struct hs_attachment *at, uint32_t core, uint32_t size_class)
 			      at->rings[size_class].offset);
 }
 
-enum hs_stock_result hs_stock_take_ring(struct hs_attachment *at, uint32_t core,
-					uint32_t size_class,
-					struct hs_stock *out)
+/* As many as there are, up to @max, and one in ROW_SHARE of them if several. */
+static inline uint32_t row_of(uint64_t there, uint32_t max)
+{
+	uint64_t some = there / ROW_SHARE;
+
+	if (some > max)
+		return max;
+	return some ? (uint32_t)some : 1;
+}
+
+/* Up to @max words in one exchange. */
+static inline __attribute__((always_inline)) enum hs_stock_result
+take_words(struct hs_attachment *at, uint32_t core, uint32_t size_class,
+	   uint64_t *out, uint32_t max, uint32_t *nr)
 {
 	uint32_t mask = at->rings[size_class].mask;
 	struct hs_shm_stock_tail *mine = tail_of(at, core, size_class);
@@ -39,7 +53,7 @@ enum hs_stock_result hs_stock_take_ring(struct hs_attachment *at, uint32_t core,
 	/* stock.C1 relaxed: a guess that the exchange below confirms. */
 	tail = __atomic_load_n(&mine->tail, __ATOMIC_RELAXED);
 	for (;;) {
-		uint64_t head, word;
+		uint64_t head;
 
 		/* stock.R1 acquire, pairs stock.W1: words before head. */
 		head = __atomic_load_n(&ring->head, __ATOMIC_ACQUIRE);
@@ -58,22 +72,76 @@ enum hs_stock_result hs_stock_take_ring(struct hs_attachment *at, uint32_t core,
 			tail = again;
 			continue;
 		}
-		/* stock.C5 relaxed: ordered by stock.R1 and stock.W2. */
-		word = __atomic_load_n(&words[tail & mask], __ATOMIC_RELAXED);
-		/* stock.W2 release, pairs stock.R2: the word is read before
-		 * its place is given back to the agent. */
-		if (__atomic_compare_exchange_n(&mine->tail, &tail, tail + 1,
+		*nr = row_of(head - tail, max);
+		for (uint32_t i = 0; i < *nr; i++)
+			/* stock.C5 relaxed: ordered by stock.R1 and stock.W2.
+			 */
+			out[i] = __atomic_load_n(&words[(tail + i) & mask],
+						 __ATOMIC_RELAXED);
+		/* stock.W2 release, pairs stock.R2: the words are read before
+		 * their places are given back to the agent. */
+		if (__atomic_compare_exchange_n(&mine->tail, &tail, tail + *nr,
 						false, __ATOMIC_RELEASE,
 						__ATOMIC_RELAXED))
-			return hs_stock_check(at, word, out) ? HS_STOCK_GOT
-							     : HS_STOCK_BAD;
+			return HS_STOCK_GOT;
 	}
+}
+
+enum hs_stock_result hs_stock_take_ring(struct hs_attachment *at, uint32_t core,
+					uint32_t size_class,
+					struct hs_stock *out)
+{
+	enum hs_stock_result got;
+	uint64_t word;
+	uint32_t nr;
+
+	got = take_words(at, core, size_class, &word, 1, &nr);
+	if (got != HS_STOCK_GOT)
+		return got;
+	return hs_stock_check(at, word, out) ? HS_STOCK_GOT : HS_STOCK_BAD;
+}
+
+static enum hs_stock_result row_take(struct hs_attachment *at,
+				     struct hs_lane *lane, uint32_t core)
+{
+	uint32_t max = ROW_BYTES / at->layout.class_bytes[0];
+	enum hs_stock_result got;
+
+	if (max > HS_LANE_STOCK_MAX)
+		max = HS_LANE_STOCK_MAX;
+	lane->stock_at = 0;
+	got = take_words(at, core, 0, lane->stock, max ? max : 1,
+			 &lane->stock_end);
+	if (got != HS_STOCK_GOT)
+		lane->stock_end = 0;
+	return got;
+}
+
+/* From the thread's own core: of the smallest size, what its lane keeps. */
+static enum hs_stock_result take_own(struct hs_attachment *at,
+				     struct hs_tls *tls, uint32_t core,
+				     uint32_t size_class, struct hs_stock *out)
+{
+	struct hs_lane *lane = tls->lane;
+	enum hs_stock_result got = HS_STOCK_GOT;
+
+	if (size_class || !lane || tls->attachment != at->number)
+		return hs_stock_take_ring(at, core, size_class, out);
+	if (lane->stock_at == lane->stock_end)
+		got = row_take(at, lane, core);
+	if (got != HS_STOCK_GOT)
+		return got;
+	return hs_stock_check(at, lane->stock[lane->stock_at++], out)
+		       ? HS_STOCK_GOT
+		       : HS_STOCK_BAD;
 }
 
 static uint32_t ring_of_thread(struct hs_attachment *at, struct hs_tls *tls)
 {
 	uint32_t cpu = hs_stock_cpu();
 
+	if (cpu < at->layout.nr_rings)
+		return cpu;
 	if (cpu != ~0u)
 		return cpu % at->layout.nr_rings;
 	if (tls->ring == 0) {
@@ -86,21 +154,21 @@ static uint32_t ring_of_thread(struct hs_attachment *at, struct hs_tls *tls)
 }
 
 /* The same class of the nearest cores. */
-static enum hs_stock_result take_class(struct hs_attachment *at, uint32_t first,
+static enum hs_stock_result take_class(struct hs_attachment *at,
+				       struct hs_tls *tls, uint32_t first,
 				       uint32_t size_class,
 				       struct hs_stock *out)
 {
 	uint32_t nr = at->layout.nr_rings;
 	uint32_t tries = nr < HS_STOCK_TRIES ? nr : HS_STOCK_TRIES;
+	enum hs_stock_result got = take_own(at, tls, first, size_class, out);
 
-	for (uint32_t i = 0; i < tries; i++) {
-		enum hs_stock_result got = hs_stock_take_ring(
-			at, (first + i) % nr, size_class, out);
+	for (uint32_t i = 1; i < tries && got == HS_STOCK_EMPTY; i++) {
+		uint32_t core = first + i < nr ? first + i : first + i - nr;
 
-		if (got != HS_STOCK_EMPTY)
-			return got;
+		got = hs_stock_take_ring(at, core, size_class, out);
 	}
-	return HS_STOCK_EMPTY;
+	return got;
 }
 
 /*
@@ -109,15 +177,16 @@ static enum hs_stock_result take_class(struct hs_attachment *at, uint32_t first,
  * ones, and many tiny traces would take what few large ones need.
  */
 static enum hs_stock_result take_neighbour(struct hs_attachment *at,
-					   uint32_t first, uint32_t size_class,
+					   struct hs_tls *tls, uint32_t first,
+					   uint32_t size_class,
 					   struct hs_stock *out)
 {
 	enum hs_stock_result got = HS_STOCK_EMPTY;
 
 	if (size_class > 0)
-		got = take_class(at, first, size_class - 1, out);
+		got = take_class(at, tls, first, size_class - 1, out);
 	if (got == HS_STOCK_EMPTY && size_class + 1 < at->layout.nr_classes)
-		got = take_class(at, first, size_class + 1, out);
+		got = take_class(at, tls, first, size_class + 1, out);
 	return got;
 }
 
@@ -129,9 +198,9 @@ bool hs_stock_take(struct hs_attachment *at, struct hs_tls *tls,
 
 	if (size_class >= at->layout.nr_classes)
 		size_class = at->layout.nr_classes - 1;
-	got = take_class(at, first, size_class, out);
+	got = take_class(at, tls, first, size_class, out);
 	if (got == HS_STOCK_EMPTY)
-		got = take_neighbour(at, first, size_class, out);
+		got = take_neighbour(at, tls, first, size_class, out);
 	if (got == HS_STOCK_GOT)
 		return true;
 	if (got == HS_STOCK_BAD)

@@ -3,12 +3,13 @@
  * Purpose: take a free buffer out of the stock that the agent keeps for this
  * process: of the size asked for, from the core that we run on.
  *
- * Guarantees: lock-free among the threads of the process; a bounded number of
- * rings is tried; where the size is out of stock, the next smaller one is
- * taken, or the next larger one; a word that names no buffer inside the pool
- * switches the attachment off instead of being used. rseq is only asked which
- * core this is, no critical section is used, and a stale answer costs locality
- * alone.
+ * Guarantees: lock-free among the threads of the process; of the smallest size
+ * a thread takes a few at once, in one exchange, never more than a quarter of
+ * what is there, and keeps them in its lane; a bounded number of rings is
+ * tried; where the size is out of stock, the next smaller one is taken, or the
+ * next larger one; a word that names no buffer inside the pool switches the
+ * attachment off instead of being used. rseq is only asked which core this is,
+ * no critical section is used, and a stale answer costs locality alone.
  */
 #ifndef HS_DATAPLANE_STOCK_H
 #define HS_DATAPLANE_STOCK_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Stocks of several sizes as a client sees them: buffers that grow, the next
- * size where one is out, what is asked back, and agents of version 1.
+ * size where one is out, what is asked back, what a thread takes at once, and
+ * agents of version 1.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -118,6 +119,60 @@ static void test_what_is_asked_back(void **state)
 }
 
 /* One ring, one size, one pool; and nothing is ever asked back. */
+/* One point in a buffer of its own. Return: whether there was one. */
+static bool one_trace(void)
+{
+	struct hs_client_stats before, after;
+	struct hs_trace *t;
+
+	hs_client_stats_get(&before);
+	t = hs_trace_begin(NULL, NULL);
+	write_some(t, 100);
+	hs_trace_end(t);
+	hs_client_stats_get(&after);
+	return after.buffers_null == before.buffers_null;
+}
+
+/* All that no thread has: how many came back. */
+static uint32_t ask_back(uint64_t all)
+{
+	fake_agent_recall(&agent, 0, 0, all);
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(hs_client_poll(), 0);
+	fake_agent_drain(&agent);
+	return fake_agent_count(&agent, HS_SHM_ENTRY_RETURN);
+}
+
+/* A thread takes a few at once, in order, and leaves the most to others. */
+static void test_a_thread_takes_a_row(void **state)
+{
+	const struct hs_shm_entry *e;
+
+	attach(0);
+	fake_agent_stock(&agent, 0, 0, 16);
+	assert_true(one_trace());
+	assert_int_equal(ask_back(16), 12);
+	for (uint32_t i = 1; i < 4; i++)
+		assert_true(one_trace());
+	assert_false(one_trace());
+	fake_agent_drain(&agent);
+	for (uint32_t i = 0; i < 4; i++) {
+		e = fake_agent_entry(&agent, HS_SHM_ENTRY_END, i);
+		assert_int_equal(e->u.buffer.ref, i * 2);
+	}
+	harness_detach(&agent);
+}
+
+static void test_of_few_a_thread_takes_one(void **state)
+{
+	attach(0);
+	fake_agent_stock(&agent, 0, 0, 7);
+	assert_true(one_trace());
+	assert_int_equal(ask_back(7), 6);
+	assert_false(one_trace());
+	harness_detach(&agent);
+}
+
 static void test_agent_of_version_1(void **state)
 {
 	struct hs_client_stats stats;
@@ -148,6 +203,8 @@ int main(void)
 		cmocka_unit_test(test_buffers_grow),
 		cmocka_unit_test(test_next_size_where_one_is_out),
 		cmocka_unit_test(test_what_is_asked_back),
+		cmocka_unit_test(test_a_thread_takes_a_row),
+		cmocka_unit_test(test_of_few_a_thread_takes_one),
 		cmocka_unit_test(test_agent_of_version_1),
 	};
 
