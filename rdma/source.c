@@ -244,9 +244,6 @@ bool hs_sources_apply(struct hs_sources *s, struct hs_members *members,
 	uint64_t drained;
 	bool any = false;
 
-	/* Nothing there is no error: it was taken with the last change. */
-	if (read(s->fd, &drained, sizeof(drained)) < 0 && errno != EAGAIN)
-		return false;
 	pthread_mutex_lock(&s->lock);
 	for (uint32_t k = 0; k < s->config.nr_lists; k++) {
 		const struct hs_source_list *of = &s->config.lists[k];
@@ -263,6 +260,10 @@ bool hs_sources_apply(struct hs_sources *s, struct hs_members *members,
 		hang_up(members, t, of->role);
 		dial(&list->lines, t);
 	}
+	/* Only then is there anything: owners ask at each of their turns. */
+	if (any && read(s->fd, &drained, sizeof(drained)) < 0)
+		hs_log_error("members", "cannot read what woke us: %s",
+			     strerror(errno));
 	pthread_mutex_unlock(&s->lock);
 	return any;
 }
