@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "agent/held.h"
+#include "agent/hire.h"
 #include "agent/left.h"
 #include "agent/linger.h"
 #include "base/clock.h"
@@ -36,8 +37,7 @@ struct keeper {
 	struct hs_held held;
 	int lock_fd;
 	int signal_fd;
-	pid_t worker;	      /* 0: none */
-	int sock;	      /* to the worker, -1 */
+	struct hs_hired worker;
 	uint64_t ready_ns;    /* when this worker was */
 	uint64_t start_at_ns; /* when worker is 0 */
 	uint64_t kill_at_ns;  /* while stopping */
@@ -178,49 +178,10 @@ static void raise_limits(void)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-static _Noreturn void become_worker(int sock, pid_t keeper, const char *config)
-{
-	sigset_t none;
-	char fd[16];
-	int copy;
-
-	/* It must not outlive us: nobody would hold what it makes. */
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != keeper)
-		_exit(1);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	copy = fcntl(sock, F_DUPFD, 3);
-	if (copy < 0)
-		_exit(1);
-	snprintf(fd, sizeof(fd), "%d", copy);
-	execl("/proc/self/exe", "hs-agent-worker", "--worker-fd", fd,
-	      "--config", config, NULL);
-	_exit(127);
-}
-
 static int start_worker(struct keeper *k)
 {
-	pid_t self = getpid();
-	int pair[2];
-
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
-		return -errno;
-	k->worker = fork();
-	if (k->worker == 0)
-		become_worker(pair[1], self, k->settings->path);
-	close(pair[1]);
-	if (k->worker < 0) {
-		int rc = -errno;
-
-		k->worker = 0;
-		close(pair[0]);
-		return rc;
-	}
-	fcntl(pair[0], F_SETFL, O_NONBLOCK);
-	k->sock = pair[0];
 	k->is_ready = false;
-	return 0;
+	return hs_hire(k->settings->path, &k->worker);
 }
 
 static void begin_stop(struct keeper *k, bool purge)
@@ -230,16 +191,17 @@ static void begin_stop(struct keeper *k, bool purge)
 	k->stopping = true;
 	k->purging |= purge;
 	k->kill_at_ns = hs_clock_mono_ns() + FINISH_NS;
-	if (k->worker)
-		hs_held_send(k->sock, HS_HELD_FINISH, k->purging, NULL, -1);
+	if (k->worker.pid)
+		hs_held_send(k->worker.sock, HS_HELD_FINISH, k->purging, NULL,
+			     -1);
 }
 
 /* The worker reads the file; whoever comes after it gets what it took. */
 static void ask_reload(struct keeper *k)
 {
-	k->reload_due = !k->worker || !k->is_ready;
+	k->reload_due = !k->worker.pid || !k->is_ready;
 	if (!k->reload_due)
-		hs_held_send(k->sock, HS_HELD_RELOAD, 0, NULL, -1);
+		hs_held_send(k->worker.sock, HS_HELD_RELOAD, 0, NULL, -1);
 }
 
 static void take_message(struct keeper *k,
@@ -249,7 +211,7 @@ static void take_message(struct keeper *k,
 
 	switch (message->type) {
 	case HS_HELD_NEXT:
-		rc = hs_held_answer(&k->held, k->sock, message->arg);
+		rc = hs_held_answer(&k->held, k->worker.sock, message->arg);
 		break;
 	case HS_HELD_STORE:
 		rc = hs_held_put(&k->held, message->name, fd);
@@ -283,7 +245,7 @@ static void take_messages(struct keeper *k)
 	struct hs_held_message message;
 	int fd;
 
-	while (hs_held_receive(k->sock, &message, &fd) > 0)
+	while (hs_held_receive(k->worker.sock, &message, &fd) > 0)
 		take_message(k, &message, fd);
 }
 
@@ -321,9 +283,8 @@ static void worker_died(struct keeper *k, int status)
 	uint64_t wait_ns = 0;
 
 	take_messages(k);
-	close(k->sock);
-	k->sock = -1;
-	k->worker = 0;
+	close(k->worker.sock);
+	k->worker = (struct hs_hired){.sock = -1};
 	if (k->stopping)
 		return;
 	if (!k->was_ready && WIFEXITED(status) &&
@@ -364,7 +325,8 @@ static void take_signals(struct keeper *k)
 			ask_reload(k);
 		else if (info.ssi_signo != SIGCHLD)
 			begin_stop(k, false);
-	if (k->worker && waitpid(k->worker, &status, WNOHANG) == k->worker)
+	if (k->worker.pid &&
+	    waitpid(k->worker.pid, &status, WNOHANG) == k->worker.pid)
 		worker_died(k, status);
 }
 
@@ -372,7 +334,7 @@ static int wait_ms(const struct keeper *k, uint64_t now_ns)
 {
 	uint64_t at_ns = k->stopping ? k->kill_at_ns : k->start_at_ns;
 
-	if (k->worker && !k->stopping)
+	if (k->worker.pid && !k->stopping)
 		return -1;
 	return at_ns <= now_ns ? 0 : (int)((at_ns - now_ns) / HS_NS_PER_MS) + 1;
 }
@@ -394,14 +356,14 @@ static int open_signals(struct keeper *k)
 
 static void loop(struct keeper *k)
 {
-	while (!k->stopping || k->worker) {
+	while (!k->stopping || k->worker.pid) {
 		uint64_t now_ns = hs_clock_mono_ns();
 		struct pollfd fds[2] = {
 			{.fd = k->signal_fd, .events = POLLIN},
-			{.fd = k->sock, .events = POLLIN},
+			{.fd = k->worker.sock, .events = POLLIN},
 		};
 
-		if (!k->worker && now_ns >= k->start_at_ns) {
+		if (!k->worker.pid && now_ns >= k->start_at_ns) {
 			int rc = start_worker(k);
 
 			if (rc) {
@@ -412,16 +374,16 @@ static void loop(struct keeper *k)
 			}
 			continue;
 		}
-		if (k->worker && k->stopping && now_ns >= k->kill_at_ns) {
-			kill(k->worker, SIGKILL);
+		if (k->worker.pid && k->stopping && now_ns >= k->kill_at_ns) {
+			kill(k->worker.pid, SIGKILL);
 			k->kill_at_ns = now_ns + FINISH_NS;
 		}
 		if (poll(fds, 2, wait_ms(k, now_ns)) < 0 && errno != EINTR)
 			break;
-		if (k->worker && fds[1].revents)
+		if (k->worker.pid && fds[1].revents)
 			take_messages(k);
 		/* A hung-up line stays readable until the death is reaped. */
-		if (k->worker && fds[1].revents & POLLHUP &&
+		if (k->worker.pid && fds[1].revents & POLLHUP &&
 		    !(fds[0].revents & POLLIN))
 			poll(fds, 1, 100);
 		take_signals(k);
@@ -515,7 +477,7 @@ int hs_keeper_run(const struct hs_agent_settings *settings, const void *text,
 		.settings = settings,
 		.lock_fd = -1,
 		.signal_fd = -1,
-		.sock = -1,
+		.worker.sock = -1,
 	};
 
 	if (begin(&k, text, text_bytes)) {
