@@ -118,6 +118,18 @@ bool hs_calibrate_sample(struct hs_calibrate *c,
 	return true;
 }
 
+bool hs_calibrate_again(struct hs_calibrate *c,
+			const struct hs_calibrate_sample *s)
+{
+	if (c->given_up || !c->now.number || !usable(c, s) ||
+	    !runs_evenly(c, s))
+		return false;
+	epoch_begin(c, s,
+		    mult_of(s->raw_ns - c->first.raw_ns,
+			    s->ticks - c->first.ticks));
+	return true;
+}
+
 bool hs_calibrate_counter_invariant(void)
 {
 #if defined(__x86_64__)

@@ -48,6 +48,17 @@ struct hs_calibrate {
 bool hs_calibrate_sample(struct hs_calibrate *c,
 			 const struct hs_calibrate_sample *sample);
 
+/**
+ * hs_calibrate_again() - an epoch from here, when none was taken for long
+ *
+ * By the rate since the first sample.
+ *
+ * Return: false: counter and raw clock ran apart meanwhile, as when a machine
+ * sleeps, or the sample is no use: nothing changes.
+ */
+bool hs_calibrate_again(struct hs_calibrate *c,
+			const struct hs_calibrate_sample *sample);
+
 /* Context: x86: a counter that the processor calls invariant; I/O-free. */
 bool hs_calibrate_counter_invariant(void);
 /* Context: the shell; reads the clocks. */

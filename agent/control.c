@@ -212,6 +212,7 @@ static void serve_status(const struct hs_worker *w,
 		json_object_set_new(stats, numbers[i].name,
 				    number(numbers[i].value));
 	json_object_set_new(root, "node", status_node(w));
+	json_object_set_new(root, "standby", hs_figures_standby(w));
 	hs_transport_stats(w->transport, &transport);
 	json_object_set_new(
 		root, "transport",

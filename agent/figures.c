@@ -2,6 +2,9 @@
 /* Purpose: see figures.h. */
 #include "agent/figures.h"
 
+#include <stdio.h>
+#include <unistd.h>
+
 #include "agent/guest.h"
 #include "agent/shm_read.h"
 #include "base/clock.h"
@@ -204,12 +207,41 @@ void hs_figures_status(const struct hs_worker *w, json_t *root)
 			  (json_int_t)s.buffers_indexed));
 	json_object_set_new(root, "evict_percent",
 			    json_integer(w->settings.evict_percent));
-	json_object_set_new(root, "adoption",
-			    json_pack("{s:I, s:I, s:I}", "ns",
-				      (json_int_t)(w->ready_ns - w->began_ns),
-				      "cpu_ns", (json_int_t)w->ready_cpu_ns,
-				      "pool_bytes",
-				      (json_int_t)w->adopted_bytes));
+	json_object_set_new(
+		root, "adoption",
+		json_pack("{s:I, s:I, s:I, s:b}", "ns",
+			  (json_int_t)(w->ready_ns - w->began_ns), "cpu_ns",
+			  (json_int_t)(w->ready_cpu_ns - w->began_cpu_ns),
+			  "pool_bytes", (json_int_t)w->adopted_bytes,
+			  "stood_by", w->stood_by));
+}
+
+/* Resident and nobody else's: what it costs beyond what all processes share. */
+static uint64_t private_bytes(pid_t pid)
+{
+	unsigned long long resident = 0, shared = 0;
+	char path[64];
+	FILE *f;
+	int n;
+
+	snprintf(path, sizeof(path), "/proc/%d/statm", (int)pid);
+	f = fopen(path, "re");
+	if (!f)
+		return 0;
+	n = fscanf(f, "%*u %llu %llu", &resident, &shared);
+	fclose(f);
+	return n == 2 && resident > shared
+		       ? (resident - shared) * (uint64_t)sysconf(_SC_PAGESIZE)
+		       : 0;
+}
+
+json_t *hs_figures_standby(const struct hs_worker *w)
+{
+	return json_pack(
+		"{s:I, s:I, s:I}", "pid", (json_int_t)w->standby,
+		"private_bytes",
+		(json_int_t)(w->standby ? private_bytes(w->standby) : 0),
+		"deaths", (json_int_t)w->standby_deaths);
 }
 
 void hs_figures_domain(const struct hs_worker *w, const struct hs_tenant *t,

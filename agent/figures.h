@@ -69,6 +69,8 @@ uint64_t hs_figures_cpu_ns(const struct hs_worker *w);
 
 /** hs_figures_status() - add all of it to the status of the node */
 void hs_figures_status(const struct hs_worker *w, json_t *root);
+/** hs_figures_standby() - who would go on. Own: the caller's */
+json_t *hs_figures_standby(const struct hs_worker *w);
 /** hs_figures_domain() - add a domain's to its status */
 void hs_figures_domain(const struct hs_worker *w, const struct hs_tenant *t,
 		       json_t *domain);

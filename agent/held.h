@@ -8,7 +8,10 @@
  *   NEXT index				ITEM name + descriptor, or END
  *   STORE name + descriptor		(kept once the send has succeeded)
  *   DROP name
+ *   PREPARED: whenever told to	GO: begin; arg 1: you have stood by
  *   READY
+ *					STANDBY: arg: its pid, 0: there is none
+ *					STANDBY_DEATHS: arg: so many
  *   STOP: end; arg 1: keep nothing	FINISH: end soon; arg 1: keep nothing
  *   TAKEN: the successor has all	(the keeper lets go and exits)
  *   PURGE: let go of everything
@@ -36,6 +39,10 @@ enum hs_held_type {
 	HS_HELD_TAKEN,
 	HS_HELD_PURGE,
 	HS_HELD_RELOAD,
+	HS_HELD_PREPARED,
+	HS_HELD_GO,
+	HS_HELD_STANDBY,
+	HS_HELD_STANDBY_DEATHS,
 };
 
 struct hs_held_message {

@@ -17,12 +17,13 @@ struct hs_hired {
 /**
  * hs_hire() - start one
  * @config: the file that it reads when it is told to reload
+ * @idle: begin at idle priority
  *
  * It ends with the process that called this. The program is the one that
  * runs, whatever lies under its name by now.
  *
  * Context: single thread. Return: 0; or -errno, and there is none.
  */
-int hs_hire(const char *config, struct hs_hired *out);
+int hs_hire(const char *config, bool idle, struct hs_hired *out);
 
 #endif

@@ -22,6 +22,7 @@
 #include "agent/hire.h"
 #include "agent/left.h"
 #include "agent/linger.h"
+#include "agent/standby.h"
 #include "base/clock.h"
 #include "base/fdpass.h"
 #include "base/log.h"
@@ -38,9 +39,10 @@ struct keeper {
 	int lock_fd;
 	int signal_fd;
 	struct hs_hired worker;
-	uint64_t ready_ns;    /* when this worker was */
-	uint64_t start_at_ns; /* when worker is 0 */
-	uint64_t kill_at_ns;  /* while stopping */
+	struct hs_standby standby; /* its successor, most of the time */
+	uint64_t ready_ns;	   /* when this worker was */
+	uint64_t start_at_ns;	   /* when worker is 0 */
+	uint64_t kill_at_ns;	   /* while stopping */
 	uint32_t quick_deaths;
 	uint32_t crashes;
 	bool was_ready;	 /* some worker */
@@ -178,10 +180,31 @@ static void raise_limits(void)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/* The successor that stands by, or else a process that begins from nothing. */
 static int start_worker(struct keeper *k)
 {
+	int rc;
+
 	k->is_ready = false;
-	return hs_hire(k->settings->path, &k->worker);
+	if (hs_standby_take(&k->standby, &k->worker))
+		return 0;
+	rc = hs_hire(k->settings->path, false, &k->worker);
+	if (!rc)
+		hs_held_send(k->worker.sock, HS_HELD_GO, 0, NULL, -1);
+	return rc;
+}
+
+/* The worker is who answers questions. */
+static void tell_standby(struct keeper *k)
+{
+	const struct hs_standby *s = &k->standby;
+	uint32_t pid = s->is_prepared ? (uint32_t)s->hired.pid : 0;
+
+	if (!k->worker.pid || !k->is_ready)
+		return;
+	hs_held_send(k->worker.sock, HS_HELD_STANDBY_DEATHS, s->deaths, NULL,
+		     -1);
+	hs_held_send(k->worker.sock, HS_HELD_STANDBY, pid, NULL, -1);
 }
 
 static void begin_stop(struct keeper *k, bool purge)
@@ -191,6 +214,7 @@ static void begin_stop(struct keeper *k, bool purge)
 	k->stopping = true;
 	k->purging |= purge;
 	k->kill_at_ns = hs_clock_mono_ns() + FINISH_NS;
+	hs_standby_end(&k->standby);
 	if (k->worker.pid)
 		hs_held_send(k->worker.sock, HS_HELD_FINISH, k->purging, NULL,
 			     -1);
@@ -224,11 +248,15 @@ static void take_message(struct keeper *k,
 	case HS_HELD_READY:
 		k->was_ready = k->is_ready = true;
 		k->ready_ns = hs_clock_mono_ns();
+		hs_standby_want(&k->standby, k->ready_ns);
+		tell_standby(k);
 		if (k->reload_due)
 			ask_reload(k);
 		break;
 	case HS_HELD_STOP:
 		begin_stop(k, message->arg);
+		break;
+	case HS_HELD_PREPARED:
 		break;
 	default:
 		rc = -EPROTO;
@@ -328,13 +356,25 @@ static void take_signals(struct keeper *k)
 	if (k->worker.pid &&
 	    waitpid(k->worker.pid, &status, WNOHANG) == k->worker.pid)
 		worker_died(k, status);
+	if (hs_standby_reap(&k->standby, hs_clock_mono_ns()))
+		tell_standby(k);
+}
+
+/* What the loop waits for beside events. */
+static uint64_t due_ns(const struct keeper *k)
+{
+	if (k->stopping)
+		return k->kill_at_ns;
+	if (!k->worker.pid)
+		return k->start_at_ns;
+	return k->is_ready ? hs_standby_due_ns(&k->standby) : UINT64_MAX;
 }
 
 static int wait_ms(const struct keeper *k, uint64_t now_ns)
 {
-	uint64_t at_ns = k->stopping ? k->kill_at_ns : k->start_at_ns;
+	uint64_t at_ns = due_ns(k);
 
-	if (k->worker.pid && !k->stopping)
+	if (at_ns == UINT64_MAX)
 		return -1;
 	return at_ns <= now_ns ? 0 : (int)((at_ns - now_ns) / HS_NS_PER_MS) + 1;
 }
@@ -354,36 +394,50 @@ static int open_signals(struct keeper *k)
 	return k->signal_fd < 0 ? -errno : 0;
 }
 
+/* What has come due. Return: whether a worker was started. */
+static bool start_due(struct keeper *k, uint64_t now_ns)
+{
+	int rc;
+
+	if (k->worker.pid && k->is_ready && !k->stopping)
+		hs_standby_run(&k->standby, k->settings->path, now_ns);
+	if (k->worker.pid || now_ns < k->start_at_ns)
+		return false;
+	rc = start_worker(k);
+	if (rc) {
+		hs_log_error("keeper", "cannot start a worker error=%s",
+			     strerror(-rc));
+		k->start_at_ns = now_ns + BACKOFF_MAX_NS;
+	}
+	return true;
+}
+
 static void loop(struct keeper *k)
 {
 	while (!k->stopping || k->worker.pid) {
 		uint64_t now_ns = hs_clock_mono_ns();
-		struct pollfd fds[2] = {
+		struct pollfd fds[3] = {
 			{.fd = k->signal_fd, .events = POLLIN},
 			{.fd = k->worker.sock, .events = POLLIN},
 		};
 
-		if (!k->worker.pid && now_ns >= k->start_at_ns) {
-			int rc = start_worker(k);
-
-			if (rc) {
-				hs_log_error("keeper",
-					     "cannot start a worker error=%s",
-					     strerror(-rc));
-				k->start_at_ns = now_ns + BACKOFF_MAX_NS;
-			}
+		if (start_due(k, now_ns))
 			continue;
-		}
 		if (k->worker.pid && k->stopping && now_ns >= k->kill_at_ns) {
 			kill(k->worker.pid, SIGKILL);
 			k->kill_at_ns = now_ns + FINISH_NS;
 		}
-		if (poll(fds, 2, wait_ms(k, now_ns)) < 0 && errno != EINTR)
+		fds[2] = (struct pollfd){.fd = k->standby.hired.sock,
+					 .events = POLLIN};
+		if (poll(fds, 3, wait_ms(k, now_ns)) < 0 && errno != EINTR)
 			break;
 		if (k->worker.pid && fds[1].revents)
 			take_messages(k);
+		if (fds[2].revents &&
+		    hs_standby_hear(&k->standby, hs_clock_mono_ns()))
+			tell_standby(k);
 		/* A hung-up line stays readable until the death is reaped. */
-		if (k->worker.pid && fds[1].revents & POLLHUP &&
+		if ((fds[1].revents | fds[2].revents) & POLLHUP &&
 		    !(fds[0].revents & POLLIN))
 			poll(fds, 1, 100);
 		take_signals(k);
@@ -480,6 +534,7 @@ int hs_keeper_run(const struct hs_agent_settings *settings, const void *text,
 		.worker.sock = -1,
 	};
 
+	hs_standby_init(&k.standby);
 	if (begin(&k, text, text_bytes)) {
 		unlock(&k);
 		hs_held_free(&k.held);
@@ -488,6 +543,7 @@ int hs_keeper_run(const struct hs_agent_settings *settings, const void *text,
 	hs_log_info("keeper", "started node=%lld run_dir=%s",
 		    (long long)settings->node, settings->run_dir);
 	loop(&k);
+	hs_standby_end(&k.standby);
 	unlink_sockets(&k);
 	if (!k.purging && settings->linger_ns && holds_domains(&k)) {
 		linger(&k);

@@ -402,8 +402,13 @@ static void costs(FILE *f, const struct hs_worker *w)
 		 (double)(w->now_ns - w->ready_ns));
 	one_time(f,
 		 FAMILY("adoption_seconds", GAUGE, "seconds",
-			"From this worker's start until it was ready."),
+			"What this worker took to be ready, from its start, "
+			"or from when it was needed if it stood by."),
 		 (double)(w->ready_ns - w->began_ns));
+	one_time(f,
+		 FAMILY("standby", GAUGE, NULL,
+			"1 if a successor stands by, prepared."),
+		 w->standby != 0);
 	hs_openmetrics_begin(f, &adopted);
 	hs_openmetrics_u64(f, &adopted, NULL, 0, w->adopted_bytes);
 }

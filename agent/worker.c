@@ -15,7 +15,6 @@
 
 #include "agent/attach.h"
 #include "agent/carrier.h"
-#include "agent/fault.h"
 #include "agent/figures.h"
 #include "agent/guest.h"
 #include "agent/keeper.h"
@@ -23,6 +22,7 @@
 #include "agent/left.h"
 #include "agent/mailbox.h"
 #include "agent/nap.h"
+#include "agent/prepare.h"
 #include "agent/readers.h"
 #include "agent/reload.h"
 #include "agent/shipper.h"
@@ -180,41 +180,6 @@ static int make_core(struct hs_worker *w)
 	return rc;
 }
 
-/*
- * Applications that attach now should find a calibration at once. What is
- * adopted between the two samples takes most of the time that must lie there.
- */
-static void calibrate_begin(struct hs_worker *w)
-{
-	struct hs_calibrate_sample sample;
-
-	w->calibrate.given_up = !hs_calibrate_counter_invariant();
-	if (w->calibrate.given_up)
-		return;
-	hs_calibrate_read(&sample);
-	hs_calibrate_sample(&w->calibrate, &sample);
-	/* A little more, since the two are measured by another clock. */
-	w->calibrate_ns =
-		hs_clock_mono_ns() + HS_CALIBRATE_FIRST_NS + HS_NS_PER_MS;
-}
-
-static void calibrate_first(struct hs_worker *w)
-{
-	struct hs_calibrate_sample sample;
-	uint64_t now_ns = hs_clock_mono_ns();
-
-	if (w->calibrate.given_up)
-		return;
-	if (now_ns < w->calibrate_ns) {
-		const struct timespec ts = {
-			.tv_nsec = (long)(w->calibrate_ns - now_ns)};
-
-		nanosleep(&ts, NULL);
-	}
-	hs_calibrate_read(&sample);
-	hs_calibrate_sample(&w->calibrate, &sample);
-}
-
 static void calibrate(struct hs_worker *w)
 {
 	struct hs_calibrate_sample sample;
@@ -233,36 +198,22 @@ static int begin(struct hs_worker *w)
 {
 	int rc;
 
-	w->now_ns = w->began_ns = hs_clock_mono_ns();
-	rc = hs_held_make(&w->held);
-	if (!rc)
-		rc = hs_held_fetch(&w->held, w->keeper);
+	w->now_ns = hs_clock_mono_ns();
+	rc = hs_held_fetch(&w->held, w->keeper);
 	if (!rc)
 		rc = load_settings(w);
 	if (!rc)
 		rc = load_rules(w);
-	if (!rc)
-		rc = hs_fault_install();
 	if (rc)
 		return rc;
-	w->epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (w->epoll < 0)
-		return -errno;
-	rc = hs_worker_watch(w, w->keeper, HS_WORKER_KEEPER, 0);
-	calibrate_begin(w);
-	/* Without it the machine is one node, and that is said where it is
-	 * shown. */
-	if (hs_numa_open(&w->numa))
-		w->numa = NULL;
 	hs_left_begin(w);
-	if (!rc)
-		rc = make_core(w);
+	rc = make_core(w);
 	if (rc)
 		return rc;
 	hs_tenants_adopt(w);
 	hs_guests_adopt(w);
 	hs_held_free(&w->held);
-	calibrate_first(w);
+	hs_prepare_clock(w);
 	rc = hs_carrier_make(w);
 	if (!rc)
 		rc = hs_shipper_make(w);
@@ -299,6 +250,10 @@ static bool hear_keeper(struct hs_worker *w)
 		begin_finish(w, message.arg);
 	else if (message.type == HS_HELD_RELOAD)
 		hs_reload_file(w);
+	else if (message.type == HS_HELD_STANDBY)
+		w->standby = (pid_t)message.arg;
+	else if (message.type == HS_HELD_STANDBY_DEATHS)
+		w->standby_deaths = message.arg;
 	return true;
 }
 
@@ -458,9 +413,19 @@ int hs_worker_main(int keeper, const char *config)
 	signal(SIGHUP, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
 	fcntl(keeper, F_SETFD, FD_CLOEXEC);
-	prctl(PR_SET_NAME, "hs-agent-worker");
+	prctl(PR_SET_NAME, "hs-standby");
 	prctl(PR_SET_TIMERSLACK, 1000);
-	rc = begin(&w);
+	w.began_ns = hs_clock_mono_ns();
+	rc = hs_prepare(&w);
+	if (!rc)
+		rc = hs_prepare_wait(&w);
+	if (rc == 1) {
+		end(&w);
+		return 0;
+	}
+	prctl(PR_SET_NAME, "hs-agent-worker");
+	if (!rc)
+		rc = begin(&w);
 	if (rc) {
 		hs_log_error("agent", "worker cannot begin error=%s",
 			     strerror(rc < 0 ? -rc : rc));
@@ -472,10 +437,10 @@ int hs_worker_main(int keeper, const char *config)
 	hs_log_info(
 		"agent",
 		"worker ready node=%016llx processes=%u "
-		"adopted_bytes=%llu in_ms=%llu",
+		"adopted_bytes=%llu stood_by=%d in_us=%llu",
 		(unsigned long long)w.node_id, w.nr_guests,
-		(unsigned long long)w.adopted_bytes,
-		(unsigned long long)((w.ready_ns - w.began_ns) / HS_NS_PER_MS));
+		(unsigned long long)w.adopted_bytes, w.stood_by,
+		(unsigned long long)((w.ready_ns - w.began_ns) / HS_NS_PER_US));
 	while (one_round(&w))
 		;
 	hs_log_info("agent", "worker ends purge=%d", w.purging);

@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "agent/calibrate.h"
 #include "agent/core.h"
@@ -109,7 +110,8 @@ struct hs_worker {
 	uint64_t tally_seq;
 	uint64_t calibrate_ns; /* when next */
 	uint64_t now_ns;       /* of this round */
-	uint64_t began_ns;
+	uint64_t began_ns;     /* to take over, where it has stood by */
+	uint64_t began_cpu_ns;
 	uint64_t ready_ns;
 	uint64_t ready_cpu_ns;	/* of this thread, when it was ready */
 	uint64_t adopted_bytes; /* of pools */
@@ -122,6 +124,9 @@ struct hs_worker {
 	uint64_t looked_ns;  /* when lanes were looked at last */
 	uint32_t crowding;   /* of this round */
 	uint64_t routes;     /* hs_members_routes() as it was last */
+	pid_t standby;	     /* its successor, 0: none is prepared */
+	uint32_t standby_deaths;
+	bool stood_by;
 	bool sent;	/* something, since the transport was polled last */
 	bool no_pwait2; /* the kernel has no such call */
 	bool finishing;

@@ -109,6 +109,31 @@ static void print_memory(const struct hs_survey *survey)
 	}
 }
 
+/* Who goes on if a node's worker dies, and what that costs until then. */
+static void print_standbys(const struct hs_survey *survey)
+{
+	for (uint32_t i = 0; i < survey->nr_nodes; i++) {
+		const struct hs_answer *a = &survey->nodes[i];
+		const json_t *s = json_object_get(a->json, "standby");
+		uint64_t pid = hs_answer_number(s, NULL, "pid");
+		uint64_t deaths = hs_answer_number(s, NULL, "deaths");
+		char size[HS_UNITS_TEXT_MAX];
+
+		if (!s)
+			continue;
+		hs_units_size_format(
+			size, hs_answer_number(s, NULL, "private_bytes"));
+		if (pid)
+			printf("%s: standby %" PRIu64 " (%s)", a->name, pid,
+			       size);
+		else
+			printf("%s: no standby yet", a->name);
+		if (deaths)
+			printf(", %" PRIu64 " died", deaths);
+		putchar('\n');
+	}
+}
+
 static void add_losses(struct hs_table *table, const struct hs_answer *a)
 {
 	const char *key;
@@ -488,6 +513,7 @@ static void print_text(const struct hs_survey *survey)
 
 	print_nodes(survey);
 	print_memory(survey);
+	print_standbys(survey);
 	print_cluster(survey);
 	print_losses(survey);
 	print_triggers(survey);

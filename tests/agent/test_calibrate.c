@@ -169,6 +169,47 @@ static void test_epochs_fit_a_buffer(void **state)
 	}
 }
 
+/* Days without a sample, under a wall clock that was steered all the while. */
+static void test_again(void **state)
+{
+	struct hs_calibrate c = {0};
+	struct clocks k = clocks_make();
+	struct hs_calibrate_sample s = pass(&k, 0);
+
+	assert_false(hs_calibrate_again(&c, &s));
+	start(&c, &k);
+	k.steer = 1.0001;
+	s = pass(&k, 3 * 86400e9);
+	assert_true(hs_calibrate_again(&c, &s));
+	assert_int_equal(c.now.number, 2);
+	assert_in_range(error_of(&c, &s) + 10, 0, 20);
+	k.steer = 1;
+	s = pass(&k, 1000 * MS);
+	assert_false(hs_calibrate_sample(&c, &s));
+	assert_in_range(error_of(&c, &s) + 100, 0, 200);
+}
+
+/* A machine that slept: the counter began anew, or the clock stood still. */
+static void test_not_again(void **state)
+{
+	struct hs_calibrate c = {0};
+	struct clocks k = clocks_make();
+	struct hs_calibrate_sample s;
+
+	start(&c, &k);
+	s = pass(&k, 1e12);
+	s.ticks = 12345;
+	assert_false(hs_calibrate_again(&c, &s));
+	s = pass(&k, 50 * MS);
+	s.ticks += 100000000000ull;
+	assert_false(hs_calibrate_again(&c, &s));
+	s = pass(&k, 50 * MS);
+	s.spread = 100000;
+	assert_false(hs_calibrate_again(&c, &s));
+	assert_int_equal(c.now.number, 1);
+	assert_false(c.given_up);
+}
+
 static void test_real_clocks(void **state)
 {
 	struct hs_calibrate_sample a = {0}, b = {0};
@@ -188,6 +229,8 @@ int main(void)
 		cmocka_unit_test(test_uneven_is_given_up),
 		cmocka_unit_test(test_wide_samples),
 		cmocka_unit_test(test_epochs_fit_a_buffer),
+		cmocka_unit_test(test_again),
+		cmocka_unit_test(test_not_again),
 		cmocka_unit_test(test_real_clocks),
 	};
 
