@@ -155,8 +155,8 @@ static void settle(struct share_to *t)
 static void take(struct share_to *t)
 {
 	struct share_board *b = t->board;
-	struct hs_ship_receiver_stats stats;
-	struct hs_ship_port_stats ps;
+	struct hs_ship_receiver_stats stats = {0};
+	struct hs_ship_port_stats ps = {0};
 
 	while (!hs_bench_ship_stopped(&b->to) &&
 	       b->nr_windows < t->options->nr_windows) {
@@ -302,7 +302,7 @@ static int run(const struct share_options *options, struct share_board *b,
 	       const uint8_t *pool, struct hs_bench_drops *drops)
 {
 	uint32_t nr = (uint32_t)options->nr_agents;
-	pid_t to, from[AGENTS_MAX];
+	pid_t to, from[AGENTS_MAX] = {0};
 	struct hs_bench_link link;
 	const char *why;
 	int rc = hs_bench_link_make(&link, 9000);

@@ -210,7 +210,7 @@ void hs_bench_ship_port_from(const struct hs_bench_ship_run *run,
 	struct hs_ship_port_stats ps;
 	struct hs_ship_outlet *o;
 	char to[32];
-	const char *why;
+	const char *why = "no memory";
 
 	if (!port)
 		return;

@@ -487,7 +487,7 @@ static void scan(struct hs_ship_receiver *r, uint64_t now_ns)
 
 uint64_t hs_ship_receiver_run(struct hs_ship_receiver *r, uint64_t now_ns)
 {
-	uint32_t nr = r->due;
+	uint32_t nr;
 
 	hs_ship_receive_turns(r);
 	if (now_ns >= r->scan_ns)
