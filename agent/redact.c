@@ -172,9 +172,13 @@ void hs_redact_slice(struct hs_redact *r, uint64_t mask, uint32_t domain,
 		r->totals.slices_withheld++;
 		r->totals.tails_unknown += has_tail && !known;
 	}
-	if (!hs_redact_tail(&state))
-		return;
 	after = place(r, domain, head, header.seq + 1);
+	if (!hs_redact_tail(&state)) {
+		/* It may have had one when less of it was committed. */
+		if (is_of(after, domain, head, header.seq + 1))
+			after->seq = 0;
+		return;
+	}
 	*after = (struct tail){domain, head->process, head->handle,
 			       header.seq + 1, state};
 }

@@ -137,6 +137,31 @@ static void test_nobody_remembers(void **state)
 	assert_int_equal(t.done.withheld_bytes, TAIL);
 }
 
+/* Nothing runs on from a buffer that ends with a record, whatever it looked
+ * like when less of it was committed: a next one that says so is not believed.
+ */
+static void test_runs_on_no_more(void **state)
+{
+	uint8_t first[SIZE], second[SIZE], open[SIZE];
+	struct hs_redact_totals t;
+	const uint32_t value = SIZE - HEAD - 9;
+
+	fill(first, second);
+	/* Its one record ends where the buffer does. */
+	hs_le32_store(first + HEAD,
+		      hs_record_header(HS_RECORD_ATTR, 5 + value));
+	first[HEAD + 8] = (uint8_t)value;
+	memcpy(open, first, SIZE);
+	assert_int_equal(send_slice(open, SIZE - 20, 0, 9).flags, 0);
+	assert_int_equal(send_slice(first, SIZE, SIZE - 20, 9).flags, 0);
+	assert_false(has_secret(first));
+	assert_int_equal(send_slice(second, SIZE_TWO, 0, 9).flags,
+			 HS_WIRE_F_WITHHELD);
+	hs_redact_totals_get(redact, &t);
+	assert_int_equal(t.tails_unknown, 1);
+	assert_int_equal(t.done.withheld_bytes, TAIL);
+}
+
 /* What is remembered is bounded: the oldest gives way, and that is honest. */
 static void test_bounded(void **state)
 {
@@ -166,9 +191,8 @@ int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		CASE(test_in_a_row),
-		CASE(test_nobody_remembers),
-		CASE(test_bounded),
+		CASE(test_in_a_row),	    CASE(test_nobody_remembers),
+		CASE(test_runs_on_no_more), CASE(test_bounded),
 		CASE(test_domains),
 	};
 
