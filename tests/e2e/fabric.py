@@ -357,6 +357,15 @@ class Fabric:
             return row
         return wait_for("trace %s %s" % (trace, mark), probe)
 
+    def wait_bytes(self, trace, least):
+        """Wait until the collector has so many bytes of it."""
+        def probe():
+            row = self.row(trace)
+            if not row or row["bytes"] < least:
+                raise OSError("row is %r" % (row,))
+            return row
+        return wait_for("%u bytes of trace %s" % (least, trace), probe)
+
     def spans(self, trace):
         """(service, operation) of every span, sorted, from the export."""
         code, answer = self.hs("traces", "export", "--format", "jaeger",

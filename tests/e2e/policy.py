@@ -267,6 +267,27 @@ def secret_trace(fabric, app, handle, secret):
     return trace
 
 
+def open_trace(fabric, app, handle, secret):
+    """One that leaves while it is open, and then onward, in several steps."""
+    trace = app.say("begin %s" % handle)
+    span = app.say("span %s login" % handle)
+    app.say("attr %s %s user.long100 %s" % (handle, span, secret * 40))
+    app.say("attr %s %s user.short100 %s" % (handle, span, secret))
+    app.say("trigger slow %s" % trace)
+    row = fabric.wait_mark(trace, "open", 1)
+    for i in range(3):
+        was = row["bytes"]
+        app.say("attr %s %s user.short%d %s" % (handle, span, i, secret))
+        app.say("attr %s %s user.long%d %s" % (handle, span, i, secret * 40))
+        app.say("attr %s %s step%d taken" % (handle, span, i))
+        row = fabric.wait_bytes(trace, was + 1)
+    app.say("attr %s %s last kept-too" % (handle, span))
+    app.say("finish %s %s" % (handle, span))
+    app.say("end %s" % handle)
+    fabric.wait_mark(trace, "complete", 1)
+    return trace
+
+
 def redact():
     """What rules name is not in the collector's store; all else is."""
     rules = ("cluster_key: 00112233445566778899aabbccddeeff\n"
@@ -282,6 +303,7 @@ def redact():
         app = fabric.app(0, "svc")
         first = secret_trace(fabric, app, "a", "hunter2pass")
         second = secret_trace(fabric, app, "b", "hunter2pass")
+        grown = open_trace(fabric, app, "o", "hunter2pass")
         found = store_bytes(fabric)
         check(b"kept-too" in found and b"login" in found, "all else is there")
         check(b"hunter2" not in found and b"2passhunt" not in found,
@@ -292,6 +314,12 @@ def redact():
         check("user.short0" not in tags, "dropped as if never there")
         check(all(tags["user.long%d" % i] == "***" for i in range(20)),
               "masked, wherever it ran on")
+        steps = exported_tags(fabric, grown)
+        check(all(steps["step%d" % i] == "taken" and
+                  steps["user.long%d" % i] == "***" and
+                  "user.short%d" % i not in steps for i in range(3)) and
+              steps["last"] == "kept-too" and steps["user.long100"] == "***",
+              "one that grew while it was shipped: %r" % steps)
         hashed = tags["user.id"]
         check(len(hashed) == len("hunter2pass") and "hunter" not in hashed,
               "hashed: %r" % hashed)
