@@ -11,7 +11,7 @@
 
 #include "base/endian.h"
 
-#define SCHEMA_VERSION 2
+#define SCHEMA_VERSION 3
 
 static const char schema[] =
 	"CREATE TABLE traces(key INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE,"
@@ -28,8 +28,9 @@ static const char schema[] =
 	" stale_ns INTEGER NOT NULL DEFAULT 0,"
 	" unmarked INTEGER NOT NULL DEFAULT 0);"
 	"CREATE INDEX traces_start ON traces(start_ns);"
-	"CREATE INDEX traces_duration ON traces(duration_ns)"
-	" WHERE duration_ns > 0;"
+	"CREATE INDEX traces_duration ON traces(duration_ns, start_ns)"
+	" WHERE duration_ns <> 0;"
+	"CREATE INDEX traces_error ON traces(start_ns) WHERE error = 1;"
 	"CREATE INDEX traces_open ON traces(start_ns) WHERE mark = 0;"
 	"CREATE INDEX traces_partial ON traces(start_ns) WHERE mark = 2;"
 	"CREATE INDEX traces_stale ON traces(stale_ns) WHERE stale = 1;"
@@ -37,19 +38,27 @@ static const char schema[] =
 	"CREATE TABLE records(trace INTEGER NOT NULL, segment INTEGER NOT NULL,"
 	" heads BLOB NOT NULL, PRIMARY KEY(trace, segment)) WITHOUT ROWID;"
 	"CREATE INDEX records_segment ON records(segment);"
-	"CREATE TABLE services(service TEXT NOT NULL, trace INTEGER NOT NULL,"
-	" PRIMARY KEY(service, trace)) WITHOUT ROWID;"
+	"CREATE TABLE services(service TEXT NOT NULL, start_ns INTEGER NOT"
+	" NULL, trace INTEGER NOT NULL,"
+	" PRIMARY KEY(service, start_ns, trace)) WITHOUT ROWID;"
 	"CREATE INDEX services_trace ON services(trace);"
 	"CREATE TABLE triggers(trace INTEGER NOT NULL, origin INTEGER NOT NULL,"
 	" trigger_key INTEGER NOT NULL, name TEXT NOT NULL,"
 	" fired_ns INTEGER NOT NULL,"
 	" PRIMARY KEY(trace, origin, trigger_key)) WITHOUT ROWID;"
-	"CREATE INDEX triggers_name ON triggers(name, trace);"
+	"CREATE TABLE trigger_names(name TEXT NOT NULL, start_ns INTEGER NOT"
+	" NULL, trace INTEGER NOT NULL,"
+	" PRIMARY KEY(name, start_ns, trace)) WITHOUT ROWID;"
 	"CREATE TABLE segments(number INTEGER PRIMARY KEY,"
 	" indexed_to INTEGER NOT NULL);"
-	"PRAGMA user_version = 2;";
+	"PRAGMA user_version = 3;";
 
 #define IN_SEGMENT " IN (SELECT trace FROM records WHERE segment = ?1)"
+
+/* A trigger's name stands with its trace's start, which finds it. */
+#define NAMES_OF                                                               \
+	" (name, start_ns, trace) IN (SELECT g.name, t.start_ns, t.key FROM"   \
+	" traces AS t JOIN triggers AS g ON g.trace = t.key"
 
 static const char *const texts[HS_INDEX_NR_STATEMENTS] = {
 	[HS_INDEX_TRACE_KEY] =
@@ -104,6 +113,15 @@ static const char *const texts[HS_INDEX_NR_STATEMENTS] = {
 	[HS_INDEX_TRIGGER_ADD] =
 		"INSERT OR IGNORE INTO triggers(trace, origin, trigger_key,"
 		" name, fired_ns) VALUES(?1, ?2, ?3, ?4, ?5)",
+	[HS_INDEX_TRIGGER_NAME_ADD] =
+		"INSERT OR IGNORE INTO trigger_names(name, start_ns, trace)"
+		" SELECT ?2, start_ns, key FROM traces WHERE key = ?1",
+	[HS_INDEX_TRIGGER_NAMES_TAKE] =
+		"DELETE FROM trigger_names WHERE" NAMES_OF " WHERE t.key = ?1)",
+	[HS_INDEX_TRIGGER_NAMES_PUT] =
+		"INSERT OR IGNORE INTO trigger_names(name, start_ns, trace)"
+		" SELECT g.name, t.start_ns, t.key FROM traces AS t JOIN"
+		" triggers AS g ON g.trace = t.key WHERE t.key = ?1",
 	[HS_INDEX_MARK_SET] =
 		"UPDATE traces SET mark = ?2, version = ?3, causes = ?4,"
 		" nodes = ?5, nr_bytes = ?6, updated_ns = ?7, unmarked = 0"
@@ -114,7 +132,8 @@ static const char *const texts[HS_INDEX_NR_STATEMENTS] = {
 		" nr_spans = ?7, stale = 0 WHERE key = ?1",
 	[HS_INDEX_SERVICES_CLEAR] = "DELETE FROM services WHERE trace = ?1",
 	[HS_INDEX_SERVICE_ADD] =
-		"INSERT OR IGNORE INTO services(service, trace) VALUES(?1, ?2)",
+		"INSERT OR IGNORE INTO services(service, start_ns, trace)"
+		" SELECT ?1, start_ns, key FROM traces WHERE key = ?2",
 	[HS_INDEX_SEGMENT_SET] =
 		"INSERT INTO segments(number, indexed_to) VALUES(?1, ?2)"
 		" ON CONFLICT(number) DO UPDATE SET indexed_to = ?2",
@@ -131,6 +150,9 @@ static const char *const texts[HS_INDEX_NR_STATEMENTS] = {
 		"DELETE FROM services WHERE trace" IN_SEGMENT,
 	[HS_INDEX_EXPIRE_TRIGGERS] =
 		"DELETE FROM triggers WHERE trace" IN_SEGMENT,
+	[HS_INDEX_EXPIRE_TRIGGER_NAMES] =
+		"DELETE FROM trigger_names WHERE" NAMES_OF
+		" WHERE t.key" IN_SEGMENT ")",
 	[HS_INDEX_EXPIRE_TRACES] = "DELETE FROM traces WHERE key" IN_SEGMENT,
 	[HS_INDEX_EXPIRE_RECORDS] =
 		"DELETE FROM records WHERE trace" IN_SEGMENT,
@@ -258,8 +280,10 @@ static int reader_open(struct hs_index *ix, const char *path)
 {
 	int rc = db_open(ix, path);
 
-	if (!rc &&
-	    sqlite3_exec(ix->db, "PRAGMA query_only = 1", NULL, NULL, NULL))
+	if (!rc && sqlite3_exec(ix->db,
+				"PRAGMA query_only = 1;"
+				"PRAGMA cache_size = -16384;",
+				NULL, NULL, NULL))
 		rc = hs_index_fail(ix, sqlite3_errcode(ix->db));
 	return rc ? rc : prepare(ix, HS_INDEX_NR_READER);
 }

@@ -35,6 +35,9 @@ enum hs_index_statement {
 	HS_INDEX_RECORDS_SET,
 	HS_INDEX_UNION_SET,
 	HS_INDEX_TRIGGER_ADD,
+	HS_INDEX_TRIGGER_NAME_ADD,
+	HS_INDEX_TRIGGER_NAMES_TAKE,
+	HS_INDEX_TRIGGER_NAMES_PUT,
 	HS_INDEX_MARK_SET,
 	HS_INDEX_SUMMARY_SET,
 	HS_INDEX_SERVICES_CLEAR,
@@ -45,6 +48,7 @@ enum hs_index_statement {
 	HS_INDEX_SEGMENT_UNIONS,
 	HS_INDEX_SEGMENT_RECORDS,
 	HS_INDEX_EXPIRE_SERVICES,
+	HS_INDEX_EXPIRE_TRIGGER_NAMES,
 	HS_INDEX_EXPIRE_TRIGGERS,
 	HS_INDEX_EXPIRE_TRACES,
 	HS_INDEX_EXPIRE_RECORDS,
@@ -85,6 +89,9 @@ struct hs_index {
 int hs_index_fail(struct hs_index *ix, int sqlite_rc);
 /* Run a bound statement that gives no rows, and make it ready again. */
 int hs_index_run(struct hs_index *ix, sqlite3_stmt *st);
+/* Walk the rows of a bound statement; @row's nonzero ends it, passed on. */
+int hs_index_each_row(struct hs_index *ix, sqlite3_stmt *st,
+		      int (*row)(void *ctx, sqlite3_stmt *st), void *ctx);
 /* An id as it stands in the table: 16 bytes, most significant first. */
 void hs_index_bind_id(sqlite3_stmt *st, int at,
 		      const struct hs_wire_trace_id *id);
@@ -104,5 +111,17 @@ int hs_index_recount(struct hs_index *ix);
 /* index_put.c */
 int hs_index_heads_append(struct hs_index *ix, int64_t key, bool known,
 			  const struct hs_index_change *change);
+
+/* index_list.c */
+#define HS_INDEX_LIST_TEXT_BYTES 3072
+/**
+ * hs_index_list_text() - the statement that answers a listing
+ * @out: HS_INDEX_LIST_TEXT_BYTES
+ *
+ * Which index it goes by is in it, since what serves depends on how much there
+ * is of what. Return: 0, negative errno.
+ */
+int hs_index_list_text(struct hs_index *ix,
+		       const struct hs_index_filter *filter, char *out);
 
 #endif

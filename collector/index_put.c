@@ -13,6 +13,13 @@ static int run(struct hs_index *ix, enum hs_index_statement which)
 	return hs_index_run(ix, ix->statements[which]);
 }
 
+static int run_of(struct hs_index *ix, enum hs_index_statement which,
+		  int64_t key)
+{
+	sqlite3_bind_int64(ix->statements[which], 1, key);
+	return run(ix, which);
+}
+
 static struct hs_index_head head_of(const struct hs_index_slice *s)
 {
 	return (struct hs_index_head){
@@ -252,11 +259,30 @@ static int row_change(struct hs_index *ix, const struct hs_index_change *c,
 	return rc;
 }
 
+static int trigger_add(struct hs_index *ix, int64_t key,
+		       const struct hs_wire_trigger *trigger)
+{
+	sqlite3_stmt *st = ix->statements[HS_INDEX_TRIGGER_ADD];
+	int rc;
+
+	sqlite3_bind_int64(st, 1, key);
+	sqlite3_bind_int64(st, 2, (int64_t)trigger->origin);
+	sqlite3_bind_int64(st, 3, (int64_t)trigger->key);
+	sqlite3_bind_text(st, 4, trigger->name, -1, SQLITE_TRANSIENT);
+	sqlite3_bind_int64(st, 5, (int64_t)trigger->fired_ns);
+	rc = hs_index_run(ix, st);
+	if (rc)
+		return rc;
+	st = ix->statements[HS_INDEX_TRIGGER_NAME_ADD];
+	sqlite3_bind_int64(st, 1, key);
+	sqlite3_bind_text(st, 2, trigger->name, -1, SQLITE_TRANSIENT);
+	return hs_index_run(ix, st);
+}
+
 int hs_index_put(struct hs_index *ix, const struct hs_index_change *c)
 {
 	struct hs_index_row row = {0};
 	int known = hs_index_row_of(ix, &c->trace, &row);
-	sqlite3_stmt *st;
 	int rc;
 
 	if (known < 0)
@@ -275,16 +301,8 @@ int hs_index_put(struct hs_index *ix, const struct hs_index_change *c)
 		alone.nr_slices = 0;
 		rc = hs_index_heads_append(ix, row.key, true, &alone);
 	}
-	st = ix->statements[HS_INDEX_TRIGGER_ADD];
-	for (uint32_t i = 0; !rc && i < c->nr_triggers; i++) {
-		sqlite3_bind_int64(st, 1, row.key);
-		sqlite3_bind_int64(st, 2, (int64_t)c->triggers[i].origin);
-		sqlite3_bind_int64(st, 3, (int64_t)c->triggers[i].key);
-		sqlite3_bind_text(st, 4, c->triggers[i].name, -1,
-				  SQLITE_TRANSIENT);
-		sqlite3_bind_int64(st, 5, (int64_t)c->triggers[i].fired_ns);
-		rc = hs_index_run(ix, st);
-	}
+	for (uint32_t i = 0; !rc && i < c->nr_triggers; i++)
+		rc = trigger_add(ix, row.key, &c->triggers[i]);
 	return rc;
 }
 
@@ -298,6 +316,10 @@ int hs_index_put_summary(struct hs_index *ix,
 
 	if (rc <= 0)
 		return rc;
+	/* They stand in the order of starts, which is known anew. */
+	rc = run_of(ix, HS_INDEX_TRIGGER_NAMES_TAKE, row.key);
+	if (rc)
+		return rc;
 	sqlite3_bind_int64(st, 1, row.key);
 	if (s->nr_spans)
 		sqlite3_bind_int64(st, 2, s->start_ns);
@@ -310,9 +332,9 @@ int hs_index_put_summary(struct hs_index *ix,
 	if (rc)
 		return rc;
 	ix->counts.nr_stale -= row.stale;
-	st = ix->statements[HS_INDEX_SERVICES_CLEAR];
-	sqlite3_bind_int64(st, 1, row.key);
-	rc = hs_index_run(ix, st);
+	rc = run_of(ix, HS_INDEX_TRIGGER_NAMES_PUT, row.key);
+	if (!rc)
+		rc = run_of(ix, HS_INDEX_SERVICES_CLEAR, row.key);
 	st = ix->statements[HS_INDEX_SERVICE_ADD];
 	for (uint32_t i = 0; !rc && i < s->nr_services; i++) {
 		sqlite3_bind_text(st, 1, s->services[i], -1, SQLITE_TRANSIENT);
@@ -364,19 +386,19 @@ static int run_all(struct hs_index *ix, const enum hs_index_statement *steps,
 	int rc = 0;
 
 	for (size_t i = 0; !rc && i < nr; i++) {
-		sqlite3_bind_int64(ix->statements[steps[i]], 1, value);
-		rc = run(ix, steps[i]);
+		rc = run_of(ix, steps[i], value);
 	}
 	return rc ? rc : hs_index_recount(ix);
 }
 
 int hs_index_expire(struct hs_index *ix, uint32_t segment)
 {
-	/* Records last: the others ask them who it is. */
+	/* Records last: the others ask them who it is; and names of triggers
+	 * before what they are found by. */
 	static const enum hs_index_statement steps[] = {
-		HS_INDEX_EXPIRE_SERVICES, HS_INDEX_EXPIRE_TRIGGERS,
-		HS_INDEX_EXPIRE_TRACES, HS_INDEX_EXPIRE_RECORDS,
-		HS_INDEX_SEGMENT_DEL};
+		HS_INDEX_EXPIRE_SERVICES, HS_INDEX_EXPIRE_TRIGGER_NAMES,
+		HS_INDEX_EXPIRE_TRIGGERS, HS_INDEX_EXPIRE_TRACES,
+		HS_INDEX_EXPIRE_RECORDS,  HS_INDEX_SEGMENT_DEL};
 
 	return run_all(ix, steps, sizeof(steps) / sizeof(steps[0]), segment);
 }
@@ -385,8 +407,9 @@ int hs_index_expire_one(struct hs_index *ix,
 			const struct hs_wire_trace_id *trace)
 {
 	static const enum hs_index_statement steps[] = {
-		HS_INDEX_DROP_SERVICES, HS_INDEX_DROP_TRIGGERS,
-		HS_INDEX_DROP_RECORDS, HS_INDEX_DROP_TRACE};
+		HS_INDEX_DROP_SERVICES, HS_INDEX_TRIGGER_NAMES_TAKE,
+		HS_INDEX_DROP_TRIGGERS, HS_INDEX_DROP_RECORDS,
+		HS_INDEX_DROP_TRACE};
 	struct hs_index_row row;
 	int rc = hs_index_row_of(ix, trace, &row);
 

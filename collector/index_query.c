@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * index_query.c - everything that reads the index
+ * index_query.c - everything that reads the index, but for listings
  */
 #include "collector/index_internal.h"
 
@@ -8,9 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Walk the rows of a bound statement. */
-static int each_row(struct hs_index *ix, sqlite3_stmt *st,
-		    int (*row)(void *ctx, sqlite3_stmt *st), void *ctx)
+int hs_index_each_row(struct hs_index *ix, sqlite3_stmt *st,
+		      int (*row)(void *ctx, sqlite3_stmt *st), void *ctx)
 {
 	int rc = 0;
 	int step;
@@ -112,12 +111,12 @@ int hs_index_each_record(struct hs_index *ix,
 	if (rc <= 0)
 		return rc;
 	sqlite3_bind_int64(st, 1, row.key);
-	rc = each_row(ix, st, union_row, &r);
+	rc = hs_index_each_row(ix, st, union_row, &r);
 	if (rc)
 		return rc;
 	st = ix->statements[HS_INDEX_RECORDS_OF];
 	sqlite3_bind_int64(st, 1, row.key);
-	rc = each_row(ix, st, records_row, &r);
+	rc = hs_index_each_row(ix, st, records_row, &r);
 	return rc ? rc : manifests_once(&r);
 }
 
@@ -134,7 +133,7 @@ uint64_t hs_index_version(struct hs_index *ix,
 	uint64_t version = 0;
 
 	hs_index_bind_id(st, 1, trace);
-	return each_row(ix, st, number_row, &version) ? 0 : version;
+	return hs_index_each_row(ix, st, number_row, &version) ? 0 : version;
 }
 
 int hs_index_segment_get(struct hs_index *ix, uint32_t segment, uint64_t *end)
@@ -143,7 +142,7 @@ int hs_index_segment_get(struct hs_index *ix, uint32_t segment, uint64_t *end)
 
 	*end = 0;
 	sqlite3_bind_int64(st, 1, segment);
-	return each_row(ix, st, number_row, end);
+	return hs_index_each_row(ix, st, number_row, end);
 }
 
 struct trace_visit {
@@ -171,7 +170,7 @@ int hs_index_segment_traces(struct hs_index *ix, uint32_t segment,
 	struct trace_visit v = {visit, ctx};
 
 	sqlite3_bind_int64(st, 1, segment);
-	return each_row(ix, st, segment_trace_row, &v);
+	return hs_index_each_row(ix, st, segment_trace_row, &v);
 }
 
 int hs_index_in_segment(struct hs_index *ix,
@@ -183,7 +182,7 @@ int hs_index_in_segment(struct hs_index *ix,
 
 	hs_index_bind_id(st, 1, trace);
 	sqlite3_bind_int64(st, 2, segment);
-	rc = each_row(ix, st, number_row, &found);
+	rc = hs_index_each_row(ix, st, number_row, &found);
 	return rc ? rc : (int)found;
 }
 
@@ -205,8 +204,8 @@ static int segment_row(void *ctx, sqlite3_stmt *st)
 int hs_index_segments(struct hs_index *ix, uint32_t *out, uint32_t max)
 {
 	struct number_list list = {.out = out, .max = max};
-	int rc = each_row(ix, ix->statements[HS_INDEX_SEGMENT_LIST],
-			  segment_row, &list);
+	int rc = hs_index_each_row(ix, ix->statements[HS_INDEX_SEGMENT_LIST],
+				   segment_row, &list);
 
 	return rc ? rc : (int)list.nr;
 }
@@ -232,7 +231,7 @@ int hs_index_stale(struct hs_index *ix, int64_t before_ns,
 
 	sqlite3_bind_int64(st, 1, before_ns);
 	sqlite3_bind_int64(st, 2, max);
-	rc = each_row(ix, st, id_row, &list);
+	rc = hs_index_each_row(ix, st, id_row, &list);
 	return rc ? rc : (int)list.nr;
 }
 
@@ -244,7 +243,7 @@ int hs_index_unmarked(struct hs_index *ix, struct hs_wire_trace_id *out,
 	int rc;
 
 	sqlite3_bind_int64(st, 1, max);
-	rc = each_row(ix, st, id_row, &list);
+	rc = hs_index_each_row(ix, st, id_row, &list);
 	return rc ? rc : (int)list.nr;
 }
 
@@ -272,137 +271,15 @@ int hs_index_recount(struct hs_index *ix)
 	int rc;
 
 	ix->counts = (struct hs_index_counts){0};
-	rc = each_row(ix, ix->statements[HS_INDEX_COUNT_MARKS], marks_row,
-		      &ix->counts);
+	rc = hs_index_each_row(ix, ix->statements[HS_INDEX_COUNT_MARKS],
+			       marks_row, &ix->counts);
 	return rc ? rc
-		  : each_row(ix, ix->statements[HS_INDEX_COUNT_REST], rest_row,
-			     &ix->counts);
+		  : hs_index_each_row(ix, ix->statements[HS_INDEX_COUNT_REST],
+				      rest_row, &ix->counts);
 }
 
 int hs_index_count(struct hs_index *ix, struct hs_index_counts *out)
 {
 	*out = ix->counts;
 	return 0;
-}
-
-/* ---- listings ------------------------------------------------------------ */
-
-#define COLUMNS                                                                \
-	"SELECT id, start_ns, duration_ns, service, operation, error, mark,"   \
-	" version, nr_spans, nr_bytes, updated_ns, causes, nodes,"             \
-	" (SELECT json_group_array(name) FROM (SELECT DISTINCT name FROM"      \
-	" triggers WHERE trace = t.key ORDER BY name)),"                       \
-	" (SELECT json_group_array(service) FROM services WHERE trace ="       \
-	" t.key), stale FROM traces AS t"
-
-struct listing {
-	int (*visit)(void *ctx, const struct hs_index_trace *trace);
-	void *ctx;
-};
-
-static int trace_row(void *ctx, sqlite3_stmt *st)
-{
-	const struct listing *listing = ctx;
-	struct hs_index_trace t = {
-		.start_ns = sqlite3_column_int64(st, 1),
-		.duration_ns = sqlite3_column_int64(st, 2),
-		.service = (const char *)sqlite3_column_text(st, 3),
-		.operation = (const char *)sqlite3_column_text(st, 4),
-		.error = sqlite3_column_int(st, 5) != 0,
-		.mark = sqlite3_column_int(st, 6),
-		.version = (uint64_t)sqlite3_column_int64(st, 7),
-		.nr_spans = (uint32_t)sqlite3_column_int64(st, 8),
-		.nr_bytes = (uint64_t)sqlite3_column_int64(st, 9),
-		.updated_ns = sqlite3_column_int64(st, 10),
-		.causes = (const char *)sqlite3_column_text(st, 11),
-		.nodes = (const char *)sqlite3_column_text(st, 12),
-		.triggers = (const char *)sqlite3_column_text(st, 13),
-		.services = (const char *)sqlite3_column_text(st, 14),
-		.stale = sqlite3_column_int(st, 15) != 0,
-	};
-	int rc = hs_index_column_id(st, 0, &t.id);
-
-	if (rc)
-		return rc;
-	if (!t.service || !t.operation || !t.causes || !t.nodes ||
-	    !t.triggers || !t.services)
-		return -ENOMEM;
-	return listing->visit(listing->ctx, &t);
-}
-
-static void bind_text(sqlite3_stmt *st, const char *name, const char *value)
-{
-	int at = sqlite3_bind_parameter_index(st, name);
-
-	if (at)
-		sqlite3_bind_text(st, at, value, -1, SQLITE_TRANSIENT);
-}
-
-static void bind_number(sqlite3_stmt *st, const char *name, int64_t value)
-{
-	int at = sqlite3_bind_parameter_index(st, name);
-
-	if (at)
-		sqlite3_bind_int64(st, at, value);
-}
-
-int hs_index_query(struct hs_index *ix, const struct hs_index_filter *f,
-		   int (*visit)(void *ctx, const struct hs_index_trace *trace),
-		   void *ctx)
-{
-	/* Said, not bound, so that an index of those alone serves. */
-	static const char *const of_mark[] = {" AND mark = 0", " AND mark = 1",
-					      " AND mark = 2"};
-	struct listing listing = {.visit = visit, .ctx = ctx};
-	sqlite3_stmt *st;
-	char text[2048];
-	int rc;
-
-	snprintf(text, sizeof(text),
-		 COLUMNS " WHERE 1%s%s%s%s%s%s%s%s"
-			 " ORDER BY start_ns DESC, key DESC LIMIT :limit",
-		 f->service ? " AND key IN (SELECT trace FROM services WHERE"
-			      " service = :service)"
-			    : "",
-		 f->trigger ? " AND key IN (SELECT trace FROM triggers WHERE"
-			      " name = :trigger)"
-			    : "",
-		 f->min_duration_ns >= 0 ? " AND duration_ns >= :min" : "",
-		 f->max_duration_ns >= 0 ? " AND duration_ns <= :max" : "",
-		 f->error >= 0 ? " AND error = :error" : "",
-		 f->since_ns ? " AND start_ns >= :since" : "",
-		 f->until_ns ? " AND start_ns < :until" : "",
-		 f->mark >= 0 && f->mark < 3 ? of_mark[f->mark] : "");
-	rc = sqlite3_prepare_v2(ix->db, text, -1, &st, NULL);
-	if (rc)
-		return hs_index_fail(ix, rc);
-	bind_text(st, ":service", f->service);
-	bind_text(st, ":trigger", f->trigger);
-	bind_number(st, ":min", f->min_duration_ns);
-	bind_number(st, ":max", f->max_duration_ns);
-	bind_number(st, ":error", f->error);
-	bind_number(st, ":since", f->since_ns);
-	bind_number(st, ":until", f->until_ns);
-	bind_number(st, ":limit", f->limit);
-	rc = each_row(ix, st, trace_row, &listing);
-	sqlite3_finalize(st);
-	return rc;
-}
-
-int hs_index_get(struct hs_index *ix, const struct hs_wire_trace_id *trace,
-		 int (*visit)(void *ctx, const struct hs_index_trace *trace),
-		 void *ctx)
-{
-	struct listing listing = {.visit = visit, .ctx = ctx};
-	sqlite3_stmt *st;
-	int rc;
-
-	rc = sqlite3_prepare_v2(ix->db, COLUMNS " WHERE id = ?1", -1, &st,
-				NULL);
-	if (rc)
-		return hs_index_fail(ix, rc);
-	hs_index_bind_id(st, 1, trace);
-	rc = each_row(ix, st, trace_row, &listing);
-	sqlite3_finalize(st);
-	return rc;
 }

@@ -8,9 +8,10 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
-#include "collector/index.h"
+#include "collector/index_internal.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "tests/collector/tmpdir.h"
@@ -302,6 +303,187 @@ static void test_a_reader(void **state)
 	hs_index_close(reader);
 }
 
+/* ---- by which index a listing goes ---------------------------------------
+ */
+
+struct plan {
+	char text[2048];
+	bool sorts;	/* rows, before it knows which are shown */
+	bool reads_all; /* of a table, in no order */
+};
+
+/* What SQLite says that it does for a listing's inner part. */
+static struct plan plan_of(struct rig *r, struct hs_index_filter f)
+{
+	char list_text[HS_INDEX_LIST_TEXT_BYTES];
+	char text[HS_INDEX_LIST_TEXT_BYTES + 32];
+	struct plan p = {.text = ""};
+	sqlite3_stmt *st;
+
+	f.limit = 20;
+	assert_int_equal(hs_index_list_text(r->ix, &f, list_text), 0);
+	snprintf(text, sizeof(text), "EXPLAIN QUERY PLAN %s", list_text);
+	assert_int_equal(sqlite3_prepare_v2(r->ix->db, text, -1, &st, NULL),
+			 SQLITE_OK);
+	while (sqlite3_step(st) == SQLITE_ROW) {
+		const char *line = (const char *)sqlite3_column_text(st, 3);
+
+		strncat(p.text, line, sizeof(p.text) - strlen(p.text) - 2);
+		strcat(p.text, "\n");
+		/* The rows that are shown are read from the inner listing. */
+		if (!strncmp(line, "SCAN (subquery", 14) ||
+		    !strncmp(line, "SCAN SUBQUERY", 13))
+			break;
+		p.sorts |= strstr(line, "FOR ORDER BY") != NULL;
+		p.reads_all |= !strncmp(line, "SCAN ", 5);
+	}
+	sqlite3_finalize(st);
+	return p;
+}
+
+static void goes_by(struct rig *r, struct hs_index_filter f, const char *index,
+		    bool sorts)
+{
+	struct plan p = plan_of(r, f);
+
+	if (!strstr(p.text, index) || p.reads_all || p.sorts != sorts)
+		fail_msg("not by %s, %s:\n%s", index,
+			 sorts ? "sorted" : "in order", p.text);
+}
+
+#define BY(index, sorts, ...)                                                  \
+	goes_by(r, (struct hs_index_filter){__VA_ARGS__}, index, sorts)
+
+static void fill_many(struct rig *r, uint64_t from, uint64_t nr)
+{
+	for (uint64_t t = from; t < from + nr; t++)
+		fill(r, t);
+}
+
+static void test_ways(void **state)
+{
+	struct rig *r = *state;
+
+	BY("traces_start (start_ns<?)", false, ANY);
+	BY("traces_start (start_ns>? AND start_ns<?)", false, ANY,
+	   .since_ns = NOW, .until_ns = NOW + 1);
+	BY("SEARCH d USING PRIMARY KEY (service=?)", false, ANY,
+	   .service = "front");
+	BY("SEARCH d USING PRIMARY KEY (service=? AND start_ns>?", false, ANY,
+	   .service = "front", .since_ns = NOW);
+	BY("SEARCH d USING PRIMARY KEY (name=?)", false, ANY,
+	   .trigger = "slow");
+	BY("traces_error", false, .min_duration_ns = -1, .max_duration_ns = -1,
+	   .mark = -1, .error = 1);
+	BY("traces_partial (start_ns<?)", false, .min_duration_ns = -1,
+	   .max_duration_ns = -1, .mark = 2, .error = -1);
+	/* Few are so long: those are sorted. */
+	BY("COVERING INDEX traces_duration (duration_ns>?)", true,
+	   .min_duration_ns = 400, .max_duration_ns = -1, .mark = -1,
+	   .error = -1);
+}
+
+/* By what there is least of, and by starts where most are so long. */
+static void test_ways_by_number(void **state)
+{
+	struct rig *r = *state;
+
+	fill_many(r, 6, 5000);
+	BY("traces_start (start_ns<?)", false, .min_duration_ns = 400,
+	   .max_duration_ns = -1, .mark = -1, .error = -1);
+	BY("traces_duration (duration_ns>?)", true, .min_duration_ns = 400000,
+	   .max_duration_ns = -1, .mark = -1, .error = -1);
+	/* 1,003 of 5,005 are longer, 1 of them has failed. */
+	BY("traces_error", false, .min_duration_ns = 400000,
+	   .max_duration_ns = -1, .mark = -1, .error = 1);
+	BY("traces_duration (duration_ns>?)", true, .service = "front",
+	   .min_duration_ns = 400000, .max_duration_ns = -1, .mark = -1,
+	   .error = -1);
+	BY("SEARCH d USING PRIMARY KEY (service=?)", false, .service = "front",
+	   .min_duration_ns = 400, .max_duration_ns = -1, .mark = -1,
+	   .error = -1);
+	BY("SEARCH d USING PRIMARY KEY (service=?)", false, ANY,
+	   .service = "none", .trigger = "slow");
+	BY("SEARCH d USING PRIMARY KEY (name=?)", false, ANY,
+	   .service = "front", .trigger = "none");
+}
+
+/* Each pair of what may be asked for gives what both give, whichever of them
+ * it goes by. */
+static void test_pairs(void **state)
+{
+	struct rig *r = *state;
+	struct hs_index_filter f = {ANY};
+
+	assert_int_equal(FILTER(ANY, .service = "odd", .trigger = "slow").nr,
+			 1);
+	assert_int_equal(FILTER(ANY, .service = "even", .trigger = "slow").nr,
+			 1);
+	f.service = "odd";
+	f.min_duration_ns = 300;
+	assert_int_equal(list(r, f).nr, 2);
+	f.error = 1;
+	assert_int_equal(list(r, f).nr, 1);
+	f.trigger = "slow";
+	assert_int_equal(list(r, f).nr, 0);
+	f.error = 0;
+	f.mark = 1;
+	assert_int_equal(list(r, f).nr, 1);
+	assert_int_equal(list(r, f).ids[0], 5);
+	f.since_ns = NOW + 5001;
+	assert_int_equal(list(r, f).nr, 0);
+	f.since_ns = NOW + 5000;
+	assert_int_equal(list(r, f).nr, 1);
+}
+
+static int rows_of(struct rig *r, const char *table)
+{
+	sqlite3_stmt *st;
+	char text[64];
+	int nr;
+
+	snprintf(text, sizeof(text), "SELECT count(*) FROM %s", table);
+	assert_int_equal(sqlite3_prepare_v2(r->ix->db, text, -1, &st, NULL),
+			 SQLITE_OK);
+	assert_int_equal(sqlite3_step(st), SQLITE_ROW);
+	nr = sqlite3_column_int(st, 0);
+	sqlite3_finalize(st);
+	return nr;
+}
+
+/* Starts that are known anew count in every order. */
+static void test_a_start_that_moves(void **state)
+{
+	struct rig *r = *state;
+	const char *services[] = {"front"};
+	const struct hs_index_summary s = {.start_ns = NOW + 100,
+					   .duration_ns = 500,
+					   .service = "front",
+					   .operation = "GET /",
+					   .nr_spans = 1,
+					   .services = services,
+					   .nr_services = 1};
+	struct hs_wire_trace_id id = make_trace(5);
+
+	assert_int_equal(hs_index_put_summary(r->ix, &id, &s), 0);
+	assert_int_equal(FILTER(ANY).ids[4], 5);
+	assert_int_equal(FILTER(ANY, .service = "front").ids[4], 5);
+	assert_int_equal(FILTER(ANY, .trigger = "slow").ids[1], 5);
+	assert_int_equal(FILTER(ANY, .service = "odd").nr, 2);
+	assert_int_equal(
+		FILTER(ANY, .trigger = "slow", .until_ns = NOW + 101).nr, 1);
+	/* And nothing is left of it where it is dropped. */
+	assert_int_equal(rows_of(r, "trigger_names"), 2);
+	assert_int_equal(hs_index_expire_one(r->ix, &id), 0);
+	assert_int_equal(FILTER(ANY, .trigger = "slow").nr, 1);
+	assert_int_equal(FILTER(ANY, .service = "front").nr, 4);
+	assert_int_equal(rows_of(r, "trigger_names"), 1);
+	assert_int_equal(hs_index_expire(r->ix, 1), 0);
+	assert_int_equal(rows_of(r, "trigger_names"), 0);
+	assert_int_equal(rows_of(r, "services"), 0);
+	assert_int_equal(rows_of(r, "traces"), 0);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -313,6 +495,10 @@ int main(void)
 		T(test_a_change_of_many),
 		T(test_damage),
 		T(test_a_reader),
+		T(test_ways),
+		T(test_ways_by_number),
+		T(test_pairs),
+		T(test_a_start_that_moves),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
