@@ -197,6 +197,7 @@ int hs_perf_pool(int argc, char **argv);
 int hs_perf_services(int argc, char **argv);
 int hs_perf_share(int argc, char **argv);
 int hs_perf_ship(int argc, char **argv);
+int hs_perf_stored(int argc, char **argv);
 int hs_perf_traverse(int argc, char **argv);
 int hs_perf_traverse_node(int argc, char **argv);
 

@@ -376,8 +376,9 @@ int hs_perf_collector(int argc, char **argv)
 	if (rc)
 		return rc == HS_ARGS_HELP ? 0 : HS_ARGS_EXIT_USAGE;
 	report.json = json;
-	r.slices = (struct hs_bench_slices){(uint32_t)bytes, (uint32_t)nodes,
-					    hs_clock_real_ns()};
+	r.slices = (struct hs_bench_slices){.slice_bytes = (uint32_t)bytes,
+					    .nr_nodes = (uint32_t)nodes,
+					    .start_ns = hs_clock_real_ns()};
 	r.zstd_level = plain ? -1 : (int)level;
 	hs_bench_control_run(&report, 200 * HS_NS_PER_MS);
 	rc = rig_make(&r);

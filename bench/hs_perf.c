@@ -33,6 +33,8 @@ static const struct hs_perf_command commands[] = {
 	{"share", "many agents into a collector that takes half of it",
 	 hs_perf_share},
 	{"ship", "slices from process to process", hs_perf_ship},
+	{"stored", "what hs traces asks, of a million stored traces",
+	 hs_perf_stored},
 	{"traverse", "from a trigger to its manifest, real daemons",
 	 hs_perf_traverse},
 	{"traverse-node", "one node of it; started by traverse",

@@ -42,6 +42,35 @@ static uint64_t span_id(uint64_t trace, uint32_t node, uint32_t nr)
 	return hs_hash_mix64(trace * 64 + node * 4096 + nr + 1) | 1;
 }
 
+enum draw { DRAW_SERVICE, DRAW_TRIGGER, DRAW_DURATION, DRAW_ERROR };
+
+static uint64_t drawn(uint64_t trace, enum draw what)
+{
+	return hs_hash_mix64(trace * 4 + what + 1);
+}
+
+/* K of one trace in 2^(K + 1). */
+static uint32_t halving(uint64_t trace, enum draw what)
+{
+	return (uint32_t)__builtin_ctzll(drawn(trace, what) | 1ull << 40);
+}
+
+static uint64_t start_of(const struct hs_bench_slices *s, uint64_t trace)
+{
+	return s->start_ns + trace * (s->step_ns ? s->step_ns : 1000);
+}
+
+static int64_t duration_of(const struct hs_bench_slices *s, uint64_t trace,
+			   uint64_t id)
+{
+	uint64_t ms = 1000000;
+
+	if (!s->varied)
+		return (int64_t)(100000 + (id & 0xfffff));
+	ms <<= halving(trace, DRAW_DURATION);
+	return (int64_t)(ms + id % ms);
+}
+
 static void resource(struct out *o, uint32_t node)
 {
 	char service[32];
@@ -55,7 +84,19 @@ static void resource(struct out *o, uint32_t node)
 	record(o, HS_RECORD_RESOURCE, p, n);
 }
 
-static void span(struct out *o, uint64_t trace, uint32_t node, uint32_t nr)
+/* Of the span that is open under reference 0. */
+static void failed(struct out *o)
+{
+	uint8_t p[8];
+	uint32_t n = hs_record_varint_put(p, 0);
+
+	p[n++] = 2; /* error */
+	n += text(p + n, "");
+	record(o, HS_RECORD_STATUS, p, n);
+}
+
+static void span(const struct hs_bench_slices *s, struct out *o, uint64_t trace,
+		 uint32_t node, uint32_t nr)
 {
 	uint64_t id = span_id(trace, node, nr);
 	uint64_t parent = 0;
@@ -76,9 +117,11 @@ static void span(struct out *o, uint64_t trace, uint32_t node, uint32_t nr)
 	snprintf(name, sizeof(name), "GET /catalogue/%u/item", nr % 7);
 	n += text(p + n, name);
 	record(o, HS_RECORD_SPAN_START, p, n);
+	if (s->varied && !nr && drawn(trace, DRAW_ERROR) % 1024 == 0)
+		failed(o);
 	n = hs_record_varint_put(p, 0);
-	n += hs_record_varint_put(
-		p + n, hs_record_zigzag((int64_t)(100000 + (id & 0xfffff))));
+	n += hs_record_varint_put(p + n,
+				  hs_record_zigzag(duration_of(s, trace, id)));
 	record(o, HS_RECORD_SPAN_END, p, n);
 }
 
@@ -106,7 +149,7 @@ uint32_t hs_bench_slice_make(const struct hs_bench_slices *s, uint64_t trace,
 		.process = 1,
 		.handle = 1,
 		.first_record = sizeof(head),
-		.time_base = s->start_ns + trace * 1000,
+		.time_base = start_of(s, trace),
 	};
 	struct hs_wire_slice slice = {
 		.trace = id,
@@ -118,9 +161,9 @@ uint32_t hs_bench_slice_make(const struct hs_bench_slices *s, uint64_t trace,
 	};
 	struct out o = {bytes, sizeof(head)};
 
-	resource(&o, node);
+	resource(&o, s->varied ? halving(trace, DRAW_SERVICE) : node);
 	for (uint32_t i = 0; o.used + SPAN_ROOM_BYTES < s->slice_bytes; i++)
-		span(&o, trace, node, i);
+		span(s, &o, trace, node, i);
 	head.committed = o.used;
 	memcpy(bytes, &head, sizeof(head));
 	slice.length_bytes = o.used;
@@ -139,7 +182,7 @@ void hs_bench_slice_rename(const struct hs_bench_slices *s, uint64_t trace,
 	slice->ship_key = trace * s->nr_nodes + node;
 	head->trace_hi = slice->trace.hi;
 	head->trace_lo = slice->trace.lo;
-	head->time_base = s->start_ns + trace * 1000;
+	head->time_base = start_of(s, trace);
 	slice->crc = hs_crc32c(0, head, bytes - sizeof(*slice));
 }
 
@@ -160,6 +203,9 @@ uint32_t hs_bench_manifest_make(const struct hs_bench_slices *s, uint64_t trace,
 					  .primary = id,
 					  .name = "slow"};
 
+	if (s->varied)
+		snprintf(trigger.name, sizeof(trigger.name), "trigger-%u",
+			 halving(trace, DRAW_TRIGGER));
 	hs_wire_put(&w, &head, sizeof(head));
 	hs_wire_put(&w, &trigger, sizeof(trigger));
 	for (uint32_t i = 0; i < s->nr_nodes; i++) {

@@ -6,6 +6,7 @@
 #ifndef HS_BENCH_SLICES_H
 #define HS_BENCH_SLICES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "hs/wire_format.h"
@@ -16,6 +17,13 @@ struct hs_bench_slices {
 	uint32_t slice_bytes;
 	uint32_t nr_nodes; /* of each trace; a slice and a span tree each */
 	uint64_t start_ns;
+	uint64_t step_ns; /* from one trace's start to the next; 0: 1 us */
+	/*
+	 * Services, triggers and durations that differ: one K or longer than
+	 * 2^K ms has one trace in 2^(K + 1), so that some have nearly all and
+	 * some a few. One trace in 1,024 has failed.
+	 */
+	bool varied;
 };
 
 /**
