@@ -189,6 +189,7 @@ int hs_perf_crc32c(int argc, char **argv);
 int hs_perf_client(int argc, char **argv);
 int hs_perf_collector(int argc, char **argv);
 int hs_perf_coordinator(int argc, char **argv);
+int hs_perf_disk(int argc, char **argv);
 int hs_perf_fairness(int argc, char **argv);
 int hs_perf_figures(int argc, char **argv);
 int hs_perf_index(int argc, char **argv);

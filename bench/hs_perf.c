@@ -19,6 +19,7 @@ static const struct hs_perf_command commands[] = {
 	{"coordinator", "hops of traversals a second, on one core",
 	 hs_perf_coordinator},
 	{"crc32c", "what the checksum of slices costs", hs_perf_crc32c},
+	{"disk", "a store's way to its disk, beside io_uring", hs_perf_disk},
 	{"fairness", "coherence under overload and beyond the event horizon",
 	 hs_perf_fairness},
 	{"figures", "the paper's figures at this machine's size, as a page",

@@ -30,5 +30,5 @@ packages_workshop=(
 
 # What ./dev bench compares with. Without them there are no ratios to peers.
 packages_bench=(
-	liblttng-ust-dev lttng-tools
+	liblttng-ust-dev lttng-tools liburing-dev
 )
