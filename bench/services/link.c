@@ -102,21 +102,23 @@ int hs_svc_links_open(struct hs_svc_links *ls, uint32_t nr)
 void hs_svc_links_close(struct hs_svc_links *ls)
 {
 	for (uint32_t i = 0; i < ls->nr; i++) {
-		close(ls->links[i].fd);
-		free(ls->links[i].rings);
+		struct hs_svc_link *k = &ls->links[i];
+
+		if (k->ops)
+			k->ops->close(k);
+		free(k->rings);
 	}
 	free(ls->links);
 	*ls = (struct hs_svc_links){0};
 }
 
-struct hs_svc_link *hs_svc_links_add(struct hs_svc_links *ls, int fd,
-				     uint16_t who)
+struct hs_svc_link *hs_svc_links_add(struct hs_svc_links *ls, uint16_t who)
 {
-	struct hs_svc_link *k = &ls->links[ls->nr++];
+	struct hs_svc_link *k = &ls->links[ls->nr];
 	size_t bytes = 2 * sizeof(struct hs_svc_ring);
 
 	*k = (struct hs_svc_link){
-		.fd = fd,
+		.fd = -1,
 		.who = who,
 		.rings = aligned_alloc(_Alignof(struct hs_svc_ring), bytes),
 	};
@@ -125,16 +127,11 @@ struct hs_svc_link *hs_svc_links_add(struct hs_svc_links *ls, int fd,
 	memset(k->rings, 0, bytes);
 	k->in.ring = &k->rings[0];
 	k->out.ring = &k->rings[1];
+	ls->nr++;
 	return k;
 }
 
-static void broken(struct hs_svc_links *ls, const struct hs_svc_link *k, int rc)
-{
-	if (ls->rc)
-		return;
-	ls->rc = rc;
-	ls->gone = k->who;
-}
+/* ---- over TCP --------------------------------------------------------- */
 
 /* @bytes of a ring, from @part bytes into the message at @at on. */
 static size_t spread(struct hs_svc_ring *r, uint64_t at, uint32_t part,
@@ -169,7 +166,7 @@ static void receive(struct hs_svc_links *ls, struct hs_svc_link *k)
 	if (n <= 0) {
 		ls->traffic.empty++;
 		if (!n || !later(errno))
-			broken(ls, k, n ? -errno : -ECONNRESET);
+			hs_svc_links_broken(ls, k, n ? -errno : -ECONNRESET);
 		return;
 	}
 	k->in_part += (uint32_t)n;
@@ -195,7 +192,7 @@ static uint32_t transmit(struct hs_svc_links *ls, struct hs_svc_link *k)
 		ls->traffic.full++;
 	if (n < 0) {
 		if (!later(errno))
-			broken(ls, k, -errno);
+			hs_svc_links_broken(ls, k, -errno);
 		return 0;
 	}
 	k->out_part += (uint32_t)n;
@@ -207,10 +204,33 @@ static uint32_t transmit(struct hs_svc_links *ls, struct hs_svc_link *k)
 	return gone;
 }
 
+static void close_socket(struct hs_svc_link *k)
+{
+	close(k->fd);
+}
+
+struct hs_svc_link *hs_svc_links_add_socket(struct hs_svc_links *ls, int fd,
+					    uint16_t who)
+{
+	static const struct hs_svc_link_ops ops = {
+		.receive = receive, .send = transmit, .close = close_socket};
+	struct hs_svc_link *k = hs_svc_links_add(ls, who);
+
+	if (!k) {
+		close(fd);
+		return NULL;
+	}
+	k->ops = &ops;
+	k->fd = fd;
+	return k;
+}
+
+/* ---- all of a thread -------------------------------------------------- */
+
 void hs_svc_links_receive(struct hs_svc_links *ls)
 {
 	for (uint32_t i = 0; i < ls->nr; i++)
-		receive(ls, &ls->links[i]);
+		ls->links[i].ops->receive(ls, &ls->links[i]);
 }
 
 uint32_t hs_svc_links_send(struct hs_svc_links *ls)
@@ -218,7 +238,7 @@ uint32_t hs_svc_links_send(struct hs_svc_links *ls)
 	uint32_t nr = 0;
 
 	for (uint32_t i = 0; i < ls->nr; i++)
-		nr += transmit(ls, &ls->links[i]);
+		nr += ls->links[i].ops->send(ls, &ls->links[i]);
 	return nr;
 }
 

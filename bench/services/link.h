@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Purpose: calls over TCP: one end of a connection between a caller and a
+ * Purpose: calls over a carrier: one end of a connection between a caller and a
  * callee, calls one way and replies the other. Each direction has a ring of
  * its own at each end, which the loop fills and empties as it does those in
- * shared memory; a link moves between ring and socket as many messages as
- * there are, in one system call a round. Messages are back to back, as they
- * lie in the ring.
+ * shared memory; a link moves between ring and carrier as many messages as
+ * there are. Here is the one over TCP: one system call a round, messages back
+ * to back, as they lie in the ring.
  *
- * Guarantees: no waiting, no allocation once open. What a socket does not take
+ * Guarantees: no waiting, no allocation once open. What a carrier does not take
  * stays in its ring, and a full ring is said to its producer, who keeps the
- * message; what a ring has no room for stays in the socket.
+ * message; what a ring has no room for stays in the carrier.
  *
  * Context: one thread.
  */
@@ -28,8 +28,20 @@ struct hs_svc_traffic {
 	uint64_t full;	/* writes that the socket did not take whole */
 };
 
+struct hs_svc_links;
+struct hs_svc_link;
+
+struct hs_svc_link_ops {
+	/* Into the ring; see links->rc. */
+	void (*receive)(struct hs_svc_links *links, struct hs_svc_link *link);
+	/* From the ring. Return: messages. */
+	uint32_t (*send)(struct hs_svc_links *links, struct hs_svc_link *link);
+	void (*close)(struct hs_svc_link *link);
+};
+
 struct hs_svc_link {
-	int fd;
+	const struct hs_svc_link_ops *ops;
+	int fd;			   /* TCP's */
 	uint16_t who;		   /* the loop at the other end */
 	struct hs_svc_ring *rings; /* what comes, what goes */
 	struct hs_svc_end in;	   /* producer of what comes */
@@ -53,16 +65,27 @@ int hs_svc_link_pair(int ends[2]);
 /** hs_svc_links_open() - room for @nr. Own: hs_svc_links_close(). Return: 0,
  * -ENOMEM */
 int hs_svc_links_open(struct hs_svc_links *links, uint32_t nr);
-/** hs_svc_links_close() - and their sockets */
+/** hs_svc_links_close() - and what they travel over */
 void hs_svc_links_close(struct hs_svc_links *links);
-/** hs_svc_links_add() - @fd is owned from here on, whatever comes of it.
+/** hs_svc_links_add() - whose ops are to be set. Return: NULL without memory */
+struct hs_svc_link *hs_svc_links_add(struct hs_svc_links *links, uint16_t who);
+/** hs_svc_links_add_socket() - @fd is owned from here on, whatever comes of it.
  * Return: NULL without memory */
-struct hs_svc_link *hs_svc_links_add(struct hs_svc_links *links, int fd,
-				     uint16_t who);
+struct hs_svc_link *hs_svc_links_add_socket(struct hs_svc_links *links, int fd,
+					    uint16_t who);
 /** hs_svc_links_receive() - into the rings; see @links->rc */
 void hs_svc_links_receive(struct hs_svc_links *links);
 /** hs_svc_links_send() - from the rings; see @links->rc. Return: messages */
 uint32_t hs_svc_links_send(struct hs_svc_links *links);
+/* The first reason stays. */
+static inline void hs_svc_links_broken(struct hs_svc_links *links,
+				       const struct hs_svc_link *link, int rc)
+{
+	if (links->rc)
+		return;
+	links->rc = rc;
+	links->gone = link->who;
+}
 /** hs_svc_traffic_since() - what came after @before */
 struct hs_svc_traffic hs_svc_traffic_since(const struct hs_svc_traffic *now,
 					   const struct hs_svc_traffic *before);

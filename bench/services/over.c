@@ -125,7 +125,8 @@ int hs_svc_over_way(struct hs_svc_world *w, struct hs_svc_links *ls,
 		out->replies = &w->rings[2 * pair + 1];
 		return 0;
 	}
-	k = hs_svc_links_add(ls, w->connections[pair][caller ? 0 : 1], who);
+	k = hs_svc_links_add_socket(ls, w->connections[pair][caller ? 0 : 1],
+				    who);
 	if (!k)
 		return -ENOMEM;
 	out->calls = caller ? k->out.ring : k->in.ring;

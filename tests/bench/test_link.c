@@ -39,7 +39,8 @@ static void set_up(struct side s[2], int buffer_bytes)
 			setsockopt(ends[i], SOL_SOCKET, SO_SNDBUF,
 				   &buffer_bytes, sizeof(buffer_bytes));
 		assert_int_equal(hs_svc_links_open(&s[i].links, 1), 0);
-		k = hs_svc_links_add(&s[i].links, ends[i], (uint16_t)(7 + i));
+		k = hs_svc_links_add_socket(&s[i].links, ends[i],
+					    (uint16_t)(7 + i));
 		assert_non_null(k);
 		s[i].put.ring = k->out.ring;
 		s[i].get.ring = k->in.ring;
