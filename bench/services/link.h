@@ -42,6 +42,7 @@ struct hs_svc_link_ops {
 struct hs_svc_link {
 	const struct hs_svc_link_ops *ops;
 	int fd;			   /* TCP's */
+	void *end;		   /* another carrier's */
 	uint16_t who;		   /* the loop at the other end */
 	struct hs_svc_ring *rings; /* what comes, what goes */
 	struct hs_svc_end in;	   /* producer of what comes */

@@ -270,14 +270,16 @@ static int parse_engine(struct hs_svc_options *o)
 					   {"yield", HS_SVC_IDLE_YIELD},
 					   {"sleep", HS_SVC_IDLE_SLEEP}};
 	static const struct word calls[] = {{"rings", HS_SVC_OVER_RINGS},
-					    {"tcp", HS_SVC_OVER_TCP}};
+					    {"tcp", HS_SVC_OVER_TCP},
+					    {"dpdk", HS_SVC_OVER_DPDK}};
 	static const struct word generator[] = {{"inline", 1}, {"own", 0}};
 	int value = 0, rc;
 
 	rc = WORD("as", o->as, as, "threads or processes", &value);
 	o->settings.as = (enum hs_svc_as)value;
 	if (!rc)
-		rc = WORD("calls", o->calls, calls, "rings or tcp", &value);
+		rc = WORD("calls", o->calls, calls, "rings, tcp or dpdk",
+			  &value);
 	o->settings.over = (enum hs_svc_over)value;
 	if (!rc)
 		rc = WORD("work", o->work, work, "spin, sleep or memory",
@@ -379,8 +381,8 @@ static const struct hs_args_option table[] = {
 	 "processes",
 	 0, 0},
 	{"calls", 0, HS_ARGS_STRING, &asked.calls, "WORD",
-	 "what calls and replies travel over: rings in shared memory, or "
-	 "tcp over loopback",
+	 "what calls and replies travel over: rings in shared memory, tcp "
+	 "over loopback, or dpdk, by ports of memif",
 	 0, 0},
 	{"threads", 0, HS_ARGS_U64, &asked.threads, "N",
 	 "loops of a node's process", 1, 64},

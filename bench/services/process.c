@@ -31,7 +31,8 @@
 struct thread {
 	pthread_t thread;
 	struct hs_svc_world *world;
-	uint32_t loop; /* nr_loops: the generator alone */
+	uint32_t loop;	     /* nr_loops: the generator alone */
+	uint32_t nr_threads; /* of all processes */
 	bool with_generator;
 	int rc;
 	pthread_barrier_t *set_up;
@@ -176,10 +177,14 @@ static void *thread_main(void *arg)
 	}
 	if (!rc && t->with_generator)
 		rc = hs_svc_generator_open(&g, w);
+	if (!rc)
+		rc = hs_svc_over_wait(w, l ? &l->links : NULL,
+				      t->with_generator ? &g.links : NULL);
 	t->rc = rc;
 	pthread_barrier_wait(t->set_up);
 	if (!rc) {
 		run(t, l, t->with_generator ? &g : NULL);
+		hs_svc_over_part(w, t->nr_threads);
 		if (t->with_generator)
 			hs_svc_generator_close(&g);
 		if (l)
@@ -200,9 +205,9 @@ static int child_main(struct hs_svc_world *w, uint32_t number, bool inline_)
 	uint32_t nr = 0;
 	int rc;
 
-	hs_svc_over_keep(w, number, inline_);
-	rc = alone ? 0 : hs_svc_tracer_open(w, number);
-
+	rc = hs_svc_over_keep(w, number, inline_);
+	if (!rc && !alone)
+		rc = hs_svc_tracer_open(w, number);
 	for (uint32_t i = 0; i <= p->nr_loops && !rc; i++) {
 		if (i == p->nr_loops ? !alone
 				     : alone || p->process_of_loop[i] != number)
@@ -211,6 +216,7 @@ static int child_main(struct hs_svc_world *w, uint32_t number, bool inline_)
 			.world = w,
 			.loop = i,
 			.set_up = &set_up,
+			.nr_threads = p->nr_loops + !inline_,
 			.with_generator = alone || (inline_ && i == 0)};
 	}
 	if (!rc)

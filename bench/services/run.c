@@ -165,7 +165,7 @@ static int start_processes(struct launch *l, bool generator_inline)
 {
 	uint32_t nr = l->world->plan.nr_processes + !generator_inline;
 	uint64_t end = hs_clock_mono_ns() + READY_NS;
-	int rc = hs_svc_over_connect(l->world);
+	int rc = hs_svc_over_connect(l->world, generator_inline);
 
 	if (rc)
 		return rc;
@@ -391,7 +391,9 @@ static void details_calls(const struct hs_svc_world *w,
 	json_object_set_new(d, "over",
 			    json_string(hs_svc_over_name(w->settings.over)));
 	json_object_set_new(
-		d, "system_calls",
+		d,
+		w->settings.over == HS_SVC_OVER_DPDK ? "bursts"
+						     : "system_calls",
 		json_pack("{s:I, s:I, s:I, s:I}", "reads", (json_int_t)t->reads,
 			  "empty", (json_int_t)t->empty, "writes",
 			  (json_int_t)t->writes, "full", (json_int_t)t->full));

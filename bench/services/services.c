@@ -159,19 +159,23 @@ static double system_calls(const struct hs_svc_outcome *o)
 }
 
 /* What the kernel is asked for a request, by loops and the generator. */
-static void report_traffic(struct figures *f, const struct hs_svc_outcome *out)
+static void report_traffic(const struct hs_svc_options *o, struct figures *f,
+			   const struct hs_svc_outcome *out)
 {
+	bool dpdk = o->settings.over == HS_SVC_OVER_DPDK;
 	double n = (double)(out->measured + 1);
 	struct hs_bench_result *r;
 
-	r = single(f, "services_system_calls", "ops", system_calls(out),
-		   out->measured, out->lost_share);
+	r = single(f, dpdk ? "services_bursts" : "services_system_calls", "ops",
+		   system_calls(out), out->measured, out->lost_share);
 	snprintf(r->note, sizeof(r->note),
-		 "system calls a request: writes %.3g, reads %.3g, of which "
-		 "%.3g found nothing; %llu writes found a socket full",
+		 "%s a request: writes %.3g, reads %.3g, of which %.3g found "
+		 "nothing; %llu writes found %s full",
+		 dpdk ? "bursts" : "system calls",
 		 (double)out->traffic.writes / n,
 		 (double)out->traffic.reads / n, (double)out->traffic.empty / n,
-		 (unsigned long long)out->traffic.full);
+		 (unsigned long long)out->traffic.full,
+		 dpdk ? "a port" : "a socket");
 }
 
 static void report_run(const struct hs_svc_options *o, struct figures *f,
@@ -200,8 +204,8 @@ static void report_run(const struct hs_svc_options *o, struct figures *f,
 		 (double)out->daemon_cpu_of[1] / (double)(out->measured + 1),
 		 (double)(out->daemon_cpu_of[2] + out->sink_cpu_ns) /
 			 (double)(out->measured + 1));
-	if (o->settings.over == HS_SVC_OVER_TCP)
-		report_traffic(f, out);
+	if (o->settings.over != HS_SVC_OVER_RINGS)
+		report_traffic(o, f, out);
 	report_capture(f, "edge_capture", &out->edge, 0);
 	report_capture(f, "faulty_capture", &out->faulty, 0);
 	report_capture(f, "costly_capture", &out->costly, 0);
@@ -270,10 +274,13 @@ static void report_side(const struct hs_svc_options *o, struct figures *f,
 	r->n = s->n;
 	r->lost_share = s->lost;
 	hs_bench_ratio_add(r, against, hs_bench_median(s->ratio, turns));
-	if (o->settings.over == HS_SVC_OVER_TCP)
+	if (o->settings.over != HS_SVC_OVER_RINGS)
 		snprintf(r->note, sizeof(r->note),
-			 "%s; over tcp, %.3g system calls a request", note,
-			 hs_bench_median(s->system_calls, turns));
+			 "%s; over %s, %.3g %s a request", note,
+			 hs_svc_over_name(o->settings.over),
+			 hs_bench_median(s->system_calls, turns),
+			 o->settings.over == HS_SVC_OVER_DPDK ? "bursts"
+							      : "system calls");
 	else
 		snprintf(r->note, sizeof(r->note), "%s", note);
 }

@@ -30,7 +30,7 @@ enum hs_svc_tracer {
 	HS_SVC_TRACER_TAIL_ASYNC,
 };
 
-enum hs_svc_over { HS_SVC_OVER_RINGS, HS_SVC_OVER_TCP };
+enum hs_svc_over { HS_SVC_OVER_RINGS, HS_SVC_OVER_TCP, HS_SVC_OVER_DPDK };
 
 enum hs_svc_idle { HS_SVC_IDLE_SPIN, HS_SVC_IDLE_YIELD, HS_SVC_IDLE_SLEEP };
 
@@ -167,9 +167,11 @@ struct hs_svc_world {
 	/* Over TCP, of each pair: the caller's end, the callee's; copied by the
 	 * fork, as arrays of the topology are. */
 	int (*connections)[2];
+	int launcher; /* its pid, by which connections of DPDK are named */
 
 	_Alignas(64) _Atomic uint32_t go;    /* the launcher's */
 	_Atomic uint32_t stop;		     /* the launcher's */
+	_Atomic uint32_t nr_parted;	     /* threads that poll no more */
 	_Alignas(64) _Atomic uint32_t phase; /* the generator's */
 
 	struct hs_svc_loop_stats loops[HS_SVC_LOOPS_MAX];
@@ -184,7 +186,9 @@ struct hs_svc_world {
 
 static inline const char *hs_svc_over_name(enum hs_svc_over over)
 {
-	return over == HS_SVC_OVER_TCP ? "tcp" : "rings";
+	static const char *const names[] = {"rings", "tcp", "dpdk"};
+
+	return names[over];
 }
 
 /** hs_svc_world_make() - NULL without memory */

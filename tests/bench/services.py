@@ -11,6 +11,10 @@ import tempfile
 import time
 
 PERF = os.path.join(os.environ.get("HS_BUILD", "build"), "bench", "hs-perf")
+# What is built here; rings are the measure of the others.
+CARRIERS = ["tcp"]
+if os.path.exists(os.path.join(os.path.dirname(PERF), "peer_services.so")):
+    CARRIERS.append("dpdk")
 
 
 def check(good, what):
@@ -66,12 +70,12 @@ def chain():
           "three calls for each request")
 
 
-def over_tcp():
-    """The same requests over TCP: each edge case is whole, and whoever is
-    called is called as often as over rings."""
+def over_carriers():
+    """The same requests over TCP and DPDK: each edge case is whole, and whoever
+    is called is called as often as over rings."""
     for way in ("threads", "processes"):
         said = {}
-        for calls in ("rings", "tcp"):
+        for calls in ["rings", *CARRIERS]:
             results, details = run(
                 "-t", "chain:3", "--as", way, "--calls", calls, "--rate",
                 "500", "--requests", "150", "--edge", "0.2", "--seed", "7")
@@ -82,25 +86,29 @@ def over_tcp():
             check(details[0]["over"] == calls and
                   results["services_rate"]["calls"] == calls,
                   "and say that it was over " + calls)
-            asked = details[0]["system_calls"]
-            check((asked["writes"] > 0) == (calls == "tcp") and
-                  ("services_system_calls" in results) == (calls == "tcp"),
-                  "with system calls where there were: %r" % asked)
+            asked = details[0]["bursts" if calls == "dpdk" else
+                               "system_calls"]
+            check((asked["writes"] > 0) == (calls != "rings") and
+                  ("services_system_calls" in results) == (calls == "tcp") and
+                  ("services_bursts" in results) == (calls == "dpdk"),
+                  "with system calls or bursts where there were: %r" % asked)
             said[calls] = (details[0]["received"], details[0]["calls"])
-        check(said["tcp"] == said["rings"] and said["tcp"][0] == 150 and
-              set(said["tcp"][1].values()) == {150},
-              "the calls of each service: %r" % said)
+        for calls in CARRIERS:
+            check(said[calls] == said["rings"] and said[calls][0] == 150 and
+                  set(said[calls][1].values()) == {150},
+                  "the calls of each service: %r" % said)
 
 
-def tcp_saturated():
+def saturated():
     """More than it takes, from a generator of its own: nothing is lost."""
-    _, details = run("-t", "chain:3", "--as", "processes", "--calls", "tcp",
-                     "--rate", "2M", "--in-flight", "16384", "--generator",
-                     "own", "--tracer", "none")
-    got = details[0]["received"]
-    check(got > 0 and set(details[0]["calls"].values()) == {got},
-          "a call of each for each request: %d, %r" % (
-              got, details[0]["calls"]))
+    for calls in CARRIERS:
+        _, details = run("-t", "chain:3", "--as", "processes", "--calls", calls,
+                         "--rate", "2M", "--in-flight", "16384", "--generator",
+                         "own", "--tracer", "none")
+        got = details[0]["received"]
+        check(got > 0 and set(details[0]["calls"].values()) == {got},
+              "a call of each for each request over %s: %d, %r" % (
+                  calls, got, details[0]["calls"]))
 
 
 def children(pid):
@@ -212,13 +220,13 @@ def refusals():
             (("--at", "nobody"), "a service by name"),
             (("--otlp", "https://x"), "http://HOST:PORT"),
             (("-t", "/nonexistent.json"), "wants a file"),
-            (("--calls", "dpdk"), "rings or tcp"),
+            (("--calls", "udp"), "rings, tcp or dpdk"),
             (("--small-pool", "9:1MiB"), "NODE:SIZE")):
         check(right in run(*words, expect=2), "says '%s'" % right)
 
 
 if __name__ == "__main__":
-    for scenario in (refusals, chain, over_tcp, tcp_saturated, tcp_ended,
+    for scenario in (refusals, chain, over_carriers, saturated, tcp_ended,
                      faulty_service, untriggered, head,
                      tails):
         if len(sys.argv) < 2 or scenario.__name__ in sys.argv[1:]:
