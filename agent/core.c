@@ -415,7 +415,7 @@ void hs_agent_core_begin_scan(struct hs_agent_core *core, uint64_t now_ns)
 	 * scan after that says open, and nothing else ever comes. So whatever
 	 * was told to be open is answered for again. */
 	core->open_fired = false;
-	for (uint32_t i = 0; i < core->config.nr_fired; i++)
+	for (uint32_t i = 0; i < core->fired_used; i++)
 		if (core->fired[i].live &&
 		    core->fired_rt[i].told.state == HS_WIRE_STATE_OPEN)
 			hs_fired_dirty(core, i);

@@ -32,16 +32,25 @@ static uint32_t *hash_head(struct hs_agent_core *c, uint64_t hi, uint64_t lo)
 			      (c->nr_fired_hash - 1)];
 }
 
+/* The table is large and mostly empty: what was never used is not touched. */
 void hs_fired_init(struct hs_agent_core *c)
 {
-	uint32_t n = c->config.nr_fired;
-
 	for (uint32_t i = 0; i < c->nr_fired_hash; i++)
 		c->fired_hash[i] = HS_NIL;
-	for (uint32_t i = 0; i < n; i++)
-		c->fired_rt[i].hash_next = i + 1 < n ? i + 1 : HS_NIL;
-	c->fired_free = 0;
+	c->fired_free = HS_NIL;
 	c->dirty_first = c->dirty_last = HS_NIL;
+}
+
+/* Return: HS_NIL: there is none. */
+static uint32_t place_take(struct hs_agent_core *c)
+{
+	uint32_t i = c->fired_free;
+
+	if (i != HS_NIL)
+		c->fired_free = c->fired_rt[i].hash_next;
+	else if (c->fired_used < c->config.nr_fired)
+		i = c->fired_used++;
+	return i;
 }
 
 uint32_t hs_fired_look(const struct hs_agent_core *c, uint64_t hi, uint64_t lo)
@@ -136,10 +145,9 @@ uint32_t hs_fired_get(struct hs_agent_core *c,
 		hs_hold_name(c, i, trigger, now_ns);
 		return i;
 	}
-	i = c->fired_free;
+	i = place_take(c);
 	if (i == HS_NIL)
 		return HS_NIL;
-	c->fired_free = c->fired_rt[i].hash_next;
 	f = &c->fired[i];
 	if (HS_PLANTED(109))
 		f->live = 1;
@@ -380,7 +388,7 @@ void hs_fired_tainted(struct hs_agent_core *c, uint64_t now_ns)
 		return;
 	c->tainted = false;
 	c->taint_ns = now_ns;
-	for (uint32_t f = 0; f < c->config.nr_fired; f++)
+	for (uint32_t f = 0; f < c->fired_used; f++)
 		if (c->fired[f].live)
 			hs_fired_dirty(c, f);
 }
@@ -423,13 +431,17 @@ void hs_fired_adopt(struct hs_agent_core *c, uint64_t now_ns)
 {
 	uint32_t known;
 
-	c->fired_free = HS_NIL;
 	for (uint32_t i = c->config.nr_fired; i-- > 0;) {
 		if (!hs_ledger_get32(&c->fired[i].live)) {
-			c->fired_rt[i].hash_next = c->fired_free;
-			c->fired_free = i;
+			/* Above the last that is live it is as never used. */
+			if (c->fired_used) {
+				c->fired_rt[i].hash_next = c->fired_free;
+				c->fired_free = i;
+			}
 			continue;
 		}
+		if (!c->fired_used)
+			c->fired_used = i + 1;
 		enter(c, i, now_ns);
 		hs_loss_adopt_fired(c, i, now_ns);
 		c->fired_rt[i].told_once = c->fired[i].rev > 0;

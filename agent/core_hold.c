@@ -31,11 +31,21 @@ void hs_hold_init(struct hs_agent_core *c)
 {
 	for (uint32_t i = 0; i < c->nr_fired_hash; i++)
 		c->hold_hash[i] = HS_NIL;
-	for (uint32_t i = 0; i < c->nr_holds; i++) {
-		c->holds[i].next = i + 1 < c->nr_holds ? i + 1 : HS_NIL;
-	}
-	c->hold_free = 0;
+	c->hold_free = HS_NIL;
 	c->nr_holds_free = c->nr_holds;
+}
+
+/* There is one: nr_holds_free. */
+static uint32_t place_take(struct hs_agent_core *c)
+{
+	uint32_t i = c->hold_free;
+
+	if (i != HS_NIL)
+		c->hold_free = c->holds[i].next;
+	else
+		i = c->holds_used++;
+	c->nr_holds_free--;
+	return i;
 }
 
 static bool same_group(const struct hs_hold *h, uint32_t trigger,
@@ -64,7 +74,7 @@ static uint32_t add(struct hs_agent_core *c, uint32_t fired, uint32_t trigger,
 		    uint64_t since_ns)
 {
 	struct hs_fired_rt *rt = &c->fired_rt[fired];
-	uint32_t i = c->hold_free, *head = hash_head(c, trigger, primary);
+	uint32_t i, *head = hash_head(c, trigger, primary);
 
 	/* One is put by for each trace that may still fire, also in the place
 	 * of one that was given up, which has none. */
@@ -75,8 +85,7 @@ static uint32_t add(struct hs_agent_core *c, uint32_t fired, uint32_t trigger,
 		c->stats.holds_refused++;
 		return HS_NIL;
 	}
-	c->hold_free = c->holds[i].next;
-	c->nr_holds_free--;
+	i = place_take(c);
 	c->holds[i] = (struct hs_hold){
 		.in_use = true,
 		.in_young = c->holds[i].in_young,

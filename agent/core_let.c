@@ -59,7 +59,7 @@ bool hs_let_known(struct hs_agent_core *c, uint32_t trigger,
 /* A successor: what was given up was so with the first group that named it. */
 void hs_let_adopt(struct hs_agent_core *c, uint64_t now_ns)
 {
-	for (uint32_t i = 0; i < c->config.nr_fired; i++)
+	for (uint32_t i = 0; i < c->fired_used; i++)
 		if (c->fired[i].live && hs_fired_abandoned(c, i))
 			hs_let_note(c,
 				    hs_trigger_get(c, c->fired[i].trigger.name),

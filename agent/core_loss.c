@@ -227,7 +227,7 @@ static void settle(struct hs_agent_core *c, struct hs_domain *d,
 		if (hits_trace(c, p, t) && hs_ix_find(d, t->hi, t->lo) == i)
 			hs_ix_flag(c, d, i, HS_WIRE_F_LOST);
 	}
-	for (uint32_t f = 0; f < c->config.nr_fired; f++)
+	for (uint32_t f = 0; f < c->fired_used; f++)
 		if (c->fired[f].live && c->fired_rt[f].adopted &&
 		    hits_fired(c, d, p, f))
 			c->fired[f].flags |= HS_WIRE_F_LOST;

@@ -307,7 +307,7 @@ void hs_outbox_again(struct hs_agent_core *c, uint32_t number, uint64_t now_ns)
 		rt->next_ns = now_ns;
 		c->groups_due_ns = 0;
 	}
-	for (uint32_t f = 0; f < c->config.nr_fired; f++) {
+	for (uint32_t f = 0; f < c->fired_used; f++) {
 		struct hs_fired_rt *rt = &c->fired_rt[f];
 
 		if (!c->fired[f].live || !rt->update_key ||
@@ -335,7 +335,7 @@ bool hs_agent_core_coordinator_silent(struct hs_agent_core *core,
 		c->groups_due_ns = 0;
 		owes = true;
 	}
-	for (uint32_t f = 0; f < c->config.nr_fired; f++) {
+	for (uint32_t f = 0; f < c->fired_used; f++) {
 		struct hs_fired_rt *rt = &c->fired_rt[f];
 
 		if (!c->fired[f].live || !rt->update_key ||

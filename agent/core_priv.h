@@ -332,6 +332,8 @@ struct hs_agent_core {
 	uint32_t *fired_hash;
 	uint32_t nr_fired_hash;
 	uint32_t fired_free, nr_fired;
+	uint32_t
+		fired_used; /* places from here on never were, since we began */
 	uint32_t dirty_first, dirty_last, nr_dirty;
 	uint32_t *groups_active; /* indices of the live ones */
 	uint32_t nr_groups_live;
@@ -348,6 +350,7 @@ struct hs_agent_core {
 	struct hs_young *young; /* named of late, the oldest first */
 	uint32_t young_first, nr_young;
 	uint32_t nr_holds, hold_free, nr_holds_free;
+	uint32_t holds_used;   /* as fired_used */
 	uint32_t serving;      /* the hold that is being reported */
 	uint32_t nr_queued;    /* holds with something to send */
 	uint32_t nr_away;      /* of them: whose collector is not there */

@@ -122,8 +122,9 @@ static bool adopt_node(struct hs_worker *w,
 
 	if (copy < 0)
 		return false;
-	if (hs_memfd_attach(&w->node_ledger, copy, NODE_MAX_BYTES,
-			    HS_MEMFD_POPULATE)) {
+	/* Its pages are there; the kernel enters them by the dozen as they are
+	 * read, for less than all of them at once. */
+	if (hs_memfd_attach(&w->node_ledger, copy, NODE_MAX_BYTES, 0)) {
 		close(copy);
 		return false;
 	}
@@ -163,7 +164,10 @@ static int make_core(struct hs_worker *w)
 			hs_log_warn("agent", "nothing to adopt, beginning "
 					     "afresh");
 		give_up_memory(w);
-		memset(w->core_memory, 0, size_bytes);
+		free(w->core_memory);
+		w->core_memory = calloc(1, size_bytes);
+		if (!w->core_memory)
+			return -ENOMEM;
 		rc = hs_memfd_create(&w->node_ledger, "hs-node-ledger",
 				     hs_agent_node_ledger_bytes(&config), 0);
 		if (rc)

@@ -125,11 +125,54 @@ static void successor_evicts_the_oldest(void **state)
 	destroy(w);
 }
 
+static uint32_t nr_fired(struct world *w)
+{
+	struct hs_agent_queue_stats queues;
+
+	hs_agent_core_queue_stats_get(w->core, &queues);
+	return (uint32_t)queues.fired;
+}
+
+/* Places that were given back, and those never taken, are a successor's. */
+static void places_of_fired_traces_are_adopted(void **state)
+{
+	struct world *w = make();
+	uint64_t lo = 1;
+
+	(void)state;
+	for (; lo <= 10; lo++) {
+		collect(w, lo, lo);
+		round_(w);
+	}
+	w->now_ns += 200000000000ull;
+	for (; lo <= 20; lo++) {
+		collect(w, lo, lo);
+		round_(w);
+	}
+	assert_int_equal(nr_fired(w), 20);
+	w->now_ns += 150000000000ull;
+	for (int i = 0; i < 4; i++)
+		round_(w);
+	assert_int_equal(nr_fired(w), 10);
+	restart(w);
+	assert_int_equal(nr_fired(w), 10);
+	for (; lo <= 42; lo++) {
+		collect(w, lo, lo);
+		round_(w);
+	}
+	assert_int_equal(nr_fired(w), 32);
+	collect(w, lo, lo);
+	round_(w);
+	assert_int_equal(nr_fired(w), 32);
+	destroy(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(successor_evicts_the_oldest),
 		cmocka_unit_test(random_lives),
+		cmocka_unit_test(places_of_fired_traces_are_adopted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
