@@ -17,6 +17,9 @@
  * most; with a limit to how long a hop may wait for the next. */
 #define SCAN_SHARE	4u
 #define SCAN_GAP_MIN_NS 5000ull
+/* Changed answers that are said after one scan: so many, or such a part. */
+#define DIRTY_AT_ONCE 32u
+#define DIRTY_PARTS   256u
 
 static uint64_t backoff_ns(const struct hs_agent_core *c, uint32_t attempt)
 {
@@ -268,10 +271,17 @@ void hs_outbox_update(struct hs_agent_core *c, uint32_t fired, uint64_t now_ns)
 	c->stats.updates++;
 }
 
+/*
+ * Thousands at once are what an adoption, a coordinator's end or a loss brings:
+ * then a part after each scan, so that lanes are looked at and others get a
+ * processor meanwhile. Where as many come all the while, each waits for
+ * DIRTY_PARTS scans.
+ */
 static void run_dirty(struct hs_agent_core *c, uint64_t now_ns)
 {
-	uint32_t n = c->nr_dirty;
+	uint32_t n = c->nr_dirty / DIRTY_PARTS;
 
+	n = n < DIRTY_AT_ONCE ? DIRTY_AT_ONCE : n;
 	while (n-- && c->dirty_first != HS_NIL) {
 		uint32_t f = c->dirty_first;
 

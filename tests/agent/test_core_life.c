@@ -167,12 +167,45 @@ static void places_of_fired_traces_are_adopted(void **state)
 	destroy(w);
 }
 
+/* All that a predecessor had told is told again, but not all at once. */
+static void a_successor_speaks_in_parts(void **state)
+{
+	struct world *w = make();
+	uint32_t nr_rounds = 0;
+
+	(void)state;
+	free(w->memory);
+	free(w->domain_memory);
+	free(w->ledger);
+	w->config.nr_fired = 256;
+	w->ledger = calloc(1, hs_agent_node_ledger_bytes(&w->config));
+	start(w);
+	for (uint64_t lo = 1; lo <= 200; lo++) {
+		collect(w, lo, lo);
+		round_(w);
+	}
+	restart(w);
+	w->nr_out = 0;
+	while (w->nr_out < 200 && nr_rounds < 1000) {
+		uint32_t before = w->nr_out;
+
+		round_(w);
+		nr_rounds++;
+		assert_in_range(w->nr_out - before, 1, 32);
+	}
+	assert_int_equal(w->nr_out, 200);
+	for (uint32_t i = 0; i < 200; i++)
+		assert_int_equal(w->out[i].type, HS_WIRE_UPDATE);
+	destroy(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(successor_evicts_the_oldest),
 		cmocka_unit_test(random_lives),
 		cmocka_unit_test(places_of_fired_traces_are_adopted),
+		cmocka_unit_test(a_successor_speaks_in_parts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
