@@ -151,7 +151,7 @@ static int tenant_fill(struct hs_worker *w, struct hs_tenant *t)
 		rc = hs_memfd_create(&t->ledger, "hs-ledger", ledger_bytes,
 				     w->settings.huge_pages &&
 						     ledger_bytes >= HUGE_BYTES
-					     ? HS_MEMFD_HUGE
+					     ? HS_MEMFD_HUGE | HS_MEMFD_ADVISE
 					     : 0);
 	if (rc)
 		return rc;

@@ -11,10 +11,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define HUGE_BYTES ((size_t)2 << 20)
-#define SEALS	   (F_SEAL_SHRINK | F_SEAL_GROW)
+#include "base/aligned.h"
+
+#define HUGE_BYTES  ((size_t)2 << 20)
+#define SMALL_BYTES ((size_t)4096) /* of any page, a part */
+#define SLICE_BYTES (8 * HUGE_BYTES)
+#define SEALS	    (F_SEAL_SHRINK | F_SEAL_GROW)
 
 /* Newer than the libc headers that we build against. */
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008U
 #endif
@@ -65,7 +72,7 @@ static int populate(void *base, size_t size_bytes, bool writable)
 static int map(struct hs_memfd *m, bool writable, bool populated)
 {
 	int prot = PROT_READ | (writable ? PROT_WRITE : 0);
-	void *base = mmap(NULL, m->size_bytes, prot, MAP_SHARED, m->fd, 0);
+	void *base = hs_aligned_map(m->size_bytes, prot, MAP_SHARED, m->fd);
 	int rc;
 
 	if (base == MAP_FAILED)
@@ -82,13 +89,29 @@ static int map(struct hs_memfd *m, bool writable, bool populated)
 }
 
 /*
- * Large pages come only to who touches the memory in a mapping that was
- * advised, so this goes before fallocate(); which finds what is missing then.
+ * Large pages come to who touches the memory in a mapping that was advised,
+ * where the kernel has them for shared memory at all; and to who asks that
+ * what was touched be put together (Linux 6.1), also where it has not. A page
+ * of each is enough for that: what is missing is cleared. So all this goes
+ * before fallocate(), which finds what is left. In slices, since who cannot
+ * have one may have looked for it long enough.
  */
 static void advise(const struct hs_memfd *m)
 {
-	if (madvise(m->base, m->size_bytes, MADV_HUGEPAGE) == 0)
-		(void)madvise(m->base, m->size_bytes, MADV_POPULATE_WRITE);
+	uint8_t *base = m->base;
+	size_t whole = m->size_bytes & ~(HUGE_BYTES - 1), n;
+
+	if (madvise(m->base, m->size_bytes, MADV_HUGEPAGE) != 0)
+		return;
+	for (size_t at = 0; at < whole; at += n) {
+		n = whole - at < SLICE_BYTES ? whole - at : SLICE_BYTES;
+		for (size_t i = 0; i < n; i += HUGE_BYTES)
+			(void)madvise(base + at + i, SMALL_BYTES,
+				      MADV_POPULATE_WRITE);
+		if (madvise(base + at, n, MADV_COLLAPSE) != 0)
+			break;
+	}
+	(void)madvise(m->base, m->size_bytes, MADV_POPULATE_WRITE);
 }
 
 static int create(struct hs_memfd *m, const char *name, size_t size_bytes,

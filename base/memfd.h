@@ -25,7 +25,7 @@ enum hs_memfd_flags {
 	HS_MEMFD_HUGE = 1,	/* create: huge pages, plain ones if none */
 	HS_MEMFD_READ_ONLY = 2, /* attach: map for reading */
 	HS_MEMFD_POPULATE = 4,	/* attach: enter all pages in the page table */
-	HS_MEMFD_ADVISE = 8,	/* create: transparent huge pages, if any */
+	HS_MEMFD_ADVISE = 8,	/* create: large pages that nobody reserved */
 };
 
 /**

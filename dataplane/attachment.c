@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "base/aligned.h"
 #include "dataplane/calibration.h"
 #include "dataplane/clock.h"
 
@@ -145,8 +146,8 @@ static int map_one(int fd, int prot, uint8_t **out, size_t *out_bytes)
 	if (seals < 0 || !(seals & F_SEAL_SHRINK))
 		return -EPERM;
 	/* Populated, so that the write path never enters the kernel. */
-	p = mmap(NULL, (size_t)st.st_size, prot, MAP_SHARED | MAP_POPULATE, fd,
-		 0);
+	p = hs_aligned_map((size_t)st.st_size, prot, MAP_SHARED | MAP_POPULATE,
+			   fd);
 	if (p == MAP_FAILED)
 		return -errno;
 	/* A forked child must neither hold nor reach the parent's memory. */

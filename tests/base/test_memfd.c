@@ -8,11 +8,13 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include "base/aligned.h"
 #include "base/memfd.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -154,6 +156,83 @@ static void test_placed_before_it_is_touched(void **state)
 	hs_memfd_close(&m);
 }
 
+/* Of the mapping at @base, what is mapped by large pages, in bytes. */
+static size_t large_bytes(const void *base)
+{
+	bool inside = false;
+	char line[512];
+	size_t bytes = 0;
+	FILE *f = fopen("/proc/self/smaps", "r");
+
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f)) {
+		unsigned long from, to, kb;
+
+		if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
+			inside = from == (unsigned long)base;
+		else if (inside &&
+			 sscanf(line, "ShmemPmdMapped: %lu kB", &kb) == 1)
+			bytes = kb << 10;
+	}
+	fclose(f);
+	return bytes;
+}
+
+/* Whether this kernel puts small pages together for who asks (Linux 6.1). */
+static bool kernel_collapses(void)
+{
+	int fd = memfd_create("hs-probe", MFD_CLOEXEC);
+	uint8_t *p;
+	bool can;
+
+	assert_int_equal(ftruncate(fd, 2 * (off_t)MIB), 0);
+	p = hs_aligned_map(2 * MIB, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
+	assert_ptr_not_equal(p, MAP_FAILED);
+	p[0] = 1;
+	can = madvise(p, 2 * MIB, 25) == 0;
+	munmap(p, 2 * MIB);
+	close(fd);
+	return can;
+}
+
+static void test_large_pages_that_nobody_reserved(void **state)
+{
+	static const uint8_t zeros[4096];
+	struct hs_memfd made, attached;
+
+	if (!kernel_collapses())
+		skip();
+	assert_int_equal(
+		hs_memfd_create(&made, "hs-test", 5 * MIB, HS_MEMFD_ADVISE), 0);
+	assert_int_equal(made.size_bytes, 5 * MIB);
+	assert_int_equal(large_bytes(made.base), 4 * MIB);
+	for (size_t at = 0; at < 5 * MIB; at += 4096)
+		assert_memory_equal((uint8_t *)made.base + at, zeros, 4096);
+	assert_int_equal(
+		hs_memfd_attach(&attached, dup(made.fd), 5 * MIB,
+				HS_MEMFD_READ_ONLY | HS_MEMFD_POPULATE),
+		0);
+	assert_int_equal(large_bytes(attached.base), 4 * MIB);
+	hs_memfd_close(&attached);
+	hs_memfd_close(&made);
+}
+
+static void test_aligned_map(void **state)
+{
+	int fd = memfd_create("hs-test", MFD_CLOEXEC);
+	uint8_t *p;
+
+	assert_int_equal(ftruncate(fd, 3 * (off_t)MIB), 0);
+	p = hs_aligned_map(3 * MIB, PROT_READ, MAP_SHARED, fd);
+	assert_ptr_not_equal(p, MAP_FAILED);
+	assert_int_equal((uintptr_t)p % (2 * MIB), 0);
+	munmap(p, 3 * MIB);
+	close(fd);
+	/* What cannot be mapped leaves nothing behind. */
+	p = hs_aligned_map(3 * MIB, PROT_READ, MAP_SHARED, -1);
+	assert_ptr_equal(p, MAP_FAILED);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -163,6 +242,8 @@ int main(void)
 		cmocka_unit_test(test_attach_read_only),
 		cmocka_unit_test(test_attach_refuses),
 		cmocka_unit_test(test_huge_or_plain),
+		cmocka_unit_test(test_large_pages_that_nobody_reserved),
+		cmocka_unit_test(test_aligned_map),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
