@@ -90,4 +90,8 @@ void sim_bouts(struct sim *s)
 		bout_agent(s, s->p.seed);
 	if (!s->failed)
 		bout_coord(s, s->p.seed);
+	if (!s->failed)
+		bout_fair(s, s->p.seed);
+	if (!s->failed)
+		bout_pace(s, s->p.seed);
 }
