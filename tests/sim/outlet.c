@@ -76,8 +76,10 @@ static bool op_send_frame(void *ctx, const void *head, uint32_t head_bytes,
 	uint32_t bytes = head_bytes;
 
 	/* A full queue of the device, now and then. */
-	if (!s->healing && hs_random_chance(&s->ship->random, 0.01))
+	if (!s->healing && hs_random_chance(&s->ship->random, 0.01)) {
+		w->port_full = true;
 		return false;
+	}
 	memcpy(frame, head, head_bytes);
 	for (uint32_t i = 0; i < nr_pieces; i++) {
 		const struct hs_ship_piece *p = &pieces[i];
@@ -200,13 +202,49 @@ static void check(struct sim_way *w)
 			 w->node + 1, why);
 }
 
+/*
+ * What may go has gone: what was lost, and then as much of what is new as the
+ * window, the credit and the pace allow. What is under way is waited for, and
+ * what waits for the pace goes as soon as it may.
+ */
+static void check_went(struct sim_way *w, uint64_t now_ns, uint64_t at_ns)
+{
+	const struct hs_ship_sender *is = w->sender;
+	bool new = is->cut_slice < is->next_slice && is->next < is->credit &&
+		   is->next - is->first < is->config.nr_frames;
+	uint64_t pace_ns = hs_ship_pace_next(&is->pace);
+	uint64_t longest_ns = is->owed ? 500 * SIM_MS : 2 * SIM_S;
+
+	if (is->state != SENDER_UP || w->port_full)
+		return;
+	w->s->t.checks++;
+	if ((is->nr_lost || new) && hs_ship_pace_may(&is->pace, now_ns))
+		sim_fail(w->s, "node%u: %s, and may go to coll%u", w->node + 1,
+			 is->nr_lost ? "a lost frame waits" : "a slice waits",
+			 w->coll);
+	if ((is->nr_lost || new) && at_ns > pace_ns)
+		sim_fail(w->s, "node%u looks at its sender %llu ns late",
+			 w->node + 1, (unsigned long long)(at_ns - pace_ns));
+	if (is->pace.in_flight_bytes && !is->owed)
+		sim_fail(w->s, "node%u waits for no answer of coll%u",
+			 w->node + 1, w->coll);
+	/* An answer may take as long as the last ones say. */
+	if (is->owed && longest_ns < hs_ship_pace_timeout(&is->pace))
+		longest_ns = hs_ship_pace_timeout(&is->pace);
+	if (at_ns > now_ns + longest_ns)
+		sim_fail(w->s, "node%u does not look at its sender for long",
+			 w->node + 1);
+}
+
 static void run(struct sim_way *w)
 {
 	struct sim *s = w->s;
 	uint64_t now = now_of(w), at;
 
+	w->port_full = false;
 	at = hs_ship_sender_run(w->sender, now);
 	check(w);
+	check_went(w, now, at);
 	/* As the worker's rounds: not oftener than every so often. */
 	at = at > now ? at - now : 0;
 	if (at < 50 * SIM_US)

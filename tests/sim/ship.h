@@ -53,6 +53,7 @@ struct sim_way {
 	uint64_t node_id;
 	uint64_t even_ns; /* when its bytes are even with the operator's rate */
 	uint64_t timeouts; /* before this connection */
+	bool port_full;	   /* in this round of its sender */
 };
 
 struct sim_answer {
