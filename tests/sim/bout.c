@@ -94,4 +94,6 @@ void sim_bouts(struct sim *s)
 		bout_fair(s, s->p.seed);
 	if (!s->failed)
 		bout_pace(s, s->p.seed);
+	if (!s->failed)
+		bout_sender(s, s->p.seed);
 }

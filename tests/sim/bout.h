@@ -20,6 +20,7 @@ void bout_agent(struct sim *s, uint64_t seed);
 void bout_index(struct sim *s, uint64_t seed);
 void bout_fair(struct sim *s, uint64_t seed);
 void bout_pace(struct sim *s, uint64_t seed);
+void bout_sender(struct sim *s, uint64_t seed);
 void bout_shapes(struct sim *s);
 void bout_coord(struct sim *s, uint64_t seed);
 void bout_assembly_limits(struct sim *s);
