@@ -8,8 +8,8 @@
 #ifndef HS_RDMA_TCP_H
 #define HS_RDMA_TCP_H
 
+#include "base/tls.h"
 #include "rdma/sockets.h"
-#include "rdma/tls.h"
 
 #define HS_TCP_CIPHER_BYTES ((size_t)64 << 10)
 

@@ -28,7 +28,7 @@ struct hs_transport;
 /* How peers tell who belongs to us. All zeros: by their word. */
 struct hs_transport_trust {
 	const char *key_file; /* the cluster's key: base/keyring.h */
-	/* TCP alone: all of them or none; PEM, see rdma/tls.h. */
+	/* TCP alone: all of them or none; PEM, see base/tls.h. */
 	const char *tls_ca, *tls_cert, *tls_key;
 	int tls_bind; /* enum hs_tls_bind */
 	char *error;  /* where to say what is wrong with these, or NULL */

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "rdma/tls.h"
+#include "base/tls.h"
 #include "rdma/transport_verbs.h"
 
 const char *const hs_transport_kinds[] = {

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "rdma/tcp.h"
+#include "rdma/wire.h"
 
 static struct hs_tcp *tcp_of(struct hs_transport *t)
 {
@@ -149,7 +150,10 @@ static const char *tcp_speaks_for(struct hs_link *l,
 {
 	struct hs_tcp_conn *c = (struct hs_tcp_conn *)l;
 
-	return c->tls ? hs_tls_speaks_for(c->tls, hello) : NULL;
+	return c->tls ? hs_tls_speaks_for(c->tls,
+					  hs_wire_role_name(hello->role),
+					  hello->name)
+		      : NULL;
 }
 
 static const struct hs_transport_ops tcp_ops = {

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
-#include "rdma/tls.h"
+#include "base/tls.h"
 #include "tests/rdma/carrier.h"
 #include "tests/rdma/certs.h"
 

@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "rdma/tls.h"
+#include "base/tls.h"
 #include "rdma/transport.h"
 #include "tests/rdma/certs.h"
 #include "tests/rdma/until.h"

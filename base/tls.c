@@ -2,7 +2,7 @@
 /*
  * tls.c - TLS 1.3 over memory: see tls.h
  */
-#include "rdma/tls.h"
+#include "base/tls.h"
 
 #include <errno.h>
 #include <openssl/bio.h>
@@ -16,10 +16,10 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "rdma/wire.h"
 
 #define LOOK_EVERY_NS (500 * HS_NS_PER_MS)
 #define ERROR_BYTES   320u
+#define NAME_BYTES    32u
 
 enum { CA, CERT, KEY, NR_FILES };
 
@@ -315,20 +315,19 @@ static bool uri_fits(const ASN1_IA5STRING *uri, const char *role,
 		     const char *name)
 {
 	const char *text = (const char *)ASN1_STRING_get0_data(uri);
-	int size = ASN1_STRING_length(uri);
-	char want[16 + 2 * HS_WIRE_NAME_BYTES];
+	size_t size = (size_t)ASN1_STRING_length(uri);
+	char want[NAME_BYTES];
+	size_t head = (size_t)snprintf(want, sizeof(want), "hs:%s/", role);
 
-	for (int any = 0; any < 2; any++) {
-		int n = snprintf(want, sizeof(want), "hs:%s/%s", role,
-				 any ? "*" : name);
-
-		if (n == size && !memcmp(want, text, (size_t)n))
-			return true;
-	}
-	return false;
+	if (head >= sizeof(want) || size <= head || memcmp(text, want, head))
+		return false;
+	text += head;
+	size -= head;
+	return !name || (size == 1 && *text == '*') ||
+	       (size == strlen(name) && !memcmp(text, name, size));
 }
 
-static bool role_fits(X509 *cert, const struct hs_wire_hello *hello)
+static bool role_fits(X509 *cert, const char *role, const char *name)
 {
 	GENERAL_NAMES *names =
 		X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
@@ -338,34 +337,33 @@ static bool role_fits(X509 *cert, const struct hs_wire_hello *hello)
 		const GENERAL_NAME *n = sk_GENERAL_NAME_value(names, i);
 
 		fits = n->type == GEN_URI &&
-		       uri_fits(n->d.uniformResourceIdentifier,
-				hs_wire_role_name(hello->role), hello->name);
+		       uri_fits(n->d.uniformResourceIdentifier, role, name);
 	}
 	GENERAL_NAMES_free(names);
 	return fits;
 }
 
-const char *hs_tls_speaks_for(struct hs_tls *t,
-			      const struct hs_wire_hello *hello)
+const char *hs_tls_speaks_for(struct hs_tls *t, const char *role,
+			      const char *name)
 {
 	X509 *cert = SSL_get0_peer_certificate(t->ssl);
+	const char *said = name ? name : "...";
 
 	if (!cert)
 		return "it has no certificate";
-	if (t->bind == HS_TLS_BIND_ROLE && !role_fits(cert, hello))
+	if (t->bind == HS_TLS_BIND_ROLE && !role_fits(cert, role, name))
 		snprintf(t->reason, sizeof(t->reason),
 			 "its certificate is not for %s/%s: no such "
 			 "subjectAltName URI:hs:%s/%s",
-			 hs_wire_role_name(hello->role), hello->name,
-			 hs_wire_role_name(hello->role), hello->name);
-	else if (t->bind == HS_TLS_BIND_NAME &&
-		 X509_check_host(cert, hello->name, 0,
+			 role, said, role, said);
+	else if (t->bind == HS_TLS_BIND_NAME && name &&
+		 X509_check_host(cert, name, 0,
 				 X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS,
 				 NULL) != 1)
 		snprintf(t->reason, sizeof(t->reason),
 			 "its certificate is not for %s: no such "
 			 "subjectAltName DNS:%s",
-			 hello->name, hello->name);
+			 name, name);
 	else
 		return NULL;
 	return t->reason;

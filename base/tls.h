@@ -2,24 +2,21 @@
 /*
  * tls.h - TLS 1.3 with certificates on both sides, without a socket
  *
- * Bytes of the network are fed in and taken out by whoever has the socket
- * (tcp_conn.c), so that one system call still carries however many messages.
- * Older versions are refused, and so is a peer without a certificate of the
- * configured authority. A certificate that changed on disk is taken at the
- * next connection.
+ * Bytes of the network are fed in and taken out by whoever has the socket, so
+ * that one system call still carries however many messages. Older versions are
+ * refused, and so is a peer without a certificate of the configured authority.
+ * A certificate that changed on disk is taken at the next connection.
  *
  * Who a certificate speaks for is in its subjectAltName: a URI hs:ROLE/NAME,
  * where NAME may be * (HS_TLS_BIND_ROLE), or a DNS name (HS_TLS_BIND_NAME).
  */
-#ifndef HS_RDMA_TLS_H
-#define HS_RDMA_TLS_H
+#ifndef HS_TLS_H
+#define HS_TLS_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
-
-#include "hs/wire_format.h"
 
 #define HS_TLS_REASON_BYTES 160u
 
@@ -35,7 +32,7 @@ struct hs_tls;	       /* of one connection */
 /**
  * hs_tls_context_create() - read authority, certificate and private key
  * @ca, @cert, @key: PEM files; @key of mode 0600
- * @error: HS_TRANSPORT_ERROR_BYTES, or NULL: set to what is wrong
+ * @error: @error_bytes long, or NULL: set to what is wrong
  *
  * Return: NULL with errno set.
  */
@@ -77,11 +74,13 @@ void hs_tls_sent(struct hs_tls *t, size_t size_bytes);
 const char *hs_tls_reason(const struct hs_tls *t);
 
 /**
- * hs_tls_speaks_for() - may the peer's certificate say this HELLO?
+ * hs_tls_speaks_for() - is the peer's certificate one for who it says it is?
+ * @role: "agent", "coordinator", "collector"
+ * @name: of its node; NULL: it does not say, anybody of that role is
  *
  * Return: NULL, or why not.
  */
-const char *hs_tls_speaks_for(struct hs_tls *t,
-			      const struct hs_wire_hello *hello);
+const char *hs_tls_speaks_for(struct hs_tls *t, const char *role,
+			      const char *name);
 
 #endif
