@@ -62,6 +62,8 @@ struct hs_shipper {
 	uint64_t bytes_copied, bytes_lent;
 	bool added;
 	bool polled; /* the port has no descriptor to wait for */
+	enum hs_ship_carrier carrier;
+	const char *why; /* that one */
 };
 
 static struct loan *loan_at(const struct way *way, uint64_t nr)
@@ -370,12 +372,13 @@ static int key_make(struct hs_shipper *s, const char *path)
 }
 
 static struct hs_ship_port *port_make(const struct hs_ship_settings *settings,
+				      const struct hs_ship_port_wants *wants,
 				      const char **why)
 {
 	struct hs_ship_lent_config lent;
 
-	if (settings->carrier != HS_SHIP_CARRIER_LENT)
-		return hs_ship_port_make(settings, 0, 0, why);
+	if (wants->carrier != HS_SHIP_CARRIER_LENT)
+		return hs_ship_port_make(settings, wants, why);
 	errno = EINVAL;
 	if (hs_ship_lent_settings(settings, &lent, why))
 		return NULL;
@@ -391,6 +394,10 @@ int hs_shipper_make(struct hs_worker *w)
 		.sender = {.node = w->node_id,
 			   .frame_bytes = (uint32_t)settings->frame_bytes,
 			   .limit_per_s = settings->bytes_per_s}};
+	const struct hs_transport_settings *t = &w->settings.transport;
+	const struct hs_ship_trust trust = {t->tls_ca, t->tls_cert, t->tls_key,
+					    t->tls_bind};
+	struct hs_ship_port_wants wants = {.trust = &trust};
 	struct hs_shipper *s;
 	struct hs_ship_port *port;
 	const char *why = "no memory";
@@ -402,6 +409,8 @@ int hs_shipper_make(struct hs_worker *w)
 	if (!s)
 		return -ENOMEM;
 	s->w = w;
+	s->carrier = wants.carrier =
+		hs_ship_carrier_choose(settings, &trust, &s->why);
 	/* The core lets no more than its window be under way. */
 	s->ring_bytes = (w->settings.window_bytes + HS_WIRE_SLICE_MAX_BYTES +
 			 PAGE_BYTES - 1) /
@@ -412,11 +421,13 @@ int hs_shipper_make(struct hs_worker *w)
 	if (rc)
 		return rc;
 	config.sender.auth = hs_ship_key_auth(s->key);
-	port = port_make(settings, &why);
+	port = port_make(settings, &wants, &why);
 	if (!port) {
 		hs_log_error("agent", "ship: %s: %s (%s)",
-			     settings->carrier == HS_SHIP_CARRIER_LENT
+			     s->carrier == HS_SHIP_CARRIER_LENT
 				     ? "a port that is lent"
+			     : s->carrier == HS_SHIP_CARRIER_TCP
+				     ? "tcp"
 				     : settings->bind,
 			     why, strerror(errno));
 		return errno ? -errno : -EINVAL;
@@ -479,8 +490,10 @@ static json_t *way_json(const struct hs_shipper *s, const struct way *way)
 static double copies(const struct hs_shipper *s,
 		     const struct hs_ship_port_stats *port)
 {
-	uint64_t went = port->bytes_borrowed + port->bytes_copied +
-			port->bytes_copied_kernel;
+	/* Into a socket go all of them, whatever was done before. */
+	uint64_t went = port->bytes_borrowed +
+			(port->bytes_copied_kernel ? port->bytes_copied_kernel
+						   : port->bytes_copied);
 	uint64_t copied = s->bytes_copied + port->bytes_copied +
 			  port->bytes_copied_kernel + port->bytes_copied_lender;
 
@@ -504,7 +517,7 @@ static json_t *lender_json(const struct hs_shipper *s)
 	struct hs_ship_lender l;
 	json_t *of;
 
-	if (s->w->settings.ship.carrier != HS_SHIP_CARRIER_LENT)
+	if (s->carrier != HS_SHIP_CARRIER_LENT)
 		return NULL;
 	hs_ship_lent_lender(s->port, &l);
 	of = json_pack("{s:s, s:I, s:I, s:s?, s:I, s:I}", "state",
@@ -560,9 +573,9 @@ json_t *hs_shipper_json(const struct hs_shipper *s)
 		json_array_append_new(ways, way_json(s, &s->ways[i]));
 	hs_ship_outlet_stats(s->outlet, UINT32_MAX, &none, &port);
 	return json_pack(
-		"{s:s, s:s, s:b, s:f, s:I, s:I, s:I, s:I, s:o, s:o, s:o*}",
-		"carrier", hs_ship_carrier_names[s->w->settings.ship.carrier],
-		"why", "configured", "key", s->key != NULL, "copies",
+		"{s:s, s:s, s:b, s:b, s:f, s:I, s:I, s:I, s:I, s:o, s:o, s:o*}",
+		"carrier", hs_ship_carrier_names[s->carrier], "why", s->why,
+		"key", s->key != NULL, "tls", port.tls, "copies",
 		copies(s, &port), "bytes_in_place",
 		(json_int_t)port.bytes_borrowed, "bytes_copied",
 		(json_int_t)(s->bytes_copied + port.bytes_copied),

@@ -23,7 +23,7 @@ struct hs_intake {
 	/* A place that another agent has got is another peer. */
 	uint16_t lives[HS_SHIP_CONNECTIONS_MAX];
 	bool up[HS_SHIP_CONNECTIONS_MAX];
-	const char *carrier;
+	const char *carrier, *why;
 	uint64_t now_ns;
 	struct {
 		struct hs_wire_slice head;
@@ -108,7 +108,7 @@ int hs_intake_ack(struct hs_intake *intake, uint32_t peer,
 
 int hs_intake_make(struct hs_intake **out,
 		   const struct hs_ship_settings *settings,
-		   const char *key_file, uint64_t node,
+		   const struct hs_transport_settings *transport, uint64_t node,
 		   struct hs_collector *collector)
 {
 	struct hs_ship_receiver_config config = {
@@ -118,6 +118,14 @@ int hs_intake_make(struct hs_intake **out,
 				       : HS_SHIP_FRAME_MAX_BYTES,
 		.nr_connections = (uint32_t)settings->nr_connections,
 		.nr_frames = (uint32_t)settings->nr_frames};
+	const struct hs_ship_trust trust = {
+		transport->tls_ca, transport->tls_cert, transport->tls_key,
+		transport->tls_bind};
+	struct hs_ship_port_wants wants = {
+		.listens = true,
+		.nr_frames = (uint32_t)settings->nr_frames,
+		.buffer_bytes = 16u << 20,
+		.trust = &trust};
 	char error[HS_SHIP_KEY_ERROR_BYTES];
 	struct hs_intake *intake;
 	struct hs_ship_port *port;
@@ -130,8 +138,9 @@ int hs_intake_make(struct hs_intake **out,
 	if (!intake)
 		return -ENOMEM;
 	intake->collector = collector;
-	if (key_file) {
-		intake->key = hs_ship_key_open(key_file, error);
+	wants.carrier = hs_ship_carrier_choose(settings, &trust, &intake->why);
+	if (transport->key_file) {
+		intake->key = hs_ship_key_open(transport->key_file, error);
 		if (!intake->key) {
 			int rc = -errno;
 
@@ -141,8 +150,7 @@ int hs_intake_make(struct hs_intake **out,
 		}
 		config.auth = hs_ship_key_auth(intake->key);
 	}
-	port = hs_ship_port_make(settings, (uint32_t)settings->nr_frames,
-				 16u << 20, &why);
+	port = hs_ship_port_make(settings, &wants, &why);
 	if (!port) {
 		int rc = errno ? -errno : -EINVAL;
 
@@ -164,9 +172,9 @@ int hs_intake_make(struct hs_intake **out,
 		free(intake);
 		return rc;
 	}
-	intake->carrier = hs_ship_carrier_names[settings->carrier];
-	hs_log_info(LOG, "slices come to %s by %s", settings->bind,
-		    intake->carrier);
+	intake->carrier = hs_ship_carrier_names[wants.carrier];
+	hs_log_info(LOG, "slices come to %s by %s: %s", settings->bind,
+		    intake->carrier, intake->why);
 	*out = intake;
 	return 0;
 }
@@ -212,10 +220,11 @@ json_t *hs_intake_json(const struct hs_intake *intake)
 				 "configured");
 	hs_ship_inlet_stats(intake->inlet, &r, &p);
 	return json_pack(
-		"{s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
+		"{s:s, s:s, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
+		"s:I, "
 		"s:I, s:I}",
-		"carrier", intake->carrier, "why", "configured", "key",
-		intake->key != NULL, "frames_forged",
+		"carrier", intake->carrier, "why", intake->why, "key",
+		intake->key != NULL, "tls", p.tls, "frames_forged",
 		(json_int_t)r.frames_forged, "agents",
 		(json_int_t)r.nr_connections, "frames", (json_int_t)r.frames,
 		"frames_again", (json_int_t)r.frames_again, "frames_bad",

@@ -15,6 +15,7 @@
 #include <jansson.h>
 
 #include "collector/collector.h"
+#include "rdma/transport_create.h"
 #include "ship/settings.h"
 
 struct hs_intake;
@@ -24,12 +25,12 @@ struct hs_intake;
 
 /**
  * hs_intake_make() - NULL in *out where slices come by the transport
- * @key_file: of the cluster; NULL: frames carry no tag
+ * @transport: its key, without which frames carry no tag, and certificates
  * Return: 0 or -errno, logged.
  */
 int hs_intake_make(struct hs_intake **out,
 		   const struct hs_ship_settings *settings,
-		   const char *key_file, uint64_t node,
+		   const struct hs_transport_settings *transport, uint64_t node,
 		   struct hs_collector *collector);
 void hs_intake_free(struct hs_intake *intake);
 int hs_intake_fd(const struct hs_intake *intake);

@@ -293,7 +293,7 @@ static int serve(struct daemon *d)
 		rc = listen_start(d);
 	if (!rc)
 		rc = hs_intake_make(&d->intake, &d->config.ship,
-				    d->config.transport.key_file, d->api.node,
+				    &d->config.transport, d->api.node,
 				    d->collector);
 	if (!rc)
 		rc = hs_door_open(&d->httpd, LOG, &d->config.door,

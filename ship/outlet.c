@@ -6,9 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/random.h"
 
 #define BURST 64u
+/* A port that takes nothing says by its descriptor when it does again; what is
+ * due meanwhile waits so long. */
+#define BLOCKED_NS HS_NS_PER_MS
 
 struct way {
 	struct hs_ship_outlet *outlet;
@@ -27,6 +31,7 @@ struct hs_ship_outlet {
 	void *ctx;
 	struct way ways[HS_SHIP_OUTLET_COLLECTORS_MAX];
 	uint32_t nr_ways;
+	bool blocked; /* the port took no more, this time */
 };
 
 static const void *bytes(void *ctx, const struct hs_ship_slice *slice)
@@ -55,8 +60,10 @@ static bool send_frame(void *ctx, const void *head, uint32_t head_bytes,
 			.users = slice->copy ? NULL : slice->users,
 		};
 	}
-	return !port->ops->send(port, &w->to, head, head_bytes, spans,
-				nr_pieces);
+	if (!port->ops->send(port, &w->to, head, head_bytes, spans, nr_pieces))
+		return true;
+	w->outlet->blocked = true;
+	return false;
 }
 
 static bool copy(void *ctx, struct hs_ship_slice *slice)
@@ -218,6 +225,7 @@ uint64_t hs_ship_outlet_run(struct hs_ship_outlet *o, uint64_t now_ns)
 {
 	uint64_t at_ns = UINT64_MAX;
 
+	o->blocked = false;
 	receive(o, now_ns);
 	for (uint32_t i = 0; i < o->nr_ways; i++) {
 		uint64_t one = hs_ship_sender_run(o->ways[i].sender, now_ns);
@@ -225,6 +233,8 @@ uint64_t hs_ship_outlet_run(struct hs_ship_outlet *o, uint64_t now_ns)
 		at_ns = one < at_ns ? one : at_ns;
 	}
 	o->port->ops->flush(o->port);
+	if (o->blocked && at_ns < now_ns + BLOCKED_NS)
+		at_ns = now_ns + BLOCKED_NS;
 	return at_ns;
 }
 

@@ -2,10 +2,11 @@
 /*
  * port.h - what carries the frames of the shipping protocol
  *
- * One interface for both ends: UDP sockets (port_udp.c) and DPDK
- * (port_dpdk.c). A port sends frames whose bytes lie wherever they lie, copies
- * them as seldom as it can and counts how often it did, and hands out frames
- * that came in its own memory until they are released. It may lose anything.
+ * One interface for both ends: UDP sockets (port_udp.c), TCP (port_tcp.c) and
+ * DPDK (port_dpdk.c). A port sends frames whose bytes lie wherever they lie,
+ * copies them as seldom as it can and counts how often it did, and hands out
+ * frames that came in its own memory until they are released. It may lose
+ * anything.
  *
  * Context: one thread owns a port.
  */
@@ -47,10 +48,11 @@ struct hs_ship_port_stats {
 	uint64_t refused; /* frames that the kernel or device would not take */
 	uint64_t dropped; /* came and found no memory */
 	bool link_down;
+	bool tls;
 };
 
 struct hs_ship_port_ops {
-	const char *name; /* "udp", "dpdk", "lent" */
+	const char *name; /* "udp", "tcp", "dpdk", "lent" */
 	/** send() - 0; -EAGAIN: no room before the next poll */
 	int (*send)(struct hs_ship_port *p, const struct hs_ship_address *to,
 		    const void *head, uint32_t head_bytes,
@@ -131,6 +133,25 @@ typedef struct hs_ship_port *(*hs_ship_dpdk_create_fn)(
 /** hs_ship_dpdk_load() - NULL, with *why set: not built, or no DPDK here */
 hs_ship_dpdk_create_fn hs_ship_dpdk_load(const char **why);
 
+/* TLS, where it is configured; files as transport.tls_* name them. */
+struct hs_ship_trust {
+	const char *tls_ca, *tls_cert, *tls_key; /* all, or none: no TLS */
+	int tls_bind;				 /* enum hs_tls_bind */
+};
+
+struct hs_ship_tcp_config {
+	const char *bind;	 /* to listen at; NULL: an end that dials */
+	uint32_t nr_connections; /* of the end that listens */
+	uint32_t nr_frames;	 /* as of UDP */
+	uint8_t dscp;
+	const struct hs_ship_trust *trust; /* NULL: no TLS */
+};
+
+/** hs_ship_tcp_create() - see port_tcp.c; NULL with errno and *why set */
+struct hs_ship_port *hs_ship_tcp_create(const struct hs_ship_tcp_config *config,
+					const char **why);
+/** hs_ship_tcp_port() - the port number that it listens at */
+uint16_t hs_ship_tcp_port(const struct hs_ship_port *p);
 /** hs_ship_udp_port() - the port number that it is bound to */
 uint16_t hs_ship_udp_port(const struct hs_ship_port *p);
 

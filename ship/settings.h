@@ -13,7 +13,9 @@ enum hs_ship_carrier {
 	HS_SHIP_CARRIER_TRANSPORT = 0, /* with the other messages */
 	HS_SHIP_CARRIER_UDP = 1,
 	HS_SHIP_CARRIER_DPDK = 2,
-	HS_SHIP_CARRIER_LENT = 3, /* an agent's */
+	HS_SHIP_CARRIER_TCP = 3,
+	HS_SHIP_CARRIER_AUTO = 4, /* see hs_ship_carrier_choose() */
+	HS_SHIP_CARRIER_LENT = 5, /* an agent's */
 };
 
 struct hs_ship_settings {
@@ -39,17 +41,35 @@ struct hs_ship_settings {
 extern const char *const hs_ship_carrier_names[];
 extern const char *const hs_ship_collector_carrier_names[];
 
-struct hs_ship_port;
+struct hs_ship_trust;
 /**
- * hs_ship_port_make() - the port that the settings ask for: udp or dpdk
- * @nr_frames: that may be handed out at once
- * @buffer_bytes: of a socket; 0: the default
+ * hs_ship_carrier_choose() - which it is, where it is to be found out
+ * @trust: of the transport; NULL: no TLS
+ * @why: set, for people
  *
+ * Of one cluster's configuration it makes the same at agents and collectors, or
+ * what understands the other: with certificates tcp, as nothing else here is
+ * encrypted; else the DPDK port or the lender that is described; else udp.
+ */
+enum hs_ship_carrier
+hs_ship_carrier_choose(const struct hs_ship_settings *settings,
+		       const struct hs_ship_trust *trust, const char **why);
+
+struct hs_ship_port;
+struct hs_ship_port_wants {
+	enum hs_ship_carrier carrier; /* udp, tcp or dpdk */
+	bool listens;		      /* a collector's */
+	uint32_t nr_frames;	      /* that may be handed out at once */
+	uint32_t buffer_bytes;	      /* of a socket; 0: the default */
+	const struct hs_ship_trust *trust;
+};
+/**
+ * hs_ship_port_make() - the port that the settings ask for
  * Return: NULL with *why, and errno perhaps, set.
  */
 struct hs_ship_port *hs_ship_port_make(const struct hs_ship_settings *settings,
-				       uint32_t nr_frames,
-				       uint32_t buffer_bytes, const char **why);
+				       const struct hs_ship_port_wants *wants,
+				       const char **why);
 
 struct hs_ship_lent_config;
 /**
@@ -90,7 +110,8 @@ int hs_ship_lent_settings(const struct hs_ship_settings *settings,
 			"any other: virtio_user."},                            \
 		{HS_SHIP_KEY(s, field.frame_bytes, "frame", SIZE),             \
 		 .default_text = "0B", .max = 9216,                            \
-		 .doc = "Largest datagram; 0B for what the way's MTU takes."}, \
+		 .doc = "Largest frame; 0B for what the way takes: its MTU, "  \
+			"but for TCP."},                                       \
 	{                                                                      \
 		HS_SHIP_KEY(s, field.dscp, "dscp", INT),                       \
 			.default_text = "8", .max = 63,                        \
@@ -102,10 +123,13 @@ int hs_ship_lent_settings(const struct hs_ship_settings *settings,
 	{HS_SHIP_KEY(s, field.carrier, "carrier", ENUM),                       \
 	 .default_text = "transport", .choices = hs_ship_carrier_names,        \
 	 .doc = "What carries slices: the transport that carries all other "   \
-		"messages, or datagrams of the shipping protocol, over the "   \
-		"kernel's UDP, through a DPDK port, or through one that an "   \
-		"application of this node lends; which understand each "       \
-		"other."},                                                     \
+		"messages; or frames of the shipping protocol, as datagrams "  \
+		"over the kernel's UDP, through a DPDK port, or through one "  \
+		"that an application of this node lends, which understand "    \
+		"each other; or over a TCP connection of their own, with TLS " \
+		"where transport.tls_cert is set. auto: tcp with "             \
+		"certificates, else dpdk or lent if ship.vdev, ship.pci or "   \
+		"ship.socket is set, else udp."},                              \
 		HS_SHIP_KEYS_BOTH(s, field),                                   \
 		{HS_SHIP_KEY(s, field.socket, "socket", STRING),               \
 		 .example = "/run/hindsight/lend.sock",                        \
@@ -124,7 +148,8 @@ int hs_ship_lent_settings(const struct hs_ship_settings *settings,
 			"They see every slice of this node."},                 \
 		{HS_SHIP_KEY(s, field.bind, "bind", STRING),                   \
 		 .default_text = "0.0.0.0:0",                                  \
-		 .doc = "Address and port that datagrams leave from; [::]:0 "  \
+		 .doc = "Address and port that datagrams leave from, but for " \
+			"TCP; [::]:0 "                                         \
 			"for "                                                 \
 			"IPv6."},                                              \
 		{HS_SHIP_KEY(s, field.collectors, "collectors", STRINGS),      \
@@ -143,16 +168,18 @@ int hs_ship_lent_settings(const struct hs_ship_settings *settings,
 	 .default_text = "transport",                                          \
 	 .choices = hs_ship_collector_carrier_names,                           \
 	 .doc = "What carries slices: the transport that carries all other "   \
-		"messages, or datagrams of the shipping protocol, over the "   \
-		"kernel's UDP or through a DPDK port, which understand each "  \
-		"other."},                                                     \
+		"messages; or frames of the shipping protocol, as datagrams "  \
+		"over the kernel's UDP or through a DPDK port, which "         \
+		"understand each other; or over TCP, with TLS where "          \
+		"transport.tls_cert is set. auto: tcp with certificates, "     \
+		"else dpdk if ship.vdev or ship.pci is set, else udp."},       \
 		HS_SHIP_KEYS_BOTH(s, field),                                   \
 		{HS_SHIP_KEY(s, field.bind, "bind", STRING),                   \
 		 .default_text = "127.0.0.1:7430",                             \
-		 .doc = "Where datagrams come in."},                           \
+		 .doc = "Where frames come in."},                              \
 		{HS_SHIP_KEY(s, field.nr_frames, "frames", INT),               \
 		 .default_text = "8192", .min = 256, .max = 1 << 20,           \
-		 .doc = "Datagrams kept until the slices in them are whole, "  \
+		 .doc = "Frames kept until the slices in them are whole, "     \
 			"9 KiB "                                               \
 			"each: what is granted to all agents together."},      \
 	{                                                                      \

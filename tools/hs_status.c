@@ -325,6 +325,8 @@ static void carrier_text(const struct hs_answer *a,
 		fprintf(f, "; slices by %s: %s",
 			json_string_value(json_object_get(of, "carrier")),
 			json_string_value(json_object_get(of, "why")));
+	if (json_is_true(json_object_get(of, "tls")))
+		fprintf(f, ", TLS");
 	/* How often each of their bytes was copied on its way out. */
 	if (json_is_number(json_object_get(of, "copies")))
 		fprintf(f, ", %.2f copies a byte",

@@ -16,7 +16,7 @@ import time
 
 BUILD = os.environ.get("HS_BUILD", os.path.join(os.path.dirname(
     os.path.abspath(__file__)), "..", "..", "build"))
-# "udp": slices by the shipping protocol; otherwise by the transport.
+# "udp", "tcp": slices by the shipping protocol; otherwise by the transport.
 SHIP = os.environ.get("HS_SHIP", "")
 SHIP_HOST = os.environ.get("HS_SHIP_HOST", "127.0.0.1")
 # What carries messages: "shm"; otherwise TCP.
@@ -156,6 +156,11 @@ class Fabric:
         self.coordinator_port, *ports = free_ports(1 + collectors)
         self.collector_ports = dict(zip(self.collectors, ports))
         self.collector_port = ports[0]
+        # Datagrams come at the number that the transport has for TCP.
+        self.ship_ports = self.collector_ports
+        if SHIP == "tcp":
+            self.ship_ports = dict(zip(self.collectors,
+                                       free_ports(collectors)))
         self.write_configs()
 
     def __enter__(self):
@@ -228,20 +233,19 @@ class Fabric:
             "collectors": [name + ".sock" for name in self.collectors]}))
 
     def ship(self, name):
-        """How a daemon ships; the collector takes datagrams at the number of
-        its port."""
+        """How a daemon ships."""
         if not SHIP:
             return ""
         text = "ship:\n  carrier: %s\n" % SHIP + self.ship_more
         if name in self.collectors:
             return text + '  bind: "%s:%d"\n' % (
-                SHIP_HOST, self.collector_ports[name])
+                SHIP_HOST, self.ship_ports[name])
         if SHIP_HOST.startswith("["):
             text += '  bind: "[::]:0"\n'
         # In an order of its own: it says nothing about who owns a trace.
         return text + "  collectors: [%s]\n" % ", ".join(
             '"%s:%d"' % (SHIP_HOST, port)
-            for port in reversed(self.collector_ports.values()))
+            for port in reversed(self.ship_ports.values()))
 
     def start(self, name, wait=True, path=None, before=None):
         """`path`: another program than the one that was built; `before`: run

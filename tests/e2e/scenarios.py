@@ -559,9 +559,9 @@ def copies():
         ship = fabric.status("agent-0")["ship"]
         if ship["carrier"] == "transport":
             raise Skipped("slices are no datagrams here")
-        # By the kernel, over UDP; by nobody, where the port borrows; by us,
+        # By the kernel, over UDP and TCP; by nobody, where the port borrows; by us,
         # where UDP over IPv6 has to have a checksum that no device makes.
-        kernel = ship["carrier"] == "udp"
+        kernel = ship["carrier"] in ("udp", "tcp")
         ours = ship["carrier"] == "dpdk" and "--v6" in sys.argv
         moved = sum(row["bytes"] for row in fabric.rows())
         kinds = ["bytes_in_place", "bytes_copied", "bytes_copied_kernel"]
