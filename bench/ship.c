@@ -336,14 +336,14 @@ static int measure(struct hs_bench_report *report, const char *carrier,
 
 int hs_perf_ship(int argc, char **argv)
 {
-	static const char *const carriers[] = {"udp", "memif", "vhost",
-					       "af_packet"};
+	static const char *const carriers[] = {"udp", "tcp-ship", "memif",
+					       "vhost", "af_packet"};
 	uint64_t span_ns = SPAN_DEFAULT_NS;
 	const char *store = NULL, *carrier = NULL;
 	bool json = false;
 	const struct hs_args_option options[] = {
 		{"carrier", 'c', HS_ARGS_STRING, &carrier, "NAME",
-		 "only this one: udp, memif, vhost, af_packet", 0, 0},
+		 "only this one: udp, tcp-ship, memif, vhost, af_packet", 0, 0},
 		{"span", 's', HS_ARGS_DURATION, &span_ns, "TIME",
 		 "how long each run is", 100 * HS_NS_PER_MS,
 		 60 * HS_NS_PER_SEC},

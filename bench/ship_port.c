@@ -80,6 +80,12 @@ static struct hs_ship_port *dpdk_make(const struct hs_bench_ship_run *run,
 	return NULL;
 }
 
+static bool of_kernel(const struct hs_bench_ship_run *run)
+{
+	return !strcmp(run->carrier, "udp") ||
+	       !strcmp(run->carrier, "tcp-ship");
+}
+
 static void address(const struct hs_bench_ship_run *run, bool from,
 		    char out[32])
 {
@@ -87,8 +93,7 @@ static void address(const struct hs_bench_ship_run *run, bool from,
 	const char *ports =
 		from ? HS_BENCH_SHIP_FROM_PORT : HS_BENCH_SHIP_TO_PORT;
 
-	snprintf(out, 32, "%s:%u",
-		 strcmp(run->carrier, "udp") ? ports : kernels,
+	snprintf(out, 32, "%s:%u", of_kernel(run) ? kernels : ports,
 		 HS_BENCH_SHIP_PORT + (from ? run->agent : 0));
 }
 
@@ -99,13 +104,19 @@ static struct hs_ship_port *port_make(const struct hs_bench_ship_run *run,
 	char bind[32];
 	struct hs_ship_udp_config config = {
 		.bind = bind, .nr_frames = nr_frames, .buffer_bytes = 16 << 20};
-	bool udp = !strcmp(run->carrier, "udp");
+	const struct hs_ship_tcp_config tcp = {.bind = from ? NULL : bind,
+					       .nr_connections = 64,
+					       .nr_frames = nr_frames};
 	const char *why;
 	struct hs_ship_port *p;
 
 	address(run, from, bind);
-	p = udp ? hs_ship_udp_create(&config, &why)
-		: dpdk_make(run, bind, from, nr_frames, &why);
+	if (!of_kernel(run))
+		p = dpdk_make(run, bind, from, nr_frames, &why);
+	else if (!strcmp(run->carrier, "udp"))
+		p = hs_ship_udp_create(&config, &why);
+	else
+		p = hs_ship_tcp_create(&tcp, &why);
 	if (!p) {
 		snprintf(result->why, sizeof(result->why), "%s: %s: %s",
 			 run->carrier, why, strerror(errno));
