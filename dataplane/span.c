@@ -299,26 +299,38 @@ void hs_span_start(struct hs_trace *trace, struct hs_span *span,
 	hs_sized_start(trace, span, name, name ? strlen(name) : 0, parent_id);
 }
 
-void hs_span_start_args(struct hs_trace *trace, struct hs_span *span,
-			const struct hs_span_args *args)
+static __attribute__((noinline, cold)) struct hs_span_args
+args_complete(const struct hs_span_args *args)
 {
 	struct hs_span_args copy = {0};
-	size_t n;
 
-	if (!span)
-		return;
-	/* A caller compiled against a smaller or a larger struct. */
 	if (args)
 		memcpy(&copy, args,
 		       args->size_bytes < sizeof(copy) ? args->size_bytes
 						       : sizeof(copy));
-	n = start_name_bytes(&copy);
 	if (!copy.name)
 		copy.name = "";
-	if (copy.has_start ||
-	    !put_start(trace, span, &copy, n,
-		       copy.resource ? copy.resource : hs_client.resource))
-		span_start(trace, span, &copy, n);
+	return copy;
+}
+
+void hs_span_start_args(struct hs_trace *trace, struct hs_span *span,
+			const struct hs_span_args *args)
+{
+	struct hs_span_args copy;
+	size_t n;
+
+	if (!span)
+		return;
+	/* A caller compiled against a smaller struct, or without a name. */
+	if (!args || args->size_bytes < sizeof(copy) || !args->name) {
+		copy = args_complete(args);
+		args = &copy;
+	}
+	n = start_name_bytes(args);
+	if (args->has_start ||
+	    !put_start(trace, span, args, n,
+		       args->resource ? args->resource : hs_client.resource))
+		span_start(trace, span, args, n);
 }
 
 struct end {

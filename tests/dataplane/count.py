@@ -25,7 +25,7 @@ BOUNDS = {
         "span_5attr_rules": (1450, None),
         "attr_i64": (155, None),
         "begin_end_empty": (430, None),
-        "trace_of_one_span": (1500, None),
+        "trace_of_one_span": (1425, None),
     },
     "agent": {
         "buffer_of_4": (720, None),
