@@ -112,6 +112,7 @@ class Storm:
         self.controls = []   # (begin_ns, end_ns)
         self.kills = []
         self.adoptions = []
+        self.stood_by = 0    # successors that did
         self.late = {}       # trace -> its kill
         self.waiting = None  # a kill whose sample is not fired yet
 
@@ -134,6 +135,7 @@ class Storm:
         time.sleep(BEFORE_S + self.rng.random() * HALF_S / 2)
         when, adoption = kill_worker(self.fabric)
         self.adoptions.append(adoption["ns"])
+        self.stood_by += adoption.get("stood_by", False)
         self.waiting = when
         self.wait_window(self.kills, when)
 
@@ -247,7 +249,9 @@ def run_storm(options):
                          "else %r" % causes_of(bad))
         middle, low, high = median_interval(storm.adoptions)
         report.add("kill_adoption", "ms", middle / 1e6, low / 1e6,
-                   high / 1e6, len(storm.adoptions), "a pool of " + POOL)
+                   high / 1e6, len(storm.adoptions),
+                   "a pool of %s, %d by who stood by" % (
+                       POOL, storm.stood_by))
         report_latency(report, storm)
         if stray:
             raise Failure("collected and never triggered: %r" % stray)
