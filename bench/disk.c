@@ -147,10 +147,11 @@ static void by_uring_ahead(void *context, uint32_t n)
 
 static int make(struct disk *d, const char *folder)
 {
+	static _Alignas(8)
+		uint8_t message[sizeof(struct hs_wire_slice) + SLICE_BYTES];
 	const struct hs_bench_slices slices = {.slice_bytes = SLICE_BYTES,
 					       .nr_nodes = 1,
 					       .start_ns = hs_clock_real_ns()};
-	uint8_t *message = malloc(sizeof(struct hs_wire_slice) + SLICE_BYTES);
 	char path[300];
 
 	d->packed_room = 2 * (size_t)GROUP_BYTES;
@@ -158,7 +159,7 @@ static int make(struct disk *d, const char *folder)
 	d->packed[0] = malloc(d->packed_room);
 	d->packed[1] = malloc(d->packed_room);
 	d->zstd = ZSTD_createCCtx();
-	if (!message || !d->raw || !d->packed[0] || !d->packed[1] || !d->zstd)
+	if (!d->raw || !d->packed[0] || !d->packed[1] || !d->zstd)
 		return -ENOMEM;
 	d->slice_bytes = hs_bench_slice_make(&slices, 0, 0, message) -
 			 (uint32_t)sizeof(struct hs_wire_slice);
@@ -168,7 +169,6 @@ static int make(struct disk *d, const char *folder)
 		memcpy(d->raw + (size_t)i * d->slice_bytes,
 		       message + sizeof(struct hs_wire_slice), d->slice_bytes);
 	}
-	free(message);
 	snprintf(path, sizeof(path), "%s/hs-perf-disk-%d", folder,
 		 (int)getpid());
 	d->fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);

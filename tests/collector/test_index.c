@@ -319,6 +319,7 @@ static struct plan plan_of(struct rig *r, struct hs_index_filter f)
 	char text[HS_INDEX_LIST_TEXT_BYTES + 32];
 	struct plan p = {.text = ""};
 	sqlite3_stmt *st;
+	size_t used = 0;
 
 	f.limit = 20;
 	assert_int_equal(hs_index_list_text(r->ix, &f, list_text), 0);
@@ -328,8 +329,9 @@ static struct plan plan_of(struct rig *r, struct hs_index_filter f)
 	while (sqlite3_step(st) == SQLITE_ROW) {
 		const char *line = (const char *)sqlite3_column_text(st, 3);
 
-		strncat(p.text, line, sizeof(p.text) - strlen(p.text) - 2);
-		strcat(p.text, "\n");
+		used += (size_t)snprintf(p.text + used, sizeof(p.text) - used,
+					 "%s\n", line);
+		assert_true(used < sizeof(p.text));
 		/* The rows that are shown are read from the inner listing. */
 		if (!strncmp(line, "SCAN (subquery", 14) ||
 		    !strncmp(line, "SCAN SUBQUERY", 13))
