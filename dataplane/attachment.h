@@ -43,6 +43,7 @@ struct hs_attachment {
 	struct hs_attachment_ring rings[HS_SHM_NR_CLASSES];
 	uint32_t bad; /* 1: shared memory held nonsense; drop everything */
 	uint32_t lane_hint;
+	uint32_t nr_rows; /* lanes that keep a row of stock: stock.c */
 	struct hs_shm_status clock; /* our copy of the calibration */
 	/* Of up, NULL where the agent gave no room for counts. */
 	struct hs_shm_watch *watch;

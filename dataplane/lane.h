@@ -42,6 +42,7 @@ struct hs_lane {
 	uint32_t number_end;
 	uint32_t nr_free; /* handles kept here, so that begin is local */
 	struct hs_trace *free[HS_LANE_HANDLES_MAX];
+	bool keeps_row;		      /* one of attachment.nr_rows */
 	uint32_t stock_at, stock_end; /* stock words kept here */
 	uint64_t stock[HS_LANE_STOCK_MAX];
 	struct hs_trace *ended; /* their END found no room: ending.h;

@@ -11,6 +11,8 @@
 /* Of a ring, a thread takes no more at once, nor of these bytes. */
 #define ROW_SHARE 4u
 #define ROW_BYTES 4096u
+/* All rows of a process are one part in so many of a pool, at most. */
+#define ROWS_SHARE 400u
 
 static struct hs_shm_stock_tail *tail_of(const struct hs_attachment *at,
 					 uint32_t core, uint32_t size_class)
@@ -117,6 +119,21 @@ static enum hs_stock_result row_take(struct hs_attachment *at,
 	return got;
 }
 
+/* Threads that park keep what they have: of thousands, few have a row. */
+static bool keeps_row(struct hs_attachment *at, struct hs_lane *lane)
+{
+	uint64_t most = at->pool_bytes / ROWS_SHARE / ROW_BYTES;
+
+	/* stock.C16 relaxed: a count that only grows, and past its limit as
+	 * many times as threads ask at once. */
+	if (!lane->keeps_row &&
+	    __atomic_load_n(&at->nr_rows, __ATOMIC_RELAXED) < most)
+		/* stock.C17 relaxed: as stock.C16. */
+		lane->keeps_row = __atomic_fetch_add(&at->nr_rows, 1,
+						     __ATOMIC_RELAXED) < most;
+	return lane->keeps_row;
+}
+
 /* From the thread's own core: of the smallest size, what its lane keeps. */
 static enum hs_stock_result take_own(struct hs_attachment *at,
 				     struct hs_tls *tls, uint32_t core,
@@ -125,7 +142,8 @@ static enum hs_stock_result take_own(struct hs_attachment *at,
 	struct hs_lane *lane = tls->lane;
 	enum hs_stock_result got = HS_STOCK_GOT;
 
-	if (size_class || !lane || tls->attachment != at->number)
+	if (size_class || !lane || tls->attachment != at->number ||
+	    !keeps_row(at, lane))
 		return hs_stock_take_ring(at, core, size_class, out);
 	if (lane->stock_at == lane->stock_end)
 		got = row_take(at, lane, core);
