@@ -9,6 +9,7 @@
  * when its second arrives.
  */
 #include "agent/core_priv.h"
+#include "base/node_at.h"
 #include "rdma/crumbs.h"
 #include "base/planted.h"
 
@@ -251,7 +252,7 @@ void hs_agent_core_hide_crumbs(struct hs_agent_core *c)
 static void show(struct hs_agent_core *c, uint64_t hi, uint64_t lo,
 		 uint64_t node)
 {
-	if (!c->config.crumb_entries)
+	if (!c->config.crumb_entries || hs_node_is_at(node))
 		return;
 	c->stats.crumbs_shown++;
 	c->stats.crumbs_covered += hs_crumbs_add(

@@ -49,6 +49,8 @@ static const struct counter counters[] = {
 	C64(answers_stale),
 	C64(answers_strange),
 	C64(answers_cut),
+	C64(addresses),
+	C64(addresses_lost),
 	C64(messages_bad),
 	C64(collects_sent),
 	C64(collects_asked),

@@ -38,6 +38,7 @@ static struct hs_coord_config with_defaults(const struct hs_coord_config *in)
 	OR(forget_after_ns, 300000 * MS);
 	OR(origin_per_s, 10000);
 	OR(origin_waiting, c.nr_visits / 8);
+	OR(address_doubt_ns, 600000 * MS);
 	OR(seek_nodes, 500);
 	OR(seek_per_s, 20000);
 	OR(seek_batch_ns, 10 * MS);
@@ -113,6 +114,9 @@ static size_t lay_out(struct hs_coord_core *c, uint8_t *memory)
 	c->visit_table = carve(memory, &used, ((size_t)c->visit_mask + 1) * 4);
 	c->member_table =
 		carve(memory, &used, ((size_t)c->member_mask + 1) * 4);
+	c->at_table = carve(memory, &used, ((size_t)c->member_mask + 1) * 4);
+	c->resolved =
+		carve(memory, &used, HS_WIRE_CRUMBS_MAX * sizeof(*c->resolved));
 	c->request_table =
 		carve(memory, &used, ((size_t)c->request_mask + 1) * 4);
 	c->heap = carve(memory, &used, ((size_t)f->nr_traces + 1) * 4);

@@ -59,9 +59,11 @@ struct hs_coord_config {
 				    answered; an eighth of nr_visits */
 	/* The question "do you know these traces?", when crumbs are missing. */
 	bool seek_never;
-	uint32_t seek_nodes;	/* asked about one trace at most; 500 */
-	uint32_t seek_per_s;	/* messages of all questions; 20000 */
-	uint64_t seek_batch_ns; /* traces wait for others so long; 10 ms */
+	uint64_t address_doubt_ns; /* who came to an address so lately may not
+				      be whom a crumb means; 10 min */
+	uint32_t seek_nodes;	   /* asked about one trace at most; 500 */
+	uint32_t seek_per_s;	   /* messages of all questions; 20000 */
+	uint64_t seek_batch_ns;	   /* traces wait for others so long; 10 ms */
 	uint64_t seek_warm_ns;	/* after its start nobody is "everybody" for so
 				   long, unless lists name all nodes; 5 s */
 	uint64_t seek_after_ns; /* what has not answered by then will not;
@@ -102,6 +104,8 @@ struct hs_coord_stats {
 	uint64_t answers_stale;	  /* lower or equal revision */
 	uint64_t answers_strange; /* of traces that are not here */
 	uint64_t answers_cut;	  /* marked CUT, or dropped, at a limit */
+	uint64_t addresses;	  /* crumbs that named a node by its address */
+	uint64_t addresses_lost;  /* nobody's, several nodes', or doubtful */
 	uint64_t messages_bad;	  /* malformed, or about another node */
 	uint64_t collects_sent;	  /* messages */
 	uint64_t collects_asked;  /* traces in them */
@@ -222,6 +226,14 @@ int hs_coord_core_message(struct hs_coord_core *core, uint64_t now_ns,
 /** hs_coord_core_node_up() - an agent is connected, with that incarnation */
 void hs_coord_core_node_up(struct hs_coord_core *core, uint64_t now_ns,
 			   uint64_t node);
+/**
+ * hs_coord_core_node_at() - it came from that address
+ * @at: hs_node_at() of it; 0: not known
+ *
+ * Crumbs may name it so. Called after node_up().
+ */
+void hs_coord_core_node_at(struct hs_coord_core *core, uint64_t node,
+			   uint64_t at);
 /** hs_coord_core_node_down() - its connection ended; ignored for another id */
 void hs_coord_core_node_down(struct hs_coord_core *core, uint64_t now_ns,
 			     uint64_t node);

@@ -153,6 +153,10 @@ struct hs_coord_member {
 	struct hs_coord_list asks;  /* want to be sent */
 	struct hs_coord_link ready; /* in core.ready while asks is not empty */
 	bool is_ready;
+	uint32_t next_at; /* of those whose address has the same place */
+	uint64_t at;	  /* its address: base/node_at.h; 0: not known */
+	uint64_t at_id;	  /* its latest incarnation, up or not */
+	uint64_t at_ns;	  /* when that came, as far as we saw */
 	struct hs_crumb_table table;
 };
 
@@ -186,6 +190,8 @@ struct hs_coord_core {
 	struct hs_coord_pool traces, visits, blocks, members, names, requests,
 		contents;
 	uint32_t *trace_table, *visit_table, *member_table, *request_table;
+	uint32_t *at_table;		/* members by address */
+	struct hs_wire_crumb *resolved; /* HS_WIRE_CRUMBS_MAX: core_address.c */
 	uint32_t trace_mask, visit_mask, member_mask, request_mask;
 	uint32_t *heap; /* 1..nr_heap, by deadline */
 	uint32_t nr_heap;
@@ -307,7 +313,7 @@ void hs_coord_changed(struct hs_coord_core *c, uint32_t t);
 void hs_coord_place(struct hs_coord_core *c, uint32_t t, uint64_t node);
 /* Return: false when there was no place for it; counted. */
 bool hs_coord_answer(struct hs_coord_core *c, uint32_t t,
-		     const struct hs_wire_answer *answer,
+		     const struct hs_wire_answer *said,
 		     const struct hs_wire_crumb *crumbs);
 void hs_coord_fired_elsewhere(struct hs_coord_core *c, uint32_t t,
 			      uint64_t node);
@@ -341,6 +347,18 @@ bool hs_coord_seek_wanted(const struct hs_coord_core *c, uint32_t t);
 void hs_coord_seek_begin(struct hs_coord_core *c, uint32_t t);
 /* What is due; Return: when to look again. */
 void hs_coord_seek_run(struct hs_coord_core *c);
+/* core_address.c: nodes that crumbs name by their address. */
+void hs_coord_address_drop(struct hs_coord_core *c, uint32_t m);
+/**
+ * hs_coord_addresses() - crumbs with node ids in the place of addresses
+ * @answer: changed with them: it has as many as are left
+ * @cut: set if one leads to nobody, to several, or to who may be new there
+ *
+ * Return: the crumbs.
+ */
+const struct hs_wire_crumb *
+hs_coord_addresses(struct hs_coord_core *c, struct hs_wire_answer *answer,
+		   const struct hs_wire_crumb *crumbs, bool *cut);
 uint64_t hs_coord_seek_next_ns(const struct hs_coord_core *c);
 int hs_coord_seek_found(struct hs_coord_core *c, uint64_t from,
 			const void *payload, uint32_t payload_bytes);

@@ -137,6 +137,7 @@ void hs_coord_core_node_left(struct hs_coord_core *c, uint64_t now_ns,
 	member->left = hs_coord_pool_left(&c->members) > c->members.nr / 4 ||
 		       member->visits.head;
 	c->stats.left++;
+	hs_coord_address_drop(c, m);
 	if (member->up)
 		down(c, m);
 	say_gone(c, m);

@@ -185,6 +185,7 @@ void hs_coord_member_put(struct hs_coord_core *c, uint32_t m)
 				   HS_COORD_LINK(&c->members,
 						 struct hs_coord_member, ready),
 				   m);
+	hs_coord_address_drop(c, m);
 	chain_drop(&c->members, member_chain(c, member->number), m);
 	hs_coord_pool_give(&c->members, m);
 }

@@ -367,13 +367,15 @@ static bool knows(const struct hs_coord_visit *visit)
 }
 
 bool hs_coord_answer(struct hs_coord_core *c, uint32_t t,
-		     const struct hs_wire_answer *answer,
+		     const struct hs_wire_answer *said,
 		     const struct hs_wire_crumb *crumbs)
 {
+	struct hs_wire_answer with_ids = *said, *answer = &with_ids;
 	struct hs_coord_visit *visit;
-	bool same;
+	bool same, cut = false;
 	uint32_t v;
 
+	crumbs = hs_coord_addresses(c, answer, crumbs, &cut);
 	/* The places of all that it names are fetched side by side. */
 	for (uint32_t i = 0; i < answer->nr_crumbs && i < AHEAD; i++)
 		__builtin_prefetch(hs_coord_visit_chain(c, t, crumbs[i].node));
@@ -398,6 +400,8 @@ bool hs_coord_answer(struct hs_coord_core *c, uint32_t t,
 		return true;
 	}
 	same = same_content(c, visit, answer, crumbs);
+	if (cut)
+		cut_visit(c, v);
 	hs_coord_visit_step(c, v, HS_COORD_VISIT_ANSWER);
 	visit->rev = answer->rev;
 	if (same)

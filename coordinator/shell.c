@@ -69,6 +69,13 @@ static bool read_node(void *ctx, uint64_t node, uint64_t offset_bytes,
 static const struct hs_coord_ops core_ops = {send_node, send_collector,
 					     read_node};
 
+static void node_up(struct hs_coordinator *c,
+		    const struct hs_transport_peer *peer, uint64_t now_ns)
+{
+	hs_coord_core_node_up(c->core, now_ns, peer->node);
+	hs_coord_core_node_at(c->core, peer->node, peer->at);
+}
+
 static void on_peer_up(void *ctx, const struct hs_transport_peer *peer)
 {
 	struct hs_coordinator *c = ctx;
@@ -87,7 +94,7 @@ static void on_peer_up(void *ctx, const struct hs_transport_peer *peer)
 	if (superseded)
 		hs_transport_cut(c->transport, superseded);
 	if (peer->role == HS_WIRE_ROLE_AGENT)
-		hs_coord_core_node_up(c->core, now_ns, peer->node);
+		node_up(c, peer, now_ns);
 	else if (peer->role == HS_WIRE_ROLE_COLLECTOR)
 		hs_coord_core_collector_up(c->core, now_ns);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "base/node_at.h"
 #include "dataplane/clock.h"
 #include "dataplane/trace.h"
 
@@ -86,6 +87,11 @@ void hs_context_forward(struct hs_trace *trace, hs_node_id peer)
 		return;
 	hs_trace_deposit(tls, trace, HS_SHM_CRUMB_FORWARD, &peer, 1, NULL);
 	hs_client_leave(tls);
+}
+
+hs_node_id hs_context_address(const void *ip, unsigned int ip_bytes)
+{
+	return ip ? hs_node_at(ip, ip_bytes) : 0;
 }
 
 void hs_context_reply_extract(struct hs_trace *trace,

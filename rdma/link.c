@@ -283,6 +283,7 @@ static void come_up(struct hs_link *l)
 	if (l->dial)
 		l->dial->was_up = true;
 	l->peer.address = l->dial ? l->dial->address : "";
+	l->peer.at = l->hub->carrier->at ? l->hub->carrier->at(l) : 0;
 	l->hub->events.peer_up(l->hub->ctx, &l->peer);
 	if (l->state == HS_LINK_UP && l->hub->carrier->came_up)
 		l->hub->carrier->came_up(l);

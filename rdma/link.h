@@ -97,6 +97,8 @@ struct hs_carrier {
 	 */
 	const char *(*speaks_for)(struct hs_link *l,
 				  const struct hs_wire_hello *hello);
+	/** base/node_at.h of the other end's address; the entry may be NULL */
+	uint64_t (*at)(struct hs_link *l);
 	/** the peer is up, its role known. The entry may be NULL */
 	void (*came_up)(struct hs_link *l);
 	/** it lets us read; Return: why that cannot be, or NULL. NULL entry:

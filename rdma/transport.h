@@ -49,6 +49,8 @@ struct hs_transport_peer {
 	char name[HS_WIRE_NAME_BYTES];
 	/* That we dialled, "" where it connected to us; in peer_up() only. */
 	const char *address;
+	/* base/node_at.h of the other end; 0: the carrier cannot say. */
+	uint64_t at;
 };
 
 struct hs_transport_events {

@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/node_at.h"
 #include "rdma/tcp.h"
 #include "rdma/wire.h"
 
@@ -156,6 +157,18 @@ static const char *tcp_speaks_for(struct hs_link *l,
 		      : NULL;
 }
 
+static uint64_t tcp_at(struct hs_link *l)
+{
+	struct sockaddr_storage at = {0};
+	socklen_t size = sizeof(at);
+
+	l->hub->stats.system_calls++;
+	if (getpeername(((struct hs_tcp_conn *)l)->fd, (struct sockaddr *)&at,
+			&size))
+		return 0;
+	return hs_node_at_socket((struct sockaddr *)&at);
+}
+
 static const struct hs_transport_ops tcp_ops = {
 	.name = "tcp",
 	.listen = tcp_listen,
@@ -176,6 +189,7 @@ static const struct hs_carrier tcp_carrier = {
 	.flush = hs_tcp_conn_flush,
 	.release = hs_tcp_conn_release,
 	.speaks_for = tcp_speaks_for,
+	.at = tcp_at,
 	.tick = hs_sockets_tick,
 };
 

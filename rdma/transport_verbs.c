@@ -18,6 +18,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/node_at.h"
 #include "rdma/verbs.h"
 
 #define EVENTS_A_TURN 64
@@ -296,10 +297,18 @@ static void came_up(struct hs_link *l)
 	hs_verbs_window_open(l);
 }
 
+static uint64_t verbs_at(struct hs_link *l)
+{
+	const struct hs_verbs_chan *c = ((struct hs_verbs_conn *)l)->chan;
+
+	return c->id ? hs_node_at_socket(rdma_get_peer_addr(c->id)) : 0;
+}
+
 static const struct hs_carrier verbs_carrier = {
 	.dial = hs_verbs_dial,
 	.flush = hs_verbs_flush,
 	.release = hs_verbs_release,
+	.at = verbs_at,
 	.came_up = came_up,
 	.window = hs_verbs_window_told,
 	.tick = verbs_tick,

@@ -168,6 +168,18 @@ HS_API void hs_context_inject(struct hs_trace *trace, uint64_t span_id,
  */
 HS_API void hs_context_forward(struct hs_trace *trace, hs_node_id peer);
 
+/**
+ * hs_context_address() - for hs_context_forward(): the node at an address
+ * @ip: IPv4 or IPv6, in network order
+ * @ip_bytes: 4 or 16
+ *
+ * Where nobody can say who the peer is: it has no contexts, and sends no reply
+ * that has one. Coordinators ask the node that came to them from that address.
+ *
+ * Return: 0, which is nobody, for an address that is no node's.
+ */
+HS_API hs_node_id hs_context_address(const void *ip, unsigned int ip_bytes);
+
 /** hs_context_reply_inject() - what to send back along with a reply */
 HS_API void hs_context_reply_inject(struct hs_trace *trace,
 				    struct hs_context *out);

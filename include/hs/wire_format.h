@@ -171,7 +171,8 @@ enum hs_wire_crumb_kind {
 	HS_WIRE_CRUMB_BACK = 0,
 	HS_WIRE_CRUMB_FORWARD = 1,
 	HS_WIRE_CRUMB_REPLY = 2,
-	HS_WIRE_CRUMB_SOUGHT = 3, /* found by the coordinator otherwise */
+	HS_WIRE_CRUMB_SOUGHT = 3,  /* found by the coordinator otherwise */
+	HS_WIRE_CRUMB_ADDRESS = 4, /* in manifests: was named by its address */
 };
 struct hs_wire_crumb {
 	uint64_t node;

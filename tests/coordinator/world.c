@@ -416,10 +416,14 @@ static void at_collector(struct world *w, const struct letter *l)
 			continue;
 		s->answers[i] = *a;
 		if (i == 0)
-			s->nr_sought_crumbs = 0;
-		for (uint32_t k = 0; k < a->nr_crumbs; k++)
+			s->nr_sought_crumbs = s->nr_address_crumbs = 0;
+		for (uint32_t k = 0; k < a->nr_crumbs; k++) {
 			s->nr_sought_crumbs +=
 				crumbs[k].kind == HS_WIRE_CRUMB_SOUGHT;
+			s->nr_address_crumbs +=
+				crumbs[k].kind == HS_WIRE_CRUMB_ADDRESS;
+			assert_true(!crumbs[k].node || crumbs[k].node >> 32);
+		}
 	}
 	assert_true(hs_wire_done(&r));
 	ack = (struct hs_wire_manifest_ack){m->trace, m->epoch, m->version, 0};

@@ -54,6 +54,7 @@ struct seen {
 	bool settled;
 	uint16_t sought;
 	uint32_t nr_sought_crumbs;
+	uint32_t nr_address_crumbs;
 	uint32_t nr_triggers;
 	struct hs_wire_trigger triggers[HS_WIRE_TRIGGERS_MAX];
 	uint32_t nr_answers;

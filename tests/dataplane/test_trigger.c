@@ -191,6 +191,26 @@ static void test_forward_and_reply(void **state)
 	hs_trace_end(t);
 }
 
+/* Told to coordinators as it is, which know who is there. */
+static void test_forward_by_address(void **state)
+{
+	struct hs_trace *t = hs_trace_begin(&ID, NULL);
+	const uint8_t v4[4] = {10, 0, 0, 9}, v6[16] = {0xfd, [15] = 9};
+
+	assert_int_equal(hs_context_address(v4, 4), 0x0a000009);
+	assert_int_equal(hs_context_address(v6, 16) >> 32, 0);
+	assert_int_not_equal(hs_context_address(v6, 16), 0);
+	assert_int_equal(hs_context_address(NULL, 4), 0);
+	assert_int_equal(hs_context_address(v6, 8), 0);
+	hs_context_forward(t, hs_context_address(v4, 4));
+	hs_context_forward(t, hs_context_address(v4, 5));
+	fake_agent_drain(&agent);
+	assert_int_equal(agent.nr_entries, 1);
+	assert_int_equal(agent.entries[0].aux, HS_SHM_CRUMB_FORWARD);
+	assert_int_equal(agent.entries[0].u.arg, 0x0a000009);
+	hs_trace_end(t);
+}
+
 static void test_fire_marks_own_context(void **state)
 {
 	struct hs_trigger *t = hs_trigger_define("slow.p99");
@@ -247,6 +267,7 @@ int main(void)
 		T(test_bucket),
 		T(test_context_crumbs),
 		T(test_forward_and_reply),
+		T(test_forward_by_address),
 		T(test_names),
 		T(test_limited),
 		T(test_fire_marks_own_context),

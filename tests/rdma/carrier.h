@@ -23,6 +23,7 @@ struct carrier {
 	/** after each test: NULL, or what it broke */
 	const char *(*check)(void);
 	uint64_t idle_ns; /* silence that a busy machine does not cause */
+	uint64_t at;	  /* peers' address, by base/node_at.h; 0: not told */
 };
 
 extern const struct carrier carrier;

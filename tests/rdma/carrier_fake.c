@@ -37,5 +37,5 @@ static const char *check(void)
 	return fake.wrong;
 }
 
-const struct carrier carrier = {"fake verbs", open_fake, create,
-				host,	      check,	 50 * HS_NS_PER_MS};
+const struct carrier carrier = {"fake verbs", open_fake,	 create, host,
+				check,	      50 * HS_NS_PER_MS, 0};

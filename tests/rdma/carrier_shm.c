@@ -31,5 +31,5 @@ static const char *check(void)
 	return NULL;
 }
 
-const struct carrier carrier = {"shm", open_shm, create,
-				host,  check,	 50 * HS_NS_PER_MS};
+const struct carrier carrier = {"shm", open_shm,	  create, host,
+				check, 50 * HS_NS_PER_MS, 0};

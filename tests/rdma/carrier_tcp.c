@@ -31,5 +31,5 @@ static const char *check(void)
 	return NULL;
 }
 
-const struct carrier carrier = {"tcp", open_tcp, create,
-				host,  check,	 50 * HS_NS_PER_MS};
+const struct carrier carrier = {"tcp", open_tcp,	  create,    host,
+				check, 50 * HS_NS_PER_MS, 0x7f000001};

@@ -71,5 +71,5 @@ static const char *check(void)
 	return NULL;
 }
 
-const struct carrier carrier = {"tls", open_tls, create,
-				host,  check,	 100 * HS_NS_PER_MS};
+const struct carrier carrier = {"tls", open_tls,	   create,    host,
+				check, 100 * HS_NS_PER_MS, 0x7f000001};

@@ -61,5 +61,5 @@ static const char *check(void)
 }
 
 /* Soft-RoCE in an emulated guest stalls for 15 ms now and then. */
-const struct carrier carrier = {"verbs", open_verbs, create,
-				host,	 check,	     100 * HS_NS_PER_MS};
+const struct carrier carrier = {"verbs", open_verbs,	     create, host,
+				check,	 100 * HS_NS_PER_MS, 0};

@@ -235,6 +235,8 @@ static void hello(void **state)
 	assert_int_equal(sides[1].last.role, HS_WIRE_ROLE_COORDINATOR);
 	assert_int_equal(sides[1].last.node, 1ULL << 32 | 5);
 	assert_string_equal(sides[1].last.name, "side-0");
+	for (int i = 0; i < 2 && carrier.at; i++)
+		assert_true(sides[i].last.at == carrier.at);
 	assert_true(hs_transport_fd(sides[0].t) >= 0);
 }
 

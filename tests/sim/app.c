@@ -367,14 +367,15 @@ void sim_handle_write(struct sim *s, struct sim_handle *h, uint32_t bytes)
 	}
 }
 
-void sim_handle_crumb(struct sim *s, struct sim_handle *h, uint64_t node,
-		      uint8_t kind)
+/* @named: as the application says it. */
+static void crumb(struct sim *s, struct sim_handle *h, uint64_t node,
+		  uint64_t named, uint8_t kind)
 {
 	struct hs_shm_entry e = entry_of(s, h, HS_SHM_ENTRY_CRUMB);
 
 	if (!h->live)
 		return;
-	e.u.arg = node;
+	e.u.arg = named;
 	e.aux = kind;
 	if (!push(s, h->node, process_of(s, h), &e, 1)) {
 		lost(s, h);
@@ -383,6 +384,23 @@ void sim_handle_crumb(struct sim *s, struct sim_handle *h, uint64_t node,
 	ora_named(s, h->visit, h->process_number);
 	if (node != h->node_id)
 		ora_crumb(s, h->visit, node);
+	if (node != h->node_id && named != node)
+		h->visit->by_address = true;
+}
+
+void sim_handle_crumb(struct sim *s, struct sim_handle *h, uint64_t node,
+		      uint8_t kind)
+{
+	crumb(s, h, node, node, kind);
+}
+
+void sim_handle_forward(struct sim *s, struct sim_handle *h, uint32_t to)
+{
+	bool by_address = s->p.addresses && (h->trace + to) % 2;
+
+	crumb(s, h, s->nodes[to].id,
+	      by_address ? sim_address(to) : s->nodes[to].id,
+	      HS_SHM_CRUMB_FORWARD);
 }
 
 void sim_handle_end(struct sim *s, struct sim_handle *h)

@@ -225,6 +225,8 @@ void sim_coord_link(struct sim *s, uint32_t i, uint32_t peer, bool up)
 		s->nodes[peer].heard = s->order;
 	if (peer < s->p.nr_nodes && up) {
 		hs_coord_core_node_up(c->core, now, s->nodes[peer].id);
+		hs_coord_core_node_at(c->core, s->nodes[peer].id,
+				      sim_address(peer));
 		sim_ahead_told(s, i, peer);
 	} else if (peer < s->p.nr_nodes) {
 		hs_coord_core_node_down(c->core, now, s->nodes[peer].id);

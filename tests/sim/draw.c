@@ -131,6 +131,15 @@ static void draw_tally(struct sim_params *p, uint64_t seed)
 	p->tally = hs_random_chance(&r, 0.5);
 }
 
+/* Few: what is named so may be cut, and is then checked for less. */
+static void draw_addresses(struct sim_params *p, uint64_t seed)
+{
+	struct hs_random r;
+
+	hs_random_seed(&r, seed ^ 0xadd2ull);
+	p->addresses = hs_random_chance(&r, 0.2);
+}
+
 /* Everything about a run but what the command line says otherwise. */
 void sim_draw(struct sim_params *p, uint64_t seed)
 {
@@ -177,6 +186,7 @@ void sim_draw(struct sim_params *p, uint64_t seed)
 	draw_ship(p, seed);
 	draw_domains(p, seed);
 	draw_tally(p, seed);
+	draw_addresses(p, seed);
 	sim_ahead_draw(p, seed);
 	p->wake_max_ns = 500 * SIM_US;
 	p->gap_max_ns = 2 * SIM_MS;

@@ -201,6 +201,13 @@ void sim_handle_write(struct sim *s, struct sim_handle *h, uint32_t bytes);
 void sim_handle_end(struct sim *s, struct sim_handle *h);
 void sim_handle_crumb(struct sim *s, struct sim_handle *h, uint64_t node,
 		      uint8_t kind);
+/* It calls that node, and knows its id, or its address alone. */
+void sim_handle_forward(struct sim *s, struct sim_handle *h, uint32_t to);
+/* base/node_at.h of a node. */
+static inline uint64_t sim_address(uint32_t node)
+{
+	return 0x0a000001 + node;
+}
 void sim_app_trigger(struct sim *s, uint32_t node, uint32_t process,
 		     const uint32_t *traces, uint32_t nr, uint32_t name);
 void sim_app_crash(struct sim *s, uint32_t node, uint32_t process);

@@ -209,6 +209,13 @@ bool ora_live_at_scan(struct sim *s, const struct sim_node *n,
 	return false;
 }
 
+/* By its id, or by its address. */
+static bool names(const struct hs_wire_crumb *crumb, uint64_t node)
+{
+	return crumb->node == node ||
+	       crumb->node == sim_address((uint32_t)(node >> 32) - 1);
+}
+
 /* What it says of a trace somebody wrote of that trace, there. */
 static void says_crumbs(struct sim *s, const struct sim_node *n,
 			const struct ora_visit *v,
@@ -217,10 +224,11 @@ static void says_crumbs(struct sim *s, const struct sim_node *n,
 	for (uint32_t i = 0; i < nr && !s->traces[v->trace].touched; i++) {
 		uint32_t k = 0;
 
-		while (k < v->nr_crumbs && v->crumbs[k].node != crumbs[i].node)
+		while (k < v->nr_crumbs &&
+		       !names(&crumbs[i], v->crumbs[k].node))
 			k++;
 		s->t.checks++;
-		if (k == v->nr_crumbs && crumbs[i].node != n->id)
+		if (k == v->nr_crumbs && !names(&crumbs[i], n->id))
 			sim_fail(s,
 				 "node%u has a crumb of trace %u that nobody "
 				 "left there",

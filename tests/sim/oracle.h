@@ -42,6 +42,7 @@ struct ora_visit {
 	struct ora_buffer *buffers;
 	struct ora_crumb *crumbs;
 	uint32_t nr_crumbs, room_crumbs;
+	bool by_address; /* one of them names a node so */
 	struct ora_rev *revs;
 	uint32_t nr_revs, room_revs;
 	uint64_t first_lost; /* event; 0: nothing was lost */

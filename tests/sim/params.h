@@ -30,6 +30,7 @@ struct sim_params {
 	double trigger_share, lateral_share;
 	double late_share; /* of triggers fired later, by somebody */
 	double forward_share, reply_lost;
+	bool addresses; /* half of the callers know no more than an address */
 	uint32_t write_max_bytes;
 	bool stream; /* links as TCP's; else as datagrams */
 	double loss, dup, slow;

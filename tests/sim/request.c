@@ -197,8 +197,7 @@ static void call(struct sim *s, struct sim_visit *v)
 		if (!c->caller_id)
 			c->caller_id = s->nodes[v->node].id;
 		if (c->forward && v->handle.live)
-			sim_handle_crumb(s, &v->handle, s->nodes[c->node].id,
-					 HS_SHM_CRUMB_FORWARD);
+			sim_handle_forward(s, &v->handle, c->node);
 		s->nr_live_visits++;
 		if (!c->detached)
 			v->nr_waiting++;

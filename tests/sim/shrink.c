@@ -36,6 +36,7 @@ static const struct {
 	PARAM(lateral_share, F64),
 	PARAM(late_share, F64),
 	PARAM(forward_share, F64),
+	PARAM(addresses, FLAG),
 	PARAM(reply_lost, F64),
 	PARAM(write_max_bytes, U32),
 	PARAM(stream, FLAG),
