@@ -165,6 +165,9 @@ def soak(options):
         fabric.app(0, "first").close()
         wait_for("nobody", lambda: not fabric.status("agent-0")[
             "domains"][0]["processes"])
+        # So does what the keeper holds of the worker that stands by.
+        wait_for("a worker stands by",
+                 lambda: fabric.status("agent-0")["standby"]["pid"])
         watch = Watch(fabric)
         at_first = {name: nr_fds(pid) for name, pid in watch.pids.items()
                     if name in ("worker", "keeper")}
