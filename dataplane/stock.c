@@ -119,15 +119,21 @@ static enum hs_stock_result row_take(struct hs_attachment *at,
 	return got;
 }
 
-/* Threads that park keep what they have: of thousands, few have a row. */
-static bool keeps_row(struct hs_attachment *at, struct hs_lane *lane)
+/*
+ * Threads that park keep what they have: of thousands, few have a row. And none
+ * where there are several nodes: a thread that moves to another one is served
+ * from there at once.
+ */
+static __attribute__((noinline)) bool row_begin(struct hs_attachment *at,
+						struct hs_lane *lane)
 {
-	uint64_t most = at->pool_bytes / ROWS_SHARE / ROW_BYTES;
+	uint64_t most = at->layout.nr_nodes > 1
+				? 0
+				: at->pool_bytes / ROWS_SHARE / ROW_BYTES;
 
 	/* stock.C16 relaxed: a count that only grows, and past its limit as
 	 * many times as threads ask at once. */
-	if (!lane->keeps_row &&
-	    __atomic_load_n(&at->nr_rows, __ATOMIC_RELAXED) < most)
+	if (__atomic_load_n(&at->nr_rows, __ATOMIC_RELAXED) < most)
 		/* stock.C17 relaxed: as stock.C16. */
 		lane->keeps_row = __atomic_fetch_add(&at->nr_rows, 1,
 						     __ATOMIC_RELAXED) < most;
@@ -143,7 +149,7 @@ static enum hs_stock_result take_own(struct hs_attachment *at,
 	enum hs_stock_result got = HS_STOCK_GOT;
 
 	if (size_class || !lane || tls->attachment != at->number ||
-	    !keeps_row(at, lane))
+	    (!lane->keeps_row && !row_begin(at, lane)))
 		return hs_stock_take_ring(at, core, size_class, out);
 	if (lane->stock_at == lane->stock_end)
 		got = row_take(at, lane, core);
