@@ -5,13 +5,6 @@
  * lets strangers in
  */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -19,19 +12,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
-#include "base/clock.h"
-#include "base/random.h"
-#include "ship/inlet.h"
-#include "ship/outlet.h"
 #include "ship/tcp_priv.h"
 #include "tests/rdma/certs.h"
+#include "tests/ship/two_ends.h"
 
-#define POOL_BYTES (4u << 20)
-#define SLICES	   3000u
-#define FRAMES	   2048u
-#define YEAR_S	   (365L * 86400)
+#define YEAR_S (365L * 86400)
 
 enum { AGENT, COLLECTOR };
 static struct hs_ship_trust trust[2];
@@ -47,160 +32,40 @@ struct way {
 };
 
 struct world {
-	struct hs_ship_inlet *inlet;
-	struct hs_ship_outlet *outlet;
-	uint8_t *pool;
-	uint64_t keys[SLICES]; /* to be settled */
-	uint32_t nr_keys, connection;
-	uint32_t nr_taken, nr_settled, nr_refused, next, downs, users;
-	bool up;
+	struct ends e; /* first: what the ends' calls are given */
 	uint16_t port;
-	char address[64];
 	struct way way;
 };
 
-static uint32_t length_of(uint64_t key)
+static struct hs_ship_port *sender_make(bool tls)
 {
-	return (uint32_t)(key * 7919 % 30000);
+	const char *why = "";
+	struct hs_ship_port *p = hs_ship_tcp_create(
+		&(struct hs_ship_tcp_config){.trust = tls ? &trust[AGENT]
+							  : NULL},
+		&why);
+
+	if (!p)
+		fail_msg("%s", why);
+	return p;
 }
-
-static uint64_t place_of(uint64_t key)
-{
-	return key * 104729 % (POOL_BYTES - 30000);
-}
-
-static enum hs_ship_verdict on_slice(void *ctx, uint32_t connection,
-				     const struct hs_wire_slice *head,
-				     const struct hs_ship_span *spans,
-				     uint32_t nr_spans)
-{
-	struct world *w = ctx;
-	const uint8_t *expect = w->pool + place_of(head->ship_key);
-
-	assert_int_equal(head->ship_key, w->nr_taken);
-	assert_int_equal(head->length_bytes, length_of(head->ship_key));
-	for (uint32_t i = 0; i < nr_spans; i++) {
-		assert_memory_equal(spans[i].data, expect, spans[i].bytes);
-		expect += spans[i].bytes;
-	}
-	assert_int_equal(expect - w->pool - place_of(head->ship_key),
-			 head->length_bytes);
-	w->nr_taken++;
-	if (head->ship_key % 100 == 99)
-		return HS_SHIP_REFUSED;
-	w->connection = connection;
-	w->keys[w->nr_keys++] = head->ship_key;
-	return HS_SHIP_TAKEN;
-}
-
-/* What was not settled at the agent comes again. */
-static void on_up(void *ctx, uint32_t connection, uint64_t node)
-{
-	struct world *w = ctx;
-
-	assert_int_equal(node, 5);
-	w->nr_taken = w->nr_settled;
-	w->nr_keys = 0;
-}
-
-static void on_down(void *ctx, uint32_t connection, const char *why)
-{
-}
-
-static const void *out_bytes(void *ctx, const struct hs_ship_slice *slice)
-{
-	return ((struct world *)ctx)->pool + slice->where;
-}
-
-static void out_settled(void *ctx, const struct hs_ship_slice *slice,
-			bool refused)
-{
-	struct world *w = ctx;
-
-	assert_int_equal(slice->head.ship_key, w->nr_settled);
-	assert_int_equal(refused, slice->head.ship_key % 100 == 99);
-	w->nr_settled++;
-	w->nr_refused += refused;
-}
-
-static void out_up(void *ctx, uint32_t nr, uint64_t node)
-{
-	assert_int_equal(node, 9);
-	((struct world *)ctx)->up = true;
-}
-
-static void out_down(void *ctx, uint32_t nr, const char *why)
-{
-	struct world *w = ctx;
-
-	w->up = false;
-	w->downs++;
-	w->next = w->nr_settled;
-}
-
-static const struct hs_ship_inlet_ops inlet_ops = {on_slice, on_up, on_down};
-static const struct hs_ship_outlet_ops outlet_ops = {out_bytes, out_settled,
-						     out_up, out_down};
 
 static void begin(struct world *w, const char *bind, bool tls)
 {
-	const struct hs_ship_receiver_config receiver = {
-		.node = 9,
-		.frame_bytes = HS_SHIP_FRAME_MAX_BYTES,
-		.nr_connections = 4,
-		.nr_frames = FRAMES};
-	const struct hs_ship_outlet_config sender = {.sender = {.node = 5}};
 	struct hs_ship_tcp_config to = {.bind = bind,
 					.nr_connections = 4,
 					.nr_frames = FRAMES,
 					.trust =
 						tls ? &trust[COLLECTOR] : NULL};
-	struct hs_ship_tcp_config from = {.trust = tls ? &trust[AGENT] : NULL};
-	struct hs_random random;
-	struct hs_ship_port *in, *out;
+	struct hs_ship_port *in;
 	const char *why = "";
 
 	memset(w, 0, sizeof(*w));
-	w->pool = malloc(POOL_BYTES);
-	assert_non_null(w->pool);
-	hs_random_seed(&random, 1);
-	hs_random_fill(&random, w->pool, POOL_BYTES);
 	in = hs_ship_tcp_create(&to, &why);
-	out = hs_ship_tcp_create(&from, &why);
-	if (!in || !out)
+	if (!in)
 		fail_msg("%s: %s", bind, why);
 	w->port = hs_ship_tcp_port(in);
-	snprintf(w->address, sizeof(w->address), "%.*s:%u",
-		 (int)(strrchr(bind, ':') - bind), bind, w->port);
-	w->inlet = hs_ship_inlet_create(in, &receiver, &inlet_ops, w,
-					hs_clock_mono_ns());
-	w->outlet = hs_ship_outlet_create(out, &sender, &outlet_ops, w);
-	assert_non_null(w->inlet);
-	assert_non_null(w->outlet);
-	assert_int_equal(hs_ship_outlet_dial(w->outlet, w->address,
-					     hs_clock_mono_ns(), &why),
-			 0);
-}
-
-static void step(struct world *w)
-{
-	uint32_t nr;
-
-	hs_ship_outlet_run(w->outlet, hs_clock_mono_ns());
-	hs_ship_inlet_run(w->inlet, 1000, &nr, hs_clock_mono_ns());
-	for (uint32_t i = 0; i < w->nr_keys; i++)
-		hs_ship_inlet_settle(w->inlet, w->connection, w->keys[i],
-				     false);
-	w->nr_keys = 0;
-}
-
-static void end(struct world *w)
-{
-	hs_ship_outlet_destroy(w->outlet);
-	/* All of it was given back, however it ended. */
-	assert_int_equal(w->users, 0);
-	hs_ship_inlet_destroy(w->inlet);
-	free(w->pool);
+	ends_begin(&w->e, bind, in, w->port, sender_make(tls));
 }
 
 /* ---- a way in between -----------------------------------------------------
@@ -285,27 +150,11 @@ static void way_step(struct way *y)
 /* ---- the tests ------------------------------------------------------------
  */
 
-static void add_all(struct world *w)
-{
-	while (w->up && w->next < SLICES) {
-		struct hs_ship_slice slice = {
-			.head = {.node = 5,
-				 .ship_key = w->next,
-				 .length_bytes = length_of(w->next)},
-			.where = place_of(w->next),
-			.users = w->next % 3 ? &w->users : NULL};
-
-		if (hs_ship_outlet_add(w->outlet, 0, &slice))
-			break;
-		w->next++;
-	}
-}
-
 static void settle_all(struct world *w)
 {
-	while (w->nr_settled < SLICES) {
-		add_all(w);
-		step(w);
+	while (w->e.nr_settled < SLICES) {
+		ends_add(&w->e);
+		ends_step(&w->e);
 		if (w->way.listener)
 			way_step(&w->way);
 	}
@@ -317,11 +166,11 @@ static void check_all(struct world *w, const char *what, bool tls)
 	struct hs_ship_sender_stats sender;
 	struct hs_ship_port_stats port;
 
-	assert_int_equal(w->nr_taken, SLICES);
-	hs_ship_inlet_stats(w->inlet, &receiver, &port);
+	assert_int_equal(w->e.nr_taken, SLICES);
+	hs_ship_inlet_stats(w->e.inlet, &receiver, &port);
 	assert_int_equal(receiver.frames_bad, 0);
 	assert_int_equal(port.dropped, 0);
-	hs_ship_outlet_stats(w->outlet, 0, &sender, &port);
+	hs_ship_outlet_stats(w->e.outlet, 0, &sender, &port);
 	assert_int_equal(port.tls, tls);
 	/* One in three has nobody who keeps it; with TLS all are encrypted. */
 	assert_true(tls ? port.bytes_copied == 2 * port.bytes_copied_kernel
@@ -329,7 +178,7 @@ static void check_all(struct world *w, const char *what, bool tls)
 	print_message("%s: %llu frames, %llu again, %u times anew, "
 		      "%llu system calls, full %llu times\n",
 		      what, (unsigned long long)sender.frames_sent,
-		      (unsigned long long)sender.frames_resent, w->downs,
+		      (unsigned long long)sender.frames_resent, w->e.downs,
 		      (unsigned long long)port.system_calls,
 		      (unsigned long long)port.full);
 }
@@ -341,9 +190,9 @@ static void ship_all(const char *bind, bool tls)
 	begin(&w, bind, tls);
 	settle_all(&w);
 	check_all(&w, bind, tls);
-	assert_int_equal(w.downs, 0);
-	assert_int_equal(w.nr_refused, SLICES / 100);
-	end(&w);
+	assert_int_equal(w.e.downs, 0);
+	assert_int_equal(w.e.nr_refused, SLICES / 100);
+	ends_end(&w.e);
 }
 
 static void test_v4(void **state)
@@ -368,34 +217,23 @@ static void test_tls(void **state)
 static void cut(bool tls)
 {
 	struct world w;
-	const char *why = "";
 
 	begin(&w, "127.0.0.1:0", tls);
-	hs_ship_outlet_destroy(w.outlet);
+	hs_ship_outlet_destroy(w.e.outlet);
 	w.way = (struct way){.listener = socket_at(0, true),
 			     .ends = {-1, -1},
 			     .cut_at = 2000003,
 			     .to = w.port};
-	snprintf(w.address, sizeof(w.address), "127.0.0.1:%u",
+	snprintf(w.e.address, sizeof(w.e.address), "127.0.0.1:%u",
 		 port_of(w.way.listener));
-	w.outlet = hs_ship_outlet_create(
-		hs_ship_tcp_create(
-			&(struct hs_ship_tcp_config){
-				.trust = tls ? &trust[AGENT] : NULL},
-			&why),
-		&(struct hs_ship_outlet_config){.sender = {.node = 5}},
-		&outlet_ops, &w);
-	assert_non_null(w.outlet);
-	assert_int_equal(hs_ship_outlet_dial(w.outlet, w.address,
-					     hs_clock_mono_ns(), &why),
-			 0);
+	ends_dial(&w.e, sender_make(tls));
 	settle_all(&w);
 	check_all(&w, "cut", tls);
 	assert_true(w.way.cuts > 3);
-	assert_true(w.downs > 0);
+	assert_true(w.e.downs > 0);
 	way_cut(&w.way);
 	close(w.way.listener);
-	end(&w);
+	ends_end(&w.e);
 }
 
 static void test_cut(void **state)
@@ -486,7 +324,7 @@ static bool closed(struct world *w, int fd)
 
 		if (!n || (n < 0 && errno != EAGAIN))
 			return true;
-		step(w);
+		ends_step(&w->e);
 	}
 	return false;
 }
@@ -511,15 +349,15 @@ static void test_strangers(void **state)
 	/* More than there is room for, who say nothing. */
 	for (size_t i = 0; i < 100; i++) {
 		fds[i] = socket_at(w.port, false);
-		step(&w);
+		ends_step(&w.e);
 	}
 	assert_true(closed(&w, fds[0]));
 	settle_all(&w);
 	check_all(&w, "strangers", false);
-	assert_int_equal(w.downs, 0);
+	assert_int_equal(w.e.downs, 0);
 	for (size_t i = 0; i < 100; i++)
 		close(fds[i]);
-	end(&w);
+	ends_end(&w.e);
 }
 
 static void test_bad_addresses(void **state)
