@@ -118,7 +118,6 @@ static void test_what_is_asked_back(void **state)
 	harness_detach(&agent);
 }
 
-/* One ring, one size, one pool; and nothing is ever asked back. */
 /* One point in a buffer of its own. Return: whether there was one. */
 static bool one_trace(void)
 {
@@ -173,6 +172,7 @@ static void test_of_few_a_thread_takes_one(void **state)
 	harness_detach(&agent);
 }
 
+/* One ring, one size, one pool; and nothing is ever asked back. */
 static void test_agent_of_version_1(void **state)
 {
 	struct hs_client_stats stats;
