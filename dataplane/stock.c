@@ -106,14 +106,15 @@ enum hs_stock_result hs_stock_take_ring(struct hs_attachment *at, uint32_t core,
 static enum hs_stock_result row_take(struct hs_attachment *at,
 				     struct hs_lane *lane, uint32_t core)
 {
-	uint32_t max = ROW_BYTES / at->layout.class_bytes[0];
+	uint32_t size = at->layout.class_bytes[0];
+	/* An agent may say that a size is 0. */
+	uint32_t max = size && size <= ROW_BYTES ? ROW_BYTES / size : 1;
 	enum hs_stock_result got;
 
 	if (max > HS_LANE_STOCK_MAX)
 		max = HS_LANE_STOCK_MAX;
 	lane->stock_at = 0;
-	got = take_words(at, core, 0, lane->stock, max ? max : 1,
-			 &lane->stock_end);
+	got = take_words(at, core, 0, lane->stock, max, &lane->stock_end);
 	if (got != HS_STOCK_GOT)
 		lane->stock_end = 0;
 	return got;

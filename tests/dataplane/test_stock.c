@@ -197,6 +197,18 @@ static void test_agent_of_version_1(void **state)
 	harness_detach(&agent);
 }
 
+/* Sizes are input: one that is 0 costs traces, and not the process. */
+static void test_the_smallest_size_is_none(void **state)
+{
+	const struct hs_client_options options = {.service = "svc"};
+	struct fake_config c = *config(1);
+
+	c.class_bytes[0] = 0;
+	harness_attach(&agent, &c, &options);
+	assert_false(one_trace());
+	harness_detach(&agent);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -206,6 +218,7 @@ int main(void)
 		cmocka_unit_test(test_a_thread_takes_a_row),
 		cmocka_unit_test(test_of_few_a_thread_takes_one),
 		cmocka_unit_test(test_agent_of_version_1),
+		cmocka_unit_test(test_the_smallest_size_is_none),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
