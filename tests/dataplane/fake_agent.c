@@ -70,7 +70,7 @@ static void layout_make(struct fake_agent *a)
 	else
 		d->nr_classes = nr_classes;
 	if (d->version != 1)
-		d->nr_nodes = 1;
+		d->nr_nodes = c->nr_nodes ? c->nr_nodes : 1;
 	d->ring_stride = hs_shm_ring_offset(c->ring_words, nr_classes);
 	d->lane_stride = up_to_line(sizeof(struct hs_shm_lane) +
 				    c->lane_entries * 32ull);
@@ -121,6 +121,12 @@ static void memory_new(struct fake_agent *a)
 	a->down = memory_make(a, "down", a->layout.down_bytes, &a->fds[0]);
 	a->up = memory_make(a, "up", up_bytes, &a->fds[1]);
 	a->pool = memory_make(a, "pool", a->layout.pool_bytes, &a->fds[2]);
+	a->nr_fds = 3;
+	for (; a->nr_fds < 2 + a->layout.nr_nodes; a->nr_fds++) {
+		MUST(a->nr_fds < 2 + FAKE_NODES_MAX);
+		a->fds[a->nr_fds] = dup(a->fds[2]);
+		MUST(a->fds[a->nr_fds] >= 0);
+	}
 	memcpy(a->down, &a->layout, sizeof(a->layout));
 }
 
@@ -129,7 +135,7 @@ static void memory_drop(struct fake_agent *a)
 	munmap(a->down, a->layout.down_bytes);
 	munmap(a->up, a->layout.up_bytes);
 	munmap(a->pool, a->layout.pool_bytes);
-	for (int i = 0; i < 3; i++)
+	for (uint32_t i = 0; i < a->nr_fds; i++)
 		close(a->fds[i]);
 }
 
@@ -196,7 +202,7 @@ static void answer(struct fake_agent *a, const struct hs_shm_hello *hello)
 	};
 	union {
 		struct cmsghdr align;
-		char bytes[CMSG_SPACE(3 * sizeof(int))];
+		char bytes[CMSG_SPACE(sizeof(a->fds))];
 	} control = {0};
 	struct iovec iov = {&w, sizeof(w)};
 	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
@@ -212,12 +218,12 @@ static void answer(struct fake_agent *a, const struct hs_shm_hello *hello)
 	}
 	if (w.verdict == HS_SHM_VERDICT_NEW) {
 		msg.msg_control = control.bytes;
-		msg.msg_controllen = sizeof(control.bytes);
+		msg.msg_controllen = CMSG_SPACE(a->nr_fds * sizeof(int));
 		cmsg = CMSG_FIRSTHDR(&msg);
 		cmsg->cmsg_level = SOL_SOCKET;
 		cmsg->cmsg_type = SCM_RIGHTS;
-		cmsg->cmsg_len = CMSG_LEN(3 * sizeof(int));
-		memcpy(CMSG_DATA(cmsg), a->fds, sizeof(a->fds));
+		cmsg->cmsg_len = CMSG_LEN(a->nr_fds * sizeof(int));
+		memcpy(CMSG_DATA(cmsg), a->fds, a->nr_fds * sizeof(int));
 	}
 	(void)sendmsg(a->conn, &msg, MSG_NOSIGNAL);
 }

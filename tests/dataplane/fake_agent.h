@@ -18,12 +18,14 @@
 
 #define FAKE_ENTRIES_MAX 65536u
 #define FAKE_BUFFERS_MAX 4096u
+#define FAKE_NODES_MAX	 2u
 
 struct fake_config {
 	uint32_t version; /* of the format; 0: the present one */
 	uint32_t class_bytes[HS_SHM_NR_CLASSES];
 	uint32_t nr_rings, ring_words, nr_lanes, lane_entries, nr_slots;
 	uint32_t nr_operations, nr_stripes; /* 0: no counts */
+	uint32_t nr_nodes; /* 0: one; of two both have the same pool */
 	uint64_t pool_bytes;
 	uint64_t node_id;
 	bool unsealed;	   /* descriptors that could shrink */
@@ -39,7 +41,8 @@ struct fake_agent {
 	char dir[64];
 	int listener;
 	int conn; /* -1: none */
-	int fds[3];
+	int fds[2 + FAKE_NODES_MAX];
+	uint32_t nr_fds;
 	uint8_t *down, *up, *pool;
 	uint32_t process;
 	uint64_t token;

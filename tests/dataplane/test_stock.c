@@ -4,6 +4,7 @@
  * size where one is out, what is asked back, what a thread takes at once, and
  * agents of version 1.
  */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -172,6 +173,46 @@ static void test_of_few_a_thread_takes_one(void **state)
 	harness_detach(&agent);
 }
 
+/* Return: as one_trace(), as a pointer. */
+static void *thread_of_one_trace(void *yes)
+{
+	return one_trace() ? yes : NULL;
+}
+
+/* Together they are a small share of the pool: of this one, a single row. */
+static void test_few_threads_have_a_row(void **state)
+{
+	const struct hs_client_options options = {.service = "svc"};
+	struct fake_config c = *config(0);
+	pthread_t thread;
+	void *done;
+
+	c.pool_bytes = 2u << 20;
+	harness_attach(&agent, &c, &options);
+	fake_agent_stock(&agent, 0, 0, 16);
+	assert_true(one_trace());
+	assert_int_equal(
+		pthread_create(&thread, NULL, thread_of_one_trace, &agent), 0);
+	pthread_join(thread, &done);
+	assert_non_null(done);
+	assert_int_equal(ask_back(16), 16 - 4 - 1);
+	harness_detach(&agent);
+}
+
+/* A thread that moves to another node is served from there at once. */
+static void test_no_rows_where_there_are_nodes(void **state)
+{
+	const struct hs_client_options options = {.service = "svc"};
+	struct fake_config c = *config(0);
+
+	c.nr_nodes = 2;
+	harness_attach(&agent, &c, &options);
+	fake_agent_stock(&agent, 0, 0, 16);
+	assert_true(one_trace());
+	assert_int_equal(ask_back(16), 15);
+	harness_detach(&agent);
+}
+
 /* One ring, one size, one pool; and nothing is ever asked back. */
 static void test_agent_of_version_1(void **state)
 {
@@ -217,6 +258,8 @@ int main(void)
 		cmocka_unit_test(test_what_is_asked_back),
 		cmocka_unit_test(test_a_thread_takes_a_row),
 		cmocka_unit_test(test_of_few_a_thread_takes_one),
+		cmocka_unit_test(test_few_threads_have_a_row),
+		cmocka_unit_test(test_no_rows_where_there_are_nodes),
 		cmocka_unit_test(test_agent_of_version_1),
 		cmocka_unit_test(test_the_smallest_size_is_none),
 	};
