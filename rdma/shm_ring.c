@@ -134,6 +134,12 @@ static size_t there(struct hs_shm_ring *r)
 			   "room for";
 		return 0;
 	}
+	/* Else it could keep us from sleeping with nothing to read. */
+	if (head - r->tail < r->head_seen - r->tail) {
+		r->wrong = "it takes back what it has written";
+		return 0;
+	}
+	r->head_seen = head;
 	return (size_t)(head - r->tail);
 }
 

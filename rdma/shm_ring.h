@@ -30,6 +30,7 @@ struct hs_shm_ring {
 	uint64_t head;	   /* as we shall publish it */
 	uint64_t tail;
 	uint64_t tail_seen; /* theirs: never more than head */
+	uint64_t head_seen; /* theirs: never less than tail */
 	uint32_t naps, thirst;
 	uint32_t naps_rung, thirst_rung; /* theirs, that we rang for */
 	const char *wrong;		 /* NULL, or what the other side did */

@@ -66,6 +66,7 @@ static void step_real(struct end *e, uint8_t what, uint8_t much)
 		break;
 	}
 	hs_check(r->head - r->tail_seen <= HS_RING_BYTES);
+	hs_check(r->head_seen - r->tail <= HS_RING_BYTES);
 	hs_check(!wrong || r->wrong);
 }
 

@@ -176,6 +176,22 @@ static void head_that_lies(void **state)
 	}
 }
 
+/* What kept us awake is there to be read, and no less than that. */
+static void head_taken_back(void **state)
+{
+	struct pair *p = *state;
+	uint64_t from = 0, to = 0;
+
+	put(&p->side[0], &from, 50);
+	hs_shm_ring_publish(&p->side[0]);
+	assert_int_equal(get(&p->side[1], &to, 20), 20);
+	assert_false(hs_shm_ring_sleep(&p->side[1]));
+	words(p, 0)->head = 49;
+	assert_int_equal(get(&p->side[1], &to, 50), 0);
+	assert_non_null(p->side[1].wrong);
+	assert_true(hs_shm_ring_sleep(&p->side[1]));
+}
+
 static void tail_that_lies(void **state)
 {
 	const uint64_t lies[] = {HS_RING_BYTES + 1, UINT64_MAX, 9};
@@ -371,6 +387,7 @@ int main(void)
 		each(rung_when_asleep),
 		each(rung_for_room),
 		each(head_that_lies),
+		each(head_taken_back),
 		each(tail_that_lies),
 		each(ours_overwritten),
 		each(in_every_order),
