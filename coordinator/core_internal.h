@@ -153,10 +153,11 @@ struct hs_coord_member {
 	struct hs_coord_list asks;  /* want to be sent */
 	struct hs_coord_link ready; /* in core.ready while asks is not empty */
 	bool is_ready;
-	uint32_t next_at; /* of those whose address has the same place */
-	uint64_t at;	  /* its address: base/node_at.h; 0: not known */
-	uint64_t at_id;	  /* its latest incarnation, up or not */
-	uint64_t at_ns;	  /* when that came, as far as we saw */
+	uint32_t next_at;   /* of those whose address has the same place */
+	uint64_t at;	    /* its address: base/node_at.h; 0: not known */
+	uint64_t at_id;	    /* its latest incarnation, up or not */
+	uint64_t at_ns;	    /* when that came, as far as we saw */
+	uint64_t shared_ns; /* when another went from there; 0: never */
 	struct hs_crumb_table table;
 };
 
@@ -349,6 +350,8 @@ void hs_coord_seek_begin(struct hs_coord_core *c, uint32_t t);
 void hs_coord_seek_run(struct hs_coord_core *c);
 /* core_address.c: nodes that crumbs name by their address. */
 void hs_coord_address_drop(struct hs_coord_core *c, uint32_t m);
+/* It is not up any more: who is left at its address was not the only one. */
+void hs_coord_address_down(struct hs_coord_core *c, uint32_t m);
 /**
  * hs_coord_addresses() - crumbs with node ids in the place of addresses
  * @answer: changed with them: it has as many as are left

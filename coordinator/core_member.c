@@ -91,6 +91,7 @@ static void down(struct hs_coord_core *c, uint32_t m)
 {
 	hs_coord_seek_member_down(c, m);
 	c->nr_up--;
+	hs_coord_address_down(c, m);
 	member_down(c, m);
 }
 

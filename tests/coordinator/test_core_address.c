@@ -157,6 +157,52 @@ static void two_there(void **state)
 	assert_int_equal(flags_of(3), 0);
 }
 
+/* Whom it called may be the one that went, also where it has the address. */
+static void two_were_there(void **state)
+{
+	(void)state;
+	up_at(1, 1, 9);
+	up_at(2, 1, 1);
+	up_at(3, 1, 9);
+	world_run(w, 2 * SECOND);
+	hs_coord_core_node_left(w->core, w->now_ns, 3);
+	calls(2, 9);
+	world_knows(w, 1, 7, CLOSED, 2, IDS(address(9), address(1)));
+	fired_at_once();
+	assert_true(flags_of(1) & HS_WIRE_F_CUT);
+	assert_true(flags_of(2) & HS_WIRE_F_CUT);
+	assert_int_equal(world_stats(w).addresses_lost, 2);
+}
+
+/* One is enough to be lost in a moment, and it comes back to that address. */
+static void one_went_down(void **state)
+{
+	(void)state;
+	up_at(1, 1, 1);
+	up_at(2, 1, 9);
+	up_at(3, 1, 9);
+	world_run(w, 2 * SECOND);
+	world_down(w, 3);
+	calls(1, 9);
+	world_knows(w, 2, 7, CLOSED, 0, NULL);
+	fired_at_once();
+	assert_true(flags_of(1) & HS_WIRE_F_CUT);
+}
+
+/* Long ago: whom it called was there alone. */
+static void alone_since(void **state)
+{
+	(void)state;
+	up_at(1, 1, 1);
+	up_at(2, 1, 9);
+	up_at(3, 1, 9);
+	world_down(w, 3);
+	calls(1, 9);
+	world_knows(w, 2, 7, CLOSED, 1, IDS(address(9)));
+	fired();
+	world_expect_closed(w, 7, 1, 2);
+}
+
 /* The one that is up has it; who was there before is nobody's peer now. */
 static void moved(void **state)
 {
@@ -230,9 +276,10 @@ static void down_now(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		each(words),	    each(a_chain),	 each(itself),
-		each(nobody_there), each(two_there),	 each(moved),
-		each(new_there),    each(elsewhere_now), each(down_now),
+		each(words),	     each(a_chain),	  each(itself),
+		each(nobody_there),  each(two_there),	  each(two_were_there),
+		each(one_went_down), each(alone_since),	  each(moved),
+		each(new_there),     each(elsewhere_now), each(down_now),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
