@@ -332,8 +332,7 @@ struct hs_agent_core {
 	uint32_t *fired_hash;
 	uint32_t nr_fired_hash;
 	uint32_t fired_free, nr_fired;
-	uint32_t
-		fired_used; /* places from here on never were, since we began */
+	uint32_t fired_used; /* from here on no place was, since we began */
 	uint32_t dirty_first, dirty_last, nr_dirty;
 	uint32_t *groups_active; /* indices of the live ones */
 	uint32_t nr_groups_live;

@@ -6,8 +6,8 @@
  * Guarantees: it holds no memory of ours, reads no configuration before it
  * takes over, and waits without using a processor. It is prepared some time
  * after the worker was ready, at idle priority for as long as that is of any
- * use. One that dies is counted and
- * replaced, later and later when they die in a row.
+ * use. One that dies is counted and replaced, later and later when they die in
+ * a row.
  */
 #ifndef HS_AGENT_STANDBY_H
 #define HS_AGENT_STANDBY_H
