@@ -26,6 +26,13 @@ void hs_standby_init(struct hs_standby *s)
 	*s = (struct hs_standby){.hired.sock = -1, .due_ns = UINT64_MAX};
 }
 
+/* It is dead, or somebody else's. */
+static void none(struct hs_standby *s)
+{
+	s->hired = (struct hs_hired){.sock = -1};
+	s->is_prepared = s->is_idle = false;
+}
+
 void hs_standby_want(struct hs_standby *s, uint64_t now_ns)
 {
 	if (s->hired.pid)
@@ -57,8 +64,7 @@ void hs_standby_end(struct hs_standby *s)
 	kill(s->hired.pid, SIGKILL);
 	waitpid(s->hired.pid, NULL, 0);
 	close(s->hired.sock);
-	s->hired = (struct hs_hired){.sock = -1};
-	s->is_prepared = s->is_idle = false;
+	none(s);
 	s->due_ns = UINT64_MAX;
 }
 
@@ -148,8 +154,7 @@ bool hs_standby_reap(struct hs_standby *s, uint64_t now_ns)
 	s->deaths++;
 	s->deaths_in_a_row++;
 	close(s->hired.sock);
-	s->hired = (struct hs_hired){.sock = -1};
-	s->is_prepared = false;
+	none(s);
 	hs_log_warn("keeper",
 		    "standby ended, another one follows status=%d signal=%d "
 		    "in_ms=%llu",
@@ -166,8 +171,7 @@ bool hs_standby_take(struct hs_standby *s, struct hs_hired *out)
 	    hs_held_send(s->hired.sock, HS_HELD_GO, 1, NULL, -1))
 		return false;
 	*out = s->hired;
-	s->hired = (struct hs_hired){.sock = -1};
-	s->is_prepared = false;
+	none(s);
 	s->deaths_in_a_row = 0;
 	s->due_ns = UINT64_MAX;
 	return true;
