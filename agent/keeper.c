@@ -214,10 +214,11 @@ static void begin_stop(struct keeper *k, bool purge)
 	k->stopping = true;
 	k->purging |= purge;
 	k->kill_at_ns = hs_clock_mono_ns() + FINISH_NS;
-	hs_standby_end(&k->standby);
 	if (k->worker.pid)
 		hs_held_send(k->worker.sock, HS_HELD_FINISH, k->purging, NULL,
 			     -1);
+	/* Not before: at idle priority even its death may take long. */
+	hs_standby_end(&k->standby);
 }
 
 /* The worker reads the file; whoever comes after it gets what it took. */
