@@ -167,25 +167,35 @@ static void places_of_fired_traces_are_adopted(void **state)
 	destroy(w);
 }
 
-/* All that a predecessor had told is told again, but not all at once. */
-static void a_successor_speaks_in_parts(void **state)
+/* One that finds @nr fired traces, of room for @nr_fired, all of them told. */
+static struct world *make_successor(uint32_t nr_fired, uint64_t nr)
 {
 	struct world *w = make();
-	uint32_t nr_rounds = 0;
 
-	(void)state;
 	free(w->memory);
 	free(w->domain_memory);
 	free(w->ledger);
-	w->config.nr_fired = 256;
+	w->config.nr_fired = nr_fired;
+	w->config.nr_pending = 256;
 	w->ledger = calloc(1, hs_agent_node_ledger_bytes(&w->config));
 	start(w);
-	for (uint64_t lo = 1; lo <= 200; lo++) {
+	for (uint64_t lo = 1; lo <= nr; lo++) {
 		collect(w, lo, lo);
-		round_(w);
+		if (lo % 200 == 0)
+			round_(w);
 	}
 	restart(w);
 	w->nr_out = 0;
+	return w;
+}
+
+/* All that a predecessor had told is told again, but not all at once. */
+static void a_successor_speaks_in_parts(void **state)
+{
+	struct world *w = make_successor(256, 200);
+	uint32_t nr_rounds = 0;
+
+	(void)state;
 	while (w->nr_out < 200 && nr_rounds < 1000) {
 		uint32_t before = w->nr_out;
 
@@ -199,6 +209,26 @@ static void a_successor_speaks_in_parts(void **state)
 	destroy(w);
 }
 
+/* Where they are very many the parts are larger: a share of what is left. */
+static void very_many_go_in_larger_parts(void **state)
+{
+	const uint32_t nr = 12000;
+	struct world *w = make_successor(16384, nr);
+
+	(void)state;
+	for (uint32_t left = nr, n; left; left -= n) {
+		uint32_t before = w->nr_out;
+
+		n = left / 256 > 32 ? left / 256 : 32;
+		n = n < left ? n : left;
+		round_(w);
+		assert_int_equal(w->nr_out - before, n);
+	}
+	round_(w);
+	assert_int_equal(w->nr_out, nr);
+	destroy(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -206,6 +236,7 @@ int main(void)
 		cmocka_unit_test(random_lives),
 		cmocka_unit_test(places_of_fired_traces_are_adopted),
 		cmocka_unit_test(a_successor_speaks_in_parts),
+		cmocka_unit_test(very_many_go_in_larger_parts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
