@@ -476,10 +476,14 @@ static bool write_here(struct hs_tls *tls, struct hs_trace *trace, uint8_t type,
 	return true;
 }
 
-/* Now, by the clock of the buffer that the record starts in. */
+/*
+ * Now, by the clock of the buffer that the record starts in: the record before
+ * it may have run on into one with another clock than was asked.
+ */
 static void stamp_take(const struct hs_trace *trace, struct hs_stamp *stamp)
 {
-	if (!stamp || stamp->kind != HS_STAMP_NOW || stamp->taken)
+	if (!stamp || stamp->kind != HS_STAMP_NOW ||
+	    (stamp->taken && stamp->in_ticks == trace->ticks))
 		return;
 	stamp->in_ticks = trace->ticks;
 	if (trace->ticks)

@@ -23,6 +23,8 @@
 #include "dataplane/calibration.h"
 #include "dataplane/clock.h"
 #include "dataplane/handle.h"
+#include "dataplane/trace.h"
+#include "dataplane/write.h"
 #include "harness.h"
 
 static const struct hs_trace_id ID = {0x1122334455667788, 0x99aabbccddeeff00};
@@ -422,6 +424,40 @@ static void test_calibration_goes_away(void **state)
 	hs_trace_end(t);
 }
 
+static void emit_data(struct hs_sink *s, const void *stamp)
+{
+	if (stamp)
+		hs_sink_time(s, stamp);
+	hs_sink_bytes(s, data, stamp ? 32 : sizeof(data));
+}
+
+/* A time that was told for one buffer, and a record that starts in another. */
+static void test_calibration_goes_amid_a_call(void **state)
+{
+	struct hs_stamp now = {.kind = HS_STAMP_NOW};
+	struct hs_trace *t = hs_trace_begin(&ID, NULL);
+	struct hs_tls *tls = hs_client_enter();
+	struct hs_record_stats stats;
+	struct seen seen;
+
+	assert_true(hs_write_open(tls, t, &now));
+	assert_true(now.taken && now.in_ticks);
+	hs_client_leave(tls);
+	fake_agent_calibrate(&agent, 0, 0, 0);
+	hs_client_poll();
+	tls = hs_client_enter();
+	assert_true(hs_write_before(tls, t, HS_RECORD_POINT, &now, emit_data,
+				    NULL));
+	assert_int_equal(t->ticks, 0);
+	assert_true(hs_write_record(tls, t, HS_RECORD_TRACEPOINT, &now,
+				    emit_data, &now));
+	hs_client_leave(tls);
+	hs_trace_end(t);
+	seen = read_all(&stats);
+	assert_whole(&stats);
+	assert_int_equal(seen.nr, 2);
+}
+
 /* The write path, long enough for every page of the pool in use. */
 static void test_no_faults(void **state)
 {
@@ -525,6 +561,7 @@ int main(void)
 		T(test_fork_shuts_windows),
 		T(test_closed_and_renewed),
 		T(test_calibration_goes_away),
+		T(test_calibration_goes_amid_a_call),
 		T(test_none),
 		T(test_no_faults),
 		cmocka_unit_test(test_clocks_to_choose),
