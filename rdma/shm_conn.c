@@ -285,7 +285,7 @@ void hs_shm_conn_event(struct hs_link *l, uint32_t events)
 	hs_shm_conn_read(c);
 	if (l->out.used_bytes)
 		hs_shm_conn_flush(l);
-	else if (tail == c->ring.tail)
+	if (tail == c->ring.tail)
 		count_idle(c);
 	/* What came before a hang-up was read: a turn is worth more than there
 	 * is room for in the ring. */

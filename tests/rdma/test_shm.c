@@ -436,6 +436,26 @@ static void rings_without_end(void **state)
 	hang_up(&o);
 }
 
+/* The same, with as much to say to it as it takes no more of. */
+static void rings_and_reads_nothing(void **state)
+{
+	static uint8_t big[2 * HS_RING_BYTES];
+	struct iovec iov = {big, sizeof(big)};
+	struct other o;
+
+	(void)state;
+	connect_as_peer(&o);
+	assert_int_equal(hs_transport_send(t, last_up, HS_WIRE_SLICE, &iov, 1),
+			 0);
+	for (int i = 0; i < 100000 && !nr_down; i++) {
+		ring(&o);
+		assert_int_equal(hs_transport_poll(t, 0), 0);
+	}
+	assert_int_equal(nr_down, 1);
+	assert_int_equal(cut(HS_TRANSPORT_CUT_FLOOD), 1);
+	hang_up(&o);
+}
+
 /* It changes `naps` to be rung each time, and never hears it. */
 static void deaf(void **state)
 {
@@ -646,6 +666,7 @@ int main(void)
 		each(says_no_ring),
 		each(rung_while_it_listens),
 		each(rings_without_end),
+		each(rings_and_reads_nothing),
 		each(deaf),
 		each(last_words),
 		each(other_machine),
