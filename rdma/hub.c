@@ -51,6 +51,22 @@ int hs_hub_watch(struct hs_hub *h, int fd, uint32_t events, uint64_t tag)
 	return epoll_ctl(h->epoll_fd, EPOLL_CTL_ADD, fd, &ev) ? -errno : 0;
 }
 
+int hs_hub_wait(struct hs_hub *h, struct epoll_event *events, int nr_events,
+		int timeout_ms)
+{
+	int nr;
+
+	h->stats.system_calls++;
+	nr = epoll_wait(h->epoll_fd, events, nr_events, timeout_ms);
+	if (nr < 0 && errno != EINTR) {
+		nr = -errno;
+		h->in_poll = false;
+		return nr;
+	}
+	h->now_ns = hs_clock_mono_ns();
+	return nr < 0 ? 0 : nr;
+}
+
 void hs_hub_timer_by(struct hs_hub *h, uint64_t when_ns)
 {
 	struct itimerspec at = {

@@ -14,6 +14,8 @@
 #ifndef HS_RDMA_LINK_H
 #define HS_RDMA_LINK_H
 
+#include <sys/epoll.h>
+
 #include "base/random.h"
 #include "base/address.h"
 #include "rdma/auth.h"
@@ -175,6 +177,10 @@ int hs_hub_open(struct hs_hub *h, const struct hs_transport_ops *ops,
 void hs_hub_close(struct hs_hub *h);
 /** hs_hub_watch() - add @fd to the epoll; Return: 0 or -errno */
 int hs_hub_watch(struct hs_hub *h, int fd, uint32_t events, uint64_t tag);
+/** hs_hub_wait() - a poll()'s epoll_wait(). Return: how many @events, or
+ * -errno: the poll() is over */
+int hs_hub_wait(struct hs_hub *h, struct epoll_event *events, int nr_events,
+		int timeout_ms);
 /** hs_hub_timer_by() - be woken at @when_ns at the latest */
 void hs_hub_timer_by(struct hs_hub *h, uint64_t when_ns);
 /** hs_hub_timer_run() - dials, silence and the carrier's own, if it is time */

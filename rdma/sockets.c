@@ -104,14 +104,9 @@ int hs_sockets_turn(struct hs_sockets *s, int timeout_ms)
 	h->in_poll = true;
 	h->now_ns = hs_clock_mono_ns();
 	hs_hub_flush(h);
-	h->stats.system_calls++;
-	nr = epoll_wait(h->epoll_fd, events, EVENTS_A_TURN, timeout_ms);
-	if (nr < 0 && errno != EINTR) {
-		nr = -errno;
-		h->in_poll = false;
+	nr = hs_hub_wait(h, events, EVENTS_A_TURN, timeout_ms);
+	if (nr < 0)
 		return nr;
-	}
-	h->now_ns = hs_clock_mono_ns();
 	for (int i = 0; i < nr; i++)
 		on_event(s, &events[i]);
 	return 0;

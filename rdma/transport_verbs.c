@@ -178,15 +178,10 @@ static int verbs_poll(struct hs_transport *transport, int timeout_ms)
 	work += arm(v);
 	if (work)
 		hs_hub_flush(h);
-	h->stats.system_calls++;
-	nr = epoll_wait(h->epoll_fd, events, EVENTS_A_TURN,
-			work || h->dirty ? 0 : timeout_ms);
-	if (nr < 0 && errno != EINTR) {
-		nr = -errno;
-		h->in_poll = false;
+	nr = hs_hub_wait(h, events, EVENTS_A_TURN,
+			 work || h->dirty ? 0 : timeout_ms);
+	if (nr < 0)
 		return nr;
-	}
-	h->now_ns = hs_clock_mono_ns();
 	for (int i = 0; i < nr; i++)
 		on_event(v, &events[i]);
 	drain(v);
