@@ -113,9 +113,6 @@ static const char *const texts[HS_INDEX_NR_STATEMENTS] = {
 	[HS_INDEX_TRIGGER_ADD] =
 		"INSERT OR IGNORE INTO triggers(trace, origin, trigger_key,"
 		" name, fired_ns) VALUES(?1, ?2, ?3, ?4, ?5)",
-	[HS_INDEX_TRIGGER_NAME_ADD] =
-		"INSERT OR IGNORE INTO trigger_names(name, start_ns, trace)"
-		" SELECT ?2, start_ns, key FROM traces WHERE key = ?1",
 	[HS_INDEX_TRIGGER_NAMES_TAKE] =
 		"DELETE FROM trigger_names WHERE" NAMES_OF " WHERE t.key = ?1)",
 	[HS_INDEX_TRIGGER_NAMES_PUT] =

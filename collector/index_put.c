@@ -259,24 +259,25 @@ static int row_change(struct hs_index *ix, const struct hs_index_change *c,
 	return rc;
 }
 
-static int trigger_add(struct hs_index *ix, int64_t key,
-		       const struct hs_wire_trigger *trigger)
+static int triggers_add(struct hs_index *ix, const struct hs_index_change *c,
+			int64_t key)
 {
 	sqlite3_stmt *st = ix->statements[HS_INDEX_TRIGGER_ADD];
-	int rc;
+	int rc = 0;
 
-	sqlite3_bind_int64(st, 1, key);
-	sqlite3_bind_int64(st, 2, (int64_t)trigger->origin);
-	sqlite3_bind_int64(st, 3, (int64_t)trigger->key);
-	sqlite3_bind_text(st, 4, trigger->name, -1, SQLITE_TRANSIENT);
-	sqlite3_bind_int64(st, 5, (int64_t)trigger->fired_ns);
-	rc = hs_index_run(ix, st);
-	if (rc)
-		return rc;
-	st = ix->statements[HS_INDEX_TRIGGER_NAME_ADD];
-	sqlite3_bind_int64(st, 1, key);
-	sqlite3_bind_text(st, 2, trigger->name, -1, SQLITE_TRANSIENT);
-	return hs_index_run(ix, st);
+	for (uint32_t i = 0; !rc && i < c->nr_triggers; i++) {
+		sqlite3_bind_int64(st, 1, key);
+		sqlite3_bind_int64(st, 2, (int64_t)c->triggers[i].origin);
+		sqlite3_bind_int64(st, 3, (int64_t)c->triggers[i].key);
+		sqlite3_bind_text(st, 4, c->triggers[i].name, -1,
+				  SQLITE_TRANSIENT);
+		sqlite3_bind_int64(st, 5, (int64_t)c->triggers[i].fired_ns);
+		rc = hs_index_run(ix, st);
+	}
+	/* Of what is there by now: only so is it found to be taken away. */
+	if (!rc && c->nr_triggers)
+		rc = run_of(ix, HS_INDEX_TRIGGER_NAMES_PUT, key);
+	return rc;
 }
 
 int hs_index_put(struct hs_index *ix, const struct hs_index_change *c)
@@ -301,9 +302,7 @@ int hs_index_put(struct hs_index *ix, const struct hs_index_change *c)
 		alone.nr_slices = 0;
 		rc = hs_index_heads_append(ix, row.key, true, &alone);
 	}
-	for (uint32_t i = 0; !rc && i < c->nr_triggers; i++)
-		rc = trigger_add(ix, row.key, &c->triggers[i]);
-	return rc;
+	return rc ? rc : triggers_add(ix, c, row.key);
 }
 
 int hs_index_put_summary(struct hs_index *ix,
@@ -385,9 +384,8 @@ static int run_all(struct hs_index *ix, const enum hs_index_statement *steps,
 {
 	int rc = 0;
 
-	for (size_t i = 0; !rc && i < nr; i++) {
+	for (size_t i = 0; !rc && i < nr; i++)
 		rc = run_of(ix, steps[i], value);
-	}
 	return rc ? rc : hs_index_recount(ix);
 }
 

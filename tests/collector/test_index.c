@@ -486,6 +486,28 @@ static void test_a_start_that_moves(void **state)
 	assert_int_equal(rows_of(r, "traces"), 0);
 }
 
+/* Whoever fires one again under another name is known by the first. */
+static void test_a_trigger_renamed(void **state)
+{
+	struct rig *r = *state;
+	struct hs_wire_trigger trigger = {
+		.origin = 1, .key = 5, .name = "renamed"};
+	struct hs_wire_trace_id id = make_trace(5);
+
+	assert_int_equal(
+		hs_index_put(r->ix,
+			     &(struct hs_index_change){.trace = id,
+						       .now_ns = NOW,
+						       .union_place = {1, 8},
+						       .triggers = &trigger,
+						       .nr_triggers = 1}),
+		0);
+	assert_int_equal(FILTER(ANY, .trigger = "renamed").nr, 0);
+	assert_int_equal(FILTER(ANY, .trigger = "slow").nr, 2);
+	assert_int_equal(hs_index_expire(r->ix, 1), 0);
+	assert_int_equal(rows_of(r, "trigger_names"), 0);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -501,6 +523,7 @@ int main(void)
 		T(test_ways_by_number),
 		T(test_pairs),
 		T(test_a_start_that_moves),
+		T(test_a_trigger_renamed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
