@@ -432,6 +432,36 @@ static void test_index_of_rubbish(void **state)
 	assert_int_equal(look(r, 1, true).nr_slices, 1);
 }
 
+/* Made again from its segments, whichever version is the later one. */
+static void test_index_of_another_version(void **state)
+{
+	static const uint8_t others[] = {2, 99};
+	const size_t version_at = 63; /* the last byte of SQLite's word */
+	struct rig *r = *state;
+
+	put(r, 1, 0, 100, false);
+	for (size_t i = 0; i < sizeof(others); i++) {
+		uint8_t *data, ours;
+		size_t bytes;
+
+		close_store(r);
+		data = slurp(path(r, "index.db"), &bytes);
+		assert_true(bytes > version_at);
+		ours = data[version_at];
+		assert_int_not_equal(ours, others[i]);
+		data[version_at] = others[i];
+		spill(path(r, "index.db"), data, bytes);
+		free(data);
+		open_store(r);
+		assert_int_equal(look(r, 1, true).nr_slices, 1);
+		close_store(r);
+		data = slurp(path(r, "index.db"), &bytes);
+		assert_int_equal(data[version_at], ours);
+		free(data);
+		open_store(r);
+	}
+}
+
 /* The child says after each sync how far it is; then it is shot. */
 static void child(struct rig *r, int fd)
 {
@@ -550,6 +580,7 @@ int main(void)
 		T(test_both_heads_gone),
 		T(test_a_record_inside_a_payload_is_none),
 		T(test_index_of_rubbish),
+		T(test_index_of_another_version),
 		T(test_kill_in_mid_write),
 		T(test_a_full_disk_is_a_state),
 	};
