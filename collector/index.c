@@ -212,8 +212,12 @@ static int schema_make(struct hs_index *ix)
 	if (version == SCHEMA_VERSION)
 		return 0;
 	/* Of another version, or half made: it is made from the segments. */
-	if (version != 0)
+	if (version != 0) {
+		snprintf(ix->error, sizeof(ix->error),
+			 "index: of schema %d, this is %d", version,
+			 SCHEMA_VERSION);
 		return -EBADMSG;
+	}
 	if (sqlite3_exec(ix->db, "BEGIN", NULL, NULL, NULL) ||
 	    sqlite3_exec(ix->db, schema, NULL, NULL, NULL) ||
 	    sqlite3_exec(ix->db, "COMMIT", NULL, NULL, NULL))
