@@ -353,6 +353,7 @@ static void say(struct hs_bench_report *report,
 	uint64_t dropped = hs_bench_drops_sum(drops) + b->to.drops;
 	uint64_t out_of_credit = 0, sent = 0;
 	struct hs_bench_result *r;
+	double lost_share;
 	char name[48];
 
 	*worst = 1;
@@ -370,11 +371,12 @@ static void say(struct hs_bench_report *report,
 		out_of_credit += b->from[i].out_of_credit;
 		sent += b->from[i].frames;
 	}
+	lost_share = sent ? (double)dropped / (double)sent : 1;
 	snprintf(name, sizeof(name), "share_%u_jain", nr);
 	r = hs_bench_add(report, name, "index");
 	hs_bench_summarize(r, indices, b->nr_windows);
 	r->n = b->nr_windows;
-	r->lost_share = sent ? (double)dropped / (double)sent : 1;
+	r->lost_share = lost_share;
 	snprintf(r->note, sizeof(r->note),
 		 "least %.4f; dropped: socket %llu, other UDP %llu, devices "
 		 "%llu, of %llu frames; granted at most %llu; busy %llu, "
@@ -389,6 +391,7 @@ static void say(struct hs_bench_report *report,
 	r = hs_bench_add(report, name, "GB/s");
 	hs_bench_summarize(r, rates, b->nr_windows);
 	r->n = b->nr_windows;
+	r->lost_share = lost_share;
 	snprintf(r->note, sizeof(r->note),
 		 "%llu agents offer %.3f GB/s together", (unsigned long long)nr,
 		 (double)(options->each_per_s * nr) / 1e9);
