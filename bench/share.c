@@ -245,6 +245,9 @@ static pid_t start(const struct share_options *options, struct share_board *b,
 	int cpus = hs_bench_nr_cpus();
 	pid_t pid = fork();
 
+	if (pid < 0)
+		snprintf(mine->why, sizeof(mine->why), "no process: %s",
+			 strerror(errno));
 	if (pid)
 		return pid;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -310,8 +313,9 @@ static int run(const struct share_options *options, struct share_board *b,
 	if (rc)
 		return rc;
 	to = start(options, b, pool, &link, -1);
-	while (!trouble(options, b) && !interrupted &&
-	       !hs_bench_ship_is_ready(&b->to))
+	for (uint32_t i = 0; i < PATIENCE_MS && !trouble(options, b) &&
+			     !interrupted && !hs_bench_ship_is_ready(&b->to);
+	     i++)
 		usleep(1000);
 	for (uint32_t i = 0; i < nr; i++)
 		from[i] = start(options, b, pool, &link, (int)i);
