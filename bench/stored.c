@@ -39,7 +39,7 @@ struct stored {
 	char door[320];
 	pid_t daemon;
 	struct hs_random random;
-	uint64_t acked;
+	uint64_t acked, refused;
 };
 
 /* ---- storing --------------------------------------------------------------
@@ -53,7 +53,9 @@ static int take_ack(void *ctx, uint32_t peer, uint16_t type,
 
 	(void)peer;
 	(void)nr_iov;
-	if (type == HS_WIRE_SLICE_ACK && !ack->refused)
+	if (type == HS_WIRE_SLICE_ACK && ack->refused)
+		s->refused += ack->nr;
+	else if (type == HS_WIRE_SLICE_ACK)
 		s->acked += ack->nr;
 	return 0;
 }
@@ -95,9 +97,14 @@ static int fill(struct stored *s)
 		give(c, HS_WIRE_MANIFEST, manifest, bytes);
 		hs_collector_step(c, hs_clock_mono_ns());
 	}
-	while (!rc && s->acked < s->nr_traces)
+	while (!rc && s->acked + s->refused < s->nr_traces)
 		rc = hs_collector_sync(c);
 	hs_collector_close(c);
+	if (!rc && s->refused) {
+		fprintf(stderr, "hs-perf: stored: %llu slices were refused\n",
+			(unsigned long long)s->refused);
+		rc = -EIO;
+	}
 	return rc;
 }
 
