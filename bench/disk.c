@@ -189,7 +189,7 @@ static void measure(struct hs_bench_report *report, struct disk *d,
 	struct hs_bench_result *r = hs_bench_add(report, name, "ns");
 	uint64_t from = d->groups;
 
-	d->bytes_out = 0;
+	d->bytes_out = d->failed = 0;
 	hs_bench_turns(r, ops, d->uring ? 3 : 1, groups, rounds);
 	r->n = d->groups - from;
 	r->lost_share = (double)d->failed / (double)r->n;
