@@ -21,11 +21,11 @@
 /* With fewer messages left to read a link looks for more. */
 #define HS_SVC_LINK_LOW 32u
 
-/* System calls. */
+/* System calls; of DPDK, bursts. */
 struct hs_svc_traffic {
 	uint64_t reads, writes;
 	uint64_t empty; /* reads that found nothing */
-	uint64_t full;	/* writes that the socket did not take whole */
+	uint64_t full;	/* writes that the carrier did not take whole */
 };
 
 struct hs_svc_links;

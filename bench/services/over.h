@@ -33,7 +33,7 @@ int hs_svc_over_links(struct hs_svc_world *world, struct hs_svc_links *links);
 /**
  * hs_svc_over_way() - one side of @pair
  * @who: the loop at the other end
- * Return: 0, -ENOMEM
+ * Return: 0 or -errno
  */
 int hs_svc_over_way(struct hs_svc_world *world, struct hs_svc_links *links,
 		    uint32_t pair, bool caller, uint16_t who,
