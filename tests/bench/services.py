@@ -223,6 +223,9 @@ def refusals():
             (("--calls", "udp"), "rings, tcp or dpdk"),
             (("--small-pool", "9:1MiB"), "NODE:SIZE")):
         check(right in run(*words, expect=2), "says '%s'" % right)
+    check("and can have 32" in run(
+        "-t", "chain:40", "--threads", "20", "--calls", "dpdk", expect=1),
+        "more ports than DPDK has are refused before anything starts")
 
 
 if __name__ == "__main__":
