@@ -111,11 +111,10 @@ static void trace_comes(struct fair *g)
 	/* Another group takes the place of one that nobody is in. */
 	if (hs_random_chance(&g->r, 0.5) && fair_group_empty(g, group))
 		fair_group_new(g, group);
-	*x = (struct fair_trace){
-		.id = {5 + bout_below(&g->r, 2), ++g->last_id},
-		.group = group,
-		.domain = bout_below(&g->r, FAIR_DOMAINS),
-	};
+	*x = (struct fair_trace){.group = group};
+	x->id.hi = 5 + bout_below(&g->r, 2);
+	x->id.lo = ++g->last_id;
+	x->domain = bout_below(&g->r, FAIR_DOMAINS);
 	for (uint32_t i = 0; i < before; i++)
 		buffer_comes(g, x);
 	named(g, x);

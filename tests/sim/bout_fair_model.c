@@ -36,13 +36,14 @@ bool fair_group_empty(const struct fair *g, uint32_t group)
 
 void fair_group_new(struct fair *g, uint32_t group)
 {
-	g->groups[group] = (struct fair_group){
-		.trigger = bout_below(&g->r, FAIR_NAMES),
-		.primary = {8 + bout_below(&g->r, 2), ++g->last_id},
-		/* Now and then two alike: their primary traces decide. */
-		.priority = hs_random_chance(&g->r, 0.2) ? 77
-							 : hs_random_u64(&g->r),
-	};
+	struct fair_group *x = &g->groups[group];
+
+	memset(x, 0, sizeof(*x));
+	x->trigger = bout_below(&g->r, FAIR_NAMES);
+	x->primary.hi = 8 + bout_below(&g->r, 2);
+	x->primary.lo = ++g->last_id;
+	/* Now and then two alike: their primary traces decide. */
+	x->priority = hs_random_chance(&g->r, 0.2) ? 77 : hs_random_u64(&g->r);
 }
 
 static uint64_t weight_of_domain(const struct fair *g, uint32_t domain)

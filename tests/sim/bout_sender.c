@@ -281,14 +281,15 @@ static void accept_comes(struct sending *g)
 		.node = SENDING_COLLECTOR,
 		.nonce = g->nonce,
 		.version = HS_SHIP_VERSION,
-		.frame_bytes = HS_SHIP_FRAME_MIN_BYTES + bout_below(&g->r, 900),
-		.slice_bytes = 1 + bout_below(&g->r, 3000),
-		.slices = 1 + bout_below(&g->r, 20),
-		.credit = bout_below(&g->r, 8),
 	};
-	uint64_t to = g->core->connection, peer = hs_random_u64(&g->r) | 1;
+	uint64_t to = g->core->connection, peer;
 	bool good = g->state == SENDING_OPENS && g->nr_opens;
 
+	a.frame_bytes = HS_SHIP_FRAME_MIN_BYTES + bout_below(&g->r, 900);
+	a.slice_bytes = 1 + bout_below(&g->r, 3000);
+	a.slices = 1 + bout_below(&g->r, 20);
+	a.credit = bout_below(&g->r, 8);
+	peer = hs_random_u64(&g->r) | 1;
 	if (!g->nr_opens)
 		return;
 	switch (hs_random_below(&g->r, 12)) {
@@ -447,17 +448,16 @@ static void close_comes(struct sending *g)
 static bool start(struct sending *g)
 {
 	static const uint32_t sizes[] = {2, 4, 8, 16};
-	struct hs_ship_sender_config c = {
-		.node = SENDING_NODE,
-		.frame_bytes =
-			HS_SHIP_FRAME_MIN_BYTES + bout_below(&g->r, 1000),
-		.nr_frames = sizes[hs_random_below(&g->r, 4)],
-		.nr_slices = sizes[hs_random_below(&g->r, 4)],
-		.nr_pieces = 1 + bout_below(&g->r, 6),
-		.dead_ns = hs_random_chance(&g->r, 0.5) ? SIM_S : 0,
-		.reopen_min_ns = hs_random_chance(&g->r, 0.5) ? 15 * SIM_MS : 0,
-	};
+	struct hs_ship_sender_config c = {.node = SENDING_NODE};
 
+	c.frame_bytes = HS_SHIP_FRAME_MIN_BYTES + bout_below(&g->r, 1000);
+	c.nr_frames = sizes[hs_random_below(&g->r, 4)];
+	c.nr_slices = sizes[hs_random_below(&g->r, 4)];
+	c.nr_pieces = 1 + bout_below(&g->r, 6);
+	if (hs_random_chance(&g->r, 0.5))
+		c.dead_ns = SIM_S;
+	if (hs_random_chance(&g->r, 0.5))
+		c.reopen_min_ns = 15 * SIM_MS;
 	if (hs_random_chance(&g->r, 0.2))
 		c.frame_bytes = HS_SHIP_FRAME_MIN_BYTES;
 	if (hs_random_chance(&g->r, 0.5))
