@@ -176,9 +176,15 @@ static void check(struct sim *s, uint32_t i)
 void sim_coord_message(struct sim *s, uint32_t i, const struct sim_message *m)
 {
 	struct sim_coord *c = &s->coords[i];
-	int rc = hs_coord_core_message(c->core, now_of(s, c), m->from_id,
-				       m->type, m->payload, m->bytes);
+	struct hs_coord_stats was, is;
+	int rc;
 
+	hs_coord_core_stats_get(c->core, &was);
+	rc = hs_coord_core_message(c->core, now_of(s, c), m->from_id, m->type,
+				   m->payload, m->bytes);
+	hs_coord_core_stats_get(c->core, &is);
+	if (is.addresses_lost != was.addresses_lost)
+		ora_doubted(s, m->payload, m->bytes);
 	if (rc)
 		sim_fail(s, "coord%u refuses a %s of an honest node: %d", i,
 			 sim_type_name(m->type), rc);

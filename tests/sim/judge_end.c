@@ -182,8 +182,7 @@ static bool justified(struct sim *s, uint32_t t,
 	case HS_ASSEMBLY_WHY_CRASHED:
 		return v && v->crashed;
 	case HS_ASSEMBLY_WHY_CUT:
-		/* A coordinator may not have met whoever has that address. */
-		if (v && v->by_address)
+		if (v && v->doubted)
 			return true;
 		return in_its_domains(v, n->tenants.nr_crumbs_lost) ||
 		       refused_something(&st) || s->p.trace_buffers_max < 1000;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "base/node_at.h"
 #include "rdma/wire.h"
 #include "tests/sim/sim.h"
 
@@ -283,6 +284,28 @@ void ora_answers(struct sim *s, struct sim_node *n, uint16_t type,
 	if (!g || !hs_wire_done(&r))
 		sim_fail(s, "node%u sends a malformed %s", n->number,
 			 sim_type_name(type));
+}
+
+void ora_doubted(struct sim *s, const void *payload, uint32_t bytes)
+{
+	struct hs_wire_reader r = hs_wire_reader_make(payload, bytes);
+	const struct hs_wire_group *g = hs_wire_take_group(&r);
+	const struct hs_wire_crumb *crumbs;
+
+	for (uint32_t i = 0; g && i < g->nr; i++) {
+		const struct hs_wire_answer *a =
+			hs_wire_take_answer(&r, &crumbs);
+		struct ora_visit *v = NULL;
+		uint32_t t;
+
+		if (!a)
+			return;
+		t = ora_trace_find(s, &a->trace);
+		if (t != UINT32_MAX)
+			v = ora_visit_find(s, t, a->node);
+		for (uint32_t k = 0; v && k < a->nr_crumbs; k++)
+			v->doubted |= hs_node_is_at(crumbs[k].node);
+	}
 }
 
 void ora_sought(struct sim *s, const void *payload, uint32_t bytes)

@@ -42,7 +42,7 @@ struct ora_visit {
 	struct ora_buffer *buffers;
 	struct ora_crumb *crumbs;
 	uint32_t nr_crumbs, room_crumbs;
-	bool by_address; /* one of them names a node so */
+	bool doubted; /* a coordinator is not sure whom an address names */
 	struct ora_rev *revs;
 	uint32_t nr_revs, room_revs;
 	uint64_t first_lost; /* event; 0: nothing was lost */
@@ -122,6 +122,8 @@ bool ora_live_at_scan(struct sim *s, const struct sim_node *n,
 void ora_sought(struct sim *s, const void *payload, uint32_t bytes);
 void ora_answers(struct sim *s, struct sim_node *n, uint16_t type,
 		 const void *payload, uint32_t bytes);
+/* A coordinator is not sure of an address in what it was told. */
+void ora_doubted(struct sim *s, const void *payload, uint32_t bytes);
 void ora_acked(struct sim *s, uint32_t node, const char *name,
 	       const uint32_t *traces, uint32_t nr);
 void ora_slice(struct sim *s, const struct hs_wire_slice *head,
