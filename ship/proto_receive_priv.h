@@ -60,6 +60,7 @@ struct receiver_connection {
 	bool waits;
 	uint32_t before, behind; /* there */
 	uint32_t turn_bytes;	 /* taken in its turn, or beyond it */
+	uint64_t joined_bytes;	 /* turns_bytes when it came to the end */
 	/* Slices settled .. slice - 1 wait to be settled. */
 	uint64_t settled, settled_seen;
 	uint64_t refused[HS_SHIP_REFUSED_MAX];
@@ -86,6 +87,7 @@ struct hs_ship_receiver {
 	uint64_t scan_ns;		/* when idle ones are looked for next */
 	uint32_t turn_first, turn_last; /* of those that wait */
 	uint32_t nr_waiting;
+	uint64_t turns_bytes; /* taken of any in its turn */
 	struct hs_ship_span spans[RECEIVER_SPANS_MAX];
 };
 

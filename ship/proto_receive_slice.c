@@ -141,6 +141,7 @@ static enum receive_result deliver(struct hs_ship_receiver *r,
 	if (!c->waits)
 		return RECEIVE_ON;
 	c->turn_bytes += c->head.length_bytes;
+	r->turns_bytes += c->head.length_bytes;
 	return c->turn_bytes < RECEIVER_TURN_BYTES ? RECEIVE_ON : RECEIVE_TURN;
 }
 

@@ -8,8 +8,10 @@
  * SIGCOMM'95). One that has had its turn goes to the end, and passes as many
  * turns there as its last slice took beyond it. One that is refused keeps its
  * place and its turn, and those behind it are offered nevertheless, since what
- * keeps the taker from one slice need not keep it from others. When nobody
- * waits, nothing is queued.
+ * keeps the taker from one slice need not keep it from others. A turn is passed
+ * by whom no such one is in front of, else only once as much was taken as is a
+ * turn for all: a busy taker's refusals are no turns that others had. When
+ * nobody waits, nothing is queued.
  *
  * Guarantees: a taker that takes a share of what comes takes about as many
  * bytes of each connection that has them, whatever place in the table, rate and
@@ -22,6 +24,7 @@ static void join(struct hs_ship_receiver *r, struct receiver_connection *c)
 	uint32_t nr = connection_nr(r, c);
 
 	c->waits = true;
+	c->joined_bytes = r->turns_bytes;
 	c->before = r->turn_last;
 	c->behind = RECEIVER_NONE;
 	if (r->turn_last == RECEIVER_NONE)
@@ -75,20 +78,25 @@ static void to_the_end(struct hs_ship_receiver *r,
 
 	hs_ship_receive_leave(r, c);
 	join(r, c);
-	c->turn_bytes = beyond;
+	/* No more than one slice is, however often it was the only one. */
+	c->turn_bytes = beyond < HS_WIRE_SLICE_MAX_BYTES
+				? beyond
+				: HS_WIRE_SLICE_MAX_BYTES;
 }
 
-/* Return: whether anything changed by it. */
-static bool turn(struct hs_ship_receiver *r, struct receiver_connection *c)
+static bool is_beyond(const struct receiver_connection *c)
+{
+	return c->turn_bytes >= RECEIVER_TURN_BYTES;
+}
+
+/* Return: whether a slice was taken. */
+static bool read_on(struct hs_ship_receiver *r, struct receiver_connection *c,
+		    bool *refused)
 {
 	uint64_t before = c->slice;
 	enum receive_result result;
 	bool taken;
 
-	if (c->turn_bytes >= RECEIVER_TURN_BYTES) {
-		to_the_end(r, c);
-		return true;
-	}
 	result = hs_ship_receive_read(r, c);
 	taken = c->slice != before;
 	if (taken)
@@ -97,25 +105,59 @@ static bool turn(struct hs_ship_receiver *r, struct receiver_connection *c)
 		hs_ship_receive_misbehaved(r, c);
 	else if (result == RECEIVE_TURN)
 		to_the_end(r, c);
-	else if (result != RECEIVE_STOP)
+	else if (result == RECEIVE_STOP)
+		*refused = true;
+	else if (!is_beyond(c))
 		hs_ship_receive_leave(r, c);
+	return taken;
+}
+
+/*
+ * @refused: somebody in front of it was, this time
+ * Return: whether anything changed by it.
+ */
+static bool turn(struct hs_ship_receiver *r, struct receiver_connection *c,
+		 bool *refused)
+{
+	if (!is_beyond(c))
+		return read_on(r, c, refused);
+	if (*refused && r->turns_bytes - c->joined_bytes <
+				(uint64_t)r->nr_waiting * RECEIVER_TURN_BYTES)
+		return false;
+	to_the_end(r, c);
+	return true;
+}
+
+/* Nothing is taken of those whose turn it is: of somebody else? */
+static bool turn_beyond(struct hs_ship_receiver *r)
+{
+	bool refused = false, taken = false;
+
+	for (uint32_t nr = r->turn_first; nr != RECEIVER_NONE && !taken;) {
+		struct receiver_connection *c = &r->connections[nr];
+
+		nr = c->behind;
+		taken = is_beyond(c) && read_on(r, c, &refused);
+	}
 	return taken;
 }
 
 void hs_ship_receive_turns(struct hs_ship_receiver *r)
 {
-	bool taken = true;
+	bool again = true;
 
-	while (taken && r->nr_waiting) {
+	while (again && r->nr_waiting) {
 		uint32_t left = r->nr_waiting, nr = r->turn_first;
+		bool refused = false;
 
-		taken = false;
+		again = false;
 		while (left--) {
 			struct receiver_connection *c = &r->connections[nr];
 
 			nr = c->behind;
-			taken |= turn(r, c);
+			again |= turn(r, c, &refused);
 		}
+		again = again || turn_beyond(r);
 	}
 }
 

@@ -231,14 +231,15 @@ static void test_fair_taken(void **state)
 	run_fair(&plan);
 }
 
-/* The same where every second one has slices of ten times the length. */
+/* The same where every second one has slices of twenty times the length, which
+ * are three turns each. */
 static void test_fair_sizes(void **state)
 {
 	struct lossy_plan plan = sixteen();
 
 	(void)state;
 	plan.takes_per_s = 1000000000;
-	plan.slice_odd_bytes = 100000;
+	plan.slice_odd_bytes = 200000;
 	run_fair(&plan);
 }
 
