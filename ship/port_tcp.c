@@ -214,6 +214,8 @@ static uint32_t tcp_receive(struct hs_ship_port *port,
 	struct hs_ship_tcp *t = tcp_of(port);
 	uint32_t got = hand_out(t, frames, nr);
 
+	if (t->accept_ns && hs_clock_mono_ns() >= t->accept_ns)
+		hs_ship_tcp_accept(t);
 	for (uint32_t round = 0; got < nr && round < ROUNDS; round++) {
 		if (t->next_event == t->nr_events)
 			look(t);

@@ -112,8 +112,12 @@ void hs_ship_tcp_dial(struct hs_ship_tcp *t, struct hs_ship_tcp_peer *p)
 	p->conn.why[0] = 0;
 	p->conn.fd = socket(to->ss_family,
 			    SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (p->conn.fd < 0)
+	if (p->conn.fd < 0) {
+		snprintf(p->conn.why, sizeof(p->conn.why), "%s",
+			 strerror(errno));
+		hs_ship_tcp_end(t, p);
 		return;
+	}
 	options_set(t, p->conn.fd, to->ss_family);
 	p->conn.state = HS_SHIP_TCP_CONNECTING;
 	p->begun_ns = now;
@@ -207,7 +211,8 @@ void hs_ship_tcp_accept(struct hs_ship_tcp *t)
 		p = place_make(t);
 		if (!p) {
 			close(fd);
-			return;
+			errno = ENOMEM;
+			break;
 		}
 		options_set(t, fd, from.ss_family);
 		text_of(&from, bytes, p->text);
@@ -219,6 +224,14 @@ void hs_ship_tcp_accept(struct hs_ship_tcp *t)
 		watch(t, p, EPOLL_CTL_ADD, false);
 		connected(t, p);
 	}
+	t->accept_ns = 0;
+	if (errno == EAGAIN)
+		return;
+	/* Without descriptors or memory: the edge was, and does not come again
+	 * for those who wait. */
+	hs_log_limited(HS_LOG_WARN, LOG, "tcp: cannot accept for now: %s",
+		       strerror(errno));
+	t->accept_ns = hs_clock_mono_ns() + HS_TCP_PAUSE_NS;
 }
 
 /* Who does not answer a dial, and who came and says nothing. */

@@ -118,6 +118,7 @@ struct hs_ship_tcp {
 	struct hs_ship_port port;
 	struct hs_ship_port_stats stats;
 	int epoll_fd, listener;
+	uint64_t accept_ns; /* once more; 0: when somebody comes */
 	struct hs_tls_context *tls;
 	uint8_t dscp;
 	/* Dialled ones first, in the order of resolve(). */

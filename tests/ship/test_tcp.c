@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -360,6 +361,31 @@ static void test_strangers(void **state)
 	ends_end(&w.e);
 }
 
+/* Whoever came while there was no descriptor is heard when there is one. */
+static void test_no_descriptors(void **state)
+{
+	struct rlimit was, none;
+	struct world w;
+	int fd;
+
+	(void)state;
+	begin(&w, "127.0.0.1:0", false);
+	/* Nobody comes after it. */
+	while (!w.e.up)
+		ends_step(&w.e);
+	fd = socket_at(w.port, false);
+	assert_int_equal(send(fd, "GET / HTTP/1.1", 14, 0), 14);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+	none = (struct rlimit){.rlim_max = was.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	for (uint32_t i = 0; i < 100; i++)
+		ends_step(&w.e);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+	assert_true(closed(&w, fd));
+	close(fd);
+	ends_end(&w.e);
+}
+
 static void test_bad_addresses(void **state)
 {
 	struct hs_ship_tcp_config config = {.nr_connections = 1};
@@ -414,6 +440,7 @@ int main(void)
 		cmocka_unit_test(test_cut),
 		cmocka_unit_test(test_narrow),
 		cmocka_unit_test(test_strangers),
+		cmocka_unit_test(test_no_descriptors),
 		cmocka_unit_test(test_bad_addresses),
 	};
 	char dir[] = "/tmp/hs-ship-tcp-XXXXXX";
