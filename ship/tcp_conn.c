@@ -297,6 +297,7 @@ int hs_ship_tcp_conn_read(struct hs_ship_tcp_conn *c, uint8_t *cipher,
 {
 	uint8_t *to = c->tls ? cipher : plain;
 	ssize_t n = recv(c->fd, to, HS_TCP_IN_BYTES, MSG_DONTWAIT);
+	bool first = !c->heard;
 	int rc;
 
 	stats->system_calls++;
@@ -308,7 +309,9 @@ int hs_ship_tcp_conn_read(struct hs_ship_tcp_conn *c, uint8_t *cipher,
 		return ended(c);
 	if (!c->tls)
 		return (int)n;
-	if (c->state == HS_SHIP_TCP_SHAKING && to[0] == 'H')
+	c->heard = true;
+	/* Later on any byte may be the first one of a piece of TLS. */
+	if (first && to[0] == 'H')
 		return over(c, "it speaks no TLS, and here are certificates");
 	if (hs_tls_feed(c->tls, cipher, (size_t)n))
 		return over(c, "no memory");
@@ -349,7 +352,7 @@ void hs_ship_tcp_conn_end(struct hs_ship_tcp_conn *c)
 		close(c->fd);
 	c->state = HS_SHIP_TCP_DOWN;
 	c->fd = -1;
-	c->polls_out = c->ended = c->spoke = false;
+	c->polls_out = c->ended = c->spoke = c->heard = false;
 	c->tls = NULL;
 	c->first = c->next = c->own_bytes = 0;
 	c->stream.kept = c->stream.bytes = 0;

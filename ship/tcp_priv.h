@@ -52,6 +52,7 @@ struct hs_ship_tcp_conn {
 	bool polls_out;
 	bool spoke;	    /* a frame came */
 	bool ended;	    /* by the other end, in order */
+	bool heard;	    /* bytes came */
 	struct hs_tls *tls; /* NULL: bytes go as they are */
 	/* out: without TLS the pieces first .. next - 1; with it what is in
 	 * own, up to a record, and then what libssl has. */

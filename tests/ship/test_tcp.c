@@ -386,6 +386,33 @@ static void test_no_descriptors(void **state)
 	ends_end(&w.e);
 }
 
+/* A handshake in pieces, of which one begins as a frame does. */
+static void test_tls_in_pieces(void **state)
+{
+	struct world w;
+	char byte;
+	int fd;
+
+	(void)state;
+	begin(&w, "127.0.0.1:0", true);
+	fd = socket_at(w.port, false);
+	assert_int_equal(send(fd, "\x16\3\1\2", 4, 0), 4);
+	for (uint32_t i = 0; i < 100; i++)
+		ends_step(&w.e);
+	assert_int_equal(send(fd, "H", 1, 0), 1);
+	for (uint32_t i = 0; i < 100; i++)
+		ends_step(&w.e);
+	assert_int_equal(recv(fd, &byte, 1, MSG_DONTWAIT), -1);
+	assert_int_equal(errno, EAGAIN);
+	close(fd);
+	/* Who begins so speaks none. */
+	fd = socket_at(w.port, false);
+	assert_int_equal(send(fd, "HSIP", 4, 0), 4);
+	assert_true(closed(&w, fd));
+	close(fd);
+	ends_end(&w.e);
+}
+
 static void test_bad_addresses(void **state)
 {
 	struct hs_ship_tcp_config config = {.nr_connections = 1};
@@ -441,6 +468,7 @@ int main(void)
 		cmocka_unit_test(test_narrow),
 		cmocka_unit_test(test_strangers),
 		cmocka_unit_test(test_no_descriptors),
+		cmocka_unit_test(test_tls_in_pieces),
 		cmocka_unit_test(test_bad_addresses),
 	};
 	char dir[] = "/tmp/hs-ship-tcp-XXXXXX";
