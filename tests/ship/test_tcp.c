@@ -34,6 +34,7 @@ struct way {
 
 struct world {
 	struct ends e; /* first: what the ends' calls are given */
+	struct hs_ship_tcp *out;
 	uint16_t port;
 	struct way way;
 };
@@ -66,7 +67,8 @@ static void begin(struct world *w, const char *bind, bool tls)
 	if (!in)
 		fail_msg("%s: %s", bind, why);
 	w->port = hs_ship_tcp_port(in);
-	ends_begin(&w->e, bind, in, w->port, sender_make(tls));
+	w->out = (struct hs_ship_tcp *)sender_make(tls);
+	ends_begin(&w->e, bind, in, w->port, &w->out->port);
 }
 
 /* ---- a way in between -----------------------------------------------------
@@ -212,6 +214,25 @@ static void test_tls(void **state)
 {
 	(void)state;
 	ship_all("127.0.0.1:0", true);
+}
+
+/* The network takes a part of what is given to it each time. */
+static void test_tls_narrow(void **state)
+{
+	int small = 16384;
+	struct world w;
+
+	(void)state;
+	begin(&w, "127.0.0.1:0", true);
+	while (!w.e.up)
+		ends_step(&w.e);
+	assert_int_equal(setsockopt(w.out->peers[0]->conn.fd, SOL_SOCKET,
+				    SO_SNDBUF, &small, sizeof(small)),
+			 0);
+	settle_all(&w);
+	check_all(&w, "narrow", true);
+	assert_int_equal(w.e.downs, 0);
+	ends_end(&w.e);
 }
 
 /* Through a way that takes 4 kB at a time and breaks, wherever that is. */
@@ -464,6 +485,7 @@ int main(void)
 		cmocka_unit_test(test_v4),
 		cmocka_unit_test(test_v6),
 		cmocka_unit_test(test_tls),
+		cmocka_unit_test(test_tls_narrow),
 		cmocka_unit_test(test_cut),
 		cmocka_unit_test(test_narrow),
 		cmocka_unit_test(test_strangers),
