@@ -399,11 +399,9 @@ static void ack_comes(struct sending *g)
 	comes(g, HS_SHIP_ACK, g->core->connection,
 	      hs_random_chance(&g->r, 0.5) ? g->peer : 0, body,
 	      (uint32_t)sizeof(*a) + 2 + 8u * a->nr_refused);
-	if (g->bent)
-		g->stats.frames_bad++;
-	else if (a->ack <= g->ack_seen)
+	if (!g->bent && a->ack <= g->ack_seen)
 		g->stats.acks_old++;
-	else if (!sane)
+	else if (g->bent || !sane)
 		g->stats.frames_bad++;
 	else
 		sending_acked(g, a, body + sizeof(*a));

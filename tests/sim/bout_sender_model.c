@@ -60,10 +60,8 @@ void sending_down(struct sending *g)
 /* ---- an answer ------------------------------------------------------------
  */
 
-static bool here(const struct sending *g, const struct hs_ship_ack *a,
-		 const uint8_t *sack, uint64_t nr)
+static bool here(const struct hs_ship_ack *a, const uint8_t *sack, uint64_t nr)
 {
-	(void)g;
 	if (nr < a->first)
 		return true;
 	nr -= a->first;
@@ -106,7 +104,7 @@ void sending_acked(struct sending *g, const struct hs_ship_ack *a,
 	for (uint64_t nr = g->first; nr < g->next; nr++) {
 		struct sent_frame *f = sending_frame(g, nr);
 
-		if (!here(g, a, sack, nr))
+		if (!here(a, sack, nr))
 			continue;
 		g->nr_lost -= f->state == SENT_LOST;
 		f->state = SENT_HERE;
