@@ -195,15 +195,14 @@ void hs_ship_receive_drop(struct hs_ship_receiver *r,
 		r->ops->down(r->ctx, connection_nr(r, c), why);
 }
 
-static struct receiver_connection *place(struct hs_ship_receiver *r)
+struct receiver_connection *
+hs_ship_receive_drop_embryo(struct hs_ship_receiver *r)
 {
 	struct receiver_connection *oldest = NULL;
 
 	for (uint32_t i = 0; i < r->config.nr_connections; i++) {
 		struct receiver_connection *c = &r->connections[i];
 
-		if (c->state == CONNECTION_FREE)
-			return c;
 		if (c->state == CONNECTION_EMBRYO &&
 		    (!oldest || c->heard_ns < oldest->heard_ns))
 			oldest = c;
@@ -211,6 +210,14 @@ static struct receiver_connection *place(struct hs_ship_receiver *r)
 	if (oldest)
 		hs_ship_receive_drop(r, oldest, NULL);
 	return oldest;
+}
+
+static struct receiver_connection *place(struct hs_ship_receiver *r)
+{
+	for (uint32_t i = 0; i < r->config.nr_connections; i++)
+		if (r->connections[i].state == CONNECTION_FREE)
+			return &r->connections[i];
+	return hs_ship_receive_drop_embryo(r);
 }
 
 static struct receiver_connection *embryo_of(struct hs_ship_receiver *r,

@@ -148,6 +148,9 @@ enum receive_result hs_ship_receive_read(struct hs_ship_receiver *r,
 /** hs_ship_receive_drop() - end a connection; @why is told where it was up */
 void hs_ship_receive_drop(struct hs_ship_receiver *r,
 			  struct receiver_connection *c, const char *why);
+/** hs_ship_receive_drop_embryo() - the oldest; return: its place, or NULL */
+struct receiver_connection *
+hs_ship_receive_drop_embryo(struct hs_ship_receiver *r);
 void hs_ship_receive_say_close(struct hs_ship_receiver *r,
 			       const struct hs_ship_address *to, uint64_t peer,
 			       uint64_t id, uint32_t reason);
