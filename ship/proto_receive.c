@@ -4,7 +4,7 @@
  *
  * A connection's number holds its place in the table and 48 random bits. It is
  * an embryo until DATA came under that number, so whoever only claims an
- * address gets nothing but a place that the next one may take over.
+ * address gets nothing but a place and frames that the next one may take over.
  */
 #include "ship/proto_receive_priv.h"
 

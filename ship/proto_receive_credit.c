@@ -5,8 +5,9 @@
  * What was granted cannot be taken back, so an agent that had much and fell
  * silent keeps it. Three rules see to it that the others get theirs: whoever is
  * connected has the least at any time; an eighth of the pool is only for those
- * who come; and when that is gone, too, one that is idle and has more than the
- * least is sent away, and is back in a moment without it.
+ * who come; and when that is gone, too, the oldest of those that nobody came up
+ * on is dropped, or else one that is idle and has more than the least is sent
+ * away, and is back in a moment without it.
  */
 #include "ship/proto_receive_priv.h"
 
@@ -85,7 +86,7 @@ bool hs_ship_receive_newcomer(struct hs_ship_receiver *r)
 	uint64_t least = r->config.nr_least, most_over = 0;
 	uint64_t over = r->config.nr_frames - r->stats.nr_granted;
 
-	if (over >= least)
+	if (over >= least || hs_ship_receive_drop_embryo(r))
 		return true;
 	for (uint32_t i = 0; i < r->config.nr_connections; i++) {
 		struct receiver_connection *c = &r->connections[i];
