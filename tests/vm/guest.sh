@@ -20,7 +20,8 @@
 #   -p FILE     where QEMU says its process number
 #
 # What COMMAND prints comes out here, its exit status is this script's; 77
-# where QEMU or the kernel package cannot be had, 125 if the guest died.
+# where QEMU or the kernel package cannot be had, 125 if the guest died; a line
+# then tells an emulator that died of a signal from a guest that went down.
 # The guest is emulated (HS_VM_ACCEL=kvm where that works): what it measures
 # are no figures.
 # The kernel comes by `apt-get download`, once, into HS_VM_CACHE (default
@@ -132,9 +133,10 @@ timeout --foreground -k 2 "$limit" qemu-system-x86_64 -M q35 \
 if [ -s "$control/rc" ]; then
 	exit "$(cat "$control/rc")"
 fi
+tail -20 "$control/console" >&2
 if [ "$rc" = 124 ] || [ "$rc" = 137 ]; then
 	echo "guest: time limit of $limit s reached" >&2
 	exit 124
 fi
-tail -20 "$control/console" >&2
+[ "$rc" -le 128 ] || die "the emulator died of signal $((rc - 128))"
 die "the guest ended without a result (qemu said $rc)"

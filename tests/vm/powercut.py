@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A collector's node whose power is cut in mid-write, again and again.
 
-  powercut.py [--cuts 3] [--others 2] [--seed N] [--planted]
+  powercut.py [--cuts 3] [--others 2] [--dies N] [--seed N] [--planted]
 
 In a guest an hs-collector stores what two agents and a coordinator of the
 test send (cut_feed.c), on an ext4 disk with a volatile cache; every slice and
@@ -16,6 +16,13 @@ missing, no byte wrong, and index and segments have to agree. So it does with
 goes on storing, on the first disk, until the next cut, which now and then
 comes while it mends. A disk is used for ten cuts.
 
+An emulator that dies of a signal by itself is to the guest a power cut as well:
+what it wrote until then is in the files. The disk is made and checked as behind
+any cut, a line says so, and it is counted apart: it is none of --cuts. More than
+DEATHS_MAX of them are a failure, and so is a guest that goes down, stops or does
+not come up by itself; then the end of its console is shown.
+
+--dies: so often SIGSEGV takes the emulator amid a life, to try just that.
 --planted: the collector's syncs do nothing, and the test passes only if what
 it acknowledged is missed.
 
@@ -24,6 +31,7 @@ Exit 77 where there is no guest to be had.
 import argparse
 import os
 import random
+import re
 import select
 import shutil
 import signal
@@ -45,10 +53,15 @@ MEND_SPAN_S = (0, 3)    # of mounting and mending, before a cut
 MENDING_SHARE = .2
 GUEST_S = 300
 PATIENCE_S = 2 * GUEST_S  # another guest may have to end first
+DEATHS_MAX = 5          # of emulators, by themselves
 
 
 class Failure(Exception):
     pass
+
+
+class Ended(Exception):
+    """The guest's output came to its end where more was expected."""
 
 
 class Guest:
@@ -61,6 +74,7 @@ class Guest:
         self.acks = []      # (line, length of the log when it was read)
         self.lines = []     # all else
         self.rest = b""
+        self.dead = None    # signal that took the emulator, without us
 
     def drive(self, name, path):
         return ("-blockdev driver=file,filename=%s,node-name=%s,"
@@ -121,7 +135,9 @@ class Guest:
         until = time.monotonic() + PATIENCE_S
         while (len(self.acks) < what if isinstance(what, int)
                else what not in self.lines):
-            if time.monotonic() > until or not self.read(until):
+            if not self.read(until):
+                raise Ended()
+            if time.monotonic() > until:
                 raise Failure("the guest did not come to '%s':\n%s"
                               % (what, "\n".join(self.lines[-20:])))
 
@@ -129,13 +145,22 @@ class Guest:
         until = time.monotonic() + span
         while time.monotonic() < until:
             if not self.read(until):
-                raise Failure("the guest ended by itself:\n%s"
-                              % "\n".join(self.lines[-20:]))
+                raise Ended()
 
-    def cut(self):
+    def cut(self, how=signal.SIGKILL):
         with open(self.pidfile) as f:
-            os.kill(int(f.read()), signal.SIGKILL)
+            try:
+                os.kill(int(f.read()), how)
+            except ProcessLookupError:
+                pass        # it was faster: died_of() says of what
         self.drain()
+
+    def died_of(self):
+        """The signal that the emulator died of without us, or None."""
+        with open(self.errors.name, errors="replace") as f:
+            found = re.search("^guest: the emulator died of signal ([0-9]+)$",
+                              f.read(), re.MULTILINE)
+        return int(found.group(1)) if found else None
 
     def give_up(self):
         if self.child.poll() is None:
@@ -156,7 +181,7 @@ class Guest:
 
 class Totals:
     def __init__(self):
-        self.cuts = self.mending = self.disks = 0
+        self.cuts = self.mending = self.deaths = self.disks = 0
         self.checked = self.acked = self.lost = self.wrong = 0
         self.behind = self.gone = self.recovered = self.torn = 0
 
@@ -187,27 +212,63 @@ class Test:
             f.writelines(line + "\n" for line in lines)
 
     def life(self, others, feed):
-        """A guest on a copy of the base. Return: it, cut or ended."""
+        """A guest on a copy of the base. Return: it, cut, dead or ended."""
         guest = Guest(self.scratch, self.build, self.args)
-        rng = self.args.random
         cutlog.copy(self.path("base"), self.path("live"))
         guest.start(self.path("live"), others, self.first if feed else 0)
         try:
-            if not feed:
+            try:
+                self.live(guest, feed)
+            except Ended:
                 guest.drain()
-            elif self.acked and rng.random() < MENDING_SHARE:
-                guest.wait_for("OPENING")
-                guest.wait_span(rng.uniform(*MEND_SPAN_S))
-                guest.cut()
-                self.totals.mending += 1
-            else:
-                guest.wait_for(rng.randint(*ACKS))
-                guest.wait_span(rng.uniform(*SPAN_S))
-                guest.cut()
+                if guest.died_of() is None:
+                    raise Failure("the guest ended by itself:\n%s"
+                                  % "\n".join(guest.lines[-20:]))
+            guest.dead = guest.died_of()
+            if guest.dead is not None:
+                self.death(guest)
         except Failure:
             guest.give_up()
             raise
         return guest
+
+    def live(self, guest, feed):
+        """All of a life, up to its cut if it is one that stores."""
+        rng = self.args.random
+        if not feed:
+            guest.drain()
+            return
+        mending = self.acked and rng.random() < MENDING_SHARE
+        if mending:
+            guest.wait_for("OPENING")
+            guest.wait_span(rng.uniform(*MEND_SPAN_S))
+        else:
+            guest.wait_for(rng.randint(*ACKS))
+            guest.wait_span(rng.uniform(*SPAN_S))
+        dies = self.totals.deaths < self.args.dies
+        guest.cut(signal.SIGSEGV if dies else signal.SIGKILL)
+        if guest.died_of() is None:
+            self.totals.cuts += 1
+            self.totals.mending += bool(mending)
+
+    def death(self, guest):
+        self.totals.deaths += 1
+        print("the emulator died of signal %d by itself, behind cut %d and %d "
+              "acknowledged: the disk is checked as behind a cut, and this is "
+              "none of them" % (guest.dead, self.totals.cuts,
+                                len(guest.acks)), flush=True)
+        if self.totals.deaths > DEATHS_MAX + self.args.dies:
+            raise Failure("the emulator died %d times by itself: more than "
+                          "%d are no accident" % (self.totals.deaths,
+                                                  DEATHS_MAX))
+
+    def check(self, others):
+        """A last life that only looks, again if the emulator did not last."""
+        ended = False
+        while not ended:
+            guest = self.life(others, False)
+            ended = guest.dead is None
+            self.results(guest, ended)
 
     def results(self, guest, last):
         """What the guest found; the cut may have come before it did."""
@@ -268,22 +329,24 @@ class Test:
 
     def run(self):
         others = []
-        for cut in range(self.args.cuts):
-            if cut % CUTS_A_DISK == 0:
-                if cut:
-                    self.results(self.life(others, False), True)
+        lives = 0
+        while self.totals.cuts < self.args.cuts:
+            if lives % CUTS_A_DISK == 0:
+                if lives:
+                    self.check(others)
                     others = []
                 self.disk_new()
             guest = self.life(others, True)
+            lives += 1
             self.results(guest, False)
             if self.bad and not self.args.planted:
                 return      # with the disks as they were found
             others = self.disks_make(guest)
-            self.totals.cuts += 1
-            print("cut %d: %d acknowledged, %d writes in the record"
-                  % (cut + 1, len(self.acked),
+            print("%s %d: %d acknowledged, %d writes in the record"
+                  % ("cut" if guest.dead is None else "dead behind cut",
+                     self.totals.cuts, len(self.acked),
                      len(cutlog.Log(guest.log).entries)), flush=True)
-        self.results(self.life(others, False), True)
+        self.check(others)
 
 
 def arguments():
@@ -292,6 +355,8 @@ def arguments():
     parser.add_argument("--cuts", type=int, default=3)
     parser.add_argument("--others", type=int, default=2,
                         choices=range(OTHERS_MAX + 1))
+    parser.add_argument("--dies", type=int, default=0,
+                        choices=range(DEATHS_MAX + 1))
     parser.add_argument("--seed", type=int,
                         default=random.SystemRandom().getrandbits(32))
     parser.add_argument("--planted", action="store_true")
@@ -314,12 +379,12 @@ def skip_reason():
 
 def verdict(test):
     t = test.totals
-    print("%d cuts, %d of them while it mended; %d disks made, %d unflushed "
-          "writes, %d of them lost or torn; %d checks of %d acknowledged: "
-          "%d lost, %d corrupt or astray; %d records found again, %d torn "
-          "bytes cut off" %
-          (t.cuts, t.mending, t.disks, t.behind, t.gone, t.checked, t.acked,
-           t.lost, t.wrong, t.recovered, t.torn))
+    print("%d cuts, %d of them while it mended; the emulator died %d times by "
+          "itself; %d disks made, %d unflushed writes, %d of them lost or torn; "
+          "%d checks of %d acknowledged: %d lost, %d corrupt or astray; "
+          "%d records found again, %d torn bytes cut off" %
+          (t.cuts, t.mending, t.deaths, t.disks, t.behind, t.gone, t.checked,
+           t.acked, t.lost, t.wrong, t.recovered, t.torn))
     for line in test.bad:
         print("failed: " + line)
     if test.args.planted:
