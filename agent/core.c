@@ -295,7 +295,6 @@ static int domain_ledger_open(struct hs_domain *d, void *memory,
 	size_t total = hs_agent_domain_ledger_bytes(config);
 
 	carve(&a, 1, sizeof(*l));
-	d->ledger = l;
 	d->losses = l->losses;
 	d->buffers = carve(&a, d->nr_buffers, sizeof(*d->buffers));
 	d->crumbs = carve(&a, d->nr_crumbs, sizeof(*d->crumbs));
@@ -373,7 +372,7 @@ int hs_agent_core_domain_add(struct hs_agent_core *core, uint32_t domain,
 	rc = domain_ledger_open(d, ledger, &dc, ~core->config.index_seed);
 	if (rc)
 		return rc;
-	d->seed = d->ledger->evicted_seed;
+	d->seed = ((struct hs_ledger_domain *)ledger)->evicted_seed;
 	domain_layout(d, &a, &dc);
 	hs_ix_init(d);
 	hs_chunks_init(d);
@@ -474,13 +473,10 @@ uint32_t hs_agent_core_recent(const struct hs_agent_core *core, uint32_t domain,
 			      uint32_t process, uint64_t since_ns,
 			      struct hs_wire_trace_id *out, uint32_t nr_out)
 {
-	const struct hs_domain *d;
+	const struct hs_domain *d = hs_domain_look(core, domain);
 	uint32_t n = 0, at = 0, i;
 
-	if (domain >= HS_AGENT_DOMAINS_MAX || !core->domains[domain].live)
-		return 0;
-	d = &core->domains[domain];
-	while (n < nr_out && (i = hs_ix_newest_next(d, &at)) != HS_NIL) {
+	while (d && n < nr_out && (i = hs_ix_newest_next(d, &at)) != HS_NIL) {
 		const struct hs_ix_trace *t = &d->traces[i];
 
 		if (t->last_ns < since_ns)

@@ -15,11 +15,17 @@
 
 #define BATCH_ENTRIES 32u /* as many lines as a core fetches at a time */
 
-struct hs_domain *hs_domain_get(struct hs_agent_core *c, uint32_t domain)
+const struct hs_domain *hs_domain_look(const struct hs_agent_core *c,
+				       uint32_t domain)
 {
 	if (domain >= HS_AGENT_DOMAINS_MAX || !c->domains[domain].live)
 		return NULL;
 	return &c->domains[domain];
+}
+
+struct hs_domain *hs_domain_get(struct hs_agent_core *c, uint32_t domain)
+{
+	return (struct hs_domain *)hs_domain_look(c, domain);
 }
 
 /*
@@ -185,10 +191,9 @@ uint32_t hs_buffer_of_word(const struct hs_domain *d, uint64_t stock_word,
 bool hs_agent_core_owns(const struct hs_agent_core *core, uint32_t domain,
 			uint32_t process, uint64_t stock_word)
 {
-	if (domain >= HS_AGENT_DOMAINS_MAX || !core->domains[domain].live)
-		return false;
-	return hs_buffer_of_word(&core->domains[domain], stock_word, process) !=
-	       HS_NIL;
+	const struct hs_domain *d = hs_domain_look(core, domain);
+
+	return d && hs_buffer_of_word(d, stock_word, process) != HS_NIL;
 }
 
 /*

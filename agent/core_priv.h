@@ -203,7 +203,6 @@ struct hs_domain {
 	uint32_t carved[HS_SHM_NR_NODES][HS_SHM_NR_CLASSES];
 	/* Carved to the end, with free buffers in them. */
 	struct hs_chunk_list roomy[HS_SHM_NR_NODES][HS_SHM_NR_CLASSES];
-	struct hs_ledger_domain *ledger;
 	struct hs_ledger_buffer *buffers; /* of the ledger */
 	struct hs_ledger_crumb *crumbs;	  /* of the ledger */
 	struct hs_buffer_rt *rt;
@@ -497,6 +496,9 @@ void hs_stock_salvage(struct hs_agent_core *c, struct hs_domain *d,
 		      uint32_t process);
 
 /* core_buffer.c */
+/* NULL: there is none, or none of that number. */
+const struct hs_domain *hs_domain_look(const struct hs_agent_core *c,
+				       uint32_t domain);
 struct hs_domain *hs_domain_get(struct hs_agent_core *c, uint32_t domain);
 void hs_buffer_append(struct hs_agent_core *c, struct hs_domain *d,
 		      uint32_t trace, uint32_t buffer);

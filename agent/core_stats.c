@@ -26,9 +26,9 @@ void hs_agent_core_domain_stats_get(const struct hs_agent_core *core,
 	const struct hs_domain *d;
 
 	memset(out, 0, sizeof(*out));
-	if (domain >= HS_AGENT_DOMAINS_MAX || !core->domains[domain].live)
+	d = hs_domain_look(core, domain);
+	if (!d)
 		return;
-	d = &core->domains[domain];
 	out->buffers_free = hs_domain_nr_free(d);
 	out->buffers_stocked = d->nr_stocked;
 	out->buffers_held = d->nr_held;

@@ -136,9 +136,9 @@ uint32_t hs_agent_core_stock_some(struct hs_agent_core *core, uint32_t domain,
 uint32_t hs_agent_core_stocked(const struct hs_agent_core *core,
 			       uint32_t domain)
 {
-	if (domain >= HS_AGENT_DOMAINS_MAX || !core->domains[domain].live)
-		return 0;
-	return core->domains[domain].nr_stocked;
+	const struct hs_domain *d = hs_domain_look(core, domain);
+
+	return d ? d->nr_stocked : 0;
 }
 
 /* What @process still has, chunk by chunk where there is any. In units. */
@@ -172,9 +172,9 @@ static uint32_t each_stocked(const struct hs_domain *d, uint32_t process,
 uint32_t hs_agent_core_stocked_by(const struct hs_agent_core *core,
 				  uint32_t domain, uint32_t process)
 {
-	if (domain >= HS_AGENT_DOMAINS_MAX || !core->domains[domain].live)
-		return 0;
-	return each_stocked(&core->domains[domain], process, NULL, NULL);
+	const struct hs_domain *d = hs_domain_look(core, domain);
+
+	return d ? each_stocked(d, process, NULL, NULL) : 0;
 }
 
 struct salvage {
