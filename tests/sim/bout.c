@@ -93,6 +93,8 @@ void sim_bouts(struct sim *s)
 	if (!s->failed)
 		bout_fair(s, s->p.seed);
 	if (!s->failed)
+		bout_stock(s, s->p.seed);
+	if (!s->failed)
 		bout_pace(s, s->p.seed);
 	if (!s->failed)
 		bout_sender(s, s->p.seed);
