@@ -133,9 +133,9 @@ static uint32_t distance_of(const struct hs_numa *numa,
 {
 	hwloc_uint64_t there, back;
 
-	if (known && hwloc_distances_obj_pair_values(
-			     known, node_at(numa, from), node_at(numa, to),
-			     &there, &back) == 0)
+	if (known && hwloc_distances_obj_pair_values(known, node_at(numa, from),
+						     node_at(numa, to), &there,
+						     &back) == 0)
 		return there < UINT32_MAX ? (uint32_t)there : UINT32_MAX;
 	return from == to ? DISTANCE_SAME : DISTANCE_OTHER;
 }

@@ -25,8 +25,8 @@ enum hs_transport_kind {
 /* A daemon's settings; all zeros: TCP. */
 struct hs_transport_settings {
 	int kind;	/* enum hs_transport_kind */
-	char *device;	/* NULL: any */
-	char *source;	/* NULL: by the route */
+	char *device;	/* NULL: the nearest */
+	char *source;	/* NULL: of that device */
 	char *key_file; /* NULL: peers are taken at their word */
 	char *tls_ca;	/* these three: all or none */
 	char *tls_cert;
@@ -52,7 +52,8 @@ extern const char *const hs_transport_binds[]; /* likewise */
 		{HS_TRANSPORT_KEY_("transport.device", STRING, house,          \
 				   field.device),                              \
 		 .example = "mlx5_0",                                          \
-		 .doc = "verbs: only this device; any when absent."},          \
+		 .doc = "verbs: only this device; when absent, dial from the " \
+			"nearest that leads to the peer."},                    \
 		{HS_TRANSPORT_KEY_("transport.port", INT, house, field.port),  \
 		 .default_text = "0", .max = 255,                              \
 		 .doc = "verbs: the device's port; 0 for any."},               \
@@ -60,7 +61,7 @@ extern const char *const hs_transport_binds[]; /* likewise */
 				   field.gid_index),                           \
 		 .default_text = "-1", .min = -1, .max = 255,                  \
 		 .doc = "verbs: dial from the address of this GID of the "     \
-			"device; -1 to choose by the route."},                 \
+			"device; -1 for any of its addresses."},               \
 		{HS_TRANSPORT_KEY_("transport.traffic_class", INT, house,      \
 				   field.traffic_class),                       \
 		 .default_text = "0", .max = 255,                              \
@@ -69,8 +70,8 @@ extern const char *const hs_transport_binds[]; /* likewise */
 		{HS_TRANSPORT_KEY_("transport.source", STRING, house,          \
 				   field.source),                              \
 		 .example = "192.0.2.17",                                      \
-		 .doc = "verbs: our address to dial from; by the route when "  \
-			"absent."},                                            \
+		 .doc = "verbs: our address to dial from; when absent, one "   \
+			"of transport.device, or of the nearest."},            \
 		{HS_TRANSPORT_KEY_("transport.tls_ca", STRING, house,          \
 				   field.tls_ca),                              \
 		 .example = "/etc/hindsight/ca.pem",                           \

@@ -265,6 +265,7 @@ static void verbs_destroy(struct hs_transport *transport)
 			hs_verbs_device_free(v->devices[i]);
 	if (v->cm)
 		v->api->cm_close(v->cm);
+	hs_verbs_ports_close(v);
 	hs_hub_close(h);
 	free(v);
 }
@@ -335,7 +336,7 @@ bool hs_transport_verbs_stats(struct hs_transport *t,
 
 static int verbs_open(struct hs_verbs *v)
 {
-	int rc = hs_verbs_source(v);
+	int rc = hs_verbs_ports_open(v);
 
 	if (rc)
 		return rc;

@@ -13,9 +13,9 @@
 
 #define HS_VERBS_NAME_BYTES 64u
 
-/* All zeros: any device, by the route to the address. */
+/* All zeros: the nearest device that leads to the address (verbs_near.h). */
 struct hs_transport_verbs_options {
-	char device[HS_VERBS_NAME_BYTES]; /* "mlx5_0"; "": any */
+	char device[HS_VERBS_NAME_BYTES]; /* "mlx5_0"; "": the nearest */
 	char source[HS_VERBS_NAME_BYTES]; /* our address to dial from, or "" */
 	uint32_t port;			  /* of the device; 0: any */
 	uint32_t gid;		/* index + 1 whose address is the source */

@@ -3,7 +3,9 @@
  * verbs.h - the inside of the RDMA carrier
  *
  * transport_verbs.c owns the event loop; verbs_cm.c talks with librdmacm:
- * listeners, dials, what becomes of connections; verbs_device.c owns what the
+ * listeners, dials, what becomes of connections; verbs_ports.c looks which
+ * devices and ports there are, and verbs_near.c what to dial from;
+ * verbs_device.c owns what the
  * connections of one device share: the receive queue, the completion queue;
  * verbs_chan.c moves frames over one queue pair; verbs_window.c lets peers
  * read, and reads of them; verbs_memory.c is registered memory. HELLO, PING and
@@ -20,6 +22,7 @@
 #include "rdma/verbs_api.h"
 #include "rdma/verbs_credit.h"
 #include "rdma/verbs_memory.h"
+#include "rdma/verbs_near.h"
 
 #define HS_VERBS_DEVICES_MAX   8u
 #define HS_VERBS_LISTENERS_MAX 8u
@@ -112,6 +115,7 @@ struct hs_verbs_shunned {
 struct hs_verbs_chan {
 	enum hs_verbs_id_kind kind; /* first */
 	bool closing;		    /* signal the last: we wait for it */
+	bool nearest; /* what it was dialled from is, and so was chosen */
 	struct hs_verbs *v;
 	struct rdma_cm_id *id;
 	struct hs_verbs_device *device; /* NULL: has no queue pair */
@@ -145,7 +149,9 @@ struct hs_verbs_used {
 	uint32_t port;
 	union ibv_gid gid;
 	int gid_index; /* -1: the port has none such */
+	bool nearest;
 };
+#define HS_VERBS_NEAREST_BYTES 128u
 
 struct hs_verbs_conn {
 	struct hs_link link; /* first */
@@ -156,7 +162,7 @@ struct hs_verbs {
 	struct hs_hub hub; /* first */
 	const struct hs_verbs_api *api;
 	struct hs_transport_verbs_options options;
-	struct sockaddr_storage source; /* family 0: none */
+	struct sockaddr_storage source; /* of the last dial */
 	struct rdma_event_channel *cm;
 	struct hs_verbs_device *devices[HS_VERBS_DEVICES_MAX];
 	struct hs_verbs_listener listeners[HS_VERBS_LISTENERS_MAX];
@@ -164,7 +170,12 @@ struct hs_verbs {
 	struct hs_verbs_chan *graves;
 	struct hs_verbs_used used[HS_VERBS_USED_MAX];
 	uint32_t nr_used;
-	int nr_listed; /* devices, when we began */
+	int nr_listed; /* devices, when we looked */
+	struct hs_verbs_port ports[HS_VERBS_PORTS_MAX]; /* the nearest first */
+	uint32_t nr_ports, nr_active;
+	uint64_t looked_ns;
+	struct hs_numa *numa; /* NULL: there is nothing to choose */
+	char nearest[HS_VERBS_NEAREST_BYTES]; /* of them, for people */
 	struct hs_verbs_shunned shunned[HS_VERBS_SHUNNED_MAX];
 	struct hs_transport_verbs_stats stats;
 	uint64_t busy_ns; /* when a completion was seen last */
@@ -237,6 +248,8 @@ void hs_verbs_release(struct hs_link *l);
 /* verbs_used.c */
 /** hs_verbs_used_add() - a connection came up: say by what, in the stats */
 void hs_verbs_used_add(struct hs_verbs_chan *c);
+/** hs_verbs_used_write() - say it anew */
+void hs_verbs_used_write(struct hs_verbs *v);
 
 /* verbs_window.c */
 /** hs_verbs_window_open() - a peer is up: let it read, if it is to */
@@ -266,8 +279,16 @@ int hs_verbs_listen(struct hs_transport *t, const char *address);
 /** hs_verbs_listen_again() - listeners whose device went; Return: when next */
 uint64_t hs_verbs_listen_again(struct hs_verbs *v);
 void hs_verbs_listeners_leave(struct hs_verbs *v, struct ibv_context *verbs);
-/** hs_verbs_source() - what to dial from, by the options */
-int hs_verbs_source(struct hs_verbs *v);
+
+/* verbs_ports.c */
+/** hs_verbs_ports_open() - look at what there is. Return: 0; -ENODEV: nothing
+ * that the options allow; -EINVAL: they do not fit */
+int hs_verbs_ports_open(struct hs_verbs *v);
+void hs_verbs_ports_close(struct hs_verbs *v);
+/** hs_verbs_source() - what to dial from; NULL: by the route
+ * @nearest: set to whether nearness decided it */
+struct sockaddr *hs_verbs_source(struct hs_verbs *v, const struct hs_dial *dial,
+				 const struct sockaddr *to, bool *nearest);
 
 /** hs_transport_verbs_create_with() - over this table */
 struct hs_transport *hs_transport_verbs_create_with(

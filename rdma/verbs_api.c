@@ -39,6 +39,14 @@ static int api_query_gid(struct ibv_context *verbs, uint8_t port, int index,
 	return ibv_query_gid(verbs, port, index, gid);
 }
 
+static bool api_port_active(struct ibv_context *verbs, uint8_t port)
+{
+	struct ibv_port_attr attr;
+
+	return ibv_query_port(verbs, port, &attr) == 0 &&
+	       attr.state == IBV_PORT_ACTIVE;
+}
+
 static struct ibv_mr *api_reg_mr(struct ibv_pd *pd, void *data,
 				 size_t size_bytes, int access)
 {
@@ -109,6 +117,7 @@ const struct hs_verbs_api hs_verbs_api_real = {
 	.device_open = ibv_open_device,
 	.device_close = ibv_close_device,
 	.query_gid = api_query_gid,
+	.port_active = api_port_active,
 	.query_device = ibv_query_device,
 	.alloc_pd = ibv_alloc_pd,
 	.dealloc_pd = ibv_dealloc_pd,

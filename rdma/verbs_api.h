@@ -3,10 +3,13 @@
  * verbs_api.h - every call into librdmacm and libibverbs, as a table
  *
  * So that a test can stand in for devices that fail in ways which no device
- * at hand does. Each entry has the meaning of the function of its name.
+ * at hand does. Each entry has the meaning of the function of its name;
+ * port_active() asks ibv_query_port() for one thing.
  */
 #ifndef HS_RDMA_VERBS_API_H
 #define HS_RDMA_VERBS_API_H
+
+#include <stdbool.h>
 
 #include <infiniband/verbs.h>
 #include <rdma/rdma_cma.h>
@@ -43,6 +46,7 @@ struct hs_verbs_api {
 	int (*device_close)(struct ibv_context *verbs);
 	int (*query_gid)(struct ibv_context *verbs, uint8_t port, int index,
 			 union ibv_gid *gid);
+	bool (*port_active)(struct ibv_context *verbs, uint8_t port);
 	int (*query_device)(struct ibv_context *verbs,
 			    struct ibv_device_attr *attr);
 	struct ibv_pd *(*alloc_pd)(struct ibv_context *verbs);

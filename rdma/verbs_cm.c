@@ -20,7 +20,6 @@
 #define RESOLVE_MS	2000
 #define BACKLOG		1024
 #define ACK_TIMEOUT	14u
-#define GID_INDEX_MAX	32
 #define LISTEN_RETRY_NS (500 * HS_NS_PER_MS)
 
 /* What outlives the acknowledgement of an event. */
@@ -87,16 +86,15 @@ int hs_verbs_dial(struct hs_hub *h, struct hs_dial *dial, uint32_t at)
 {
 	struct hs_verbs *v = (struct hs_verbs *)h;
 	struct sockaddr *to = (struct sockaddr *)&dial->at.at[at];
-	struct sockaddr *from = (struct sockaddr *)&v->source;
 	struct hs_verbs_conn *conn = conn_create(v, dial);
+	struct sockaddr *from;
 	int rc = -ENOMEM;
 
 	if (!conn) {
 		dial->link = NULL;
 		return rc;
 	}
-	if (from->sa_family != to->sa_family)
-		from = NULL;
+	from = hs_verbs_source(v, dial, to, &conn->chan->nearest);
 	errno = 0;
 	if (v->api->create_id(v->cm, &conn->chan->id, conn->chan) == 0) {
 		set_options(v, conn->chan->id);
@@ -373,82 +371,5 @@ int hs_verbs_listen(struct hs_transport *t, const char *address)
 	else
 		((struct sockaddr_in *)&l->at)->sin_port = htons((uint16_t)rc);
 	v->nr_listeners++;
-	return rc;
-}
-
-/* The address that a GID stands for; false: none that we could dial from. */
-static bool gid_address(const union ibv_gid *gid, struct sockaddr_storage *out)
-{
-	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-	struct sockaddr_in *v4 = (struct sockaddr_in *)out;
-	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)out;
-
-	memset(out, 0, sizeof(*out));
-	if (!memcmp(gid->raw, mapped, sizeof(mapped))) {
-		v4->sin_family = AF_INET;
-		memcpy(&v4->sin_addr, gid->raw + 12, 4);
-		return true;
-	}
-	/* Link-local ones, and InfiniBand's, name no route. */
-	if ((gid->raw[0] & 0xfe) == 0xfe || gid->raw[0] == 0)
-		return false;
-	v6->sin6_family = AF_INET6;
-	memcpy(&v6->sin6_addr, gid->raw, 16);
-	return true;
-}
-
-static int source_of_device(struct hs_verbs *v, struct ibv_device *device)
-{
-	const struct hs_transport_verbs_options *o = &v->options;
-	struct ibv_context *verbs = v->api->device_open(device);
-	uint8_t port = (uint8_t)(o->port ? o->port : 1);
-	int from = o->gid ? (int)o->gid - 1 : 0;
-	int to = o->gid ? (int)o->gid : GID_INDEX_MAX;
-	union ibv_gid gid;
-	bool found = false;
-
-	if (!verbs)
-		return sys_errno();
-	for (int i = from; i < to && !found; i++)
-		found = v->api->query_gid(verbs, port, i, &gid) == 0 &&
-			gid_address(&gid, &v->source);
-	v->api->device_close(verbs);
-	if (found || !o->gid)
-		return 0; /* none: the route to the peer decides */
-	hs_log_error("verbs",
-		     "this GID is no address to dial from: name another, or "
-		     "give the source address device=%s gid_index=%u",
-		     o->device, o->gid - 1);
-	return -EINVAL;
-}
-
-int hs_verbs_source(struct hs_verbs *v)
-{
-	const struct hs_transport_verbs_options *o = &v->options;
-	char text[HS_VERBS_NAME_BYTES + 8];
-	struct ibv_device **list;
-	struct hs_addresses at;
-	int nr = 0;
-	int rc = -ENODEV;
-
-	if (o->gid && !o->device[0])
-		return -EINVAL;
-	list = v->api->device_list(&nr);
-	v->nr_listed = nr;
-	for (int i = 0; list && i < nr; i++) {
-		if (!o->device[0])
-			rc = 0;
-		else if (!strcmp(v->api->device_name(list[i]), o->device))
-			rc = o->source[0] ? 0 : source_of_device(v, list[i]);
-	}
-	if (list)
-		v->api->device_list_free(list);
-	if (rc || !o->source[0])
-		return rc;
-	snprintf(text, sizeof(text), strchr(o->source, ':') ? "[%s]:0" : "%s:0",
-		 o->source);
-	rc = hs_address_resolve(text, 0, &at);
-	if (!rc)
-		v->source = at.at[0];
 	return rc;
 }

@@ -182,6 +182,7 @@ void hs_verbs_device_lost(struct hs_verbs_device *d, const char *why)
 		return;
 	d->lost = true;
 	d->v->stats.nr_devices_lost++;
+	d->v->looked_ns = 0;
 	hs_log_warn("verbs", "device lost: %s device=%s", why,
 		    d->v->api->device_name(d->verbs->device));
 	for (uint32_t i = 0; i <= d->by_qp_mask; i++)
@@ -222,7 +223,11 @@ void hs_verbs_device_async(struct hs_verbs_device *d)
 	case IBV_EVENT_DEVICE_FATAL:
 		hs_verbs_device_lost(d, "fatal error");
 		break;
-	default: /* ports that come and go: connections find out */
+	case IBV_EVENT_PORT_ACTIVE:
+	case IBV_EVENT_PORT_ERR:
+		d->v->looked_ns = 0; /* the next dial that failed looks */
+		break;
+	default: /* connections find out */
 		break;
 	}
 	api->async_ack(&event);

@@ -58,12 +58,15 @@ static int numa_node(const char *device)
 	return text[0] ? atoi(text) : -1;
 }
 
-static const char *reason(const struct hs_verbs *v)
+static const char *reason(const struct hs_verbs *v,
+			  const struct hs_verbs_used *u)
 {
 	if (v->options.device[0])
 		return "transport.device";
 	if (v->options.source[0])
 		return "transport.source";
+	if (u->nearest)
+		return "the nearest";
 	return v->nr_listed == 1 ? "the only one" : "by the route";
 }
 
@@ -83,7 +86,14 @@ static void put(struct hs_verbs *v, const struct hs_verbs_used *u)
 			 node, here);
 	snprintf(text + used, sizeof(v->hub.stats.by) - used,
 		 "%s%s port %u%s %s (%s%s)", used ? "; " : "", u->device,
-		 u->port, gid, address, reason(v), near);
+		 u->port, gid, address, reason(v, u), near);
+}
+
+void hs_verbs_used_write(struct hs_verbs *v)
+{
+	snprintf(v->hub.stats.by, sizeof(v->hub.stats.by), "%s", v->nearest);
+	for (uint32_t i = 0; i < v->nr_used; i++)
+		put(v, &v->used[i]);
 }
 
 void hs_verbs_used_add(struct hs_verbs_chan *c)
@@ -92,6 +102,7 @@ void hs_verbs_used_add(struct hs_verbs_chan *c)
 	struct hs_verbs_used u = {
 		.port = c->id->port_num,
 		.gid = c->id->route.addr.addr.ibaddr.sgid,
+		.nearest = c->nearest,
 	};
 
 	snprintf(u.device, sizeof(u.device), "%s",

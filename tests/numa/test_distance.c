@@ -39,8 +39,8 @@ static struct hs_numa *open_ring(void)
 		0);
 	assert_int_equal(hwloc_topology_load(topology), 0);
 	for (unsigned int i = 0; i < 4; i++)
-		nodes[i] = hwloc_get_obj_by_type(topology, HWLOC_OBJ_NUMANODE,
-						 i);
+		nodes[i] =
+			hwloc_get_obj_by_type(topology, HWLOC_OBJ_NUMANODE, i);
 	handle = hwloc_distances_add_create(
 		topology, "NUMALatency",
 		HWLOC_DISTANCES_KIND_FROM_OS |

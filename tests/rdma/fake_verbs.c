@@ -83,6 +83,12 @@ struct fake_qp {
 struct fake_verbs fake;
 static struct ibv_device device = {.name = "fake0"};
 static struct ibv_context context = {.device = &device, .async_fd = -1};
+/* These are only looked at. */
+#define OTHERS_MAX 2
+static struct ibv_device others[OTHERS_MAX] = {{.name = "fake1"},
+					       {.name = "fake2"}};
+static struct ibv_context other_contexts[OTHERS_MAX] = {{.device = &others[0]},
+							{.device = &others[1]}};
 static struct fake_id *ids[IDS_MAX];
 static struct ibv_mr *mrs[MRS_MAX];
 static struct fake_mw *mws[MWS_MAX];
@@ -103,6 +109,7 @@ void fake_reset(void)
 	fake = (struct fake_verbs){.inline_max = 256,
 				   .max_srq_wr = QUEUE_MAX - 1,
 				   .max_cqe = QUEUE_MAX - 1,
+				   .nr_devices = 1,
 				   .wrong = fake.wrong};
 	nr_asyncs = 0;
 	next_port = 20000;
@@ -336,6 +343,8 @@ static int fake_resolve_addr(struct rdma_cm_id *cm_id, struct sockaddr *from,
 	if (fails())
 		return -1;
 	id->port = port_of(to);
+	fake.from =
+		from ? ntohl(((struct sockaddr_in *)from)->sin_addr.s_addr) : 0;
 	cm_id->verbs = &context;
 	cm_id->port_num = 1;
 	push_event(id, RDMA_CM_EVENT_ADDR_RESOLVED, 0, NULL);
@@ -475,10 +484,15 @@ static void fake_destroy_qp(struct rdma_cm_id *id)
 
 static struct ibv_device **fake_device_list(int *nr)
 {
-	struct ibv_device **list = calloc(2, sizeof(struct ibv_device *));
+	struct ibv_device **list =
+		calloc(2 + OTHERS_MAX, sizeof(struct ibv_device *));
 
-	list[0] = &device;
-	*nr = 1;
+	/* The kernel's order is no order of names. */
+	for (int i = 0; i < fake.nr_devices; i++)
+		list[i] = i + 1 < fake.nr_devices
+				  ? &others[fake.nr_devices - 2 - i]
+				  : &device;
+	*nr = fake.nr_devices;
 	return list;
 }
 
@@ -494,12 +508,25 @@ static const char *fake_device_name(struct ibv_device *d)
 
 static struct ibv_context *fake_device_open(struct ibv_device *d)
 {
-	return fails() ? NULL : &context;
+	if (fails())
+		return NULL;
+	return d == &device ? &context : &other_contexts[d - others];
 }
 
 static int fake_device_close(struct ibv_context *verbs)
 {
 	return 0;
+}
+
+/* 0 for fake0. */
+static int number_of(const struct ibv_context *verbs)
+{
+	return verbs == &context ? 0 : (int)(verbs - other_contexts) + 1;
+}
+
+static bool fake_port_active(struct ibv_context *verbs, uint8_t port)
+{
+	return !(fake.ports_down >> number_of(verbs) & 1);
 }
 
 static int fake_query_gid(struct ibv_context *verbs, uint8_t port, int index,
@@ -512,6 +539,7 @@ static int fake_query_gid(struct ibv_context *verbs, uint8_t port, int index,
 	if (port != 1 || index > 1)
 		return -1;
 	memcpy(gid->raw, index ? v4 : link_local, 16);
+	gid->raw[15] = (uint8_t)(1 + number_of(verbs));
 	return 0;
 }
 
@@ -523,6 +551,7 @@ static int fake_query_device(struct ibv_context *verbs,
 	attr->max_srq_wr = fake.max_srq_wr;
 	attr->max_cqe = fake.max_cqe;
 	attr->max_qp_init_rd_atom = 4;
+	attr->phys_port_cnt = 1;
 	if (!fake.no_windows)
 		attr->device_cap_flags = IBV_DEVICE_MEM_WINDOW_TYPE_2B;
 	return 0;
@@ -998,6 +1027,7 @@ const struct hs_verbs_api fake_verbs_api = {
 	.device_open = fake_device_open,
 	.device_close = fake_device_close,
 	.query_gid = fake_query_gid,
+	.port_active = fake_port_active,
 	.query_device = fake_query_device,
 	.alloc_pd = fake_alloc_pd,
 	.dealloc_pd = fake_dealloc_pd,

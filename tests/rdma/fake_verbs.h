@@ -32,10 +32,13 @@ struct fake_verbs {
 	uint32_t inline_max; /* what a queue pair is given at most */
 	int max_srq_wr;
 	int max_cqe;
+	int nr_devices;	     /* fake0 (which all goes through), fake1, ... */
+	uint32_t ports_down; /* a bit for each */
 	/* what was seen */
 	const char *wrong; /* a rule that was broken; NULL: none */
 	uint64_t nr_calls; /* fallible ones */
 	int nr_objects;	   /* alive: 0 when all is closed */
+	uint32_t from;	   /* what was dialled from last: IPv4; 0: any */
 };
 
 extern struct fake_verbs fake;

@@ -11,7 +11,7 @@ export PATH=$PATH:/usr/sbin:/sbin
 modules="virtio_pci virtio_console 9pnet_virtio 9p overlay veth bridge
 	crc32_generic rdma_rxe ib_umad rdma_ucm sch_netem"
 # There when guest.sh -M asks: disks, and cards of one's own.
-on_demand="crc32c_generic virtio_blk ext4 vfio-pci vfio_iommu_type1"
+on_demand="crc32c_generic virtio_blk ext4 vfio-pci vfio_iommu_type1 e1000e"
 # Kept in the guest's memory with their libraries: over 9p each start of a
 # program costs up to a second of emulation.
 hot=$(PATH=$PATH:/usr/sbin:/sbin; for p in bash ip rdma tc sleep cat grep \

@@ -112,6 +112,24 @@ static int run(struct node *n, uint32_t count)
 	return 1;
 }
 
+/* What is near, as a daemon's status has it. */
+static int say_near(const struct hs_transport_self *self,
+		    const struct hs_transport_events *events)
+{
+	struct hs_transport *t =
+		hs_transport_verbs_create(self, NULL, NULL, events, NULL);
+	struct hs_transport_stats stats;
+
+	if (!t) {
+		perror("node");
+		return 1;
+	}
+	hs_transport_stats(t, &stats);
+	puts(stats.by);
+	hs_transport_destroy(t);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	const struct hs_transport_events events = {on_up, on_down, on_message,
@@ -124,9 +142,11 @@ int main(int argc, char **argv)
 	struct node n = {.echo = argc == 3};
 	int rc;
 
+	if (argc == 2 && !strcmp(argv[1], "near"))
+		return say_near(&self, &events);
 	if (argc != 3 && argc != 5) {
 		fprintf(stderr, "usage: node listen|dial HOST:PORT "
-				"[SOURCE COUNT]\n");
+				"[SOURCE COUNT]\n       node near\n");
 		return 2;
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
