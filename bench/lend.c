@@ -181,6 +181,13 @@ static int run(struct hs_bench_report *report, const struct hs_bench_lend *app,
 	const char *why = "no memory";
 	struct hs_random random;
 	uint32_t frame_bytes;
+	const struct hs_bench_lend_port at = {
+		.vdev = "net_null0,no-rx=1",
+		.socket = socket,
+		.address = "192.0.2.7:7431",
+		.neighbour = "192.0.2.1",
+		.mtu = mtu,
+	};
 	int rc = -ENOMEM;
 
 	snprintf(socket, sizeof(socket), "/tmp/hs-perf-lend-%d.sock",
@@ -199,7 +206,7 @@ static int run(struct hs_bench_report *report, const struct hs_bench_lend *app,
 			    : -errno;
 	}
 	if (!rc)
-		rc = app->open(socket, mtu);
+		rc = app->open(&at);
 	if (!rc)
 		rc = wait_lent(&b);
 	if (!rc)

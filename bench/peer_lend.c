@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Purpose: the application of hs-perf lend, in a module: see lend.h. */
+/* Purpose: the application of hs-perf lend and ship, in a module: see lend.h.
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
+#include <arpa/inet.h>
+
+#include <rte_cycles.h>
 #include <rte_eal.h>
 #include <rte_ethdev.h>
 #include <rte_ether.h>
@@ -19,23 +23,31 @@
 #define ROOM_BYTES  9300u
 #define ROUNDS_MAX  100000u
 #define DESCRIPTORS 512u
+#define RENEWALS    10u /* a second */
 
 static struct rte_mempool *pool;
 static struct hs_lend *lend;
 static uint16_t port;
+static int core_of_eal;
 
 static int start(int cpu)
 {
-	char core[16];
-	char *argv[] = {
-		"hs-perf",     "--no-huge",   "-m",
-		"128",	       "--no-pci",    "--no-telemetry",
-		"--no-shconf", "--log-level", "*:error",
-		"-l",	       core,	      "--vdev=net_null0,no-rx=1",
-		NULL};
+	core_of_eal = cpu;
+	return 0;
+}
+
+static int dpdk_start(const char *device)
+{
+	char core[16], vdev[256];
+	char *argv[] = {"hs-perf",     "--no-huge",   "-m",
+			"128",	       "--no-pci",    "--no-telemetry",
+			"--no-shconf", "--log-level", "*:error",
+			"-l",	       core,	      vdev,
+			NULL};
 	struct rte_eth_conf conf = {0};
 
-	snprintf(core, sizeof(core), "%d", cpu);
+	snprintf(core, sizeof(core), "%d", core_of_eal);
+	snprintf(vdev, sizeof(vdev), "--vdev=%s", device);
 	if (rte_eal_init((int)(sizeof(argv) / sizeof(argv[0])) - 1, argv) < 0 ||
 	    !rte_eth_dev_count_avail())
 		return -ENODEV;
@@ -54,25 +66,30 @@ static int start(int cpu)
 		       : 0;
 }
 
-static int open_lend(const char *socket, uint16_t mtu)
+static int open_lend(const struct hs_bench_lend_port *at)
 {
-	const struct hs_lend_options options = {
+	struct hs_lend_options options = {
 		.size_bytes = sizeof(options),
-		.socket_path = socket,
+		.socket_path = at->socket,
 		.name = "hs-perf",
-		.port = port,
 		.rx_queue = 0,
-		.mempool = pool,
-		.address = "192.0.2.7:7431",
-		.mtu = mtu,
+		.address = at->address,
+		.mtu = at->mtu,
+		.answers_arp = true,
 	};
 	const uint8_t mac[6] = {2, 0, 0, 0, 0, 1};
-	const uint8_t ip[4] = {192, 0, 2, 1};
-	uint32_t word;
-	int rc = hs_lend_open(&options, &lend);
+	struct in_addr ip;
+	int rc = pool ? 0 : dpdk_start(at->vdev);
 
-	memcpy(&word, ip, sizeof(word));
-	return rc ? rc : hs_lend_neighbour(lend, word, mac);
+	options.port = port;
+	options.mempool = pool;
+	if (!rc)
+		rc = hs_lend_open(&options, &lend);
+	if (!rc && at->neighbour)
+		rc = inet_pton(AF_INET, at->neighbour, &ip) == 1
+			     ? hs_lend_neighbour(lend, ip.s_addr, mac)
+			     : -EINVAL;
+	return rc;
 }
 
 static bool lent(void)
@@ -93,6 +110,21 @@ static void idle(uint32_t n)
 {
 	while (n--)
 		hs_lend_poll(lend);
+}
+
+static void serve(bool (*over)(const void *context), const void *context)
+{
+	uint64_t next = 0;
+
+	while (!over(context)) {
+		uint64_t now = rte_rdtsc();
+
+		hs_lend_poll(lend);
+		if (now < next)
+			continue;
+		next = now + rte_get_tsc_hz() / RENEWALS;
+		hs_lend_renew(lend);
+	}
 }
 
 static void own(uint32_t n, const uint8_t *from, uint32_t step, uint32_t bytes)
@@ -140,6 +172,7 @@ const struct hs_bench_lend hs_bench_peer = {
 	.lent = lent,
 	.send = send_frames,
 	.idle = idle,
+	.serve = serve,
 	.own = own,
 	.close = close_lend,
 };

@@ -68,12 +68,42 @@ static const uint8_t *pool_make(void)
 	return pool;
 }
 
+enum part { TO, FROM, LENDER };
+
+/* The two ends apart; a lender of its own only where there is a third. */
+static int cpu_of(enum part part)
+{
+	int nr = hs_bench_nr_cpus();
+
+	if (part == TO)
+		return nr - 1;
+	return part == LENDER && nr > 2 ? 1 : 0;
+}
+
+static void part_run(const struct hs_bench_ship_run *run, enum part part,
+		     const uint8_t *pool, struct hs_bench_ship_result *result)
+{
+	bool tcp = !strcmp(run->carrier, "tcp");
+
+	if (part == LENDER)
+		hs_bench_ship_lender(run, result);
+	else if (part == FROM && tcp)
+		hs_bench_ship_tcp_from(run, pool, result);
+	else if (part == FROM)
+		hs_bench_ship_port_from(run, pool, result);
+	else if (tcp)
+		hs_bench_ship_tcp_to(run, result);
+	else
+		hs_bench_ship_port_to(run, result);
+}
+
 /* In a namespace of its own, when both have their end of the veth pair. */
-static pid_t start(const struct hs_bench_ship_run *run, bool from,
+static pid_t start(const struct hs_bench_ship_run *run, enum part part,
 		   const uint8_t *pool, const struct hs_bench_link *link,
 		   struct hs_bench_ship_result *result)
 {
-	bool tcp = !strcmp(run->carrier, "tcp");
+	uint64_t *const cpu[] = {&result->cpu_to_ns, &result->cpu_from_ns,
+				 &result->cpu_lender_ns};
 	pid_t pid = fork();
 
 	if (pid)
@@ -81,23 +111,15 @@ static pid_t start(const struct hs_bench_ship_run *run, bool from,
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	signal(SIGINT, SIG_IGN);
 	signal(SIGTERM, SIG_DFL);
-	hs_bench_pin(from ? 0 : hs_bench_nr_cpus() - 1);
-	if (hs_bench_link_join(link, from)) {
+	hs_bench_pin(cpu_of(part));
+	if (hs_bench_link_join(link, part != TO)) {
 		snprintf(result->why, sizeof(result->why),
 			 "no network namespace: %s", strerror(errno));
 		_exit(1);
 	}
 	hs_bench_ship_begun();
-	if (from && tcp)
-		hs_bench_ship_tcp_from(run, pool, result);
-	else if (from)
-		hs_bench_ship_port_from(run, pool, result);
-	else if (tcp)
-		hs_bench_ship_tcp_to(run, result);
-	else
-		hs_bench_ship_port_to(run, result);
-	*(from ? &result->cpu_from_ns : &result->cpu_to_ns) =
-		cpu_ns() - begun_ns;
+	part_run(run, part, pool, result);
+	*cpu[part] = cpu_ns() - begun_ns;
 	_exit(0);
 }
 
@@ -162,7 +184,7 @@ int hs_bench_ship_once(const struct hs_bench_ship_run *run,
 	static const uint8_t *pool;
 	struct hs_bench_ship_result *result;
 	struct hs_bench_link link;
-	pid_t to, from = -1;
+	pid_t to, from = -1, lender = -1;
 	int rc;
 
 	if (!pool)
@@ -178,13 +200,15 @@ int hs_bench_ship_once(const struct hs_bench_ship_run *run,
 	}
 	/* The sender's vhost is what virtio_user connects to. */
 	if (!strcmp(run->carrier, "vhost")) {
-		from = start(run, true, pool, &link, result);
+		from = start(run, FROM, pool, &link, result);
 		for (uint32_t i = 0; i < 5000 && access(run->socket, F_OK); i++)
 			usleep(1000);
 	}
-	to = start(run, false, pool, &link, result);
+	to = start(run, TO, pool, &link, result);
 	if (to > 0 && wait_ready(result) && from < 0)
-		from = start(run, true, pool, &link, result);
+		from = start(run, FROM, pool, &link, result);
+	if (from > 0 && hs_bench_ship_is_lent(run))
+		lender = start(run, LENDER, pool, &link, result);
 	if (from > 0) {
 		wait_begun(result);
 		usleep((useconds_t)(run->span_ns / 1000));
@@ -193,6 +217,8 @@ int hs_bench_ship_once(const struct hs_bench_ship_run *run,
 	__atomic_store_n(&result->stop, true, __ATOMIC_RELAXED);
 	if (from > 0)
 		waitpid(from, NULL, 0);
+	if (lender > 0)
+		waitpid(lender, NULL, 0);
 	if (to > 0) {
 		if (from < 0 || !strcmp(run->carrier, "tcp"))
 			kill(to, SIGKILL);
@@ -220,15 +246,22 @@ static void note(struct hs_bench_result *r,
 	double gb = (double)s->bytes / 1e9;
 	double sent = (double)(s->copied_from + s->copied_kernel_from +
 			       s->borrowed_from);
+	char lender[2][32] = {"", ""};
 
+	if (s->copied_lender) {
+		snprintf(lender[0], sizeof(lender[0]), " + %.2f (lender)",
+			 (double)s->cpu_lender_ns / 1e9 / gb);
+		snprintf(lender[1], sizeof(lender[1]), ", lender %.2f",
+			 sent > 0 ? (double)s->copied_lender / sent : 0);
+	}
 	snprintf(r->note, sizeof(r->note),
-		 "cpu s/GB %.2f + %.2f, copies a byte out %.2f (borrowed "
-		 "%.2f, kernel %.2f), in %.2f; frames again %.3f",
+		 "cpu s/GB %.2f + %.2f%s, copies a byte out %.2f (borrowed "
+		 "%.2f, kernel %.2f%s), in %.2f; frames again %.3f",
 		 (double)s->cpu_from_ns / 1e9 / gb,
-		 (double)s->cpu_to_ns / 1e9 / gb,
+		 (double)s->cpu_to_ns / 1e9 / gb, lender[0],
 		 sent > 0 ? (double)s->copied_from / sent : 0,
 		 sent > 0 ? (double)s->borrowed_from / sent : 0,
-		 sent > 0 ? (double)s->copied_kernel_from / sent : 0,
+		 sent > 0 ? (double)s->copied_kernel_from / sent : 0, lender[1],
 		 sent > 0 ? (double)s->copied_to / sent : 0,
 		 s->frames ? (double)s->frames_again / (double)s->frames : 0);
 }
@@ -336,14 +369,15 @@ static int measure(struct hs_bench_report *report, const char *carrier,
 
 int hs_perf_ship(int argc, char **argv)
 {
-	static const char *const carriers[] = {"udp", "tcp-ship", "memif",
-					       "vhost", "af_packet"};
+	static const char *const carriers[] = {"udp",	"tcp-ship",  "memif",
+					       "vhost", "af_packet", "lent"};
 	uint64_t span_ns = SPAN_DEFAULT_NS;
 	const char *store = NULL, *carrier = NULL;
 	bool json = false;
 	const struct hs_args_option options[] = {
 		{"carrier", 'c', HS_ARGS_STRING, &carrier, "NAME",
-		 "only this one: udp, tcp-ship, memif, vhost, af_packet", 0, 0},
+		 "only this one: udp, tcp-ship, memif, vhost, af_packet, lent",
+		 0, 0},
 		{"span", 's', HS_ARGS_DURATION, &span_ns, "TIME",
 		 "how long each run is", 100 * HS_NS_PER_MS,
 		 60 * HS_NS_PER_SEC},

@@ -20,10 +20,11 @@
 #define HS_BENCH_SHIP_NODE 1u
 
 struct hs_bench_ship_run {
-	const char *carrier; /* "tcp", "udp", "memif", "vhost", "af_packet" */
-	char socket[64];     /* of memif and vhost */
-	uint32_t mtu;	     /* of the veth */
-	uint32_t agent;	     /* of several, from 0: its node and UDP port */
+	/* "tcp", "tcp-ship", "udp", "memif", "vhost", "af_packet", "lent" */
+	const char *carrier;
+	char socket[64]; /* of memif, vhost and lent */
+	uint32_t mtu;	 /* of the veth */
+	uint32_t agent;	 /* of several, from 0: its node and UDP port */
 	uint32_t slice_bytes;
 	double loss; /* of frames, both ways */
 	uint64_t span_ns;
@@ -39,8 +40,9 @@ struct hs_bench_ship_result {
 	char why[128];		/* what went wrong; empty: nothing */
 	uint64_t bytes, slices; /* settled, as the sender was told */
 	uint64_t first_ns, last_ns;
-	uint64_t cpu_from_ns, cpu_to_ns;
+	uint64_t cpu_from_ns, cpu_to_ns, cpu_lender_ns;
 	uint64_t copied_from, copied_kernel_from, borrowed_from;
+	uint64_t copied_lender; /* once more, by who lends the port */
 	uint64_t copied_to;
 	uint64_t frames, frames_again, drops;
 	uint64_t out_of_credit; /* times that the sender was */
@@ -65,8 +67,22 @@ void hs_bench_ship_port_from(const struct hs_bench_ship_run *run,
 			     struct hs_bench_ship_result *result);
 void hs_bench_ship_port_to(const struct hs_bench_ship_run *run,
 			   struct hs_bench_ship_result *result);
+/** hs_bench_ship_lender() - the application whose port the sender goes through
+ */
+void hs_bench_ship_lender(const struct hs_bench_ship_run *run,
+			  struct hs_bench_ship_result *result);
+bool hs_bench_ship_is_lent(const struct hs_bench_ship_run *run);
+/** hs_bench_ship_vdev() - the device of one end of a way through DPDK
+ * Return: false: none; *borrow: whether it sends memory that is not DPDK's. */
+bool hs_bench_ship_vdev(const struct hs_bench_ship_run *run, bool from,
+			char out[256], bool *borrow);
+void hs_bench_ship_address(const struct hs_bench_ship_run *run, bool from,
+			   char out[32]);
+/** hs_bench_ship_lend_socket() - where the agent listens for the application */
+void hs_bench_ship_lend_socket(const struct hs_bench_ship_run *run,
+			       char out[80]);
 
-/* Between the parent and its two processes. */
+/* Between the parent and its processes. */
 void hs_bench_ship_ready(struct hs_bench_ship_result *result);
 bool hs_bench_ship_is_ready(const struct hs_bench_ship_result *result);
 /** hs_bench_ship_begun() - the connection is up: processor time counts from

@@ -11,12 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "bench/ship.h"
 #include "ship/inlet.h"
 #include "ship/outlet.h"
+#include "ship/port_lent.h"
 
 #define FRAMES	     8192u
 #define KEYS	     16384u
@@ -24,6 +26,8 @@
 #define SYNC_BYTES   (32ull << 20)
 #define SYNC_NS	     (50 * HS_NS_PER_MS)
 #define IDLE_WAIT_MS 1
+#define POLL_NS	     (50 * HS_NS_PER_US) /* as an agent polls who lends */
+#define IP_UDP_BYTES 28u
 
 struct from {
 	const struct hs_bench_ship_run *run;
@@ -53,6 +57,34 @@ static const struct {
 	 false},
 };
 
+bool hs_bench_ship_is_lent(const struct hs_bench_ship_run *run)
+{
+	return !strcmp(run->carrier, "lent");
+}
+
+void hs_bench_ship_lend_socket(const struct hs_bench_ship_run *run,
+			       char out[80])
+{
+	snprintf(out, 80, "%s.lend", run->socket);
+}
+
+bool hs_bench_ship_vdev(const struct hs_bench_ship_run *run, bool from,
+			char out[256], bool *borrow)
+{
+	const char *name = hs_bench_ship_is_lent(run) ? "memif" : run->carrier;
+
+	for (size_t i = 0; i < sizeof(devices) / sizeof(*devices); i++) {
+		if (strcmp(devices[i].name, name))
+			continue;
+		/* The table above holds the only formats there are. */
+		snprintf(out, 256, from ? devices[i].from : devices[i].to,
+			 run->socket);
+		*borrow = devices[i].borrow;
+		return true;
+	}
+	return false;
+}
+
 static struct hs_ship_port *dpdk_make(const struct hs_bench_ship_run *run,
 				      const char *bind, bool from,
 				      uint32_t nr_frames, const char **why)
@@ -66,18 +98,25 @@ static struct hs_ship_port *dpdk_make(const struct hs_bench_ship_run *run,
 	};
 	char vdev[256];
 
-	for (size_t i = 0; i < sizeof(devices) / sizeof(*devices); i++) {
-		if (strcmp(devices[i].name, run->carrier))
-			continue;
-		/* The table above holds the only formats there are. */
-		snprintf(vdev, sizeof(vdev),
-			 from ? devices[i].from : devices[i].to, run->socket);
-		config.vdev = vdev;
-		config.borrow = devices[i].borrow;
-		return create ? create(&config, why) : NULL;
+	config.vdev = vdev;
+	if (!hs_bench_ship_vdev(run, from, vdev, &config.borrow)) {
+		*why = "there is no such carrier";
+		return NULL;
 	}
-	*why = "there is no such carrier";
-	return NULL;
+	return create ? create(&config, why) : NULL;
+}
+
+static struct hs_ship_port *lent_make(const struct hs_bench_ship_run *run,
+				      const char **why)
+{
+	char socket[80];
+	const struct hs_ship_lent_config config = {.socket = socket,
+						   .mode = 0600,
+						   .frame_bytes = run->mtu -
+								  IP_UDP_BYTES};
+
+	hs_bench_ship_lend_socket(run, socket);
+	return hs_ship_lent_create(&config, why);
 }
 
 static bool of_kernel(const struct hs_bench_ship_run *run)
@@ -86,8 +125,8 @@ static bool of_kernel(const struct hs_bench_ship_run *run)
 	       !strcmp(run->carrier, "tcp-ship");
 }
 
-static void address(const struct hs_bench_ship_run *run, bool from,
-		    char out[32])
+void hs_bench_ship_address(const struct hs_bench_ship_run *run, bool from,
+			   char out[32])
 {
 	const char *kernels = from ? HS_BENCH_SHIP_FROM : HS_BENCH_SHIP_TO;
 	const char *ports =
@@ -110,8 +149,10 @@ static struct hs_ship_port *port_make(const struct hs_bench_ship_run *run,
 	const char *why;
 	struct hs_ship_port *p;
 
-	address(run, from, bind);
-	if (!of_kernel(run))
+	hs_bench_ship_address(run, from, bind);
+	if (from && hs_bench_ship_is_lent(run))
+		p = lent_make(run, &why);
+	else if (!of_kernel(run))
 		p = dpdk_make(run, bind, from, nr_frames, &why);
 	else if (!strcmp(run->carrier, "udp"))
 		p = hs_ship_udp_create(&config, &why);
@@ -208,6 +249,16 @@ static void wait_for(int fd, uint64_t until_ns, uint64_t now_ns)
 	(void)poll(&p, 1, ms < IDLE_WAIT_MS ? (int)ms : IDLE_WAIT_MS);
 }
 
+/* An agent does not spin while its lender sends, who has an lcore for it. */
+static void nap(uint64_t until_ns, uint64_t now_ns)
+{
+	uint64_t ns = until_ns - now_ns;
+	const struct timespec span = {
+		.tv_nsec = (long)(ns < POLL_NS ? ns : POLL_NS)};
+
+	(void)nanosleep(&span, NULL);
+}
+
 void hs_bench_ship_port_from(const struct hs_bench_ship_run *run,
 			     const uint8_t *pool,
 			     struct hs_bench_ship_result *result)
@@ -233,7 +284,7 @@ void hs_bench_ship_port_from(const struct hs_bench_ship_run *run,
 		return;
 	}
 	o = hs_ship_outlet_create(port, &config, &from_ops, &f);
-	address(run, false, to);
+	hs_bench_ship_address(run, false, to);
 	if (!o || hs_ship_outlet_dial(o, to, hs_clock_mono_ns(), &why) < 0) {
 		snprintf(result->why, sizeof(result->why), "%s: %s", to, why);
 		return;
@@ -244,10 +295,16 @@ void hs_bench_ship_port_from(const struct hs_bench_ship_run *run,
 
 		feed(&f, o, now_ns);
 		until_ns = hs_ship_outlet_run(o, now_ns);
-		if (result->slices == before && until_ns > now_ns)
+		if (result->slices != before || until_ns <= now_ns)
+			continue;
+		if (hs_bench_ship_is_lent(run))
+			nap(until_ns, now_ns);
+		else
 			wait_for(hs_ship_outlet_fd(o), until_ns, now_ns);
 	}
-	hs_bench_ship_quiet(result, true);
+	/* Of a lent port's driver it is the lender that polls. */
+	if (!hs_bench_ship_is_lent(run))
+		hs_bench_ship_quiet(result, true);
 	hs_ship_outlet_stats(o, 0, &stats, &ps);
 	result->out_of_credit = stats.out_of_credit;
 	result->frames = stats.frames_sent;
@@ -255,6 +312,7 @@ void hs_bench_ship_port_from(const struct hs_bench_ship_run *run,
 	result->copied_from = ps.bytes_copied;
 	result->copied_kernel_from = ps.bytes_copied_kernel;
 	result->borrowed_from = ps.bytes_borrowed;
+	result->copied_lender = ps.bytes_copied_lender;
 	/* Without a goodbye, which would be polling: the process ends now. */
 }
 
