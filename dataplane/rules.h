@@ -25,23 +25,11 @@
 #include "dataplane/attachment.h"
 #include "dataplane/handle.h"
 #include "dataplane/operation.h"
+#include "dataplane/rules_test.h"
 
-#define HS_RULES_TABLES	   4u
-#define HS_RULES_QUANTILES 64u /* percentiles: of an operation and a rule */
+#define HS_RULES_TABLES 4u
 
-/* A test as far as it can be answered in a few compares. */
-struct hs_rules_quick {
-	uint64_t key_first; /* hs_rules_ends() */
-	uint64_t key_last;
-	uint64_t low; /* an integer v holds if v - low, wrapping, <= width */
-	uint64_t width;
-	uint8_t has_range;
-	uint8_t bools; /* what false (bit 0) and true (bit 1) come to */
-	uint8_t key_bytes;
-	uint8_t text_bytes;
-	uint8_t next; /* test of the same key bit */
-	uint8_t reserved[3];
-};
+#define HS_RULES_NO_TEST 0xffu
 
 struct hs_rules_table {
 	uint64_t generation;   /* 0: being made */
@@ -114,13 +102,6 @@ static inline bool hs_rules_asks(const char *key, size_t n)
 				    hs_rules_key_bit(key, n) &
 			    1;
 }
-
-/* A value by its type: bits of a number, or length and place of a text. */
-struct hs_rules_value {
-	uint32_t type; /* enum hs_value_type */
-	uint64_t bits;
-	const void *data;
-};
 
 /**
  * hs_rules_attr() - what a rule asks about, and errors
