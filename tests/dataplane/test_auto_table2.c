@@ -75,8 +75,8 @@ static void assert_names(uint64_t n, uint32_t nr, uint64_t first)
 }
 
 /*
- * PercentileTrigger(p): "fires for measurements > percentile p". Values that
- * are all different, in an order that is no order; 1 % lie far above the
+ * PercentileTrigger(p): "fires for measurements > percentile p". A thousand
+ * values in an order that is no order, again and again; 1 % lie far above the
  * others.
  */
 static void test_percentile_trigger(void **state)
@@ -109,7 +109,8 @@ static void test_percentile_trigger(void **state)
 
 /*
  * CategoryTrigger(f): "categorical data that is less frequent than threshold
- * f". Labels at a half, at just over f, at just under it, and at a tenth of it.
+ * f". Two labels at a half each, nearly, and one at one and a half f, at six
+ * tenths of f and at a tenth of f.
  */
 static void test_category_trigger(void **state)
 {
