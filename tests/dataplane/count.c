@@ -10,6 +10,7 @@
 
 #include "dataplane/rules_shared.h"
 #include "harness.h"
+#include "hs/autotrigger.h"
 
 #define TIMES 64
 
@@ -115,6 +116,31 @@ static void rules_load(struct fake_agent *a)
 	hs_client_poll();
 }
 
+/* Durations with a long tail, the same on every run. */
+static void values_add(struct hs_auto_percentile *p, uint32_t nr)
+{
+	static uint64_t x = 88172645463325252ull;
+	static uint64_t fired;
+
+	for (; nr; nr--) {
+		x ^= x << 13;
+		x ^= x >> 7;
+		x ^= x << 17;
+		fired += hs_auto_percentile_add(
+			p, (1000ull << __builtin_clzll(x) / 2) + (x & 0x3ff));
+	}
+}
+
+#define VALUES	    256
+#define VALUES_WARM 50000
+static void count_percentile(const char *name, double percentile)
+{
+	struct hs_auto_percentile *p = hs_auto_percentile_create(percentile, 0);
+
+	COUNT(name, values_add(p, VALUES_WARM), values_add(p, VALUES));
+	hs_auto_percentile_destroy(p);
+}
+
 int main(void)
 {
 	struct fake_config config = fake_config_default();
@@ -144,6 +170,8 @@ int main(void)
 	      hs_trace_end(hs_trace_begin(NULL, NULL)));
 	COUNT("trace_of_one_span", fake_agent_stock_all(&agent, 0, TIMES),
 	      one_span());
+	count_percentile("percentile_p99_256_values", 99);
+	count_percentile("percentile_p9999_256_values", 99.99);
 	hs_client_stats_get(&stats);
 	harness_detach(&agent);
 	if (stats.buffers_null + stats.entries_lost + stats.handles_lost) {

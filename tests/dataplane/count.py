@@ -26,6 +26,8 @@ BOUNDS = {
         "attr_i64": (155, None),
         "begin_end_empty": (430, None),
         "trace_of_one_span": (1425, None),
+        "percentile_p99_256_values": (15300, None),
+        "percentile_p9999_256_values": (14550, None),
     },
     "agent": {
         "buffer_of_4": (720, None),

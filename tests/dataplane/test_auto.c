@@ -133,6 +133,33 @@ static void test_steps(void **state)
 	}
 }
 
+/* What is counted and not looked at would have been no symptom. */
+static void test_not_looked_at(void **state)
+{
+	static struct hs_auto_percentile p, looked;
+
+	for (size_t i = 0; i < 5; i++) {
+		uint64_t skipped = 0;
+
+		assert_true(hs_auto_percentile_init(&p, percentiles[i], 1000));
+		for (uint64_t n = 0; n < 30000; n++) {
+			/* It drifts, up and down, and steps at times. */
+			uint64_t scale = 1000 + n % 7000 / 7 * (n / 7000 % 3);
+			uint64_t value = draw_tail(scale);
+			bool said, would;
+
+			looked = p;
+			looked.near = 0;
+			would = hs_auto_percentile_sample(&looked, value);
+			said = hs_auto_percentile_sample(&p, value);
+			assert_int_equal(said, would);
+			skipped += p.unsettled != p.left;
+			assert_true(p.near <= p.threshold);
+		}
+		assert_true(skipped > 30000 / 4);
+	}
+}
+
 static void test_percentile_limits(void **state)
 {
 	struct hs_auto_percentile *p;
@@ -244,6 +271,7 @@ int main(void)
 		T(test_shares),
 		T(test_which_ones),
 		T(test_steps),
+		T(test_not_looked_at),
 		T(test_percentile_limits),
 		T(test_category),
 		T(test_category_full),
