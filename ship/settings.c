@@ -3,10 +3,9 @@
 #include "ship/settings.h"
 
 #include <errno.h>
-#include <pwd.h>
 #include <stddef.h>
-#include <stdlib.h>
 
+#include "base/user.h"
 #include "ship/port.h"
 #include "ship/port_lent.h"
 
@@ -88,22 +87,6 @@ struct hs_ship_port *hs_ship_port_make(const struct hs_ship_settings *settings,
 	return create ? create(&dpdk, why) : NULL;
 }
 
-/* A user by name, or by number. */
-static bool user(const char *text, uid_t *out)
-{
-	const struct passwd *known = getpwnam(text);
-	unsigned long number;
-	char *end;
-
-	if (known) {
-		*out = known->pw_uid;
-		return true;
-	}
-	number = strtoul(text, &end, 10);
-	*out = (uid_t)number;
-	return end != text && !*end && number < (uid_t)-1;
-}
-
 int hs_ship_lent_settings(const struct hs_ship_settings *settings,
 			  struct hs_ship_lent_config *out, const char **why)
 {
@@ -114,8 +97,8 @@ int hs_ship_lent_settings(const struct hs_ship_settings *settings,
 	};
 	*why = "ship.lenders should be users that there are, or numbers";
 	for (size_t i = 0; i < settings->lenders.nr_items; i++)
-		if (!user(settings->lenders.items[i],
-			  &out->lenders[out->nr_lenders++]))
+		if (!hs_user_find(settings->lenders.items[i],
+				  &out->lenders[out->nr_lenders++]))
 			return -EINVAL;
 	return 0;
 }
