@@ -63,6 +63,7 @@ static uint32_t transport_stats(const struct hs_worker *w,
 		[HS_TRANSPORT_CUT_SILENT] = "transport_cut_silent",
 		[HS_TRANSPORT_CUT_REFUSED] = "transport_cut_refused",
 		[HS_TRANSPORT_CUT_FULL] = "transport_cut_full",
+		[HS_TRANSPORT_CUT_USER] = "transport_cut_user",
 	};
 	struct hs_transport_stats s;
 

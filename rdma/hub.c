@@ -35,6 +35,7 @@ const char *const hs_transport_causes[HS_TRANSPORT_CUT_CAUSES] = {
 	[HS_TRANSPORT_CUT_SILENT] = "silent",
 	[HS_TRANSPORT_CUT_REFUSED] = "refused",
 	[HS_TRANSPORT_CUT_FULL] = "full",
+	[HS_TRANSPORT_CUT_USER] = "user",
 };
 
 void hs_hub_count_cut(struct hs_hub *h, enum hs_transport_cause cause)

@@ -29,6 +29,10 @@ struct hs_shm {
 	struct hs_sockets sockets; /* first */
 	/* Connections that had more to say than is taken in one turn. */
 	struct hs_shm_conn *late;
+	/* Whose processes may be peers, beside root's and our own. */
+	uint32_t users[HS_TRANSPORT_USERS_MAX];
+	uint32_t nr_users;
+	bool any_user;
 };
 
 /** hs_shm_conn_create() - around @fd, which it owns if it succeeds; tells the

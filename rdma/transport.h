@@ -31,8 +31,14 @@ struct hs_transport_trust {
 	/* TCP alone: all of them or none; PEM, see base/tls.h. */
 	const char *tls_ca, *tls_cert, *tls_key;
 	int tls_bind; /* enum hs_tls_bind */
-	char *error;  /* where to say what is wrong with these, or NULL */
+	/* Shared memory alone: users whose processes may be peers, beside root
+	 * and our own. */
+	const uint32_t *users;
+	uint32_t nr_users; /* at most HS_TRANSPORT_USERS_MAX */
+	bool any_user;
+	char *error; /* where to say what is wrong with these, or NULL */
 };
+#define HS_TRANSPORT_USERS_MAX 16u
 
 /* Who we say we are in HELLO. */
 struct hs_transport_self {
@@ -109,6 +115,7 @@ enum hs_transport_cause {
 	HS_TRANSPORT_CUT_SILENT,  /* no HELLO, or no answer to PING */
 	HS_TRANSPORT_CUT_REFUSED, /* its payload, by the transport's owner */
 	HS_TRANSPORT_CUT_FULL,	  /* no room for another peer */
+	HS_TRANSPORT_CUT_USER,	  /* a process of nobody of ours */
 	HS_TRANSPORT_CUT_CAUSES,
 };
 extern const char *const hs_transport_causes[HS_TRANSPORT_CUT_CAUSES];

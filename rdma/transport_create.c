@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/tls.h"
+#include "base/user.h"
 #include "rdma/transport_verbs.h"
 
 const char *const hs_transport_kinds[] = {
@@ -120,6 +121,27 @@ static struct hs_transport *create(const struct hs_transport_settings *settings,
 	return hs_transport_tcp_create(self, limits, events, ctx);
 }
 
+/* Return: the first that is no user; NULL: all are. */
+static const char *find_users(const struct hs_config_strings *names,
+			      uint32_t *users, struct hs_transport_trust *trust)
+{
+	trust->users = users;
+	for (size_t i = 0; i < names->nr_items; i++) {
+		const char *name = names->items[i];
+		uid_t uid;
+
+		if (!strcmp(name, "*")) {
+			trust->any_user = true;
+			continue;
+		}
+		if (trust->nr_users == HS_TRANSPORT_USERS_MAX ||
+		    !hs_user_find(name, &uid))
+			return name;
+		users[trust->nr_users++] = uid;
+	}
+	return NULL;
+}
+
 struct hs_transport *
 hs_transport_create(const struct hs_transport_settings *settings,
 		    const struct hs_transport_self *self,
@@ -129,7 +151,9 @@ hs_transport_create(const struct hs_transport_settings *settings,
 {
 	char error[HS_TRANSPORT_ERROR_BYTES] = "";
 	struct hs_transport_self trusting = *self;
+	uint32_t users[HS_TRANSPORT_USERS_MAX];
 	struct hs_transport *t;
+	const char *nobody;
 
 	trusting.trust = (struct hs_transport_trust){
 		.key_file = settings->key_file,
@@ -147,6 +171,15 @@ hs_transport_create(const struct hs_transport_settings *settings,
 			 "no %s: transport.tls_cert wants carrier: tcp; over "
 			 "%s transport.key_file authenticates",
 			 kind, kind);
+		errno = EINVAL;
+		return NULL;
+	}
+	nobody = find_users(&settings->shm_users, users, &trusting.trust);
+	if (nobody) {
+		snprintf(why, HS_TRANSPORT_WHY_BYTES,
+			 "transport.shm_users: \"%.64s\" should be a user of "
+			 "this machine, a number, or \"*\"",
+			 nobody);
 		errno = EINVAL;
 		return NULL;
 	}

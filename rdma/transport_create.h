@@ -35,6 +35,7 @@ struct hs_transport_settings {
 	int64_t port; /* 0: any */
 	int64_t gid_index;
 	int64_t traffic_class;
+	struct hs_config_strings shm_users;
 };
 
 extern const char *const hs_transport_kinds[]; /* NULL at the end */
@@ -72,6 +73,12 @@ extern const char *const hs_transport_binds[]; /* likewise */
 		 .example = "192.0.2.17",                                      \
 		 .doc = "verbs: our address to dial from; when absent, one "   \
 			"of transport.device, or of the nearest."},            \
+		{HS_TRANSPORT_KEY_("transport.shm_users", STRINGS, house,      \
+				   field.shm_users),                           \
+		 .max = HS_TRANSPORT_USERS_MAX, .example = "[hindsight]",      \
+		 .doc = "shm: users, by name or number, whose processes may "  \
+			"be peers, beside root and our own; [\"*\"]: whoever " \
+			"is on this machine."},                                \
 		{HS_TRANSPORT_KEY_("transport.tls_ca", STRING, house,          \
 				   field.tls_ca),                              \
 		 .example = "/etc/hindsight/ca.pem",                           \

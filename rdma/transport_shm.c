@@ -4,8 +4,10 @@
  *
  * "host:port" as everywhere: it stands for a Unix socket in the abstract
  * namespace, which belongs to the network namespace, as the port over TCP does.
- * So whoever reached the port reaches the socket, and nobody else; who belongs
- * to the cluster is told by its key, as over every carrier.
+ * So whoever reached the port reaches the socket, and nobody else. Whoever
+ * likes may take a name there, so the kernel is asked whose process the other
+ * side is, on both sides; who belongs to the cluster is told by its key, as
+ * over every carrier.
  *
  * Guarantees: nothing waits but name resolution of a dialled address that is
  * a name; no SIGPIPE; memory is bounded by the limits: 68 KiB a peer of each
@@ -21,6 +23,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/fdpass.h"
 #include "base/log.h"
 #include "rdma/shm.h"
 
@@ -85,22 +88,69 @@ static bool is_ours(const union inet *at, socklen_t bytes)
 	return ours;
 }
 
-/* Who listens on all addresses has the name of none. */
-static int connect_to(int fd, const union inet *at)
+/* Is the process at the other end one of ours? Of who listens, the kernel tells
+ * who it was when it began to. */
+static bool is_known(struct hs_shm *t, int fd)
+{
+	struct hs_hub *h = &t->sockets.hub;
+	struct hs_unix_peer peer;
+	bool known = t->any_user;
+
+	if (known)
+		return true;
+	h->stats.system_calls += 2;
+	if (hs_unix_peer_get(fd, &peer))
+		return false;
+	known = peer.uid == 0 || peer.uid == geteuid();
+	for (uint32_t i = 0; i < t->nr_users && !known; i++)
+		known = t->users[i] == peer.uid;
+	if (known)
+		return true;
+	hs_hub_count_cut(h, HS_TRANSPORT_CUT_USER);
+	hs_log_limited(
+		HS_LOG_WARN, "shm",
+		"refused: its process is neither root's nor our own "
+		"user's, nor of any in transport.shm_users uid=%u pid=%d",
+		peer.uid, (int)peer.pid);
+	return false;
+}
+
+/* Return: a socket, or -errno: -EACCES: a stranger has that name. */
+static int connect_name(struct hs_shm *t, const char *host, uint16_t port)
+{
+	struct sockaddr_un un;
+	socklen_t size = name_of(host, port, &un);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int rc = 0;
+
+	t->sockets.hub.stats.system_calls += 2;
+	if (fd < 0)
+		return -errno;
+	if (connect(fd, (struct sockaddr *)&un, size))
+		rc = -errno;
+	else if (!is_known(t, fd))
+		rc = -EACCES;
+	if (!rc)
+		return fd;
+	close(fd);
+	return rc;
+}
+
+/* Who listens on all addresses has the name of none; a stranger who has it does
+ * not hide him. */
+static int connect_to(struct hs_shm *t, const union inet *at)
 {
 	static const char *const all[] = {"0.0.0.0", "::"};
 	char host[INET6_ADDRSTRLEN];
-	struct sockaddr_un un;
-	socklen_t size;
+	int fd;
 
 	host_of(at, host);
-	size = name_of(host, port_of(at), &un);
-	for (size_t i = 0; connect(fd, (struct sockaddr *)&un, size); i++) {
-		if (errno != ECONNREFUSED || i == sizeof(all) / sizeof(all[0]))
-			return -errno;
-		size = name_of(all[i], port_of(at), &un);
-	}
-	return 0;
+	fd = connect_name(t, host, port_of(at));
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]) &&
+			   (fd == -ECONNREFUSED || fd == -EACCES);
+	     i++)
+		fd = connect_name(t, all[i], port_of(at));
+	return fd;
 }
 
 static bool watch(struct hs_shm_conn *c)
@@ -114,7 +164,7 @@ static int shm_dial(struct hs_hub *h, struct hs_dial *d, uint32_t at)
 {
 	union inet to = {.v6 = {0}};
 	struct hs_shm_conn *c;
-	int fd, rc;
+	int fd;
 
 	memcpy(&to, &d->at.at[at], d->at.size_bytes[at]);
 	if (!is_ours(&to, d->at.size_bytes[at])) {
@@ -124,15 +174,16 @@ static int shm_dial(struct hs_hub *h, struct hs_dial *d, uint32_t at)
 			       d->address);
 		return -EADDRNOTAVAIL;
 	}
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	h->stats.system_calls += 5;
+	h->stats.system_calls += 3;
+	fd = connect_to((struct hs_shm *)h, &to);
 	if (fd < 0)
-		return -errno;
-	rc = connect_to(fd, &to);
-	c = rc ? NULL : hs_shm_conn_create((struct hs_shm *)h, fd, d);
+		return fd;
+	c = hs_shm_conn_create((struct hs_shm *)h, fd, d);
 	if (!c) {
+		int rc = -errno;
+
 		close(fd);
-		return rc ? rc : -errno;
+		return rc;
 	}
 	if (watch(c))
 		return 0;
@@ -143,9 +194,13 @@ static int shm_dial(struct hs_hub *h, struct hs_dial *d, uint32_t at)
 
 static bool shm_accepted(struct hs_sockets *s, int fd)
 {
-	struct hs_shm_conn *c =
-		hs_shm_conn_create((struct hs_shm *)s, fd, NULL);
+	struct hs_shm_conn *c;
 
+	if (!is_known((struct hs_shm *)s, fd)) {
+		close(fd);
+		return true;
+	}
+	c = hs_shm_conn_create((struct hs_shm *)s, fd, NULL);
 	if (!c) {
 		bool gone = errno == EPIPE || errno == ECONNRESET;
 
@@ -271,12 +326,22 @@ hs_transport_shm_create(const struct hs_transport_self *self,
 			const struct hs_transport_limits *limits,
 			const struct hs_transport_events *events, void *ctx)
 {
-	struct hs_shm *t = calloc(1, sizeof(*t));
+	const struct hs_transport_trust *trust = &self->trust;
+	struct hs_shm *t;
 	int rc;
 
+	if (trust->nr_users > HS_TRANSPORT_USERS_MAX) {
+		errno = EINVAL;
+		return NULL;
+	}
+	t = calloc(1, sizeof(*t));
 	if (!t)
 		return NULL;
 	t->sockets.ops = &shm_sockets;
+	t->any_user = trust->any_user;
+	t->nr_users = trust->nr_users;
+	for (uint32_t i = 0; i < t->nr_users; i++)
+		t->users[i] = trust->users[i];
 	rc = hs_hub_open(&t->sockets.hub, &shm_ops, &shm_carrier, self, limits,
 			 events, ctx);
 	if (rc) {

@@ -88,6 +88,26 @@ static void shm(void **state)
 	hs_transport_destroy(t);
 }
 
+static void shm_users(void **state)
+{
+	char root[] = "root", number[] = "4711", all[] = "*";
+	char nobody[] = "no such user", minus[] = "-1";
+	char *names[] = {root, number, all};
+	struct hs_transport_settings s = {.kind = HS_TRANSPORT_SHM,
+					  .shm_users = {names, 3}};
+	struct hs_transport *t = make(&s);
+
+	(void)state;
+	assert_non_null(t);
+	hs_transport_destroy(t);
+	names[1] = nobody;
+	assert_null(make(&s));
+	assert_int_equal(errno, EINVAL);
+	assert_non_null(strstr(why, "shm_users: \"no such user\" should be"));
+	names[1] = minus;
+	assert_null(make(&s));
+}
+
 static void tls_wants_tcp(void **state)
 {
 	char name[] = "cert.pem";
@@ -105,6 +125,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(tcp),
 		cmocka_unit_test(shm),
+		cmocka_unit_test(shm_users),
 		cmocka_unit_test(tls_wants_tcp),
 		cmocka_unit_test(no_such_device),
 		cmocka_unit_test(automatic),
