@@ -30,7 +30,8 @@ static void part_get(const struct receiver_slot *slot, uint32_t i,
 	memcpy(part, slot->rows + i * sizeof(*part), sizeof(*part));
 }
 
-/* The spans of the slice just read, from its first frame to the present one. */
+/* The spans of the slice just read, from its first frame to the present part:
+ * what stands behind that under its number is none of it. */
 static uint32_t gather(struct hs_ship_receiver *r,
 		       const struct receiver_connection *c)
 {
@@ -38,9 +39,10 @@ static uint32_t gather(struct hs_ship_receiver *r,
 
 	for (uint64_t frame = c->begin; frame <= c->read; frame++) {
 		const struct receiver_slot *slot = receiver_slot(r, c, frame);
+		uint32_t nr_parts = frame < c->read ? slot->nr_parts : c->part;
 		uint32_t at = 0;
 
-		for (uint32_t i = 0; i < slot->nr_parts; i++) {
+		for (uint32_t i = 0; i < nr_parts; i++) {
 			struct hs_ship_part part;
 
 			part_get(slot, i, &part);

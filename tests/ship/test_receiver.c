@@ -2,8 +2,9 @@
 /*
  * test_receiver.c - a collector's end of shipping, frame by frame
  *
- * Who gets frames when they run short. What comes of everything else at a
- * receiver alone, the simulator's bout of one asks (tests/sim/bout_receiver.c).
+ * Who gets frames when they run short; what is a slice's. What comes of
+ * everything else at a receiver alone, the simulator's bout of one asks
+ * (tests/sim/bout_receiver.c).
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "base/crc32c.h"
 #include "ship/proto_receive.h"
 
 #define MS    1000000ull
@@ -28,6 +30,7 @@ struct world {
 	uint64_t id[10], credit[10];
 	uint32_t reason[10];
 	uint32_t nr_up, nr_down;
+	uint32_t nr_slices, slice_bytes; /* given so far; of the last */
 };
 
 static void op_send_frame(void *ctx, const struct hs_ship_address *to,
@@ -56,6 +59,13 @@ static enum hs_ship_verdict op_slice(void *ctx, uint32_t connection,
 				     const struct hs_ship_span *spans,
 				     uint32_t nr_spans)
 {
+	struct world *w = ctx;
+
+	w->nr_slices++;
+	w->slice_bytes = 0;
+	for (uint32_t i = 0; i < nr_spans; i++)
+		w->slice_bytes += spans[i].bytes;
+	assert_int_equal(w->slice_bytes, head->length_bytes);
 	return HS_SHIP_TAKEN;
 }
 
@@ -201,11 +211,55 @@ static void test_embryos_before_idle(void **state)
 	end(&w);
 }
 
+/* Behind the end of a slice a frame has more of it, and the sum is of all that:
+ * who takes slices into room for the longest must not get more. */
+static void test_bytes_behind_the_end(void **state)
+{
+	static const uint8_t bytes[13] = {1, 2, 3, 4, 5, 6, 7,
+					  8, 9, 1, 2, 3, 4};
+	struct {
+		struct hs_ship_data data;
+		struct hs_ship_part parts[2];
+		struct hs_wire_slice head;
+	} body = {
+		.data = {.tx = 1, .nr_parts = 2},
+		.parts = {{0, 0, 8}, {0, 8, 5}},
+		.head = {.length_bytes = 8},
+	};
+	const struct hs_ship_span rest = {bytes, sizeof(bytes)};
+	const struct hs_ship_address from = {{1}};
+	uint8_t frame[sizeof(struct hs_ship_header) + sizeof(body) +
+		      sizeof(bytes)];
+	struct world w;
+
+	(void)state;
+	start(&w, 3);
+	opens(&w, 1);
+	for (uint32_t i = 0; i < 2; i++) {
+		struct hs_ship_header h = {
+			.type = HS_SHIP_DATA, .to = w.id[1], .from = 1};
+		uint32_t head_bytes = (uint32_t)(sizeof(h) + sizeof(body));
+
+		body.data.epoch = i;
+		body.head.crc = hs_crc32c(0, bytes, i ? 8 : sizeof(bytes));
+		memcpy(frame, &h, sizeof(h));
+		memcpy(frame + sizeof(h), &body, sizeof(body));
+		memcpy(frame + head_bytes, bytes, sizeof(bytes));
+		hs_ship_frame_seal(NULL, frame, head_bytes, &rest, 1);
+		hs_ship_receiver_frame(w.r, &from, &w, frame, sizeof(frame),
+				       w.now_ns);
+		/* Asked anew, since 8 bytes are not what was summed. */
+		assert_int_equal(w.nr_slices, i);
+	}
+	end(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_embryos_give_way),
 		cmocka_unit_test(test_embryos_before_idle),
+		cmocka_unit_test(test_bytes_behind_the_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
