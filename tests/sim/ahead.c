@@ -111,8 +111,10 @@ void sim_ahead_dies(struct sim *s, uint32_t i)
 			struct ora_visit *there =
 				ora_visit_find(s, t, visit->id);
 
-			if (there && visit->hinted)
-				there->hint_died = true;
+			if (!there)
+				continue;
+			there->hint_died |= visit->hinted;
+			there->known_died = true;
 		}
 	}
 }

@@ -383,7 +383,7 @@ static void crumb(struct sim *s, struct sim_handle *h, uint64_t node,
 	}
 	ora_named(s, h->visit, h->process_number);
 	if (node != h->node_id)
-		ora_crumb(s, h->visit, node);
+		ora_crumb(s, h->visit, node, named != node);
 }
 
 void sim_handle_crumb(struct sim *s, struct sim_handle *h, uint64_t node,

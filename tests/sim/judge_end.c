@@ -140,6 +140,64 @@ static bool trail_broken(const struct sim *s, uint32_t t, uint16_t sought,
 	return false;
 }
 
+static bool is_cut(const struct hs_assembly_cause *causes, uint32_t nr,
+		   uint64_t node)
+{
+	for (uint32_t i = 0; i < nr; i++)
+		if (causes[i].node == node &&
+		    causes[i].why == HS_ASSEMBLY_WHY_CUT)
+			return true;
+	return false;
+}
+
+/* The nodes that crumbs lead to from those that fired a trace; without what is
+ * an address to a coordinator that was not sure of it, or also by that. */
+static bool leads_to(const struct sim *s, uint32_t t,
+		     const struct hs_assembly_cause *causes, uint32_t nr_causes,
+		     uint64_t node, bool by_all)
+{
+	uint64_t seen[JUDGE_NODES_MAX];
+	uint32_t nr = 0;
+
+	for (uint32_t g = 0; g < s->nr_groups; g++)
+		for (uint32_t i = 0; i < s->groups[g].nr; i++)
+			if (s->groups[g].traces[i] == t && nr < JUDGE_NODES_MAX)
+				seen[nr++] = s->groups[g].node_id;
+	for (uint32_t at = 0; at < nr; at++) {
+		const struct ora_visit *v = ora_visit_find(s, t, seen[at]);
+		bool cut =
+			v && v->doubted && is_cut(causes, nr_causes, v->node);
+
+		if (seen[at] == node)
+			return true;
+		for (uint32_t k = 0; v && k < v->nr_crumbs; k++) {
+			uint32_t x = 0;
+
+			while (x < nr && seen[x] != v->crumbs[k].node)
+				x++;
+			if (x == nr && nr < JUDGE_NODES_MAX &&
+			    (by_all || !cut || !v->crumbs[k].by_address))
+				seen[nr++] = v->crumbs[k].node;
+		}
+	}
+	return false;
+}
+
+/*
+ * A coordinator died that had asked a node which only an address leads to, and
+ * the next one was not sure whom that names (seed 1062): it says "cut" of the
+ * node that named the address, and asks nobody behind it.
+ */
+static bool address_forgotten(const struct sim *s, uint32_t t,
+			      const struct hs_assembly_cause *causes,
+			      uint32_t nr, uint64_t node)
+{
+	const struct ora_visit *v = ora_visit_find(s, t, node);
+
+	return v && v->known_died && leads_to(s, t, causes, nr, node, true) &&
+	       !leads_to(s, t, causes, nr, node, false);
+}
+
 /* It happened in a domain that wrote to the trace there. */
 static bool in_its_domains(const struct ora_visit *v,
 			   const uint64_t nr[SIM_DOMAINS_MAX])
@@ -341,7 +399,8 @@ static void end_trace(struct sim *s, uint32_t t, uint64_t origin)
 	for (uint32_t i = 0; i < nr; i++)
 		if (!justified(s, t, &causes[i]) &&
 		    !(causes[i].why == HS_ASSEMBLY_WHY_NO_ANSWER &&
-		      trail_broken(s, t, view.sought, causes, nr))) {
+		      (trail_broken(s, t, view.sought, causes, nr) ||
+		       address_forgotten(s, t, causes, nr, causes[i].node)))) {
 			sim_fail(s,
 				 "trace %u is %s because of node%u.%u: %s; "
 				 "nothing of that kind happened there",

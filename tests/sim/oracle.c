@@ -120,11 +120,14 @@ void ora_bytes(uint64_t key, uint32_t from, uint32_t to, uint8_t *out)
 	}
 }
 
-void ora_crumb(struct sim *s, struct ora_visit *v, uint64_t node)
+void ora_crumb(struct sim *s, struct ora_visit *v, uint64_t node,
+	       bool by_address)
 {
 	for (uint32_t i = 0; i < v->nr_crumbs; i++)
-		if (v->crumbs[i].node == node)
+		if (v->crumbs[i].node == node) {
+			v->crumbs[i].by_address &= by_address;
 			return;
+		}
 	if (v->nr_crumbs == v->room_crumbs) {
 		v->room_crumbs = v->room_crumbs ? 2 * v->room_crumbs : 4;
 		v->crumbs =
@@ -132,7 +135,8 @@ void ora_crumb(struct sim *s, struct ora_visit *v, uint64_t node)
 		if (!v->crumbs)
 			abort();
 	}
-	v->crumbs[v->nr_crumbs++] = (struct ora_crumb){node, s->order};
+	v->crumbs[v->nr_crumbs++] =
+		(struct ora_crumb){node, s->order, by_address};
 }
 
 static int proc_of(struct ora_visit *v, uint32_t process)

@@ -24,6 +24,7 @@ struct ora_buffer {
 struct ora_crumb {
 	uint64_t node;
 	uint64_t born;
+	bool by_address; /* nobody named it there by its id */
 };
 
 struct ora_rev {
@@ -60,7 +61,8 @@ struct ora_visit {
 	bool found;	    /* its node said that it knows the trace */
 	uint32_t found_life[SIM_SERVERS_MAX]; /* of the coordinator that
 						 heard it first, from 1 */
-	bool hint_died; /* a coordinator died that only a table led there */
+	bool hint_died;	 /* a coordinator died that only a table led there */
+	bool known_died; /* a coordinator died that knew of it */
 };
 
 struct ora_trace {
@@ -108,7 +110,8 @@ struct ora_buffer *ora_buffer_new(struct sim *s, struct ora_visit *v,
 struct ora_buffer *ora_buffer_of(struct ora_visit *v,
 				 const struct hs_wire_slice *h);
 void ora_bytes(uint64_t key, uint32_t from, uint32_t to, uint8_t *out);
-void ora_crumb(struct sim *s, struct ora_visit *v, uint64_t node);
+void ora_crumb(struct sim *s, struct ora_visit *v, uint64_t node,
+	       bool by_address);
 void ora_lost(struct sim *s, struct ora_visit *v, uint32_t process);
 void ora_named(struct sim *s, struct ora_visit *v, uint32_t process);
 /* Whether a process that is known to have taken part had lost something. */
