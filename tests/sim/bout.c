@@ -98,4 +98,6 @@ void sim_bouts(struct sim *s)
 		bout_pace(s, s->p.seed);
 	if (!s->failed)
 		bout_sender(s, s->p.seed);
+	if (!s->failed)
+		bout_receiver(s, s->p.seed);
 }

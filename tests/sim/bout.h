@@ -22,6 +22,7 @@ void bout_fair(struct sim *s, uint64_t seed);
 void bout_stock(struct sim *s, uint64_t seed);
 void bout_pace(struct sim *s, uint64_t seed);
 void bout_sender(struct sim *s, uint64_t seed);
+void bout_receiver(struct sim *s, uint64_t seed);
 void bout_shapes(struct sim *s);
 void bout_coord(struct sim *s, uint64_t seed);
 void bout_assembly_limits(struct sim *s);
