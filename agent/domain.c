@@ -102,8 +102,14 @@ static int pool_make(struct hs_worker *w, struct hs_tenant *t, uint32_t node)
 	return rc;
 }
 
-/* The index is walked at random: half its cost is the table of pages. */
-static int memory_make(struct hs_tenant *t)
+/*
+ * The index is walked at random: half its cost is the table of pages. So a few
+ * hundred traces touch all of it, and the kernel clears some hundred large
+ * pages for them, 20 ms in which a process that begins gets no buffers.
+ * @populate: clear them now. A successor's traces are touched in order, each
+ * only if there is one.
+ */
+static int memory_make(struct hs_tenant *t, bool populate)
 {
 	size_t size_bytes = hs_agent_domain_size_bytes(&t->config);
 	void *p = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE,
@@ -113,19 +119,22 @@ static int memory_make(struct hs_tenant *t)
 		return -ENOMEM;
 	/* Where there are none it is as slow as it was. */
 	(void)madvise(p, size_bytes, MADV_HUGEPAGE);
+	/* Linux 5.14; before it they come as they are touched. */
+	if (populate)
+		(void)madvise(p, size_bytes, MADV_POPULATE_WRITE);
 	t->memory = p;
 	t->memory_bytes = size_bytes;
 	return 0;
 }
 
-static int add_to_core(struct hs_worker *w, struct hs_tenant *t)
+static int add_to_core(struct hs_worker *w, struct hs_tenant *t, bool made)
 {
 	const struct hs_agent_listener *listener =
 		hs_agent_listener_find(&w->settings, t->name);
 	int rc;
 
 	t->config.weight = listener ? (uint32_t)listener->weight : 1;
-	rc = memory_make(t);
+	rc = memory_make(t, made);
 	if (rc)
 		return rc;
 	rc = hs_agent_core_domain_add(w->core, t->index, t->memory,
@@ -156,7 +165,7 @@ static int tenant_fill(struct hs_worker *w, struct hs_tenant *t)
 	if (rc)
 		return rc;
 	fchmod(t->ledger.fd, 0600);
-	rc = add_to_core(w, t);
+	rc = add_to_core(w, t, true);
 	for (uint32_t i = 0; i < t->config.nr_nodes && !rc; i++) {
 		pool_name(t, i, name);
 		rc = hs_worker_store(w, name, t->pools[i].fd);
@@ -337,7 +346,7 @@ static int adopt_fill(struct hs_worker *w, struct hs_tenant *t)
 	if (hs_agent_domain_ledger_bytes(&t->config) > t->ledger.size_bytes)
 		return -EPROTO;
 	rc = pools_adopt(w, t);
-	return rc ? rc : add_to_core(w, t);
+	return rc ? rc : add_to_core(w, t, false);
 }
 
 /* "dN:UID:NAME:..." is memory of domain N. */
