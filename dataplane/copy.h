@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Purpose: copies into trace buffers, and comparing: short ones without a call.
- * Long ones are memcpy()'s, which knows the processor: streaming stores were
- * slower (ADR 40).
+ * Long ones ask for the lines that come next, where that is faster than
+ * memcpy(); streaming stores were slower (ADR 40).
  *
  * Guarantees: no byte beyond the destination's is written.
  */
@@ -14,6 +14,9 @@
 #include <stdint.h>
 #include <string.h>
 
+/* Without a call. */
+#define HS_COPY_SHORT_BYTES 32u
+
 /* Two copies that overlap serve every length between their sizes. */
 static inline void hs_copy_short(void *to, const void *from, size_t n)
 {
@@ -23,7 +26,7 @@ static inline void hs_copy_short(void *to, const void *from, size_t n)
 	uint32_t c, d;
 
 	if (n > 16) {
-		if (n > 32) {
+		if (n > HS_COPY_SHORT_BYTES) {
 			memcpy(t, f, n);
 			return;
 		}
@@ -45,6 +48,21 @@ static inline void hs_copy_short(void *to, const void *from, size_t n)
 		t[n - 1] = f[n - 1];
 	}
 }
+
+/* From here on a copy is long. */
+#define HS_COPY_LONG_BYTES 512u
+
+/**
+ * hs_copy_long() - into a buffer that was last written a pool's length ago
+ * @n: HS_COPY_LONG_BYTES and more
+ * @begin: of the buffer; NULL: asked for long before
+ * @end: of the buffer: what lies behind it is somebody else's, and not asked
+ * for
+ *
+ * Context: wait-free.
+ */
+void hs_copy_long(uint8_t *to, const uint8_t *from, size_t n,
+		  const uint8_t *begin, const uint8_t *end);
 
 static inline bool hs_same_8(const char *a, const char *b)
 {

@@ -153,7 +153,13 @@ hs_put_point_at(struct hs_trace *trace, const void *data, size_t n,
 	p = record + HS_RECORD_HEADER_BYTES;
 	if (stamped)
 		p = hs_put_these_ticks(p, ticks ? ticks : hs_ticks());
-	hs_copy_short(p, data, n);
+	if (n <= HS_COPY_SHORT_BYTES)
+		hs_copy_short(p, data, n);
+	else if (n < HS_COPY_LONG_BYTES)
+		memcpy(p, data, n);
+	else
+		hs_copy_long(p, data, n, trace->w.base,
+			     trace->w.base + trace->w.size);
 	hs_put_end(trace,
 		   stamped ? HS_RECORD_TRACEPOINT | HS_RECORD_F_TICKS
 			   : HS_RECORD_POINT,

@@ -436,12 +436,18 @@ static void tracepoint(struct hs_trace *trace, uint8_t type,
 	hs_client_leave(tls);
 }
 
-void hs_tracepoint(struct hs_trace *trace, const void *data, size_t size_bytes)
+static __attribute__((noinline)) void
+tracepoint_now(struct hs_trace *trace, const void *data, size_t size_bytes)
 {
 	struct hs_stamp now = {.kind = HS_STAMP_NOW};
 
+	tracepoint(trace, HS_RECORD_TRACEPOINT, &now, data, size_bytes);
+}
+
+void hs_tracepoint(struct hs_trace *trace, const void *data, size_t size_bytes)
+{
 	if (!hs_put_point(trace, data, size_bytes, true))
-		tracepoint(trace, HS_RECORD_TRACEPOINT, &now, data, size_bytes);
+		tracepoint_now(trace, data, size_bytes);
 }
 
 void hs_tracepoint_plain(struct hs_trace *trace, const void *data,

@@ -7,6 +7,7 @@
 #include "base/endian.h"
 #include "base/planted.h"
 #include "dataplane/calibration.h"
+#include "dataplane/copy.h"
 #include "dataplane/known.h"
 #include "dataplane/stock.h"
 
@@ -213,6 +214,15 @@ static void sink_run_on(struct hs_sink *s)
 	s->end = trace->w.base + trace->w.size;
 }
 
+static void sink_take(struct hs_sink *s, const uint8_t *data, size_t n)
+{
+	if (n < HS_COPY_LONG_BYTES)
+		memcpy(s->p, data, n);
+	else
+		hs_copy_long(s->p, data, n, s->trace ? s->trace->w.base : NULL,
+			     s->end);
+}
+
 static void sink_copy(struct hs_sink *s, const uint8_t *data, size_t n)
 {
 	while (n && !s->failed) {
@@ -224,7 +234,7 @@ static void sink_copy(struct hs_sink *s, const uint8_t *data, size_t n)
 			continue;
 		}
 		if (data) {
-			memcpy(s->p, data, take);
+			sink_take(s, data, take);
 			data += take;
 		} else {
 			memset(s->p, 0, take);

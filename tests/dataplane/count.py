@@ -20,7 +20,7 @@ BOUNDS = {
     "dataplane": {
         "tracepoint_32B": (20, 20),
         "tracepoint_32B_nostamp": (17, None),
-        "tracepoint_library": (64, None),
+        "tracepoint_library": (62, None),
         "span_5attr": (1200, None),
         "span_5attr_rules": (1450, None),
         "attr_i64": (155, None),
