@@ -20,7 +20,8 @@ struct attempt {
 
 /* Batches at a steady rate, each stamped from when it was meant to begin. */
 static void attempt(struct attempt *a, const struct hs_bench_op *op,
-		    double rate_per_s, uint64_t span_ns, double *samples)
+		    uint32_t records, double rate_per_s, uint64_t span_ns,
+		    double *samples)
 {
 	double scale = hs_bench_ns_per_tick();
 	uint64_t start = hs_bench_ticks();
@@ -46,7 +47,8 @@ static void attempt(struct attempt *a, const struct hs_bench_op *op,
 		next += gap;
 	}
 	a->rate_per_s = (double)a->n * 1e9 / ((double)(now - start) * scale);
-	a->lost_share = (double)(hs_bench_lost() - lost) / (double)a->n;
+	a->lost_share =
+		(double)(hs_bench_lost() - lost) / (double)a->n / records;
 	hs_bench_summarize(&r, samples, nr < SAMPLES_MAX ? nr : SAMPLES_MAX);
 	a->median = r.median;
 	a->p99 = r.p99;
@@ -61,7 +63,7 @@ static bool good(const struct attempt *a)
 }
 
 void hs_bench_pace(struct hs_bench_result *r, const struct hs_bench_op *op,
-		   uint64_t span_ns)
+		   uint32_t records, uint64_t span_ns)
 {
 	double *samples = calloc(SAMPLES_MAX, sizeof(*samples));
 	struct attempt full, best, a;
@@ -69,14 +71,14 @@ void hs_bench_pace(struct hs_bench_result *r, const struct hs_bench_op *op,
 
 	if (!samples)
 		abort();
-	attempt(&full, op, 0, span_ns / 4, samples); /* warm-up */
-	attempt(&full, op, 0, span_ns, samples);
+	attempt(&full, op, records, 0, span_ns / 4, samples); /* warm-up */
+	attempt(&full, op, records, 0, span_ns, samples);
 	best = full;
 	high = full.rate_per_s;
 	for (uint32_t i = 0; i < STEPS && !good(&full); i++) {
 		double rate = i == 0 ? high / 2 : (low + high) / 2;
 
-		attempt(&a, op, rate, span_ns, samples);
+		attempt(&a, op, records, rate, span_ns, samples);
 		if (good(&a)) {
 			best = a;
 			low = rate;

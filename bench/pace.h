@@ -8,8 +8,11 @@
 
 #include "bench/bench.h"
 
-/* @span_ns: how long each rate tried is kept up */
+/*
+ * @records: of one operation, each of which may be lost
+ * @span_ns: how long each rate tried is kept up
+ */
 void hs_bench_pace(struct hs_bench_result *r, const struct hs_bench_op *op,
-		   uint64_t span_ns);
+		   uint32_t records, uint64_t span_ns);
 
 #endif
