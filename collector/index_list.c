@@ -44,16 +44,16 @@ static const struct {
 	[WAY_SERVICE] = {"services AS d", "d.service = :service", true},
 	[WAY_TRIGGER] = {"trigger_names AS d", "d.name = :trigger", true},
 	[WAY_ERROR] = {"traces AS t INDEXED BY traces_error",
-		       "t.error = 1 AND t.start_ns < :before", false},
+		       "t.error = 1 AND t.start_ns <= :last", false},
 	[WAY_OPEN] = {"traces AS t INDEXED BY traces_open",
-		      "t.mark = 0 AND t.start_ns < :before", false},
+		      "t.mark = 0 AND t.start_ns <= :last", false},
 	[WAY_PARTIAL] = {"traces AS t INDEXED BY traces_partial",
-			 "t.mark = 2 AND t.start_ns < :before", false},
+			 "t.mark = 2 AND t.start_ns <= :last", false},
 	[WAY_DURATION] = {"traces AS t INDEXED BY traces_duration",
 			  "t.duration_ns <> 0 AND t.duration_ns >= :min",
 			  false},
 	[WAY_START] = {"traces AS t INDEXED BY traces_start",
-		       "t.start_ns < :before", false},
+		       "t.start_ns <= :last", false},
 };
 
 static void bind_text(sqlite3_stmt *st, const char *name, const char *value)
@@ -81,7 +81,8 @@ static void bind(sqlite3_stmt *st, const struct hs_index_filter *f)
 	bind_number(st, ":error", f->error);
 	bind_number(st, ":mark", f->mark);
 	bind_number(st, ":since", f->since_ns);
-	bind_number(st, ":before", f->until_ns ? f->until_ns : INT64_MAX);
+	/* Up to the last start there can be, which is one, too. */
+	bind_number(st, ":last", f->until_ns ? f->until_ns - 1 : INT64_MAX);
 	bind_number(st, ":limit", f->limit);
 }
 
@@ -243,7 +244,7 @@ int hs_index_list_text(struct hs_index *ix, const struct hs_index_filter *f,
 	if (f->since_ns)
 		add(&t, " AND %s >= :since", start);
 	if (f->until_ns)
-		add(&t, " AND %s < :before", start);
+		add(&t, " AND %s <= :last", start);
 	add(&t,
 	    " ORDER BY %s DESC, %s DESC LIMIT :limit) CROSS JOIN traces"
 	    " AS t ON t.key = found ORDER BY start_ns DESC, key DESC",

@@ -486,6 +486,39 @@ static void test_a_start_that_moves(void **state)
 	assert_int_equal(rows_of(r, "traces"), 0);
 }
 
+/* Whatever a clock said, a trace is listed: by starts, and by what else is in
+ * their order. */
+static void test_the_last_start_there_can_be(void **state)
+{
+	struct rig *r = *state;
+	const char *services[] = {"front"};
+	const struct hs_index_summary s = {.start_ns = INT64_MAX,
+					   .duration_ns = 1,
+					   .service = "front",
+					   .operation = "GET /",
+					   .error = true,
+					   .nr_spans = 1,
+					   .services = services,
+					   .nr_services = 1};
+	struct hs_wire_trace_id id = make_trace(4);
+	struct hs_index_filter f = {ANY};
+
+	assert_int_equal(hs_index_put_summary(r->ix, &id, &s), 0);
+	assert_int_equal(FILTER(ANY).nr, 5);
+	assert_int_equal(FILTER(ANY).ids[0], 4);
+	f.error = 1;
+	assert_int_equal(list(r, f).nr, 2);
+	assert_int_equal(list(r, f).ids[0], 4);
+	f.error = -1;
+	f.mark = 0;
+	assert_int_equal(list(r, f).nr, 4);
+	assert_int_equal(FILTER(ANY, .since_ns = INT64_MAX).nr, 1);
+	assert_int_equal(FILTER(ANY, .until_ns = INT64_MAX).nr, 4);
+	assert_int_equal(
+		FILTER(ANY, .since_ns = INT64_MAX, .until_ns = INT64_MAX).nr,
+		0);
+}
+
 /* Whoever fires one again under another name is known by the first. */
 static void test_a_trigger_renamed(void **state)
 {
@@ -524,6 +557,7 @@ int main(void)
 		T(test_pairs),
 		T(test_a_start_that_moves),
 		T(test_a_trigger_renamed),
+		T(test_the_last_start_there_can_be),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
