@@ -74,7 +74,8 @@ static int tcp_send(struct hs_ship_port *port, const struct hs_ship_address *to,
 	}
 	rc = hs_ship_tcp_conn_send(&p->conn, head, head_bytes, spans, nr_spans,
 				   &t->stats);
-	if (rc == -EAGAIN) {
+	/* A network that was full last time says when it is not any more. */
+	if (rc == -EAGAIN && !p->conn.polls_out) {
 		hs_ship_tcp_peer_flush(t, p);
 		if (p->conn.state == HS_SHIP_TCP_UP)
 			rc = hs_ship_tcp_conn_send(&p->conn, head, head_bytes,

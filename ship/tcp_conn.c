@@ -192,6 +192,7 @@ static int plain_flush(struct hs_ship_tcp_conn *c,
 	struct msghdr m = {.msg_iov = iov};
 
 	while (c->first < c->next) {
+		size_t bytes = 0;
 		ssize_t n;
 
 		m.msg_iovlen = 0;
@@ -202,6 +203,7 @@ static int plain_flush(struct hs_ship_tcp_conn *c,
 
 			iov[m.msg_iovlen++] =
 				(struct iovec){(void *)(uintptr_t)at, p->bytes};
+			bytes += p->bytes;
 		}
 		n = sendmsg(c->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
 		stats->system_calls++;
@@ -214,6 +216,11 @@ static int plain_flush(struct hs_ship_tcp_conn *c,
 		if (n < 0)
 			return over_by_errno(c);
 		pieces_sent(c, (size_t)n);
+		/* Not all: it is full, and need not say so once more. */
+		if ((size_t)n < bytes) {
+			pieces_gather(c);
+			return 1;
+		}
 	}
 	c->first = c->next = c->own_bytes = 0;
 	return 0;
@@ -240,6 +247,8 @@ static int tls_flush(struct hs_ship_tcp_conn *c,
 		if (n < 0)
 			return over_by_errno(c);
 		hs_tls_sent(c->tls, (size_t)n);
+		if ((size_t)n < bytes)
+			return 1;
 	}
 	return 0;
 }

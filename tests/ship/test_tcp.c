@@ -434,6 +434,48 @@ static void test_tls_in_pieces(void **state)
 	ends_end(&w.e);
 }
 
+/* While the network is full, asking for more costs nothing; when it is not any
+ * more, it is noticed. */
+static void full(bool tls)
+{
+	const uint8_t head[64] = {0};
+	struct hs_ship_address to = {{0}};
+	struct hs_ship_port_stats *s;
+	struct hs_ship_port_span span;
+	struct world w;
+	uint64_t calls, sent;
+
+	begin(&w, "127.0.0.1:0", tls);
+	while (!w.e.up)
+		ends_step(&w.e);
+	s = &w.out->stats;
+	span = (struct hs_ship_port_span){w.e.pool, 8000, &w.e.users};
+	/* The first one that was dialled: its place is all zero. */
+	while (!w.out->port.ops->send(&w.out->port, &to, head, sizeof(head),
+				      &span, 1))
+		w.out->port.ops->flush(&w.out->port);
+	calls = s->system_calls;
+	sent = s->frames_sent;
+	for (uint32_t i = 0; i < 100; i++) {
+		assert_int_equal(w.out->port.ops->send(&w.out->port, &to, head,
+						       sizeof(head), &span, 1),
+				 -EAGAIN);
+		w.out->port.ops->flush(&w.out->port);
+	}
+	assert_int_equal(s->system_calls, calls);
+	/* The other end takes it for what it is, and hangs up, or reads on. */
+	while (s->frames_sent == sent && w.out->peers[0]->conn.polls_out)
+		ends_step(&w.e);
+	ends_end(&w.e);
+}
+
+static void test_full(void **state)
+{
+	(void)state;
+	full(false);
+	full(true);
+}
+
 static void test_bad_addresses(void **state)
 {
 	struct hs_ship_tcp_config config = {.nr_connections = 1};
@@ -491,6 +533,7 @@ int main(void)
 		cmocka_unit_test(test_strangers),
 		cmocka_unit_test(test_no_descriptors),
 		cmocka_unit_test(test_tls_in_pieces),
+		cmocka_unit_test(test_full),
 		cmocka_unit_test(test_bad_addresses),
 	};
 	char dir[] = "/tmp/hs-ship-tcp-XXXXXX";
