@@ -46,6 +46,8 @@ struct hs_dpdk_neighbour {
 	struct hs_dpdk_ip ip;
 	struct rte_ether_addr mac;
 	bool known, fixed;
+	bool used;     /* frames were to go there; else it only asked for us */
+	uint64_t last; /* of net->uses, that it was used or heard of */
 	uint64_t asked_tsc;
 };
 
@@ -59,7 +61,7 @@ struct hs_dpdk_net {
 	struct hs_dpdk_neighbour neighbours[HS_DPDK_NEIGHBOURS_MAX];
 	uint32_t nr_neighbours;
 	uint32_t last; /* that was looked for */
-	uint32_t turn; /* whose place the next one takes, when all are taken */
+	uint64_t uses;
 };
 
 struct hs_dpdk_ip hs_dpdk_ip_v4(rte_be32_t ip);
@@ -73,14 +75,20 @@ uint32_t hs_dpdk_headers_bytes(const struct hs_dpdk_net *net);
 struct hs_dpdk_neighbour *hs_dpdk_neighbour_find(struct hs_dpdk_net *net,
 						 const struct hs_dpdk_ip *ip);
 /**
- * hs_dpdk_neighbour() - the same, with a place for it
+ * hs_dpdk_neighbour() - the same, with a place for it: frames are to go there
  *
- * Takes the place of another where there is no more, but of none that is fixed.
+ * Takes the place of another where there is no more, but of none that is fixed:
+ * of one that only asked for us, else of one that does not answer, else of the
+ * one to which nothing has gone for longest.
  * Return: NULL: all are fixed.
  */
 struct hs_dpdk_neighbour *hs_dpdk_neighbour(struct hs_dpdk_net *net,
 					    const struct hs_dpdk_ip *ip);
-/** hs_dpdk_neighbour_learn() - who has @ip, unless that is fixed */
+/**
+ * hs_dpdk_neighbour_learn() - who has @ip, unless that is fixed
+ *
+ * One to which no frames go takes the place of another such one, at most.
+ */
 void hs_dpdk_neighbour_learn(struct hs_dpdk_net *net,
 			     const struct hs_dpdk_ip *ip,
 			     const struct rte_ether_addr *mac);

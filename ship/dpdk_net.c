@@ -105,24 +105,50 @@ struct hs_dpdk_neighbour *hs_dpdk_neighbour_find(struct hs_dpdk_net *net,
 	return NULL;
 }
 
+/* Whether @a goes before @b does. */
+static bool goes_first(const struct hs_dpdk_neighbour *a,
+		       const struct hs_dpdk_neighbour *b)
+{
+	if (a->used != b->used)
+		return !a->used;
+	if (a->used && a->known != b->known)
+		return !a->known;
+	return a->last < b->last;
+}
+
+/* Whoever asks for us under many names holds no place for good, and takes none
+ * of those to whom frames go. */
+static struct hs_dpdk_neighbour *
+place_make(struct hs_dpdk_net *net, const struct hs_dpdk_ip *ip, bool used)
+{
+	struct hs_dpdk_neighbour *n = NULL;
+
+	if (net->nr_neighbours < HS_DPDK_NEIGHBOURS_MAX)
+		n = &net->neighbours[net->nr_neighbours++];
+	else
+		for (uint32_t i = 0; i < HS_DPDK_NEIGHBOURS_MAX; i++) {
+			struct hs_dpdk_neighbour *one = &net->neighbours[i];
+
+			if (!one->fixed && (used || !one->used) &&
+			    (!n || goes_first(one, n)))
+				n = one;
+		}
+	if (n)
+		*n = (struct hs_dpdk_neighbour){.ip = *ip};
+	return n;
+}
+
 struct hs_dpdk_neighbour *hs_dpdk_neighbour(struct hs_dpdk_net *net,
 					    const struct hs_dpdk_ip *ip)
 {
 	struct hs_dpdk_neighbour *n = hs_dpdk_neighbour_find(net, ip);
 
-	if (n)
-		return n;
-	if (net->nr_neighbours < HS_DPDK_NEIGHBOURS_MAX)
-		n = &net->neighbours[net->nr_neighbours++];
-	/* Whoever asks for us under many names holds no place for good. */
-	for (uint32_t i = 0; !n && i < HS_DPDK_NEIGHBOURS_MAX; i++) {
-		uint32_t at = net->turn++ % HS_DPDK_NEIGHBOURS_MAX;
-
-		if (!net->neighbours[at].fixed)
-			n = &net->neighbours[at];
-	}
-	if (n)
-		*n = (struct hs_dpdk_neighbour){.ip = *ip};
+	if (!n)
+		n = place_make(net, ip, true);
+	if (!n)
+		return NULL;
+	n->used = true;
+	n->last = ++net->uses;
 	return n;
 }
 
@@ -134,9 +160,13 @@ void hs_dpdk_neighbour_learn(struct hs_dpdk_net *net,
 
 	if (!rte_is_unicast_ether_addr(mac))
 		return;
-	n = hs_dpdk_neighbour(net, ip);
+	n = hs_dpdk_neighbour_find(net, ip);
+	if (!n)
+		n = place_make(net, ip, false);
 	if (!n || n->fixed)
 		return;
+	if (!n->used)
+		n->last = ++net->uses;
 	n->mac = *mac;
 	n->known = true;
 }

@@ -413,6 +413,70 @@ static void test_crowd(void **state)
 	assert_true(fixed->fixed);
 }
 
+/* Nor do they push out anybody to whom frames go, or who was asked for; who
+ * does not answer goes before those do. */
+static void in_use(const char *a, const char *b)
+{
+	struct hs_dpdk_ip used[HS_DPDK_NEIGHBOURS_MAX - 1];
+	struct hs_dpdk_neighbour *n;
+	struct world w;
+	uint32_t at = 0;
+
+	begin(&w, a, b);
+	memset(used, 0, sizeof(used));
+	for (uint32_t i = 0; i < HS_DPDK_NEIGHBOURS_MAX - 1; i++) {
+		used[i] = w.b.own.ip;
+		used[i].bytes[13] = 1;
+		used[i].bytes[14] = (uint8_t)(i >> 8);
+		used[i].bytes[15] = (uint8_t)i;
+		n = hs_dpdk_neighbour(&w.b, &used[i]);
+		n->mac.addr_bytes[5] = (uint8_t)i;
+		/* The last one is still being asked for. */
+		n->known = i < HS_DPDK_NEIGHBOURS_MAX - 2;
+	}
+	for (uint32_t i = 0; i < 1000; i++) {
+		w.a.own.ip.bytes[13] = 9;
+		w.a.own.ip.bytes[14] = (uint8_t)(i >> 8);
+		w.a.own.ip.bytes[15] = (uint8_t)i;
+		ask(&w);
+		assert_true(hs_dpdk_take(&w.b, &w.m));
+		assert_true(knows(&w.b, &w.a));
+	}
+	for (uint32_t i = 0; i < HS_DPDK_NEIGHBOURS_MAX - 1; i++) {
+		n = hs_dpdk_neighbour_find(&w.b, &used[i]);
+		assert_non_null(n);
+		assert_int_equal(n->mac.addr_bytes[5], (uint8_t)i);
+	}
+	/* Frames to others: first the place of who only asked, then of who
+	 * does not answer, then of who was left alone for longest. */
+	for (uint32_t i = 0; i < 3; i++) {
+		struct hs_dpdk_ip ip = used[0];
+
+		ip.bytes[13] = (uint8_t)(2 + i);
+		n = hs_dpdk_neighbour(&w.b, &ip);
+		assert_non_null(n);
+		n->known = true;
+		at += !hs_dpdk_neighbour_find(&w.b, &used[0]);
+		assert_int_equal(!hs_dpdk_neighbour_find(&w.b, &w.a.own.ip), 1);
+		assert_int_equal(
+			!hs_dpdk_neighbour_find(
+				&w.b, &used[HS_DPDK_NEIGHBOURS_MAX - 2]),
+			i >= 1);
+		assert_int_equal(at, i == 2);
+	}
+	/* All are in use: who asks is answered, and not remembered. */
+	ask(&w);
+	assert_true(hs_dpdk_take(&w.b, &w.m));
+	assert_null(hs_dpdk_neighbour_find(&w.b, &w.a.own.ip));
+}
+
+static void test_in_use(void **state)
+{
+	(void)state;
+	in_use(V4_A, V4_B);
+	in_use(V6_A, V6_B);
+}
+
 static void test_addresses(void **state)
 {
 	static const char *const bad[] = {
@@ -462,6 +526,7 @@ int main(void)
 		cmocka_unit_test(test_duplicate),
 		cmocka_unit_test(test_echo),
 		cmocka_unit_test(test_crowd),
+		cmocka_unit_test(test_in_use),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
