@@ -203,7 +203,7 @@ static int run(struct hs_bench_report *report, const struct hs_bench_lend *app,
 		b.port = hs_ship_lent_create(&config, &why);
 		rc = b.port ? b.port->ops->resolve(b.port, "192.0.2.1:7430",
 						   &b.to, &frame_bytes, &why)
-			    : -errno;
+			    : -EIO;
 	}
 	if (!rc)
 		rc = app->open(&at);
