@@ -17,6 +17,7 @@
 #include <rte_mbuf.h>
 #include <rte_udp.h>
 
+#include "ship/place.h"
 #include "ship/port.h"
 
 #define HS_DPDK_HEADERS_BYTES                                                  \
@@ -37,6 +38,8 @@ struct hs_dpdk_place {
 	struct hs_dpdk_ip ip;
 	rte_be16_t port;
 };
+_Static_assert(sizeof(struct hs_dpdk_place) == sizeof(struct hs_ship_place),
+	       "the same, byte for byte");
 
 /** hs_dpdk_eal_start() - once a process. 0, or -errno with *why set */
 int hs_dpdk_eal_start(const struct hs_ship_dpdk_config *config,

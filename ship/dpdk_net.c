@@ -8,19 +8,17 @@
  */
 #include "ship/dpdk.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-#include <arpa/inet.h>
 #include <rte_arp.h>
 
 #define TTL 64u
 
 struct hs_dpdk_ip hs_dpdk_ip_v4(rte_be32_t ip)
 {
-	struct hs_dpdk_ip out = {{[10] = 0xff, 0xff}};
+	struct hs_dpdk_ip out;
 
-	memcpy(out.bytes + 12, &ip, sizeof(ip));
+	hs_ship_ip_v4(ip, out.bytes);
 	return out;
 }
 
@@ -34,9 +32,7 @@ rte_be32_t hs_dpdk_v4(const struct hs_dpdk_ip *ip)
 
 bool hs_dpdk_is_v4(const struct hs_dpdk_ip *ip)
 {
-	const struct hs_dpdk_ip any = hs_dpdk_ip_v4(0);
-
-	return !memcmp(ip, &any, 12);
+	return hs_ship_ip_is_v4(ip->bytes);
 }
 
 uint32_t hs_dpdk_headers_bytes(const struct hs_dpdk_net *net)
@@ -47,43 +43,16 @@ uint32_t hs_dpdk_headers_bytes(const struct hs_dpdk_net *net)
 
 bool hs_dpdk_ip(const char *text, struct hs_dpdk_ip *out)
 {
-	struct in6_addr in6;
-	struct in_addr in;
-
-	if (inet_pton(AF_INET, text, &in) == 1) {
-		*out = hs_dpdk_ip_v4(in.s_addr);
-		return true;
-	}
-	if (inet_pton(AF_INET6, text, &in6) != 1 ||
-	    IN6_IS_ADDR_MULTICAST(&in6) || IN6_IS_ADDR_UNSPECIFIED(&in6) ||
-	    IN6_IS_ADDR_LOOPBACK(&in6) || IN6_IS_ADDR_V4MAPPED(&in6))
-		return false;
-	memcpy(out, &in6, sizeof(*out));
-	return true;
+	return hs_ship_ip_parse(text, out->bytes);
 }
 
 bool hs_dpdk_address(const char *text, struct hs_dpdk_place *out)
 {
-	const char *colon = strrchr(text, ':');
-	char room[INET6_ADDRSTRLEN + 2], *host = room;
-	unsigned long number;
-	char *end;
+	struct hs_ship_place place;
 
-	if (!colon || colon == text || (size_t)(colon - text) >= sizeof(room))
+	if (!hs_ship_place_parse(text, &place))
 		return false;
-	memcpy(host, text, (size_t)(colon - text));
-	host[colon - text] = 0;
-	if (host[0] == '[' && host[colon - text - 1] == ']') {
-		host[colon - text - 1] = 0;
-		host++;
-	} else if (strchr(host, ':')) {
-		return false; /* which of the colons is the port's? */
-	}
-	number = strtoul(colon + 1, &end, 10);
-	if (!hs_dpdk_ip(host, &out->ip) || end == colon + 1 || *end ||
-	    number == 0 || number > 65535)
-		return false;
-	out->port = rte_cpu_to_be_16((uint16_t)number);
+	memcpy(out, &place, sizeof(place));
 	return true;
 }
 
