@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A collector's node whose power is cut in mid-write, again and again.
 
-  powercut.py [--cuts 3] [--others 2] [--dies N] [--seed N] [--planted]
+  powercut.py [--cuts 3] [--others 2] [--dies N] [--limit 300] [--seed N]
+              [--planted]
 
 In a guest an hs-collector stores what two agents and a coordinator of the
 test send (cut_feed.c), on an ext4 disk with a volatile cache; every slice and
@@ -23,6 +24,8 @@ DEATHS_MAX of them are a failure, and so is a guest that goes down, stops or doe
 not come up by itself; then the end of its console is shown.
 
 --dies: so often SIGSEGV takes the emulator amid a life, to try just that.
+--limit: seconds that a guest has, from its boot to its end.
+
 --planted: the collector's syncs do nothing, and the test passes only if what
 it acknowledged is missed.
 
@@ -51,8 +54,6 @@ ACKS = (50, 1000)       # before a cut
 SPAN_S = (0, .3)        # and then
 MEND_SPAN_S = (0, 3)    # of mounting and mending, before a cut
 MENDING_SHARE = .2
-GUEST_S = 300
-PATIENCE_S = 2 * GUEST_S  # another guest may have to end first
 DEATHS_MAX = 5          # of emulators, by themselves
 
 
@@ -74,6 +75,7 @@ class Guest:
         self.acks = []      # (line, length of the log when it was read)
         self.lines = []     # all else
         self.rest = b""
+        self.patience = 2 * args.limit  # another guest may have to end first
         self.dead = None    # signal that took the emulator, without us
 
     def drive(self, name, path):
@@ -103,7 +105,8 @@ class Guest:
         self.errors = open(os.path.join(self.scratch, "errors"), "wb")
         preload = os.path.join(self.build, "tests/vm/nosync.so")
         self.child = subprocess.Popen(
-            [os.path.join(HERE, "guest.sh"), "-t", str(GUEST_S), "-n", "0",
+            [os.path.join(HERE, "guest.sh"), "-t", str(self.args.limit),
+             "-n", "0",
              "-M", "crc32c_generic virtio_blk ext4", "-p", self.pidfile,
              "-x", self.qemu(disk, others), "--",
              os.path.join(HERE, "powercut.sh"), self.build, self.scratch,
@@ -132,7 +135,7 @@ class Guest:
 
     def wait_for(self, what):
         """A line, or a number of acknowledgements."""
-        until = time.monotonic() + PATIENCE_S
+        until = time.monotonic() + self.patience
         while (len(self.acks) < what if isinstance(what, int)
                else what not in self.lines):
             if not self.read(until):
@@ -171,7 +174,7 @@ class Guest:
             print(f.read()[-2000:])
 
     def drain(self):
-        until = time.monotonic() + PATIENCE_S
+        until = time.monotonic() + self.patience
         while self.read(until):
             if time.monotonic() > until:
                 raise Failure("the guest did not end")
@@ -283,6 +286,7 @@ class Test:
                 print("  " + line, flush=True)
         if last and "RESULT check 0" not in guest.lines:
             self.bad.append("the last guest did not check all")
+            guest.give_up()
 
     def count(self, found):
         totals = self.totals
@@ -357,6 +361,7 @@ def arguments():
                         choices=range(OTHERS_MAX + 1))
     parser.add_argument("--dies", type=int, default=0,
                         choices=range(DEATHS_MAX + 1))
+    parser.add_argument("--limit", type=int, default=300)
     parser.add_argument("--seed", type=int,
                         default=random.SystemRandom().getrandbits(32))
     parser.add_argument("--planted", action="store_true")
@@ -377,7 +382,7 @@ def skip_reason():
     return 0, ""
 
 
-def verdict(test):
+def say(test):
     t = test.totals
     print("%d cuts, %d of them while it mended; the emulator died %d times by "
           "itself; %d disks made, %d unflushed writes, %d of them lost or torn; "
@@ -385,6 +390,11 @@ def verdict(test):
           "%d records found again, %d torn bytes cut off" %
           (t.cuts, t.mending, t.deaths, t.disks, t.behind, t.gone, t.checked,
            t.acked, t.lost, t.wrong, t.recovered, t.torn))
+
+
+def verdict(test):
+    t = test.totals
+    say(test)
     for line in test.bad:
         print("failed: " + line)
     if test.args.planted:
@@ -411,6 +421,7 @@ def main():
         rc = verdict(test)
     except Failure as failure:
         print("powercut: %s" % failure)
+        say(test)
         rc = 1
     if rc and args.keep:
         print("powercut: kept in " + scratch)
