@@ -103,6 +103,9 @@ void hs_dpdk_ask(struct hs_dpdk_net *net, struct rte_mbuf *m,
  * Return: true: @m is the answer to it now, to be sent.
  */
 bool hs_dpdk_take(struct hs_dpdk_net *net, struct rte_mbuf *m);
+/** hs_dpdk_learn() - who is where, of such a packet that somebody else answers
+ */
+void hs_dpdk_learn(struct hs_dpdk_net *net, const struct rte_mbuf *m);
 /**
  * hs_dpdk_arp_learn() - who sent an ARP packet for us
  * Return: its opcode; 0: it is none, or not for us.
@@ -135,6 +138,7 @@ void hs_dpdk_ip6_ask(const struct hs_dpdk_net *net, struct rte_mbuf *m,
 		     const struct hs_dpdk_ip *ip);
 /** hs_dpdk_ip6_take() - neighbour discovery, and echo */
 bool hs_dpdk_ip6_take(struct hs_dpdk_net *net, struct rte_mbuf *m);
+void hs_dpdk_ip6_learn(struct hs_dpdk_net *net, const struct rte_mbuf *m);
 void hs_dpdk_ip6_headers(const struct hs_dpdk_net *net, void *at,
 			 const struct hs_dpdk_neighbour *to, rte_be16_t to_port,
 			 uint32_t payload_bytes);

@@ -265,8 +265,6 @@ static bool solicitation_take(struct hs_dpdk_net *net, struct rte_mbuf *m,
 	struct rte_ether_addr to_mac;
 	struct hs_dpdk_ip from;
 
-	if (!is(ip->dst_addr, &group) && !is(ip->dst_addr, &net->own.ip))
-		return false;
 	memcpy(&from, ip->src_addr, sizeof(from));
 	if (unspecified(ip->src_addr)) {
 		/* Whether the address is free: it is not, and all may know. */
@@ -307,30 +305,45 @@ static void advertisement_take(struct hs_dpdk_net *net,
 		hs_dpdk_neighbour_learn(net, &nd->target, mac);
 }
 
-static bool nd_take(struct hs_dpdk_net *net, struct rte_mbuf *m,
-		    const struct rte_ipv6_hdr *ip)
+/* Either of them, and who it says is where. Return: whether it counts. */
+static bool nd_read(const struct hs_dpdk_net *net, const struct rte_mbuf *m,
+		    const struct rte_ipv6_hdr *ip, struct nd *nd,
+		    struct rte_ether_addr *mac, bool *has_mac)
 {
+	const struct hs_dpdk_ip group = solicited(&net->own.ip);
 	const uint8_t *at = rte_pktmbuf_mtod_offset(m, const uint8_t *, L4_AT);
 	uint32_t bytes = rte_be_to_cpu_16(ip->payload_len);
-	struct rte_ether_addr mac = {{0}};
-	struct nd nd;
 	bool asks;
 	int link;
 
-	if (bytes < sizeof(nd) || ip->hop_limits != ND_HOPS)
+	if (bytes < sizeof(*nd) || ip->hop_limits != ND_HOPS)
 		return false;
-	memcpy(&nd, at, sizeof(nd));
-	asks = nd.type == ND_NEIGHBOR_SOLICIT;
+	memcpy(nd, at, sizeof(*nd));
+	asks = nd->type == ND_NEIGHBOR_SOLICIT;
 	link = options_look(
-		at + sizeof(nd), bytes - (uint32_t)sizeof(nd),
-		asks ? ND_OPT_SOURCE_LINKADDR : ND_OPT_TARGET_LINKADDR, &mac);
-	if (link < 0 || nd.code || multicast(nd.target.bytes))
+		at + sizeof(*nd), bytes - (uint32_t)sizeof(*nd),
+		asks ? ND_OPT_SOURCE_LINKADDR : ND_OPT_TARGET_LINKADDR, mac);
+	*has_mac = link > 0;
+	if (link < 0 || nd->code || multicast(nd->target.bytes))
 		return false;
-	if (asks)
-		return is(nd.target.bytes, &net->own.ip) &&
-		       m->buf_len - m->data_off >= (int)ND_BYTES &&
-		       solicitation_take(net, m, ip, &mac, link);
-	if (link)
+	return !asks ||
+	       (is(nd->target.bytes, &net->own.ip) &&
+		(is(ip->dst_addr, &group) || is(ip->dst_addr, &net->own.ip)));
+}
+
+static bool nd_take(struct hs_dpdk_net *net, struct rte_mbuf *m,
+		    const struct rte_ipv6_hdr *ip)
+{
+	struct rte_ether_addr mac = {{0}};
+	struct nd nd;
+	bool has_mac;
+
+	if (!nd_read(net, m, ip, &nd, &mac, &has_mac))
+		return false;
+	if (nd.type == ND_NEIGHBOR_SOLICIT)
+		return m->buf_len - m->data_off >= (int)ND_BYTES &&
+		       solicitation_take(net, m, ip, &mac, has_mac);
+	if (has_mac)
 		advertisement_take(net, ip, &nd, &mac);
 	return false;
 }
@@ -360,17 +373,26 @@ static bool echo_take(const struct hs_dpdk_net *net, struct rte_mbuf *m,
 	return true;
 }
 
+/* A whole packet of ICMPv6 in one piece, its sum right. */
+static bool icmp_read(const struct rte_mbuf *m, struct rte_ipv6_hdr *ip,
+		      struct icmp6_hdr *icmp)
+{
+	if (m->nb_segs != 1 ||
+	    !ip6_take(m, IPPROTO_ICMPV6, sizeof(*icmp), ip) ||
+	    rte_ipv6_udptcp_cksum_mbuf_verify(m, ip, L4_AT))
+		return false;
+	memcpy(icmp, rte_pktmbuf_mtod_offset(m, const void *, L4_AT),
+	       sizeof(*icmp));
+	return true;
+}
+
 bool hs_dpdk_ip6_take(struct hs_dpdk_net *net, struct rte_mbuf *m)
 {
 	struct icmp6_hdr icmp;
 	struct rte_ipv6_hdr ip;
 
-	if (m->nb_segs != 1 ||
-	    !ip6_take(m, IPPROTO_ICMPV6, sizeof(icmp), &ip) ||
-	    rte_ipv6_udptcp_cksum_mbuf_verify(m, &ip, L4_AT))
+	if (!icmp_read(m, &ip, &icmp))
 		return false;
-	memcpy(&icmp, rte_pktmbuf_mtod_offset(m, const void *, L4_AT),
-	       sizeof(icmp));
 	switch (icmp.icmp6_type) {
 	case ND_NEIGHBOR_SOLICIT:
 	case ND_NEIGHBOR_ADVERT:
@@ -380,4 +402,25 @@ bool hs_dpdk_ip6_take(struct hs_dpdk_net *net, struct rte_mbuf *m)
 	default:
 		return false;
 	}
+}
+
+void hs_dpdk_ip6_learn(struct hs_dpdk_net *net, const struct rte_mbuf *m)
+{
+	struct rte_ether_addr mac = {{0}};
+	struct icmp6_hdr icmp;
+	struct rte_ipv6_hdr ip;
+	struct hs_dpdk_ip from;
+	struct nd nd;
+	bool has_mac;
+
+	if (!icmp_read(m, &ip, &icmp) ||
+	    (icmp.icmp6_type != ND_NEIGHBOR_SOLICIT &&
+	     icmp.icmp6_type != ND_NEIGHBOR_ADVERT) ||
+	    !nd_read(net, m, &ip, &nd, &mac, &has_mac) || !has_mac)
+		return;
+	memcpy(&from, ip.src_addr, sizeof(from));
+	if (nd.type == ND_NEIGHBOR_ADVERT)
+		advertisement_take(net, &ip, &nd, &mac);
+	else if (!unspecified(ip.src_addr))
+		hs_dpdk_neighbour_learn(net, &from, &mac);
 }

@@ -221,6 +221,14 @@ bool hs_dpdk_take(struct hs_dpdk_net *net, struct rte_mbuf *m)
 					   : hs_dpdk_ip6_take(net, m);
 }
 
+void hs_dpdk_learn(struct hs_dpdk_net *net, const struct rte_mbuf *m)
+{
+	if (hs_dpdk_is_v4(&net->own.ip))
+		(void)hs_dpdk_arp_learn(net, m);
+	else
+		hs_dpdk_ip6_learn(net, m);
+}
+
 /* ---- datagrams ------------------------------------------------------------
  */
 

@@ -21,6 +21,7 @@
 
 #define ANSWER_S     2u
 #define IP_UDP_BYTES 28u
+#define IP6_MTU_MIN  1280u
 #define MEMORY_MAX   (64u << 20)
 
 /* ---- a loan's beginning and end -------------------------------------------
@@ -47,7 +48,9 @@ static void ask(struct hs_lend *l)
 		return;
 	l->sock = hs_unix_connect(l->path, SOCK_SEQPACKET | SOCK_NONBLOCK);
 	if (l->sock < 0 ||
-	    hs_fdpass_send(l->sock, &l->hello, sizeof(l->hello), NULL, 0)) {
+	    hs_fdpass_send(l->sock, &l->hello,
+			   l->ip6 ? sizeof(l->hello) : sizeof(l->hello.base),
+			   NULL, 0)) {
 		away(l, HS_LEND_AWAY, NULL, 0);
 		return;
 	}
@@ -81,9 +84,11 @@ static void begin(struct hs_lend *l, const struct hs_lend_welcome *w)
 
 	l->up = l->memory[1].base;
 	hs_lend_ring_make(&l->out, false, &l->up->tail, &down->head,
-			  l->memory[0].base, w->nr_slots, w->frame_bytes);
+			  l->memory[0].base, w->nr_slots, w->frame_bytes,
+			  l->ip6);
 	hs_lend_ring_make(&l->in, true, &l->up->head, &down->tail,
-			  l->memory[1].base, w->nr_slots, w->frame_bytes);
+			  l->memory[1].base, w->nr_slots, w->frame_bytes,
+			  l->ip6);
 	l->frame_bytes = w->frame_bytes;
 	l->lent = true;
 	l->stats.state = HS_LEND_LENT;
@@ -113,8 +118,9 @@ static void hear_answer(struct hs_lend *l)
 	for (int i = 0; i < 2; i++)
 		bytes[i] = l->memory[i].size_bytes;
 	if (!rc)
-		rc = hs_lend_welcome_check(&w, (size_t)n, l->hello.frame_bytes,
-					   bytes);
+		rc = hs_lend_welcome_check(&w, (size_t)n,
+					   l->hello.base.frame_bytes, bytes,
+					   l->ip6);
 	if (rc)
 		away(l, HS_LEND_REFUSED, hs_lend_refusal_text(rc), 1);
 	else
@@ -151,19 +157,22 @@ HS_LEND_PUBLIC enum hs_lend_state hs_lend_renew(struct hs_lend *l)
  */
 
 /* Payload of the largest frame, of pool and network. */
-static int frame_bytes(const struct hs_lend_options *o, uint32_t *out)
+static int frame_bytes(const struct hs_lend *l, const struct hs_lend_options *o,
+		       uint32_t *out)
 {
+	const uint32_t headers = hs_dpdk_headers_bytes(&l->net);
+	const uint32_t ip_udp_bytes =
+		IP_UDP_BYTES + (l->ip6 ? HS_LEND_IP6_MORE_BYTES : 0);
 	uint16_t mtu = o->mtu;
 	uint32_t room = rte_pktmbuf_data_room_size(o->mempool);
 
 	if (!mtu && rte_eth_dev_get_mtu(o->port, &mtu))
 		return -ENODEV;
-	if (room < RTE_PKTMBUF_HEADROOM + HS_DPDK_HEADERS_BYTES +
-			    HS_LEND_FRAME_MIN ||
-	    mtu < IP_UDP_BYTES + HS_LEND_FRAME_MIN)
+	if (room < RTE_PKTMBUF_HEADROOM + headers + HS_LEND_FRAME_MIN ||
+	    mtu < (l->ip6 ? IP6_MTU_MIN : IP_UDP_BYTES + HS_LEND_FRAME_MIN))
 		return -EMSGSIZE;
-	room -= RTE_PKTMBUF_HEADROOM + (uint32_t)HS_DPDK_HEADERS_BYTES;
-	*out = mtu - IP_UDP_BYTES < room ? mtu - IP_UDP_BYTES : room;
+	room -= RTE_PKTMBUF_HEADROOM + headers;
+	*out = mtu - ip_udp_bytes < room ? mtu - ip_udp_bytes : room;
 	return 0;
 }
 
@@ -182,23 +191,26 @@ static int queues_check(const struct hs_lend_options *o)
 
 static int fill(struct hs_lend *l, const struct hs_lend_options *o)
 {
-	struct hs_lend_hello *h = &l->hello;
+	struct hs_lend_hello *h = &l->hello.base;
 	int rc;
 
-	/* Places of a loan hold no more. */
-	if (!hs_dpdk_address(o->address, &l->net.own) ||
-	    !hs_dpdk_is_v4(&l->net.own.ip) || o->dscp > 63)
+	if (!hs_dpdk_address(o->address, &l->net.own) || o->dscp > 63)
 		return -EINVAL;
+	l->ip6 = !hs_dpdk_is_v4(&l->net.own.ip);
 	rc = queues_check(o);
 	if (!rc)
-		rc = frame_bytes(o, &h->frame_bytes);
+		rc = frame_bytes(l, o, &h->frame_bytes);
 	if (!rc && rte_eth_macaddr_get(o->port, &l->net.mac))
 		rc = -ENODEV;
 	if (rc)
 		return rc;
 	h->magic = HS_LEND_MAGIC;
-	h->version_min = h->version_max = HS_LEND_VERSION;
-	h->ip = hs_dpdk_v4(&l->net.own.ip);
+	h->version_min = h->version_max =
+		l->ip6 ? HS_LEND_VERSION_IP6 : HS_LEND_VERSION_IP4;
+	if (l->ip6)
+		memcpy(l->hello.ip, &l->net.own.ip, sizeof(l->hello.ip));
+	else
+		h->ip = hs_dpdk_v4(&l->net.own.ip);
 	h->port = l->net.own.port;
 	if (o->name)
 		memcpy(h->name, o->name, strnlen(o->name, sizeof(h->name) - 1));
@@ -243,17 +255,34 @@ HS_LEND_PUBLIC int hs_lend_open(const struct hs_lend_options *o,
 	return 0;
 }
 
-HS_LEND_PUBLIC int hs_lend_neighbour(struct hs_lend *l, uint32_t ip,
-				     const uint8_t mac[6])
+static int neighbour_fix(struct hs_lend *l, const struct hs_dpdk_ip *ip,
+			 const uint8_t mac[6])
 {
-	const struct hs_dpdk_ip at = hs_dpdk_ip_v4(ip);
-	struct hs_dpdk_neighbour *n = hs_dpdk_neighbour(&l->net, &at);
+	struct hs_dpdk_neighbour *n = hs_dpdk_neighbour(&l->net, ip);
 
 	if (!n)
 		return -ENOSPC;
 	memcpy(&n->mac, mac, sizeof(n->mac));
 	n->known = n->fixed = true;
 	return 0;
+}
+
+HS_LEND_PUBLIC int hs_lend_neighbour(struct hs_lend *l, uint32_t ip,
+				     const uint8_t mac[6])
+{
+	const struct hs_dpdk_ip at = hs_dpdk_ip_v4(ip);
+
+	return l->ip6 ? -EINVAL : neighbour_fix(l, &at, mac);
+}
+
+HS_LEND_PUBLIC int hs_lend_neighbour6(struct hs_lend *l, const uint8_t ip[16],
+				      const uint8_t mac[6])
+{
+	struct hs_dpdk_ip at;
+
+	memcpy(&at, ip, sizeof(at));
+	return !l->ip6 || hs_dpdk_is_v4(&at) ? -EINVAL
+					     : neighbour_fix(l, &at, mac);
 }
 
 HS_LEND_PUBLIC void hs_lend_stats_get(const struct hs_lend *l,

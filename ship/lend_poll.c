@@ -53,9 +53,13 @@ static void arp_ask(struct hs_lend *l, struct hs_dpdk_neighbour *n)
 /* A packet around the frame. false: no mbuf for it now. */
 static bool wrap(struct hs_lend *l, const struct hs_lend_frame *frame)
 {
-	const struct hs_dpdk_ip ip = hs_dpdk_ip_v4(frame->place.ip);
-	struct hs_dpdk_neighbour *n = hs_dpdk_neighbour(&l->net, &ip);
+	const uint32_t headers = hs_dpdk_headers_bytes(&l->net);
+	struct hs_dpdk_neighbour *n;
+	struct hs_dpdk_place to;
 	struct rte_mbuf *m;
+
+	memcpy(&to, &frame->place, sizeof(to));
+	n = hs_dpdk_neighbour(&l->net, &to.ip);
 
 	if (!n || !n->known) {
 		if (n)
@@ -70,12 +74,14 @@ static bool wrap(struct hs_lend *l, const struct hs_lend_frame *frame)
 		l->stats.no_memory++;
 		return false;
 	}
-	hs_dpdk_headers(&l->net, rte_pktmbuf_mtod(m, void *), n,
-			frame->place.port, frame->bytes);
-	memcpy(rte_pktmbuf_mtod_offset(m, uint8_t *, HS_DPDK_HEADERS_BYTES),
-	       frame->data, frame->bytes);
-	m->data_len = (uint16_t)(HS_DPDK_HEADERS_BYTES + frame->bytes);
+	hs_dpdk_headers(&l->net, rte_pktmbuf_mtod(m, void *), n, to.port,
+			frame->bytes);
+	memcpy(rte_pktmbuf_mtod_offset(m, uint8_t *, headers), frame->data,
+	       frame->bytes);
+	m->data_len = (uint16_t)(headers + frame->bytes);
 	m->pkt_len = m->data_len;
+	/* Of what was copied: the agent may go on writing where it was. */
+	hs_dpdk_sum(&l->net, m);
 	l->queue[l->nr_queue++] = m;
 	l->stats.sent++;
 	l->stats.sent_bytes += frame->bytes;
@@ -110,8 +116,7 @@ static uint32_t out(struct hs_lend *l)
 static void hand_over(struct hs_lend *l, struct rte_mbuf *m, uint32_t offset,
 		      uint32_t bytes, const struct hs_ship_address *from)
 {
-	struct hs_lend_place place = {0};
-	struct hs_dpdk_place sender;
+	struct hs_ship_place sender;
 	uint8_t *to = NULL;
 	const void *at;
 
@@ -129,9 +134,7 @@ static void hand_over(struct hs_lend *l, struct rte_mbuf *m, uint32_t offset,
 	if (at != to)
 		memcpy(to, at, bytes);
 	memcpy(&sender, from, sizeof(sender));
-	place.ip = hs_dpdk_v4(&sender.ip);
-	place.port = sender.port;
-	hs_lend_ring_put(&l->in, place, bytes);
+	hs_lend_ring_put(&l->in, &sender, bytes);
 	l->stats.received++;
 	l->stats.received_bytes += bytes;
 }
@@ -147,10 +150,10 @@ static bool take(struct hs_lend *l, struct rte_mbuf *m)
 		return true;
 	}
 	if (!l->answers_arp) {
-		(void)hs_dpdk_arp_learn(&l->net, m);
+		hs_dpdk_learn(&l->net, m);
 		return false;
 	}
-	if (l->nr_queue == HS_LEND_BURST || !hs_dpdk_arp_take(&l->net, m))
+	if (l->nr_queue == HS_LEND_BURST || !hs_dpdk_take(&l->net, m))
 		return false;
 	l->queue[l->nr_queue++] = m;
 	return true;

@@ -33,7 +33,8 @@ struct hs_lend {
 	int sock;
 	uint64_t due_tsc;	   /* of an answer, or when to ask again */
 	struct hs_memfd memory[2]; /* down, up */
-	struct hs_lend_hello hello;
+	struct hs_lend_hello6 hello;
+	bool ip6;
 };
 
 /** hs_lend_tell() - the counters, to the agent, for people */

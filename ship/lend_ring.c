@@ -7,28 +7,34 @@
 
 #define LINE_BYTES 64u
 
-uint32_t hs_lend_slot_bytes(uint32_t frame_bytes)
+static uint32_t head_bytes(bool ip6)
 {
-	return (frame_bytes + HS_LEND_HEAD_BYTES + LINE_BYTES - 1) /
-	       LINE_BYTES * LINE_BYTES;
+	return ip6 ? HS_LEND_HEAD6_BYTES : HS_LEND_HEAD_BYTES;
 }
 
-size_t hs_lend_memory_bytes(uint32_t nr_slots, uint32_t frame_bytes)
+uint32_t hs_lend_slot_bytes(uint32_t frame_bytes, bool ip6)
+{
+	return (frame_bytes + head_bytes(ip6) + LINE_BYTES - 1) / LINE_BYTES *
+	       LINE_BYTES;
+}
+
+size_t hs_lend_memory_bytes(uint32_t nr_slots, uint32_t frame_bytes, bool ip6)
 {
 	return HS_LEND_WORDS_BYTES +
-	       (size_t)nr_slots * hs_lend_slot_bytes(frame_bytes);
+	       (size_t)nr_slots * hs_lend_slot_bytes(frame_bytes, ip6);
 }
 
 void hs_lend_ring_make(struct hs_lend_ring *r, bool producer, uint32_t *mine,
 		       const uint32_t *theirs, void *memory, uint32_t nr,
-		       uint32_t frame_bytes)
+		       uint32_t frame_bytes, bool ip6)
 {
 	*r = (struct hs_lend_ring){
 		.mine = mine,
 		.theirs = theirs,
 		.slots = (uint8_t *)memory + HS_LEND_WORDS_BYTES,
 		.nr = nr,
-		.slot_bytes = hs_lend_slot_bytes(frame_bytes),
+		.slot_bytes = hs_lend_slot_bytes(frame_bytes, ip6),
+		.head_bytes = head_bytes(ip6),
 		.frame_bytes = frame_bytes,
 		.limit = producer ? nr : 0,
 		.producer = producer,
@@ -40,6 +46,17 @@ static struct hs_lend_slot *slot(const struct hs_lend_ring *r)
 	return (struct hs_lend_slot *)(r->slots +
 				       (size_t)(r->at & (r->nr - 1)) *
 					       r->slot_bytes);
+}
+
+/* Behind its head. */
+static uint8_t *frame_of(const struct hs_lend_ring *r)
+{
+	return (uint8_t *)slot(r) + r->head_bytes;
+}
+
+static bool of_ip6(const struct hs_lend_ring *r)
+{
+	return r->head_bytes == HS_LEND_HEAD6_BYTES;
 }
 
 /* How far this end may go by the other's counter. */
@@ -68,18 +85,39 @@ static bool ready(struct hs_lend_ring *r)
 
 void *hs_lend_ring_room(struct hs_lend_ring *r)
 {
-	return ready(r) ? slot(r) + 1 : NULL;
+	return ready(r) ? frame_of(r) : NULL;
 }
 
-void hs_lend_ring_put(struct hs_lend_ring *r, struct hs_lend_place place,
+void hs_lend_ring_put(struct hs_lend_ring *r, const struct hs_ship_place *place,
 		      uint32_t bytes)
 {
+	uint32_t ip = 0;
+
+	if (of_ip6(r))
+		memcpy(((struct hs_lend_slot6 *)slot(r))->ip, place->ip,
+		       sizeof(place->ip));
+	else
+		memcpy(&ip, place->ip + 12, sizeof(ip));
 	/* lend.C1 relaxed: announced by lend.W1. */
 	__atomic_store_n(&slot(r)->word,
-			 (uint64_t)place.ip | (uint64_t)place.port << 32 |
+			 (uint64_t)ip | (uint64_t)place->port << 32 |
 				 (uint64_t)bytes << 48,
 			 __ATOMIC_RELAXED);
 	r->at++;
+}
+
+/* As it stands in a slot, which may change. */
+static struct hs_ship_place place_of(const struct hs_lend_ring *r,
+				     uint64_t word)
+{
+	struct hs_ship_place out = {.port = (uint16_t)(word >> 32)};
+
+	if (of_ip6(r))
+		memcpy(out.ip, ((const struct hs_lend_slot6 *)slot(r))->ip,
+		       sizeof(out.ip));
+	else
+		hs_ship_ip_v4((uint32_t)word, out.ip);
+	return out;
 }
 
 bool hs_lend_ring_next(struct hs_lend_ring *r, struct hs_lend_frame *out)
@@ -90,8 +128,8 @@ bool hs_lend_ring_next(struct hs_lend_ring *r, struct hs_lend_frame *out)
 			__atomic_load_n(&slot(r)->word, __ATOMIC_RELAXED);
 
 		*out = (struct hs_lend_frame){
-			.place = {(uint32_t)word, (uint16_t)(word >> 32), 0},
-			.data = slot(r) + 1,
+			.place = place_of(r, word),
+			.data = frame_of(r),
 			.bytes = (uint32_t)(word >> 48),
 		};
 		if (out->bytes <= r->frame_bytes)
@@ -129,19 +167,39 @@ uint32_t hs_lend_ring_waiting(struct hs_lend_ring *r)
 	return r->producer ? r->nr - ahead : ahead;
 }
 
-enum hs_lend_refusal hs_lend_hello_check(struct hs_lend_hello *hello,
-					 size_t bytes, uint32_t frame_bytes)
+/* Where it is, by the version that its length says. */
+static bool own_of(const struct hs_lend_hello6 *hello, bool ip6,
+		   struct hs_ship_place *own)
 {
-	char *end = memchr(hello->name, 0, sizeof(hello->name));
+	own->port = hello->base.port;
+	if (!ip6)
+		hs_ship_ip_v4(hello->base.ip, own->ip);
+	else
+		memcpy(own->ip, hello->ip, sizeof(own->ip));
+	if (!own->port || (hello->base.ip == 0) != ip6)
+		return false;
+	return !ip6 ||
+	       (hs_ship_ip_is_host(own->ip) && !hs_ship_ip_is_v4(own->ip));
+}
 
-	if (bytes != sizeof(*hello) || hello->magic != HS_LEND_MAGIC || !end ||
-	    !hello->ip || !hello->port ||
-	    hello->version_min > hello->version_max)
+enum hs_lend_refusal hs_lend_hello_check(struct hs_lend_hello6 *hello6,
+					 size_t bytes, uint32_t frame_bytes,
+					 struct hs_ship_place *own)
+{
+	struct hs_lend_hello *hello = &hello6->base;
+	char *end = memchr(hello->name, 0, sizeof(hello->name));
+	bool ip6 = bytes == sizeof(*hello6);
+	uint32_t version = ip6 ? HS_LEND_VERSION_IP6 : HS_LEND_VERSION_IP4;
+
+	if ((!ip6 && bytes != sizeof(*hello)) ||
+	    hello->magic != HS_LEND_MAGIC || !end ||
+	    hello->version_min > hello->version_max ||
+	    !own_of(hello6, ip6, own))
 		return HS_LEND_REFUSED_HELLO;
-	if (hello->version_min > HS_LEND_VERSION ||
-	    hello->version_max < HS_LEND_VERSION)
+	if (hello->version_min > version || hello->version_max < version)
 		return HS_LEND_REFUSED_VERSION;
-	if (hello->frame_bytes < frame_bytes)
+	if (hello->frame_bytes <
+	    frame_bytes - (ip6 ? HS_LEND_IP6_MORE_BYTES : 0))
 		return HS_LEND_REFUSED_FRAME;
 	for (char *c = hello->name; c < end; c++)
 		if (*c < ' ' || *c > '~' || *c == '"' || *c == '\\')
@@ -150,7 +208,8 @@ enum hs_lend_refusal hs_lend_hello_check(struct hs_lend_hello *hello,
 }
 
 int hs_lend_welcome_check(const struct hs_lend_welcome *w, size_t bytes,
-			  uint32_t frame_bytes, const size_t memory_bytes[2])
+			  uint32_t frame_bytes, const size_t memory_bytes[2],
+			  bool ip6)
 {
 	size_t want;
 
@@ -158,16 +217,16 @@ int hs_lend_welcome_check(const struct hs_lend_welcome *w, size_t bytes,
 		return -EBADMSG;
 	if (w->refused)
 		return w->refused;
-	if (w->version != HS_LEND_VERSION)
+	if (w->version != (ip6 ? HS_LEND_VERSION_IP6 : HS_LEND_VERSION_IP4))
 		return HS_LEND_REFUSED_VERSION;
 	if (w->frame_bytes < HS_LEND_FRAME_MIN ||
 	    w->frame_bytes > HS_LEND_FRAME_MAX ||
 	    w->frame_bytes > frame_bytes ||
-	    w->slot_bytes != hs_lend_slot_bytes(w->frame_bytes) ||
+	    w->slot_bytes != hs_lend_slot_bytes(w->frame_bytes, ip6) ||
 	    w->nr_slots < HS_LEND_SLOTS_MIN ||
 	    w->nr_slots > HS_LEND_SLOTS_MAX || w->nr_slots & (w->nr_slots - 1))
 		return -EBADMSG;
-	want = hs_lend_memory_bytes(w->nr_slots, w->frame_bytes);
+	want = hs_lend_memory_bytes(w->nr_slots, w->frame_bytes, ip6);
 	return memory_bytes[0] < want || memory_bytes[1] < want ? -EBADMSG : 0;
 }
 
@@ -182,6 +241,8 @@ const char *hs_lend_refusal_text(int refusal)
 		[HS_LEND_REFUSED_USER] = "its user is not among ship.lenders",
 		[HS_LEND_REFUSED_MEMORY] = "no memory",
 		[HS_LEND_REFUSED_HELLO] = "its HELLO makes no sense",
+		[HS_LEND_REFUSED_FAMILY] =
+			"no collector has an address of its family",
 	};
 
 	if (refusal < 0 || refusal >= (int)(sizeof(texts) / sizeof(texts[0])))

@@ -22,21 +22,13 @@
 #include <stdint.h>
 
 #include "hs/lend_format.h"
-
-/* An IPv4 address and a UDP port, as they stand in a packet. Places are
- * compared byte for byte, so there is no padding. */
-struct hs_lend_place {
-	uint32_t ip;
-	uint16_t port;
-	uint16_t zero;
-};
-_Static_assert(sizeof(struct hs_lend_place) == 8, "place");
+#include "ship/place.h"
 
 struct hs_lend_ring {
 	uint32_t *mine;		/* this end's counter, which only it writes */
 	const uint32_t *theirs; /* the other's */
 	uint8_t *slots;
-	uint32_t nr, slot_bytes, frame_bytes;
+	uint32_t nr, slot_bytes, head_bytes, frame_bytes;
 	uint32_t at;	/* frames put, or taken */
 	uint32_t limit; /* up to where this end may go, as last seen */
 	uint32_t said;	/* of at, in *mine */
@@ -46,15 +38,15 @@ struct hs_lend_ring {
 };
 
 struct hs_lend_frame {
-	struct hs_lend_place place;
+	struct hs_ship_place place;
 	const void *data;
 	uint32_t bytes;
 };
 
 /** hs_lend_slot_bytes() - for frames of that size */
-uint32_t hs_lend_slot_bytes(uint32_t frame_bytes);
+uint32_t hs_lend_slot_bytes(uint32_t frame_bytes, bool ip6);
 /** hs_lend_memory_bytes() - of one memory: the words and a ring */
-size_t hs_lend_memory_bytes(uint32_t nr_slots, uint32_t frame_bytes);
+size_t hs_lend_memory_bytes(uint32_t nr_slots, uint32_t frame_bytes, bool ip6);
 
 /**
  * hs_lend_ring_make() - an end
@@ -62,10 +54,11 @@ size_t hs_lend_memory_bytes(uint32_t nr_slots, uint32_t frame_bytes);
  *	reads it
  * @nr: of slots, a power of two
  * @frame_bytes: longer ones are none
+ * @ip6: places are of IPv6, else of IPv4
  */
 void hs_lend_ring_make(struct hs_lend_ring *r, bool producer, uint32_t *mine,
 		       const uint32_t *theirs, void *memory, uint32_t nr,
-		       uint32_t frame_bytes);
+		       uint32_t frame_bytes, bool ip6);
 
 /**
  * hs_lend_ring_room() - where the next frame goes
@@ -73,7 +66,7 @@ void hs_lend_ring_make(struct hs_lend_ring *r, bool producer, uint32_t *mine,
  */
 void *hs_lend_ring_room(struct hs_lend_ring *r);
 /** hs_lend_ring_put() - the frame is there; only after room() */
-void hs_lend_ring_put(struct hs_lend_ring *r, struct hs_lend_place place,
+void hs_lend_ring_put(struct hs_lend_ring *r, const struct hs_ship_place *place,
 		      uint32_t bytes);
 /**
  * hs_lend_ring_next() - the next frame, at its place
@@ -93,20 +86,26 @@ uint32_t hs_lend_ring_waiting(struct hs_lend_ring *r);
 
 /**
  * hs_lend_hello_check() - what an application says of itself
- * @frame_bytes: the agent's; its frames have to fit
+ * @bytes: that came, of either version
+ * @frame_bytes: the agent's over IPv4; its frames have to fit
+ * @own: where its frames go out from; hs_ship_ip_is_v4() of it says which
+ *	version this is
  *
  * The name is made printable in place.
  */
-enum hs_lend_refusal hs_lend_hello_check(struct hs_lend_hello *hello,
-					 size_t bytes, uint32_t frame_bytes);
+enum hs_lend_refusal hs_lend_hello_check(struct hs_lend_hello6 *hello,
+					 size_t bytes, uint32_t frame_bytes,
+					 struct hs_ship_place *own);
 /**
  * hs_lend_welcome_check() - what an agent answers
  * @frame_bytes: the largest that we take
  * @memory_bytes: of each of the two memories that came with it; 0: none
+ * @ip6: what was asked for
  * Return: 0; > 0: enum hs_lend_refusal; -EBADMSG.
  */
 int hs_lend_welcome_check(const struct hs_lend_welcome *welcome, size_t bytes,
-			  uint32_t frame_bytes, const size_t memory_bytes[2]);
+			  uint32_t frame_bytes, const size_t memory_bytes[2],
+			  bool ip6);
 const char *hs_lend_refusal_text(int refusal);
 
 #endif

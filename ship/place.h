@@ -3,7 +3,8 @@
  * place.h - where a datagram goes, or comes from, where no kernel knows of it:
  * an address of a host, and a UDP port
  *
- * Guarantees: no I/O. Places are compared byte for byte, so there is no padding.
+ * Guarantees: no I/O. Places are compared byte for byte, so there is no
+ * padding.
  */
 #ifndef HS_SHIP_PLACE_H
 #define HS_SHIP_PLACE_H

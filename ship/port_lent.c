@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <arpa/inet.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -17,15 +16,17 @@
 #include "base/fdpass.h"
 #include "base/memfd.h"
 #include "ship/lend_ring.h"
+#include "ship/place.h"
 
 #define SLOTS	    512u
 #define FRAMES	    64u /* handed out at once */
 #define LOOK_NS	    (10 * HS_NS_PER_MS)
 #define GREETING_NS HS_NS_PER_SEC
 /* A loan takes memory and time to begin. */
-#define PAUSE_NS   (100 * HS_NS_PER_MS)
-#define STALLED_NS HS_NS_PER_SEC
-#define BACKLOG	   16
+#define PAUSE_NS      (100 * HS_NS_PER_MS)
+#define STALLED_NS    HS_NS_PER_SEC
+#define BACKLOG	      16
+#define IP6_FRAME_MIN 1232u /* of an MTU of 1280, which IPv6 asks for */
 
 struct lent {
 	struct hs_ship_port port;
@@ -37,7 +38,11 @@ struct lent {
 	bool up;  /* the loan has begun */
 	uint64_t look_ns, greet_by_ns, pause_ns;
 	struct hs_unix_peer peer;
-	struct hs_lend_hello hello;
+	struct hs_lend_hello6 hello;
+	struct hs_ship_place own; /* that its frames go out from */
+	bool ip6;
+	/* Of which families collectors are. */
+	bool to_ip4, to_ip6;
 	struct hs_memfd down, in; /* what we write, and what it writes */
 	struct hs_lend_ring out_ring, in_ring;
 	/* Since when the out ring's tail stands there. */
@@ -89,7 +94,7 @@ static bool may_lend(const struct lent *l, uid_t uid)
 static void refuse(struct lent *l, int sock, enum hs_lend_refusal refusal)
 {
 	const struct hs_lend_welcome no = {.magic = HS_LEND_MAGIC,
-					   .version = HS_LEND_VERSION,
+					   .version = HS_LEND_VERSION_IP6,
 					   .refused = (uint16_t)refusal};
 
 	l->lender.refused++;
@@ -99,14 +104,21 @@ static void refuse(struct lent *l, int sock, enum hs_lend_refusal refusal)
 	(void)hs_fdpass_send(sock, &no, sizeof(no), NULL, 0);
 }
 
+/* Of frames to a host of that family. */
+static uint32_t frame_bytes_of(const struct lent *l, bool ip6)
+{
+	return l->config.frame_bytes - (ip6 ? HS_LEND_IP6_MORE_BYTES : 0);
+}
+
 /* The application's descriptor of what we write can only be read from. */
 static int welcome(struct lent *l)
 {
+	uint32_t frame_bytes = frame_bytes_of(l, l->ip6);
 	const struct hs_lend_welcome yes = {
 		.magic = HS_LEND_MAGIC,
-		.version = HS_LEND_VERSION,
-		.frame_bytes = l->config.frame_bytes,
-		.slot_bytes = hs_lend_slot_bytes(l->config.frame_bytes),
+		.version = l->ip6 ? HS_LEND_VERSION_IP6 : HS_LEND_VERSION_IP4,
+		.frame_bytes = frame_bytes,
+		.slot_bytes = hs_lend_slot_bytes(frame_bytes, l->ip6),
 		.nr_slots = SLOTS,
 	};
 	char path[32];
@@ -147,8 +159,9 @@ static int memory_make(struct lent *l, size_t bytes)
 
 static void loan_begin(struct lent *l, uint64_t now_ns)
 {
-	uint32_t frame_bytes = l->config.frame_bytes;
-	int rc = memory_make(l, hs_lend_memory_bytes(SLOTS, frame_bytes));
+	uint32_t frame_bytes = frame_bytes_of(l, l->ip6);
+	int rc = memory_make(l,
+			     hs_lend_memory_bytes(SLOTS, frame_bytes, l->ip6));
 	struct hs_lend_down *down = l->down.base;
 	const struct hs_lend_up *up = l->in.base;
 
@@ -160,9 +173,9 @@ static void loan_begin(struct lent *l, uint64_t now_ns)
 		return;
 	}
 	hs_lend_ring_make(&l->out_ring, true, &down->head, &up->tail,
-			  l->down.base, SLOTS, frame_bytes);
+			  l->down.base, SLOTS, frame_bytes, l->ip6);
 	hs_lend_ring_make(&l->in_ring, false, &down->tail, &up->head,
-			  l->in.base, SLOTS, frame_bytes);
+			  l->in.base, SLOTS, frame_bytes, l->ip6);
 	l->up = true;
 	l->tail = 0;
 	l->tail_ns = now_ns;
@@ -184,7 +197,12 @@ static void greet(struct lent *l, uint64_t now_ns)
 		return;
 	}
 	refusal = hs_lend_hello_check(&l->hello, n > 0 ? (size_t)n : 0,
-				      l->config.frame_bytes);
+				      l->config.frame_bytes, &l->own);
+	l->ip6 = !hs_ship_ip_is_v4(l->own.ip);
+	/* Whom we are to send to may not be known yet. */
+	if (!refusal && (l->to_ip4 || l->to_ip6) &&
+	    !(l->ip6 ? l->to_ip6 : l->to_ip4))
+		refusal = HS_LEND_REFUSED_FAMILY;
 	if (refusal) {
 		refuse(l, l->sock, refusal);
 		loan_end(l, now_ns);
@@ -263,11 +281,13 @@ static int lent_send(struct hs_ship_port *p, const struct hs_ship_address *to,
 		     const struct hs_ship_port_span *spans, uint32_t nr_spans)
 {
 	struct lent *l = lent_of(p);
-	struct hs_lend_place place;
+	struct hs_ship_place place;
 	uint32_t bytes = head_bytes;
 	uint8_t *at;
 
-	if (!l->up) {
+	memcpy(&place, to, sizeof(place));
+	/* The link is none to who is of the other family. */
+	if (!l->up || hs_ship_ip_is_v4(place.ip) == l->ip6) {
 		l->stats.no_link++;
 		return -EAGAIN;
 	}
@@ -281,8 +301,7 @@ static int lent_send(struct hs_ship_port *p, const struct hs_ship_address *to,
 		memcpy(at + bytes, spans[i].data, spans[i].bytes);
 		bytes += spans[i].bytes;
 	}
-	memcpy(&place, to, sizeof(place));
-	hs_lend_ring_put(&l->out_ring, place, bytes);
+	hs_lend_ring_put(&l->out_ring, &place, bytes);
 	/* By us into the ring, by the lender into an mbuf. */
 	l->stats.bytes_copied += bytes - head_bytes;
 	l->stats.bytes_copied_lender += bytes - head_bytes;
@@ -347,27 +366,22 @@ static int lent_resolve(struct hs_ship_port *p, const char *text,
 			struct hs_ship_address *out, uint32_t *frame_bytes,
 			const char **why)
 {
-	const char *colon = strrchr(text, ':');
-	struct hs_lend_place place = {0};
-	char host[INET_ADDRSTRLEN];
-	unsigned long number;
-	struct in_addr in;
-	char *end;
+	struct lent *l = lent_of(p);
+	struct hs_ship_place place;
+	bool ip6;
 
-	*why = "should be an IPv4 address and a port, as 192.0.2.1:7430";
-	if (!colon || (size_t)(colon - text) >= sizeof(host))
+	*why = "should be an address and a port, as 192.0.2.1:7430 or "
+	       "[2001:db8::1]:7430";
+	if (!hs_ship_place_parse(text, &place))
 		return -EINVAL;
-	memcpy(host, text, (size_t)(colon - text));
-	host[colon - text] = 0;
-	number = strtoul(colon + 1, &end, 10);
-	if (inet_pton(AF_INET, host, &in) != 1 || end == colon + 1 || *end ||
-	    number == 0 || number > 65535)
+	ip6 = !hs_ship_ip_is_v4(place.ip);
+	*why = "IPv6 needs a ship.mtu of 1280 at least";
+	if (ip6 && frame_bytes_of(l, ip6) < IP6_FRAME_MIN)
 		return -EINVAL;
-	place.ip = in.s_addr;
-	place.port = htons((uint16_t)number);
+	*(ip6 ? &l->to_ip6 : &l->to_ip4) = true;
 	memset(out, 0, sizeof(*out));
 	memcpy(out, &place, sizeof(place));
-	*frame_bytes = lent_of(p)->config.frame_bytes;
+	*frame_bytes = frame_bytes_of(l, ip6);
 	return 0;
 }
 
@@ -393,7 +407,6 @@ void hs_ship_lent_lender(struct hs_ship_port *p, struct hs_ship_lender *out)
 {
 	struct lent *l = lent_of(p);
 	const struct hs_lend_up *up = l->in.base;
-	const uint8_t *ip = (const uint8_t *)&l->hello.ip;
 
 	*out = l->lender;
 	out->there = l->up;
@@ -401,9 +414,8 @@ void hs_ship_lent_lender(struct hs_ship_port *p, struct hs_ship_lender *out)
 		return;
 	out->uid = l->peer.uid;
 	out->pid = l->peer.pid;
-	memcpy(out->name, l->hello.name, sizeof(out->name));
-	snprintf(out->address, sizeof(out->address), "%u.%u.%u.%u:%u", ip[0],
-		 ip[1], ip[2], ip[3], ntohs(l->hello.port));
+	memcpy(out->name, l->hello.base.name, sizeof(out->name));
+	hs_ship_place_text(&l->own, out->address);
 	out->waiting = hs_lend_ring_waiting(&l->out_ring);
 	out->stalled = out->waiting && l->out_ring.limit == l->tail &&
 		       hs_clock_mono_ns() - l->tail_ns > STALLED_NS;

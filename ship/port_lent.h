@@ -20,14 +20,15 @@
 #include <sys/types.h>
 
 #include "hs/lend_format.h"
+#include "ship/place.h"
 #include "ship/port.h"
 
 #define HS_SHIP_LENDERS_MAX 16u
 
 struct hs_ship_lent_config {
-	const char *socket; /* that applications find */
-	mode_t mode;	    /* of the socket */
-	uint32_t frame_bytes;
+	const char *socket;   /* that applications find */
+	mode_t mode;	      /* of the socket */
+	uint32_t frame_bytes; /* over IPv4; over IPv6 20 less */
 	/* Who may lend, besides root and the agent's own user. */
 	uid_t lenders[HS_SHIP_LENDERS_MAX];
 	uint32_t nr_lenders;
@@ -51,7 +52,7 @@ struct hs_ship_lender {
 	uid_t uid;
 	pid_t pid;
 	char name[HS_LEND_NAME_BYTES];
-	char address[32];
+	char address[HS_SHIP_PLACE_TEXT_BYTES];
 	uint64_t loans;		  /* so far */
 	uint64_t refused;	  /* applications that were turned away */
 	const char *last_refusal; /* NULL: none */

@@ -178,7 +178,7 @@ static struct options options_read(int argc, char **argv)
 	}
 	if (!o.agent || !o.lend || !o.vdev || !o.address || !o.lent_address)
 		die("--agent SOCKET --lend SOCKET --vdev DESCRIPTION "
-		    "--address IPv4:PORT --lent-address IPv4:PORT [--mtu N] "
+		    "--address IPv4:PORT --lent-address IP:PORT [--mtu N] "
 		    "[--core N]");
 	return o;
 }

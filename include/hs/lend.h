@@ -33,8 +33,8 @@
  * nothing but mbufs of the pool given, wait for nobody, and move at most
  * HS_LEND_BURST frames each way. An agent that is gone, stopped or hostile
  * costs the application its traces: what it writes is checked before it is
- * used, and it can have nothing sent but UDP over IPv4 from the address and
- * port given here. Who lends sees the node's slices, encrypted or not:
+ * used, and it can have nothing sent but UDP from the address and port given
+ * here. Who lends sees the node's slices, encrypted or not:
  * ship.lenders of the agent says who may.
  *
  * Context: one lend is one thread's at a time, the one on whose lcore it runs;
@@ -76,15 +76,18 @@ struct hs_lend_options {
 	 * to be sent are copied into them, at most HS_LEND_BURST and what the
 	 * queue keeps are in use. Stays the caller's, longer than the lend. */
 	struct rte_mempool *mempool;
-	/* "a.b.c.d:port": an IPv4 address of the port, and a UDP port that
-	 * nobody else uses on it. */
+	/* "a.b.c.d:port" or "[v6]:port": an address of the port, and a UDP port
+	 * that nobody else uses on it. Collectors have to be of its family.
+	 * With IPv6 the port has to take what comes for the group in which
+	 * others ask for the address: 33:33:ff and its last three bytes. */
 	const char *address;
 	/* Of the port's network, in bytes; 0: what the port says. Some drivers
 	 * (af_packet, memif) say 1,500 whatever they take. */
 	uint16_t mtu;
 	uint8_t dscp; /* 0 to 63, of frames sent; 8 is bulk */
-	/* Answer ARP for that address. Where the application does so itself,
-	 * or the address is its own as well: false. */
+	/* Answer who asks for that address, by ARP or by a neighbour
+	 * solicitation. Where the application does so itself, or the address is
+	 * its own as well: false. */
 	bool answers_arp;
 	/* What comes through rx_queue and is none of ours, which it then owns;
 	 * NULL: freed. Called within hs_lend_poll(). */
@@ -107,7 +110,7 @@ struct hs_lend_stats {
 	uint64_t sent, sent_bytes; /* frames given to the port, payload */
 	uint64_t received, received_bytes; /* frames given to the agent */
 	uint64_t other;	       /* frames of rx_queue that were none of ours */
-	uint64_t no_neighbour; /* frames dropped: ARP is not answered */
+	uint64_t no_neighbour; /* frames dropped: who it is does not answer */
 	uint64_t no_memory;    /* times that the mempool was empty */
 	uint64_t stuck;	       /* times that the queue took nothing */
 	uint64_t dropped;      /* frames for an agent that was away, or slow */
@@ -126,8 +129,8 @@ struct hs_lend_stats {
  * Own: the lend is the caller's until hs_lend_close().
  * Return: 0; -EINVAL: an option is out of its range; -ENODEV: no such port,
  * or no such queue of it; -EMSGSIZE: an mbuf of the pool, or a packet of the
- * network, does not hold a frame of 576 bytes; -ENAMETOOLONG: the path;
- * -ENOMEM.
+ * network, does not hold a frame of 576 bytes, or with IPv6 a packet of 1280;
+ * -ENAMETOOLONG: the path; -ENOMEM.
  */
 int hs_lend_open(const struct hs_lend_options *options, struct hs_lend **out);
 
@@ -145,9 +148,10 @@ uint32_t hs_lend_poll(struct hs_lend *lend);
 /**
  * hs_lend_take() - offer a packet that came through any queue of the port
  *
- * Ours is UDP over IPv4, not in fragments, to the address and port of the
- * options. An ARP packet that asks for that address, or answers it, tells who
- * its sender is, and is ours only if it was answered (answers_arp).
+ * Ours is UDP, not in fragments, to the address and port of the options. A
+ * packet of ARP or of neighbour discovery that asks for that address, or
+ * answers it, tells who its sender is, and is ours only if it was answered
+ * (answers_arp).
  *
  * Context: as hs_lend_poll().
  * Own: on true the mbuf is ours; on false it stays the caller's, untouched.
@@ -160,11 +164,16 @@ bool hs_lend_take(struct hs_lend *lend, struct rte_mbuf *mbuf);
  * @ip: in network order, of a collector
  * @mac: six bytes; of a router, where it is behind one
  *
- * Fixed from then on; an address that was not told is asked for by ARP.
+ * Fixed from then on; an address that was not told is asked for.
  *
- * Return: 0; -ENOSPC: 256 are known.
+ * Return: 0; -ENOSPC: 256 are known; -EINVAL: what is lent is of IPv6.
  */
 int hs_lend_neighbour(struct hs_lend *lend, uint32_t ip, const uint8_t mac[6]);
+
+/** hs_lend_neighbour6() - the same where what is lent is of IPv6; else -EINVAL
+ */
+int hs_lend_neighbour6(struct hs_lend *lend, const uint8_t ip[16],
+		       const uint8_t mac[6]);
 
 /**
  * hs_lend_renew() - see whether the agent is there

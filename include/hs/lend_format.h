@@ -11,6 +11,10 @@
  * `tail`, in its own memory; both only grow, and wrap at 2^32. The connection
  * says nothing more; its end is the loan's.
  *
+ * Version 1 is of IPv4. Version 2 is of IPv6, the same with an address of 16
+ * bytes in HELLO and in each slot. Which of them a loan is follows from the
+ * application's address; an agent speaks both.
+ *
  * Addresses and ports are in network order, as they stand in IPv4 and UDP; all
  * else is in the machine's. Each side takes what the other wrote as input.
  */
@@ -26,14 +30,18 @@
 #endif
 
 #define HS_LEND_MAGIC	    0x444e4548u /* "HEND" */
-#define HS_LEND_VERSION	    1u
+#define HS_LEND_VERSION_IP4 1u
+#define HS_LEND_VERSION_IP6 2u
 #define HS_LEND_WORDS_BYTES 4096u
 #define HS_LEND_HEAD_BYTES  16u /* of a slot */
-#define HS_LEND_SLOTS_MIN   16u
-#define HS_LEND_SLOTS_MAX   4096u
-#define HS_LEND_FRAME_MIN   576u
-#define HS_LEND_FRAME_MAX   9216u
-#define HS_LEND_NAME_BYTES  32u
+#define HS_LEND_HEAD6_BYTES 32u /* the same, of IPv6 */
+/* Of a packet of IPv6 more than of one of IPv4. */
+#define HS_LEND_IP6_MORE_BYTES 20u
+#define HS_LEND_SLOTS_MIN      16u
+#define HS_LEND_SLOTS_MAX      4096u
+#define HS_LEND_FRAME_MIN      576u
+#define HS_LEND_FRAME_MAX      9216u
+#define HS_LEND_NAME_BYTES     32u
 
 enum hs_lend_refusal {
 	HS_LEND_WELCOME = 0,
@@ -43,7 +51,8 @@ enum hs_lend_refusal {
 		3,		  /* frames of the agent's ship.mtu don't fit */
 	HS_LEND_REFUSED_USER = 4, /* not among ship.lenders */
 	HS_LEND_REFUSED_MEMORY = 5,
-	HS_LEND_REFUSED_HELLO = 6, /* it makes no sense */
+	HS_LEND_REFUSED_HELLO = 6,  /* it makes no sense */
+	HS_LEND_REFUSED_FAMILY = 7, /* no collector has an address of its */
 };
 
 struct hs_lend_hello {
@@ -58,14 +67,22 @@ struct hs_lend_hello {
 };
 HS_LEND_ASSERT(sizeof(struct hs_lend_hello) == 56);
 
+/* Of version 2. */
+struct hs_lend_hello6 {
+	struct hs_lend_hello base; /* its ip is 0 */
+	uint8_t ip[16];
+};
+HS_LEND_ASSERT(sizeof(struct hs_lend_hello6) == 72);
+
 struct hs_lend_welcome {
 	uint32_t magic;
 	uint16_t version;
 	uint16_t refused; /* enum hs_lend_refusal; no memories come with it */
 	uint32_t
 		frame_bytes; /* largest that the agent sends, and may be sent */
-	uint32_t slot_bytes; /* of both rings: HS_LEND_HEAD_BYTES and that,
-				in whole lines of 64 bytes */
+	uint32_t slot_bytes; /* of both rings: HS_LEND_HEAD_BYTES, or of
+				version 2 HS_LEND_HEAD6_BYTES, and that, in
+				whole lines of 64 bytes */
 	uint32_t nr_slots;   /* of both rings, a power of two */
 	uint32_t reserved;
 };
@@ -104,5 +121,12 @@ struct hs_lend_slot {
 	uint64_t reserved;
 };
 HS_LEND_ASSERT(sizeof(struct hs_lend_slot) == HS_LEND_HEAD_BYTES);
+
+/* The same in version 2. */
+struct hs_lend_slot6 {
+	struct hs_lend_slot base; /* its ip is 0 */
+	uint8_t ip[16];
+};
+HS_LEND_ASSERT(sizeof(struct hs_lend_slot6) == HS_LEND_HEAD6_BYTES);
 
 #endif

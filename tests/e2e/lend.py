@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Slices through a port that an application owns and lends: examples/lend.
 
-    lend.py SCENARIO...
+    lend.py [--v6] SCENARIO...
 
 All stand in one network namespace (hsf-lend-PID), made and removed here. The
 application has one end of a pair of veth devices through DPDK (af_packet), an
 end that the kernel has no address for; the other end is the kernel's, where the
 collector takes datagrams and from where requests go to the application. The
-agent has nothing but the application's loan. Needs root.
+agent has nothing but the application's loan. Slices go over IPv4, or with --v6
+over IPv6; the application's own requests come over IPv4. Needs root.
 """
 import mmap
 import os
@@ -27,7 +28,15 @@ from scenarios import all_there, check, fire_many, fired_count, wait_for
 SKIPPED = 77
 OUTSIDE = "198.18.7.1"
 INSIDE = "198.18.7.2"
+INSIDE_MAC = "02:00:00:07:00:02"
+V6 = "--v6" in sys.argv
 VDEV = "net_af_packet0,iface=hsfport,framesz=16384,blocksz=65536,framecnt=512"
+
+
+def slices_at(host, port):
+    """Where slices come from or go, of the family that they take."""
+    host = host.replace("198.18.7.", "fd07:7::") if V6 else host
+    return ("[%s]:%d" if V6 else "%s:%d") % (host, port)
 
 
 def ip(*words):
@@ -44,12 +53,12 @@ class LendFabric(fabric.Fabric):
 
     def ship(self, name):
         if name in self.collectors:
-            return ("ship:\n  carrier: udp\n  bind: \"%s:%d\"\n" %
-                    (OUTSIDE, self.collector_ports[name]))
+            return ("ship:\n  carrier: udp\n  bind: \"%s\"\n" %
+                    slices_at(OUTSIDE, self.collector_ports[name]))
         return ("ship:\n  carrier: lent\n  mtu: 9000\n  socket: %s\n"
                 "  collectors: [%s]\n%s" %
                 (self.path("lend.sock"), ", ".join(
-                    '"%s:%d"' % (OUTSIDE, port)
+                    '"%s"' % slices_at(OUTSIDE, port)
                     for port in self.collector_ports.values()), self.more))
 
     def lender(self):
@@ -94,7 +103,7 @@ class Lender:
                 [program(), "--agent", self.fabric.path("app-0.sock"),
                  "--lend", self.fabric.path("lend.sock"), "--vdev", VDEV,
                  "--mtu", "9000", "--address", "%s:9000" % INSIDE,
-                 "--lent-address", "%s:7431" % INSIDE],
+                 "--lent-address", slices_at(INSIDE, 7431)],
                 stdout=subprocess.PIPE, text=True)
             if self.process.stdout.readline() == "serving\n":
                 self.fabric.running["lend-%d" % self.number] = self.process
@@ -170,8 +179,8 @@ def lent():
               not ship["bytes_in_place"] and not ship["bytes_copied_kernel"],
               "each byte twice: %r, %d" % (ship, moved))
         fab.check_text("slices by lent: configured, 2.00 copies a byte",
-                       'port of "lend" pid %d at %s:7431' %
-                       (lender.process.pid, INSIDE))
+                       'port of "lend" pid %d at %s' %
+                       (lender.process.pid, slices_at(INSIDE, 7431)))
         last = lender.end()
         check(last["loans"] == 1 and last["sent"] and last["received"] and
               last["requests"] >= 50 and not last["broken"], repr(last))
@@ -377,16 +386,22 @@ def inside(words):
     ip("link", "add", "hsfport", "mtu", "9000", "type", "veth", "peer", "name",
        "hsfout", "mtu", "9000")
     # The kernel shall not talk on the application's end.
+    ip("link", "set", "hsfport", "address", INSIDE_MAC)
     ip("link", "set", "hsfport", "addrgenmode", "none", "up")
     ip("link", "set", "hsfout", "up")
     ip("addr", "add", OUTSIDE + "/24", "dev", "hsfout")
+    if V6:
+        ip("addr", "add", "fd07:7::1/64", "dev", "hsfout", "nodad")
+        # What is lent answers for its own address, and that is none of IPv4.
+        ip("neigh", "add", INSIDE, "lladdr", INSIDE_MAC, "dev", "hsfout")
     fabric.PATIENCE_S = max(fabric.PATIENCE_S, 60)
     return scenarios.main(words, SCENARIOS)
 
 
 def main():
     if "--inside" in sys.argv:
-        return inside([w for w in sys.argv[1:] if w != "--inside"])
+        return inside([w for w in sys.argv[1:]
+                       if w not in ("--inside", "--v6")])
     if os.geteuid():
         print("skipped: a network namespace needs root")
         return SKIPPED

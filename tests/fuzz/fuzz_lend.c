@@ -25,6 +25,10 @@ static const uint8_t seed_lies[] = {0, 4, 255, 255, 255, 255, 1, 0, 5, 9,
 				    0, 6, 1,   0,   2,	 3,   0, 1, 0};
 static const uint8_t seed_lengths[] = {0, 6, 1, 0, 255, 6, 3, 0, 2, 6, 2, 0,
 				       1, 3, 3, 3, 0,	0, 2, 3, 0, 0, 3};
+/* 64: a producer of IPv6, 66: a consumer. */
+static const uint8_t seed_honest6[] = {64, 0, 1, 0, 2, 0, 1, 3, 0, 1, 0, 2, 0};
+static const uint8_t seed_lengths6[] = {66, 6, 1, 0, 255, 6, 3, 0, 2, 6, 2, 0,
+					1,  3, 3, 3, 0,	  0, 2, 3, 0, 0, 3};
 static const uint8_t seed_hello[] = {2, 72, 69, 110, 0, 1,   0,	  1, 0,	 7,
 				     0, 0,  0,	9,   0, 0,   0,	  0, 16, 0,
 				     0, 0,  0,	0,   0, 'k', 'v', 0, 0};
@@ -33,6 +37,8 @@ const struct hs_fuzz_seed hs_fuzz_seeds[] = {
 	{seed_honest, sizeof(seed_honest)},
 	{seed_lies, sizeof(seed_lies)},
 	{seed_lengths, sizeof(seed_lengths)},
+	{seed_honest6, sizeof(seed_honest6)},
+	{seed_lengths6, sizeof(seed_lengths6)},
 	{seed_hello, sizeof(seed_hello)},
 	{NULL, 0},
 };
@@ -74,7 +80,7 @@ static void step_real(struct end *e)
 		return;
 	within(e, at, FRAME);
 	memset(at, 1, FRAME);
-	hs_lend_ring_put(&e->ring, (struct hs_lend_place){1, 2, 0}, FRAME);
+	hs_lend_ring_put(&e->ring, &(struct hs_ship_place){{1}, 2}, FRAME);
 }
 
 static size_t step(struct end *e, const uint8_t *data, size_t left)
@@ -105,15 +111,15 @@ static size_t step(struct end *e, const uint8_t *data, size_t left)
 		memcpy(&value, data + 1, 2);
 		if (data[3] & 1)
 			value = HS_LEND_WORDS_BYTES + 6 + value % 2 +
-				value / 2 % SLOTS * hs_lend_slot_bytes(FRAME);
+				value / 2 % SLOTS * e->ring.slot_bytes;
 		e->memory[value % e->bytes] = data[3];
 		return 4;
 	}
 }
 
-static void ring(bool producer, const uint8_t *data, size_t len_bytes)
+static void ring(bool producer, bool ip6, const uint8_t *data, size_t len_bytes)
 {
-	struct end e = {.bytes = hs_lend_memory_bytes(SLOTS, FRAME)};
+	struct end e = {.bytes = hs_lend_memory_bytes(SLOTS, FRAME, ip6)};
 	uint32_t mine = 0, theirs = 0;
 	size_t at = 0;
 
@@ -121,7 +127,7 @@ static void ring(bool producer, const uint8_t *data, size_t len_bytes)
 	hs_check(e.memory);
 	e.theirs = &theirs;
 	hs_lend_ring_make(&e.ring, producer, &mine, &theirs, e.memory, SLOTS,
-			  FRAME);
+			  FRAME, ip6);
 	while (at < len_bytes) {
 		bool broken = e.ring.broken;
 		uint32_t was = e.ring.at;
@@ -135,18 +141,22 @@ static void ring(bool producer, const uint8_t *data, size_t len_bytes)
 	free(e.memory);
 }
 
-static void messages(const uint8_t *data, size_t len_bytes)
+static void messages(bool ip6, const uint8_t *data, size_t len_bytes)
 {
-	struct hs_lend_hello hello = {0};
+	struct hs_lend_hello6 hello = {0};
+	struct hs_ship_place own;
 	struct hs_lend_welcome welcome = {0};
 	size_t bytes[2] = {len_bytes * 4096, len_bytes * 4096};
 
 	memcpy(&hello, data,
 	       len_bytes < sizeof(hello) ? len_bytes : sizeof(hello));
-	if (!hs_lend_hello_check(&hello, sizeof(hello), 1000)) {
-		hs_check(hello.frame_bytes >= 1000 && hello.port && hello.ip);
-		hs_check(strlen(hello.name) < sizeof(hello.name));
-		for (const char *c = hello.name; *c; c++)
+	if (!hs_lend_hello_check(&hello,
+				 ip6 ? sizeof(hello) : sizeof(hello.base), 1000,
+				 &own)) {
+		hs_check(hello.base.frame_bytes >= (ip6 ? 980 : 1000));
+		hs_check(own.port && hs_ship_ip_is_v4(own.ip) == !ip6);
+		hs_check(strlen(hello.base.name) < sizeof(hello.base.name));
+		for (const char *c = hello.base.name; *c; c++)
 			hs_check(*c >= ' ' && *c <= '~');
 	}
 	memcpy(&welcome, data,
@@ -154,10 +164,11 @@ static void messages(const uint8_t *data, size_t len_bytes)
 	/* Most of what is looked at lies behind these. */
 	welcome.magic = HS_LEND_MAGIC;
 	welcome.refused = 0;
-	welcome.version = HS_LEND_VERSION;
-	if (!hs_lend_welcome_check(&welcome, sizeof(welcome), 8972, bytes))
+	welcome.version = ip6 ? HS_LEND_VERSION_IP6 : HS_LEND_VERSION_IP4;
+	if (!hs_lend_welcome_check(&welcome, sizeof(welcome), 8972, bytes, ip6))
 		hs_check(hs_lend_memory_bytes(welcome.nr_slots,
-					      welcome.frame_bytes) <= bytes[0]);
+					      welcome.frame_bytes,
+					      ip6) <= bytes[0]);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len_bytes)
@@ -165,8 +176,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len_bytes)
 	if (!len_bytes)
 		return 0;
 	if (data[0] % 3 == 2)
-		messages(data + 1, len_bytes - 1);
+		messages(data[0] & 64, data + 1, len_bytes - 1);
 	else
-		ring(data[0] % 3, data + 1, len_bytes - 1);
+		ring(data[0] % 3, data[0] & 64, data + 1, len_bytes - 1);
 	return 0;
 }

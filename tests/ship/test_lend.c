@@ -4,7 +4,8 @@
  *
  * The port is a ring whose output is its input (net_ring): what the agent sends
  * to the port's own address comes back to it through everything. Then agents
- * that lie, and none at all; and that a round makes no system call.
+ * that lie, and none at all; and that a round makes no system call. Over IPv4,
+ * or with --v6 over IPv6.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -39,10 +40,12 @@
 #include "ship/lend_ring.h"
 #include "ship/port_lent.h"
 
-#define FRAME	   1472u
+#define FRAME	   (v6 ? FRAME6 : FRAME4)
+#define FRAME4	   1472u
+#define FRAME6	   1452u
 #define RING	   64u
 #define FRAMES	   3000u
-#define ADDRESS	   "192.0.2.7:7431"
+#define ADDRESS	   (v6 ? "[2001:db8::7]:7431" : "192.0.2.7:7431")
 #define PATIENCE_S 30u
 
 static char dir[] = "/tmp/hs-lend-XXXXXX";
@@ -50,6 +53,7 @@ static char path[64];
 static struct rte_mempool *pool;
 static uint16_t port;
 static uint32_t nr_others;
+static bool v6;
 
 #define UNTIL(step, what)                                                      \
 	do {                                                                   \
@@ -105,7 +109,7 @@ static struct hs_lend_stats stats(const struct hs_lend *l)
 static struct hs_ship_port *agent_make(void)
 {
 	const struct hs_ship_lent_config config = {
-		.socket = path, .mode = 0600, .frame_bytes = FRAME};
+		.socket = path, .mode = 0600, .frame_bytes = FRAME4};
 	const char *why = "";
 	struct hs_ship_port *p = hs_ship_lent_create(&config, &why);
 
@@ -122,7 +126,7 @@ static uint32_t length_of(uint32_t number)
 /* To the port's own address. */
 static bool agent_send(struct hs_ship_port *p, uint32_t number)
 {
-	static uint8_t body[FRAME];
+	static uint8_t body[FRAME4];
 	const struct hs_ship_port_span span = {body, length_of(number) - 4,
 					       NULL};
 	struct hs_ship_address to;
@@ -169,7 +173,7 @@ static void lent(struct hs_ship_port *p, struct hs_lend *l)
 	UNTIL(agent_down(p), hs_lend_renew(l) == HS_LEND_LENT);
 }
 
-/* Its own neighbour, whom it finds by ARP. */
+/* Its own neighbour, whom it finds by ARP or by a solicitation. */
 static void find_itself(struct hs_ship_port *p, struct hs_lend *l)
 {
 	uint32_t taken = 0;
@@ -218,6 +222,17 @@ static void test_through(void **state)
 	assert_int_equal(rte_mempool_in_use_count(pool), 0);
 }
 
+static int neighbour(struct hs_lend *l, bool of_v6, const uint8_t mac[6])
+{
+	static const uint8_t ip6[16] = {0x20, 1, 0xd, 0xb8, [15] = 7};
+	static const uint8_t ip[4] = {192, 0, 2, 7};
+	uint32_t word;
+
+	memcpy(&word, ip, sizeof(word));
+	return of_v6 ? hs_lend_neighbour6(l, ip6, mac)
+		     : hs_lend_neighbour(l, word, mac);
+}
+
 /* Other packets are the application's; a full queue waits, and loses none. */
 static void test_take_and_stuck(void **state)
 {
@@ -226,13 +241,11 @@ static void test_take_and_stuck(void **state)
 	struct rte_ether_addr mac;
 	struct rte_mbuf *m, *burst[32];
 	uint32_t taken = 0, nr = 0;
-	const uint8_t ip[4] = {192, 0, 2, 7};
-	uint32_t ip_word;
 
 	(void)state;
-	memcpy(&ip_word, ip, sizeof(ip));
 	rte_eth_macaddr_get(port, &mac);
-	assert_int_equal(hs_lend_neighbour(l, ip_word, mac.addr_bytes), 0);
+	assert_int_equal(neighbour(l, v6, mac.addr_bytes), 0);
+	assert_int_equal(neighbour(l, !v6, mac.addr_bytes), -EINVAL);
 	lent(p, l);
 	while (nr < 3 * RING && agent_send(p, nr))
 		nr++;
@@ -265,6 +278,43 @@ static void test_take_and_stuck(void **state)
 	assert_int_equal(stats(l).dropped, 1);
 	assert_int_equal(hs_lend_poll(l), 0);
 	hs_lend_close(l);
+	assert_int_equal(rte_mempool_in_use_count(pool), 0);
+}
+
+/* Where the application answers for its address itself, its packets tell who is
+ * where all the same, and stay its own. */
+static void test_somebody_else_answers(void **state)
+{
+	struct hs_lend_options o = options(HS_LEND_NO_QUEUE);
+	struct hs_ship_port *p = agent_make();
+	struct hs_lend *l;
+	struct rte_mbuf *burst[32];
+	uint16_t n = 0;
+
+	(void)state;
+	o.answers_arp = false;
+	assert_int_equal(hs_lend_open(&o, &l), 0);
+	lent(p, l);
+	assert_true(agent_send(p, 0));
+	p->ops->flush(p);
+	hs_lend_poll(l);
+	assert_int_equal(stats(l).no_neighbour, 1);
+	/* Its own question, which tells it where it is. */
+	while (!n)
+		n = rte_eth_rx_burst(port, 0, burst, 32);
+	assert_int_equal(n, 1);
+	assert_false(hs_lend_take(l, burst[0]));
+	rte_pktmbuf_free(burst[0]);
+	assert_int_equal(hs_lend_poll(l), 0);
+	assert_true(agent_send(p, 0));
+	p->ops->flush(p);
+	UNTIL(hs_lend_poll(l), stats(l).sent == 1);
+	assert_int_equal(rte_eth_rx_burst(port, 0, burst, 32), 1);
+	assert_true(hs_lend_take(l, burst[0]));
+	hs_lend_poll(l);
+	UNTIL((void)0, agent_take(p, 0) == 1);
+	hs_lend_close(l);
+	p->ops->destroy(p);
 	assert_int_equal(rte_mempool_in_use_count(pool), 0);
 }
 
@@ -364,9 +414,9 @@ static struct hs_lend_welcome welcome(uint32_t nr_slots)
 {
 	return (struct hs_lend_welcome){
 		.magic = HS_LEND_MAGIC,
-		.version = HS_LEND_VERSION,
+		.version = v6 ? HS_LEND_VERSION_IP6 : HS_LEND_VERSION_IP4,
 		.frame_bytes = FRAME,
-		.slot_bytes = hs_lend_slot_bytes(FRAME),
+		.slot_bytes = hs_lend_slot_bytes(FRAME, v6),
 		.nr_slots = nr_slots,
 	};
 }
@@ -389,7 +439,7 @@ static void test_answers_that_cannot_be(void **state)
 	const struct hs_lend_welcome good = welcome(16), large = welcome(32);
 	struct hs_lend_welcome busy = {.magic = HS_LEND_MAGIC,
 				       .refused = HS_LEND_REFUSED_BUSY};
-	const size_t bytes = hs_lend_memory_bytes(16, FRAME);
+	const size_t bytes = hs_lend_memory_bytes(16, FRAME, v6);
 	const struct {
 		const struct hs_lend_welcome *w;
 		int nr_fds;
@@ -420,7 +470,7 @@ static void test_answers_that_cannot_be(void **state)
 static void test_memory_that_cannot_be(void **state)
 {
 	const struct hs_lend_welcome w = welcome(16);
-	const size_t bytes = hs_lend_memory_bytes(16, FRAME);
+	const size_t bytes = hs_lend_memory_bytes(16, FRAME, v6);
 	struct hs_lend_down *down;
 	struct hs_lend_slot *slot;
 	struct hs_lend *l;
@@ -477,7 +527,7 @@ static void test_options(void **state)
 	o.dscp = 64;
 	assert_int_equal(hs_lend_open(&o, &l), -EINVAL);
 	o = options(0);
-	o.mtu = 600;
+	o.mtu = v6 ? 1279 : 600;
 	assert_int_equal(hs_lend_open(&o, &l), -EMSGSIZE);
 	memset(longest, 'x', sizeof(longest));
 	longest[sizeof(longest) - 1] = 0;
@@ -521,11 +571,12 @@ static int dpdk_start(void)
 		       : 0;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_through),
 		cmocka_unit_test(test_take_and_stuck),
+		cmocka_unit_test(test_somebody_else_answers),
 		cmocka_unit_test(test_no_system_call),
 		cmocka_unit_test(test_answers_that_cannot_be),
 		cmocka_unit_test(test_memory_that_cannot_be),
@@ -533,6 +584,7 @@ int main(void)
 	};
 	int rc;
 
+	v6 = argc > 1 && !strcmp(argv[1], "--v6");
 	if (dpdk_start() || !mkdtemp(dir)) {
 		fprintf(stderr, "DPDK does not start, or no folder\n");
 		return 1;

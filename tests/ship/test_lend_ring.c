@@ -14,27 +14,31 @@
 
 #include <cmocka.h>
 
+#include <arpa/inet.h>
+
 #include "ship/lend_ring.h"
 
 #define SLOTS 16u
 #define FRAME 600u
 
 struct world {
+	bool ip6;
 	uint8_t *memory;
 	uint32_t head, tail;
 	struct hs_lend_ring put, take;
 };
 
-static void begin(struct world *w, uint32_t from)
+static void begin_of(struct world *w, uint32_t from, bool ip6)
 {
 	memset(w, 0, sizeof(*w));
+	w->ip6 = ip6;
 	/* Of its own size, so that the sanitizers see each byte over it. */
-	w->memory = calloc(1, hs_lend_memory_bytes(SLOTS, FRAME));
+	w->memory = calloc(1, hs_lend_memory_bytes(SLOTS, FRAME, ip6));
 	assert_non_null(w->memory);
 	hs_lend_ring_make(&w->put, true, &w->head, &w->tail, w->memory, SLOTS,
-			  FRAME);
+			  FRAME, ip6);
 	hs_lend_ring_make(&w->take, false, &w->tail, &w->head, w->memory, SLOTS,
-			  FRAME);
+			  FRAME, ip6);
 	/* As if so many had gone through. */
 	w->head = w->tail = from;
 	w->put.at = w->put.said = from;
@@ -42,27 +46,43 @@ static void begin(struct world *w, uint32_t from)
 	w->take.at = w->take.limit = w->take.said = from;
 }
 
+static void begin(struct world *w, uint32_t from)
+{
+	begin_of(w, from, false);
+}
+
+static struct hs_ship_place place(const struct world *w, uint32_t number)
+{
+	struct hs_ship_place p = {.port = (uint16_t)number};
+
+	if (!w->ip6)
+		hs_ship_ip_v4(number, p.ip);
+	else
+		for (uint32_t i = 0; i < 4; i++)
+			memcpy(p.ip + 4 * i, &number, sizeof(number));
+	return p;
+}
+
 static bool put(struct world *w, uint32_t number, uint32_t bytes)
 {
+	const struct hs_ship_place p = place(w, number);
 	uint8_t *at = hs_lend_ring_room(&w->put);
 
 	if (!at)
 		return false;
 	memset(at, (int)number, bytes);
-	hs_lend_ring_put(&w->put,
-			 (struct hs_lend_place){number, (uint16_t)number, 0},
-			 bytes);
+	hs_lend_ring_put(&w->put, &p, bytes);
 	return true;
 }
 
 static bool take(struct world *w, uint32_t number, uint32_t bytes)
 {
+	const struct hs_ship_place p = place(w, number);
 	struct hs_lend_frame f;
 
 	if (!hs_lend_ring_next(&w->take, &f))
 		return false;
-	assert_int_equal(f.place.ip, number);
-	assert_int_equal(f.place.port, (uint16_t)number);
+	assert_memory_equal(&f.place, &p, sizeof(p));
 	assert_int_equal(f.bytes, bytes);
 	for (uint32_t i = 0; i < bytes; i++)
 		assert_int_equal(((const uint8_t *)f.data)[i], (uint8_t)number);
@@ -70,12 +90,12 @@ static bool take(struct world *w, uint32_t number, uint32_t bytes)
 	return true;
 }
 
-static void through(uint32_t from)
+static void through(uint32_t from, bool ip6)
 {
 	struct world w;
 	uint32_t in = 0, out = 0;
 
-	begin(&w, from);
+	begin_of(&w, from, ip6);
 	while (out < 1000) {
 		/* Unevenly, so that it is full, empty and between. */
 		for (uint32_t i = 0; i < in % 23 + 1; i++)
@@ -95,13 +115,15 @@ static void through(uint32_t from)
 static void test_through(void **state)
 {
 	(void)state;
-	through(0);
+	through(0, false);
+	through(0, true);
 }
 
 static void test_counters_wrap(void **state)
 {
 	(void)state;
-	through(UINT32_MAX - 500);
+	through(UINT32_MAX - 500, false);
+	through(UINT32_MAX - 500, true);
 }
 
 static void test_full_and_unpublished(void **state)
@@ -211,63 +233,104 @@ static void test_two_threads(void **state)
 	free(w.memory);
 }
 
-static struct hs_lend_hello hello(void)
+static struct hs_lend_hello6 hello(void)
 {
-	return (struct hs_lend_hello){
-		.magic = HS_LEND_MAGIC,
-		.version_min = 1,
-		.version_max = 1,
-		.ip = 7,
-		.port = 9,
-		.frame_bytes = 1472,
-		.name = "kv",
+	return (struct hs_lend_hello6){
+		.base = {.magic = HS_LEND_MAGIC,
+			 .version_min = 1,
+			 .version_max = 1,
+			 .ip = 7,
+			 .port = 9,
+			 .frame_bytes = 1472,
+			 .name = "kv"},
 	};
 }
+
+static struct hs_lend_hello6 hello6(void)
+{
+	struct hs_lend_hello6 h = hello();
+
+	h.base.version_min = h.base.version_max = 2;
+	h.base.ip = 0;
+	h.base.frame_bytes = 1452;
+	memcpy(h.ip, "\x20\1\xd\xb8\0\0\0\0\0\0\0\0\0\0\0\7", 16);
+	return h;
+}
+
+#define CHECK(h, bytes, most) hs_lend_hello_check(&(h), bytes, most, &own)
 
 static void test_hello(void **state)
 {
-	struct hs_lend_hello h = hello();
+	struct hs_lend_hello6 h = hello();
+	struct hs_ship_place own;
 
 	(void)state;
-	assert_int_equal(hs_lend_hello_check(&h, sizeof(h), 1472), 0);
-	assert_int_equal(hs_lend_hello_check(&h, sizeof(h), 1473),
-			 HS_LEND_REFUSED_FRAME);
-	assert_int_equal(hs_lend_hello_check(&h, sizeof(h) - 1, 1472),
+	assert_int_equal(CHECK(h, sizeof(h.base), 1472), 0);
+	assert_int_equal(CHECK(h, sizeof(h.base), 1473), HS_LEND_REFUSED_FRAME);
+	assert_int_equal(CHECK(h, sizeof(h.base) - 1, 1472),
 			 HS_LEND_REFUSED_HELLO);
-	h.version_max = 9;
-	assert_int_equal(hs_lend_hello_check(&h, sizeof(h), 1472), 0);
-	h.version_min = 2;
-	assert_int_equal(hs_lend_hello_check(&h, sizeof(h), 1472),
+	h.base.version_max = 9;
+	assert_int_equal(CHECK(h, sizeof(h.base), 1472), 0);
+	h.base.version_min = 2;
+	assert_int_equal(CHECK(h, sizeof(h.base), 1472),
 			 HS_LEND_REFUSED_VERSION);
 	h = hello();
-	memset(h.name, 'a', sizeof(h.name));
-	assert_int_equal(hs_lend_hello_check(&h, sizeof(h), 1472),
-			 HS_LEND_REFUSED_HELLO);
+	memset(h.base.name, 'a', sizeof(h.base.name));
+	assert_int_equal(CHECK(h, sizeof(h.base), 1472), HS_LEND_REFUSED_HELLO);
 	h = hello();
-	memcpy(h.name, "a\"\x80\n", 5);
-	assert_int_equal(hs_lend_hello_check(&h, sizeof(h), 1472), 0);
-	assert_string_equal(h.name, "a???");
+	memcpy(h.base.name, "a\"\x80\n", 5);
+	assert_int_equal(CHECK(h, sizeof(h.base), 1472), 0);
+	assert_string_equal(h.base.name, "a???");
 	h = hello();
-	h.port = 0;
-	assert_int_equal(hs_lend_hello_check(&h, sizeof(h), 1472),
-			 HS_LEND_REFUSED_HELLO);
+	h.base.port = 0;
+	assert_int_equal(CHECK(h, sizeof(h.base), 1472), HS_LEND_REFUSED_HELLO);
 }
 
-static void test_welcome(void **state)
+static void test_hello_of_ip6(void **state)
+{
+	struct hs_lend_hello6 h = hello6();
+	struct hs_ship_place own;
+	static const char *const bad[] = {"::", "::1", "ff02::1",
+					  "::ffff:192.0.2.1"};
+
+	(void)state;
+	assert_int_equal(CHECK(h, sizeof(h), 1472), 0);
+	assert_memory_equal(own.ip, h.ip, sizeof(own.ip));
+	assert_int_equal(own.port, 9);
+	assert_int_equal(CHECK(h, sizeof(h), 1473), HS_LEND_REFUSED_FRAME);
+	/* Of which version it is says its length. */
+	assert_int_equal(CHECK(h, sizeof(h.base), 1472), HS_LEND_REFUSED_HELLO);
+	assert_int_equal(CHECK(h, sizeof(h) - 1, 1472), HS_LEND_REFUSED_HELLO);
+	h.base.version_min = 3;
+	h.base.version_max = 4;
+	assert_int_equal(CHECK(h, sizeof(h), 1472), HS_LEND_REFUSED_VERSION);
+	h.base.version_min = h.base.version_max = 1;
+	assert_int_equal(CHECK(h, sizeof(h), 1472), HS_LEND_REFUSED_VERSION);
+	h = hello6();
+	h.base.ip = 1;
+	assert_int_equal(CHECK(h, sizeof(h), 1472), HS_LEND_REFUSED_HELLO);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		h = hello6();
+		assert_int_equal(inet_pton(AF_INET6, bad[i], h.ip), 1);
+		assert_int_equal(CHECK(h, sizeof(h), 1472),
+				 HS_LEND_REFUSED_HELLO);
+	}
+}
+
+static void welcome_of(bool ip6)
 {
 	const struct hs_lend_welcome good = {
 		.magic = HS_LEND_MAGIC,
-		.version = 1,
+		.version = ip6 ? 2 : 1,
 		.frame_bytes = 1472,
-		.slot_bytes = hs_lend_slot_bytes(1472),
+		.slot_bytes = hs_lend_slot_bytes(1472, ip6),
 		.nr_slots = 512,
 	};
-	const size_t bytes = hs_lend_memory_bytes(512, 1472);
+	const size_t bytes = hs_lend_memory_bytes(512, 1472, ip6);
 	struct hs_lend_welcome w = good;
 
-	(void)state;
 #define TOLD(n, most, a, b)                                                    \
-	hs_lend_welcome_check(&w, n, most, (const size_t[]){a, b})
+	hs_lend_welcome_check(&w, n, most, (const size_t[]){a, b}, ip6)
 	assert_int_equal(TOLD(sizeof(w), 1472, bytes, bytes), 0);
 	assert_int_equal(TOLD(sizeof(w), 8972, bytes, bytes), 0);
 	assert_int_equal(TOLD(sizeof(w), 1471, bytes, bytes), -EBADMSG);
@@ -280,11 +343,22 @@ static void test_welcome(void **state)
 	w.slot_bytes += 64;
 	assert_int_equal(TOLD(sizeof(w), 1472, 2 * bytes, 2 * bytes), -EBADMSG);
 	w = good;
+	w.version = ip6 ? 1 : 2;
+	assert_int_equal(TOLD(sizeof(w), 1472, 2 * bytes, 2 * bytes),
+			 HS_LEND_REFUSED_VERSION);
+	w = good;
 	w.refused = HS_LEND_REFUSED_BUSY;
 	assert_int_equal(TOLD(sizeof(w), 1472, 0, 0), HS_LEND_REFUSED_BUSY);
 	assert_string_equal(hs_lend_refusal_text(4711),
 			    hs_lend_refusal_text(-EBADMSG));
 #undef TOLD
+}
+
+static void test_welcome(void **state)
+{
+	(void)state;
+	welcome_of(false);
+	welcome_of(true);
 }
 
 int main(void)
@@ -297,6 +371,7 @@ int main(void)
 		cmocka_unit_test(test_lengths_that_cannot_be),
 		cmocka_unit_test(test_two_threads),
 		cmocka_unit_test(test_hello),
+		cmocka_unit_test(test_hello_of_ip6),
 		cmocka_unit_test(test_welcome),
 	};
 

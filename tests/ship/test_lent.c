@@ -30,6 +30,7 @@
 #define FRAME	   1472u
 #define PATIENCE_S 20u
 #define STRANGER   65534u
+#define FRAME6	   (FRAME - 20u)
 
 static char dir[] = "/tmp/hs-lent-XXXXXX";
 static char path[64];
@@ -42,6 +43,8 @@ struct lender {
 	struct hs_memfd down, up;
 	struct hs_lend_ring in, out; /* what it takes, what it puts */
 };
+
+static const struct hs_ship_place anywhere = {{1}, 1};
 
 static int watch(const void *base, size_t size_bytes, bool huge)
 {
@@ -128,6 +131,17 @@ static struct hs_lend_hello hello(void)
 				      .name = "kv"};
 }
 
+static struct hs_lend_hello6 hello6(void)
+{
+	struct hs_lend_hello6 h = {.base = hello()};
+
+	h.base.version_min = h.base.version_max = 2;
+	h.base.ip = 0;
+	h.base.frame_bytes = FRAME6;
+	memcpy(h.ip, "\x20\1\xd\xb8\0\0\0\0\0\0\0\0\0\0\0\7", 16);
+	return h;
+}
+
 static int dial(void)
 {
 	int sock = hs_unix_connect(path, SOCK_SEQPACKET | SOCK_NONBLOCK);
@@ -168,20 +182,31 @@ static int answer(struct hs_ship_port *p, struct lender *l, const void *data,
 	return 0;
 }
 
-static void lend(struct hs_ship_port *p, struct lender *l)
+static void lend_of(struct hs_ship_port *p, struct lender *l, bool ip6)
 {
 	const struct hs_lend_hello h = hello();
+	const struct hs_lend_hello6 h6 = hello6();
+	uint32_t frame_bytes = ip6 ? FRAME6 : FRAME;
 	const struct hs_lend_down *d;
 	struct hs_lend_up *u;
 
-	assert_int_equal(answer(p, l, &h, sizeof(h)), 0);
+	assert_int_equal(ip6 ? answer(p, l, &h6, sizeof(h6))
+			     : answer(p, l, &h, sizeof(h)),
+			 0);
+	assert_int_equal(l->welcome.version, ip6 ? 2 : 1);
+	assert_int_equal(l->welcome.frame_bytes, frame_bytes);
 	d = l->down.base;
 	u = l->up.base;
 	hs_lend_ring_make(&l->in, false, &u->tail, &d->head, l->down.base,
-			  l->welcome.nr_slots, FRAME);
+			  l->welcome.nr_slots, frame_bytes, ip6);
 	hs_lend_ring_make(&l->out, true, &u->head, &d->tail, l->up.base,
-			  l->welcome.nr_slots, FRAME);
+			  l->welcome.nr_slots, frame_bytes, ip6);
 	assert_false(down(p));
+}
+
+static void lend(struct hs_ship_port *p, struct lender *l)
+{
+	lend_of(p, l, false);
 }
 
 static void leave(struct lender *l)
@@ -190,6 +215,8 @@ static void leave(struct lender *l)
 	hs_memfd_close(&l->up);
 	close(l->sock);
 }
+
+static const char *collector = "192.0.2.1:7430";
 
 static int send_one(struct hs_ship_port *p, uint8_t number)
 {
@@ -202,14 +229,13 @@ static int send_one(struct hs_ship_port *p, uint8_t number)
 
 	memset(head, number, sizeof(head));
 	memset(body, number + 1, sizeof(body));
-	assert_int_equal(
-		p->ops->resolve(p, "192.0.2.1:7430", &to, &frame_bytes, &why),
-		0);
-	assert_int_equal(frame_bytes, FRAME);
+	assert_int_equal(p->ops->resolve(p, collector, &to, &frame_bytes, &why),
+			 0);
+	assert_int_equal(frame_bytes, *collector == '[' ? FRAME6 : FRAME);
 	return p->ops->send(p, &to, head, sizeof(head), spans, 2);
 }
 
-static void test_both_ways(void **state)
+static void both_ways(bool ip6)
 {
 	struct hs_ship_port *p = port_make();
 	struct hs_ship_port_frame frames[64];
@@ -221,10 +247,10 @@ static void test_both_ways(void **state)
 	uint32_t frame_bytes;
 	uint8_t *at;
 
-	(void)state;
+	collector = ip6 ? "[2001:db8::1]:7430" : "192.0.2.1:7430";
 	assert_true(down(p));
 	assert_int_equal(send_one(p, 1), -EAGAIN);
-	lend(p, &l);
+	lend_of(p, &l, ip6);
 	assert_int_equal(send_one(p, 7), 0);
 	assert_false(hs_lend_ring_next(&l.in, &f));
 	p->ops->flush(p);
@@ -234,14 +260,13 @@ static void test_both_ways(void **state)
 	assert_int_equal(((const uint8_t *)f.data)[531], 8);
 	at = hs_lend_ring_room(&l.out);
 	memset(at, 3, 100);
-	hs_lend_ring_put(&l.out, f.place, 100);
+	hs_lend_ring_put(&l.out, &f.place, 100);
 	hs_lend_ring_publish(&l.out);
 	assert_int_equal(p->ops->receive(p, frames, 64), 1);
 	assert_int_equal(frames[0].bytes, 100);
 	/* From whom it was sent to: byte for byte, as senders compare. */
-	assert_int_equal(
-		p->ops->resolve(p, "192.0.2.1:7430", &to, &frame_bytes, &why),
-		0);
+	assert_int_equal(p->ops->resolve(p, collector, &to, &frame_bytes, &why),
+			 0);
 	assert_memory_equal(&frames[0].from, &to, sizeof(to));
 	assert_int_equal(((const uint8_t *)frames[0].data)[99], 3);
 	p->ops->release(p, frames[0].handle);
@@ -250,12 +275,92 @@ static void test_both_ways(void **state)
 	assert_int_equal(s.frames_sent, 1);
 	assert_int_equal(s.bytes_copied, 500);
 	assert_int_equal(s.bytes_copied_lender, 500);
-	assert_string_equal(look(p).address, "127.0.0.1:1");
+	assert_string_equal(look(p).address,
+			    ip6 ? "[2001:db8::7]:1" : "127.0.0.1:1");
 	assert_string_equal(look(p).name, "kv");
 	leave(&l);
 	p->ops->destroy(p);
 	assert_int_equal(access(path, F_OK), -1);
 	assert_int_equal(nr_watched, nr_forgotten);
+	collector = "192.0.2.1:7430";
+}
+
+static void test_both_ways(void **state)
+{
+	(void)state;
+	both_ways(false);
+	both_ways(true);
+}
+
+static int resolve(struct hs_ship_port *p, const char *text, const char **why)
+{
+	struct hs_ship_address to;
+	uint32_t frame_bytes;
+
+	return p->ops->resolve(p, text, &to, &frame_bytes, why);
+}
+
+/* A port of the family that no collector has is none; a collector of the other
+ * one is behind a link that is down. */
+static void test_families(void **state)
+{
+	struct hs_ship_port *p = port_make();
+	const struct hs_lend_hello h = hello();
+	const struct hs_lend_hello6 h6 = hello6();
+	struct hs_ship_port_stats s;
+	struct lender l;
+	const char *why;
+
+	(void)state;
+	assert_int_equal(resolve(p, "2001:db8::1", &why), -EINVAL);
+	assert_non_null(strstr(why, "[2001:db8::1]:7430"));
+	assert_int_equal(resolve(p, "[2001:db8::1]:7430", &why), 0);
+	assert_int_equal(answer(p, &l, &h, sizeof(h)), HS_LEND_REFUSED_FAMILY);
+	assert_non_null(strstr(look(p).last_refusal, "family"));
+	leave(&l);
+	lend_of(p, &l, true);
+	/* It is of IPv4, which this one is not. */
+	assert_int_equal(send_one(p, 1), -EAGAIN);
+	p->ops->stats(p, &s);
+	assert_int_equal(s.no_link, 1);
+	assert_int_equal(look(p).waiting, 0);
+	leave(&l);
+	UNTIL(p, down(p));
+	/* Collectors of both: whoever lends serves one of them. */
+	lend(p, &l);
+	assert_int_equal(send_one(p, 1), 0);
+	collector = "[2001:db8::1]:7430";
+	assert_int_equal(send_one(p, 1), -EAGAIN);
+	collector = "192.0.2.1:7430";
+	leave(&l);
+	p->ops->destroy(p);
+	p = port_make();
+	assert_int_equal(resolve(p, "192.0.2.1:7430", &why), 0);
+	assert_int_equal(answer(p, &l, &h6, sizeof(h6)),
+			 HS_LEND_REFUSED_FAMILY);
+	leave(&l);
+	p->ops->destroy(p);
+}
+
+/* IPv6 asks for packets of 1280 bytes. */
+static void test_small_frames(void **state)
+{
+	struct hs_ship_lent_config config = {
+		.socket = path, .mode = 0666, .frame_bytes = 1252};
+	struct hs_ship_port *p;
+	const char *why = "";
+
+	(void)state;
+	p = hs_ship_lent_create(&config, &why);
+	assert_non_null(p);
+	assert_int_equal(resolve(p, "[2001:db8::1]:7430", &why), 0);
+	p->ops->destroy(p);
+	config.frame_bytes--;
+	p = hs_ship_lent_create(&config, &why);
+	assert_non_null(p);
+	assert_int_equal(resolve(p, "[2001:db8::1]:7430", &why), -EINVAL);
+	assert_non_null(strstr(why, "1280"));
+	p->ops->destroy(p);
 }
 
 /* Pushed back when it hangs; what it did not take is gone with the loan. */
@@ -314,7 +419,7 @@ static void test_who_is_refused(void **state)
 			 HS_LEND_REFUSED_HELLO);
 	leave(&l);
 	h = hello();
-	h.version_min = h.version_max = HS_LEND_VERSION + 1;
+	h.version_min = h.version_max = HS_LEND_VERSION_IP4 + 1;
 	assert_int_equal(answer(p, &l, &h, sizeof(h)), HS_LEND_REFUSED_VERSION);
 	leave(&l);
 	/* Who says nothing is sent away, without a word. */
@@ -450,7 +555,7 @@ static void test_read_only(void **state)
 	not_opened_anew(l.up.fd);
 	/* In what it writes it may punch holes, which read as zeros. */
 	hs_lend_ring_room(&l.out);
-	hs_lend_ring_put(&l.out, (struct hs_lend_place){1, 1, 0}, 100);
+	hs_lend_ring_put(&l.out, &anywhere, 100);
 	assert_int_equal(fallocate(l.up.fd,
 				   FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 				   0, (off_t)l.up.size_bytes),
@@ -485,7 +590,7 @@ static void test_lies(void **state)
 	/* Frames as long as a word can say; then all at once. */
 	for (uint32_t i = 0; i < l.welcome.nr_slots; i++) {
 		hs_lend_ring_room(&l.out);
-		hs_lend_ring_put(&l.out, (struct hs_lend_place){1, 1, 0},
+		hs_lend_ring_put(&l.out, &anywhere,
 				 i % 2 ? 65535 : FRAME + 1 + i);
 	}
 	hs_lend_ring_publish(&l.out);
@@ -502,6 +607,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_both_ways),
+		cmocka_unit_test(test_families),
+		cmocka_unit_test(test_small_frames),
 		cmocka_unit_test(test_full_and_gone),
 		cmocka_unit_test(test_who_is_refused),
 		cmocka_unit_test(test_users),
