@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Runs what a worker's round asks of the core for a known number of buffers
- * between callgrind's marks: stock, a lane's entries, evictions, a tick.
- * count.py reads off what one took.
+ * between callgrind's marks: stock, a lane's entries, evictions, a tick; and
+ * what a successor does for each that it finds. count.py reads off what one
+ * took.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #define BATCH	     128u
 #define NR_BUFFERS   16384u
 #define BUFFER_BYTES 1024u
+#define SECOND_NS    1000000000ull
 
 static uint64_t send_coordinator(void *ctx,
 				 const struct hs_wire_trace_id *primary,
@@ -45,6 +47,7 @@ static void grace(void *ctx)
 }
 
 static struct hs_agent_core *core;
+static void *ledger, *domain_ledger;
 static uint64_t now_ns = 1, next_id = 1;
 
 static void *memory(size_t size_bytes)
@@ -57,25 +60,45 @@ static void *memory(size_t size_bytes)
 	return p;
 }
 
-static void core_make(void)
+static const struct hs_agent_domain_config domain = {.nr_buffers = NR_BUFFERS,
+						     .buffer_bytes =
+							     BUFFER_BYTES,
+						     .nr_classes = 4,
+						     .chunk_units = 2048};
+
+/* Over what lies in the ledgers. */
+static void core_make(void *of_core, void *of_domain)
 {
 	static const struct hs_agent_ops ops = {send_coordinator, send_node,
 						ship};
-	struct hs_agent_domain_config domain = {.nr_buffers = NR_BUFFERS,
-						.buffer_bytes = BUFFER_BYTES,
-						.nr_classes = 4,
-						.chunk_units = 2048};
 	struct hs_agent_config config = {
 		.node_id = 1, .index_seed = 77, .grace = grace};
 
-	core = hs_agent_core_create(memory(hs_agent_core_size_bytes(&config)),
-				    memory(hs_agent_node_ledger_bytes(&config)),
-				    &config, &ops, NULL, now_ns, 0);
-	if (!core ||
-	    hs_agent_core_domain_add(
-		    core, 0, memory(hs_agent_domain_size_bytes(&domain)),
-		    memory(hs_agent_domain_ledger_bytes(&domain)), &domain, 1))
+	core = hs_agent_core_create(of_core, ledger, &config, &ops, NULL,
+				    now_ns, 0);
+	if (!core || hs_agent_core_domain_add(core, 0, of_domain, domain_ledger,
+					      &domain, now_ns))
 		abort();
+}
+
+static void ledgers_make(void)
+{
+	struct hs_agent_config config = {.node_id = 1};
+
+	ledger = memory(hs_agent_node_ledger_bytes(&config));
+	domain_ledger = memory(hs_agent_domain_ledger_bytes(&domain));
+}
+
+static void *core_memory(void)
+{
+	struct hs_agent_config config = {.node_id = 1};
+
+	return memory(hs_agent_core_size_bytes(&config));
+}
+
+static void *domain_memory(void)
+{
+	return memory(hs_agent_domain_size_bytes(&domain));
 }
 
 /* @of_trace buffers each, 0: traces without one. */
@@ -124,15 +147,46 @@ static void count(const char *name, uint32_t of_trace)
 	CALLGRIND_DUMP_STATS_AT(name);
 }
 
+/*
+ * A successor's whole work for PIECES buffers, each of a trace of its own, half
+ * of which were published before those that lie in front of them.
+ */
+static void count_adoption(void)
+{
+	void *of_core, *of_domain;
+	struct hs_agent_stats stats;
+
+	ledgers_make();
+	core_make(core_memory(), domain_memory());
+	for (uint32_t i = 0; i < PIECES / BATCH; i++) {
+		if (i == PIECES / BATCH / 2)
+			now_ns -= SECOND_NS;
+		batch(1);
+	}
+	now_ns += 2 * SECOND_NS;
+	of_core = core_memory();
+	of_domain = domain_memory();
+	CALLGRIND_ZERO_STATS;
+	CALLGRIND_TOGGLE_COLLECT;
+	core_make(of_core, of_domain);
+	CALLGRIND_TOGGLE_COLLECT;
+	CALLGRIND_DUMP_STATS_AT("adopted");
+	hs_agent_core_stats_get(core, &stats);
+	if (stats.adopted_buffers != PIECES)
+		abort();
+}
+
 int main(void)
 {
 	CALLGRIND_ZERO_STATS;
 	CALLGRIND_TOGGLE_COLLECT;
 	CALLGRIND_TOGGLE_COLLECT;
 	CALLGRIND_DUMP_STATS_AT("empty");
-	core_make();
+	ledgers_make();
+	core_make(core_memory(), domain_memory());
 	count("buffer_of_4", 4);
 	count("trace_of_1", 1);
 	count("trace_empty", 0);
+	count_adoption();
 	return 0;
 }

@@ -33,6 +33,7 @@ BOUNDS = {
         "buffer_of_4": (720, None),
         "trace_of_1": (1315, None),
         "trace_empty": (985, None),
+        "adopted": (820, None),
     },
 }
 TIMES = {"dataplane": 64, "agent": 8192}
