@@ -11,7 +11,8 @@
 #include "base/planted.h"
 #include "base/reached.h"
 
-#define PREFETCH_AHEAD 24u
+#define LINES_AHEAD    48u /* of the ledger */
+#define PREFETCH_AHEAD 24u /* what they lead to */
 
 static void adopt_stocked(struct hs_domain *d, uint32_t i)
 {
@@ -111,8 +112,10 @@ static void adopt_held(struct hs_agent_core *c, struct hs_domain *d, uint32_t i,
 }
 
 /*
- * The lines that adopting buffer @i will read: half of the time of an adoption
- * was waiting for them, since ids are random and the tables large.
+ * The lines that adopting buffer @i will read and write: most of the time of an
+ * adoption was waiting for them, since ids are random and the tables large.
+ * Those of its trace are known once its own line is here, which was asked for
+ * before; the entry will be a new one, as nearly always.
  */
 static inline __attribute__((always_inline)) void
 adopt_prefetch(const struct hs_agent_core *c, const struct hs_domain *d,
@@ -124,6 +127,11 @@ adopt_prefetch(const struct hs_agent_core *c, const struct hs_domain *d,
 		return;
 	hs_ix_prefetch_trace(d, hs_ix_hash(d, b->trace_hi, b->trace_lo));
 	hs_fired_prefetch(c, b->trace_hi, b->trace_lo);
+	__builtin_prefetch(&d->rt[i], 1);
+	if (d->nr_traces_free >= PREFETCH_AHEAD)
+		__builtin_prefetch(&d->traces[d->traces_free[d->nr_traces_free -
+							     PREFETCH_AHEAD]],
+				   1);
 }
 
 static void adopt_freeing(struct hs_agent_core *c, struct hs_domain *d,
@@ -190,6 +198,10 @@ static void adopt_chunks(struct hs_agent_core *c, struct hs_domain *d,
 		units = chunk->units;
 		room = chunk->room;
 		for (uint32_t i = 0; i < room; i++) {
+			if (i + LINES_AHEAD < room)
+				__builtin_prefetch(
+					&d->buffers[first +
+						    (i + LINES_AHEAD) * units]);
 			if (i + PREFETCH_AHEAD < room)
 				adopt_prefetch(c, d,
 					       first + (i + PREFETCH_AHEAD) *
