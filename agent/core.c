@@ -260,6 +260,7 @@ static void domain_layout(struct hs_domain *d, struct arena *a,
 	d->buckets = carve(a, d->bucket_mask + 1u, sizeof(*d->buckets));
 	d->traces_free = carve(a, config->nr_traces, sizeof(uint32_t));
 	d->seats = carve(a, d->seat_mask + 1u, sizeof(uint32_t));
+	d->sort_high = carve(a, config->nr_traces, sizeof(uint16_t));
 	d->buffers_free = carve(a, config->nr_buffers, sizeof(uint32_t));
 	d->chunks = carve(a, nr_chunks(config), sizeof(*d->chunks));
 }

@@ -212,6 +212,7 @@ struct hs_domain {
 	struct hs_ix_bucket *buckets;
 	uint32_t *traces_free;	/* those in limbo from the end */
 	uint32_t *seats;	/* core_retain.c */
+	uint16_t *sort_high;	/* core_retain.c, at an adoption only */
 	uint64_t *evicted;	/* of the ledger: buckets of fingerprints, the
 				   newest first */
 	uint32_t *buffers_free; /* of each chunk, where the chunk lies */

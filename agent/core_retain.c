@@ -16,6 +16,8 @@
  */
 #include "agent/core_priv.h"
 
+#include <string.h>
+
 #define MOVES_A_SEAT 8u
 
 static inline uint32_t *seat(const struct hs_domain *d, uint32_t at)
@@ -102,81 +104,127 @@ uint32_t hs_ix_newest_next(const struct hs_domain *d, uint32_t *at)
 #define SORT_DIGITS (1u << SORT_BITS)
 #define SORT_AHEAD  16u
 
-/* The key of a trace: when it was seen last, in parts of the whole span. */
-static uint32_t sort_key(const struct hs_domain *d, uint32_t trace,
-			 uint64_t least_ns, uint32_t shift)
+/* How many have each digit of the key; then, where the next of them goes. */
+struct sort_digits {
+	uint32_t low[SORT_DIGITS], high[SORT_DIGITS];
+};
+
+static inline uint32_t low_of(uint32_t key)
 {
-	return (uint32_t)((d->traces[trace].last_ns - least_ns) >> shift);
+	return key & (SORT_DIGITS - 1);
 }
 
-static inline __attribute__((always_inline)) void
-sort_prefetch(const struct hs_domain *d, const uint32_t *from, uint32_t i,
-	      uint32_t nr)
+static void sums(uint32_t at[SORT_DIGITS])
 {
-	if (i + SORT_AHEAD < nr)
-		__builtin_prefetch(&d->traces[from[i + SORT_AHEAD]]);
-}
+	uint32_t sum = 0;
 
-/* One pass of a radix sort: by the digit of the key from @bit on, stable. */
-static void sort_pass(const struct hs_domain *d, const uint32_t *from,
-		      uint32_t *to, uint32_t nr, uint64_t least_ns,
-		      uint32_t shift, uint32_t bit)
-{
-	uint32_t at[SORT_DIGITS] = {0}, sum = 0;
-
-	for (uint32_t i = 0; i < nr; i++) {
-		sort_prefetch(d, from, i, nr);
-		at[sort_key(d, from[i], least_ns, shift) >> bit &
-		   (SORT_DIGITS - 1)]++;
-	}
 	for (uint32_t k = 0; k < SORT_DIGITS; k++) {
 		uint32_t n = at[k];
 
 		at[k] = sum;
 		sum += n;
 	}
-	for (uint32_t i = 0; i < nr; i++) {
-		sort_prefetch(d, from, i, nr);
-		to[at[sort_key(d, from[i], least_ns, shift) >> bit &
-		      (SORT_DIGITS - 1)]++] = from[i];
+}
+
+/* Return: how many sit, in @who in the order in which they do. */
+static uint32_t sitting(const struct hs_domain *d, uint32_t *who)
+{
+	uint32_t nr = 0;
+
+	for (uint32_t at = d->seat_tail; at != d->seat_head; at++) {
+		if (d->seats[at] != HS_NIL)
+			who[nr++] = d->seats[at];
 	}
+	return nr;
+}
+
+struct span {
+	uint64_t least_ns, most_ns;
+	bool sorted;
+};
+
+/* When each was seen last: the one look at all of the entries. */
+static struct span seen_span(const struct hs_domain *d, const uint32_t *who,
+			     uint64_t *row, uint32_t nr)
+{
+	struct span s = {UINT64_MAX, 0, true};
+
+	for (uint32_t i = 0; i < nr; i++) {
+		uint64_t ns = d->traces[who[i]].last_ns;
+
+		if (i + SORT_AHEAD < nr)
+			__builtin_prefetch(&d->traces[who[i + SORT_AHEAD]]);
+		row[i] = ns;
+		s.sorted &= ns >= s.most_ns;
+		if (ns < s.least_ns)
+			s.least_ns = ns;
+		if (ns > s.most_ns)
+			s.most_ns = ns;
+	}
+	return s;
+}
+
+/*
+ * By the low digits out of the row, by the high ones back into it: a radix
+ * sort, in which what is moved takes its key along, since the entries lie far
+ * apart. Each place of the row is two seats.
+ */
+static void sort_row(struct hs_domain *d, uint32_t *who, uint64_t *row,
+		     uint32_t nr, const struct span *s)
+{
+	struct sort_digits at = {{0}, {0}};
+	uint32_t shift = 0;
+
+	while ((s->most_ns - s->least_ns) >> shift >> (2 * SORT_BITS))
+		shift++;
+	for (uint32_t i = 0; i < nr; i++) {
+		uint32_t key = (uint32_t)((row[i] - s->least_ns) >> shift);
+
+		at.low[low_of(key)]++;
+		at.high[key >> SORT_BITS]++;
+		row[i] = (uint64_t)key << 32 | who[i];
+	}
+	sums(at.low);
+	sums(at.high);
+	for (uint32_t i = 0; i < nr; i++) {
+		uint32_t key = (uint32_t)(row[i] >> 32);
+		uint32_t to = at.low[low_of(key)]++;
+
+		who[to] = (uint32_t)row[i];
+		d->sort_high[to] = (uint16_t)(key >> SORT_BITS);
+	}
+	for (uint32_t i = 0; i < nr; i++)
+		d->seats[at.high[d->sort_high[i]]++] = who[i];
 }
 
 /*
  * After an adoption those sit in the order of their memory. Let them sit by
  * when they were seen last, to one part in four million of the time between
- * the first and the last. The row's other half is free for it.
+ * the first and the last. The row itself has room for their times, and what
+ * lists the entries that are free has room for all others.
  */
 void hs_ix_seats_sort(struct hs_domain *d)
 {
-	uint64_t least_ns = UINT64_MAX, most_ns = 0;
-	uint32_t nr = 0, shift = 0;
-	bool sorted = true;
+	uint32_t *who = d->traces_free + d->nr_traces_free;
+	uint64_t *row = (uint64_t *)d->seats;
+	uint32_t nr;
+	struct span s;
 
 	/* Never so far, but then their order may stay as it is. */
 	if (d->seats_move || d->seat_head > d->seat_mask)
 		return;
-	for (uint32_t at = d->seat_tail; at != d->seat_head; at++) {
-		uint32_t trace = d->seats[at];
-
-		if (trace == HS_NIL)
-			continue;
-		d->seats[nr++] = trace;
-		sorted &= d->traces[trace].last_ns >= most_ns;
-		if (d->traces[trace].last_ns < least_ns)
-			least_ns = d->traces[trace].last_ns;
-		if (d->traces[trace].last_ns > most_ns)
-			most_ns = d->traces[trace].last_ns;
-	}
-	while (nr && (most_ns - least_ns) >> shift >> (2 * SORT_BITS))
-		shift++;
-	if (!sorted) {
-		sort_pass(d, d->seats, d->seats + nr, nr, least_ns, shift, 0);
-		sort_pass(d, d->seats + nr, d->seats, nr, least_ns, shift,
-			  SORT_BITS);
-	}
-	for (uint32_t i = 0; i < nr; i++)
+	nr = sitting(d, who);
+	s = seen_span(d, who, row, nr);
+	if (s.sorted)
+		memcpy(d->seats, who, nr * sizeof(*who));
+	else
+		sort_row(d, who, row, nr, &s);
+	for (uint32_t i = 0; i < nr; i++) {
+		if (i + SORT_AHEAD < nr)
+			__builtin_prefetch(&d->traces[d->seats[i + SORT_AHEAD]],
+					   1);
 		d->traces[d->seats[i]].seat = i;
+	}
 	d->seat_tail = 0;
 	d->seat_head = nr;
 }
