@@ -227,6 +227,5 @@ void hs_adopt_domain(struct hs_agent_core *c, struct hs_domain *d,
 		d->nr_crumbs_free++;
 	}
 	hs_ix_seats_sort(d);
-	for (uint32_t i = 0; i < HS_LEDGER_PROCESSES; i++)
-		c->tainted |= d->losses[i].nr != 0;
+	hs_loss_adopt(c, d);
 }

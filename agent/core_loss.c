@@ -25,6 +25,33 @@ _Static_assert(HS_LEDGER_WHO_PROCESS + WHO_PROCESS_BITS ==
 #define WHEN_SPAN_MAX 0x7fffu
 #define WHEN_UNIT_NS  (1ull << HS_LEDGER_WHEN_SHIFT)
 
+/*
+ * The records that say anything are known by a bit each: answers ask for them,
+ * thousands after a change of workers, and all of them are 34 KB.
+ */
+static void lossy_set(struct hs_domain *d, uint32_t record, bool lossy)
+{
+	uint64_t bit = 1ull << record % 64;
+
+	if (lossy)
+		d->lossy[record / 64] |= bit;
+	else
+		d->lossy[record / 64] &= ~bit;
+}
+
+/* The first such record from @record on; HS_NIL: none. */
+static uint32_t lossy_from(const struct hs_domain *d, uint32_t record)
+{
+	while (record < HS_LEDGER_PROCESSES) {
+		uint64_t bits = d->lossy[record / 64] >> record % 64;
+
+		if (bits)
+			return record + (uint32_t)__builtin_ctzll(bits);
+		record = (record / 64 + 1) * 64;
+	}
+	return HS_NIL;
+}
+
 static bool overlaps(const struct hs_ledger_losses *p, uint64_t first_ns,
 		     uint64_t last_ns, uint64_t taint_ns)
 {
@@ -50,7 +77,8 @@ static bool hits_trace(const struct hs_agent_core *c,
 bool hs_loss_hits_trace(const struct hs_agent_core *c,
 			const struct hs_domain *d, uint32_t trace)
 {
-	for (uint32_t i = 0; i < HS_LEDGER_PROCESSES; i++)
+	for (uint32_t i = lossy_from(d, 0); i != HS_NIL;
+	     i = lossy_from(d, i + 1))
 		if (hits_trace(c, &d->losses[i], &d->traces[trace]))
 			return true;
 	return false;
@@ -174,7 +202,8 @@ bool hs_loss_hits_fired(const struct hs_agent_core *c,
 {
 	if (!c->fired_rt[fired].adopted || HS_PLANTED(30))
 		return false;
-	for (uint32_t i = 0; i < HS_LEDGER_PROCESSES; i++)
+	for (uint32_t i = lossy_from(d, 0); i != HS_NIL;
+	     i = lossy_from(d, i + 1))
 		if (hits_fired(c, d, &d->losses[i], fired))
 			return true;
 	return false;
@@ -182,6 +211,14 @@ bool hs_loss_hits_fired(const struct hs_agent_core *c,
 
 /* ---- losses ---------------------------------------------------------------
  */
+
+void hs_loss_adopt(struct hs_agent_core *c, struct hs_domain *d)
+{
+	for (uint32_t i = 0; i < HS_LEDGER_PROCESSES; i++) {
+		lossy_set(d, i, d->losses[i].nr != 0);
+		c->tainted |= d->losses[i].nr != 0;
+	}
+}
 
 void hs_agent_core_loss(struct hs_agent_core *core, uint32_t domain,
 			uint32_t process, uint64_t first_ns, uint64_t last_ns)
@@ -213,6 +250,7 @@ void hs_agent_core_loss(struct hs_agent_core *core, uint32_t domain,
 		p->at[n].first_ns = first_ns;
 		p->at[n].last_ns = last_ns;
 		hs_ledger_set32(&p->nr, n + 1);
+		lossy_set(d, (uint32_t)(p - d->losses), true);
 	}
 	core->tainted = true;
 }
@@ -243,5 +281,15 @@ void hs_loss_settle(struct hs_agent_core *c, struct hs_domain *d,
 			continue;
 		settle(c, d, p);
 		p->nr = 0;
+		lossy_set(d, k, false);
 	}
+}
+
+bool hs_loss_check(const struct hs_domain *d, const char **why)
+{
+	*why = "the records of losses are not those that are marked";
+	for (uint32_t i = 0; i < HS_LEDGER_PROCESSES; i++)
+		if ((d->losses[i].nr != 0) != (lossy_from(d, i) == i))
+			return false;
+	return true;
 }

@@ -230,6 +230,8 @@ struct hs_domain {
 	uint32_t seat_packed, seat_moving;
 	bool seats_move;
 	struct hs_ledger_losses *losses; /* of the ledger */
+	uint64_t lossy[HS_LEDGER_PROCESSES /
+		       64]; /* those with any, a bit each */
 	struct hs_queue queues[HS_AGENT_TRIGGERS_MAX];
 	uint64_t queues_active; /* bits of those with something to send */
 	uint64_t queues_ready;	/* of them: to somebody who is there */
@@ -466,6 +468,7 @@ void hs_ix_forgotten(struct hs_agent_core *c, struct hs_domain *d, uint64_t hi,
 		     uint64_t lo);
 
 /* core_loss.c */
+void hs_loss_adopt(struct hs_agent_core *c, struct hs_domain *d);
 /* Whether a loss that no trace could be named for may have hit this one. */
 bool hs_loss_hits_trace(const struct hs_agent_core *c,
 			const struct hs_domain *d, uint32_t trace);
@@ -486,6 +489,7 @@ void hs_loss_adopt_part(struct hs_agent_core *c, const struct hs_domain *d,
  */
 void hs_loss_settle(struct hs_agent_core *c, struct hs_domain *d,
 		    uint32_t process);
+bool hs_loss_check(const struct hs_domain *d, const char **why);
 static inline bool hs_fired_visited(const struct hs_agent_core *c,
 				    uint32_t fired)
 {

@@ -170,7 +170,8 @@ static bool check_domain(const struct hs_agent_core *c,
 			parked += hs_buffer_units(d, i);
 	}
 	if (!hs_chunks_check(d, why) || !hs_ix_table_check(d, why) ||
-	    !hs_ix_seats_check(d, why) || !check_traces(d, &held, &pinned, why))
+	    !hs_ix_seats_check(d, why) || !hs_loss_check(d, why) ||
+	    !check_traces(d, &held, &pinned, why))
 		return false;
 	*why = "the states of the buffers do not add up to the pool";
 	if (units[HS_LEDGER_STOCKED] != d->nr_stocked ||
