@@ -4,7 +4,12 @@
  */
 #include "tests/sim/bout.h"
 
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+
+#define PAGE_BYTES 4096u
+#define LINE_BYTES 64u
 
 /* A 4- or 8-byte number becomes one that limits and tables stumble over. */
 static uint64_t awkward(struct hs_random *r, uint64_t was)
@@ -80,10 +85,36 @@ uint32_t bout_mangle(struct hs_random *r, uint8_t *payload, uint32_t bytes,
 	}
 }
 
+static size_t in_pages(size_t bytes)
+{
+	return (bytes + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
+}
+
+void *bout_alloc(size_t bytes, bool odd)
+{
+	size_t used = odd ? bytes - LINE_BYTES : bytes, pages = in_pages(bytes);
+	uint8_t *base = mmap(NULL, pages + PAGE_BYTES, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (base == MAP_FAILED || mprotect(base + pages, PAGE_BYTES, PROT_NONE))
+		abort();
+	return base + pages - used - (odd ? 1 : 0);
+}
+
+void bout_free(void *memory, size_t bytes, bool odd)
+{
+	size_t used = odd ? bytes - LINE_BYTES : bytes, pages = in_pages(bytes);
+
+	if (memory)
+		munmap((uint8_t *)memory + used + (odd ? 1 : 0) - pages,
+		       pages + PAGE_BYTES);
+}
+
 void sim_bouts(struct sim *s)
 {
 	bout_assembly_limits(s);
 	bout_shapes(s);
+	bout_limits(s, s->p.seed);
 	bout_index(s, s->p.seed);
 	bout_assembly(s, s->p.seed);
 	if (!s->failed)

@@ -17,6 +17,7 @@ void sim_bouts(struct sim *s);
 
 void bout_assembly(struct sim *s, uint64_t seed);
 void bout_agent(struct sim *s, uint64_t seed);
+void bout_limits(struct sim *s, uint64_t seed);
 void bout_index(struct sim *s, uint64_t seed);
 void bout_fair(struct sim *s, uint64_t seed);
 void bout_stock(struct sim *s, uint64_t seed);
@@ -30,6 +31,14 @@ void bout_assembly_limits(struct sim *s);
 /* bout_mangle.c: an honest payload made into something else. */
 uint32_t bout_mangle(struct hs_random *r, uint8_t *payload, uint32_t bytes,
 		     uint32_t room);
+
+/*
+ * Memory, all zero, behind whose last byte nothing may be read: ledgers, and
+ * what a core asks for. @odd: of a domain, which aligns it: as far off as can
+ * be.
+ */
+void *bout_alloc(size_t bytes, bool odd);
+void bout_free(void *memory, size_t bytes, bool odd);
 
 static inline uint32_t bout_below(struct hs_random *r, uint32_t n)
 {

@@ -43,7 +43,15 @@ struct fair_group {
 	uint32_t trigger; /* of fair_names */
 	struct hs_wire_trace_id primary;
 	uint64_t priority;
-	uint64_t let_ns; /* when it was given up; 0: not */
+};
+
+/* A group that was given up: HS_LETS are remembered, four in a bucket. */
+#define FAIR_LETS     256u
+#define FAIR_LET_WAYS 4u
+struct fair_let {
+	uint32_t trigger;
+	struct hs_wire_trace_id primary;
+	uint64_t ns; /* 0: none */
 };
 
 struct fair_domain {
@@ -66,6 +74,7 @@ struct fair {
 	uint32_t process[FAIR_DOMAINS], handle;
 	struct fair_trace traces[FAIR_TRACES];
 	struct fair_group groups[FAIR_GROUPS];
+	struct fair_let lets[FAIR_LETS][FAIR_LET_WAYS];
 	uint64_t last_id, now_ns, swept_ns, in_flight_bytes;
 	uint64_t nr_lets[FAIR_NAMES];
 	uint64_t updates[FAIR_TRACES];
@@ -88,6 +97,8 @@ struct fair_trace *fair_trace_of(struct fair *g,
 				 const struct hs_wire_trace_id *id);
 bool fair_group_empty(const struct fair *g, uint32_t group);
 void fair_group_new(struct fair *g, uint32_t group);
+/* Whether it was given up a while ago, and that is known. */
+bool fair_let_known(const struct fair *g, uint32_t group);
 /* It has something to send, perhaps. */
 void fair_enqueue(struct fair *g, struct fair_trace *x);
 void fair_aside(struct fair *g, struct fair_trace *x);

@@ -9,6 +9,7 @@
  */
 #include <string.h>
 
+#include "base/hash.h"
 #include "tests/sim/bout_fair.h"
 
 #define SETTLE_NS (50 * SIM_MS)
@@ -34,6 +35,47 @@ bool fair_group_empty(const struct fair *g, uint32_t group)
 	return true;
 }
 
+static uint32_t let_bucket(const struct fair *g, const struct fair_group *x)
+{
+	uint64_t hash =
+		hs_hash_trace(g->config.index_seed, x->primary.hi,
+			      x->primary.lo, g->first_name + x->trigger + 1);
+
+	return (uint32_t)(hash >> 8) % FAIR_LETS;
+}
+
+static bool is_let(const struct fair_let *l, const struct fair_group *x)
+{
+	return l->ns && l->trigger == x->trigger &&
+	       l->primary.hi == x->primary.hi && l->primary.lo == x->primary.lo;
+}
+
+/* Where there is no place, the one that was given up first is forgotten; of
+ * those that were at once, the one that came to its place last. */
+static void let_note(struct fair *g, const struct fair_group *x)
+{
+	struct fair_let *bucket = g->lets[let_bucket(g, x)], *at = NULL;
+
+	for (uint32_t i = 0; i < FAIR_LET_WAYS && !at; i++)
+		if (is_let(&bucket[i], x) || !bucket[i].ns)
+			at = &bucket[i];
+	for (uint32_t i = 0; i < FAIR_LET_WAYS && bucket[i].ns; i++)
+		if (!at || (!is_let(at, x) && at->ns && bucket[i].ns <= at->ns))
+			at = &bucket[i];
+	*at = (struct fair_let){x->trigger, x->primary, g->now_ns};
+}
+
+bool fair_let_known(const struct fair *g, uint32_t group)
+{
+	const struct fair_group *x = &g->groups[group];
+	const struct fair_let *bucket = g->lets[let_bucket(g, x)];
+
+	for (uint32_t i = 0; i < FAIR_LET_WAYS; i++)
+		if (is_let(&bucket[i], x))
+			return g->now_ns - bucket[i].ns < g->config.remember_ns;
+	return false;
+}
+
 void fair_group_new(struct fair *g, uint32_t group)
 {
 	struct fair_group *x = &g->groups[group];
@@ -42,6 +84,10 @@ void fair_group_new(struct fair *g, uint32_t group)
 	x->trigger = bout_below(&g->r, FAIR_NAMES);
 	x->primary.hi = 8 + bout_below(&g->r, 2);
 	x->primary.lo = ++g->last_id;
+	/* In some bouts all of them have one bucket where it is written down
+	 * that they were given up. */
+	while (g->s->p.seed % 4 == 1 && let_bucket(g, x) != 7)
+		x->primary.lo = g->last_id += 2;
 	/* Now and then two alike: their primary traces decide. */
 	x->priority = hs_random_chance(&g->r, 0.2) ? 77 : hs_random_u64(&g->r);
 }
@@ -311,7 +357,7 @@ void fair_give_up(struct fair *g, struct fair_trace *x)
 
 static void group_goes(struct fair *g, uint32_t group)
 {
-	g->groups[group].let_ns = g->now_ns;
+	let_note(g, &g->groups[group]);
 	g->nr_lets[g->groups[group].trigger]++;
 	for (uint32_t t = 0; t < FAIR_TRACES; t++)
 		if (g->traces[t].named && !g->traces[t].given_up &&

@@ -27,6 +27,10 @@ struct rig {
 	uint64_t first_ns[NR_IDS], last_ns[NR_IDS], order[NR_IDS]; /* 0: none */
 	uint64_t now_ns, clock, graces, evicted;
 	uint32_t nr;
+	/* Marks of what is gone: in which bucket, since when; 0: none. */
+	uint32_t bucket[NR_IDS];
+	uint64_t marked[NR_IDS], marks, forgotten;
+	uint16_t flags[NR_IDS];
 };
 
 static uint64_t op_coordinator(void *ctx,
@@ -69,6 +73,27 @@ static uint32_t oldest(const struct rig *g)
 	return best;
 }
 
+/* The oldest mark of a bucket gives way to one of an id that has none. */
+static void gone(struct rig *g, uint32_t id)
+{
+	uint32_t nr = 0, first = id;
+
+	for (uint32_t i = 0; i < NR_IDS; i++) {
+		if (!g->marked[i] || g->bucket[i] != g->bucket[id])
+			continue;
+		nr++;
+		if (first == id || g->marked[i] < g->marked[first])
+			first = i;
+	}
+	if (g->marked[id])
+		return;
+	if (nr == HS_EVICTED_WAYS) {
+		g->marked[first] = 0;
+		g->forgotten++;
+	}
+	g->marked[id] = ++g->marks;
+}
+
 /* Some at once, as a lane brings them. */
 static void name_some(struct rig *g)
 {
@@ -85,12 +110,17 @@ static void name_some(struct rig *g)
 			.type = HS_SHM_ENTRY_CRUMB,
 		};
 		if (!g->order[i] && g->nr == g->domain.nr_traces) {
-			g->order[oldest(g)] = 0;
+			uint32_t o = oldest(g);
+
+			/* What is looked for comes before what is marked. */
+			g->order[o] = 0;
+			gone(g, o);
 			g->nr--;
 			g->evicted++;
 		}
 		if (!g->order[i]) {
 			g->first_ns[i] = g->now_ns;
+			g->flags[i] = g->marked[i] ? HS_WIRE_F_EVICTED : 0;
 			g->nr++;
 		}
 		g->order[i] = ++g->clock;
@@ -135,6 +165,22 @@ static void look(struct rig *g)
 		}
 }
 
+/* What was here of each, by those that are here and by the marks. */
+static void check_marks(struct rig *g)
+{
+	const struct hs_domain *d = &g->core->domains[2];
+
+	for (uint32_t i = 0; i < NR_IDS; i++) {
+		uint32_t t = hs_ix_find(d, g->ids[i].hi, g->ids[i].lo);
+		uint16_t is = hs_ix_was_here(d, g->ids[i].hi, g->ids[i].lo);
+
+		if (is != (g->marked[i] ? HS_WIRE_F_EVICTED : 0))
+			sim_fail(g->s, BOUT "a mark of what is gone");
+		if (t != HS_NIL && d->traces[t].flags != g->flags[i])
+			sim_fail(g->s, BOUT "what was gone of a trace");
+	}
+}
+
 static void check(struct rig *g)
 {
 	struct hs_agent_domain_stats d;
@@ -146,6 +192,11 @@ static void check(struct rig *g)
 		sim_fail(g->s, BOUT "it does not add up: %s", why);
 	hs_agent_core_stats_get(g->core, &st);
 	hs_agent_core_domain_stats_get(g->core, 2, g->now_ns, &d);
+	if (st.gone_forgotten != g->forgotten)
+		sim_fail(g->s, BOUT "%llu marks are forgotten, not %llu",
+			 (unsigned long long)st.gone_forgotten,
+			 (unsigned long long)g->forgotten);
+	check_marks(g);
 	if (st.traces_evicted != g->evicted || d.traces != g->nr)
 		sim_fail(g->s, BOUT "%llu are evicted and %llu there",
 			 (unsigned long long)st.traces_evicted,
@@ -180,6 +231,31 @@ static void draw(struct rig *g)
 						      hs_random_u64(&g->r)};
 }
 
+static uint32_t bucket_of(const struct rig *g,
+			  const struct hs_wire_trace_id *id)
+{
+	const struct hs_domain *d = &g->core->domains[2];
+	uint64_t hash = hs_ix_hash(d, id->hi, id->lo);
+
+	return (uint32_t)(hs_ix_gone_bucket(d, hash) - d->evicted);
+}
+
+/* In some bouts more ids have one bucket for their marks than it has room. */
+static void marks_meet(struct rig *g)
+{
+	uint32_t nr = g->s->p.seed % 4 == 1 ? 14 : 0;
+	struct hs_wire_trace_id id = {5, 0};
+
+	for (uint32_t i = 1; i < nr; i++) {
+		do
+			id.lo++;
+		while (bucket_of(g, &id) != bucket_of(g, &g->ids[0]));
+		g->ids[i] = id;
+	}
+	for (uint32_t i = 0; i < NR_IDS; i++)
+		g->bucket[i] = bucket_of(g, &g->ids[i]);
+}
+
 void bout_index(struct sim *s, uint64_t seed)
 {
 	struct rig *g = sim_zalloc(1, sizeof(*g));
@@ -200,6 +276,7 @@ void bout_index(struct sim *s, uint64_t seed)
 	    hs_agent_core_domain_add(g->core, 2, g->domain_memory,
 				     g->domain_ledger, &g->domain, g->now_ns))
 		sim_fail(s, BOUT "it does not begin");
+	marks_meet(g);
 	for (uint32_t i = 0; i < NR_STEPS / 4 && !s->failed; i++) {
 		g->now_ns += hs_random_below(&g->r, 20);
 		name_some(g);

@@ -92,7 +92,7 @@ static struct place place_of(struct stk *g, uint32_t buffer)
 
 	if (hs_random_chance(&g->r, 0.8))
 		return p;
-	switch (hs_random_below(&g->r, 4)) {
+	switch (hs_random_below(&g->r, 5)) {
 	case 0:
 		p.ref++;
 		break;
@@ -101,6 +101,11 @@ static struct place place_of(struct stk *g, uint32_t buffer)
 		break;
 	case 2:
 		p.node++;
+		break;
+	case 3: /* where the crumbs are */
+		p.node = g->nr_nodes;
+		p.ref = bout_below(&g->r, 2) *
+			(g->domain.buffer_bytes / HS_SHM_REF_UNIT_BYTES);
 		break;
 	default:
 		p.ref = g->node_chunks * g->chunk_units *
@@ -128,35 +133,13 @@ static uint32_t stocked_there(const struct stk *g, struct place p,
 	return STK_NONE;
 }
 
-static void feed(struct stk *g, uint32_t process, const struct hs_shm_entry *e)
+static void feed(struct stk *g, uint32_t process, const struct hs_shm_entry *e,
+		 uint32_t nr)
 {
 	differs(g, "entries that are used",
-		hs_agent_core_entries(g->core, g->id, process, e, 1, NULL, 0,
+		hs_agent_core_entries(g->core, g->id, process, e, nr, NULL, 0,
 				      g->now_ns),
-		1);
-}
-
-static void returns(struct stk *g)
-{
-	struct hs_shm_entry e = {.type = HS_SHM_ENTRY_RETURN};
-	uint32_t b = some_stocked(g), process;
-	struct place p;
-
-	if (b == STK_NONE)
-		return;
-	process = hs_random_chance(&g->r, 0.9) ? g->buffers[b].process
-					       : g->process[0];
-	p = place_of(g, b);
-	e.u.buffer.ref = p.ref;
-	e.u.buffer.committed = p.node << 28;
-	feed(g, process, &e);
-	b = stocked_there(g, p, process);
-	if (b == STK_NONE) {
-		g->bad++;
-		return;
-	}
-	stk_release(g, b);
-	g->returned++;
+		nr);
 }
 
 static void seen(struct stk *g, uint32_t t)
@@ -166,23 +149,72 @@ static void seen(struct stk *g, uint32_t t)
 }
 
 /* It was here, and has nothing: evicting it makes no room. */
-static void ends_without(struct stk *g)
+static struct hs_shm_entry end_of(const struct stk *g, uint32_t t)
 {
-	uint32_t t = bout_below(&g->r, STK_TRACES);
-	struct hs_shm_entry e = {
+	return (struct hs_shm_entry){
 		.trace_hi = g->traces[t].id.hi,
 		.trace_lo = g->traces[t].id.lo,
 		.type = HS_SHM_ENTRY_END,
 		.u.buffer.ref = HS_SHM_NO_BUFFER,
 	};
+}
 
-	feed(g, g->process[0], &e);
+static void returns(struct stk *g)
+{
+	struct hs_shm_entry e[2] = {{.type = HS_SHM_ENTRY_RETURN}};
+	uint32_t b = some_stocked(g), process;
+	uint32_t t = bout_below(&g->r, STK_TRACES);
+	struct place p;
+
+	if (b == STK_NONE)
+		return;
+	process = hs_random_chance(&g->r, 0.9) ? g->buffers[b].process
+					       : g->process[0];
+	p = place_of(g, b);
+	e[0].u.buffer.ref = p.ref;
+	e[0].u.buffer.committed = p.node << 28;
+	e[1] = end_of(g, t);
+	feed(g, process, e, 2);
 	seen(g, t);
+	b = stocked_there(g, p, process);
+	if (b == STK_NONE) {
+		g->bad++;
+		return;
+	}
+	stk_release(g, b);
+	g->returned++;
+}
+
+static void ends_without(struct stk *g)
+{
+	uint32_t t = bout_below(&g->r, STK_TRACES);
+	struct hs_shm_entry e = end_of(g, t);
+
+	feed(g, g->process[0], &e, 1);
+	seen(g, t);
+}
+
+static void leaves_crumbs(struct stk *g)
+{
+	struct stk_trace *x = &g->traces[STK_TRACES - 1];
+	struct hs_shm_entry e = {
+		.trace_hi = x->id.hi,
+		.trace_lo = x->id.lo,
+		.type = HS_SHM_ENTRY_CRUMB,
+	};
+
+	for (uint32_t i = 0; i < g->domain.nr_crumbs; i++) {
+		e.u.arg = (uint64_t)(20 + i) << 32 | 1;
+		feed(g, g->process[0], &e, 1);
+	}
+	x->has_crumbs = true;
+	seen(g, STK_TRACES - 1);
 }
 
 static void publishes(struct stk *g)
 {
-	uint32_t b = some_stocked(g), t = bout_below(&g->r, 24), process, bytes;
+	uint32_t b = some_stocked(g), t = bout_below(&g->r, STK_PUBLISHED),
+		 process, bytes;
 	struct hs_shm_entry e = {.type = HS_SHM_ENTRY_BUFFER};
 	struct place p;
 
@@ -203,7 +235,7 @@ static void publishes(struct stk *g)
 	e.handle = ++g->handle;
 	e.u.buffer.ref = p.ref;
 	e.u.buffer.committed = bytes | p.node << 28;
-	feed(g, process, &e);
+	feed(g, process, &e, 1);
 	b = stocked_there(g, p, process);
 	if (b == STK_NONE || bytes < 64 || bytes > stk_bytes_of(g, b)) {
 		g->bad++;
@@ -234,7 +266,7 @@ static void dies(struct stk *g)
 
 static void fires(struct stk *g)
 {
-	uint32_t t = bout_below(&g->r, 24), units = 0, nr = 0;
+	uint32_t t = bout_below(&g->r, STK_PUBLISHED), units = 0, nr = 0;
 
 	for (uint32_t i = 0; i < g->traces[t].buffers.nr; i++)
 		units += stk_units_of(g, g->traces[t].buffers.at[i]);
@@ -421,6 +453,27 @@ static void check_buffers(struct stk *g)
 			g->chunks[k].size_class + 1);
 }
 
+/* In the order in which they were published. */
+static void check_traces(struct stk *g)
+{
+	const struct hs_domain *d = &g->core->domains[g->id];
+
+	for (uint32_t t = 0; t < STK_PUBLISHED; t++) {
+		const struct stk_trace *x = &g->traces[t];
+		uint32_t i = hs_ix_find(d, x->id.hi, x->id.lo), n = 0, b;
+
+		differs(g, "whether a trace is there", i != HS_NIL, x->there);
+		if (i == HS_NIL || !x->there)
+			continue;
+		b = d->traces[i].buf_first;
+		for (; b != HS_NIL && n < x->buffers.nr; n++) {
+			differs(g, "a buffer of a trace", b, x->buffers.at[n]);
+			b = d->rt[b].next;
+		}
+		differs(g, "how many it has", n + (b != HS_NIL), x->buffers.nr);
+	}
+}
+
 static void check(struct stk *g)
 {
 	uint32_t p = bout_below(&g->r, STK_PROCS), of_one = 0, sending = 0;
@@ -468,6 +521,7 @@ static void check(struct stk *g)
 					   word_of(g, b)),
 			g->buffers[b].process == g->process[p]);
 	check_buffers(g);
+	check_traces(g);
 	if (!g->s->failed && !hs_agent_core_check(g->core, &why))
 		sim_fail(g->s, STK "it does not add up: %s", why);
 }
@@ -478,9 +532,9 @@ static void check(struct stk *g)
 static void begin(struct stk *g)
 {
 	g->config.index_seed = hs_random_u64(&g->r);
-	g->memory = sim_zalloc(1, hs_agent_core_size_bytes(&g->config));
+	g->memory = bout_alloc(hs_agent_core_size_bytes(&g->config), false);
 	g->domain_memory =
-		sim_zalloc(1, hs_agent_domain_size_bytes(&g->domain));
+		bout_alloc(hs_agent_domain_size_bytes(&g->domain), true);
 	g->core = hs_agent_core_create(g->memory, g->ledger, &g->config, &ops,
 				       g, g->now_ns, 0);
 	if (!g->core ||
@@ -490,10 +544,16 @@ static void begin(struct stk *g)
 	hs_agent_core_slice_limit(g->core, g->slice_bytes);
 }
 
+static void end(struct stk *g)
+{
+	bout_free(g->memory, hs_agent_core_size_bytes(&g->config), false);
+	bout_free(g->domain_memory, hs_agent_domain_size_bytes(&g->domain),
+		  true);
+}
+
 static void restart(struct stk *g)
 {
-	free(g->memory);
-	free(g->domain_memory);
+	end(g);
 	begin(g);
 	stk_adopt(g);
 }
@@ -512,9 +572,12 @@ static void draw(struct stk *g)
 	}
 	g->chunk_units = largest << bout_below(&g->r, largest > 4 ? 2 : 3);
 	g->node_chunks = 1 + bout_below(&g->r, 4);
+	/* So that the words of its chunks end where its ledger ends. */
+	if (hs_random_chance(&g->r, 0.2))
+		g->node_chunks = 16 / (g->nr_nodes = 1 + (g->nr_nodes & 1));
 	while (g->nr_nodes * g->node_chunks * g->chunk_units > STK_BUFFERS)
 		g->node_chunks--;
-	if (g->nr_nodes == 1)
+	if (g->nr_nodes == 1 && g->node_chunks < 5)
 		g->node_chunks += bout_below(&g->r, 3);
 	d->nr_buffers = g->nr_nodes * g->node_chunks * g->chunk_units;
 	/* The last chunk may be a part of one. */
@@ -596,14 +659,18 @@ void bout_stock(struct sim *s, uint64_t seed)
 	draw(g);
 	for (uint32_t t = 0; t < STK_TRACES; t++)
 		g->traces[t].id = (struct hs_wire_trace_id){t % 5, 1 + t};
-	g->ledger = sim_zalloc(1, hs_agent_node_ledger_bytes(&g->config));
+	/* What its crumbs begin with looks like the word of a buffer. */
+	g->traces[STK_TRACES - 1].id.hi =
+		hs_ledger_word(HS_LEDGER_STOCKED, 0, 1);
+	g->ledger = bout_alloc(hs_agent_node_ledger_bytes(&g->config), false);
 	g->domain_ledger =
-		sim_zalloc(1, hs_agent_domain_ledger_bytes(&g->domain));
+		bout_alloc(hs_agent_domain_ledger_bytes(&g->domain), false);
 	begin(g);
 	stk_begin(g);
 	age(g);
 	for (uint32_t i = 0; i < STK_PROCS; i++)
 		g->process[i] = hs_agent_core_process_new(g->core);
+	leaves_crumbs(g);
 	for (uint32_t i = 0; i < NR_STEPS && !s->failed; i++) {
 		/* So that what was seen last is known to the nanosecond. */
 		g->now_ns += 1 + hs_random_below(&g->r, 9);
@@ -612,9 +679,9 @@ void bout_stock(struct sim *s, uint64_t seed)
 			check(g);
 		sim_mix(s, g->evicted ^ g->in_flight_bytes << 32);
 	}
-	free(g->memory);
-	free(g->ledger);
-	free(g->domain_memory);
-	free(g->domain_ledger);
+	end(g);
+	bout_free(g->ledger, hs_agent_node_ledger_bytes(&g->config), false);
+	bout_free(g->domain_ledger, hs_agent_domain_ledger_bytes(&g->domain),
+		  false);
 	free(g);
 }

@@ -8,16 +8,17 @@
 #include "agent/core_priv.h"
 #include "tests/sim/bout.h"
 
-#define STK_NODE    (7ull << 32 | 3)
-#define STK_BUFFERS 192u /* units, at most */
-#define STK_CHUNKS  24u
-#define STK_NODES   3u
-#define STK_CLASSES 3u
-#define STK_PROCS   3u
-#define STK_TRACES  120u
-#define STK_LENT    512u
-#define STK_NONE    UINT32_MAX
-#define STK	    "bout of a pool: "
+#define STK_NODE      (7ull << 32 | 3)
+#define STK_BUFFERS   192u /* units, at most */
+#define STK_CHUNKS    24u
+#define STK_NODES     3u
+#define STK_CLASSES   3u
+#define STK_PROCS     3u
+#define STK_TRACES    120u
+#define STK_PUBLISHED 24u /* of them have buffers, now and then */
+#define STK_LENT      512u
+#define STK_NONE      UINT32_MAX
+#define STK	      "bout of a pool: "
 
 /* Indices in the order in which they came. */
 struct stk_row {
@@ -42,7 +43,7 @@ struct stk_buffer {
 
 struct stk_trace {
 	struct hs_wire_trace_id id;
-	bool there, fired;
+	bool there, fired, has_crumbs;
 	uint64_t seen;
 	struct stk_row buffers;
 };

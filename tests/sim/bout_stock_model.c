@@ -255,7 +255,7 @@ static bool evict(struct stk *g)
 		return false;
 	while (oldest->buffers.nr)
 		stk_release(g, oldest->buffers.at[0]);
-	oldest->there = false;
+	oldest->there = oldest->has_crumbs = false;
 	g->evicted++;
 	return true;
 }
@@ -317,8 +317,9 @@ static void adopt_traces(struct stk *g)
 	for (uint32_t t = 0; t < STK_TRACES; t++) {
 		struct stk_trace *x = &g->traces[t];
 
-		x->there = x->buffers.nr != 0;
-		if (x->there)
+		x->there = x->buffers.nr || x->has_crumbs;
+		x->seen = g->now_ns;
+		if (x->buffers.nr)
 			x->seen = g->buffers[x->buffers.at[x->buffers.nr - 1]]
 					  .seen;
 	}
@@ -327,7 +328,7 @@ static void adopt_traces(struct stk *g)
 /* What is in use stays where it is; the rest is free, as it lies. */
 void stk_adopt(struct stk *g)
 {
-	uint32_t was[STK_CHUNKS];
+	uint32_t was[STK_CHUNKS] = {0};
 
 	for (uint32_t k = 0; k < g->nr_chunks; k++)
 		was[k] = g->chunks[k].size_class;
