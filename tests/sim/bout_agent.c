@@ -68,16 +68,19 @@ static void scan(struct bag *g)
 {
 	bool wants = hs_agent_core_wants_scan(g->core, g->now_ns);
 	bool asked_before = g->nr_pending > 0;
+	struct hs_agent_queue_stats q;
 
+	hs_agent_core_queue_stats_get(g->core, &q);
+	asked_before |= q.changed != 0;
 	for (uint32_t k = 0; k < HS_SEEKS_MAX; k++)
 		asked_before |= g->seeks[k].nr != 0;
 
 	for (uint32_t i = 0; i < BAG_GROUPS; i++)
 		asked_before |=
 			g->groups[i].live && g->groups[i].next_ns <= g->now_ns;
-	if (!wants && asked_before && g->now_ns - g->scan_ns >= 100 * SIM_US)
+	if (!wants && asked_before && g->now_ns - g->scan_ns >= g->gap_ns)
 		sim_fail(g->s, BAG "somebody waits, and it wants no scan");
-	if (wants && g->now_ns - g->scan_ns < 100 * SIM_US)
+	if (wants && g->now_ns - g->scan_ns < g->gap_ns)
 		sim_fail(g->s, BAG "it wants another scan at once");
 	if (!wants && hs_random_chance(&g->r, 0.8))
 		return;
@@ -128,6 +131,7 @@ static void tick(struct bag *g)
 	g->ticking = g->gives_way = true;
 	g->gave_up = false;
 	g->tick_ns = g->now_ns;
+	bag_patience(g);
 	hs_agent_core_tick(g->core, g->now_ns);
 	bag_lets(g);
 	g->ticking = false;
@@ -135,11 +139,14 @@ static void tick(struct bag *g)
 	bag_settle(g);
 	g->gives_way = false;
 	if (!g->s->failed)
+		bag_due_forgotten(g);
+	if (!g->s->failed)
 		bag_due(g, served);
-	if (g->now_ns - g->forget_ns >= SIM_MS) {
+	if (g->forgets) {
 		g->forget_ns = g->now_ns;
 		g->served_ns = g->now_ns;
 	}
+	g->forgets = false;
 }
 
 /* ---- a life, and the next -------------------------------------------------
@@ -147,8 +154,9 @@ static void tick(struct bag *g)
 
 static bool start(struct bag *g)
 {
-	g->memory = sim_zalloc(1, hs_agent_core_size_bytes(&g->config));
+	g->memory = bout_alloc(hs_agent_core_size_bytes(&g->config), false);
 	g->config.index_seed = hs_random_u64(&g->r);
+	g->gap_ns = 100 * SIM_US;
 	g->core = hs_agent_core_create(g->memory, g->ledger, &g->config,
 				       &bag_ops, g, g->now_ns, 12345);
 	if (!g->core) {
@@ -158,8 +166,8 @@ static bool start(struct bag *g)
 	for (uint32_t k = 0; k < BAG_DOMAINS; k++) {
 		struct bag_domain *d = &g->domains[k];
 
-		d->memory =
-			sim_zalloc(1, hs_agent_domain_size_bytes(&d->config));
+		d->memory = bout_alloc(hs_agent_domain_size_bytes(&d->config),
+				       true);
 		if (hs_agent_core_domain_add(g->core, d->id, d->memory,
 					     d->ledger, &d->config, g->now_ns))
 			sim_fail(g->s, BAG "its own domain is refused");
@@ -169,9 +177,13 @@ static bool start(struct bag *g)
 
 static void stop(struct bag *g)
 {
-	free(g->memory);
-	for (uint32_t k = 0; k < BAG_DOMAINS; k++)
-		free(g->domains[k].memory);
+	bout_free(g->memory, hs_agent_core_size_bytes(&g->config), false);
+	for (uint32_t k = 0; k < BAG_DOMAINS; k++) {
+		struct bag_domain *d = &g->domains[k];
+
+		bout_free(d->memory, hs_agent_domain_size_bytes(&d->config),
+			  true);
+	}
 }
 
 /* Ledgers of another shape or version are refused, and left alone. */
@@ -230,6 +242,7 @@ static void restart(struct bag *g)
 	if (!start(g))
 		return;
 	strange_domains(g);
+	g->holds_refused = 0;
 	bag_look(g, 0);
 	memset(g->seeks, 0, sizeof(g->seeks));
 	g->crowded = true;
@@ -268,10 +281,10 @@ static void draw(struct bag *g)
 		d->config.nr_crumbs = 2 + bout_below(r, 11);
 		d->config.nr_traces = 3 + bout_below(r, BAG_TRACES - 2);
 		d->config.weight = bout_below(r, 3);
-		d->ledger =
-			sim_zalloc(1, hs_agent_domain_ledger_bytes(&d->config));
+		d->ledger = bout_alloc(hs_agent_domain_ledger_bytes(&d->config),
+				       false);
 	}
-	g->ledger = sim_zalloc(1, hs_agent_node_ledger_bytes(c));
+	g->ledger = bout_alloc(hs_agent_node_ledger_bytes(c), false);
 }
 
 static void of_process(struct bag *g, struct bag_process *p)
@@ -349,8 +362,12 @@ void bout_agent(struct sim *s, uint64_t seed)
 	hs_random_seed(&g->r, seed ^ 0xa6e47ull);
 	hs_random_seed(&g->seek_r, seed ^ 0x5ee6ull);
 	hs_random_seed(&g->colls, seed ^ 0xc0115ull);
+	hs_random_seed(&g->clock, seed ^ 0xc10c4ull);
 	g->scratch = s->scratch;
 	g->now_ns = 100 * SIM_S;
+	/* When what a ledger has of times begins anew. */
+	if (s->p.bout_exact && seed % 4 == 1)
+		g->now_ns = (1ull << (16 + HS_LEDGER_WHEN_SHIFT)) - 20 * SIM_S;
 	g->scan = 1;
 	for (uint32_t t = 0; t < BAG_TRACES; t++)
 		g->ids[t] = (struct hs_wire_trace_id){t % 3 ? 7 + t / 3 : 0,
@@ -361,6 +378,9 @@ void bout_agent(struct sim *s, uint64_t seed)
 		strcpy(g->names[i].name, names[i]);
 	draw(g);
 	start(g);
+	if (s->p.bout_exact && seed % 4 == 2)
+		((struct hs_ledger_node *)g->ledger)->next_process =
+			UINT32_MAX - 4;
 	bag_probe(g);
 	for (uint32_t p = 0; p < BAG_PROCS; p++) {
 		g->procs[p].domain = p % BAG_DOMAINS;
@@ -369,6 +389,10 @@ void bout_agent(struct sim *s, uint64_t seed)
 	}
 	for (uint32_t i = 0; i < NR_STEPS && !s->failed; i++) {
 		pass_time(g);
+		if (s->p.bout_exact) {
+			bag_exact(g);
+			bag_moments(g);
+		}
 		if (hs_random_chance(&g->r, 0.6))
 			of_process(g, &g->procs[bout_below(&g->r, BAG_PROCS)]);
 		else
@@ -381,7 +405,9 @@ void bout_agent(struct sim *s, uint64_t seed)
 	}
 	stop(g);
 	for (uint32_t k = 0; k < BAG_DOMAINS; k++)
-		free(g->domains[k].ledger);
-	free(g->ledger);
+		bout_free(g->domains[k].ledger,
+			  hs_agent_domain_ledger_bytes(&g->domains[k].config),
+			  false);
+	bout_free(g->ledger, hs_agent_node_ledger_bytes(&g->config), false);
 	free(g);
 }

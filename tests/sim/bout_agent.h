@@ -35,6 +35,7 @@
 struct bag_buffer {
 	enum hs_ledger_state state;
 	uint32_t process, generation, trace, handle, seq, committed, acked;
+	uint32_t sent;
 	uint16_t flags;
 	bool in_flight, final_sent, waited;
 	uint32_t upto;
@@ -86,7 +87,7 @@ struct bag_fired {
 struct bag_group {
 	bool live;
 	uint64_t key, next_ns;
-	uint32_t name, attempt, scan, to, nr;
+	uint32_t name, attempt, scan, to, nr, flags;
 	uint32_t traces[HS_WIRE_TRACES_MAX];
 };
 
@@ -120,6 +121,7 @@ struct bag_process {
 struct bag {
 	struct sim *s;
 	struct hs_random r, seek_r;
+	struct hs_random clock; /* its own: bout_agent_clock.c */
 	struct hs_random colls; /* a stream of its own: when they are away */
 	uint32_t colls_away;	/* bits of two */
 	struct hs_agent_config config;
@@ -135,7 +137,8 @@ struct bag {
 	uint32_t nr_pending;
 	struct bag_seek seeks[HS_SEEKS_MAX];
 	uint64_t now_ns, touch, taint_ns, swept_ns, served_ns, forget_ns,
-		scan_ns;
+		scan_ns, gap_ns;
+	uint64_t patience_ns;		 /* of a tick that forgets */
 	uint64_t even_ns[BAG_ALL_NAMES]; /* of the rate of each name */
 	uint64_t bytes_even_ns, name_even_ns[BAG_ALL_NAMES];
 	uint32_t dry_seen[BAG_ALL_NAMES]; /* bits of traces */
@@ -145,9 +148,9 @@ struct bag {
 	uint64_t let_ns[64]; /* when they were for sure; 0: not */
 	uint32_t kept_before_ppm;
 	uint64_t kept_since_ns, tick_ns;
-	uint32_t scan, rev_floor, last_process;
+	uint32_t scan, rev_floor, last_process, flags;
 	uint64_t last_key, holds_refused;
-	bool scanned, jammed, ticking, crowded, filling, gave_up, gives_way,
+	bool scanned, jammed, ticking, crowded, forgets, gave_up, gives_way,
 		died_open;
 	uint64_t last_priority[HS_AGENT_DOMAINS_MAX][HS_AGENT_TRIGGERS_MAX];
 	struct hs_agent_stats want; /* those that the model counts */
@@ -192,11 +195,16 @@ bool bag_fire(struct bag *g, uint32_t t, const struct hs_wire_trigger *why);
 void bag_settle(struct bag *g); /* what the core chose to let go */
 void bag_answer(const struct bag *g, uint32_t t, struct hs_wire_answer *out,
 		struct hs_wire_crumb *crumbs);
-/* Whether fired traces may be remembered for a shorter time. */
-bool bag_filling(const struct bag *g);
 bool bag_news(const struct hs_wire_answer *told,
 	      const struct hs_wire_answer *now);
 void bag_restart(struct bag *g);
+
+/* bout_agent_clock.c */
+void bag_exact(struct bag *g);
+void bag_moments(struct bag *g);
+void bag_patience(struct bag *g);
+bool bag_over(const struct bag *g, uint32_t t);
+void bag_due_forgotten(struct bag *g);
 
 /* bout_agent_says.c: what it sends, and whether it may */
 extern const struct hs_agent_ops bag_ops;

@@ -333,6 +333,19 @@ void bag_loses(struct bag *g, struct bag_process *p)
 	struct bag_domain *d = &g->domains[p->domain];
 	uint64_t first = g->now_ns - hs_random_below(&g->r, 500 * SIM_MS);
 
+	/* A millisecond after what it lost before, and it is the same loss. */
+	for (uint32_t i = 0; i < BAG_PROCS; i++) {
+		const struct bag_loss *l = &d->losses[i];
+		uint64_t near_ns = SIM_MS;
+
+		if (!g->s->p.bout_exact || !l->nr || l->process != p->number)
+			continue;
+		near_ns += l->last_ns[l->nr - 1] - 1;
+		near_ns += hs_random_below(&g->clock, 3);
+		if (near_ns <= g->now_ns && hs_random_chance(&g->clock, 0.5))
+			first = near_ns;
+	}
+
 	hs_agent_core_loss(g->core, d->id, p->number, first, g->now_ns);
 	bag_loss(g, d, p->number, first, g->now_ns);
 }
@@ -452,6 +465,8 @@ void bag_dies(struct bag *g, struct bag_process *p)
 	memset(p->handles, 0, sizeof(p->handles));
 	p->nr_words = 0;
 	p->number = hs_agent_core_process_new(g->core);
-	if (p->number != ++g->last_process)
+	if (++g->last_process == 0)
+		g->last_process = 1;
+	if (p->number != g->last_process)
 		sim_fail(g->s, BAG "a process gets a number twice");
 }

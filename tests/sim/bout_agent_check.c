@@ -177,6 +177,8 @@ static void stats(struct bag *g)
 	SAME(seeks_refused);
 	SAME(seeks_found);
 	SAME(slices_sent);
+	SAME(slices_resent);
+	SAME(coordinators_silent);
 	SAME(slices_acked);
 	SAME(slices_refused);
 	SAME(bytes_sent);

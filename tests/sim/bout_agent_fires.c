@@ -28,7 +28,8 @@ void bag_look(struct bag *g, uint32_t nr)
 
 	/* Where holds ran out in what came last. */
 	bag_lets(g);
-	g->filling = bag_filling(g);
+	if (c->stats.holds_refused < g->holds_refused)
+		sim_fail(g->s, BAG "holds that found no room, counted back");
 	g->holds_refused = c->stats.holds_refused;
 	g->crowded =
 		c->nr_holds_free < c->nr_holds / 2 + 2 * BAG_DOMAINS * nr ||
@@ -104,7 +105,9 @@ static void fires(struct bag *g, uint32_t name, const uint32_t *traces,
 
 	while (x->live)
 		x++;
-	if (!is || is->nr != nr || is->trigger.origin != BAG_NODE ||
+	if (!is || is->nr != nr ||
+	    is->live != (1 | g->flags << HS_LEDGER_GROUP_FLAGS) ||
+	    is->trigger.origin != BAG_NODE ||
 	    strcmp(is->trigger.name, g->names[name].name) ||
 	    memcmp(&is->trigger.primary, &primary, sizeof(primary)) ||
 	    is->trigger.fired_ns != g->now_ns + 12345 ||
@@ -121,6 +124,7 @@ static void fires(struct bag *g, uint32_t name, const uint32_t *traces,
 		.name = name,
 		.scan = g->scan,
 		.nr = nr,
+		.flags = g->flags,
 	};
 	for (uint32_t i = 0; i < nr; i++) {
 		x->traces[i] = traces[i];
@@ -192,12 +196,16 @@ void bag_operator_fires(struct bag *g)
 	}
 	what = nr > HS_WIRE_TRACES_MAX ? FIRES_BAD
 				       : bag_foresee(g, name, traces, nr);
-	rc = hs_agent_core_fire(g->core, g->names[name].name, ids, nr,
-				g->now_ns);
+	/* Or what this node need not have seen. */
+	if (g->s->p.bout_exact && hs_random_chance(&g->clock, 0.3))
+		g->flags = HS_WIRE_GROUP_ELSEWHERE;
+	rc = (g->flags ? hs_agent_core_fire_elsewhere : hs_agent_core_fire)(
+		g->core, g->names[name].name, ids, nr, g->now_ns);
 	if (rc != rcs[what])
 		sim_fail(g->s, BAG "hs_agent_core_fire() returns %d, not %d",
 			 rc, rcs[what]);
 	bag_fired_as(g, what, name, traces, nr);
+	g->flags = 0;
 }
 
 /* ---- groups that gave way ---------------------------------------------------

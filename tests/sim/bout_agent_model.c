@@ -254,7 +254,7 @@ void bag_publish(struct bag *g, struct bag_domain *d, uint32_t b, uint32_t t,
 	if ((x->acked || x->in_flight) &&
 	    (x->trace != t || x->handle != h->handle)) {
 		x->in_flight = false;
-		x->acked = 0;
+		x->acked = x->sent = 0;
 		x->flags |= HS_WIRE_F_MODIFIED;
 	}
 	x->state = HS_LEDGER_HELD;
@@ -465,37 +465,12 @@ static void evicted(struct bag *g, struct bag_domain *d, uint32_t t)
 	g->want.traces_evicted++;
 }
 
-/* Whether more than three quarters are taken of what fired traces may have. */
-bool bag_filling(const struct bag *g)
-{
-	uint32_t live = 0;
-	bool full = false;
-
-	for (uint32_t t = 0; t < BAG_TRACES; t++)
-		live += g->fired[t].live;
-	for (uint32_t k = 0; k < BAG_DOMAINS; k++) {
-		const struct bag_domain *d = &g->domains[k];
-		uint32_t traces = 0, crumbs = 0;
-
-		for (uint32_t t = 0; t < BAG_TRACES; t++) {
-			if (!d->traces[t].there || !g->fired[t].live)
-				continue;
-			traces++;
-			crumbs += d->traces[t].nr_crumbs;
-		}
-		full |= traces * 4 > d->config.nr_traces / 2 * 3 ||
-			crumbs * 4 > d->config.nr_crumbs / 2 * 3;
-	}
-	return full || live * 4 > g->config.nr_fired * 3;
-}
-
 static void forgotten(struct bag *g, uint32_t t)
 {
 	struct bag_fired *f = &g->fired[t];
-	uint64_t patience = g->config.remember_ns, last = f->last_ns;
 
-	if (g->filling)
-		patience = SIM_S;
+	if (!g->forgets || !bag_over(g, t))
+		sim_fail(g->s, BAG "forgotten too early");
 	if (f->nr_groups || f->update_key)
 		sim_fail(g->s, BAG "forgotten, and not all is stored");
 	for (uint32_t k = 0; k < BAG_DOMAINS; k++) {
@@ -503,15 +478,11 @@ static void forgotten(struct bag *g, uint32_t t)
 
 		if (x->there && x->nr_buffers)
 			sim_fail(g->s, BAG "forgotten with buffers");
-		if (x->there && x->last_ns > last)
-			last = x->last_ns;
 		if (f->visited)
 			x->gone |= HS_WIRE_F_EVICTED;
 		x->forgotten |= f->visited;
 		x->there = false;
 	}
-	if (g->now_ns - last < patience)
-		sim_fail(g->s, BAG "forgotten too early");
 	if (g->now_ns - f->last_ns < g->config.remember_ns)
 		g->want.fired_forgotten_early++;
 	if (g->rev_floor < f->rev)

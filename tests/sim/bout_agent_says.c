@@ -110,6 +110,8 @@ static void says_trigger(struct bag *g, const struct hs_wire_group *m,
 		sim_fail(g->s, BAG "a TRIGGER that is not in the outbox");
 		return;
 	}
+	if (m->flags != x->flags)
+		sim_fail(g->s, BAG "a TRIGGER with other flags");
 	if (x->next_ns > g->now_ns || x->scan == g->scan)
 		sim_fail(g->s, BAG "a TRIGGER too early");
 	if (x->attempt != attempt)
@@ -131,7 +133,8 @@ static void says_update(struct bag *g, const struct hs_wire_group *m,
 	struct hs_wire_answer now;
 	bool news;
 
-	if (t == BAG_NONE || !f->live || !f->told_once || m->nr != 1) {
+	if (t == BAG_NONE || !f->live || !f->told_once || m->nr != 1 ||
+	    m->flags) {
 		sim_fail(g->s, BAG "an UPDATE of what nobody asked");
 		return;
 	}
@@ -190,7 +193,7 @@ static bool op_node(void *ctx, uint64_t node, uint16_t type,
 		return !jammed(g);
 	}
 	if (!g->nr_pending || type != HS_WIRE_CRUMBS || node != p->from ||
-	    p->scan == g->scan || m->nr != p->nr ||
+	    p->scan == g->scan || m->nr != p->nr || m->flags ||
 	    memcmp(&m->trigger, &p->trigger, sizeof(m->trigger))) {
 		sim_fail(g->s, BAG "CRUMBS that nobody asked for");
 		return false;
@@ -328,6 +331,8 @@ static enum hs_agent_shipped op_ship(void *ctx, const struct hs_agent_slice *s)
 	if (!h && x != next_of(g, t))
 		sim_fail(g->s, BAG "a buffer before one that was finished "
 				   "earlier");
+	if (h && !s->head.length_bytes)
+		sim_fail(g->s, BAG "an open buffer goes, with nothing new");
 	bag_may_ship(g, s);
 	in_flight(g, &bytes);
 	if (bytes >= g->config.window_bytes)
@@ -339,7 +344,9 @@ static enum hs_agent_shipped op_ship(void *ctx, const struct hs_agent_slice *s)
 		return HS_AGENT_SHIP_AWAY;
 	if (jammed(g))
 		return HS_AGENT_SHIP_NOT;
+	g->want.slices_resent += x->sent > s->head.offset;
 	x->acked = s->head.offset;
+	x->sent = s->head.offset + s->head.length_bytes;
 	x->upto = s->head.offset + s->head.length_bytes;
 	x->in_flight = true;
 	x->waited = false;

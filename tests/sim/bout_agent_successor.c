@@ -151,6 +151,9 @@ void bag_restart(struct bag *g)
 		f->taint = f->unkept = 0;
 		f->first_ns = f->last_ns = g->now_ns;
 		g->want.adopted_fired++;
+		/* The first group that named it is the one that gave way. */
+		if (f->flags & HS_WIRE_F_ABANDONED)
+			g->let_ns[bag_group_bit(g, &f->trigger)] = g->now_ns;
 	}
 	for (uint32_t i = 0; i < BAG_GROUPS; i++) {
 		struct bag_group *x = &g->groups[i];

@@ -180,7 +180,7 @@ void sim_draw(struct sim_params *p, uint64_t seed)
 			      : 1 + (uint32_t)hs_random_below(&r, 6);
 	p->nr_fired = 128;
 	p->bouts = true;
-	p->bout_seeks = true;
+	p->bout_seeks = p->bout_exact = true;
 	p->remember_ns = 40 * SIM_S;
 	draw_classes(p, seed);
 	draw_ship(p, seed);

@@ -65,6 +65,7 @@ struct sim_params {
 	bool ship_tags;
 	bool ship_bye;	  /* workers that end say so to the collectors */
 	bool bout_seeks;  /* in the agent's: SEEKs */
+	bool bout_exact;  /* in the agent's: limits to the nanosecond */
 	bool bouts;	  /* the cores alone, first */
 	uint32_t ahead;	  /* 1: coordinators read agents' crumbs */
 	double read_bad;  /* share of reads that are stale, torn, lost, ... */

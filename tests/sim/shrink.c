@@ -84,6 +84,7 @@ static const struct {
 	PARAM(nr_fired, U32),
 	PARAM(bouts, FLAG),
 	PARAM(bout_seeks, FLAG),
+	PARAM(bout_exact, FLAG),
 	PARAM(ahead, U32),
 	PARAM(read_bad, F64),
 	PARAM(read_lies, F64),
