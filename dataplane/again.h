@@ -21,8 +21,33 @@
 #include "base/endian.h"
 #include "dataplane/copy.h"
 #include "dataplane/handle.h"
+#include "dataplane/key.h"
 #include "model/record.h"
 #include "model/record_known.h"
+
+/*
+ * What a place says of a literal's key (key.h) is believed without a look at
+ * the buffer if it is of this buffer: buffers are numbered over all lives of a
+ * handle. 0 is nobody's.
+ */
+#define HS_AGAIN_BUFFER HS_KEY_PLACES
+static inline uint32_t hs_again_whose(const struct hs_trace *trace,
+				      uint32_t key)
+{
+	return trace->again_buffer + key;
+}
+
+/* Another buffer. */
+static inline void hs_again_turn(struct hs_trace *trace)
+{
+	trace->again_buffer += HS_AGAIN_BUFFER;
+	if (__builtin_expect(trace->again_buffer, 1))
+		return;
+	/* The numbers begin again. */
+	trace->again_buffer = HS_AGAIN_BUFFER;
+	memset(trace->again, 0, sizeof(trace->again));
+	memset(trace->again_literals, 0, sizeof(trace->again_literals));
+}
 
 /* What is said again takes as many; as long a text gains nothing. */
 #define HS_AGAIN_BYTES	   (1u + HS_RECORD_AGAIN_BYTES)
@@ -90,9 +115,7 @@ hs_again_key(struct hs_trace *trace, uint32_t at, uint8_t *key, uint8_t *end,
 		*again = NULL;
 		return end;
 	}
-	a->at = (uint16_t)at;
-	a->key_bytes = (uint8_t)n;
-	a->value_bytes = 0;
+	*a = (struct hs_again){.at = (uint16_t)at, .key_bytes = (uint8_t)n};
 	return end;
 }
 
@@ -141,9 +164,7 @@ hs_again_name(struct hs_trace *trace, uint32_t at, uint8_t *name, uint8_t *end)
 		return hs_again_put(name, HS_RECORD_AGAIN, a->at);
 	if (n > HS_AGAIN_MAX_BYTES || at >= HS_RECORD_AGAIN_REACH)
 		return end;
-	a->at = (uint16_t)at;
-	a->key_bytes = (uint8_t)n;
-	a->value_bytes = 0;
+	*a = (struct hs_again){.at = (uint16_t)at, .key_bytes = (uint8_t)n};
 	return end;
 }
 
@@ -196,7 +217,8 @@ hs_again_key_put(struct hs_trace *trace, uint32_t at, uint8_t *p,
 			return hs_again_put(p, HS_RECORD_AGAIN_KEY, a->at);
 	} else if (at < HS_RECORD_AGAIN_REACH) {
 		*again = a;
-		*a = (struct hs_again){(uint16_t)at, (uint8_t)(n + 1), 0};
+		*a = (struct hs_again){.at = (uint16_t)at,
+				       .key_bytes = (uint8_t)(n + 1)};
 	}
 	hs_copy_short(p + 1, key, n);
 	return p + 1 + n;
@@ -214,8 +236,8 @@ hs_again_name_put(struct hs_trace *trace, uint32_t at, uint8_t *p,
 		if (hs_again_stands(trace, a, name, n))
 			return hs_again_put(p, HS_RECORD_AGAIN, a->at);
 		if (at < HS_RECORD_AGAIN_REACH)
-			*a = (struct hs_again){(uint16_t)at, (uint8_t)(n + 1),
-					       0};
+			*a = (struct hs_again){.at = (uint16_t)at,
+					       .key_bytes = (uint8_t)(n + 1)};
 	}
 	*p = (uint8_t)(n << 1);
 	hs_copy_short(p + 1, name, n);
@@ -238,11 +260,74 @@ hs_again_known_put(struct hs_trace *trace, uint32_t known, uint32_t at,
 	    hs_same_bytes((const char *)there + sizeof(head), value, n))
 		return hs_again_put(p, HS_RECORD_AGAIN, a->at);
 	if (at < HS_RECORD_AGAIN_REACH)
-		*a = (struct hs_again){(uint16_t)at, HS_RECORD_KNOWN_BYTES,
-				       (uint8_t)(n + 2)};
+		*a = (struct hs_again){.at = (uint16_t)at,
+				       .key_bytes = HS_RECORD_KNOWN_BYTES,
+				       .value_bytes = (uint8_t)(n + 2)};
 	hs_le32_store(p, head);
 	hs_copy_short(p + sizeof(head), value, n);
 	return p + sizeof(head) + n;
+}
+
+/* ---- keys that are literals ---------------------------------------------- */
+
+/* Written whole, of which as many count as it has. */
+static inline __attribute__((always_inline)) uint8_t *
+hs_again_literal_whole(uint8_t *p, const struct hs_key *k)
+{
+	*p = (uint8_t)(k->bytes << 1);
+	memcpy(p + 1, k->text, sizeof(k->text));
+	return p + 1 + k->bytes;
+}
+
+/**
+ * hs_again_literal_put() - write a key that has no number, in full or again
+ * @p: at @at of the buffer, with room for HS_INLINE_MARK_MAX + 1
+ * @again: out: where hs_again_value() looks, or NULL
+ *
+ * Return: behind it.
+ */
+static inline __attribute__((always_inline)) uint8_t *
+hs_again_literal_put(struct hs_trace *trace, const struct hs_key *k,
+		     uint32_t at, uint8_t *p, struct hs_again **again)
+{
+	struct hs_again *a =
+		&trace->again_literals[k->number % HS_HANDLE_AGAIN_MAX];
+	uint32_t whose = hs_again_whose(trace, k->number);
+
+	*again = a;
+	if (a->whose == whose) {
+		if (k->bytes + 1u > HS_AGAIN_BYTES)
+			return hs_again_put(p, HS_RECORD_AGAIN_KEY, a->at);
+	} else if (at < HS_RECORD_AGAIN_REACH) {
+		*a = (struct hs_again){.at = (uint16_t)at,
+				       .key_bytes = (uint8_t)(k->bytes + 1),
+				       .whose = whose};
+	} else {
+		*again = NULL;
+	}
+	return hs_again_literal_whole(p, k);
+}
+
+/* As hs_again_known_put(): @n is at most 32. */
+static inline __attribute__((always_inline)) uint8_t *
+hs_again_literal_text_put(struct hs_trace *trace, const struct hs_key *k,
+			  uint32_t at, uint8_t *p, const char *value, size_t n)
+{
+	struct hs_again *a = hs_again_number(trace, k->word & 0xffu);
+	uint32_t whose = hs_again_whose(trace, k->number);
+	const uint32_t head = sizeof(uint32_t);
+
+	if (a->whose == whose && a->value_bytes == n + 2 &&
+	    hs_same_bytes((const char *)trace->w.base + a->at + head, value, n))
+		return hs_again_put(p, HS_RECORD_AGAIN, a->at);
+	if (at < HS_RECORD_AGAIN_REACH)
+		*a = (struct hs_again){.at = (uint16_t)at,
+				       .key_bytes = HS_RECORD_KNOWN_BYTES,
+				       .value_bytes = (uint8_t)(n + 2),
+				       .whose = whose};
+	hs_le32_store(p, k->word | HS_VALUE_STRING << 16 | (uint32_t)n << 24);
+	hs_copy_short(p + head, value, n);
+	return p + head + n;
 }
 
 #endif

@@ -21,9 +21,10 @@
 #include "dataplane/clock.h"
 #include "dataplane/ending.h"
 #include "dataplane/handle.h"
-#include "dataplane/stock.h"
+#include "dataplane/key.h"
 #include "dataplane/operation.h"
 #include "dataplane/rules.h"
+#include "dataplane/stock.h"
 #include "dataplane/trigger.h"
 
 static const uint64_t epoch_none;
@@ -439,6 +440,7 @@ static int open_locked(const struct hs_client_options *o)
 		return rc;
 	seed_make();
 	hs_operations_make();
+	hs_keys_make();
 	rc = hs_handle_pool_make(o->max_traces, (uint32_t)hs_client.seed[0]);
 	if (rc)
 		return rc;

@@ -29,6 +29,7 @@ struct hs_again {
 	uint16_t at;	     /* of a key in full */
 	uint8_t key_bytes;   /* 0: none */
 	uint8_t value_bytes; /* behind it, type and all; 0: not to be said */
+	uint32_t whose;	     /* hs_again_whose(): the key, if it has a number */
 };
 
 struct hs_trace {
@@ -55,14 +56,16 @@ struct hs_trace {
 	uint8_t nr_upstream;
 	uint8_t nr_crumbs; /* of crumbs[], never shrinks */
 	uint8_t was_current;
-	uint8_t opened;	   /* w was left open: closed now, it is in use */
-	uint8_t ticks;	   /* the buffer's clock is the TSC */
-	uint8_t clock_due; /* its CLOCK record is still to come */
-	uint8_t fired_own; /* autotriggers of the application that have */
-	uint64_t fired;	   /* rules that have, by slot: once a handle */
+	uint8_t opened;	       /* w was left open: closed now, it is in use */
+	uint8_t ticks;	       /* the buffer's clock is the TSC */
+	uint8_t clock_due;     /* its CLOCK record is still to come */
+	uint8_t fired_own;     /* autotriggers of the application that have */
+	uint64_t fired;	       /* rules that have, by slot: once a handle */
+	uint32_t again_buffer; /* numbers the handle's buffers: again.h */
 	struct hs_again again[HS_HANDLE_AGAIN_MAX]; /* keys with numbers */
 	struct hs_again again_texts[HS_HANDLE_AGAIN_MAX];
 	struct hs_again again_names[HS_HANDLE_AGAIN_MAX];
+	struct hs_again again_literals[HS_HANDLE_AGAIN_MAX]; /* keys */
 	uint64_t upstream[HS_CONTEXT_CRUMBS_MAX];
 	uint64_t crumbs[HS_HANDLE_CRUMBS_MAX];
 	uint8_t crumb_kinds[HS_HANDLE_CRUMBS_MAX];

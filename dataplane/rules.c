@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "dataplane/copy.h"
+#include "dataplane/key.h"
 #include "dataplane/rules_quantile.h"
 #include "dataplane/trigger.h"
 
@@ -184,6 +185,41 @@ void hs_rules_attr(struct hs_span *span, const char *key, size_t key_bytes,
 		span->tests |= (uint64_t)(q->bools >> (bits & 1) & 1) << i;
 	else
 		span->tests |= (uint64_t)(bits - q->low <= q->width) << i;
+}
+
+void hs_rules_attr_literal(struct hs_span *span, const struct hs_key *k,
+			   uint32_t type, uint64_t bits, const void *data)
+{
+	const struct hs_rules_table *t = hs_rules_now();
+	const struct hs_rules_quick *q;
+	uint64_t generation, holds;
+	uint32_t i;
+
+	if (!t || !span->start_clock || k->rules_bit == HS_RULES_ERROR_BIT)
+		goto any;
+	i = t->first[k->rules_bit & 63];
+	q = &t->quick[i % HS_SHM_TESTS_MAX];
+	if (i >= HS_SHM_TESTS_MAX || q->next != HS_RULES_NO_TEST || !q->mark)
+		goto any;
+	if (q->mark != k->mark)
+		return;
+	if (type == HS_VALUE_INT64 && q->has_range)
+		holds = bits - q->low <= q->width;
+	else if (type == HS_VALUE_BOOL)
+		holds = q->bools >> (bits & 1) & 1;
+	else
+		goto any;
+	/* rules.C10 relaxed: looked at again when it counts. */
+	generation = __atomic_load_n(&t->generation, __ATOMIC_RELAXED);
+	if (span->tests_of != generation) {
+		span->tests_of = generation;
+		span->tests = 0;
+	}
+	/* Written again, it is what it was written last. */
+	span->tests = (span->tests & ~(1ull << i)) | holds << i;
+	return;
+any:
+	hs_rules_attr(span, k->text, k->bytes, type, bits, data);
 }
 
 /* ---- the end of a span --------------------------------------------------- */

@@ -113,6 +113,11 @@ static inline bool hs_rules_asks(const char *key, size_t n)
 void hs_rules_attr(struct hs_span *span, const char *key, size_t key_bytes,
 		   uint32_t type, uint64_t bits, const void *data);
 
+struct hs_key;
+/* The same of a key that is a literal. */
+void hs_rules_attr_literal(struct hs_span *span, const struct hs_key *k,
+			   uint32_t type, uint64_t bits, const void *data);
+
 /**
  * hs_rules_judge() - a span has ended: fire what it meets
  * @trace: live

@@ -97,6 +97,7 @@ static void index_make(struct hs_rules_table *t)
 		q->text_bytes = (uint8_t)strlen(test->text);
 		hs_rules_test_make(test, q);
 		hs_rules_ends(test->key, n, &q->key_first, &q->key_last);
+		q->mark = hs_inline_mark(test->key, n);
 		q->next = t->first[bit];
 		t->first[bit] = (uint8_t)i;
 		t->keys |= 1ull << bit;

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "hs/hindsight.h"
+#include "hs/inline.h"
 #include "hs/shm_watch.h"
 
 /* A value by its type: bits of a number, or length and place of a text. */
@@ -27,7 +28,8 @@ struct hs_rules_value {
 struct hs_rules_quick {
 	uint64_t key_first; /* hs_rules_ends() */
 	uint64_t key_last;
-	uint64_t low; /* an integer v holds if v - low, wrapping, <= width */
+	uint64_t mark; /* of a literal that is this key; 0: too long */
+	uint64_t low;  /* an integer v holds if v - low, wrapping, <= width */
 	uint64_t width;
 	uint8_t has_range;
 	uint8_t bools; /* what false (bit 0) and true (bit 1) come to */

@@ -6,6 +6,7 @@
 
 #include "base/endian.h"
 #include "base/planted.h"
+#include "dataplane/again.h"
 #include "dataplane/calibration.h"
 #include "dataplane/copy.h"
 #include "dataplane/known.h"
@@ -122,6 +123,7 @@ static bool buffer_next(struct hs_tls *tls, struct hs_trace *trace,
 	trace->w.base = stock.base;
 	trace->word = stock.word;
 	trace->w.size = stock.size_bytes;
+	hs_again_turn(trace);
 	header = header_of(trace);
 	/* buffer.C1 relaxed: none of the buffer's former life is readable
 	 * once the slot names it: ordered by slot.W3. */

@@ -432,7 +432,28 @@ HS_API void hs_sized_event(struct hs_span *span, const char *name,
 			   size_t name_bytes, const struct hs_attr *attrs,
 			   size_t nr_attrs);
 
+/*
+ * The same of a key that is a literal: with the mark that the application's
+ * compiler made of it (hs/inline.h), and so for no other key.
+ */
+HS_API void hs_marked_attr_str(struct hs_span *span, const char *key,
+			       size_t key_bytes, const char *value,
+			       size_t value_bytes, uint64_t mark);
+HS_API void hs_marked_attr_i64(struct hs_span *span, const char *key,
+			       size_t key_bytes, int64_t value, uint64_t mark);
+HS_API void hs_marked_attr_f64(struct hs_span *span, const char *key,
+			       size_t key_bytes, double value, uint64_t mark);
+HS_API void hs_marked_attr_bool(struct hs_span *span, const char *key,
+				size_t key_bytes, bool value, uint64_t mark);
+
 #if defined(HS_INLINE) && !defined(HS_NO_INLINE)
+/* Where nothing is optimized there are no constants to be found. */
+#ifdef __OPTIMIZE__
+#define HS_INLINE_MARK(text, n) hs_inline_mark(text, n)
+#else
+#define HS_INLINE_MARK(text, n) 0
+#endif
+
 static inline __attribute__((always_inline)) void
 hs_inline_start(struct hs_trace *trace, struct hs_span *span, const char *name,
 		uint64_t parent_id)
@@ -443,26 +464,51 @@ hs_inline_start(struct hs_trace *trace, struct hs_span *span, const char *name,
 static inline __attribute__((always_inline)) void
 hs_inline_attr_str(struct hs_span *span, const char *key, const char *value)
 {
-	hs_sized_attr_str(span, key, key ? strlen(key) : 0, value,
-			  value ? strlen(value) : 0);
+	size_t n = key ? strlen(key) : 0;
+	uint64_t mark = HS_INLINE_MARK(key, n);
+
+	if (__builtin_constant_p(mark) && mark)
+		hs_marked_attr_str(span, key, n, value,
+				   value ? strlen(value) : 0, mark);
+	else
+		hs_sized_attr_str(span, key, n, value,
+				  value ? strlen(value) : 0);
 }
 
 static inline __attribute__((always_inline)) void
 hs_inline_attr_i64(struct hs_span *span, const char *key, int64_t value)
 {
-	hs_sized_attr_i64(span, key, key ? strlen(key) : 0, value);
+	size_t n = key ? strlen(key) : 0;
+	uint64_t mark = HS_INLINE_MARK(key, n);
+
+	if (__builtin_constant_p(mark) && mark)
+		hs_marked_attr_i64(span, key, n, value, mark);
+	else
+		hs_sized_attr_i64(span, key, n, value);
 }
 
 static inline __attribute__((always_inline)) void
 hs_inline_attr_f64(struct hs_span *span, const char *key, double value)
 {
-	hs_sized_attr_f64(span, key, key ? strlen(key) : 0, value);
+	size_t n = key ? strlen(key) : 0;
+	uint64_t mark = HS_INLINE_MARK(key, n);
+
+	if (__builtin_constant_p(mark) && mark)
+		hs_marked_attr_f64(span, key, n, value, mark);
+	else
+		hs_sized_attr_f64(span, key, n, value);
 }
 
 static inline __attribute__((always_inline)) void
 hs_inline_attr_bool(struct hs_span *span, const char *key, bool value)
 {
-	hs_sized_attr_bool(span, key, key ? strlen(key) : 0, value);
+	size_t n = key ? strlen(key) : 0;
+	uint64_t mark = HS_INLINE_MARK(key, n);
+
+	if (__builtin_constant_p(mark) && mark)
+		hs_marked_attr_bool(span, key, n, value, mark);
+	else
+		hs_sized_attr_bool(span, key, n, value);
 }
 
 static inline __attribute__((always_inline)) void

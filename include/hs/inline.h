@@ -52,6 +52,54 @@ struct hs_trace_window {
 /* Longer ones gain nothing from being copied here. */
 #define HS_INLINE_MAX_BYTES 256u
 
+/*
+ * The mark of an attribute's key: 64 bits that its compiler makes of a literal
+ * (ADR 78), by which the library finds what it knows of it. Texts of up to 32
+ * bytes have one; 0 is none.
+ */
+#define HS_INLINE_MARK_MAX 32u
+#define HS_INLINE_MARK_MIX 0x9e3779b97f4a7c15ull
+#define HS_INLINE_MARK_BYTE(text, n, i)                                        \
+	((i) < (n) ? (uint64_t)(uint8_t)(text)[i] << 8 * ((i)&7u) : 0)
+#define HS_INLINE_MARK_WORD(text, n, i)                                        \
+	(HS_INLINE_MARK_BYTE(text, n, (i)) |                                   \
+	 HS_INLINE_MARK_BYTE(text, n, (i) + 1u) |                              \
+	 HS_INLINE_MARK_BYTE(text, n, (i) + 2u) |                              \
+	 HS_INLINE_MARK_BYTE(text, n, (i) + 3u) |                              \
+	 HS_INLINE_MARK_BYTE(text, n, (i) + 4u) |                              \
+	 HS_INLINE_MARK_BYTE(text, n, (i) + 5u) |                              \
+	 HS_INLINE_MARK_BYTE(text, n, (i) + 6u) |                              \
+	 HS_INLINE_MARK_BYTE(text, n, (i) + 7u))
+
+static inline __attribute__((always_inline)) uint64_t
+hs_inline_mark_add(uint64_t h, uint64_t word)
+{
+	h = (h ^ word) * HS_INLINE_MARK_MIX;
+	return h ^ h >> 29;
+}
+
+/* Without a loop, so that a compiler finds that it is a constant. Some look
+ * behind a text that is none. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Warray-bounds"
+static inline __attribute__((always_inline)) uint64_t
+hs_inline_mark(const char *text, size_t n)
+{
+	uint64_t h = n * HS_INLINE_MARK_MIX;
+
+	if (!n || n > HS_INLINE_MARK_MAX)
+		return 0;
+	h = hs_inline_mark_add(h, HS_INLINE_MARK_WORD(text, n, 0u));
+	if (n > 8)
+		h = hs_inline_mark_add(h, HS_INLINE_MARK_WORD(text, n, 8u));
+	if (n > 16)
+		h = hs_inline_mark_add(h, HS_INLINE_MARK_WORD(text, n, 16u));
+	if (n > 24)
+		h = hs_inline_mark_add(h, HS_INLINE_MARK_WORD(text, n, 24u));
+	return h * HS_INLINE_MARK_MIX | 1;
+}
+#pragma GCC diagnostic pop
+
 #if defined(__x86_64__) && defined(__GNUC__)
 #define HS_INLINE 1
 

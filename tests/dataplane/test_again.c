@@ -172,7 +172,7 @@ static void test_long_way(void **state)
 
 static void test_short_way(void **state)
 {
-	with(512, true, false, 239);
+	with(512, true, false, 240);
 	with(1024, true, false, 222);
 }
 
