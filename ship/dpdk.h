@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * dpdk.h - the parts of the DPDK port: EAL (dpdk_eal.c), frames around ours
- * (dpdk_net.c, dpdk_ip6.c), and the port itself (dpdk_start.c, port_dpdk.c)
+ * (dpdk_net.c, dpdk_ip6.c, dpdk_mld.c), and the port itself (dpdk_start.c,
+ * port_dpdk.c)
  *
  * Context: one thread, the one that made the port.
  */
@@ -146,6 +147,8 @@ void hs_dpdk_ip6_sum(const struct hs_dpdk_net *net, struct rte_mbuf *m);
 uint32_t hs_dpdk_ip6_payload(const struct hs_dpdk_net *net,
 			     const struct rte_mbuf *m, uint32_t *bytes,
 			     struct hs_dpdk_place *from);
+/** hs_dpdk_ip6_solicited() - the group in which others ask for @ip */
+struct hs_dpdk_ip hs_dpdk_ip6_solicited(const struct hs_dpdk_ip *ip);
 /** hs_dpdk_ip6_group() - where on the link others ask for us */
 void hs_dpdk_ip6_group(const struct hs_dpdk_net *net,
 		       struct rte_ether_addr *out);

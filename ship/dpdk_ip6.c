@@ -56,7 +56,7 @@ static bool unspecified(const uint8_t ip[16])
 }
 
 /* Where an address is asked for: RFC 4291, 2.7.1. */
-static struct hs_dpdk_ip solicited(const struct hs_dpdk_ip *ip)
+struct hs_dpdk_ip hs_dpdk_ip6_solicited(const struct hs_dpdk_ip *ip)
 {
 	struct hs_dpdk_ip out = {{0xff, 0x02, [11] = 1, 0xff}};
 
@@ -74,7 +74,7 @@ static void link_of_group(const struct hs_dpdk_ip *group,
 void hs_dpdk_ip6_group(const struct hs_dpdk_net *net,
 		       struct rte_ether_addr *out)
 {
-	const struct hs_dpdk_ip group = solicited(&net->own.ip);
+	const struct hs_dpdk_ip group = hs_dpdk_ip6_solicited(&net->own.ip);
 
 	link_of_group(&group, out);
 }
@@ -163,7 +163,7 @@ void hs_dpdk_ip6_ask(const struct hs_dpdk_net *net, struct rte_mbuf *m,
 		     const struct hs_dpdk_ip *ip)
 {
 	const struct nd head = {.type = ND_NEIGHBOR_SOLICIT, .target = *ip};
-	const struct hs_dpdk_ip group = solicited(ip);
+	const struct hs_dpdk_ip group = hs_dpdk_ip6_solicited(ip);
 	struct rte_ether_addr mac;
 
 	link_of_group(&group, &mac);
@@ -260,7 +260,7 @@ static bool solicitation_take(struct hs_dpdk_net *net, struct rte_mbuf *m,
 			      const struct rte_ether_addr *mac, bool has_mac)
 {
 	static const struct hs_dpdk_ip all_nodes = {{0xff, 0x02, [15] = 1}};
-	const struct hs_dpdk_ip group = solicited(&net->own.ip);
+	const struct hs_dpdk_ip group = hs_dpdk_ip6_solicited(&net->own.ip);
 	struct nd answer = {.type = ND_NEIGHBOR_ADVERT, .target = net->own.ip};
 	struct rte_ether_addr to_mac;
 	struct hs_dpdk_ip from;
@@ -310,7 +310,7 @@ static bool nd_read(const struct hs_dpdk_net *net, const struct rte_mbuf *m,
 		    const struct rte_ipv6_hdr *ip, struct nd *nd,
 		    struct rte_ether_addr *mac, bool *has_mac)
 {
-	const struct hs_dpdk_ip group = solicited(&net->own.ip);
+	const struct hs_dpdk_ip group = hs_dpdk_ip6_solicited(&net->own.ip);
 	const uint8_t *at = rte_pktmbuf_mtod_offset(m, const uint8_t *, L4_AT);
 	uint32_t bytes = rte_be_to_cpu_16(ip->payload_len);
 	bool asks;

@@ -6,6 +6,7 @@
 
 #include "ship/dpdk.h"
 #include "ship/dpdk_lend.h"
+#include "ship/dpdk_mld.h"
 
 #define HS_DPDK_QUEUE 512u /* packets waiting for the port */
 /* af_packet wants room for a whole frame of its ring, whose sizes are powers of
@@ -16,6 +17,7 @@ struct hs_dpdk_port {
 	struct hs_ship_port port;
 	struct hs_ship_port_stats stats;
 	struct hs_dpdk_net net;
+	struct hs_dpdk_mld mld;
 	struct rte_mempool *frames;
 	struct hs_dpdk_lend lend;
 	uint16_t id;

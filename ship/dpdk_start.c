@@ -226,6 +226,7 @@ int hs_dpdk_port_start(struct hs_dpdk_port *d,
 	d->borrow = config->borrow;
 	d->ask_tsc = rte_get_tsc_hz() / 10;
 	d->ask_anew_tsc = rte_get_tsc_hz() * ASK_ANEW_S;
+	d->mld.hz = rte_get_tsc_hz();
 	d->link_every_tsc = rte_get_tsc_hz() / LINK_LOOKS_A_S;
 	*why = "no memory for mbufs";
 	rc = pools_make(d, config->nr_frames);

@@ -20,12 +20,18 @@
 #include <rte_cycles.h>
 #include <rte_dev.h>
 #include <rte_errno.h>
+#include <rte_random.h>
 
 #define BURST 32u
 
 static struct hs_dpdk_port *dpdk_of(struct hs_ship_port *p)
 {
 	return (struct hs_dpdk_port *)p;
+}
+
+static bool of_ip6(const struct hs_dpdk_port *d)
+{
+	return !hs_dpdk_is_v4(&d->net.own.ip);
 }
 
 /* ---- out ------------------------------------------------------------------
@@ -128,12 +134,15 @@ static bool link_is_up(struct hs_dpdk_port *d)
 {
 	uint64_t now = rte_get_tsc_cycles();
 	struct rte_eth_link link;
+	bool was_up = d->link_up;
 
 	if (d->link_tsc && now - d->link_tsc < d->link_every_tsc)
 		return d->link_up;
 	d->link_tsc = now;
 	if (!rte_eth_link_get_nowait(d->id, &link))
 		d->link_up = link.link_status == RTE_ETH_LINK_UP;
+	if (d->link_up && !was_up)
+		hs_dpdk_mld_up(&d->mld, now);
 	return d->link_up;
 }
 
@@ -244,9 +253,31 @@ static bool take(struct hs_dpdk_port *d, struct rte_mbuf *m,
 		d->stats.bytes_received += frame->bytes;
 		return true;
 	}
-	if (!hs_dpdk_take(&d->net, m) || !enqueue(d, m))
+	if (of_ip6(d) && hs_dpdk_mld_take(&d->mld, &d->net, m,
+					  rte_get_tsc_cycles(), rte_rand()))
+		rte_pktmbuf_free(m);
+	else if (!hs_dpdk_take(&d->net, m) || !enqueue(d, m))
 		rte_pktmbuf_free(m);
 	return false;
+}
+
+/* To switches: that we listen to the group in which others ask for us. */
+static void report(struct hs_dpdk_port *d)
+{
+	enum hs_dpdk_mld_kind kind;
+	struct rte_mbuf *m;
+
+	if (!link_is_up(d))
+		return;
+	kind = hs_dpdk_mld_due(&d->mld, rte_get_tsc_cycles(), rte_rand());
+	m = kind ? rte_pktmbuf_alloc(d->frames) : NULL;
+	if (!m)
+		return;
+	hs_dpdk_mld_report(&d->net, m, kind);
+	if (enqueue(d, m))
+		push(d);
+	else
+		rte_pktmbuf_free(m);
 }
 
 static uint32_t dpdk_receive(struct hs_ship_port *p,
@@ -257,6 +288,8 @@ static uint32_t dpdk_receive(struct hs_ship_port *p,
 	uint32_t got = 0;
 	uint16_t n;
 
+	if (of_ip6(d))
+		report(d);
 	/* Whole bursts only: what has come must be handed out. */
 	while (nr - got >= BURST) {
 		n = rte_eth_rx_burst(d->id, 0, burst, BURST);

@@ -4,8 +4,8 @@
 
     dpdk.py [--v6] SCENARIO...
 
-Over IPv4, or IPv6. The switch is a bridge in a network namespace of its own (hsf-switch-PID); each
-daemon's DPDK port (af_packet) has one end of a pair, without an address of the
+Over IPv4, or IPv6. The switch is a bridge in a network namespace of its own
+(hsf-switch-PID); each daemon's DPDK port (af_packet) has one end of a pair, without an address of the
 kernel's. Everything else is the fabric of scenarios.py, and so are the
 scenarios, but for those below: there the kernel is at the other end, on a pair
 of its own. Needs root.
@@ -67,6 +67,17 @@ class Switch:
         ip("address", "add", "%s/%d" % (host(KERNEL), 64 if V6 else 24), "dev",
            name, *(["nodad"] if V6 else []))
         return name
+
+    def bridge(self, *words):
+        """What bridge(8) says."""
+        return subprocess.run(
+            ["bridge", "-n", self.space, *words], check=True, text=True,
+            stdout=subprocess.PIPE).stdout
+
+    def listens(self, number, group):
+        """Whether it passes the group's packets on to that port."""
+        return any("port p%d " % number in line and "grp %s " % group in line
+                   for line in self.bridge("mdb", "show").splitlines())
 
     def close(self):
         for name in self.ports:
@@ -186,6 +197,46 @@ def to_sockets():
     deliver("collector")
 
 
+def snooped():
+    """A switch that passes groups on to those only who listen: who starts says
+    so, and so does who is asked, in both versions."""
+    switch = DpdkFabric.switch
+    device = switch.kernel()
+
+    class Collector(DpdkFabric):
+        """The agent is on the kernel's sockets, and has to ask."""
+
+        def ship(self, name):
+            if name == "collector":
+                return super().ship(name)
+            return socket_yaml(self.ways["collector"][1])
+    try:
+        with Collector(1) as fabric:
+            number = fabric.ways["collector"][1]
+            group = "ff02::1:ff00:%d" % number
+
+            def listens():
+                return switch.listens(number, group)
+            wait_for("it says so at the start", listens)
+            for version in "12":
+                switch.bridge("mdb", "del", "dev", "br0", "port",
+                              "p%d" % number, "grp", group)
+                scenarios.check(not listens(), "it is forgotten")
+                ip("-n", switch.space, "link", "set", "br0", "type", "bridge",
+                   "mcast_querier", "0", "mcast_mld_version", version,
+                   "mcast_query_response_interval", "50",
+                   "mcast_startup_query_interval", "50")
+                ip("-n", switch.space, "link", "set", "br0", "type", "bridge",
+                   "mcast_querier", "1")
+                wait_for("it answers version " + version, listens)
+            app = fabric.app(0, "svc")
+            ids = scenarios.fire_many(fabric, app, 50)
+            wait_for(
+                "all delivered", lambda: scenarios.all_there(fabric, ids))
+    finally:
+        ip("address", "flush", "dev", device)
+
+
 def main():
     if os.geteuid():
         print("skipped: a switch of veth pairs needs root")
@@ -199,7 +250,8 @@ def main():
     DpdkFabric.switch = Switch()
     try:
         return scenarios.main(sys.argv[2 if V6 else 1:],
-                              scenarios.SCENARIOS + [from_sockets, to_sockets])
+                              scenarios.SCENARIOS + [from_sockets, to_sockets,
+                                                     snooped])
     finally:
         DpdkFabric.switch.close()
 

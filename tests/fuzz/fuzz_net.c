@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * fuzz_net.c - hostile packets at a DPDK port: ARP, IPv4, IPv6, neighbour
- * discovery, UDP
+ * discovery, listener discovery, UDP
  *
  * The input's first byte says over which family, whether in one piece or two,
  * and whether the sum behind an IPv6 header is made right first, since hardly
@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "ship/dpdk_mld.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/ship/packet.h"
 
@@ -86,6 +87,26 @@ static const uint8_t seed_ip6[] = {5,	 ETHER(0x86, 0xdd),
 				   1,	 2,
 				   3,	 4};
 
+#define ROUTER 0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2
+#define ALL    0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1
+static const uint8_t seed_query[] = {5,	     ETHER(0x86, 0xdd),
+				     0x60,   0,
+				     0,	     0,
+				     0,	     36,
+				     0,	     1,
+				     ROUTER, ALL,
+				     58,     0,
+				     5,	     2,
+				     0,	     0,
+				     1,	     0,
+				     130,    0,
+				     0,	     0,
+				     3,	     0xe8,
+				     0,	     0,
+				     GROUP,  2,
+				     125,    0,
+				     0};
+
 const struct hs_fuzz_seed hs_fuzz_seeds[] = {
 	{seed_arp, sizeof(seed_arp)},
 	{seed_ip4, sizeof(seed_ip4)},
@@ -93,10 +114,28 @@ const struct hs_fuzz_seed hs_fuzz_seeds[] = {
 	{seed_advert, sizeof(seed_advert)},
 	{seed_echo, sizeof(seed_echo)},
 	{seed_ip6, sizeof(seed_ip6)},
+	{seed_query, sizeof(seed_query)},
 	{NULL, 0},
 };
 
 static volatile uint8_t sink;
+
+/* Behind options of the usual length, as if they were not there. */
+static void query_mend(struct rte_mbuf *m)
+{
+	uint8_t *at = rte_pktmbuf_mtod(m, uint8_t *);
+	struct rte_ipv6_hdr ip;
+	uint16_t sum = 0;
+
+	memcpy(&ip, at + 14, sizeof(ip));
+	if (m->nb_segs != 1 || m->data_len < 62 + 4)
+		return;
+	ip.proto = IPPROTO_ICMPV6;
+	ip.payload_len = rte_cpu_to_be_16((uint16_t)(m->data_len - 62));
+	memcpy(at + 64, &sum, sizeof(sum));
+	sum = rte_ipv6_udptcp_cksum_mbuf(m, &ip, 62);
+	memcpy(at + 64, &sum, sizeof(sum));
+}
 
 static void sum_mend(struct rte_mbuf *m)
 {
@@ -104,6 +143,8 @@ static void sum_mend(struct rte_mbuf *m)
 	uint32_t bytes;
 	size_t sum_at;
 
+	if (m->data_len >= 54 && at[20] == IPPROTO_HOPOPTS)
+		query_mend(m);
 	if (m->data_len < 54 ||
 	    (at[20] != IPPROTO_UDP && at[20] != IPPROTO_ICMPV6))
 		return;
@@ -112,6 +153,24 @@ static void sum_mend(struct rte_mbuf *m)
 	if (bytes >= sum_at + 2 && m->data_len >= 54 + sum_at + 2 &&
 	    bytes <= m->pkt_len - 54)
 		packet_sum(m, sum_at);
+}
+
+/* Whatever it asks, what is said to it is sound, and soon. */
+static void asked(const struct hs_dpdk_net *net, const struct rte_mbuf *m)
+{
+	struct hs_dpdk_mld mld = {.hz = 1000};
+	enum hs_dpdk_mld_kind kind;
+	uint8_t room[HS_DPDK_MLD_BYTES];
+	struct rte_mbuf said;
+
+	if (!hs_dpdk_mld_take(&mld, net, m, 1, m->data_len))
+		return;
+	kind = hs_dpdk_mld_due(&mld, 1 + 10000, 0);
+	hs_check(kind == HS_DPDK_MLD_LISTENS || kind == HS_DPDK_MLD_LISTENS_V1);
+	packet_make(&said, room, sizeof(room), 0);
+	hs_dpdk_mld_report(net, &said, kind);
+	hs_check(said.data_len <= sizeof(room));
+	hs_check(!hs_dpdk_mld_take(&mld, net, &said, 1, 0));
 }
 
 static void give(struct hs_dpdk_net *net, struct rte_mbuf *m, uint32_t room)
@@ -168,6 +227,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len_bytes)
 	}
 	if (data[0] & 4)
 		sum_mend(&m);
+	if (data[0] & 1)
+		asked(&net, &m);
 	give(&net, &m, split + spare);
 	free(room);
 	free(more);
