@@ -120,6 +120,7 @@ static int create(struct hs_memfd *m, const char *name, size_t size_bytes,
 	bool huge = flags & HS_MEMFD_HUGE;
 	size_t unit_bytes = huge ? HUGE_BYTES : (size_t)sysconf(_SC_PAGESIZE);
 	int rc = round_up(&size_bytes, unit_bytes);
+	int seals = SEALS | F_SEAL_SEAL;
 	int fd;
 
 	if (rc != 0)
@@ -140,7 +141,9 @@ static int create(struct hs_memfd *m, const char *name, size_t size_bytes,
 		rc = -errno;
 	if (rc == 0)
 		rc = populate(m->base, size_bytes, true);
-	if (rc == 0 && fcntl(fd, F_ADD_SEALS, SEALS | F_SEAL_SEAL) != 0)
+	if (flags & HS_MEMFD_OURS)
+		seals |= F_SEAL_FUTURE_WRITE;
+	if (rc == 0 && fcntl(fd, F_ADD_SEALS, seals) != 0)
 		rc = -errno;
 	if (rc != 0)
 		hs_memfd_close(m);
@@ -154,7 +157,8 @@ int hs_memfd_create_at(struct hs_memfd *m, const char *name, size_t size_bytes,
 	if (size_bytes == 0)
 		return -EINVAL;
 	if (flags & HS_MEMFD_HUGE &&
-	    create(m, name, size_bytes, HS_MEMFD_HUGE, place) == 0)
+	    create(m, name, size_bytes, flags & ~(unsigned)HS_MEMFD_ADVISE,
+		   place) == 0)
 		return 0;
 	return create(m, name, size_bytes, flags & ~(unsigned)HS_MEMFD_HUGE,
 		      place);

@@ -26,6 +26,7 @@ enum hs_memfd_flags {
 	HS_MEMFD_READ_ONLY = 2, /* attach: map for reading */
 	HS_MEMFD_POPULATE = 4,	/* attach: enter all pages in the page table */
 	HS_MEMFD_ADVISE = 8,	/* create: large pages that nobody reserved */
+	HS_MEMFD_OURS = 16,	/* create: nobody else can ever write to it */
 };
 
 /**
@@ -33,7 +34,10 @@ enum hs_memfd_flags {
  * @m: filled in
  * @name: what /proc shows
  * @size_bytes: its size; rounded up to pages, or to 2 MiB when huge
- * @flags: HS_MEMFD_HUGE, HS_MEMFD_ADVISE, or 0
+ * @flags: HS_MEMFD_HUGE, HS_MEMFD_ADVISE, HS_MEMFD_OURS, or 0
+ *
+ * With HS_MEMFD_OURS it is sealed against future writes (Linux 5.1): what is
+ * mapped here stays writable, and whoever gets the descriptor reads.
  *
  * Own: on success @m holds a descriptor and a mapping; hs_memfd_close().
  * Return: 0, or -errno: -EINVAL size 0, -ENOMEM or -ENOSPC not enough memory.

@@ -71,6 +71,40 @@ static void test_attach_shares_and_survives_holes(void **state)
 	hs_memfd_close(&m);
 }
 
+/* Who gets it reads, whatever he tries; we write on. */
+static void test_ours(void **state)
+{
+	struct hs_memfd m;
+	struct hs_memfd other;
+	char path[64];
+	int fd;
+
+	assert_int_equal(hs_memfd_create(&m, "hs-test", MIB, HS_MEMFD_OURS), 0);
+	fd = dup(m.fd);
+	assert_int_equal(hs_memfd_attach(&other, fd, MIB, 0), -EPERM);
+	assert_ptr_equal(
+		mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0),
+		MAP_FAILED);
+	assert_int_equal(pwrite(fd, "x", 1, 0), -1);
+	assert_int_equal(fallocate(fd,
+				   FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+				   0, (off_t)MIB),
+			 -1);
+	assert_int_equal(
+		hs_memfd_attach(&other, fd, MIB,
+				HS_MEMFD_READ_ONLY | HS_MEMFD_POPULATE),
+		0);
+	assert_int_equal(mprotect(other.base, MIB, PROT_READ | PROT_WRITE), -1);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", other.fd);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	assert_int_equal(pwrite(fd, "x", 1, 0), -1);
+	close(fd);
+	((char *)m.base)[77] = 7;
+	assert_int_equal(((const char *)other.base)[77], 7);
+	hs_memfd_close(&other);
+	hs_memfd_close(&m);
+}
+
 static void test_attach_read_only(void **state)
 {
 	struct hs_memfd m;
@@ -239,6 +273,7 @@ int main(void)
 		cmocka_unit_test(test_placed_before_it_is_touched),
 		cmocka_unit_test(test_create),
 		cmocka_unit_test(test_attach_shares_and_survives_holes),
+		cmocka_unit_test(test_ours),
 		cmocka_unit_test(test_attach_read_only),
 		cmocka_unit_test(test_attach_refuses),
 		cmocka_unit_test(test_huge_or_plain),
