@@ -31,68 +31,7 @@
 #include "rdma/shm_ring.h"
 #include "rdma/stream.h"
 #include "rdma/transport.h"
-#include "tests/rdma/until.h"
-
-static struct hs_transport *t;
-static int port;
-static uint32_t nr_up, nr_down, nr_messages, last_up;
-
-static void on_up(void *ctx, const struct hs_transport_peer *peer)
-{
-	(void)ctx;
-	nr_up++;
-	last_up = peer->peer;
-}
-
-static void on_down(void *ctx, uint32_t peer)
-{
-	(void)ctx, (void)peer;
-	nr_down++;
-}
-
-static void on_message(void *ctx, uint32_t peer, uint16_t type,
-		       const void *payload, uint32_t payload_bytes)
-{
-	(void)ctx, (void)peer, (void)type, (void)payload, (void)payload_bytes;
-	nr_messages++;
-}
-
-static const struct hs_transport_events events = {on_up, on_down, on_message,
-						  NULL};
-
-static int setup(void **state)
-{
-	const struct hs_transport_self self = {
-		.role = HS_WIRE_ROLE_COORDINATOR, .node = 77, .name = "victim"};
-
-	(void)state;
-	nr_up = nr_down = nr_messages = 0;
-	t = hs_transport_shm_create(&self, NULL, &events, NULL);
-	assert_non_null(t);
-	port = hs_transport_listen(t, "127.0.0.1:0");
-	assert_true(port > 0);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	hs_transport_destroy(t);
-	return 0;
-}
-
-static void turn(void)
-{
-	assert_int_equal(hs_transport_poll(t, 1), 0);
-}
-
-static uint64_t cut(enum hs_transport_cause cause)
-{
-	struct hs_transport_stats st;
-
-	hs_transport_stats(t, &st);
-	return st.cut[cause];
-}
+#include "tests/rdma/shm_other.h"
 
 /* The carrier's own, so that something can happen right before it looks at what
  * its socket has. */
@@ -108,102 +47,6 @@ ssize_t recv(int fd, void *buffer, size_t bytes, int flags)
 	return recvfrom(fd, buffer, bytes, flags, NULL, NULL);
 }
 
-/* The other side, by hand. */
-struct other {
-	int fd;
-	struct hs_memfd ours, theirs;
-	struct hs_shm_ring ring;
-	uint64_t seq;
-};
-
-static void dial(struct other *o)
-{
-	struct sockaddr_un un = {.sun_family = AF_UNIX};
-	int n = snprintf(un.sun_path + 1, sizeof(un.sun_path) - 1,
-			 "hindsight/127.0.0.1:%d", port);
-
-	*o = (struct other){.ours.fd = -1, .theirs.fd = -1};
-	o->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(
-		connect(o->fd, (struct sockaddr *)&un,
-			(socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 +
-				    (size_t)n)),
-		0);
-}
-
-static void hang_up(struct other *o)
-{
-	hs_memfd_close(&o->ours);
-	hs_memfd_close(&o->theirs);
-	close(o->fd);
-}
-
-static struct hs_ring_hello good_hello(void)
-{
-	return (struct hs_ring_hello){HS_RING_MAGIC, HS_RING_VERSION, 0,
-				      HS_RING_BYTES, HS_RING_WORDS_BYTES};
-}
-
-static void say_hello(struct other *o, const struct hs_ring_hello *h, int fd)
-{
-	assert_int_equal(
-		hs_fdpass_send(o->fd, h, sizeof(*h), &fd, fd >= 0 ? 1 : 0), 0);
-}
-
-static void hear_hello(struct other *o)
-{
-	struct hs_ring_hello h;
-	size_t nr;
-	int fd;
-
-	turn(); /* accepts, and says hello */
-	assert_int_equal(hs_fdpass_recv(o->fd, &h, sizeof(h), &fd, 1, &nr),
-			 (ssize_t)sizeof(h));
-	assert_int_equal(nr, 1);
-	assert_int_equal(
-		hs_memfd_attach(&o->theirs, fd, HS_RING_MEMORY_BYTES, 0), 0);
-	hs_shm_ring_make(&o->ring, o->ours.base, o->theirs.base);
-}
-
-static void ring(struct other *o)
-{
-	const uint8_t bell = HS_RING_BELL;
-
-	(void)send(o->fd, &bell, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
-}
-
-static void say(struct other *o, uint16_t type, const void *payload,
-		uint32_t size)
-{
-	struct hs_wire_header h = hs_stream_header(type, 5, ++o->seq, size,
-						   hs_crc32c(0, payload, size));
-	struct iovec iov[2] = {{&h, sizeof(h)},
-			       {(void *)(uintptr_t)payload, size}};
-
-	assert_int_equal(hs_shm_ring_put(&o->ring, iov, 2), sizeof(h) + size);
-	if (hs_shm_ring_publish(&o->ring))
-		ring(o);
-}
-
-static void connect_as_peer(struct other *o)
-{
-	struct hs_ring_hello h = good_hello();
-	const struct hs_wire_hello hello = {.role = HS_WIRE_ROLE_AGENT,
-					    .version_min = HS_WIRE_VERSION,
-					    .version_max = HS_WIRE_VERSION,
-					    .node = 5,
-					    .name = "other"};
-	uint32_t before = nr_up;
-
-	dial(o);
-	assert_int_equal(
-		hs_memfd_create(&o->ours, "test", HS_RING_MEMORY_BYTES, 0), 0);
-	hear_hello(o);
-	say_hello(o, &h, o->ours.fd);
-	say(o, HS_WIRE_HELLO, &hello, sizeof(hello));
-	until(nr_up == before + 1);
-}
-
 static void a_peer(void **state)
 {
 	struct other o;
@@ -215,16 +58,6 @@ static void a_peer(void **state)
 	hang_up(&o);
 	until(nr_down == 1);
 	assert_int_equal(cut(HS_TRANSPORT_CUT_GARBAGE), 0);
-}
-
-static int memory(size_t bytes, int seals)
-{
-	int fd = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-
-	assert_true(fd >= 0);
-	assert_int_equal(ftruncate(fd, (off_t)bytes), 0);
-	assert_int_equal(fcntl(fd, F_ADD_SEALS, seals), 0);
-	return fd;
 }
 
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW)
@@ -502,19 +335,6 @@ static void other_machine(void **state)
 	assert_int_equal(nr_up, 0);
 }
 
-static struct hs_transport *another(uint64_t node, uint64_t idle_ns, void *ctx,
-				    const struct hs_transport_events *e)
-{
-	const struct hs_transport_limits limits = {.idle_timeout_ns = idle_ns};
-	const struct hs_transport_self self = {
-		.role = HS_WIRE_ROLE_AGENT, .node = node, .name = "another"};
-	struct hs_transport *a =
-		hs_transport_shm_create(&self, &limits, e, ctx);
-
-	assert_non_null(a);
-	return a;
-}
-
 static void any_address(void **state)
 {
 	struct hs_transport *all = another(5, 0, NULL, &events);
@@ -534,144 +354,6 @@ static void any_address(void **state)
 		assert_int_equal(hs_transport_poll(all, 1), 0);
 	}
 	hs_transport_destroy(all);
-}
-
-#define STRANGER 65534u /* nobody's; any other than ours would do */
-
-/* A process of another user, which does that; -1: we may be none other. */
-static pid_t as_stranger(void (*act)(void))
-{
-	pid_t pid;
-
-	if (geteuid() != 0)
-		return -1;
-	pid = fork();
-	assert_true(pid >= 0);
-	if (pid == 0) {
-		if (setresuid(STRANGER, STRANGER, STRANGER))
-			_exit(1);
-		act();
-		_exit(0);
-	}
-	return pid;
-}
-
-static void let_go(pid_t pid)
-{
-	assert_int_equal(kill(pid, SIGKILL), 0);
-	assert_int_equal(waitpid(pid, NULL, 0), pid);
-}
-
-static void dial_and_wait(void)
-{
-	struct other o;
-
-	dial(&o);
-	pause();
-}
-
-/* Takes the name, where it is free, before anybody listens there. */
-static int squatted[2];
-
-static void squat(void)
-{
-	struct sockaddr_un un = {.sun_family = AF_UNIX};
-	int n = snprintf(un.sun_path + 1, sizeof(un.sun_path) - 1,
-			 "hindsight/127.0.0.1:%d", port);
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	if (bind(fd, (struct sockaddr *)&un,
-		 (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 +
-			     (size_t)n)) ||
-	    listen(fd, 16) || write(squatted[1], "!", 1) != 1)
-		_exit(1);
-	pause();
-}
-
-static pid_t squatter(void)
-{
-	pid_t pid;
-	char word;
-
-	assert_int_equal(pipe2(squatted, O_CLOEXEC), 0);
-	pid = as_stranger(squat);
-	close(squatted[1]);
-	if (pid > 0)
-		assert_int_equal(read(squatted[0], &word, 1), 1);
-	close(squatted[0]);
-	return pid;
-}
-
-static struct hs_transport *with_users(const uint32_t *users, uint32_t nr,
-				       bool any)
-{
-	const struct hs_transport_self self = {
-		.role = HS_WIRE_ROLE_AGENT,
-		.node = 8,
-		.name = "choosy",
-		.trust = {.users = users, .nr_users = nr, .any_user = any}};
-
-	return hs_transport_shm_create(&self, NULL, &events, NULL);
-}
-
-/* Who dials us and is nobody of ours gets no memory of ours to read. */
-static void a_stranger_dials(void **state)
-{
-	const uint32_t users[] = {12345, STRANGER};
-	struct hs_transport_stats st;
-	pid_t pid;
-
-	(void)state;
-	pid = as_stranger(dial_and_wait);
-	if (pid < 0)
-		skip();
-	until(cut(HS_TRANSPORT_CUT_USER) == 1);
-	hs_transport_stats(t, &st);
-	assert_int_equal(st.nr_peers, 0);
-	let_go(pid);
-	for (int i = 0; i < 2; i++) {
-		hs_transport_destroy(t);
-		t = with_users(users, i ? 0 : 2, i);
-		port = hs_transport_listen(t, "127.0.0.1:0");
-		pid = as_stranger(dial_and_wait);
-		until((hs_transport_stats(t, &st), st.nr_peers == 1));
-		assert_int_equal(cut(HS_TRANSPORT_CUT_USER), 0);
-		let_go(pid);
-	}
-	assert_null(with_users(users, HS_TRANSPORT_USERS_MAX + 1, false));
-}
-
-/* Who has taken the name before us, likewise; and who listens on all addresses
- * is found behind him. */
-static void a_stranger_listens(void **state)
-{
-	struct hs_transport *all = another(5, 0, NULL, &events);
-	char address[64];
-	uint64_t before;
-	pid_t pid;
-
-	(void)state;
-	port = hs_transport_listen(all, "0.0.0.0:0");
-	assert_true(port > 0);
-	pid = squatter();
-	if (pid < 0) {
-		hs_transport_destroy(all);
-		skip();
-	}
-	snprintf(address, sizeof(address), "127.0.0.1:%d", port);
-	assert_int_equal(hs_transport_listen(t, address), -EADDRINUSE);
-	assert_int_equal(hs_transport_dial(t, address), 0);
-	while (nr_up < 2) {
-		assert_int_equal(hs_transport_poll(t, 1), 0);
-		assert_int_equal(hs_transport_poll(all, 1), 0);
-	}
-	assert_int_equal(cut(HS_TRANSPORT_CUT_USER), 1);
-	hs_transport_destroy(all);
-	/* Alone he is nobody's peer, however often he is dialled. */
-	before = cut(HS_TRANSPORT_CUT_USER);
-	until(cut(HS_TRANSPORT_CUT_USER) >= before + 2);
-	assert_int_equal(nr_up, 2);
-	let_go(pid);
 }
 
 /* Killed where it stands: we hear of it, and of what it had said. */
@@ -809,8 +491,6 @@ int main(void)
 		each(last_words),
 		each(other_machine),
 		each(any_address),
-		each(a_stranger_dials),
-		each(a_stranger_listens),
 		each(killed),
 		each(nobody_sleeps_for_ever),
 	};
