@@ -187,8 +187,9 @@ static const struct hs_config_key keys[] = {
 		"the others together. 2 KiB and a bit for each core."},
 	{KEY("limits.crumb_entries", INT, nr_crumb_entries),
 	 .default_text = "65536", .max = 1 << HS_CRUMB_BITS_MAX,
-	 .doc = "verbs: traces whose crumbs coordinators can read before this "
-		"node answers, 128 bytes each, rounded up to a power of two; 0 "
+	 .doc = "verbs, shm: traces whose crumbs coordinators can read before "
+		"this node answers, 128 bytes each, rounded up to a power of "
+		"two; 0 "
 		"for none. As many as are seen here in the time within which "
 		"triggers fire."},
 	{KEY("limits.rings", INT, nr_rings), .default_text = "0", .max = 4096,

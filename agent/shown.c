@@ -13,25 +13,24 @@ void hs_shown_make(struct hs_worker *w, struct hs_agent_config *config)
 {
 	const struct hs_agent_settings *s = &w->settings;
 	uint8_t key[sizeof(w->crumb_table.key)];
-	void *p;
 
-	if (s->transport.kind == HS_TRANSPORT_TCP ||
-	    s->transport.kind == HS_TRANSPORT_SHM || !s->nr_crumb_entries ||
+	if (s->transport.kind == HS_TRANSPORT_TCP || !s->nr_crumb_entries ||
 	    hs_random_secure(key, sizeof(key)))
 		return;
 	w->crumb_table =
 		hs_crumbs_table_make(0, (uint64_t)s->nr_crumb_entries, key);
-	/* Filled now: devices know its pages by where they are. */
-	p = mmap(NULL, hs_crumbs_bytes(&w->crumb_table), PROT_READ | PROT_WRITE,
-		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-	if (p == MAP_FAILED) {
+	/* Filled now: devices know its pages by where they are, and who maps it
+	 * must find none missing. */
+	if (hs_memfd_create(&w->crumb_memory, "hs-crumbs",
+			    hs_crumbs_bytes(&w->crumb_table), HS_MEMFD_OURS)) {
 		hs_log_warn("agent", "no memory for crumbs that coordinators "
 				     "could read: limits.crumb_entries");
 		return;
 	}
-	/* A child must not take them from us. */
-	madvise(p, hs_crumbs_bytes(&w->crumb_table), MADV_DONTFORK);
-	w->crumb_entries = p;
+	/* A child must not keep them: devices have them registered. */
+	madvise(w->crumb_memory.base, w->crumb_memory.size_bytes,
+		MADV_DONTFORK);
+	w->crumb_entries = w->crumb_memory.base;
 	config->crumb_table = w->crumb_table;
 	config->crumb_entries = w->crumb_entries;
 }
@@ -40,6 +39,7 @@ void hs_shown_tell(struct hs_worker *w)
 {
 	const struct hs_transport_windows windows = {
 		.data = w->crumb_entries,
+		.memory = &w->crumb_memory,
 		.size_bytes = hs_crumbs_bytes(&w->crumb_table),
 		.reader = HS_WIRE_ROLE_COORDINATOR,
 		.about = &w->crumb_table,
@@ -59,6 +59,6 @@ void hs_shown_tell(struct hs_worker *w)
 void hs_shown_free(struct hs_worker *w)
 {
 	if (w->crumb_entries)
-		munmap(w->crumb_entries, hs_crumbs_bytes(&w->crumb_table));
+		hs_memfd_close(&w->crumb_memory);
 	w->crumb_entries = NULL;
 }

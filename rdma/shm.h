@@ -3,7 +3,8 @@
  * shm.h - the inside of the shared-memory carrier
  *
  * transport_shm.c dials, listens and gives turns; shm_conn.c moves the bytes of
- * one connection through shm_ring.h. All else is link.h's and sockets.h's.
+ * one connection through shm_ring.h; shm_window.c has peers read, and reads.
+ * All else is link.h's and sockets.h's.
  */
 #ifndef HS_RDMA_SHM_H
 #define HS_RDMA_SHM_H
@@ -11,6 +12,16 @@
 #include "base/memfd.h"
 #include "rdma/shm_ring.h"
 #include "rdma/sockets.h"
+
+#define HS_SHM_READS 8u /* under way at one peer */
+/* Of all peers' memories that are mapped to be read; the largest table of
+ * crumb_format.h is as large. */
+#define HS_SHM_SHOWN_MAX_BYTES (2ull << 30)
+
+struct hs_shm_read {
+	uint64_t offset_bytes;
+	uint32_t size_bytes;
+};
 
 struct hs_shm_conn {
 	struct hs_link link;	       /* first */
@@ -23,12 +34,19 @@ struct hs_shm_conn {
 	uint32_t nr_idle;	       /* rings for nothing, since idle_ns */
 	uint64_t idle_ns;
 	uint64_t progress; /* of the ring, at the last of those */
+	int handed;	   /* a memory that WINDOW has to tell of; -1: none */
+	bool shows;	   /* we handed one over */
+	struct hs_memfd shown;
+	uint64_t shown_bytes; /* of it, to read; 0: nothing */
+	struct hs_shm_read reads[HS_SHM_READS];
+	uint32_t nr_reads;
 };
 
 struct hs_shm {
 	struct hs_sockets sockets; /* first */
 	/* Connections that had more to say than is taken in one turn. */
 	struct hs_shm_conn *late;
+	uint64_t shown_bytes; /* of all connections */
 	/* Whose processes may be peers, beside root's and our own. */
 	uint32_t users[HS_TRANSPORT_USERS_MAX];
 	uint32_t nr_users;
@@ -44,5 +62,21 @@ void hs_shm_conn_event(struct hs_link *l, uint32_t events);
 void hs_shm_conn_flush(struct hs_link *l);
 /** hs_shm_conn_read() - a turn's worth of what the other side says */
 void hs_shm_conn_read(struct hs_shm_conn *c);
+/** hs_shm_conn_hear() - all that its socket has: rings, a memory */
+void hs_shm_conn_hear(struct hs_shm_conn *c);
+
+/* shm_window.c */
+int hs_shm_windows(struct hs_transport *t,
+		   const struct hs_transport_windows *w);
+/** hs_shm_window_open() - a peer is up: let it read, if it is to */
+void hs_shm_window_open(struct hs_link *l);
+const char *hs_shm_window_told(struct hs_link *l,
+			       const struct hs_wire_window *window,
+			       const void *about);
+void hs_shm_window_close(struct hs_shm_conn *c);
+int hs_shm_read(struct hs_transport *t, uint32_t peer, uint64_t offset_bytes,
+		uint32_t size_bytes);
+/** hs_shm_reads_do() - those that were asked for */
+void hs_shm_reads_do(struct hs_shm_conn *c);
 
 #endif

@@ -52,7 +52,8 @@ struct hs_shm_conn *hs_shm_conn_create(struct hs_shm *t, int fd,
 	if (!c)
 		return NULL;
 	c->fd = fd;
-	c->ours.fd = c->theirs.fd = -1;
+	c->ours.fd = c->theirs.fd = c->shown.fd = -1;
+	c->handed = -1;
 	t->sockets.hub.stats.system_calls += 2;
 	rc = hs_link_init(&c->link, &t->sockets.hub, dial);
 	if (!rc) {
@@ -86,6 +87,7 @@ void hs_shm_conn_release(struct hs_link *l)
 	struct hs_shm_conn *c = (struct hs_shm_conn *)l;
 
 	forget_late(c);
+	hs_shm_window_close(c);
 	hs_link_fini(l);
 	hs_memfd_close(&c->ours);
 	hs_memfd_close(&c->theirs);
@@ -175,6 +177,8 @@ void hs_shm_conn_flush(struct hs_link *l)
 	struct iovec iov[2];
 	size_t put;
 
+	if (c->nr_reads)
+		hs_shm_reads_do(c);
 	if (l->state == HS_LINK_DOOMED || l->state == HS_LINK_CONNECTING)
 		return;
 	put = hs_shm_ring_put(&c->ring, iov, hs_link_peek(l, iov, SIZE_MAX));
@@ -188,26 +192,70 @@ void hs_shm_conn_flush(struct hs_link *l)
 	hs_link_flushed(l);
 }
 
+/* Words, and perhaps one memory; what is wrong with them, or NULL. */
+static const char *take_words(struct hs_shm_conn *c, const uint8_t *words,
+			      ssize_t nr, size_t nr_fds, int fd)
+{
+	size_t nr_memories = 0;
+	const char *wrong = NULL;
+
+	for (ssize_t i = 0; i < nr; i++) {
+		if (words[i] != HS_RING_BELL && words[i] != HS_RING_MEMORY)
+			wrong = "it says what is no ring";
+		nr_memories += words[i] == HS_RING_MEMORY;
+	}
+	if (!wrong && nr_memories != nr_fds)
+		wrong = "it says a memory, and hands over none, or otherwise";
+	if (!wrong && nr_fds &&
+	    (!c->link.hub->windows.readable || c->handed >= 0 ||
+	     c->shown_bytes))
+		wrong = "it hands over a memory that nobody asked for";
+	if (!wrong && nr_fds)
+		c->handed = fd;
+	else if (nr_fds)
+		close(fd);
+	return wrong;
+}
+
+void hs_shm_conn_hear(struct hs_shm_conn *c)
+{
+	uint8_t words[4 * RINGS_HELD];
+	const char *wrong = NULL;
+	size_t heard = 0;
+	ssize_t n;
+
+	c->heard = hs_shm_ring_reasons(&c->ring);
+	do {
+		size_t nr_fds = 0;
+		int fd = -1;
+
+		/* It ends at a memory, and there may be more behind that. */
+		c->link.hub->stats.system_calls++;
+		n = hs_fdpass_recv(c->fd, words, sizeof(words), &fd, 1,
+				   &nr_fds);
+		if (n > 0) {
+			heard += (size_t)n;
+			wrong = take_words(c, words, n, nr_fds, fd);
+		} else if (n == -EPROTO) {
+			wrong = "it hands over more than one memory at once";
+		}
+		if (!nr_fds)
+			n = 0;
+	} while (n > 0 && !wrong && heard < sizeof(words));
+	if (wrong)
+		cut(c, wrong);
+	else if (heard >= sizeof(words))
+		hs_link_cut(&c->link, HS_TRANSPORT_CUT_FLOOD,
+			    "it rings without end");
+}
+
 /* All of them, when so many may have come that the socket could fill. */
 static void hear_rings(struct hs_shm_conn *c, bool ended)
 {
 	uint32_t reasons = hs_shm_ring_reasons(&c->ring);
-	uint8_t bells[4 * RINGS_HELD];
-	ssize_t n;
 
-	if (!ended && reasons - c->heard < RINGS_HELD)
-		return;
-	c->heard = reasons;
-	c->link.hub->stats.system_calls++;
-	n = recv(c->fd, bells, sizeof(bells), MSG_DONTWAIT);
-	for (ssize_t i = 0; i < n; i++)
-		if (bells[i] != HS_RING_BELL) {
-			cut(c, "it says what is no ring");
-			return;
-		}
-	if (n == (ssize_t)sizeof(bells))
-		hs_link_cut(&c->link, HS_TRANSPORT_CUT_FLOOD,
-			    "it rings without end");
+	if (ended || reasons - c->heard >= RINGS_HELD)
+		hs_shm_conn_hear(c);
 }
 
 static void be_late(struct hs_shm_conn *c)

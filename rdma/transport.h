@@ -21,6 +21,7 @@
 
 #include "hs/wire_format.h"
 
+struct hs_memfd;
 struct hs_transport;
 
 #define HS_TRANSPORT_ERROR_BYTES 320u
@@ -79,6 +80,9 @@ struct hs_transport_windows {
 	/* What they may read of ours; it stays until destroy(). NULL: none. */
 	void *data;
 	uint64_t size_bytes;
+	/* That it is the base of, by HS_MEMFD_OURS: for carriers that hand it
+	 * over, which have no windows on any other. NULL: it is none. */
+	const struct hs_memfd *memory;
 	enum hs_wire_role reader;
 	const void *about; /* told with it; copied */
 	uint32_t about_bytes;
@@ -140,7 +144,7 @@ struct hs_transport_stats {
 	uint64_t reads;	  /* of peers' memory that came back */
 	uint64_t reads_failed;
 	uint64_t reads_refused;	  /* too many under way, or none for now */
-	uint64_t windows_refused; /* that the device did not give */
+	uint64_t windows_refused; /* not given, or more than is mapped */
 	uint32_t nr_windows;	  /* open now: ours at peers, peers' at us */
 	char by[256]; /* devices, ports, addresses, and why; "": the kernel's */
 	/* By enum hs_wire_type, as queued; 0 is nobody's. */

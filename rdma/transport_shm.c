@@ -11,7 +11,7 @@
  *
  * Guarantees: nothing waits but name resolution of a dialled address that is
  * a name; no SIGPIPE; memory is bounded by the limits: 68 KiB a peer of each
- * side's own.
+ * side's own, and what peers show to be read by HS_SHM_SHOWN_MAX_BYTES.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -286,6 +286,7 @@ static void shm_destroy(struct hs_transport *transport)
 			continue;
 		/* The last words, as far as there is room for them. */
 		h->events.writable = NULL;
+		((struct hs_shm_conn *)h->links[i])->nr_reads = 0;
 		hs_shm_conn_flush(h->links[i]);
 		hs_shm_conn_release(h->links[i]);
 	}
@@ -307,12 +308,16 @@ static const struct hs_transport_ops shm_ops = {
 	.cut = hs_hub_cut,
 	.clock = hs_hub_clock,
 	.flush = hs_hub_flush_now,
+	.windows = hs_shm_windows,
+	.read = hs_shm_read,
 };
 
 static const struct hs_carrier shm_carrier = {
 	.dial = shm_dial,
 	.flush = hs_shm_conn_flush,
 	.release = hs_shm_conn_release,
+	.came_up = hs_shm_window_open,
+	.window = hs_shm_window_told,
 	.tick = hs_sockets_tick,
 };
 

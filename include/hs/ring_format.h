@@ -15,6 +15,11 @@
  * since it rang last, rings: one byte through the socket. So nobody is rung
  * twice for one sleep. The socket's end is the connection's.
  *
+ * A side that the other says it reads (HELLO's flag, wire_format.h) may hand
+ * over another memory of its own once, with a byte through the socket, and tell
+ * by a WINDOW behind it what it is: sealed, of that size, without holes, and to
+ * be read alone.
+ *
  * All in the machine's order. Each side takes what the other wrote as input.
  */
 #ifndef HS_RING_FORMAT_H
@@ -34,7 +39,9 @@
 #define HS_RING_WORDS_BYTES  4096u
 #define HS_RING_BYTES	     (64u << 10) /* a power of two */
 #define HS_RING_MEMORY_BYTES (HS_RING_WORDS_BYTES + HS_RING_BYTES)
-#define HS_RING_BELL	     0x01 /* what rings, through the socket */
+/* Through the socket, a byte each: */
+#define HS_RING_BELL   0x01 /* what rings */
+#define HS_RING_MEMORY 0x02 /* with the descriptor that WINDOW tells of */
 
 struct hs_ring_hello {
 	uint32_t magic;

@@ -598,6 +598,30 @@ def small_frames():
         wait_for("the next ones", lambda: all_there(fabric, ids))
 
 
+def read_ahead():
+    """Next nodes are asked by what tables of crumbs say, and traces are whole."""
+    if CARRIER != "shm":
+        raise Skipped("nothing is read ahead over TCP")
+    with Fabric(6) as fabric:
+        traces = []
+        for _ in range(20):
+            apps, trace = chain(fabric, 6)
+            apps[0].say("trigger ahead " + trace)
+            traces.append(trace)
+        for trace in traces:
+            fabric.wait_mark(trace, "complete", 6)
+        status = fabric.status("coordinator")
+        stats = status["stats"]
+        check(status["transport"]["windows"] == 6, "six nodes show a table")
+        check(stats["reads_hit"] and stats["hints_confirmed"] and
+              not stats["reads_failed"] and
+              status["transport"]["reads"] == stats["reads_sent"],
+              "read ahead: %r" % stats)
+        check("reads ahead at 6: " in subprocess.run(
+            [program("hs"), "status", "--fabric", fabric.dir],
+            stdout=subprocess.PIPE, check=True).stdout.decode(), "hs status")
+
+
 def carrier_named():
     """What carries messages is what was asked for, and people hear why."""
     if not CARRIER:
@@ -826,7 +850,7 @@ SCENARIOS = [late_trigger, fan_out, many_processes, trigger_before_data,
              fork_in_mid_trace, closed_descriptors, stopped_agent,
              worker_killed, agent_killed, coordinator_killed,
              coordinators_come_and_go,
-             collector_killed, two_collectors, carrier_named, copies,
+             collector_killed, two_collectors, carrier_named, read_ahead, copies,
              small_frames,
              trigger_by_id, last_seconds, purge, linger,
              command_line, replay_interrupted, replay_exit_codes,

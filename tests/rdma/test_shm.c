@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -37,14 +38,14 @@
  * its socket has. */
 static void (*before_recv)(void);
 
-ssize_t recv(int fd, void *buffer, size_t bytes, int flags)
+ssize_t recvmsg(int fd, struct msghdr *message, int flags)
 {
 	void (*happen)(void) = before_recv;
 
 	before_recv = NULL;
 	if (happen)
 		happen();
-	return recvfrom(fd, buffer, bytes, flags, NULL, NULL);
+	return syscall(SYS_recvmsg, fd, message, flags);
 }
 
 static void a_peer(void **state)

@@ -16,9 +16,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "base/clock.h"
+#include "base/memfd.h"
 #include "tests/rdma/carrier.h"
 #include "tests/rdma/until.h"
 
@@ -41,6 +41,7 @@ struct side {
 
 static struct side agent, reader, other;
 static uint8_t *data;
+static struct hs_memfd memory; /* that it lies in */
 static bool has_windows;
 
 static void on_up(void *ctx, const struct hs_transport_peer *peer)
@@ -114,6 +115,7 @@ static int let_read(struct side *s)
 {
 	const struct hs_transport_windows w = {
 		.data = data,
+		.memory = &memory,
 		.size_bytes = DATA_BYTES,
 		.reader = HS_WIRE_ROLE_COORDINATOR,
 		.about = ABOUT,
@@ -158,10 +160,9 @@ static void connect_to(struct side *from, struct side *to, int i)
 static int setup(void **state)
 {
 	(void)state;
-	data = mmap(NULL, DATA_BYTES, PROT_READ | PROT_WRITE,
-		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-	if (data == MAP_FAILED)
+	if (hs_memfd_create(&memory, "window", DATA_BYTES, HS_MEMFD_OURS))
 		return -1;
+	data = memory.base;
 	for (uint32_t i = 0; i < DATA_BYTES; i++)
 		data[i] = (uint8_t)(i * 7 + i / 256);
 	open_side(&agent, 0, HS_WIRE_ROLE_AGENT);
@@ -180,7 +181,7 @@ static int teardown(void **state)
 		hs_transport_destroy(all[i]->t);
 		all[i]->t = NULL;
 	}
-	munmap(data, DATA_BYTES);
+	hs_memfd_close(&memory);
 	wrong = carrier.check();
 	if (wrong)
 		print_error("%s\n", wrong);

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * shm_window.c - memory that peers read, and reading of theirs (ADRs 38 and 66)
+ *
+ * Who lets itself be read has that memory as a memfd that nobody else can write
+ * to, and sends its descriptor through the connection's socket, then WINDOW
+ * through the ring. Who reads maps it for reading, once its seals, its size and
+ * its pages are what WINDOW says, and takes a copy of what it wants: between
+ * two turns, as over verbs, so that read_done() is never called by read().
+ *
+ * What is mapped can be changed at any time, and be given holes, which read as
+ * zeros: it is a hint, and judged as a copy. Pages that are read where a hole
+ * is come out of our own account, so what all peers' memories come to is
+ * bounded.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fdpass.h"
+#include "base/log.h"
+#include "rdma/shm.h"
+
+int hs_shm_windows(struct hs_transport *t, const struct hs_transport_windows *w)
+{
+	if (w->data && (!w->memory || w->memory->base != w->data ||
+			w->memory->size_bytes < w->size_bytes))
+		return -EOPNOTSUPP;
+	return hs_hub_windows(t, w);
+}
+
+static void refused(struct hs_shm_conn *c, const char *why)
+{
+	c->link.hub->stats.windows_refused++;
+	hs_log_limited(HS_LOG_INFO, "shm", "no memory to read: %s peer=%u", why,
+		       c->link.id);
+}
+
+void hs_shm_window_open(struct hs_link *l)
+{
+	struct hs_shm_conn *c = (struct hs_shm_conn *)l;
+	const struct hs_transport_windows *w = &l->hub->windows;
+	const struct hs_wire_window told = {.size_bytes = w->size_bytes,
+					    .about_bytes = w->about_bytes};
+	struct iovec iov[2] = {{(void *)(uintptr_t)&told, sizeof(told)},
+			       {(void *)(uintptr_t)w->about, w->about_bytes}};
+	const uint8_t word = HS_RING_MEMORY;
+	int rc;
+
+	if (!w->data || !l->peer_reads || l->peer.role != w->reader)
+		return;
+	l->hub->stats.system_calls++;
+	rc = hs_fdpass_send(c->fd, &word, 1, &w->memory->fd, 1);
+	if (!rc)
+		rc = hs_link_queue(l, HS_WIRE_WINDOW, iov, 2, true);
+	if (rc) {
+		refused(c, strerror(-rc));
+		return;
+	}
+	c->shows = true;
+	l->hub->stats.nr_windows++;
+}
+
+/* What is wrong with the memory that it handed over; NULL: nothing. */
+static const char *map(struct hs_shm_conn *c, uint64_t size_bytes)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	struct stat st;
+	int rc;
+
+	if (size_bytes > HS_SHM_SHOWN_MAX_BYTES)
+		return "WINDOW on more than anybody shows";
+	rc = hs_memfd_attach(&c->shown, c->handed,
+			     (size_bytes + page - 1) / page * page,
+			     HS_MEMFD_READ_ONLY);
+	if (rc == -EPERM)
+		return "WINDOW on a memory that is not sealed";
+	if (rc)
+		return "WINDOW on a memory that cannot be mapped";
+	c->handed = -1;
+	if (c->shown.size_bytes < size_bytes || c->shown.is_huge)
+		return "WINDOW on a memory of another size";
+	if (fstat(c->shown.fd, &st) ||
+	    (uint64_t)st.st_blocks * 512 < c->shown.size_bytes)
+		return "WINDOW on a memory with holes";
+	close(c->shown.fd);
+	c->shown.fd = -1;
+	return NULL;
+}
+
+const char *hs_shm_window_told(struct hs_link *l,
+			       const struct hs_wire_window *window,
+			       const void *about)
+{
+	struct hs_shm_conn *c = (struct hs_shm_conn *)l;
+	struct hs_shm *t = (struct hs_shm *)l->hub;
+	struct hs_hub *h = l->hub;
+	const char *wrong;
+
+	if (c->shown_bytes)
+		return "WINDOW twice";
+	if (c->handed < 0)
+		hs_shm_conn_hear(c); /* it was sent before */
+	if (l->state == HS_LINK_DOOMED)
+		return NULL;
+	if (c->handed < 0)
+		return "WINDOW without a memory";
+	if (window->size_bytes <= HS_SHM_SHOWN_MAX_BYTES &&
+	    window->size_bytes > HS_SHM_SHOWN_MAX_BYTES - t->shown_bytes) {
+		refused(c, "all peers together show more than is mapped");
+		return NULL;
+	}
+	wrong = map(c, window->size_bytes);
+	if (wrong) {
+		hs_memfd_close(&c->shown);
+		return wrong;
+	}
+	c->shown_bytes = window->size_bytes;
+	t->shown_bytes += window->size_bytes;
+	h->stats.nr_windows++;
+	return h->windows.readable(h->ctx, l->id, about, window->about_bytes,
+				   window->size_bytes)
+		       ? "WINDOW on what is nothing of ours"
+		       : NULL;
+}
+
+void hs_shm_window_close(struct hs_shm_conn *c)
+{
+	struct hs_shm *t = (struct hs_shm *)c->link.hub;
+
+	t->sockets.hub.stats.nr_windows -= c->shows + (c->shown_bytes != 0);
+	t->shown_bytes -= c->shown_bytes;
+	c->shown_bytes = 0;
+	hs_memfd_close(&c->shown);
+	if (c->handed >= 0)
+		close(c->handed);
+	c->handed = -1;
+}
+
+static int read_begin(struct hs_shm_conn *c, uint64_t offset_bytes,
+		      uint32_t size_bytes)
+{
+	if (!c->shown_bytes)
+		return -EOPNOTSUPP;
+	if (!size_bytes || size_bytes > HS_TRANSPORT_READ_MAX_BYTES ||
+	    offset_bytes > c->shown_bytes ||
+	    size_bytes > c->shown_bytes - offset_bytes)
+		return -EINVAL;
+	if (c->nr_reads == HS_SHM_READS)
+		return -EAGAIN;
+	/* The line is on its way when its turn comes. */
+	__builtin_prefetch((const uint8_t *)c->shown.base + offset_bytes);
+	c->reads[c->nr_reads++] =
+		(struct hs_shm_read){offset_bytes, size_bytes};
+	hs_hub_dirty(&c->link);
+	return 0;
+}
+
+int hs_shm_read(struct hs_transport *t, uint32_t peer, uint64_t offset_bytes,
+		uint32_t size_bytes)
+{
+	struct hs_hub *h = hs_hub_of(t);
+	struct hs_link *l = hs_hub_link(h, peer);
+	int rc;
+
+	if (!l || l->state != HS_LINK_UP)
+		return -ENOTCONN;
+	rc = read_begin((struct hs_shm_conn *)l, offset_bytes, size_bytes);
+	h->stats.reads_refused += rc != 0;
+	return rc;
+}
+
+void hs_shm_reads_do(struct hs_shm_conn *c)
+{
+	struct hs_hub *h = c->link.hub;
+	struct hs_shm_read reads[HS_SHM_READS];
+	uint8_t copy[HS_TRANSPORT_READ_MAX_BYTES]
+		__attribute__((aligned(sizeof(uint64_t))));
+	uint32_t nr = c->nr_reads;
+
+	memcpy(reads, c->reads, nr * sizeof(reads[0]));
+	c->nr_reads = 0; /* what is asked for meanwhile has its own turn */
+	for (uint32_t i = 0; i < nr && c->link.state == HS_LINK_UP; i++) {
+		const struct hs_shm_read *r = &reads[i];
+
+		/* Once: nobody looks at what may change. */
+		memcpy(copy, (const uint8_t *)c->shown.base + r->offset_bytes,
+		       r->size_bytes);
+		h->stats.reads++;
+		h->windows.read_done(h->ctx, c->link.id, r->offset_bytes, copy,
+				     r->size_bytes);
+	}
+}

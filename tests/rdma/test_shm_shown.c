@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_shm_shown.c - the shared-memory carrier: memory that peers read, where
+ * the other side does not play by the rules
+ *
+ * What both sides do by the rules is test_window.c's.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/fdpass.h"
+#include "rdma/crumbs.h"
+#include "rdma/shm.h"
+#include "tests/rdma/shm_other.h"
+
+#define SHOWN_BYTES 8192u
+#define SEALS	    (F_SEAL_SHRINK | F_SEAL_GROW)
+
+static uint32_t nr_told, nr_done;
+static uint8_t got[HS_TRANSPORT_READ_MAX_BYTES];
+static struct hs_memfd shown;
+
+static int readable(void *ctx, uint32_t peer, const void *about,
+		    uint32_t about_bytes, uint64_t size_bytes)
+{
+	nr_told++;
+	return 0;
+}
+
+static void read_done(void *ctx, uint32_t peer, uint64_t offset,
+		      const void *bytes, uint32_t size_bytes)
+{
+	memcpy(got, bytes, size_bytes);
+	nr_done++;
+}
+
+/* Ours reads. */
+static int setup_reader(void **state)
+{
+	const struct hs_transport_windows w = {.readable = readable,
+					       .read_done = read_done};
+
+	nr_told = nr_done = 0;
+	return setup(state) || hs_transport_windows(t, &w);
+}
+
+static int setup_neither(void **state)
+{
+	nr_told = nr_done = 0;
+	return setup(state);
+}
+
+/* Ours shows what it has, to whoever is a coordinator and reads. */
+static int setup_shower(void **state)
+{
+	const struct hs_transport_windows w = {
+		.memory = &shown,
+		.data = shown.base,
+		.size_bytes = SHOWN_BYTES,
+		.reader = HS_WIRE_ROLE_COORDINATOR,
+	};
+	struct hs_transport_windows other = w;
+
+	assert_int_equal(
+		hs_memfd_create(&shown, "shown", SHOWN_BYTES, HS_MEMFD_OURS),
+		0);
+	other.data = shown.base;
+	other.memory = NULL;
+	assert_int_equal(setup(state), 0);
+	/* Of memory that cannot be handed over there are no windows. */
+	assert_int_equal(hs_transport_windows(t, &other), -EOPNOTSUPP);
+	other.memory = &shown;
+	other.size_bytes = shown.size_bytes + 1;
+	assert_int_equal(hs_transport_windows(t, &other), -EOPNOTSUPP);
+	other.size_bytes = SHOWN_BYTES;
+	return hs_transport_windows(t, &other);
+}
+
+static int teardown_shower(void **state)
+{
+	teardown(state);
+	hs_memfd_close(&shown);
+	return 0;
+}
+
+static struct hs_transport_stats stats(void)
+{
+	struct hs_transport_stats s;
+
+	hs_transport_stats(t, &s);
+	return s;
+}
+
+static void hand_over(struct other *o, uint8_t word, const int *fds, size_t nr)
+{
+	assert_int_equal(hs_fdpass_send(o->fd, &word, 1, fds, nr), 0);
+}
+
+static void tell(struct other *o, uint64_t size_bytes)
+{
+	const struct hs_wire_window w = {.size_bytes = size_bytes};
+
+	say(o, HS_WIRE_WINDOW, &w, sizeof(w));
+}
+
+/* It is cut off, and nothing of it is read. */
+static void gone(struct other *o)
+{
+	uint64_t before = cut(HS_TRANSPORT_CUT_GARBAGE);
+	uint32_t down = nr_down;
+
+	ring(o);
+	until(nr_down == down + 1);
+	assert_int_equal(cut(HS_TRANSPORT_CUT_GARBAGE), before + 1);
+	until(stats().nr_peers == 0);
+	assert_int_equal(nr_told, 0);
+	assert_int_equal(stats().nr_windows, 0);
+	assert_int_equal(((struct hs_shm *)t)->shown_bytes, 0);
+	hang_up(o);
+}
+
+static void refused(int fd, uint64_t size_bytes)
+{
+	struct other o;
+
+	connect_as_peer(&o);
+	if (fd >= 0)
+		hand_over(&o, HS_RING_MEMORY, &fd, 1);
+	tell(&o, size_bytes);
+	gone(&o);
+	if (fd >= 0)
+		close(fd);
+}
+
+/* A memory as it should be, which is filled. */
+static int filled(size_t bytes, int seals)
+{
+	int fd = memory(bytes, 0);
+
+	assert_int_equal(fallocate(fd, 0, 0, (off_t)bytes), 0);
+	assert_int_equal(fcntl(fd, F_ADD_SEALS, seals), 0);
+	return fd;
+}
+
+static void memories(void **state)
+{
+	refused(-1, SHOWN_BYTES);
+	refused(filled(SHOWN_BYTES, F_SEAL_GROW), SHOWN_BYTES);
+	refused(filled(SHOWN_BYTES, F_SEAL_SHRINK), SHOWN_BYTES);
+	refused(filled(SHOWN_BYTES - 4096, SEALS), SHOWN_BYTES);
+	refused(filled(SHOWN_BYTES + 4096, SEALS), SHOWN_BYTES);
+	refused(filled(SHOWN_BYTES, SEALS), SHOWN_BYTES + 1);
+	refused(filled(SHOWN_BYTES, SEALS), HS_SHM_SHOWN_MAX_BYTES + 1);
+	/* Its pages would be ours to pay for. */
+	refused(memory(SHOWN_BYTES, SEALS), SHOWN_BYTES);
+	refused(open("/proc/self/exe", O_RDONLY | O_CLOEXEC), SHOWN_BYTES);
+}
+
+static void handed_over_otherwise(void **state)
+{
+	int fds[2] = {filled(SHOWN_BYTES, SEALS), filled(SHOWN_BYTES, SEALS)};
+	struct other o;
+
+	/* With a word that is none, without any, and two at once. */
+	connect_as_peer(&o);
+	hand_over(&o, HS_RING_BELL, fds, 1);
+	tell(&o, SHOWN_BYTES);
+	gone(&o);
+	connect_as_peer(&o);
+	hand_over(&o, HS_RING_MEMORY, fds, 0);
+	tell(&o, SHOWN_BYTES);
+	gone(&o);
+	connect_as_peer(&o);
+	hand_over(&o, HS_RING_MEMORY, fds, 2);
+	tell(&o, SHOWN_BYTES);
+	gone(&o);
+	connect_as_peer(&o);
+	hand_over(&o, HS_RING_MEMORY, fds, 1);
+	hand_over(&o, HS_RING_MEMORY, fds + 1, 1);
+	tell(&o, SHOWN_BYTES);
+	gone(&o);
+	close(fds[0]);
+	close(fds[1]);
+}
+
+/* A second one, and a second WINDOW, where the first was fine. */
+static void twice(void **state)
+{
+	int fd = filled(SHOWN_BYTES, SEALS);
+
+	for (uint32_t i = 1; i < 3; i++) {
+		struct other o;
+
+		connect_as_peer(&o);
+		hand_over(&o, HS_RING_MEMORY, &fd, 1);
+		tell(&o, SHOWN_BYTES);
+		until(nr_told == i);
+		assert_int_equal(stats().nr_windows, 1);
+		if (i == 1)
+			hand_over(&o, HS_RING_MEMORY, &fd, 1);
+		tell(&o, SHOWN_BYTES);
+		ring(&o);
+		until(nr_down == i);
+		assert_int_equal(cut(HS_TRANSPORT_CUT_GARBAGE), i);
+		assert_int_equal(stats().nr_windows, 0);
+		hang_up(&o);
+	}
+	close(fd);
+}
+
+/* Nobody asked for it: ours does not read. */
+static void unasked(void **state)
+{
+	int fd = filled(SHOWN_BYTES, SEALS);
+	struct other o;
+
+	refused(fd, SHOWN_BYTES);
+	/* Without a word about it. */
+	fd = filled(SHOWN_BYTES, SEALS);
+	connect_as_peer(&o);
+	hand_over(&o, HS_RING_MEMORY, &fd, 1);
+	hang_up(&o);
+	until(cut(HS_TRANSPORT_CUT_GARBAGE) == 2);
+	close(fd);
+}
+
+/* All that peers show is bounded; who comes on top is a peer like any other. */
+static void more_than_is_mapped(void **state)
+{
+	struct hs_shm *shm = (struct hs_shm *)t;
+	int fd = filled(SHOWN_BYTES, SEALS);
+	struct other o;
+
+	shm->shown_bytes = HS_SHM_SHOWN_MAX_BYTES - SHOWN_BYTES + 1;
+	connect_as_peer(&o);
+	hand_over(&o, HS_RING_MEMORY, &fd, 1);
+	tell(&o, SHOWN_BYTES);
+	until(stats().windows_refused == 1);
+	say(&o, HS_WIRE_LEAVE, "12345678", 8);
+	until(nr_messages == 1);
+	assert_int_equal(hs_transport_read(t, last_up, 0, 8), -EOPNOTSUPP);
+	assert_int_equal(nr_told + nr_down, 0);
+	hang_up(&o);
+	until(nr_down == 1);
+	assert_int_equal(shm->shown_bytes,
+			 HS_SHM_SHOWN_MAX_BYTES - SHOWN_BYTES + 1);
+	shm->shown_bytes = 0;
+	close(fd);
+}
+
+static enum hs_crumbs_found look(const struct hs_crumb_table *table,
+				 struct hs_crumb_entry *out)
+{
+	uint32_t before = nr_done;
+
+	assert_int_equal(
+		hs_transport_read(t, last_up,
+				  hs_crumbs_slot(table, 1, 2) * sizeof(*out),
+				  sizeof(*out)),
+		0);
+	/* Not from within read(). */
+	assert_int_equal(nr_done, before);
+	hs_transport_flush(t);
+	assert_int_equal(nr_done, before + 1);
+	return hs_crumbs_look(table, got, out);
+}
+
+/* An entry that is half another, and a memory that has holes all at once: said
+ * to be so, and read on. */
+static void torn_and_gone(void **state)
+{
+	const struct hs_crumb_table table =
+		hs_crumbs_table_make(5, 1, (const uint8_t *)"a key of its own");
+	struct hs_crumb_entry *entries, *at, e;
+	struct hs_memfd m;
+	struct other o;
+
+	assert_int_equal(hs_crumbs_bytes(&table), SHOWN_BYTES);
+	assert_int_equal(hs_memfd_create(&m, "shown", SHOWN_BYTES, 0), 0);
+	entries = m.base;
+	at = &entries[hs_crumbs_slot(&table, 1, 2)];
+	connect_as_peer(&o);
+	hand_over(&o, HS_RING_MEMORY, &m.fd, 1);
+	tell(&o, SHOWN_BYTES);
+	until(nr_told == 1);
+	assert_int_equal(look(&table, &e), HS_CRUMBS_EMPTY);
+	hs_crumbs_add(&table, entries, 1, 2, 100);
+	assert_int_equal(look(&table, &e), HS_CRUMBS_HERE);
+	assert_int_equal(e.nodes[0], 100);
+	at->nodes[0] = 200;
+	assert_int_equal(look(&table, &e), HS_CRUMBS_TORN);
+	at->nodes[0] = 100;
+	at->nr = UINT32_MAX;
+	assert_int_equal(look(&table, &e), HS_CRUMBS_TORN);
+	assert_int_equal(fallocate(m.fd,
+				   FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+				   0, SHOWN_BYTES),
+			 0);
+	assert_int_equal(look(&table, &e), HS_CRUMBS_EMPTY);
+	assert_int_equal(nr_down, 0);
+	/* It dies; what is mapped lasts until we hear of it. */
+	assert_int_equal(hs_transport_read(t, last_up, 0, 8), 0);
+	hang_up(&o);
+	hs_memfd_close(&m);
+	until(nr_down == 1);
+	assert_int_equal(hs_transport_read(t, last_up, 0, 8), -ENOTCONN);
+}
+
+/* Between bells, as many as an honest peer may have sent. */
+static void among_bells(void **state)
+{
+	int fd = filled(SHOWN_BYTES, SEALS);
+	struct other o;
+
+	connect_as_peer(&o);
+	for (int i = 0; i < 20; i++)
+		ring(&o);
+	hand_over(&o, HS_RING_MEMORY, &fd, 1);
+	for (int i = 0; i < 20; i++)
+		ring(&o);
+	tell(&o, SHOWN_BYTES);
+	ring(&o);
+	until(nr_told == 1);
+	assert_int_equal(nr_down, 0);
+	hang_up(&o);
+	close(fd);
+}
+
+/* What it gets of us it can read, and do nothing else with. */
+static void ours_is_read_alone(void **state)
+{
+	uint8_t words[64];
+	struct other o;
+	size_t nr = 0;
+	int fd = -1;
+
+	memset(shown.base, 0x5a, SHOWN_BYTES);
+	connect_with(&o, HS_WIRE_ROLE_COORDINATOR, HS_WIRE_HELLO_F_READS);
+	until(stats().nr_windows == 1);
+	while (!nr)
+		assert_true(hs_fdpass_recv(o.fd, words, sizeof(words), &fd, 1,
+					   &nr) > 0);
+	assert_ptr_equal(mmap(NULL, SHOWN_BYTES, PROT_READ | PROT_WRITE,
+			      MAP_SHARED, fd, 0),
+			 MAP_FAILED);
+	assert_int_equal(pwrite(fd, "x", 1, 0), -1);
+	assert_int_equal(ftruncate(fd, 0), -1);
+	assert_int_equal(pread(fd, words, 1, 0), 1);
+	assert_int_equal(words[0], 0x5a);
+	close(fd);
+	hang_up(&o);
+	until(nr_down == 1);
+	assert_int_equal(stats().nr_windows, 0);
+	/* An agent is shown nothing, nor is who does not say that it reads. */
+	connect_with(&o, HS_WIRE_ROLE_AGENT, HS_WIRE_HELLO_F_READS);
+	hang_up(&o);
+	until(nr_down == 2);
+	connect_with(&o, HS_WIRE_ROLE_COORDINATOR, 0);
+	assert_int_equal(stats().nr_windows, 0);
+	hang_up(&o);
+	until(nr_down == 3);
+}
+
+int main(void)
+{
+#define reads(f)   cmocka_unit_test_setup_teardown(f, setup_reader, teardown)
+#define neither(f) cmocka_unit_test_setup_teardown(f, setup_neither, teardown)
+#define shows(f)                                                               \
+	cmocka_unit_test_setup_teardown(f, setup_shower, teardown_shower)
+	const struct CMUnitTest tests[] = {
+		reads(memories),
+		reads(handed_over_otherwise),
+		reads(twice),
+		neither(unasked),
+		reads(more_than_is_mapped),
+		reads(torn_and_gone),
+		reads(among_bells),
+		shows(ours_is_read_alone),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
