@@ -171,12 +171,18 @@ static int look_at_device(struct hs_verbs *v, struct ibv_device *device,
 	return rc;
 }
 
+static bool has_choice(const struct hs_verbs *v)
+{
+	return !v->options.device[0] && !v->options.source[0] &&
+	       v->nr_ports > 1;
+}
+
 static void order(struct hs_verbs *v, const struct ifaddrs *list)
 {
 	uint64_t here = 0;
 
 	/* Where there is nothing to choose, the machine is not looked at. */
-	if (v->nr_ports > 1 && !v->numa && hs_numa_open(&v->numa))
+	if (has_choice(v) && !v->numa && hs_numa_open(&v->numa))
 		v->numa = NULL;
 	if (v->numa)
 		here = hs_numa_nodes_here(v->numa);
@@ -207,6 +213,10 @@ static int look(struct hs_verbs *v)
 
 		if (name[0] && strcmp(v->api->device_name(devices[i]), name))
 			continue;
+		if (v->options.source[0]) {
+			rc = 0; /* that it is there is all */
+			continue;
+		}
 		one = look_at_device(v, devices[i], list);
 		if (one)
 			hs_log_limited(HS_LOG_WARN, "verbs",
@@ -222,12 +232,6 @@ static int look(struct hs_verbs *v)
 	if (list)
 		freeifaddrs(list);
 	return rc;
-}
-
-static bool has_choice(const struct hs_verbs *v)
-{
-	return !v->options.device[0] && !v->options.source[0] &&
-	       v->nr_ports > 1;
 }
 
 static void say(struct hs_verbs *v)
