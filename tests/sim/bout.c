@@ -131,4 +131,8 @@ void sim_bouts(struct sim *s)
 		bout_sender(s, s->p.seed);
 	if (!s->failed)
 		bout_receiver(s, s->p.seed);
+	if (!s->failed)
+		bout_wire(s, s->p.seed);
+	if (!s->failed)
+		bout_frames(s, s->p.seed);
 }

@@ -24,6 +24,8 @@ void bout_stock(struct sim *s, uint64_t seed);
 void bout_pace(struct sim *s, uint64_t seed);
 void bout_sender(struct sim *s, uint64_t seed);
 void bout_receiver(struct sim *s, uint64_t seed);
+void bout_wire(struct sim *s, uint64_t seed);
+void bout_frames(struct sim *s, uint64_t seed);
 void bout_shapes(struct sim *s);
 void bout_coord(struct sim *s, uint64_t seed);
 void bout_assembly_limits(struct sim *s);

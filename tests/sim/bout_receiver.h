@@ -152,6 +152,9 @@ void receiving_stranger(struct receiving *g);
 void receiving_comes(struct receiving *g, uint32_t agent, void *frame,
 		     uint32_t bytes);
 
+/* bout_receiver_limits.c */
+void receiving_limits(struct sim *s);
+
 static inline uint32_t receiving_place(const struct receiving *g,
 				       const struct recv_conn *c)
 {
