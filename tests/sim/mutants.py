@@ -7,10 +7,10 @@ the pure files, and hs-sim has to fail on what comes out.
     tests/sim/mutants.py BUILD --sample 0 --again SURVIVORS   # those of a list
 
 A mutant is caught when a check fails, when it crashes, and when it does not
-end; one that does not compile is drawn again. What is left out of the draw,
-by which rule and how much of it, stands in docs/SIMULATION.md; what was
-looked at and found to change nothing stands in equivalent.txt, each with its
-reason. What survives is printed with its line.
+end, by the processor's time that it takes; one that does not compile is drawn
+again. What is left out of the draw, by which rule and how much of it, stands in
+docs/SIMULATION.md; what was looked at and found to change nothing stands in
+equivalent.txt, each with its reason. What survives is printed with its line.
 """
 import argparse
 import concurrent.futures
@@ -20,11 +20,12 @@ import os
 import queue
 import random
 import re
+import resource
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
-import time
 
 PURE = re.compile(r"(agent/core[a-z_]*|coordinator/core[a-z_]*|"
                   r"collector/assembly[a-z_]*|rdma/wire|ship/proto_[a-z_]*)\.c$")
@@ -144,13 +145,19 @@ def sites(path, left_out=None):
                         new if new is not None else str(int(old) + 1))
 
 
+def within(limit_s, words):
+    """The command, with so many seconds of a processor at most: how many
+    others want it does not matter."""
+    return ["sh", "-c", 'ulimit -t "$0" && exec "$@"', str(limit_s), *words]
+
+
 class Bench:
     """The program's objects, and how each of them is made."""
 
     def __init__(self, build):
         self.commands = {}
         self.objects = {}
-        self.limits_s = [60.0] * len(STAGES)
+        self.limits_s = [60] * len(STAGES)
         with open(os.path.join(build, "compile_commands.json"),
                   encoding="utf-8") as file:
             entries = json.load(file)
@@ -194,11 +201,10 @@ class Bench:
     def run(self, program):
         """Return "caught at ..." or "survived"."""
         for stage, limit_s in zip(STAGES, self.limits_s):
-            try:
-                done = subprocess.run(
-                    [program, *stage, "--no-shrink"], capture_output=True,
-                    text=True, errors="replace", check=False, timeout=limit_s)
-            except subprocess.TimeoutExpired:
+            done = subprocess.run(
+                within(limit_s, [program, *stage, "--no-shrink"]),
+                capture_output=True, text=True, errors="replace", check=False)
+            if -done.returncode in (signal.SIGKILL, signal.SIGXCPU):
                 return "caught: it does not end"
             if done.returncode:
                 why = re.search(r"FAILED: (.*)", done.stdout)
@@ -212,11 +218,12 @@ class Bench:
         with open(source, encoding="utf-8") as file:
             program = self.make(scratch, source, file.read())
         for i, stage in enumerate(STAGES):
-            begun = time.monotonic()
+            begun = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
             if subprocess.run([program, *stage, "--no-shrink", "--quiet"],
                               capture_output=True, check=False).returncode:
                 sys.exit("mutants: hs-sim fails on %s as it is" % stage)
-            self.limits_s[i] = 4 + 6 * (time.monotonic() - begun)
+            taken = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+            self.limits_s[i] = 4 + math.ceil(6 * (taken - begun))
 
 
 def judge(bench, scratches, place):
