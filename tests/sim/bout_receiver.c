@@ -225,7 +225,8 @@ static void draw(struct receiving *g)
 {
 	static const uint32_t sizes[] = {2, 4, 8, 16, 64};
 	struct hs_ship_receiver_config *c = &g->config;
-	bool large = hs_random_chance(&g->r, 0.25);
+	/* Slices of three turns need frames that are large, and many. */
+	bool large = hs_random_chance(&g->r, 0.12);
 
 	c->node = RECEIVING_NODE;
 	c->frame_bytes = HS_SHIP_FRAME_MIN_BYTES + bout_below(&g->r, 900);
@@ -234,8 +235,9 @@ static void draw(struct receiving *g)
 	else if (hs_random_chance(&g->r, 0.2))
 		c->frame_bytes = HS_SHIP_FRAME_MIN_BYTES;
 	c->nr_connections = 1 + bout_below(&g->r, RECEIVING_PLACES);
-	c->nr_window = sizes[large ? 3 : bout_below(&g->r, 5)];
-	c->nr_least = 2 + bout_below(&g->r, large ? 9 : 4);
+	c->nr_window = large ? 32 : sizes[bout_below(&g->r, 5)];
+	c->nr_least =
+		large ? 16 + bout_below(&g->r, 8) : 2 + bout_below(&g->r, 4);
 	if (c->nr_least > c->nr_window)
 		c->nr_least = c->nr_window;
 	c->nr_slices = sizes[bout_below(&g->r, 5)] / 2;
@@ -250,7 +252,8 @@ static void draw(struct receiving *g)
 	if (hs_random_chance(&g->r, 0.3))
 		c->auth.tag = lossy_tag;
 	g->parts_max = hs_random_chance(&g->r, 0.2) ? HS_SHIP_PARTS_MAX : 4;
-	g->slice_most = large ? 100000 : 3000;
+	g->slice_most = large ? 3 * RECEIVING_TURN : 3000;
+	g->nr_steps = large ? 3 * NR_STEPS : NR_STEPS;
 	g->modify = hs_random_chance(&g->r, 0.5) ? 0.03 : 0;
 	g->spoils = hs_random_chance(&g->r, 0.5) ? 0.02 : 0;
 	g->knows = hs_random_chance(&g->r, 0.7) ? 0.9 : 0.05;
@@ -304,7 +307,8 @@ static void step(struct receiving *g)
 {
 	uint64_t what = hs_random_below(&g->r, 100);
 
-	if (what < 55)
+	/* Now and then most are idle, and others come. */
+	if (what < (g->quiet ? 2 : 55))
 		receiving_data(g);
 	else if (what < 70)
 		runs(g);
@@ -341,7 +345,9 @@ void bout_receiver(struct sim *s, uint64_t seed)
 	g->now_ns = 100 * SIM_S;
 	if (!start(g))
 		sim_fail(s, RECEIVING "its config is refused");
-	for (uint32_t i = 0; i < NR_STEPS && !s->failed; i++) {
+	for (uint32_t i = 0; i < g->nr_steps && !s->failed; i++) {
+		if (i % 40 == 0)
+			g->quiet = hs_random_chance(&g->r, 0.2);
 		time_passes(g);
 		step(g);
 	}

@@ -115,7 +115,8 @@ struct receiving {
 	uint64_t room_bytes; /* that it takes; UINT64_MAX: any */
 	/* those who send */
 	struct recv_agent agents[RECEIVING_AGENTS];
-	uint32_t nr_agents, parts_max, slice_most;
+	uint32_t nr_agents, parts_max, slice_most, nr_steps;
+	bool quiet;
 	struct recv_frame *came;
 	uint8_t frame[HS_SHIP_FRAME_MAX_BYTES];
 	/* Chances: that bytes are not what was summed, that a frame is what
