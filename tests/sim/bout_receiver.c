@@ -246,6 +246,9 @@ static void draw(struct receiving *g)
 	c->nr_frames =
 		c->nr_least * (1 + bout_below(&g->r, c->nr_connections + 2)) +
 		bout_below(&g->r, 40);
+	/* All that those in all places have too much is the least of one. */
+	if (hs_random_chance(&g->r, 0.25))
+		c->nr_frames = c->nr_least * (c->nr_connections + 1);
 	c->idle_ns = hs_random_chance(&g->r, 0.8)
 			     ? (50 + hs_random_below(&g->r, 900)) * SIM_MS
 			     : 0;
@@ -257,7 +260,7 @@ static void draw(struct receiving *g)
 	g->modify = hs_random_chance(&g->r, 0.5) ? 0.03 : 0;
 	g->spoils = hs_random_chance(&g->r, 0.5) ? 0.02 : 0;
 	g->knows = hs_random_chance(&g->r, 0.7) ? 0.9 : 0.05;
-	g->nr_agents = 1 + bout_below(&g->r, RECEIVING_AGENTS);
+	g->nr_agents = 1 + bout_below(&g->r, large ? 3 : RECEIVING_AGENTS);
 	for (uint32_t i = 0; i < g->nr_agents; i++)
 		/* One node may run twice, for a moment. */
 		g->agents[i].node = 1 + bout_below(&g->r, RECEIVING_AGENTS);

@@ -58,7 +58,12 @@ void receiving_opens(struct receiving *g)
 		.version_max = HS_SHIP_VERSION,
 		.frame_bytes = HS_SHIP_FRAME_MIN_BYTES,
 	};
+	const struct recv_conn *c;
 
+	/* Whoever is up begins anew now and then. */
+	c = conn_of(g, agent);
+	if (c && c->state == CONNECTION_UP && !hs_random_chance(&g->r, 0.15))
+		return;
 	if (!a->nonce || hs_random_chance(&g->r, 0.3))
 		a->nonce = hs_random_u64(&g->r) | 1;
 	if (!a->peer || hs_random_chance(&g->r, 0.3))
