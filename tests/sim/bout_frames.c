@@ -196,6 +196,7 @@ static void spoil(struct made *m)
 		break;
 	case 6:
 		m->bytes = HEADER - bout_below(m->r, 2);
+		m->h.type *= (uint8_t)bout_below(m->r, 2);
 		m->h.bytes = (uint16_t)m->bytes;
 		m->h.head_bytes = HEADER;
 		break;
@@ -380,6 +381,8 @@ static void streams(struct made *m)
 				      upto >= starts[came] + 8;
 			bool whole = came < nr && !is_bad &&
 				     upto >= starts[came + 1];
+			/* Where it lies, if it came in one piece. */
+			bool in_place = whole && at == bytes + starts[came];
 			int rc = hs_ship_stream_next(&st, &at, &left, &frame,
 						     &size, &why);
 
@@ -396,6 +399,8 @@ static void streams(struct made *m)
 			if (size != starts[came + 1] - starts[came] ||
 			    memcmp(frame, bytes + starts[came], size) != 0)
 				sim_fail(m->s, BOUT "another of a stream");
+			if (in_place && frame != bytes + starts[came])
+				sim_fail(m->s, BOUT "one that is copied");
 			came++;
 		}
 		if (left || at != bytes + upto)
