@@ -116,6 +116,15 @@ struct hs_bench_op {
  */
 void hs_bench_turns(struct hs_bench_result *r, const struct hs_bench_op *ops,
 		    uint32_t nr_ops, uint32_t n, uint32_t rounds);
+/**
+ * hs_bench_turns_less() - the same, where all of them contain the last one
+ * @names: of @nr_ops second ratios, with the last one's time taken from both
+ *	   sides; NULL: none of this one. Left out where nothing of ours is
+ *left.
+ */
+void hs_bench_turns_less(struct hs_bench_result *r,
+			 const struct hs_bench_op *ops, uint32_t nr_ops,
+			 const char *const *names, uint32_t n, uint32_t rounds);
 
 /* ---- an agent of our own ------------------------------------------------- */
 

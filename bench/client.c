@@ -97,6 +97,16 @@ static void payloads(void *context, uint32_t n)
 	payload_traces(context, n / PAYLOADS_OF_TRACE);
 }
 
+/* What all who stamp a record have in common, and none can do without. */
+static void clock_alone(void *context, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		uint64_t ticks = hs_bench_ticks();
+
+		__asm__ volatile("" : : "r"(ticks));
+	}
+}
+
 static void spans(void *context, uint32_t n)
 {
 	for (uint32_t i = 0; i < n; i += SPANS_OF_TRACE) {
@@ -150,15 +160,24 @@ static int node(const struct client *c, struct hs_bench_node *out,
 	return hs_bench_node_start(out, &config);
 }
 
-static void peer_add(struct client *c, struct hs_bench_op *ops, uint32_t *nr,
-		     const struct hs_bench_peer *peer)
+/* Ours first, the clock alone last. */
+struct contenders {
+	struct hs_bench_op ops[5];
+	const char *less[5]; /* names of ratios without the clock */
+	uint32_t nr;
+};
+
+static void peer_add(struct client *c, struct contenders *all,
+		     const struct hs_bench_peer *peer, const char *less)
 {
-	if (peer)
-		ops[(*nr)++] = (struct hs_bench_op){
-			.name = peer->name,
-			.run = peer->run,
-			.context = c->data,
-		};
+	if (!peer)
+		return;
+	all->less[all->nr] = less;
+	all->ops[all->nr++] = (struct hs_bench_op){
+		.name = peer->name,
+		.run = peer->run,
+		.context = c->data,
+	};
 }
 
 static int measure_points(struct client *c)
@@ -166,13 +185,14 @@ static int measure_points(struct client *c)
 	const struct hs_bench_peer *lttng = NULL, *rte = NULL;
 	struct hs_bench_memory memory;
 	struct hs_bench_node n;
-	struct hs_bench_op ops[4] = {
-		{.name = "ours", .run = points, .context = c},
-		{.name = "rdtsc_store",
-		 .run = hs_bench_append_stamped,
-		 .context = &memory},
+	struct contenders all = {
+		.ops = {{.name = "ours", .run = points, .context = c},
+			{.name = "rdtsc_store",
+			 .run = hs_bench_append_stamped,
+			 .context = &memory}},
+		.nr = 2,
 	};
-	uint32_t nr = 2, rounds = (uint32_t)c->options.rounds;
+	uint32_t rounds = (uint32_t)c->options.rounds;
 	int rc = hs_bench_memory_make(&memory, POINT_POOL_BYTES, c->data,
 				      SMALL_BYTES);
 
@@ -182,20 +202,24 @@ static int measure_points(struct client *c)
 		lttng = hs_bench_peer_open("lttng_ust", c->agent_cpu);
 		rte = hs_bench_peer_open("rte_trace", c->cpu);
 	}
-	peer_add(c, ops, &nr, lttng);
-	peer_add(c, ops, &nr, rte);
+	peer_add(c, &all, lttng, "lttng_ust_less_clock");
+	peer_add(c, &all, rte, "rte_trace_less_clock");
+	all.ops[all.nr++] =
+		(struct hs_bench_op){.name = "clock", .run = clock_alone};
 	rc = node(c, &n, POINT_POOL_BYTES);
 	if (!rc) {
 		if (wanted(c, "tracepoint_32B"))
-			hs_bench_turns(hs_bench_add(&c->report,
-						    "tracepoint_32B", "ns"),
-				       ops, nr, 10 * POINTS_OF_TRACE, rounds);
-		ops[0].run = points_nostamp;
-		ops[1].name = "append";
-		ops[1].run = hs_bench_append;
+			hs_bench_turns_less(hs_bench_add(&c->report,
+							 "tracepoint_32B",
+							 "ns"),
+					    all.ops, all.nr, all.less,
+					    10 * POINTS_OF_TRACE, rounds);
+		all.ops[0].run = points_nostamp;
+		all.ops[1].name = "append";
+		all.ops[1].run = hs_bench_append;
 		hs_bench_turns(hs_bench_add(&c->report,
 					    "tracepoint_32B_nostamp", "ns"),
-			       ops, 2, 10 * POINTS_OF_TRACE, rounds);
+			       all.ops, 2, 10 * POINTS_OF_TRACE, rounds);
 		hs_bench_node_stop(&n);
 	}
 	if (rte)

@@ -72,42 +72,80 @@ static double turn(const struct hs_bench_op *op, uint32_t n)
 	return (double)(hs_bench_ticks() - start) * hs_bench_ns_per_tick() / n;
 }
 
-void hs_bench_turns(struct hs_bench_result *r, const struct hs_bench_op *ops,
-		    uint32_t nr_ops, uint32_t n, uint32_t rounds)
+/* Of each op in each round: there and back. */
+static void rounds_run(struct hs_bench_result *r, const struct hs_bench_op *ops,
+		       uint32_t nr_ops, uint32_t n, uint32_t rounds, double *t)
 {
 	double *samples = calloc((size_t)rounds * 2, sizeof(*samples));
-	double *ratios = calloc((size_t)rounds * nr_ops, sizeof(*ratios));
-	double t[HS_BENCH_OPS_MAX];
 	uint64_t lost;
 
-	if (!samples || !ratios || nr_ops > HS_BENCH_OPS_MAX)
+	if (!samples)
 		abort();
 	for (uint32_t k = 0; k < nr_ops; k++)
 		turn(&ops[k], n);
 	lost = hs_bench_lost();
 	for (uint32_t i = 0; i < rounds; i++) {
 		for (uint32_t k = 0; k < nr_ops; k++)
-			t[k] = turn(&ops[k], n);
-		samples[2 * i] = t[0];
+			t[k * rounds + i] = turn(&ops[k], n);
+		samples[2 * i] = t[i];
 		for (uint32_t k = nr_ops; k-- > 0;) {
 			double back = turn(&ops[k], n);
 
 			if (k == 0)
 				samples[2 * i + 1] = back;
-			t[k] += back;
+			t[k * rounds + i] += back;
 		}
-		for (uint32_t k = 1; k < nr_ops; k++)
-			ratios[k * rounds + i] = t[0] / t[k];
 	}
 	r->n = (uint64_t)rounds * 2 * n;
 	r->lost_share = (double)(hs_bench_lost() - lost) / (double)r->n;
 	hs_bench_summarize(r, samples, (size_t)rounds * 2);
+	free(samples);
+}
+
+/* Median of ours over theirs, with @less taken from both; NULL: nothing. */
+static double ratio_of(const double *ours, const double *theirs,
+		       const double *less, uint32_t rounds, double *ratios)
+{
+	uint32_t nr = 0;
+
+	for (uint32_t i = 0; i < rounds; i++) {
+		double part = less ? less[i] : 0;
+
+		if (theirs[i] > part)
+			ratios[nr++] = (ours[i] - part) / (theirs[i] - part);
+	}
+	return nr ? hs_bench_median(ratios, nr) : 0;
+}
+
+void hs_bench_turns_less(struct hs_bench_result *r,
+			 const struct hs_bench_op *ops, uint32_t nr_ops,
+			 const char *const *names, uint32_t n, uint32_t rounds)
+{
+	double *t = calloc((size_t)rounds * (nr_ops + 1), sizeof(*t));
+	double *ratios = t + (size_t)rounds * nr_ops;
+	const double *last = t + (size_t)rounds * (nr_ops - 1);
+
+	if (!t || nr_ops > HS_BENCH_OPS_MAX)
+		abort();
+	rounds_run(r, ops, nr_ops, n, rounds, t);
 	for (uint32_t k = 1; k < nr_ops; k++)
 		hs_bench_ratio_add(
 			r, ops[k].name,
-			hs_bench_median(&ratios[k * rounds], rounds));
-	free(samples);
-	free(ratios);
+			ratio_of(t, &t[k * rounds], NULL, rounds, ratios));
+	for (uint32_t k = 1; names && k < nr_ops - 1; k++) {
+		double ratio =
+			ratio_of(t, &t[k * rounds], last, rounds, ratios);
+
+		if (names[k] && ratio > 0)
+			hs_bench_ratio_add(r, names[k], ratio);
+	}
+	free(t);
+}
+
+void hs_bench_turns(struct hs_bench_result *r, const struct hs_bench_op *ops,
+		    uint32_t nr_ops, uint32_t n, uint32_t rounds)
+{
+	hs_bench_turns_less(r, ops, nr_ops, NULL, n, rounds);
 }
 
 void hs_bench_control_run(struct hs_bench_report *report, uint64_t ns)
