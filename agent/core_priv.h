@@ -406,15 +406,34 @@ static inline bool hs_ix_is(const struct hs_domain *d, uint32_t trace,
 }
 void hs_ix_table_insert(struct hs_domain *d, uint64_t hash, uint32_t trace);
 void hs_ix_table_remove(struct hs_domain *d, uint64_t hash, uint32_t trace);
-uint32_t hs_ix_entry_take(struct hs_agent_core *c, struct hs_domain *d);
-void hs_ix_entry_give(struct hs_agent_core *c, struct hs_domain *d,
-		      uint32_t trace);
+void hs_ix_limbo_end(struct hs_agent_core *c, struct hs_domain *d);
 bool hs_ix_table_check(const struct hs_domain *d, const char **why);
 
 /* core_retain.c */
-void hs_ix_seat_take(struct hs_domain *d, uint32_t trace);
-void hs_ix_seat_leave(struct hs_domain *d, uint32_t trace);
-uint32_t hs_ix_oldest(const struct hs_domain *d);
+void hs_ix_seats_move(struct hs_domain *d);
+void hs_ix_seats_advance(struct hs_domain *d);
+static inline void hs_ix_seat_take(struct hs_domain *d, uint32_t trace)
+{
+	d->seats[d->seat_head & d->seat_mask] = trace;
+	d->traces[trace].seat = d->seat_head++;
+	if (d->seats_move || d->seat_head - d->seat_tail > d->seat_mask / 4 * 3)
+		hs_ix_seats_move(d);
+}
+static inline void hs_ix_seat_leave(struct hs_domain *d, uint32_t trace)
+{
+	uint32_t at = d->traces[trace].seat;
+
+	d->seats[at & d->seat_mask] = HS_NIL;
+	if (at == d->seat_tail)
+		hs_ix_seats_advance(d);
+}
+/* The least recently seen untriggered trace; HS_NIL: none. */
+static inline uint32_t hs_ix_oldest(const struct hs_domain *d)
+{
+	return d->seat_tail == d->seat_head
+		       ? HS_NIL
+		       : d->seats[d->seat_tail & d->seat_mask];
+}
 /* The one @ahead behind the oldest; HS_NIL: an empty seat, or none. */
 static inline uint32_t hs_ix_oldest_ahead(const struct hs_domain *d,
 					  uint32_t ahead)

@@ -43,8 +43,8 @@ static void move_up(struct hs_domain *d)
 	}
 }
 
-/* The first seat is never an empty one. */
-static void tail_advance(struct hs_domain *d)
+/* See hs_ix_seat_leave(): the first seat is never an empty one. */
+void hs_ix_seats_advance(struct hs_domain *d)
 {
 	while (d->seat_tail != d->seat_head &&
 	       *seat(d, d->seat_tail) == HS_NIL) {
@@ -58,32 +58,14 @@ static void tail_advance(struct hs_domain *d)
 	}
 }
 
-void hs_ix_seat_take(struct hs_domain *d, uint32_t trace)
+/* See hs_ix_seat_take(). */
+void hs_ix_seats_move(struct hs_domain *d)
 {
-	*seat(d, d->seat_head) = trace;
-	d->traces[trace].seat = d->seat_head++;
-	if (!d->seats_move &&
-	    d->seat_head - d->seat_tail > d->seat_mask / 4 * 3) {
+	if (!d->seats_move) {
 		d->seats_move = true;
 		d->seat_packed = d->seat_moving = d->seat_tail;
 	}
-	if (d->seats_move)
-		move_up(d);
-}
-
-void hs_ix_seat_leave(struct hs_domain *d, uint32_t trace)
-{
-	uint32_t at = d->traces[trace].seat;
-
-	*seat(d, at) = HS_NIL;
-	if (at == d->seat_tail)
-		tail_advance(d);
-}
-
-/* The least recently seen untriggered trace; HS_NIL: none. */
-uint32_t hs_ix_oldest(const struct hs_domain *d)
-{
-	return d->seat_tail == d->seat_head ? HS_NIL : *seat(d, d->seat_tail);
+	move_up(d);
 }
 
 /* From the newest on: @at begins as 0. Return: HS_NIL at the end. */

@@ -17,7 +17,6 @@
 
 #include <string.h>
 
-#define LIMBO_MAX  4096u
 #define READ_BATCH 32u
 
 void hs_ix_table_init(struct hs_domain *d)
@@ -108,8 +107,8 @@ void hs_ix_table_remove(struct hs_domain *d, uint64_t hash, uint32_t trace)
 /* ---- the pool of entries --------------------------------------------------
  */
 
-/* Free entries fill their array from below, those in limbo from above. */
-static void limbo_end(struct hs_agent_core *c, struct hs_domain *d)
+/* What readers may still have seen is free. */
+void hs_ix_limbo_end(struct hs_agent_core *c, struct hs_domain *d)
 {
 	c->config.grace(c->ctx);
 	while (d->nr_traces_limbo) {
@@ -118,29 +117,6 @@ static void limbo_end(struct hs_agent_core *c, struct hs_domain *d)
 		d->nr_traces_limbo--;
 		d->traces_free[d->nr_traces_free++] = i;
 	}
-}
-
-/* Return: HS_NIL when all are in use. */
-uint32_t hs_ix_entry_take(struct hs_agent_core *c, struct hs_domain *d)
-{
-	if (d->nr_traces_free == 0 && d->nr_traces_limbo)
-		limbo_end(c, d);
-	if (d->nr_traces_free == 0)
-		return HS_NIL;
-	return d->traces_free[--d->nr_traces_free];
-}
-
-void hs_ix_entry_give(struct hs_agent_core *c, struct hs_domain *d,
-		      uint32_t trace)
-{
-	if (!c->config.grace) {
-		d->traces_free[d->nr_traces_free++] = trace;
-		return;
-	}
-	d->nr_traces_limbo++;
-	d->traces_free[d->nr_traces - d->nr_traces_limbo] = trace;
-	if (d->nr_traces_limbo >= LIMBO_MAX)
-		limbo_end(c, d);
 }
 
 /* ---- readers --------------------------------------------------------------

@@ -96,6 +96,33 @@ static inline uint32_t hs_ix_find_hashed(const struct hs_domain *d,
 	return i;
 }
 
+/* Free entries fill their array from below, those in limbo from above. */
+#define HS_IX_LIMBO_MAX 4096u
+
+/* Return: HS_NIL when all are in use. */
+static inline uint32_t hs_ix_entry_take(struct hs_agent_core *c,
+					struct hs_domain *d)
+{
+	if (d->nr_traces_free == 0 && d->nr_traces_limbo)
+		hs_ix_limbo_end(c, d);
+	if (d->nr_traces_free == 0)
+		return HS_NIL;
+	return d->traces_free[--d->nr_traces_free];
+}
+
+static inline void hs_ix_entry_give(struct hs_agent_core *c,
+				    struct hs_domain *d, uint32_t trace)
+{
+	if (!c->config.grace) {
+		d->traces_free[d->nr_traces_free++] = trace;
+		return;
+	}
+	d->nr_traces_limbo++;
+	d->traces_free[d->nr_traces - d->nr_traces_limbo] = trace;
+	if (d->nr_traces_limbo >= HS_IX_LIMBO_MAX)
+		hs_ix_limbo_end(c, d);
+}
+
 /* The entry that is most likely the one; HS_NIL: none here. */
 static inline uint32_t hs_ix_guess(const struct hs_domain *d, uint64_t hash)
 {

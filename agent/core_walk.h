@@ -86,18 +86,23 @@ static inline void hs_ix_touch(struct hs_domain *d, uint32_t trace,
 }
 
 /* An application named the trace here. */
-static inline void hs_ix_visit(struct hs_agent_core *c, struct hs_domain *d,
-			       uint32_t trace, uint32_t process,
-			       uint64_t now_ns)
+static inline __attribute__((always_inline)) void
+hs_ix_visit(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace,
+	    uint32_t process, uint64_t now_ns)
 {
 	struct hs_ix_trace *t = &d->traces[trace];
 
-	if (__builtin_expect(!t->visited || t->process != process ||
-				     t->fired != HS_NIL,
-			     0))
+	if (!t->visited && t->fired == HS_NIL &&
+	    !(c->kept_before_ppm | c->config.head_ppm)) {
+		t->process = process;
+		t->visited = 1;
+	} else if (__builtin_expect(!t->visited || t->process != process ||
+					    t->fired != HS_NIL,
+				    0)) {
 		hs_ix_visit_first(c, d, trace, process, now_ns);
-	else
-		hs_ix_touch(d, trace, now_ns);
+		return;
+	}
+	hs_ix_touch(d, trace, now_ns);
 }
 
 /* It becomes the last buffer of an untriggered trace, of @units. */

@@ -30,9 +30,9 @@ BOUNDS = {
         "percentile_p9999_256_values": (14550, None),
     },
     "agent": {
-        "buffer_of_4": (720, None),
-        "trace_of_1": (1315, None),
-        "trace_empty": (985, None),
+        "buffer_of_4": (678, None),
+        "trace_of_1": (1210, None),
+        "trace_empty": (880, None),
         "adopted": (820, None),
     },
 }
