@@ -168,8 +168,12 @@ static int make_core(struct hs_worker *w)
 		w->core_memory = calloc(1, size_bytes);
 		if (!w->core_memory)
 			return -ENOMEM;
+		/* Each successor looks at all of it: of its first 5 ms, 3300
+		 * small pages took a quarter. Reserved ones are for pools. */
 		rc = hs_memfd_create(&w->node_ledger, "hs-node-ledger",
-				     hs_agent_node_ledger_bytes(&config), 0);
+				     hs_agent_node_ledger_bytes(&config),
+				     w->settings.huge_pages ? HS_MEMFD_ADVISE
+							    : 0);
 		if (rc)
 			return rc;
 		fchmod(w->node_ledger.fd, 0600);
