@@ -398,8 +398,8 @@ bool hs_agent_core_wants_scan(const struct hs_agent_core *core, uint64_t now_ns)
 {
 	if (now_ns - core->scan_ns < core->scan_gap_ns)
 		return false;
-	return core->nr_dirty || core->seeks.nr ||
-	       core->pending_head != core->pending_tail ||
+	return core->nr_dirty || hs_outbox_repeats(core, now_ns) ||
+	       core->seeks.nr || core->pending_head != core->pending_tail ||
 	       now_ns >= core->groups_due_ns ||
 	       (core->open_fired && now_ns >= core->open_scan_ns);
 }
@@ -606,7 +606,7 @@ void hs_agent_core_tick(struct hs_agent_core *core, uint64_t now_ns)
 
 bool hs_agent_core_busy(const struct hs_agent_core *core)
 {
-	return core->nr_dirty || core->seeks.nr ||
+	return core->nr_dirty || core->nr_again || core->seeks.nr ||
 	       core->pending_head != core->pending_tail ||
 	       core->nr_queued > core->nr_away;
 }

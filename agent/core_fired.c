@@ -335,6 +335,7 @@ static bool may_forget(struct hs_agent_core *c, uint32_t i, uint64_t patience,
 
 	/* An open one is looked at, and so not old. */
 	if (rt->nr_groups || rt->update_key || rt->dirty ||
+	    (rt->adopted && i < c->nr_again) ||
 	    now_ns - rt->last_ns < remember_ns)
 		return false;
 	for (uint32_t k = 0; k < c->nr_domains; k++) {
@@ -426,7 +427,7 @@ void hs_fired_forget(struct hs_agent_core *c, uint64_t now_ns)
 	}
 }
 
-/* Take over what a predecessor had remembered, and say all of it again. */
+/* Take over what a predecessor had remembered; all of it is said again. */
 void hs_fired_adopt(struct hs_agent_core *c, uint64_t now_ns)
 {
 	uint32_t known;
@@ -445,9 +446,9 @@ void hs_fired_adopt(struct hs_agent_core *c, uint64_t now_ns)
 		enter(c, i, now_ns);
 		hs_loss_adopt_fired(c, i, now_ns);
 		c->fired_rt[i].told_once = c->fired[i].rev > 0;
-		hs_fired_dirty(c, i);
 		c->stats.adopted_fired++;
 	}
+	c->nr_again = c->fired_used;
 	hs_let_adopt(c, now_ns);
 	for (uint32_t g = 0; g < c->config.nr_groups; g++) {
 		if (!hs_ledger_get32(&c->groups[g].live))

@@ -20,6 +20,9 @@
 /* Changed answers that are said after one scan: so many, or such a part. */
 #define DIRTY_AT_ONCE 32u
 #define DIRTY_PARTS   256u
+/* Places of the table whose traces a successor says again, and how often. */
+#define AGAIN_AT_ONCE  32u
+#define AGAIN_PAUSE_NS 1000000ull
 
 static uint64_t backoff_ns(const struct hs_agent_core *c, uint32_t attempt)
 {
@@ -295,11 +298,36 @@ static void run_dirty(struct hs_agent_core *c, uint64_t now_ns)
 	}
 }
 
+bool hs_outbox_repeats(const struct hs_agent_core *c, uint64_t now_ns)
+{
+	return c->nr_again && now_ns - c->again_ns >= AGAIN_PAUSE_NS;
+}
+
+/*
+ * What a predecessor said may not have arrived, so all of it is said again;
+ * most has, so there is no hurry. 17,000 at once took this node's worker and
+ * whoever they are said to 60 ms, just when applications are back. What changes
+ * meanwhile is said at once.
+ */
+static void run_again(struct hs_agent_core *c, uint64_t now_ns)
+{
+	if (!hs_outbox_repeats(c, now_ns))
+		return;
+	c->again_ns = now_ns;
+	for (uint32_t n = AGAIN_AT_ONCE; n && c->nr_again; n--) {
+		uint32_t f = --c->nr_again;
+
+		if (c->fired[f].live && c->fired_rt[f].adopted)
+			hs_fired_dirty(c, f);
+	}
+}
+
 /* After a scan and after the lanes: what is open is known exactly. */
 void hs_outbox_run(struct hs_agent_core *c, uint64_t now_ns)
 {
 	run_groups(c, now_ns);
 	run_pending(c, now_ns);
+	run_again(c, now_ns);
 	run_dirty(c, now_ns);
 	hs_seek_run(c);
 }

@@ -336,6 +336,8 @@ struct hs_agent_core {
 	uint32_t fired_free, nr_fired;
 	uint32_t fired_used; /* from here on no place was, since we began */
 	uint32_t dirty_first, dirty_last, nr_dirty;
+	uint32_t nr_again; /* places whose trace a successor has yet to say */
+	uint64_t again_ns; /* when it said some of them */
 	uint32_t *groups_active; /* indices of the live ones */
 	uint32_t nr_groups_live;
 	uint64_t groups_due_ns; /* not before then is any to be sent */
@@ -575,6 +577,7 @@ uint64_t hs_fired_key(struct hs_agent_core *c, bool update, uint32_t slot);
 /* core_outbox.c */
 void hs_outbox_add(struct hs_agent_core *c, uint32_t group, uint64_t now_ns);
 void hs_outbox_run(struct hs_agent_core *c, uint64_t now_ns);
+bool hs_outbox_repeats(const struct hs_agent_core *c, uint64_t now_ns);
 void hs_outbox_again(struct hs_agent_core *c, uint32_t number, uint64_t now_ns);
 void hs_outbox_update(struct hs_agent_core *c, uint32_t fired, uint64_t now_ns);
 

@@ -59,7 +59,7 @@ void hs_agent_core_queue_stats_get(const struct hs_agent_core *core,
 	*out = (struct hs_agent_queue_stats){
 		.outbox = core->nr_groups_live,
 		.fired = core->nr_fired,
-		.changed = core->nr_dirty,
+		.changed = core->nr_dirty + core->nr_again,
 		.asked = core->pending_head - core->pending_tail,
 		.slices = core->nr_in_flight,
 		.slice_bytes = core->in_flight_bytes,

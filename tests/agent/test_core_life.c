@@ -209,13 +209,58 @@ static void a_successor_speaks_in_parts(void **state)
 	destroy(w);
 }
 
-/* Where they are very many the parts are larger: a share of what is left. */
+/* However many they are: applications are back, and want the processor. */
+static void say_all(struct world *w, uint32_t nr)
+{
+	while (w->nr_out < nr) {
+		uint32_t before = w->nr_out;
+
+		round_(w);
+		assert_in_range(w->nr_out - before, 1, 32);
+		assert_int_equal(hs_agent_core_busy(w->core), w->nr_out < nr);
+	}
+	round_(w);
+	assert_int_equal(w->nr_out, nr);
+}
+
+static void scan_now(struct world *w)
+{
+	hs_agent_core_begin_scan(w->core, w->now_ns);
+	hs_agent_core_end_scan(w->core);
+	hs_agent_core_tick(w->core, w->now_ns);
+}
+
+/* Between two parts of them others get a processor, and what is new goes. */
+static void a_successor_is_in_no_hurry(void **state)
+{
+	struct world *w = make_successor(256, 200);
+	uint32_t before;
+
+	(void)state;
+	round_(w);
+	before = w->nr_out;
+	w->now_ns += 100000;
+	assert_false(hs_agent_core_wants_scan(w->core, w->now_ns));
+	scan_now(w);
+	assert_int_equal(w->nr_out, before);
+	w->now_ns += 1000000;
+	assert_true(hs_agent_core_wants_scan(w->core, w->now_ns));
+	scan_now(w);
+	assert_int_equal(w->nr_out, before + 32);
+	destroy(w);
+}
+
+/* Where very many have changed the parts are larger: a share of what is left.
+ */
 static void very_many_go_in_larger_parts(void **state)
 {
 	const uint32_t nr = 12000;
 	struct world *w = make_successor(16384, nr);
 
 	(void)state;
+	say_all(w, nr);
+	hs_agent_core_coordinator_down(w->core, 1ull << 32, w->now_ns);
+	w->nr_out = 0;
 	for (uint32_t left = nr, n; left; left -= n) {
 		uint32_t before = w->nr_out;
 
@@ -236,6 +281,7 @@ int main(void)
 		cmocka_unit_test(random_lives),
 		cmocka_unit_test(places_of_fired_traces_are_adopted),
 		cmocka_unit_test(a_successor_speaks_in_parts),
+		cmocka_unit_test(a_successor_is_in_no_hurry),
 		cmocka_unit_test(very_many_go_in_larger_parts),
 	};
 

@@ -261,6 +261,8 @@ void bag_due_forgotten(struct bag *g)
 			continue;
 		/* Or it has something to say first. */
 		i = hs_fired_find(g->core, g->ids[t].hi, g->ids[t].lo);
+		if (i < g->core->nr_again && g->core->fired_rt[i].adopted)
+			continue;
 		if (i != HS_NIL && !g->core->fired_rt[i].dirty)
 			sim_fail(g->s, BAG "it is remembered for too long");
 	}
