@@ -11,12 +11,11 @@
 
 static void add_crumbs(const struct hs_domain *d, const struct hs_ix_more *more,
 		       struct hs_wire_answer *answer,
-		       struct hs_wire_crumb *crumbs, uint32_t nr_room)
+		       struct hs_wire_crumb *crumbs)
 {
 	for (uint32_t k = more->crumb_first; k != HS_NIL;
 	     k = d->crumb_next[k]) {
-		if (answer->nr_crumbs >= nr_room ||
-		    answer->nr_crumbs >= HS_WIRE_CRUMBS_MAX) {
+		if (answer->nr_crumbs >= HS_WIRE_CRUMBS_MAX) {
 			answer->flags |= HS_WIRE_F_CUT;
 			return;
 		}
@@ -30,8 +29,7 @@ static void add_crumbs(const struct hs_domain *d, const struct hs_ix_more *more,
 }
 
 void hs_answer_make(struct hs_agent_core *c, uint32_t fired,
-		    struct hs_wire_answer *answer, struct hs_wire_crumb *crumbs,
-		    uint32_t nr_room)
+		    struct hs_wire_answer *answer, struct hs_wire_crumb *crumbs)
 {
 	struct hs_ledger_fired *f = &c->fired[fired];
 	const struct hs_ledger_totals *gone = &f->totals[f->totals_select & 1];
@@ -71,7 +69,7 @@ void hs_answer_make(struct hs_agent_core *c, uint32_t fired,
 			continue;
 		if (d->more[i].open_scan == c->scan && !HS_PLANTED(9))
 			open = true;
-		add_crumbs(d, &d->more[i], answer, crumbs, nr_room);
+		add_crumbs(d, &d->more[i], answer, crumbs);
 	}
 	f->flags = answer->flags;
 	if (HS_PLANTED(5) && answer->nr_buffers > 1) {

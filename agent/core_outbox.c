@@ -24,6 +24,15 @@
 #define AGAIN_AT_ONCE  32u
 #define AGAIN_PAUSE_NS 1000000ull
 
+/* Whatever is said of the most traces, with the most crumbs, finds room. */
+_Static_assert(sizeof(struct hs_wire_group) +
+			       HS_WIRE_TRACES_MAX *
+				       (sizeof(struct hs_wire_answer) +
+					HS_WIRE_CRUMBS_MAX *
+						sizeof(struct hs_wire_crumb)) <=
+		       HS_ANSWERS_BYTES,
+	       "a message has room for all of its answers");
+
 static uint64_t backoff_ns(const struct hs_agent_core *c, uint32_t attempt)
 {
 	return c->config.resend_ns
@@ -108,7 +117,6 @@ static void put_answer(struct hs_agent_core *c, struct hs_wire_writer *w,
 	struct hs_wire_answer answer = nothing;
 	struct hs_wire_crumb *crumbs =
 		(void *)(w->data + w->used_bytes + sizeof(answer));
-	size_t room = w->room_bytes - w->used_bytes;
 
 	if (f == HS_NIL) {
 		/* The table was full: honest, but forgotten at once. */
@@ -120,13 +128,8 @@ static void put_answer(struct hs_agent_core *c, struct hs_wire_writer *w,
 		hs_wire_put(w, &answer, sizeof(answer));
 		return;
 	}
-	if (room < sizeof(answer)) {
-		w->failed = true;
-		return;
-	}
 	hs_ledger_set32(&c->fired[f].rev, c->fired[f].rev + 1);
-	hs_answer_make(c, f, &answer, crumbs,
-		       (uint32_t)((room - sizeof(answer)) / sizeof(*crumbs)));
+	hs_answer_make(c, f, &answer, crumbs);
 	hs_wire_put(w, &answer, sizeof(answer));
 	w->used_bytes += answer.nr_crumbs * sizeof(*crumbs);
 	if (update || !c->fired_rt[f].told_once) {
@@ -161,14 +164,11 @@ static void send_group(struct hs_agent_core *c, uint32_t group, uint64_t now_ns)
 
 	for (uint32_t i = 0; i < g->nr; i++)
 		put_answer(c, &w, &g->traces[i], false, now_ns);
-	if (w.failed)
-		c->stats.messages_bad++;
-	else
-		rt->to = (uint32_t)(c->ops->send_coordinator(
-					    c->ctx, &g->trigger.primary,
-					    rt->attempt, HS_WIRE_TRIGGER,
-					    c->out, (uint32_t)w.used_bytes) >>
-				    32);
+	rt->to = (uint32_t)(c->ops->send_coordinator(
+				    c->ctx, &g->trigger.primary, rt->attempt,
+				    HS_WIRE_TRIGGER, c->out,
+				    (uint32_t)w.used_bytes) >>
+			    32);
 	rt->next_ns = now_ns + (HS_PLANTED(8) ? UINT64_MAX / 2
 					      : backoff_ns(c, rt->attempt));
 	rt->attempt++;
@@ -228,11 +228,8 @@ static void run_pending(struct hs_agent_core *c, uint64_t now_ns)
 		for (uint32_t i = 0; i < p->nr; i++)
 			put_answer(c, &w, &p->traces[i], false, now_ns);
 		/* Not sent, or lost: the coordinator asks again. */
-		if (w.failed)
-			c->stats.messages_bad++;
-		else
-			c->ops->send_node(c->ctx, p->from, HS_WIRE_CRUMBS,
-					  c->out, (uint32_t)w.used_bytes);
+		c->ops->send_node(c->ctx, p->from, HS_WIRE_CRUMBS, c->out,
+				  (uint32_t)w.used_bytes);
 		c->pending_tail++;
 	}
 }
@@ -248,7 +245,7 @@ void hs_outbox_update(struct hs_agent_core *c, uint32_t fired, uint64_t now_ns)
 
 	if (!rt->told_once)
 		return; /* its TRIGGER or CRUMBS will say it */
-	hs_answer_make(c, fired, &answer, NULL, HS_WIRE_CRUMBS_MAX);
+	hs_answer_make(c, fired, &answer, NULL);
 	news = hs_answer_is_news(&rt->told, &answer);
 	if (!news && !(rt->update_key && now_ns >= rt->update_ns))
 		return;
@@ -260,11 +257,7 @@ void hs_outbox_update(struct hs_agent_core *c, uint32_t fired, uint64_t now_ns)
 	trigger.key = rt->update_key;
 	w = begin(c, &trigger, 1, 0);
 	put_answer(c, &w, &c->fired[fired].trace, true, now_ns);
-	if (w.failed)
-		c->stats.messages_bad++;
-	else
-		rt->update_to =
-			(uint32_t)(c->ops->send_coordinator(
+	rt->update_to = (uint32_t)(c->ops->send_coordinator(
 					   c->ctx, &trigger.primary,
 					   rt->update_try, HS_WIRE_UPDATE,
 					   c->out, (uint32_t)w.used_bytes) >>

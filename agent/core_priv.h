@@ -590,8 +590,8 @@ void hs_seek_run(struct hs_agent_core *c);
 
 /* core_answer.c */
 void hs_answer_make(struct hs_agent_core *c, uint32_t fired,
-		    struct hs_wire_answer *answer, struct hs_wire_crumb *crumbs,
-		    uint32_t nr_room);
+		    struct hs_wire_answer *answer,
+		    struct hs_wire_crumb *crumbs);
 void hs_answer_look_again(struct hs_agent_core *c);
 bool hs_answer_is_news(const struct hs_wire_answer *told,
 		       const struct hs_wire_answer *now);
