@@ -90,24 +90,32 @@ static size_t in_pages(size_t bytes)
 	return (bytes + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
 }
 
-void *bout_alloc(size_t bytes, bool odd)
+static uint32_t ahead_of(uint32_t off)
 {
-	size_t used = odd ? bytes - LINE_BYTES : bytes, pages = in_pages(bytes);
+	return off ? LINE_BYTES - off : 0;
+}
+
+void *bout_alloc(size_t bytes, uint32_t off)
+{
+	size_t pages = in_pages(bytes + 1);
 	uint8_t *base = mmap(NULL, pages + PAGE_BYTES, PROT_READ | PROT_WRITE,
 			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (base == MAP_FAILED || mprotect(base + pages, PAGE_BYTES, PROT_NONE))
 		abort();
-	return base + pages - used - (odd ? 1 : 0);
+	return base + pages - bytes + ahead_of(off);
 }
 
-void bout_free(void *memory, size_t bytes, bool odd)
+void bout_free(void *memory, size_t bytes, uint32_t off)
 {
-	size_t used = odd ? bytes - LINE_BYTES : bytes, pages = in_pages(bytes);
+	uint8_t *base = memory;
 
-	if (memory)
-		munmap((uint8_t *)memory + used + (odd ? 1 : 0) - pages,
-		       pages + PAGE_BYTES);
+	if (!memory)
+		return;
+	if (base[-1])
+		abort();
+	munmap(base - ahead_of(off) + bytes - in_pages(bytes + 1),
+	       in_pages(bytes + 1) + PAGE_BYTES);
 }
 
 void sim_bouts(struct sim *s)

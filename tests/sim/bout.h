@@ -36,11 +36,12 @@ uint32_t bout_mangle(struct hs_random *r, uint8_t *payload, uint32_t bytes,
 
 /*
  * Memory, all zero, behind whose last byte nothing may be read: ledgers, and
- * what a core asks for. @odd: of a domain, which aligns it: as far off as can
- * be.
+ * what a core asks for. @off: of a domain, which aligns it: so far from its end
+ * do its lines end, of the one that it has too much. What stands before it
+ * stays as it is.
  */
-void *bout_alloc(size_t bytes, bool odd);
-void bout_free(void *memory, size_t bytes, bool odd);
+void *bout_alloc(size_t bytes, uint32_t off);
+void bout_free(void *memory, size_t bytes, uint32_t off);
 
 static inline uint32_t bout_below(struct hs_random *r, uint32_t n)
 {

@@ -75,6 +75,11 @@ static void scan(struct bag *g)
 	for (uint32_t k = 0; k < HS_SEEKS_MAX; k++)
 		asked_before |= g->seeks[k].nr != 0;
 
+	for (uint32_t t = 0; t < BAG_TRACES; t++)
+		asked_before |= g->fired[t].live &&
+				g->fired[t].told.state == HS_WIRE_STATE_OPEN &&
+				g->now_ns - g->fired[t].open_ns >=
+					g->config.open_ship_ns / 2;
 	for (uint32_t i = 0; i < BAG_GROUPS; i++)
 		asked_before |=
 			g->groups[i].live && g->groups[i].next_ns <= g->now_ns;
@@ -84,7 +89,8 @@ static void scan(struct bag *g)
 		sim_fail(g->s, BAG "it wants another scan at once");
 	if (!wants && hs_random_chance(&g->r, 0.8))
 		return;
-	g->scan++;
+	if (++g->scan == 0)
+		g->scan = 1;
 	g->scan_ns = g->now_ns;
 	hs_agent_core_begin_scan(g->core, g->now_ns);
 	for (uint32_t p = 0; p < BAG_PROCS; p++)
@@ -154,7 +160,7 @@ static void tick(struct bag *g)
 
 static bool start(struct bag *g)
 {
-	g->memory = bout_alloc(hs_agent_core_size_bytes(&g->config), false);
+	g->memory = bout_alloc(hs_agent_core_size_bytes(&g->config), 0);
 	g->config.index_seed = hs_random_u64(&g->r);
 	g->gap_ns = 100 * SIM_US;
 	g->core = hs_agent_core_create(g->memory, g->ledger, &g->config,
@@ -166,8 +172,8 @@ static bool start(struct bag *g)
 	for (uint32_t k = 0; k < BAG_DOMAINS; k++) {
 		struct bag_domain *d = &g->domains[k];
 
-		d->memory = bout_alloc(hs_agent_domain_size_bytes(&d->config),
-				       true);
+		d->memory =
+			bout_alloc(hs_agent_domain_size_bytes(&d->config), 1);
 		if (hs_agent_core_domain_add(g->core, d->id, d->memory,
 					     d->ledger, &d->config, g->now_ns))
 			sim_fail(g->s, BAG "its own domain is refused");
@@ -177,12 +183,11 @@ static bool start(struct bag *g)
 
 static void stop(struct bag *g)
 {
-	bout_free(g->memory, hs_agent_core_size_bytes(&g->config), false);
+	bout_free(g->memory, hs_agent_core_size_bytes(&g->config), 0);
 	for (uint32_t k = 0; k < BAG_DOMAINS; k++) {
 		struct bag_domain *d = &g->domains[k];
 
-		bout_free(d->memory, hs_agent_domain_size_bytes(&d->config),
-			  true);
+		bout_free(d->memory, hs_agent_domain_size_bytes(&d->config), 1);
 	}
 }
 
@@ -191,7 +196,7 @@ static void strangers(struct bag *g)
 {
 	struct hs_agent_config config = g->config;
 	struct hs_ledger_node *l = g->ledger;
-	uint32_t *version = &l->version;
+	uint32_t *const words[] = {&l->version, &l->nr_groups, &l->nr_fired};
 	void *memory;
 
 	config.nr_fired++;
@@ -202,11 +207,19 @@ static void strangers(struct bag *g)
 	config.nr_groups++;
 	if (hs_agent_core_create(memory, g->ledger, &config, &bag_ops, g, 1, 0))
 		sim_fail(g->s, BAG "a ledger of another shape is taken");
-	++*version;
+	for (uint32_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		++*words[i];
+		if (hs_agent_core_create(memory, g->ledger, &g->config,
+					 &bag_ops, g, 1, 0))
+			sim_fail(g->s, BAG "a ledger of another shape is "
+					   "taken");
+		--*words[i];
+	}
+	l->total_bytes += 64;
 	if (hs_agent_core_create(memory, g->ledger, &g->config, &bag_ops, g, 1,
 				 0))
-		sim_fail(g->s, BAG "a ledger of another version is taken");
-	--*version;
+		sim_fail(g->s, BAG "a ledger of another length is taken");
+	l->total_bytes -= 64;
 	free(memory);
 }
 
@@ -215,19 +228,23 @@ static void strange_domains(struct bag *g)
 	struct bag_domain *d = &g->domains[0];
 	struct hs_ledger_domain *l = d->ledger;
 	struct hs_agent_domain_config c = d->config;
+	uint32_t *const words[] = {&l->version,	     &l->nr_buffers,
+				   &l->buffer_bytes, &l->nr_crumbs,
+				   &l->nr_classes,   &l->class_factor,
+				   &l->chunk_units,  &l->nr_nodes};
 	void *memory;
 
 	c.nr_buffers++;
 	memory = sim_zalloc(1, hs_agent_domain_size_bytes(&c));
 	c = d->config;
-	l->version++;
-	if (hs_agent_core_domain_add(g->core, 9, memory, l, &c, 1) != -EPROTO)
-		sim_fail(g->s, BAG "a domain of another version is taken");
-	l->version--;
-	l->nr_crumbs++;
-	if (hs_agent_core_domain_add(g->core, 9, memory, l, &c, 1) != -EPROTO)
-		sim_fail(g->s, BAG "a domain of another shape is taken");
-	l->nr_crumbs--;
+	for (uint32_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		++*words[i];
+		if (hs_agent_core_domain_add(g->core, 9, memory, l, &c, 1) !=
+		    -EPROTO)
+			sim_fail(g->s, BAG "a domain of another shape is "
+					   "taken");
+		--*words[i];
+	}
 	l->total_bytes += 64;
 	if (hs_agent_core_domain_add(g->core, 9, memory, l, &c, 1) != -EPROTO)
 		sim_fail(g->s, BAG "a domain of another length is taken");
@@ -235,8 +252,44 @@ static void strange_domains(struct bag *g)
 	free(memory);
 }
 
+/*
+ * It was killed while it let a buffer go that a collector has: before that was
+ * counted, or after. Either way it is counted once.
+ */
+static void killed_letting_go(struct bag *g)
+{
+	struct bag_domain *d = &g->domains[hs_random_below(&g->clock, 2)];
+	struct hs_domain *is = &g->core->domains[d->id];
+	uint32_t b = (uint32_t)hs_random_below(&g->clock, d->config.nr_buffers);
+	struct bag_buffer *x = &d->buffers[b];
+	struct hs_ledger_fired *f;
+	uint32_t now;
+
+	if (x->state != HS_LEDGER_HELD || !g->fired[x->trace].live)
+		return;
+	f = &g->core->fired[hs_fired_find(g->core, g->ids[x->trace].hi,
+					  g->ids[x->trace].lo)];
+	now = f->totals_select & 1;
+	is->buffers[b].word =
+		hs_ledger_word(HS_LEDGER_FREEING, x->generation, x->process);
+	is->rt[b].sending = 0;
+	if (hs_random_chance(&g->clock, 0.5)) {
+		f->totals[!now] = (struct hs_ledger_totals){
+			.buffers = f->totals[now].buffers + 1,
+			.bytes = f->totals[now].bytes + x->committed,
+			.last = hs_buffer_ship_key(is, b),
+		};
+		f->totals_select = !now;
+	}
+	g->fired[x->trace].gone_buffers++;
+	g->fired[x->trace].gone_bytes += x->committed;
+	bag_release(g, d, b);
+}
+
 static void restart(struct bag *g)
 {
+	if (g->s->p.bout_exact)
+		killed_letting_go(g);
 	stop(g);
 	strangers(g);
 	if (!start(g))
@@ -281,10 +334,10 @@ static void draw(struct bag *g)
 		d->config.nr_crumbs = 2 + bout_below(r, 11);
 		d->config.nr_traces = 3 + bout_below(r, BAG_TRACES - 2);
 		d->config.weight = bout_below(r, 3);
-		d->ledger = bout_alloc(hs_agent_domain_ledger_bytes(&d->config),
-				       false);
+		d->ledger =
+			bout_alloc(hs_agent_domain_ledger_bytes(&d->config), 0);
 	}
-	g->ledger = bout_alloc(hs_agent_node_ledger_bytes(c), false);
+	g->ledger = bout_alloc(hs_agent_node_ledger_bytes(c), 0);
 }
 
 static void of_process(struct bag *g, struct bag_process *p)
@@ -342,6 +395,26 @@ static void of_others(struct bag *g)
 	}
 }
 
+static void comes_due(struct bag *g, enum bag_due due)
+{
+	if (due == BAG_DUE_TRIGGER) {
+		bag_look(g, 1);
+		bag_operator_fires_as(g, g->due_name);
+		return;
+	}
+	if (due == BAG_DUE_LOSS) {
+		struct bag_process *p =
+			&g->procs[hs_random_below(&g->clock, BAG_PROCS)];
+
+		bag_says_crumb(
+			g, p, (uint32_t)hs_random_below(&g->clock, BAG_TRACES));
+		return;
+	}
+	scan(g);
+	bag_collectors(g);
+	tick(g);
+}
+
 static void pass_time(struct bag *g)
 {
 	static const uint64_t steps[] = {20 * SIM_US, 200 * SIM_US, 3 * SIM_MS,
@@ -352,11 +425,30 @@ static void pass_time(struct bag *g)
 		g->now_ns += sim_between(&g->r, 1, 24) * SIM_S;
 }
 
+/*
+ * Numbers that come to their end: of processes, of scans. Or processes whose
+ * numbers look like the state and generation of a buffer.
+ */
+static void begins_anew(struct bag *g, uint64_t seed)
+{
+	struct hs_ledger_node *l = g->ledger;
+
+	if (!g->s->p.bout_exact)
+		return;
+	if (seed % 4 == 2)
+		l->next_process = UINT32_MAX - 4;
+	if (seed % 4 == 3) {
+		l->next_process = hs_ledger_word(HS_LEDGER_FREE, 1, 0) - 1;
+		g->core->scan = g->scan = UINT32_MAX - 10;
+	}
+}
+
 void bout_agent(struct sim *s, uint64_t seed)
 {
 	static const char *const names[] = {"slow", "error", "queue", "crash",
 					    HS_AGENT_HEAD_TRIGGER};
 	struct bag *g = sim_zalloc(1, sizeof(*g));
+	enum bag_due due;
 
 	g->s = s;
 	hs_random_seed(&g->r, seed ^ 0xa6e47ull);
@@ -376,11 +468,12 @@ void bout_agent(struct sim *s, uint64_t seed)
 							      : 90 + t};
 	for (uint32_t i = 0; i < BAG_ALL_NAMES; i++)
 		strcpy(g->names[i].name, names[i]);
+	/* As long as a name may be. */
+	if (s->p.bout_exact)
+		memset(g->names[2].name, 'q', HS_WIRE_NAME_BYTES - 1);
 	draw(g);
 	start(g);
-	if (s->p.bout_exact && seed % 4 == 2)
-		((struct hs_ledger_node *)g->ledger)->next_process =
-			UINT32_MAX - 4;
+	begins_anew(g, seed);
 	bag_probe(g);
 	for (uint32_t p = 0; p < BAG_PROCS; p++) {
 		g->procs[p].domain = p % BAG_DOMAINS;
@@ -388,12 +481,15 @@ void bout_agent(struct sim *s, uint64_t seed)
 		g->last_process = g->procs[p].number;
 	}
 	for (uint32_t i = 0; i < NR_STEPS && !s->failed; i++) {
+		due = BAG_DUE_NOTHING;
 		pass_time(g);
 		if (s->p.bout_exact) {
-			bag_exact(g);
+			due = bag_exact(g);
 			bag_moments(g);
 		}
-		if (hs_random_chance(&g->r, 0.6))
+		if (due)
+			comes_due(g, due);
+		else if (hs_random_chance(&g->r, 0.6))
 			of_process(g, &g->procs[bout_below(&g->r, BAG_PROCS)]);
 		else
 			of_others(g);
@@ -407,7 +503,7 @@ void bout_agent(struct sim *s, uint64_t seed)
 	for (uint32_t k = 0; k < BAG_DOMAINS; k++)
 		bout_free(g->domains[k].ledger,
 			  hs_agent_domain_ledger_bytes(&g->domains[k].config),
-			  false);
-	bout_free(g->ledger, hs_agent_node_ledger_bytes(&g->config), false);
+			  0);
+	bout_free(g->ledger, hs_agent_node_ledger_bytes(&g->config), 0);
 	free(g);
 }

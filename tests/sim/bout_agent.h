@@ -148,7 +148,7 @@ struct bag {
 	uint64_t let_ns[64]; /* when they were for sure; 0: not */
 	uint32_t kept_before_ppm;
 	uint64_t kept_since_ns, tick_ns;
-	uint32_t scan, rev_floor, last_process, flags;
+	uint32_t scan, rev_floor, last_process, flags, due_name;
 	uint64_t last_key, holds_refused;
 	bool scanned, jammed, ticking, crowded, forgets, gave_up, gives_way,
 		died_open;
@@ -200,7 +200,9 @@ bool bag_news(const struct hs_wire_answer *told,
 void bag_restart(struct bag *g);
 
 /* bout_agent_clock.c */
-void bag_exact(struct bag *g);
+/* What has come to its time, if anything has. */
+enum bag_due { BAG_DUE_NOTHING, BAG_DUE_ROUND, BAG_DUE_TRIGGER, BAG_DUE_LOSS };
+enum bag_due bag_exact(struct bag *g);
 void bag_moments(struct bag *g);
 void bag_patience(struct bag *g);
 bool bag_over(const struct bag *g, uint32_t t);
@@ -228,6 +230,7 @@ void bag_fired_as(struct bag *g, enum bag_fires what, uint32_t name,
 uint32_t bag_some_traces(struct bag *g, uint32_t *out, uint32_t most);
 struct hs_wire_trace_id bag_id_of(const struct bag *g, uint32_t t);
 void bag_operator_fires(struct bag *g);
+void bag_operator_fires_as(struct bag *g, uint32_t name);
 uint32_t bag_group_bit(const struct bag *g, const struct hs_wire_trigger *why);
 void bag_lets(struct bag *g);
 void bag_let_go(struct bag *g, uint32_t t);
@@ -263,6 +266,7 @@ void bag_opens(struct bag *g, struct bag_process *p);
 void bag_closes(struct bag *g, struct bag_process *p);
 void bag_forges(struct bag *g, struct bag_process *p);
 void bag_loses(struct bag *g, struct bag_process *p);
+void bag_renames(struct bag *g, struct bag_process *p);
 void bag_dies(struct bag *g, struct bag_process *p);
 
 /* bout_agent_policy.c: what an operator sets */

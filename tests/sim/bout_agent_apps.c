@@ -96,10 +96,32 @@ static void says_end(struct bag *g, struct bag_process *p, uint32_t t,
 	bag_settle(g);
 }
 
+/* What fired has all crumbs: that others go makes no room for one more. */
+static bool crumbs_all_fired(const struct bag *g, const struct bag_domain *d)
+{
+	uint32_t nr = 0;
+
+	for (uint32_t t = 0; t < BAG_TRACES; t++)
+		if (d->traces[t].there && g->fired[t].live)
+			nr += d->traces[t].nr_crumbs;
+	return nr == d->config.nr_crumbs;
+}
+
+static void none_evicted(struct bag *g, const struct bag_domain *d)
+{
+	for (uint32_t t = 0; t < BAG_TRACES; t++)
+		if (d->traces[t].there &&
+		    hs_ix_find(&g->core->domains[d->id], g->ids[t].hi,
+			       g->ids[t].lo) == HS_NIL)
+			sim_fail(g->s, BAG "a trace goes for a crumb that "
+					   "finds no room all the same");
+}
+
 void bag_says_crumb(struct bag *g, struct bag_process *p, uint32_t t)
 {
 	struct bag_domain *d = &g->domains[p->domain];
 	struct hs_shm_entry e = entry_of(g, t, HS_SHM_ENTRY_CRUMB);
+	bool in_vain;
 
 	e.u.arg = hs_random_chance(&g->r, 0.1)
 			  ? (hs_random_chance(&g->r, 0.5) ? 0 : BAG_NODE)
@@ -109,7 +131,10 @@ void bag_says_crumb(struct bag *g, struct bag_process *p, uint32_t t)
 	if (bag_kept(g, t) && d->traces[t].there &&
 	    bag_crumbs_used(d) == d->config.nr_crumbs)
 		bag_touch(g, &d->traces[t]);
+	in_vain = d->traces[t].there && crumbs_all_fired(g, d);
 	used(g, feed(g, p, &e, 1), 1);
+	if (in_vain)
+		none_evicted(g, d);
 	bag_settle(g);
 	if (!bag_kept(g, t))
 		return;
@@ -159,6 +184,11 @@ void bag_says_trigger(struct bag *g, struct bag_process *p)
 	}
 	if (have < nr) {
 		used(g, feed(g, p, e, have), 0);
+		/* Nor does it when it is not the first that was said. */
+		memmove(&e[1], &e[0], have * sizeof(e[0]));
+		e[0] = entry_of(g, BAG_NONE, HS_SHM_ENTRY_CRUMB);
+		used(g, feed(g, p, e, have + 1), 1);
+		g->want.entries_bad++;
 		return;
 	}
 	if (bad) {
@@ -326,6 +356,34 @@ void bag_forges(struct bag *g, struct bag_process *p)
 		word = bout_below(&g->r, BAG_BUFFERS + 2);
 	says_buffer(g, p, nobody ? BAG_NONE : t, word, h, HS_SHM_ENTRY_BUFFER,
 		    lost);
+}
+
+/* Of an open buffer a part has gone: it ends under other names, or shorter. */
+void bag_renames(struct bag *g, struct bag_process *p)
+{
+	struct bag_domain *d = &g->domains[p->domain];
+
+	for (uint32_t i = 0; i < BAG_SLOTS; i++) {
+		struct bag_handle h = p->handles[i];
+		uint32_t t = h.trace, b;
+
+		b = h.live && h.word ? bag_buffer_of(d, h.word) : BAG_NONE;
+		if (b == BAG_NONE ||
+		    !(d->buffers[b].acked || d->buffers[b].in_flight))
+			continue;
+		switch (hs_random_below(&g->clock, 3)) {
+		case 0:
+			t = (uint32_t)hs_random_below(&g->clock, BAG_TRACES);
+			break;
+		case 1:
+			h.handle++;
+			break;
+		default:
+			h.committed = 64;
+		}
+		says_buffer(g, p, t, h.word, h, HS_SHM_ENTRY_BUFFER, false);
+		return;
+	}
 }
 
 void bag_loses(struct bag *g, struct bag_process *p)

@@ -15,16 +15,24 @@
 struct moments {
 	uint64_t now_ns, picked_ns;
 	struct hs_random *r;
-	uint32_t nr;
+	uint32_t nr, name;
+	enum bag_due due;
 };
 
 /* Each that is not far is as likely as every other one. */
+static bool moment_for(struct moments *m, uint64_t at_ns, enum bag_due due)
+{
+	if (at_ns <= m->now_ns + 1 || at_ns - m->now_ns > 30 * SIM_S ||
+	    hs_random_below(m->r, ++m->nr))
+		return false;
+	m->picked_ns = at_ns;
+	m->due = due;
+	return true;
+}
+
 static void moment(struct moments *m, uint64_t at_ns)
 {
-	if (at_ns <= m->now_ns + 1 || at_ns - m->now_ns > 30 * SIM_S)
-		return;
-	if (!hs_random_below(m->r, ++m->nr))
-		m->picked_ns = at_ns;
+	moment_for(m, at_ns, BAG_DUE_ROUND);
 }
 
 static void of_traces(const struct bag *g, struct moments *m, uint32_t t)
@@ -54,10 +62,12 @@ static void of_names(const struct bag *g, struct moments *m, uint32_t i)
 
 	moment(m, g->name_even_ns[i]);
 	moment(m, g->name_even_ns[i] + 50 * SIM_MS);
-	if (p && p->rate_per_s) {
-		moment(m, g->even_ns[i] + SIM_S);
-		moment(m, g->even_ns[i] + SIM_S / p->rate_per_s);
-	}
+	if (!p || !p->rate_per_s || i > BAG_NR_NAMES)
+		return;
+	if (moment_for(m, g->even_ns[i] + SIM_S, BAG_DUE_TRIGGER) ||
+	    moment_for(m, g->even_ns[i] + SIM_S / p->rate_per_s,
+		       BAG_DUE_TRIGGER))
+		m->name = i;
 }
 
 static void of_losses(const struct bag *g, struct moments *m,
@@ -65,15 +75,17 @@ static void of_losses(const struct bag *g, struct moments *m,
 {
 	for (uint32_t i = 0; i < BAG_PROCS; i++)
 		for (uint32_t k = 0; k < d->losses[i].nr; k++)
-			moment(m, d->losses[i].last_ns[k] + g->config.taint_ns);
+			moment_for(m,
+				   d->losses[i].last_ns[k] + g->config.taint_ns,
+				   BAG_DUE_LOSS);
 }
 
-void bag_exact(struct bag *g)
+enum bag_due bag_exact(struct bag *g)
 {
 	struct moments m = {.now_ns = g->now_ns, .r = &g->clock};
 
 	if (!hs_random_chance(&g->clock, 0.3))
-		return;
+		return BAG_DUE_NOTHING;
 	for (uint32_t i = 0; i < BAG_GROUPS; i++)
 		if (g->groups[i].live)
 			moment(&m, g->groups[i].next_ns);
@@ -89,8 +101,11 @@ void bag_exact(struct bag *g)
 	moment(&m, g->bytes_even_ns);
 	moment(&m, g->bytes_even_ns + 50 * SIM_MS);
 	moment(&m, g->kept_since_ns + g->config.taint_ns);
-	if (m.nr)
-		g->now_ns = m.picked_ns - 1 + hs_random_below(&g->clock, 3);
+	if (!m.nr)
+		return BAG_DUE_NOTHING;
+	g->now_ns = m.picked_ns - 1 + hs_random_below(&g->clock, 3);
+	g->due_name = m.name;
+	return hs_random_chance(&g->clock, 0.7) ? m.due : BAG_DUE_NOTHING;
 }
 
 /* ---- scans ----------------------------------------------------------------
@@ -172,15 +187,87 @@ static void stored_behind(struct bag *g)
 			      sizeof(m), g->now_ns);
 }
 
+/* It is busy while it waits for nothing but its own turn. */
+static void busy(struct bag *g)
+{
+	struct hs_agent_queue_stats q;
+	bool is;
+
+	hs_agent_core_queue_stats_get(g->core, &q);
+	is = q.changed || g->nr_pending ||
+	     g->core->nr_queued != g->core->nr_away;
+	for (uint32_t k = 0; k < HS_SEEKS_MAX; k++)
+		is |= g->seeks[k].nr != 0;
+	bag_differs(g, "whether it is busy", hs_agent_core_busy(g->core), is);
+}
+
+/* Losses stand in the ledger as they were: a successor goes on with them. */
+static void losses(struct bag *g, const struct bag_domain *d)
+{
+	const struct hs_domain *is = &g->core->domains[d->id];
+
+	for (uint32_t i = 0; i < BAG_PROCS; i++) {
+		const struct bag_loss *l = &d->losses[i];
+		const struct hs_ledger_losses *at = is->losses;
+
+		while (l->nr && at < is->losses + HS_LEDGER_PROCESSES &&
+		       !(at->nr && at->process == l->process))
+			at++;
+		if (!l->nr || at == is->losses + HS_LEDGER_PROCESSES) {
+			bag_differs(g, "losses that are not there", l->nr, 0);
+			continue;
+		}
+		bag_differs(g, "losses of a process", at->nr, l->nr);
+		for (uint32_t k = 0; k < at->nr && k < l->nr; k++) {
+			bag_differs(g, "where a loss begins",
+				    at->at[k].first_ns, l->first_ns[k]);
+			bag_differs(g, "where it ends", at->at[k].last_ns,
+				    l->last_ns[k]);
+		}
+	}
+}
+
+/* How many hold a trace, and how many are held by nobody. */
+static void holds(struct bag *g)
+{
+	const struct hs_agent_core *c = g->core;
+	uint32_t abandoned = 0;
+
+	for (uint32_t t = 0; t < BAG_TRACES; t++) {
+		uint32_t f = hs_fired_find(c, g->ids[t].hi, g->ids[t].lo);
+		uint32_t nr = 0;
+
+		if (f == HS_NIL)
+			continue;
+		abandoned += hs_fired_abandoned(c, f);
+		for (uint32_t i = c->fired_rt[f].hold_first; i != HS_NIL;
+		     i = c->holds[i].next)
+			nr++;
+		bag_differs(g, "holds of a trace", c->fired_rt[f].nr_holds, nr);
+	}
+	bag_differs(g, "traces that nobody holds", c->nr_abandoned, abandoned);
+}
+
 void bag_moments(struct bag *g)
 {
 	says(g);
+	busy(g);
+	for (uint32_t k = 0; k < BAG_DOMAINS; k++)
+		losses(g, &g->domains[k]);
+	holds(g);
+	if (hs_random_chance(&g->clock, 0.05))
+		bag_renames(g,
+			    &g->procs[hs_random_below(&g->clock, BAG_PROCS)]);
+	if (hs_random_chance(&g->clock, 0.02))
+		bag_loses(g, &g->procs[hs_random_below(&g->clock, BAG_PROCS)]);
 	if (hs_random_chance(&g->clock, 0.05))
 		scan_took(g);
 	if (hs_random_chance(&g->clock, 0.01))
 		silent(g);
 	if (hs_random_chance(&g->clock, 0.005))
 		stored_behind(g);
+	if (hs_random_chance(&g->clock, 0.02))
+		bag_links(g);
 	/* His policy as it is, once more: nothing changes. */
 	if (hs_random_chance(&g->clock, 0.03))
 		hs_agent_core_policy_set(g->core, &g->config);

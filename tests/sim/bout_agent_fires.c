@@ -170,6 +170,22 @@ struct hs_wire_trace_id bag_id_of(const struct bag *g, uint32_t t)
 	return t == BAG_NONE ? none : g->ids[t];
 }
 
+/* Fires one trace, or is refused. */
+void bag_operator_fires_as(struct bag *g, uint32_t name)
+{
+	static const int rcs[] = {0,	   0,	    -EBUSY,	      -ENOSPC,
+				  -EINVAL, -ENOENT, HS_AGENT_FIRE_DRY};
+	uint32_t t = (uint32_t)hs_random_below(&g->clock, BAG_TRACES);
+	enum bag_fires what;
+
+	what = bag_foresee(g, name, &t, 1);
+	bag_differs(g, "what a trigger comes to",
+		    (uint64_t)hs_agent_core_fire(g->core, g->names[name].name,
+						 &g->ids[t], 1, g->now_ns),
+		    (uint64_t)rcs[what]);
+	bag_fired_as(g, what, name, &t, 1);
+}
+
 void bag_operator_fires(struct bag *g)
 {
 	static const int rcs[] = {0,	   0,	    -EBUSY,	      -ENOSPC,

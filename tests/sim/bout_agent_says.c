@@ -340,12 +340,13 @@ static enum hs_agent_shipped op_ship(void *ctx, const struct hs_agent_slice *s)
 	if (g->ticking)
 		in_order(g, s->head.priority);
 	x->key = s->head.ship_key;
+	/* One that came shorter than what had gone of it begins anew. */
+	x->acked = s->head.offset;
 	if (bag_is_away(g, t))
 		return HS_AGENT_SHIP_AWAY;
 	if (jammed(g))
 		return HS_AGENT_SHIP_NOT;
 	g->want.slices_resent += x->sent > s->head.offset;
-	x->acked = s->head.offset;
 	x->sent = s->head.offset + s->head.length_bytes;
 	x->upto = s->head.offset + s->head.length_bytes;
 	x->in_flight = true;

@@ -18,7 +18,7 @@
 
 struct rig {
 	struct sim *s;
-	struct hs_random r;
+	struct hs_random r, few; /* the latter: how few are named at once */
 	struct hs_agent_config config;
 	struct hs_agent_domain_config domain;
 	struct hs_agent_core *core;
@@ -98,10 +98,13 @@ static void gone(struct rig *g, uint32_t id)
 static void name_some(struct rig *g)
 {
 	struct hs_shm_entry e[70];
-	uint32_t nr = 1 + bout_below(&g->r, 70), used;
+	uint32_t nr = 1 + bout_below(&g->r, 70), used, few = NR_IDS;
 
+	/* Those who sit behind them stay where they are: seats run out. */
+	if (hs_random_chance(&g->few, 0.7))
+		few = 1 + bout_below(&g->few, 20);
 	for (uint32_t k = 0; k < nr; k++) {
-		uint32_t i = bout_below(&g->r, NR_IDS);
+		uint32_t i = bout_below(&g->r, NR_IDS) % few;
 
 		e[k] = (struct hs_shm_entry){
 			.trace_hi = g->ids[i].hi,
@@ -263,6 +266,7 @@ void bout_index(struct sim *s, uint64_t seed)
 	g->s = s;
 	g->now_ns = SIM_S;
 	hs_random_seed(&g->r, seed ^ 0x1d1ull);
+	hs_random_seed(&g->few, seed ^ 0xfe3ull);
 	draw(g);
 	g->memory = sim_zalloc(1, hs_agent_core_size_bytes(&g->config));
 	g->ledger = sim_zalloc(1, hs_agent_node_ledger_bytes(&g->config));
@@ -301,7 +305,8 @@ static const struct shape {
 	{true, 1, 256, 0, 0, 0, 0},	  {true, 64, 256, 3, 4, 16, 0},
 	{true, 64, 256, 3, 2, 4, 0},	  {true, 64, 256, 2, 16, 16, 0},
 	{true, 64, 512, 1, 0, 8, 2},	  {true, 128, 256, 1, 0, 8, 16},
-	{true, 128, 256, 8, 2, 128, 0},	  {false, 0, 256, 0, 0, 0, 0},
+	{true, 128, 256, 8, 2, 128, 0},	  {true, 16, 256, 3, 4, 16, 0},
+	{true, 8, 1u << 27, 1, 0, 8, 0},  {false, 0, 256, 0, 0, 0, 0},
 	{false, 64, 128, 0, 0, 0, 0},	  {false, 64, 300, 0, 0, 0, 0},
 	{false, 64, 384, 0, 0, 0, 0},	  {false, 64, 256, 9, 2, 1024, 0},
 	{false, 64, 256, 2, 1, 16, 0},	  {false, 64, 256, 2, 3, 16, 0},
@@ -325,6 +330,7 @@ static void shape(struct sim *s, struct hs_agent_core *core,
 		.nr_nodes = w->nr_nodes,
 	};
 	void *memory = NULL, *ledger = NULL;
+	const char *why = "";
 	int rc;
 
 	if (w->good) {
@@ -338,6 +344,8 @@ static void shape(struct sim *s, struct hs_agent_core *core,
 			      "chunks of %u, %u nodes comes to %d",
 			 c.nr_buffers, c.buffer_bytes, c.nr_classes,
 			 c.class_factor, c.chunk_units, c.nr_nodes, rc);
+	if (w->good && !hs_agent_core_check(core, &why))
+		sim_fail(s, BOUT "a pool does not add up: %s", why);
 	/* The next one takes its place. */
 	core->domains[5].live = false;
 	core->nr_domains = 0;

@@ -24,6 +24,7 @@ struct rig {
 	void *memory, *ledger, *domain_memory, *domain_ledger;
 	uint32_t process;
 	uint64_t now_ns, shipped, said;
+	struct hs_wire_answer answer; /* the last one */
 	enum hs_agent_shipped port;
 	struct {
 		struct hs_wire_group head;
@@ -56,6 +57,8 @@ static bool op_node(void *ctx, uint64_t node, uint16_t type,
 	struct rig *g = ctx;
 
 	g->said++;
+	memcpy(&g->answer, (const struct hs_wire_group *)payload + 1,
+	       sizeof(g->answer));
 	return true;
 }
 
@@ -92,12 +95,12 @@ static void begin(struct rig *g, uint32_t nr_fired, uint32_t nr_buffers)
 		.nr_crumbs = 128,
 		.nr_traces = 2 * nr_fired,
 	};
-	g->memory = bout_alloc(hs_agent_core_size_bytes(&g->config), false);
-	g->ledger = bout_alloc(hs_agent_node_ledger_bytes(&g->config), false);
+	g->memory = bout_alloc(hs_agent_core_size_bytes(&g->config), 0);
+	g->ledger = bout_alloc(hs_agent_node_ledger_bytes(&g->config), 0);
 	g->domain_memory =
-		bout_alloc(hs_agent_domain_size_bytes(&g->domain), true);
+		bout_alloc(hs_agent_domain_size_bytes(&g->domain), 1);
 	g->domain_ledger =
-		bout_alloc(hs_agent_domain_ledger_bytes(&g->domain), false);
+		bout_alloc(hs_agent_domain_ledger_bytes(&g->domain), 0);
 	g->core = hs_agent_core_create(g->memory, g->ledger, &g->config, &ops,
 				       g, g->now_ns, 0);
 	if (!g->core ||
@@ -109,12 +112,11 @@ static void begin(struct rig *g, uint32_t nr_fired, uint32_t nr_buffers)
 
 static void end(struct rig *g)
 {
-	bout_free(g->memory, hs_agent_core_size_bytes(&g->config), false);
-	bout_free(g->ledger, hs_agent_node_ledger_bytes(&g->config), false);
-	bout_free(g->domain_memory, hs_agent_domain_size_bytes(&g->domain),
-		  true);
+	bout_free(g->memory, hs_agent_core_size_bytes(&g->config), 0);
+	bout_free(g->ledger, hs_agent_node_ledger_bytes(&g->config), 0);
+	bout_free(g->domain_memory, hs_agent_domain_size_bytes(&g->domain), 1);
 	bout_free(g->domain_ledger, hs_agent_domain_ledger_bytes(&g->domain),
-		  false);
+		  0);
 }
 
 static void tick_at(struct rig *g, uint64_t now_ns)
@@ -276,6 +278,41 @@ static void says(struct rig *g, uint32_t nr, uint32_t a_scan)
 	end(g);
 }
 
+/* As many crumbs are told of a trace as may be, of all domains together. */
+static void crumbs(struct rig *g, uint32_t here, uint32_t there)
+{
+	struct hs_agent_domain_config c = {
+		.nr_buffers = 8,
+		.buffer_bytes = 256,
+		.nr_crumbs = HS_WIRE_CRUMBS_MAX,
+	};
+	uint32_t most = here + there;
+	void *memory = bout_alloc(hs_agent_domain_size_bytes(&c), 1);
+	void *ledger = bout_alloc(hs_agent_domain_ledger_bytes(&c), 0);
+
+	begin(g, 8, 1024);
+	hs_agent_core_domain_add(g->core, 5, memory, ledger, &c, g->now_ns);
+	for (uint32_t i = 0; i < most; i++) {
+		struct hs_shm_entry e = {
+			.trace_lo = 1,
+			.type = HS_SHM_ENTRY_CRUMB,
+			.u.arg = (20ull + i) << 32 | 1,
+		};
+
+		hs_agent_core_entries(g->core, i < here ? 0 : 5, g->process, &e,
+				      1, NULL, 0, g->now_ns);
+	}
+	collects(g, 1, false);
+	round_at(g, g->now_ns + SIM_MS);
+	differs(g, "crumbs that are told", g->answer.nr_crumbs,
+		most < HS_WIRE_CRUMBS_MAX ? most : HS_WIRE_CRUMBS_MAX);
+	differs(g, "whether some are not", g->answer.flags,
+		most > HS_WIRE_CRUMBS_MAX ? HS_WIRE_F_CUT : 0);
+	bout_free(memory, hs_agent_domain_size_bytes(&c), 1);
+	bout_free(ledger, hs_agent_domain_ledger_bytes(&c), 0);
+	end(g);
+}
+
 /* ---- the outbox -----------------------------------------------------------
  */
 
@@ -370,8 +407,8 @@ static void node_defaults(struct sim *s)
 	size_t ledger_bytes = hs_agent_node_ledger_bytes(&none);
 	const struct hs_ledger_node *l;
 
-	g.memory = bout_alloc(bytes, false);
-	g.ledger = bout_alloc(ledger_bytes, false);
+	g.memory = bout_alloc(bytes, 0);
+	g.ledger = bout_alloc(ledger_bytes, 0);
 	none.trace_crumbs_max = HS_WIRE_CRUMBS_MAX + 1;
 	g.core =
 		hs_agent_core_create(g.memory, g.ledger, &none, &ops, &g, 1, 0);
@@ -406,8 +443,8 @@ static void node_defaults(struct sim *s)
 	differs(&g, "less of it", hs_agent_core_size_bytes(&c),
 		bytes - lines(HS_WIRE_PAYLOAD_MAX_BYTES));
 	none.trace_crumbs_max = 0;
-	bout_free(g.memory, bytes, false);
-	bout_free(g.ledger, ledger_bytes, false);
+	bout_free(g.memory, bytes, 0);
+	bout_free(g.ledger, ledger_bytes, 0);
 }
 
 static size_t domain_ledger(uint32_t nr_buffers, uint32_t nr_crumbs,
@@ -429,8 +466,8 @@ static void domain_defaults(struct rig *g)
 	void *memory, *ledger;
 
 	begin(g, 8, 8);
-	memory = bout_alloc(hs_agent_domain_size_bytes(&c), true);
-	ledger = bout_alloc(hs_agent_domain_ledger_bytes(&c), false);
+	memory = bout_alloc(hs_agent_domain_size_bytes(&c), 1);
+	ledger = bout_alloc(hs_agent_domain_ledger_bytes(&c), 0);
 	l = ledger;
 	differs(g, "another domain",
 		(uint64_t)hs_agent_core_domain_add(g->core, 5, memory, ledger,
@@ -455,8 +492,8 @@ static void domain_defaults(struct rig *g)
 	differs(g, "its ledger", l->total_bytes,
 		domain_ledger(100, 100, 65536, 1));
 	differs(g, "memory by lines", hs_agent_domain_size_bytes(&c) % 64, 0);
-	bout_free(memory, hs_agent_domain_size_bytes(&c), true);
-	bout_free(ledger, hs_agent_domain_ledger_bytes(&c), false);
+	bout_free(memory, hs_agent_domain_size_bytes(&c), 1);
+	bout_free(ledger, hs_agent_domain_ledger_bytes(&c), 0);
 	/* As many marks of what is gone as there are traces, or more. */
 	c.nr_traces = 65537;
 	c.chunk_units = 32;
@@ -474,6 +511,8 @@ void bout_limits(struct sim *s, uint64_t seed)
 	node_defaults(s);
 	domain_defaults(&g);
 	outbox(&g);
+	crumbs(&g, 128, HS_WIRE_CRUMBS_MAX - 128);
+	crumbs(&g, 128, HS_WIRE_CRUMBS_MAX - 127);
 	ships(&g);
 	gives_up(&g, 600, 620, 1200, 310);
 	gives_up(&g, 2400, 8000, 2400, 2100);

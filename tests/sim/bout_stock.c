@@ -12,14 +12,6 @@
 #define NR_STEPS 260u
 #define AT_ONCE	 6u
 
-static void differs(struct stk *g, const char *what, uint64_t is,
-		    uint64_t should)
-{
-	if (is != should)
-		sim_fail(g->s, STK "%s: %llu instead of %llu", what,
-			 (unsigned long long)is, (unsigned long long)should);
-}
-
 /* ---- stock ----------------------------------------------------------------
  */
 
@@ -61,10 +53,10 @@ static void asks(struct stk *g)
 					      : x->generation + 1,
 		};
 		if (n < nr)
-			differs(g, "a stock word", words[n], word_of(g, b));
+			stk_differs(g, "a stock word", words[n], word_of(g, b));
 		n++;
 	}
-	differs(g, "buffers that are handed out", nr, n);
+	stk_differs(g, "buffers that are handed out", nr, n);
 }
 
 /* A buffer that some process has; STK_NONE: none has any. */
@@ -136,10 +128,13 @@ static uint32_t stocked_there(const struct stk *g, struct place p,
 static void feed(struct stk *g, uint32_t process, const struct hs_shm_entry *e,
 		 uint32_t nr)
 {
-	differs(g, "entries that are used",
-		hs_agent_core_entries(g->core, g->id, process, e, nr, NULL, 0,
-				      g->now_ns),
-		nr);
+	struct hs_shm_entry *at = &g->entries[AT_ONCE - nr];
+
+	memcpy(at, e, nr * sizeof(*e));
+	stk_differs(g, "entries that are used",
+		    hs_agent_core_entries(g->core, g->id, process, at, nr, NULL,
+					  0, g->now_ns),
+		    nr);
 }
 
 static void seen(struct stk *g, uint32_t t)
@@ -203,7 +198,7 @@ static void leaves_crumbs(struct stk *g)
 		.type = HS_SHM_ENTRY_CRUMB,
 	};
 
-	for (uint32_t i = 0; i < g->domain.nr_crumbs; i++) {
+	for (uint32_t i = 0; i < 4; i++) {
 		e.u.arg = (uint64_t)(20 + i) << 32 | 1;
 		feed(g, g->process[0], &e, 1);
 	}
@@ -211,10 +206,9 @@ static void leaves_crumbs(struct stk *g)
 	seen(g, STK_TRACES - 1);
 }
 
-static void publishes(struct stk *g)
+static void publishes_for(struct stk *g, uint32_t t)
 {
-	uint32_t b = some_stocked(g), t = bout_below(&g->r, STK_PUBLISHED),
-		 process, bytes;
+	uint32_t b = some_stocked(g), process, bytes;
 	struct hs_shm_entry e = {.type = HS_SHM_ENTRY_BUFFER};
 	struct place p;
 
@@ -249,6 +243,16 @@ static void publishes(struct stk *g)
 	seen(g, t);
 }
 
+/* Now and then two at once, as a lane brings them. */
+static void publishes(struct stk *g)
+{
+	uint32_t t = bout_below(&g->r, STK_PUBLISHED);
+
+	publishes_for(g, t);
+	if (hs_random_chance(&g->r, 0.3))
+		publishes_for(g, t);
+}
+
 static void dies(struct stk *g)
 {
 	uint32_t *process = &g->process[bout_below(&g->r, STK_PROCS)];
@@ -261,178 +265,6 @@ static void dies(struct stk *g)
 	*process = hs_agent_core_process_new(g->core);
 }
 
-/* ---- slices ---------------------------------------------------------------
- */
-
-static void fires(struct stk *g)
-{
-	uint32_t t = bout_below(&g->r, STK_PUBLISHED), units = 0, nr = 0;
-
-	for (uint32_t i = 0; i < g->traces[t].buffers.nr; i++)
-		units += stk_units_of(g, g->traces[t].buffers.at[i]);
-	for (uint32_t i = 0; i < STK_TRACES; i++)
-		nr += g->traces[i].fired;
-	if (g->traces[t].fired || nr == 8 ||
-	    2 * (stk_nr_pinned(g) + units) >= g->domain.nr_buffers)
-		return;
-	differs(g, "a trigger",
-		(uint64_t)hs_agent_core_fire(g->core, "slow", &g->traces[t].id,
-					     1, g->now_ns),
-		0);
-	g->traces[t].fired = true;
-}
-
-static enum hs_agent_shipped op_ship(void *ctx, const struct hs_agent_slice *s)
-{
-	struct stk *g = ctx;
-	uint64_t unit = s->pool_offset / g->domain.buffer_bytes;
-	uint32_t b =
-		(uint32_t)unit + s->pool_node * g->node_chunks * g->chunk_units;
-	struct stk_buffer *x;
-	uint32_t upto;
-	bool lends;
-
-	b -= s->head.offset / g->domain.buffer_bytes;
-	if (!g->ticking || b >= g->domain.nr_buffers ||
-	    g->buffers[b].state != HS_LEDGER_HELD || g->buffers[b].in_flight) {
-		sim_fail(g->s, STK "a slice of a buffer that waits for none");
-		return HS_AGENT_SHIP_NOT;
-	}
-	x = &g->buffers[b];
-	upto = x->committed - x->acked > g->slice_bytes
-		       ? x->acked + g->slice_bytes
-		       : x->committed;
-	differs(g, "the domain of a slice", s->domain, g->id);
-	differs(g, "its offset", s->head.offset, x->acked);
-	differs(g, "its place", s->pool_offset % g->domain.buffer_bytes,
-		x->acked % g->domain.buffer_bytes);
-	differs(g, "its length", s->head.length_bytes, upto - x->acked);
-	differs(g, "what is committed of it", s->committed, x->committed);
-	differs(g, "whether it is the last", s->head.final,
-		upto == x->committed);
-	differs(g, "its process", s->head.process, x->process);
-	differs(g, "the buffer in its key",
-		hs_ship_key_buffer(s->head.ship_key), b);
-	differs(g, "the domain in its key",
-		hs_ship_key_domain(s->head.ship_key), g->id);
-	if (g->in_flight_bytes >= g->config.window_bytes ||
-	    g->lent_bytes >= g->config.window_bytes)
-		sim_fail(g->s, STK "a slice beyond the window");
-	g->jammed = g->jams && hs_random_chance(&g->r, 0.2);
-	if (g->jammed || g->nr_lent == STK_LENT)
-		return HS_AGENT_SHIP_NOT;
-	lends = hs_random_chance(&g->r, 0.5);
-	g->resent += x->sent > x->acked;
-	x->sent = upto;
-	x->key = s->head.ship_key;
-	x->upto = upto;
-	x->in_flight = true;
-	x->final_sent = s->head.final;
-	g->in_flight_bytes += upto - x->acked;
-	if (!lends)
-		return HS_AGENT_SHIP_COPIED;
-	g->lent[g->nr_lent++] = (struct stk_lent){x->key, b, upto - x->acked};
-	g->lent_bytes += upto - x->acked;
-	x->lent++;
-	return HS_AGENT_SHIP_LENT;
-}
-
-static void tick(struct stk *g)
-{
-	g->jams = hs_random_chance(&g->r, 0.3);
-	g->jammed = false;
-	g->ticking = true;
-	hs_agent_core_tick(g->core, g->now_ns);
-	g->ticking = false;
-	if (g->jams || g->in_flight_bytes >= g->config.window_bytes ||
-	    g->lent_bytes >= g->config.window_bytes)
-		return;
-	for (uint32_t t = 0; t < STK_TRACES; t++) {
-		const struct stk_row *row = &g->traces[t].buffers;
-		uint32_t i = 0;
-
-		while (i < row->nr && g->buffers[row->at[i]].final_sent)
-			i++;
-		if (g->traces[t].fired && i < row->nr &&
-		    !g->buffers[row->at[i]].in_flight)
-			sim_fail(g->s, STK "a buffer stays, with room to send "
-					   "it");
-	}
-}
-
-static void acked(struct stk *g)
-{
-	struct hs_wire_slice_ack *m = (void *)g->payload;
-	uint32_t b = bout_below(&g->r, g->domain.nr_buffers);
-	uint64_t *key = (void *)(m + 1);
-	struct stk_buffer *x;
-
-	for (uint32_t i = 0; i < STK_BUFFERS && !g->buffers[b].in_flight; i++)
-		b = (b + 1) % g->domain.nr_buffers;
-	x = &g->buffers[b];
-	*m = (struct hs_wire_slice_ack){.nr = 1};
-	*key = x->key;
-	hs_agent_core_message(g->core, 200ull << 32, HS_WIRE_SLICE_ACK, m,
-			      sizeof(*m) + sizeof(*key), g->now_ns);
-	if (!x->in_flight)
-		return;
-	if (x->final_sent) {
-		stk_release(g, b);
-		return;
-	}
-	stk_flight_end(g, b);
-	x->acked = x->upto;
-}
-
-/* The carrier has read it; or it says so of what it never had. */
-static void gives_back(struct stk *g)
-{
-	uint32_t i = g->nr_lent ? bout_below(&g->r, g->nr_lent) : 0;
-	struct stk_lent l = g->lent[i];
-	struct stk_buffer *x = &g->buffers[l.buffer];
-
-	if (hs_random_chance(&g->r, 0.1)) {
-		uint64_t key =
-			(uint64_t)g->id << 60 |
-			(uint64_t)(g->domain.nr_buffers + bout_below(&g->r, 2))
-				<< HS_KEY_GENERATIONS;
-
-		hs_agent_core_returned(g->core, key, 100);
-		hs_agent_core_returned(g->core, key ^ 1ull << 60, 100);
-	}
-	if (!g->nr_lent)
-		return;
-	hs_agent_core_returned(g->core, l.key, l.bytes);
-	g->lent_bytes -= l.bytes;
-	g->lent[i] = g->lent[--g->nr_lent];
-	if (--x->lent == 0 && x->state == HS_LEDGER_FREE)
-		stk_unpark(g, l.buffer);
-}
-
-/* A collector came back: what it may have lost goes again. */
-static void again(struct stk *g)
-{
-	hs_agent_core_collector_up(g->core, g->now_ns);
-	for (uint32_t b = 0; b < g->domain.nr_buffers; b++)
-		stk_flight_end(g, b);
-}
-
-static uint64_t op_coordinator(void *ctx,
-			       const struct hs_wire_trace_id *primary,
-			       uint32_t attempt, uint16_t type,
-			       const void *payload, uint32_t bytes)
-{
-	return 0;
-}
-
-static bool op_node(void *ctx, uint64_t node, uint16_t type,
-		    const void *payload, uint32_t bytes)
-{
-	return false;
-}
-
-static const struct hs_agent_ops ops = {op_coordinator, op_node, op_ship};
-
 /* ---- whether it is so -----------------------------------------------------
  */
 
@@ -443,14 +275,15 @@ static void check_buffers(struct stk *g)
 	for (uint32_t b = 0; b < g->domain.nr_buffers; b++) {
 		const struct stk_buffer *x = &g->buffers[b];
 
-		differs(g, "the word of a buffer", d->buffers[b].word,
-			hs_ledger_word(
-				x->state, x->generation,
-				x->state == HS_LEDGER_FREE ? 0 : x->process));
+		stk_differs(g, "the word of a buffer", d->buffers[b].word,
+			    hs_ledger_word(x->state, x->generation,
+					   x->state == HS_LEDGER_FREE
+						   ? 0
+						   : x->process));
 	}
 	for (uint32_t k = 0; k < g->nr_chunks; k++)
-		differs(g, "the class of a chunk", d->chunk_words[k],
-			g->chunks[k].size_class + 1);
+		stk_differs(g, "the class of a chunk", d->chunk_words[k],
+			    g->chunks[k].size_class + 1);
 }
 
 /* In the order in which they were published. */
@@ -462,15 +295,18 @@ static void check_traces(struct stk *g)
 		const struct stk_trace *x = &g->traces[t];
 		uint32_t i = hs_ix_find(d, x->id.hi, x->id.lo), n = 0, b;
 
-		differs(g, "whether a trace is there", i != HS_NIL, x->there);
+		stk_differs(g, "whether a trace is there", i != HS_NIL,
+			    x->there);
 		if (i == HS_NIL || !x->there)
 			continue;
 		b = d->traces[i].buf_first;
 		for (; b != HS_NIL && n < x->buffers.nr; n++) {
-			differs(g, "a buffer of a trace", b, x->buffers.at[n]);
+			stk_differs(g, "a buffer of a trace", b,
+				    x->buffers.at[n]);
 			b = d->rt[b].next;
 		}
-		differs(g, "how many it has", n + (b != HS_NIL), x->buffers.nr);
+		stk_differs(g, "how many it has", n + (b != HS_NIL),
+			    x->buffers.nr);
 	}
 }
 
@@ -493,33 +329,34 @@ static void check(struct stk *g)
 	}
 	hs_agent_core_stats_get(g->core, &st);
 	hs_agent_core_domain_stats_get(g->core, g->id, g->now_ns, &is);
-	differs(g, "buffers returned", st.stock_returned, g->returned);
-	differs(g, "buffers denied", st.stock_denied, g->denied);
-	differs(g, "buffers of other nodes", st.stock_remote, g->remote);
-	differs(g, "traces evicted", st.traces_evicted, g->evicted);
-	differs(g, "bad entries", st.entries_bad, g->bad);
-	differs(g, "slices that go again", st.slices_resent, g->resent);
-	differs(g, "free units", is.buffers_free, stk_nr_free(g));
-	differs(g, "stocked units", is.buffers_stocked,
-		stk_nr(g, HS_LEDGER_STOCKED));
-	differs(g, "held units", is.buffers_held, stk_nr(g, HS_LEDGER_HELD));
-	differs(g, "pinned units", is.buffers_pinned, stk_nr_pinned(g));
-	differs(g, "parked units", is.buffers_parked, stk_nr_parked(g));
-	differs(g, "units under way", is.buffers_sending, sending);
-	differs(g, "bytes under way", g->core->in_flight_bytes,
-		g->in_flight_bytes);
-	differs(g, "bytes lent", g->core->lent_bytes, g->lent_bytes);
-	differs(g, "hs_agent_core_stocked()",
-		hs_agent_core_stocked(g->core, g->id),
-		stk_nr(g, HS_LEDGER_STOCKED));
-	differs(g, "hs_agent_core_stocked_by()",
-		hs_agent_core_stocked_by(g->core, g->id, g->process[p]),
-		of_one);
+	stk_differs(g, "buffers returned", st.stock_returned, g->returned);
+	stk_differs(g, "buffers denied", st.stock_denied, g->denied);
+	stk_differs(g, "buffers of other nodes", st.stock_remote, g->remote);
+	stk_differs(g, "traces evicted", st.traces_evicted, g->evicted);
+	stk_differs(g, "bad entries", st.entries_bad, g->bad);
+	stk_differs(g, "slices that go again", st.slices_resent, g->resent);
+	stk_differs(g, "free units", is.buffers_free, stk_nr_free(g));
+	stk_differs(g, "stocked units", is.buffers_stocked,
+		    stk_nr(g, HS_LEDGER_STOCKED));
+	stk_differs(g, "held units", is.buffers_held,
+		    stk_nr(g, HS_LEDGER_HELD));
+	stk_differs(g, "pinned units", is.buffers_pinned, stk_nr_pinned(g));
+	stk_differs(g, "parked units", is.buffers_parked, stk_nr_parked(g));
+	stk_differs(g, "units under way", is.buffers_sending, sending);
+	stk_differs(g, "bytes under way", g->core->in_flight_bytes,
+		    g->in_flight_bytes);
+	stk_differs(g, "bytes lent", g->core->lent_bytes, g->lent_bytes);
+	stk_differs(g, "hs_agent_core_stocked()",
+		    hs_agent_core_stocked(g->core, g->id),
+		    stk_nr(g, HS_LEDGER_STOCKED));
+	stk_differs(g, "hs_agent_core_stocked_by()",
+		    hs_agent_core_stocked_by(g->core, g->id, g->process[p]),
+		    of_one);
 	if (b != STK_NONE)
-		differs(g, "hs_agent_core_owns()",
-			hs_agent_core_owns(g->core, g->id, g->process[p],
-					   word_of(g, b)),
-			g->buffers[b].process == g->process[p]);
+		stk_differs(g, "hs_agent_core_owns()",
+			    hs_agent_core_owns(g->core, g->id, g->process[p],
+					       word_of(g, b)),
+			    g->buffers[b].process == g->process[p]);
 	check_buffers(g);
 	check_traces(g);
 	if (!g->s->failed && !hs_agent_core_check(g->core, &why))
@@ -532,11 +369,11 @@ static void check(struct stk *g)
 static void begin(struct stk *g)
 {
 	g->config.index_seed = hs_random_u64(&g->r);
-	g->memory = bout_alloc(hs_agent_core_size_bytes(&g->config), false);
+	g->memory = bout_alloc(hs_agent_core_size_bytes(&g->config), 0);
 	g->domain_memory =
-		bout_alloc(hs_agent_domain_size_bytes(&g->domain), true);
-	g->core = hs_agent_core_create(g->memory, g->ledger, &g->config, &ops,
-				       g, g->now_ns, 0);
+		bout_alloc(hs_agent_domain_size_bytes(&g->domain), 63);
+	g->core = hs_agent_core_create(g->memory, g->ledger, &g->config,
+				       &stk_ops, g, g->now_ns, 0);
 	if (!g->core ||
 	    hs_agent_core_domain_add(g->core, g->id, g->domain_memory,
 				     g->domain_ledger, &g->domain, g->now_ns))
@@ -546,9 +383,8 @@ static void begin(struct stk *g)
 
 static void end(struct stk *g)
 {
-	bout_free(g->memory, hs_agent_core_size_bytes(&g->config), false);
-	bout_free(g->domain_memory, hs_agent_domain_size_bytes(&g->domain),
-		  true);
+	bout_free(g->memory, hs_agent_core_size_bytes(&g->config), 0);
+	bout_free(g->domain_memory, hs_agent_domain_size_bytes(&g->domain), 63);
 }
 
 static void restart(struct stk *g)
@@ -585,7 +421,7 @@ static void draw(struct stk *g)
 		d->nr_buffers -= bout_below(&g->r, g->chunk_units);
 	g->nr_chunks = g->nr_nodes * g->node_chunks;
 	d->buffer_bytes = 256u << bout_below(&g->r, 2);
-	d->nr_crumbs = 4;
+	d->nr_crumbs = 16;
 	d->nr_traces = STK_TRACES;
 	d->nr_classes = g->nr_classes;
 	d->class_factor = factor;
@@ -634,15 +470,15 @@ static void step(struct stk *g)
 		for (uint32_t i = bout_below(&g->r, 40); i-- > 0; g->now_ns++)
 			ends_without(g);
 	else if (what < 75)
-		fires(g);
+		stk_fires(g);
 	else if (what < 83)
-		tick(g);
+		stk_tick(g);
 	else if (what < 90)
-		acked(g);
+		stk_acked(g);
 	else if (what < 96)
-		gives_back(g);
+		stk_gives_back(g);
 	else if (what < 97)
-		again(g);
+		stk_again(g);
 	else if (what < 98)
 		dies(g);
 	else if (what < 99)
@@ -657,14 +493,15 @@ void bout_stock(struct sim *s, uint64_t seed)
 	g->now_ns = SIM_S;
 	hs_random_seed(&g->r, seed ^ 0x570cull);
 	draw(g);
+	g->entries = bout_alloc(AT_ONCE * sizeof(*g->entries), 0);
 	for (uint32_t t = 0; t < STK_TRACES; t++)
 		g->traces[t].id = (struct hs_wire_trace_id){t % 5, 1 + t};
 	/* What its crumbs begin with looks like the word of a buffer. */
 	g->traces[STK_TRACES - 1].id.hi =
 		hs_ledger_word(HS_LEDGER_STOCKED, 0, 1);
-	g->ledger = bout_alloc(hs_agent_node_ledger_bytes(&g->config), false);
+	g->ledger = bout_alloc(hs_agent_node_ledger_bytes(&g->config), 0);
 	g->domain_ledger =
-		bout_alloc(hs_agent_domain_ledger_bytes(&g->domain), false);
+		bout_alloc(hs_agent_domain_ledger_bytes(&g->domain), 0);
 	begin(g);
 	stk_begin(g);
 	age(g);
@@ -680,8 +517,9 @@ void bout_stock(struct sim *s, uint64_t seed)
 		sim_mix(s, g->evicted ^ g->in_flight_bytes << 32);
 	}
 	end(g);
-	bout_free(g->ledger, hs_agent_node_ledger_bytes(&g->config), false);
+	bout_free(g->entries, AT_ONCE * sizeof(*g->entries), 0);
+	bout_free(g->ledger, hs_agent_node_ledger_bytes(&g->config), 0);
 	bout_free(g->domain_ledger, hs_agent_domain_ledger_bytes(&g->domain),
-		  false);
+		  0);
 	free(g);
 }

@@ -74,7 +74,19 @@ struct stk {
 	uint64_t returned, denied, remote, evicted, bad, resent;
 	bool ticking, jammed, jams;
 	uint64_t payload[16];
+	struct hs_shm_entry *entries; /* behind AT_ONCE of them is nothing */
 };
+
+/* bout_stock_ship.c */
+extern const struct hs_agent_ops stk_ops;
+void stk_differs(struct stk *g, const char *what, uint64_t is, uint64_t should);
+void stk_fires(struct stk *g);
+void stk_tick(struct stk *g);
+void stk_acked(struct stk *g);
+/* The carrier has read it; or it says so of what it never had. */
+void stk_gives_back(struct stk *g);
+/* A collector came back: what it may have lost goes again. */
+void stk_again(struct stk *g);
 
 /* bout_stock_model.c */
 void stk_row_add(struct stk_row *row, uint32_t value);

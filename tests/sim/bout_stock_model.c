@@ -312,11 +312,27 @@ uint32_t stk_stock(struct stk *g, uint32_t node, bool here, uint32_t size_class)
 /* ---- a successor ----------------------------------------------------------
  */
 
+/* As they were published; those of one moment as they lie. */
+static void into_order(struct stk *g, struct stk_row *row)
+{
+	for (uint32_t i = 1; i < row->nr; i++)
+		for (uint32_t k = i; k; k--) {
+			uint32_t a = row->at[k - 1], b = row->at[k];
+
+			if (g->buffers[a].seen < g->buffers[b].seen ||
+			    (g->buffers[a].seen == g->buffers[b].seen && a < b))
+				break;
+			row->at[k - 1] = b;
+			row->at[k] = a;
+		}
+}
+
 static void adopt_traces(struct stk *g)
 {
 	for (uint32_t t = 0; t < STK_TRACES; t++) {
 		struct stk_trace *x = &g->traces[t];
 
+		into_order(g, &x->buffers);
 		x->there = x->buffers.nr || x->has_crumbs;
 		x->seen = g->now_ns;
 		if (x->buffers.nr)
