@@ -115,7 +115,8 @@ static bool is_known(struct hs_shm *t, int fd)
 	return false;
 }
 
-/* Return: a socket, or -errno: -EACCES: a stranger has that name. */
+/* Return: a socket, or -errno: -EACCES: a stranger has that name; -EAGAIN:
+ * perhaps one: who listens takes nobody, and then is not known. */
 static int connect_name(struct hs_shm *t, const char *host, uint16_t port)
 {
 	struct sockaddr_un un;
@@ -146,8 +147,9 @@ static int connect_to(struct hs_shm *t, const union inet *at)
 
 	host_of(at, host);
 	fd = connect_name(t, host, port_of(at));
-	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]) &&
-			   (fd == -ECONNREFUSED || fd == -EACCES);
+	for (size_t i = 0;
+	     i < sizeof(all) / sizeof(all[0]) &&
+	     (fd == -ECONNREFUSED || fd == -EACCES || fd == -EAGAIN);
 	     i++)
 		fd = connect_name(t, all[i], port_of(at));
 	return fd;

@@ -55,6 +55,7 @@ static void dial_and_wait(void)
 
 /* Takes the name, where it is free, before anybody listens there. */
 static int squatted[2];
+static int squatter_backlog;
 
 static void squat(void)
 {
@@ -62,20 +63,26 @@ static void squat(void)
 	int n = snprintf(un.sun_path + 1, sizeof(un.sun_path) - 1,
 			 "hindsight/127.0.0.1:%d", port);
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct other o;
 
 	if (bind(fd, (struct sockaddr *)&un,
 		 (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 +
 			     (size_t)n)) ||
-	    listen(fd, 16) || write(squatted[1], "!", 1) != 1)
+	    listen(fd, squatter_backlog))
+		_exit(1);
+	if (!squatter_backlog)
+		dial(&o); /* for whom there is room */
+	if (write(squatted[1], "!", 1) != 1)
 		_exit(1);
 	pause();
 }
 
-static pid_t squatter(void)
+static pid_t squatter(int backlog)
 {
 	pid_t pid;
 	char word;
 
+	squatter_backlog = backlog;
 	assert_int_equal(pipe2(squatted, O_CLOEXEC), 0);
 	pid = as_stranger(squat);
 	close(squatted[1]);
@@ -136,7 +143,7 @@ static void a_stranger_listens(void **state)
 	(void)state;
 	port = hs_transport_listen(all, "0.0.0.0:0");
 	assert_true(port > 0);
-	pid = squatter();
+	pid = squatter(16);
 	if (pid < 0) {
 		hs_transport_destroy(all);
 		skip();
@@ -157,12 +164,41 @@ static void a_stranger_listens(void **state)
 	let_go(pid);
 }
 
+/* Nor does he hide who listens on all addresses by taking nobody: the kernel
+ * tells then that he is busy, and not who he is. */
+static void a_stranger_is_busy(void **state)
+{
+	struct hs_transport *all = another(5, 0, NULL, &events);
+	char address[64];
+	pid_t pid;
+
+	(void)state;
+	port = hs_transport_listen(all, "0.0.0.0:0");
+	assert_true(port > 0);
+	pid = squatter(0);
+	if (pid < 0) {
+		hs_transport_destroy(all);
+		skip();
+	}
+	snprintf(address, sizeof(address), "127.0.0.1:%d", port);
+	assert_int_equal(hs_transport_dial(t, address), 0);
+	for (int i = 0; i < 5000 && nr_up < 2; i++) {
+		assert_int_equal(hs_transport_poll(t, 1), 0);
+		assert_int_equal(hs_transport_poll(all, 1), 0);
+	}
+	assert_int_equal(nr_up, 2);
+	assert_int_equal(cut(HS_TRANSPORT_CUT_USER), 0);
+	hs_transport_destroy(all);
+	let_go(pid);
+}
+
 int main(void)
 {
 #define each(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		each(a_stranger_dials),
 		each(a_stranger_listens),
+		each(a_stranger_is_busy),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
