@@ -251,6 +251,25 @@ static void fire(const struct hs_rules_table *t, uint64_t generation,
 		hs_operation_add_shared(&trace->at->watch->fired[slot]);
 }
 
+/* Of the rules @left: those whose duration and attributes it is. */
+static __attribute__((noinline)) void
+judge_each(const struct hs_rules_table *t, uint64_t generation,
+	   const struct hs_operation *o, struct hs_trace *trace,
+	   uint64_t duration_ns, uint64_t met, uint64_t left)
+{
+	while (left) {
+		uint32_t i = (uint32_t)__builtin_ctzll(left);
+
+		left &= left - 1;
+		if (duration_ns < t->asked[i].min_ns ||
+		    t->asked[i].tests & ~met)
+			continue;
+		if (t->percentiles >> i & 1 && !is_above(o, i, duration_ns))
+			continue;
+		fire(t, generation, i, trace);
+	}
+}
+
 void hs_rules_judge(const struct hs_rules_table *t, struct hs_span *span,
 		    struct hs_trace *trace, uint64_t duration_ns,
 		    uint32_t status)
@@ -269,15 +288,9 @@ void hs_rules_judge(const struct hs_rules_table *t, struct hs_span *span,
 	else
 		left = fit_anew(t, generation, o, span->operation);
 	left &= t->by_status[status];
-	while (left) {
-		uint32_t i = (uint32_t)__builtin_ctzll(left);
-
-		left &= left - 1;
-		if (duration_ns < t->asked[i].min_ns ||
-		    t->asked[i].tests & ~met)
-			continue;
-		if (t->percentiles >> i & 1 && !is_above(o, i, duration_ns))
-			continue;
-		fire(t, generation, i, trace);
-	}
+	/* Most spans are neither slow nor what an attribute was asked for. */
+	left &= met ? UINT64_MAX : t->untested;
+	left &= duration_ns < t->least_ns ? t->unlasting : UINT64_MAX;
+	if (left)
+		judge_each(t, generation, o, trace, duration_ns, met, left);
 }

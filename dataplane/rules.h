@@ -37,6 +37,9 @@ struct hs_rules_table {
 	uint64_t keys;	       /* bits of hs_rules_key_bit() that are asked */
 	uint64_t by_status[3]; /* rules, by enum hs_span_status */
 	uint64_t percentiles;  /* rules that have one */
+	uint64_t untested;     /* rules that ask of no attribute */
+	uint64_t unlasting;    /* rules that any duration meets */
+	uint64_t least_ns;     /* the least that meets any of the others */
 	uint8_t first[64];     /* test of a key bit */
 	/* What a span's end asks of each rule, close together. */
 	struct {

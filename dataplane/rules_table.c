@@ -72,7 +72,8 @@ static void index_make(struct hs_rules_table *t)
 {
 	memset(t->by_status, 0, sizeof(t->by_status));
 	t->keys = 0;
-	t->percentiles = 0;
+	t->percentiles = t->untested = t->unlasting = 0;
+	t->least_ns = UINT64_MAX;
 	/* Checked already, and said again for who reads this without that. */
 	for (uint32_t i = 0; i < HS_SHM_RULES_MAX && i < t->shm.nr_rules; i++) {
 		const struct hs_shm_rule *r = &t->shm.rules[i];
@@ -81,6 +82,10 @@ static void index_make(struct hs_rules_table *t)
 		t->asked[i].min_ns = r->min_ns;
 		t->asked[i].tests = r->tests;
 		t->percentiles |= (uint64_t)(r->percentile_ppm != 0) << i;
+		t->untested |= (uint64_t)(r->tests == 0) << i;
+		t->unlasting |= (uint64_t)(r->min_ns == 0) << i;
+		if (r->min_ns && r->min_ns < t->least_ns)
+			t->least_ns = r->min_ns;
 		for (uint32_t s = 0; s < 3 && t->triggers[i]; s++) {
 			if (r->statuses & 1u << s)
 				t->by_status[s] |= 1ull << i;

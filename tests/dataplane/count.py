@@ -22,7 +22,7 @@ BOUNDS = {
         "tracepoint_32B_nostamp": (17, None),
         "tracepoint_library": (62, None),
         "span_5attr": (1010, None),
-        "span_5attr_rules": (1180, None),
+        "span_5attr_rules": (1130, None),
         "attr_i64": (106, None),
         "begin_end_empty": (430, None),
         "trace_of_one_span": (1425, None),
