@@ -46,6 +46,7 @@ static inline void hs_again_turn(struct hs_trace *trace)
 	/* The numbers begin again. */
 	trace->again_buffer = HS_AGAIN_BUFFER;
 	memset(trace->again, 0, sizeof(trace->again));
+	memset(trace->again_names, 0, sizeof(trace->again_names));
 	memset(trace->again_literals, 0, sizeof(trace->again_literals));
 }
 
@@ -277,6 +278,25 @@ hs_again_literal_whole(uint8_t *p, const struct hs_key *k)
 	*p = (uint8_t)(k->bytes << 1);
 	memcpy(p + 1, k->text, sizeof(k->text));
 	return p + 1 + k->bytes;
+}
+
+/* A span's name that is a literal; @number: of its operation's mark. */
+static inline __attribute__((always_inline)) uint8_t *
+hs_again_literal_name_put(struct hs_trace *trace, uint32_t number, uint32_t at,
+			  uint8_t *p, const char *name, size_t n)
+{
+	struct hs_again *a = &trace->again_names[number % HS_HANDLE_AGAIN_MAX];
+	uint32_t whose = hs_again_whose(trace, number);
+
+	if (a->whose == whose)
+		return hs_again_put(p, HS_RECORD_AGAIN, a->at);
+	if (n + 1 > HS_AGAIN_BYTES && at < HS_RECORD_AGAIN_REACH)
+		*a = (struct hs_again){.at = (uint16_t)at,
+				       .key_bytes = (uint8_t)(n + 1),
+				       .whose = whose};
+	*p = (uint8_t)(n << 1);
+	hs_copy_short(p + 1, name, n);
+	return p + 1 + n;
 }
 
 /**

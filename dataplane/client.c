@@ -23,6 +23,7 @@
 #include "dataplane/handle.h"
 #include "dataplane/key.h"
 #include "dataplane/operation.h"
+#include "dataplane/resource.h"
 #include "dataplane/rules.h"
 #include "dataplane/stock.h"
 #include "dataplane/trigger.h"
@@ -447,6 +448,7 @@ static int open_locked(const struct hs_client_options *o)
 	hs_client.resource = hs_resource_create(o->service, NULL, 0);
 	if (!hs_client.resource)
 		return -ENOMEM;
+	hs_client.resource_hash = hs_client.resource->hash;
 	memset(hs_client.service, 0, sizeof(hs_client.service));
 	memcpy(hs_client.service, o->service, len);
 	memset(hs_client.counters, 0, sizeof(hs_client.counters));

@@ -45,6 +45,7 @@ struct hs_client {
 	const uint64_t *live;		  /* the epoch; 0: nothing is open */
 	struct hs_attachment *attachment; /* the newest, or NULL */
 	struct hs_resource *resource;	  /* the process's own */
+	uint64_t resource_hash;		  /* its; also once it is gone */
 	uint64_t first_attachment;	  /* number of this epoch's first */
 	uint64_t node;
 	uint32_t attached;

@@ -5,15 +5,37 @@
 #include "dataplane/write.h"
 
 struct hs_operations hs_operations = {.nr = 1};
+struct hs_operation_mark hs_operation_marks[HS_OPERATION_MARKS];
+
+/* Written, not read: a page that was only read faults once more. */
+static void touch(void *memory, size_t size_bytes)
+{
+	volatile uint8_t *p = memory;
+
+	for (size_t i = 0; i < size_bytes; i += 4096)
+		p[i] = p[i];
+	p[size_bytes - 1] = p[size_bytes - 1];
+}
 
 void hs_operations_make(void)
 {
-	volatile uint8_t *p = (volatile uint8_t *)&hs_operations;
+	touch(&hs_operations, sizeof(hs_operations));
+	touch(hs_operation_marks, sizeof(hs_operation_marks));
+}
 
-	/* Written, not read: a page that was only read faults once more. */
-	for (size_t i = 0; i < sizeof(hs_operations); i += 4096)
-		p[i] = p[i];
-	p[sizeof(hs_operations) - 1] = p[sizeof(hs_operations) - 1];
+void hs_operation_remember(uint64_t mark, uint64_t resource, uint32_t number)
+{
+	struct hs_operation_mark *m =
+		&hs_operation_marks[hs_operation_mark_place(mark, resource)];
+
+	/* operation.C11 relaxed: who gets it writes it alone. */
+	if (!mark || __atomic_exchange_n(&m->taken, 1, __ATOMIC_RELAXED))
+		return;
+	m->resource = resource;
+	m->number = number;
+	/* operation.W4 release, pairs operation.R5: what the mark stands
+	 * for. */
+	__atomic_store_n(&m->mark, mark, __ATOMIC_RELEASE);
 }
 
 static void text_take(char *to, size_t room, const char *from, size_t n)

@@ -41,6 +41,43 @@ struct hs_operations {
 };
 extern struct hs_operations hs_operations __attribute__((visibility("hidden")));
 
+/*
+ * Operations whose names are literals, by the mark of the name (ADR 78) and the
+ * hash of the resource: what was found once. A place is written once.
+ */
+#define HS_OPERATION_MARKS 512u
+struct hs_operation_mark {
+	uint64_t mark; /* 0: not ready */
+	uint64_t resource;
+	uint32_t number;
+	uint32_t taken;
+};
+extern struct hs_operation_mark hs_operation_marks[HS_OPERATION_MARKS]
+	__attribute__((visibility("hidden")));
+
+static inline uint32_t hs_operation_mark_place(uint64_t mark, uint64_t resource)
+{
+	return (uint32_t)((mark ^ resource) >> 32) % HS_OPERATION_MARKS;
+}
+
+/* NULL: not there, or another in its place. */
+static inline const struct hs_operation_mark *
+hs_operation_glance(uint64_t mark, uint64_t resource)
+{
+	const struct hs_operation_mark *m =
+		&hs_operation_marks[hs_operation_mark_place(mark, resource)];
+
+	/* operation.R5 acquire, pairs operation.W4: what the mark stands
+	 * for. */
+	return __atomic_load_n(&m->mark, __ATOMIC_ACQUIRE) == mark &&
+			       m->resource == resource
+		       ? m
+		       : NULL;
+}
+
+/* What was found for a mark is found at a glance from here on. */
+void hs_operation_remember(uint64_t mark, uint64_t resource, uint32_t number);
+
 /* Have the table's pages before anything is traced. Context: open. */
 void hs_operations_make(void);
 

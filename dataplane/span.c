@@ -134,13 +134,14 @@ static size_t start_name_bytes(const struct hs_span_args *args)
 
 /*
  * The record of a span that has its id and its ref, at @record, now.
+ * @m: of a name that is a literal, or NULL
  * @ticks: that, if the counter was asked already; 0: it was not
  */
 static inline __attribute__((always_inline)) void
 put_start_record(struct hs_trace *trace, struct hs_span *span, uint8_t *record,
 		 const struct hs_span_args *args, size_t n,
 		 const struct hs_resource *resource, uint32_t resource_nr,
-		 uint64_t ticks)
+		 const struct hs_operation_mark *m, uint64_t ticks)
 {
 	uint8_t *p;
 
@@ -152,20 +153,28 @@ put_start_record(struct hs_trace *trace, struct hs_span *span, uint8_t *record,
 	if (!ticks)
 		ticks = hs_ticks();
 	p = hs_put_these_ticks(p, ticks);
-	p = hs_again_name_put(trace, (uint32_t)(p - trace->w.base), p,
-			      args->name, n);
+	if (m)
+		p = hs_again_literal_name_put(
+			trace, (uint32_t)(m - hs_operation_marks),
+			(uint32_t)(p - trace->w.base), p, args->name, n);
+	else
+		p = hs_again_name_put(trace, (uint32_t)(p - trace->w.base), p,
+				      args->name, n);
 	hs_put_end_short(trace,
 			 HS_RECORD_SPAN_START | HS_RECORD_F_TICKS |
 				 HS_RECORD_F_KNOWN,
 			 record, p);
-	hs_watch_start(span, resource, args->name, n, ticks, HS_WATCH_TICKS);
+	hs_watch_start(span,
+		       m ? m->number
+			 : hs_watch_operation(resource, args->name, n),
+		       ticks, HS_WATCH_TICKS);
 }
 
 /* A span of the resource that the trace wrote last, now. */
 static inline __attribute__((always_inline)) bool
 put_start(struct hs_trace *trace, struct hs_span *span,
 	  const struct hs_span_args *args, size_t n,
-	  const struct hs_resource *resource)
+	  const struct hs_resource *resource, const struct hs_operation_mark *m)
 {
 	struct hs_tls *tls = &hs_tls;
 	uint32_t resource_nr;
@@ -201,7 +210,7 @@ put_start(struct hs_trace *trace, struct hs_span *span,
 	span->trace = trace;
 	span->use = trace->use;
 	span->ref = trace->next_ref++;
-	put_start_record(trace, span, record, args, n, resource, resource_nr,
+	put_start_record(trace, span, record, args, n, resource, resource_nr, m,
 			 0);
 	return true;
 }
@@ -226,8 +235,10 @@ static void write_start(struct hs_tls *tls, struct hs_trace *trace,
 	hs_write_record(tls, trace, HS_RECORD_SPAN_START | HS_RECORD_F_KNOWN,
 			&start->stamp, emit_start, start);
 	at = hs_watch_time(&start->stamp, &clock);
-	hs_watch_start(span, resource, args->name ? args->name : "", n, at,
-		       clock);
+	hs_watch_start(
+		span,
+		hs_watch_operation(resource, args->name ? args->name : "", n),
+		at, clock);
 }
 
 static void span_start(struct hs_trace *trace, struct hs_span *span,
@@ -262,7 +273,7 @@ static void span_start(struct hs_trace *trace, struct hs_span *span,
 			record = hs_put_begin(trace, PUT_START_BYTES);
 		if (record)
 			put_start_record(trace, span, record, args, n, resource,
-					 start.resource,
+					 start.resource, NULL,
 					 start.stamp.taken &&
 							 start.stamp.in_ticks
 						 ? start.stamp.ticks
@@ -289,7 +300,33 @@ void hs_sized_start(struct hs_trace *trace, struct hs_span *span,
 	/* Nobody sees its address, so that it is never made. */
 	const struct hs_span_args args = {.name = name, .parent_id = parent_id};
 
-	if (span && !put_start(trace, span, &args, n, hs_client.resource))
+	if (span && !put_start(trace, span, &args, n, hs_client.resource, NULL))
+		start_slow(trace, span, name, n, parent_id);
+}
+
+static __attribute__((noinline, cold)) void
+start_remember(struct hs_trace *trace, struct hs_span *span, const char *name,
+	       size_t n, uint64_t parent_id, uint64_t mark)
+{
+	hs_sized_start(trace, span, name, n, parent_id);
+	/* One that found no trace says nothing of its operation. */
+	if (span && span->start_clock)
+		hs_operation_remember(mark, hs_client.resource_hash,
+				      span->operation);
+}
+
+void hs_marked_start(struct hs_trace *trace, struct hs_span *span,
+		     const char *name, size_t n, uint64_t parent_id,
+		     uint64_t mark)
+{
+	const struct hs_span_args args = {.name = name, .parent_id = parent_id};
+	const struct hs_operation_mark *m =
+		hs_operation_glance(mark, hs_client.resource_hash);
+
+	if (__builtin_expect(!m, 0))
+		start_remember(trace, span, name, n, parent_id, mark);
+	else if (span &&
+		 !put_start(trace, span, &args, n, hs_client.resource, m))
 		start_slow(trace, span, name, n, parent_id);
 }
 
@@ -329,7 +366,8 @@ void hs_span_start_args(struct hs_trace *trace, struct hs_span *span,
 	n = start_name_bytes(args);
 	if (args->has_start ||
 	    !put_start(trace, span, args, n,
-		       args->resource ? args->resource : hs_client.resource))
+		       args->resource ? args->resource : hs_client.resource,
+		       NULL))
 		span_start(trace, span, args, n);
 }
 

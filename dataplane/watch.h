@@ -21,19 +21,24 @@ enum hs_watch_clock {
 	HS_WATCH_NS = 2,
 };
 
-static inline void hs_watch_start(struct hs_span *span,
-				  const struct hs_resource *resource,
-				  const char *name, size_t n, uint64_t start,
-				  enum hs_watch_clock clock)
+static inline uint32_t hs_watch_operation(const struct hs_resource *resource,
+					  const char *name, size_t n)
 {
 	uint64_t hash = hs_operation_hash(resource->hash, name, n);
+	uint32_t number = hs_operation_find(hash);
 
-	span->operation = hs_operation_find(hash);
-	if (__builtin_expect(!span->operation, 0))
-		span->operation = hs_operation_add(
-			hash,
-			(const char *)resource->payload + resource->service_at,
-			resource->service_bytes, name, n);
+	if (__builtin_expect(!number, 0))
+		number = hs_operation_add(hash,
+					  (const char *)resource->payload +
+						  resource->service_at,
+					  resource->service_bytes, name, n);
+	return number;
+}
+
+static inline void hs_watch_start(struct hs_span *span, uint32_t operation,
+				  uint64_t start, enum hs_watch_clock clock)
+{
+	span->operation = operation;
 	span->start = start;
 	span->tests = 0;
 	span->tests_of = 0;

@@ -433,9 +433,12 @@ HS_API void hs_sized_event(struct hs_span *span, const char *name,
 			   size_t nr_attrs);
 
 /*
- * The same of a key that is a literal: with the mark that the application's
- * compiler made of it (hs/inline.h), and so for no other key.
+ * The same of a name or a key that is a literal: with the mark that the
+ * application's compiler made of it (hs/inline.h), and so for no other text.
  */
+HS_API void hs_marked_start(struct hs_trace *trace, struct hs_span *span,
+			    const char *name, size_t name_bytes,
+			    uint64_t parent_id, uint64_t mark);
 HS_API void hs_marked_attr_str(struct hs_span *span, const char *key,
 			       size_t key_bytes, const char *value,
 			       size_t value_bytes, uint64_t mark);
@@ -458,7 +461,13 @@ static inline __attribute__((always_inline)) void
 hs_inline_start(struct hs_trace *trace, struct hs_span *span, const char *name,
 		uint64_t parent_id)
 {
-	hs_sized_start(trace, span, name, name ? strlen(name) : 0, parent_id);
+	size_t n = name ? strlen(name) : 0;
+	uint64_t mark = HS_INLINE_MARK(name, n);
+
+	if (__builtin_constant_p(mark) && mark)
+		hs_marked_start(trace, span, name, n, parent_id, mark);
+	else
+		hs_sized_start(trace, span, name, n, parent_id);
 }
 
 static inline __attribute__((always_inline)) void

@@ -53,9 +53,9 @@ struct hs_trace_window {
 #define HS_INLINE_MAX_BYTES 256u
 
 /*
- * The mark of an attribute's key: 64 bits that its compiler makes of a literal
- * (ADR 78), by which the library finds what it knows of it. Texts of up to 32
- * bytes have one; 0 is none.
+ * The mark of an attribute's key or a span's name: 64 bits that its compiler
+ * makes of a literal (ADR 78), by which the library finds what it knows of it.
+ * Texts of up to 32 bytes have one; 0 is none.
  */
 #define HS_INLINE_MARK_MAX 32u
 #define HS_INLINE_MARK_MIX 0x9e3779b97f4a7c15ull

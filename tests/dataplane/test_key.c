@@ -141,15 +141,47 @@ static void test_same_as_any_other(void **state)
 	}
 }
 
+static const char *const names[] = {"GET /item", "op",
+				    "a name that is longer than thirty-two "
+				    "bytes is"};
+
+static void start(struct hs_trace *t, struct hs_span *s, uint32_t i)
+{
+	switch (i % 4) {
+	case 0:
+		hs_span_start(t, s, "GET /item", 0);
+		break;
+	case 1:
+		hs_span_start(t, s, "op", 0);
+		break;
+	case 2:
+		hs_span_start(t, s,
+			      "a name that is longer than thirty-two "
+			      "bytes is",
+			      0);
+		break;
+	default:
+		hs_span_start(t, s, hidden(names[0]), 0);
+	}
+}
+
 static int count_attr(void *context, const struct hs_record *r)
 {
 	uint32_t *nr = context;
+
+	if (r->type == HS_RECORD_SPAN_START) {
+		const char *name = names[r->ref % 4 % 3];
+
+		assert_int_equal(r->u.start.name.len, strlen(name));
+		assert_memory_equal(r->u.start.name.ptr, name, strlen(name));
+	}
 
 	*nr += r->type == HS_RECORD_ATTR;
 	return 0;
 }
 
-/* What is said again was said in the same buffer. */
+/* What is said again was said in the same buffer; and however an operation is
+ * named, it is counted as one. */
 static void test_each_buffer_alone(void **state)
 {
 	static uint8_t scratch[HS_RECORD_SCRATCH_BYTES];
@@ -157,6 +189,8 @@ static void test_each_buffer_alone(void **state)
 	struct hs_record_stats stats = {0};
 	uint32_t nr_attrs = 0;
 	const struct hs_record_visitor visitor = {&nr_attrs, count_attr};
+	const struct hs_shm_operation *o;
+	struct hs_shm_tally tally;
 	struct hs_trace *t;
 	size_t nr;
 
@@ -165,10 +199,24 @@ static void test_each_buffer_alone(void **state)
 	for (uint32_t i = 0; i < TIMES; i++) {
 		struct hs_span s;
 
-		hs_span_start(t, &s, "op", 0);
+		start(t, &s, i);
 		ONE_OF_EACH(&s, AS_IT_IS, i);
 		hs_span_end(&s);
 		fake_agent_drain(&agent);
+	}
+	hs_client_poll();
+	for (size_t i = 0; i < 3; i++) {
+		o = fake_agent_operation(&agent, "svc", names[i]);
+		assert_non_null(o);
+		assert_int_equal(
+			fake_agent_tally(
+				&agent,
+				(uint32_t)(o - (const struct hs_shm_operation
+							*)(fake_agent_watch(
+								   &agent) +
+							   1)),
+				&tally),
+			i ? TIMES / 4 : TIMES / 2);
 	}
 	hs_trace_end(t);
 	fake_agent_drain(&agent);
