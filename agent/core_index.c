@@ -38,13 +38,12 @@ _Static_assert(HS_EVICTED_WAYS == 8, "gone_maybe() looks at eight");
 static inline bool gone_maybe(const uint64_t *bucket, uint64_t hash)
 {
 	const quarters *q = (const quarters *)bucket;
-	const quarters odd = {1, 3, 5, 7};
 	uint32_t upper = (uint32_t)(hash >> 32);
 	quarters key = {upper, upper, upper, upper}, low, high, same;
 	uint64_t any[2];
 
-	low = __builtin_shuffle(q[0], q[1], odd);
-	high = __builtin_shuffle(q[2], q[3], odd);
+	low = __builtin_shufflevector(q[0], q[1], 1, 3, 5, 7);
+	high = __builtin_shufflevector(q[2], q[3], 1, 3, 5, 7);
 	same = (quarters)((low == key) | (high == key));
 	memcpy(any, &same, sizeof(any));
 	return any[0] | any[1];
