@@ -87,16 +87,6 @@ static uint32_t options_skip(const uint8_t *ext, uint32_t bytes)
 	return found ? end : 0;
 }
 
-/* RFC 3810, 5.1.3: a number, or one with an exponent. */
-static uint32_t delay_ms(uint16_t code)
-{
-	uint32_t ms = code;
-
-	if (code & 0x8000)
-		ms = ((code & 0xfffu) | 0x1000u) << ((code >> 12 & 7u) + 3u);
-	return ms < DELAY_MAX_MS ? ms : DELAY_MAX_MS;
-}
-
 /* The query that a packet is, to us. */
 static bool query_read(const struct hs_dpdk_net *net, const struct rte_mbuf *m,
 		       struct mld *query, uint32_t *bytes)
@@ -157,9 +147,11 @@ bool hs_dpdk_mld_take(struct hs_dpdk_mld *mld, const struct hs_dpdk_net *net,
 	if (!query_read(net, m, &query, &bytes))
 		return false;
 	v1 = bytes == V1_BYTES;
+	/* From 32768 on version 2 has an exponent there (RFC 3810, 5.1.3), for
+	 * that or longer, which is more than we care for. */
 	ms = rte_be_to_cpu_16(query.delay);
-	ms = v1 ? (ms < DELAY_MAX_MS ? ms : DELAY_MAX_MS)
-		: delay_ms((uint16_t)ms);
+	if (ms > DELAY_MAX_MS)
+		ms = DELAY_MAX_MS;
 	within = ms * mld->hz / 1000;
 	at = now + (within ? chance % within : 0);
 	/* One that is due earlier answers both. */
