@@ -8,6 +8,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -274,6 +276,36 @@ static void test_queries_refused(void **state)
 	}
 }
 
+/* However long it says that it is, or its options are: behind a packet's end,
+ * where there is nothing here, nobody looks. */
+static void test_nothing_behind_the_end(void **state)
+{
+	static const struct {
+		uint8_t payload, units;
+	} lies[] = {{36, 9}, {52, 5}};
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	uint8_t *pages = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *at = pages + page - QUERY_BYTES;
+	struct world w;
+
+	(void)state;
+	assert_ptr_not_equal(pages, MAP_FAILED);
+	assert_int_equal(mprotect(pages + page, page, PROT_NONE), 0);
+	for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+		begin(&w, OWN);
+		query(&w, 28, 0);
+		w.room[LENGTH_AT + 1] = lies[i].payload;
+		w.room[EXT_AT + 1] = lies[i].units;
+		/* Padding up to the end; what comes next is not there. */
+		w.room[EXT_AT + 7] = QUERY_BYTES - EXT_AT - 8;
+		memcpy(at, w.room, QUERY_BYTES);
+		packet_make(&w.m, at, QUERY_BYTES, QUERY_BYTES);
+		assert_false(take(&w, 0, 0));
+	}
+	munmap(pages, 2 * page);
+}
+
 /* ---- when -----------------------------------------------------------------
  */
 
@@ -323,6 +355,7 @@ int main(void)
 		cmocka_unit_test(test_queries),
 		cmocka_unit_test(test_delays),
 		cmocka_unit_test(test_queries_refused),
+		cmocka_unit_test(test_nothing_behind_the_end),
 		cmocka_unit_test(test_up),
 		cmocka_unit_test(test_asked_without_end),
 	};
