@@ -448,7 +448,9 @@ static void in_use(const char *a, const char *b)
 		assert_int_equal(n->mac.addr_bytes[5], (uint8_t)i);
 	}
 	/* Frames to others: first the place of who only asked, then of who
-	 * does not answer, then of who was left alone for longest. */
+	 * does not answer, then of who was left alone for longest, which is
+	 * not who came first. */
+	hs_dpdk_neighbour(&w.b, &used[0]);
 	for (uint32_t i = 0; i < 3; i++) {
 		struct hs_dpdk_ip ip = used[0];
 
@@ -456,7 +458,8 @@ static void in_use(const char *a, const char *b)
 		n = hs_dpdk_neighbour(&w.b, &ip);
 		assert_non_null(n);
 		n->known = true;
-		at += !hs_dpdk_neighbour_find(&w.b, &used[0]);
+		at += !hs_dpdk_neighbour_find(&w.b, &used[1]);
+		assert_non_null(hs_dpdk_neighbour_find(&w.b, &used[0]));
 		assert_int_equal(!hs_dpdk_neighbour_find(&w.b, &w.a.own.ip), 1);
 		assert_int_equal(
 			!hs_dpdk_neighbour_find(
