@@ -187,9 +187,13 @@ static void give(struct hs_dpdk_net *net, struct rte_mbuf *m, uint32_t room)
 			     : NULL;
 		for (uint32_t i = 0; at && i < bytes; i++)
 			sink ^= at[i];
-	} else if (hs_dpdk_take(net, m)) {
-		hs_check(m->nb_segs == 1 && m->data_len <= room);
-		hs_check(m->pkt_len == m->data_len);
+	} else {
+		/* As where somebody else answers, and then as where we do. */
+		hs_dpdk_learn(net, m);
+		if (hs_dpdk_take(net, m)) {
+			hs_check(m->nb_segs == 1 && m->data_len <= room);
+			hs_check(m->pkt_len == m->data_len);
+		}
 	}
 	hs_check(net->nr_neighbours <= HS_DPDK_NEIGHBOURS_MAX);
 }
