@@ -79,7 +79,8 @@ struct hs_lend_options {
 	/* "a.b.c.d:port" or "[v6]:port": an address of the port, and a UDP port
 	 * that nobody else uses on it. Collectors have to be of its family.
 	 * With IPv6 the port has to take what comes for the group in which
-	 * others ask for the address: 33:33:ff and its last three bytes. */
+	 * others ask for the address: 33:33:ff and its last three bytes. Where
+	 * a switch snoops, the application reports (MLD) that it listens. */
 	const char *address;
 	/* Of the port's network, in bytes; 0: what the port says. Some drivers
 	 * (af_packet, memif) say 1,500 whatever they take. */
