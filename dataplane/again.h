@@ -108,6 +108,8 @@ hs_again_key(struct hs_trace *trace, uint32_t at, uint8_t *key, uint8_t *end,
 	size_t n = (size_t)(end - key);
 
 	*again = a;
+	/* A value of any type, in a record that may yet be lost. */
+	a->whose = 0;
 	if (a->key_bytes == n && hs_again_same(trace, a->at, key, n))
 		return n > HS_AGAIN_BYTES
 			       ? hs_again_put(key, HS_RECORD_AGAIN_KEY, a->at)
@@ -328,7 +330,8 @@ hs_again_literal_put(struct hs_trace *trace, const struct hs_key *k,
 	return hs_again_literal_whole(p, k);
 }
 
-/* As hs_again_known_put(): @n is at most 32. */
+/* As hs_again_known_put(): @n is at most 32. Whose place it is says that its
+ * value is a text: all else that writes there makes it nobody's. */
 static inline __attribute__((always_inline)) uint8_t *
 hs_again_literal_text_put(struct hs_trace *trace, const struct hs_key *k,
 			  uint32_t at, uint8_t *p, const char *value, size_t n)

@@ -230,6 +230,37 @@ static void test_each_buffer_alone(void **state)
 	harness_detach(&agent);
 }
 
+/* The same bytes by any key but of another type, before a literal's text. */
+static void test_types_apart(void **state)
+{
+	static const struct hs_attr bytes = {
+		.key = "http.method",
+		.type = HS_VALUE_BYTES,
+		.value = {.bytes = {.data = "GET", .size_bytes = 3}},
+	};
+	char *text, *line, *end;
+	struct hs_trace *t;
+	struct hs_span s;
+
+	attach(1024);
+	t = hs_trace_begin(&ID, NULL);
+	hs_span_start(t, &s, "op", 0);
+	hs_span_attr_str(&s, "http.method", "GET");
+	hs_span_attr(&s, &bytes);
+	hs_span_attr_str(&s, "http.method", "GET");
+	hs_span_end(&s);
+	text = line = attrs_of(t);
+	for (uint32_t i = 0; i < 3; i++, line = end + 1) {
+		end = strchr(line, '\n');
+		assert_non_null(end);
+		*end = '\0';
+		if (!strstr(line, i == 1 ? "=y:GET" : "=s:GET"))
+			fail_msg("%s", line);
+	}
+	free(text);
+	harness_detach(&agent);
+}
+
 /* More keys than there are places, twice: the second time most are there. */
 static void test_more_than_there_is_room_for(void **state)
 {
@@ -343,6 +374,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_same_as_any_other),
 		cmocka_unit_test(test_each_buffer_alone),
+		cmocka_unit_test(test_types_apart),
 		cmocka_unit_test(test_judged_alike),
 		cmocka_unit_test(test_more_than_there_is_room_for),
 	};
