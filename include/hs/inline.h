@@ -57,8 +57,10 @@ struct hs_trace_window {
  * makes of a literal (ADR 78), by which the library finds what it knows of it.
  * Texts of up to 32 bytes have one; 0 is none.
  */
-#define HS_INLINE_MARK_MAX 32u
-#define HS_INLINE_MARK_MIX 0x9e3779b97f4a7c15ull
+#define HS_INLINE_MARK_MAX   32u
+#define HS_INLINE_MARK_MIX   0x9e3779b97f4a7c15ull
+#define HS_INLINE_MARK_MIX_A 0xbf58476d1ce4e5b9ull
+#define HS_INLINE_MARK_MIX_B 0x94d049bb133111ebull
 #define HS_INLINE_MARK_BYTE(text, n, i)                                        \
 	((i) < (n) ? (uint64_t)(uint8_t)(text)[i] << 8 * ((i)&7u) : 0)
 #define HS_INLINE_MARK_WORD(text, n, i)                                        \
@@ -71,11 +73,15 @@ struct hs_trace_window {
 	 HS_INLINE_MARK_BYTE(text, n, (i) + 6u) |                              \
 	 HS_INLINE_MARK_BYTE(text, n, (i) + 7u))
 
+/* Every bit of a word changes every bit, so that no bytes of the next one undo
+ * what others of this one did (the last step of splitmix64). */
 static inline __attribute__((always_inline)) uint64_t
 hs_inline_mark_add(uint64_t h, uint64_t word)
 {
-	h = (h ^ word) * HS_INLINE_MARK_MIX;
-	return h ^ h >> 29;
+	h ^= word;
+	h = (h ^ h >> 30) * HS_INLINE_MARK_MIX_A;
+	h = (h ^ h >> 27) * HS_INLINE_MARK_MIX_B;
+	return h ^ h >> 31;
 }
 
 /* Without a loop, so that a compiler finds that it is a constant. Some look
@@ -96,7 +102,7 @@ hs_inline_mark(const char *text, size_t n)
 		h = hs_inline_mark_add(h, HS_INLINE_MARK_WORD(text, n, 16u));
 	if (n > 24)
 		h = hs_inline_mark_add(h, HS_INLINE_MARK_WORD(text, n, 24u));
-	return h * HS_INLINE_MARK_MIX | 1;
+	return h ? h : 1;
 }
 #pragma GCC diagnostic pop
 

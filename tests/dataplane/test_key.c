@@ -261,6 +261,39 @@ static void test_types_apart(void **state)
 	harness_detach(&agent);
 }
 
+static int by_value(const void *a, const void *b)
+{
+	uint64_t x, y;
+
+	memcpy(&x, a, sizeof(x));
+	memcpy(&y, b, sizeof(y));
+	return x < y ? -1 : x > y;
+}
+
+/* Texts that differ in a few of their bytes, of which some could make good in
+ * the second word what others changed in the first. */
+static void test_marks_apart(void **state)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789._";
+	const size_t nr = sizeof(letters) - 1, all = nr * nr * nr * nr;
+	char key[] = "cache.l1.hits.l2";
+	uint64_t *marks = calloc(all, sizeof(*marks));
+
+	assert_non_null(marks);
+	for (size_t i = 0; i < all; i++) {
+		key[7] = letters[i % nr];
+		key[11] = letters[i / nr % nr];
+		key[12] = letters[i / nr / nr % nr];
+		key[15] = letters[i / nr / nr / nr];
+		marks[i] = hs_inline_mark(key, sizeof(key) - 1);
+	}
+	qsort(marks, all, sizeof(*marks), by_value);
+	assert_true(marks[0]);
+	for (size_t i = 1; i < all; i++)
+		assert_true(marks[i] != marks[i - 1]);
+	free(marks);
+}
+
 /* More keys than there are places, twice: the second time most are there. */
 static void test_more_than_there_is_room_for(void **state)
 {
@@ -375,6 +408,7 @@ int main(void)
 		cmocka_unit_test(test_same_as_any_other),
 		cmocka_unit_test(test_each_buffer_alone),
 		cmocka_unit_test(test_types_apart),
+		cmocka_unit_test(test_marks_apart),
 		cmocka_unit_test(test_judged_alike),
 		cmocka_unit_test(test_more_than_there_is_room_for),
 	};
