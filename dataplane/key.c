@@ -39,20 +39,24 @@ const struct hs_key *hs_key_seek(const char *key, size_t n, uint64_t mark)
 		return NULL;
 	for (uint32_t i = 0; i < HS_KEY_PROBES; i++) {
 		struct hs_key *k = &hs_keys[(at + i) % HS_KEY_PLACES];
-		uint32_t is_free = HS_KEY_STATE_FREE;
+		uint32_t state;
 
 		/* key.R2 acquire, pairs key.W1: as key.R1. */
 		if (__atomic_load_n(&k->mark, __ATOMIC_ACQUIRE) == mark)
 			return k;
+		/* key.C3 relaxed: confirmed by the exchange. A key whose place
+		 * is another's comes here each time, and writes nothing. */
+		state = __atomic_load_n(&k->state, __ATOMIC_RELAXED);
 		/* key.C2 relaxed: who gets it writes it alone; who comes
 		 * meanwhile does without. */
-		if (__atomic_compare_exchange_n(
-			    &k->state, &is_free, HS_KEY_STATE_MADE, false,
+		if (state == HS_KEY_STATE_FREE &&
+		    __atomic_compare_exchange_n(
+			    &k->state, &state, HS_KEY_STATE_MADE, false,
 			    __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
 			key_make(k, key, n, mark);
 			return k;
 		}
-		if (is_free == HS_KEY_STATE_MADE)
+		if (state == HS_KEY_STATE_MADE)
 			return NULL;
 	}
 	return NULL;

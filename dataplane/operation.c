@@ -28,8 +28,10 @@ void hs_operation_remember(uint64_t mark, uint64_t resource, uint32_t number)
 	struct hs_operation_mark *m =
 		&hs_operation_marks[hs_operation_mark_place(mark, resource)];
 
-	/* operation.C11 relaxed: who gets it writes it alone. */
-	if (!mark || __atomic_exchange_n(&m->taken, 1, __ATOMIC_RELAXED))
+	/* operation.C11 relaxed: who gets it writes it alone. Looked at first:
+	 * a name whose place is another's comes here each time. */
+	if (!mark || __atomic_load_n(&m->taken, __ATOMIC_RELAXED) ||
+	    __atomic_exchange_n(&m->taken, 1, __ATOMIC_RELAXED))
 		return;
 	m->resource = resource;
 	m->number = number;
