@@ -11,10 +11,13 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/fdpass.h"
@@ -27,7 +30,26 @@
 
 static uint32_t nr_told, nr_done;
 static uint8_t got[HS_TRANSPORT_READ_MAX_BYTES];
-static struct hs_memfd shown;
+static struct hs_memfd shown = {.fd = -1};
+static uint32_t nr_kept; /* before the test */
+
+/* Descriptors that are open, and memories that are mapped. */
+static uint32_t kept(void)
+{
+	DIR *fds = opendir("/proc/self/fd");
+	FILE *maps = fopen("/proc/self/maps", "re");
+	char line[512];
+	uint32_t nr = 0;
+
+	assert_true(fds && maps);
+	while (readdir(fds))
+		nr++;
+	while (fgets(line, sizeof(line), maps))
+		nr += strstr(line, "/memfd:") != NULL;
+	fclose(maps);
+	closedir(fds);
+	return nr;
+}
 
 static int readable(void *ctx, uint32_t peer, const void *about,
 		    uint32_t about_bytes, uint64_t size_bytes)
@@ -50,12 +72,14 @@ static int setup_reader(void **state)
 					       .read_done = read_done};
 
 	nr_told = nr_done = 0;
+	nr_kept = kept();
 	return setup(state) || hs_transport_windows(t, &w);
 }
 
 static int setup_neither(void **state)
 {
 	nr_told = nr_done = 0;
+	nr_kept = kept();
 	return setup(state);
 }
 
@@ -70,6 +94,7 @@ static int setup_shower(void **state)
 	};
 	struct hs_transport_windows other = w;
 
+	nr_kept = kept();
 	assert_int_equal(
 		hs_memfd_create(&shown, "shown", SHOWN_BYTES, HS_MEMFD_OURS),
 		0);
@@ -85,10 +110,12 @@ static int setup_shower(void **state)
 	return hs_transport_windows(t, &other);
 }
 
-static int teardown_shower(void **state)
+/* Whatever came of the other side, nothing of it is left. */
+static int teardown_all(void **state)
 {
 	teardown(state);
 	hs_memfd_close(&shown);
+	assert_int_equal(kept(), nr_kept);
 	return 0;
 }
 
@@ -192,12 +219,13 @@ static void handed_over_otherwise(void **state)
 	close(fds[1]);
 }
 
-/* A second one, and a second WINDOW, where the first was fine. */
+/* A second one, and a second WINDOW, where the first was fine; and a second one
+ * that no WINDOW tells of. */
 static void twice(void **state)
 {
 	int fd = filled(SHOWN_BYTES, SEALS);
 
-	for (uint32_t i = 1; i < 3; i++) {
+	for (uint32_t i = 1; i < 4; i++) {
 		struct other o;
 
 		connect_as_peer(&o);
@@ -205,13 +233,19 @@ static void twice(void **state)
 		tell(&o, SHOWN_BYTES);
 		until(nr_told == i);
 		assert_int_equal(stats().nr_windows, 1);
-		if (i == 1)
+		assert_int_equal(((struct hs_shm *)t)->shown_bytes,
+				 SHOWN_BYTES);
+		if (i != 2)
 			hand_over(&o, HS_RING_MEMORY, &fd, 1);
-		tell(&o, SHOWN_BYTES);
+		if (i != 3)
+			tell(&o, SHOWN_BYTES);
 		ring(&o);
+		if (i == 3) /* then it is heard */
+			shutdown(o.fd, SHUT_WR);
 		until(nr_down == i);
 		assert_int_equal(cut(HS_TRANSPORT_CUT_GARBAGE), i);
 		assert_int_equal(stats().nr_windows, 0);
+		assert_int_equal(((struct hs_shm *)t)->shown_bytes, 0);
 		hang_up(&o);
 	}
 	close(fd);
@@ -362,6 +396,7 @@ static void ours_is_read_alone(void **state)
 	assert_int_equal(stats().nr_windows, 0);
 	/* An agent is shown nothing, nor is who does not say that it reads. */
 	connect_with(&o, HS_WIRE_ROLE_AGENT, HS_WIRE_HELLO_F_READS);
+	assert_int_equal(stats().nr_windows, 0);
 	hang_up(&o);
 	until(nr_down == 2);
 	connect_with(&o, HS_WIRE_ROLE_COORDINATOR, 0);
@@ -372,10 +407,10 @@ static void ours_is_read_alone(void **state)
 
 int main(void)
 {
-#define reads(f)   cmocka_unit_test_setup_teardown(f, setup_reader, teardown)
-#define neither(f) cmocka_unit_test_setup_teardown(f, setup_neither, teardown)
-#define shows(f)                                                               \
-	cmocka_unit_test_setup_teardown(f, setup_shower, teardown_shower)
+#define reads(f) cmocka_unit_test_setup_teardown(f, setup_reader, teardown_all)
+#define neither(f)                                                             \
+	cmocka_unit_test_setup_teardown(f, setup_neither, teardown_all)
+#define shows(f) cmocka_unit_test_setup_teardown(f, setup_shower, teardown_all)
 	const struct CMUnitTest tests[] = {
 		reads(memories),
 		reads(handed_over_otherwise),
