@@ -10,8 +10,8 @@
  *
  * What is mapped can be changed at any time, and be given holes, which read as
  * zeros: it is a hint, and judged as a copy. Pages that are read where a hole
- * is come out of our own account, so what all peers' memories come to is
- * bounded.
+ * is come out of our own account, so what is mapped of all peers' memories at a
+ * time is bounded.
  */
 #include <errno.h>
 #include <string.h>
