@@ -41,10 +41,11 @@ static void asks(struct stk *g)
 				      words, wanted);
 	while (size_class < g->nr_classes && node < g->nr_nodes && n < wanted) {
 		uint32_t b = stk_stock(g, node, here, size_class);
-		struct stk_buffer *x = &g->buffers[b];
+		struct stk_buffer *x;
 
 		if (b == STK_NONE)
 			break;
+		x = &g->buffers[b];
 		*x = (struct stk_buffer){
 			.state = HS_LEDGER_STOCKED,
 			.process = process,
