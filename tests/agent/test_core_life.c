@@ -250,6 +250,18 @@ static void a_successor_is_in_no_hurry(void **state)
 	destroy(w);
 }
 
+/* However short it is remembered: what it has to say it says before that. */
+static void what_has_to_be_said_is_not_forgotten(void **state)
+{
+	struct world *w = make_successor(256, 200);
+
+	(void)state;
+	w->config.remember_ns = 1000000;
+	restart(w);
+	say_all(w, 200);
+	destroy(w);
+}
+
 /* Where very many have changed the parts are larger: a share of what is left.
  */
 static void very_many_go_in_larger_parts(void **state)
@@ -282,6 +294,7 @@ int main(void)
 		cmocka_unit_test(places_of_fired_traces_are_adopted),
 		cmocka_unit_test(a_successor_speaks_in_parts),
 		cmocka_unit_test(a_successor_is_in_no_hurry),
+		cmocka_unit_test(what_has_to_be_said_is_not_forgotten),
 		cmocka_unit_test(very_many_go_in_larger_parts),
 	};
 
