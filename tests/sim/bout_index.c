@@ -268,12 +268,12 @@ void bout_index(struct sim *s, uint64_t seed)
 	hs_random_seed(&g->r, seed ^ 0x1d1ull);
 	hs_random_seed(&g->few, seed ^ 0xfe3ull);
 	draw(g);
-	g->memory = sim_zalloc(1, hs_agent_core_size_bytes(&g->config));
-	g->ledger = sim_zalloc(1, hs_agent_node_ledger_bytes(&g->config));
+	g->memory = bout_alloc(hs_agent_core_size_bytes(&g->config), 0);
+	g->ledger = bout_alloc(hs_agent_node_ledger_bytes(&g->config), 0);
 	g->domain_memory =
-		sim_zalloc(1, hs_agent_domain_size_bytes(&g->domain));
+		bout_alloc(hs_agent_domain_size_bytes(&g->domain), 1);
 	g->domain_ledger =
-		sim_zalloc(1, hs_agent_domain_ledger_bytes(&g->domain));
+		bout_alloc(hs_agent_domain_ledger_bytes(&g->domain), 0);
 	g->core = hs_agent_core_create(g->memory, g->ledger, &g->config, &ops,
 				       g, g->now_ns, 0);
 	if (!g->core ||
@@ -288,10 +288,11 @@ void bout_index(struct sim *s, uint64_t seed)
 		check(g);
 		sim_mix(s, g->evicted);
 	}
-	free(g->memory);
-	free(g->ledger);
-	free(g->domain_memory);
-	free(g->domain_ledger);
+	bout_free(g->memory, hs_agent_core_size_bytes(&g->config), 0);
+	bout_free(g->ledger, hs_agent_node_ledger_bytes(&g->config), 0);
+	bout_free(g->domain_memory, hs_agent_domain_size_bytes(&g->domain), 1);
+	bout_free(g->domain_ledger, hs_agent_domain_ledger_bytes(&g->domain),
+		  0);
 	free(g);
 }
 
