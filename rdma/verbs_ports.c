@@ -246,6 +246,14 @@ static void say(struct hs_verbs *v)
 	hs_verbs_used_write(v);
 }
 
+static bool has_address(const struct hs_verbs *v)
+{
+	for (uint32_t i = 0; i < v->nr_ports; i++)
+		if (v->ports[i].nr_addresses)
+			return true;
+	return false;
+}
+
 static int source_given(struct hs_verbs *v)
 {
 	char text[HS_VERBS_NAME_BYTES + 8];
@@ -273,7 +281,7 @@ int hs_verbs_ports_open(struct hs_verbs *v)
 		return rc;
 	if (o->source[0])
 		return source_given(v);
-	if (o->gid && (!v->nr_ports || !v->ports[0].nr_addresses)) {
+	if (o->gid && !has_address(v)) {
 		hs_log_error("verbs",
 			     "this GID is no address to dial from: name "
 			     "another, or give the source address device=%s "
@@ -311,8 +319,10 @@ struct sockaddr *hs_verbs_source(struct hs_verbs *v, const struct hs_dial *dial,
 	 * there. */
 	if (!named && (v->nr_ports < 2 || dial->nr_failures % 2))
 		return NULL;
+	/* A device that is named is used whatever its state. */
 	from = hs_verbs_near_from(
-		v->ports, v->nr_active ? v->nr_active : v->nr_ports, to);
+		v->ports, named || !v->nr_active ? v->nr_ports : v->nr_active,
+		to);
 	if (!from)
 		return NULL;
 	v->source = from->at;

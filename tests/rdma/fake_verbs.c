@@ -526,7 +526,7 @@ static int number_of(const struct ibv_context *verbs)
 
 static bool fake_port_active(struct ibv_context *verbs, uint8_t port)
 {
-	return !(fake.ports_down >> number_of(verbs) & 1);
+	return port == 2 || !(fake.ports_down >> number_of(verbs) & 1);
 }
 
 static int fake_query_gid(struct ibv_context *verbs, uint8_t port, int index,
@@ -551,7 +551,7 @@ static int fake_query_device(struct ibv_context *verbs,
 	attr->max_srq_wr = fake.max_srq_wr;
 	attr->max_cqe = fake.max_cqe;
 	attr->max_qp_init_rd_atom = 4;
-	attr->phys_port_cnt = 1;
+	attr->phys_port_cnt = fake.second_ports ? 2 : 1;
 	if (!fake.no_windows)
 		attr->device_cap_flags = IBV_DEVICE_MEM_WINDOW_TYPE_2B;
 	return 0;

@@ -33,7 +33,8 @@ struct fake_verbs {
 	int max_srq_wr;
 	int max_cqe;
 	int nr_devices;	     /* fake0 (which all goes through), fake1, ... */
-	uint32_t ports_down; /* a bit for each */
+	uint32_t ports_down; /* a bit for each one's first */
+	bool second_ports;   /* which are up, and have no address */
 	/* what was seen */
 	const char *wrong; /* a rule that was broken; NULL: none */
 	uint64_t nr_calls; /* fallible ones */

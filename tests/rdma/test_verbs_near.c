@@ -253,6 +253,12 @@ static void several_devices(void **state)
 	fake.ports_down = 2;
 	snprintf(options.device, sizeof(options.device), "fake1");
 	assert_int_equal(from(&options), LO(2));
+	/* Also where another port of it is up. */
+	fake.second_ports = true;
+	assert_int_equal(from(&options), LO(2));
+	options.gid = 2;
+	assert_int_equal(from(&options), LO(2));
+	fake.second_ports = false;
 	options = (struct hs_transport_verbs_options){.source = "127.0.0.3"};
 	assert_int_equal(from(&options), LO(3));
 	/* None has such a port. */
