@@ -433,6 +433,7 @@ static void in_use(const char *a, const char *b)
 		n->mac.addr_bytes[5] = (uint8_t)i;
 		/* The last one is still being asked for. */
 		n->known = i < HS_DPDK_NEIGHBOURS_MAX - 2;
+		n->fixed = i == 2;
 	}
 	for (uint32_t i = 0; i < 1000; i++) {
 		w.a.own.ip.bytes[13] = 9;
@@ -471,6 +472,20 @@ static void in_use(const char *a, const char *b)
 	ask(&w);
 	assert_true(hs_dpdk_take(&w.b, &w.m));
 	assert_null(hs_dpdk_neighbour_find(&w.b, &w.a.own.ip));
+	/* To however many others frames go, who is fixed stays. */
+	for (uint32_t i = 0; i < 1000; i++) {
+		struct hs_dpdk_ip ip = used[0];
+
+		ip.bytes[13] = 7;
+		ip.bytes[14] = (uint8_t)(i >> 8);
+		ip.bytes[15] = (uint8_t)i;
+		n = hs_dpdk_neighbour(&w.b, &ip);
+		assert_non_null(n);
+		n->known = true;
+	}
+	n = hs_dpdk_neighbour_find(&w.b, &used[2]);
+	assert_non_null(n);
+	assert_true(n->fixed);
 }
 
 static void test_in_use(void **state)
