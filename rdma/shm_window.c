@@ -109,6 +109,8 @@ const char *hs_shm_window_told(struct hs_link *l,
 	if (window->size_bytes <= HS_SHM_SHOWN_MAX_BYTES &&
 	    window->size_bytes > HS_SHM_SHOWN_MAX_BYTES - t->shown_bytes) {
 		refused(c, "all peers together show more than is mapped");
+		close(c->handed);
+		c->handed = -1;
 		return NULL;
 	}
 	wrong = map(c, window->size_bytes);

@@ -273,12 +273,15 @@ static void more_than_is_mapped(void **state)
 	struct hs_shm *shm = (struct hs_shm *)t;
 	int fd = filled(SHOWN_BYTES, SEALS);
 	struct other o;
+	uint32_t before;
 
 	shm->shown_bytes = HS_SHM_SHOWN_MAX_BYTES - SHOWN_BYTES + 1;
 	connect_as_peer(&o);
+	before = kept();
 	hand_over(&o, HS_RING_MEMORY, &fd, 1);
 	tell(&o, SHOWN_BYTES);
 	until(stats().windows_refused == 1);
+	assert_int_equal(kept(), before);
 	say(&o, HS_WIRE_LEAVE, "12345678", 8);
 	until(nr_messages == 1);
 	assert_int_equal(hs_transport_read(t, last_up, 0, 8), -EOPNOTSUPP);
