@@ -25,6 +25,8 @@ _Static_assert(HS_LEDGER_WHO_PROCESS + WHO_PROCESS_BITS ==
 #define WHEN_SPAN_MAX 0x7fffu
 #define WHEN_UNIT_NS  (1ull << HS_LEDGER_WHEN_SHIFT)
 
+_Static_assert(HS_LEDGER_PROCESSES % 64 == 0, "a bit for each, in whole words");
+
 /*
  * The records that say anything are known by a bit each: answers ask for them,
  * thousands after a change of workers, and all of them are 34 KB.
