@@ -17,6 +17,7 @@
 #include "dataplane/again.h"
 #include "dataplane/handle.h"
 #include "dataplane/key.h"
+#include "dataplane/rules.h"
 #include "dataplane/rules_shared.h"
 #include "harness.h"
 
@@ -335,8 +336,8 @@ static void rules_write(void)
 {
 	static const struct hs_shm_rules table = {
 		.version = HS_SHM_RULES_VERSION,
-		.nr_rules = 3,
-		.nr_tests = 3,
+		.nr_rules = 5,
+		.nr_tests = 4,
 		.rules =
 			{
 				{.trigger = "code", .statuses = 7, .tests = 1},
@@ -348,6 +349,13 @@ static void rules_write(void)
 				 .statuses = 7,
 				 .slot = 2,
 				 .tests = 4},
+				{.trigger = "said",
+				 .statuses = 7,
+				 .slot = 3,
+				 .tests = 8},
+				{.trigger = "failed",
+				 .statuses = 1u << HS_SPAN_STATUS_ERROR,
+				 .slot = 4},
 			},
 		.tests =
 			{
@@ -361,6 +369,7 @@ static void rules_write(void)
 				{.key = "flag",
 				 .op = HS_SHM_TEST_EQUAL,
 				 .text = "true"},
+				{.key = "error", .op = HS_SHM_TEST_EXISTS},
 			},
 	};
 
@@ -402,6 +411,69 @@ static void test_judged_alike(void **state)
 	harness_detach(&agent);
 }
 
+/* A key of which nobody asks, with the bit (rules.h) of one that is asked. */
+static void test_judged_apart(void **state)
+{
+	const struct hs_shm_watch *w;
+	struct hs_trace *t;
+	struct hs_span s;
+
+	attach(1024);
+	rules_write();
+	w = fake_agent_watch(&agent);
+	assert_int_equal(hs_rules_key_bit("frog", 4),
+			 hs_rules_key_bit("flag", 4));
+	t = hs_trace_begin(NULL, NULL);
+	hs_span_start(t, &s, "op", 0);
+	hs_span_attr_bool(&s, "frog", true);
+	hs_span_attr_i64(&s, "one.code", 500);
+	hs_span_end(&s);
+	assert_int_equal(w->fired[0] + w->fired[2], 0);
+	/* It says that a span failed, also where a rule asks of it. */
+	hs_span_start(t, &s, "op", 0);
+	hs_span_attr_bool(&s, "error", true);
+	hs_span_end(&s);
+	hs_trace_end(t);
+	assert_int_equal(w->fired[3], 1);
+	assert_int_equal(w->fired[4], 1);
+	harness_detach(&agent);
+}
+
+/* Where the numbers of buffers begin again, the first one's are forgotten. */
+static void test_numbered_anew(void **state)
+{
+	uint32_t seen = 0, nr;
+	struct hs_trace *t;
+	struct hs_span s;
+	char *text, *line;
+
+	attach(512);
+	t = hs_trace_begin(&ID, NULL);
+	t->again_buffer = 0;
+	hs_span_start(t, &s, "op", 0);
+	hs_span_attr_i64(&s, "our.own.key", 0);
+	assert_int_equal(t->again_buffer, HS_AGAIN_BUFFER);
+	t->again_buffer = 0u - HS_AGAIN_BUFFER;
+	for (nr = 1; t->again_buffer != HS_AGAIN_BUFFER; nr++)
+		hs_span_attr_i64(&s, hidden("our.own.key"), nr);
+	for (uint32_t i = 0; i < 3; i++)
+		hs_span_attr_i64(&s, "our.own.key", nr++);
+	hs_span_end(&s);
+	text = line = attrs_of(t);
+	for (char *end; *line; line = end + 1, seen++) {
+		char want[64];
+
+		end = strchr(line, '\n');
+		*end = '\0';
+		snprintf(want, sizeof(want), "our.own.key=i:%u", seen);
+		if (!strstr(line, want))
+			fail_msg("%s instead of %s", line, want);
+	}
+	assert_int_equal(seen, nr);
+	free(text);
+	harness_detach(&agent);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -410,6 +482,8 @@ int main(void)
 		cmocka_unit_test(test_types_apart),
 		cmocka_unit_test(test_marks_apart),
 		cmocka_unit_test(test_judged_alike),
+		cmocka_unit_test(test_judged_apart),
+		cmocka_unit_test(test_numbered_anew),
 		cmocka_unit_test(test_more_than_there_is_room_for),
 	};
 
