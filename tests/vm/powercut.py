@@ -151,12 +151,16 @@ class Guest:
                 raise Ended()
 
     def cut(self, how=signal.SIGKILL):
-        with open(self.pidfile) as f:
-            try:
+        """Return: whether it was there to be cut; died_of() may say of what
+        it went, and QEMU that ends in order takes its number along."""
+        there = True
+        try:
+            with open(self.pidfile) as f:
                 os.kill(int(f.read()), how)
-            except ProcessLookupError:
-                pass        # it was faster: died_of() says of what
+        except (ProcessLookupError, FileNotFoundError):
+            there = False
         self.drain()
+        return there
 
     def died_of(self):
         """The signal that the emulator died of without us, or None."""
@@ -249,8 +253,10 @@ class Test:
             guest.wait_for(rng.randint(*ACKS))
             guest.wait_span(rng.uniform(*SPAN_S))
         dies = self.totals.deaths < self.args.dies
-        guest.cut(signal.SIGSEGV if dies else signal.SIGKILL)
+        there = guest.cut(signal.SIGSEGV if dies else signal.SIGKILL)
         if guest.died_of() is None:
+            if not there:
+                raise Ended()
             self.totals.cuts += 1
             self.totals.mending += bool(mending)
 
