@@ -312,8 +312,8 @@ void hs_coord_visit_begin(struct hs_coord_core *c, uint32_t t, uint32_t v,
 void hs_coord_changed(struct hs_coord_core *c, uint32_t t);
 /* The one that names a new trace has a place there before its answer counts. */
 void hs_coord_place(struct hs_coord_core *c, uint32_t t, uint64_t node);
-/* Return: false when there was no place for it; counted. */
-bool hs_coord_answer(struct hs_coord_core *c, uint32_t t,
+/* Without a place for it the trace is cut; counted. */
+void hs_coord_answer(struct hs_coord_core *c, uint32_t t,
 		     const struct hs_wire_answer *said,
 		     const struct hs_wire_crumb *crumbs);
 void hs_coord_fired_elsewhere(struct hs_coord_core *c, uint32_t t,

@@ -366,7 +366,7 @@ static bool knows(const struct hs_coord_visit *visit)
 	       visit->told == HS_WIRE_STATE_CLOSED;
 }
 
-bool hs_coord_answer(struct hs_coord_core *c, uint32_t t,
+void hs_coord_answer(struct hs_coord_core *c, uint32_t t,
 		     const struct hs_wire_answer *said,
 		     const struct hs_wire_crumb *crumbs)
 {
@@ -389,7 +389,7 @@ bool hs_coord_answer(struct hs_coord_core *c, uint32_t t,
 	}
 	if (!v) {
 		hs_coord_cut(c, t);
-		return false;
+		return;
 	}
 	visit = hs_coord_visit(c, v);
 	if (visit->state == HS_COORD_VISIT_ANSWERED &&
@@ -397,7 +397,7 @@ bool hs_coord_answer(struct hs_coord_core *c, uint32_t t,
 	     (hs_wire_answer_forgot(answer) && knows(visit)))) {
 		/* One that has forgotten does not take back what it knew. */
 		c->stats.answers_stale++;
-		return true;
+		return;
 	}
 	same = same_content(c, visit, answer, crumbs);
 	if (cut)
@@ -405,7 +405,7 @@ bool hs_coord_answer(struct hs_coord_core *c, uint32_t t,
 	hs_coord_visit_step(c, v, HS_COORD_VISIT_ANSWER);
 	visit->rev = answer->rev;
 	if (same)
-		return true;
+		return;
 	c->stats.answers++;
 	visit->told = answer->state;
 	visit->flags = answer->flags;
@@ -418,7 +418,6 @@ bool hs_coord_answer(struct hs_coord_core *c, uint32_t t,
 	resolve_earlier(c, t, v);
 	for (uint32_t i = HS_PLANTED(14); i < answer->nr_crumbs; i++)
 		hs_coord_want(c, t, crumbs[i].node, v);
-	return true;
 }
 
 uint64_t hs_coord_visits_due(struct hs_coord_core *c, uint32_t t)
