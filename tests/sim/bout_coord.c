@@ -171,6 +171,7 @@ static void take_news(struct bco *g)
 			x->nodes[bco_node_of(a->node)] = was;
 		else if (elsewhere)
 			x->elsewhere |= 1u << bco_node_of(a->node);
+		g->answers += !same(&was, &x->nodes[bco_node_of(a->node)]);
 		if (!asks)
 			continue;
 		q->traces[q->nr] = t;
@@ -195,10 +196,12 @@ static void let_go(struct bco *g, uint32_t t, uint64_t life)
 {
 	struct bco_trace *x = &g->traces[t];
 	struct hs_wire_trace_id id = x->id;
+	uint64_t past = x->version ? x->epoch : x->past_epoch;
 
 	if (x->life && x->version && (x->acked != x->version || !x->settled))
 		sim_fail(g->s, BCO "forgotten, and not stored");
-	*x = (struct bco_trace){.id = id, .live = life != 0, .life = life};
+	*x = (struct bco_trace){
+		.id = id, .live = life != 0, .life = life, .past_epoch = past};
 }
 
 void bco_sync(struct bco *g)
@@ -309,7 +312,8 @@ static void agent_says(struct bco *g)
 				 ? g->next_key - hs_random_below(&g->r, 3)
 				 : ++g->next_key;
 	m->trigger.primary = g->traces[0].id;
-	strcpy(m->trigger.name, "slow");
+	strcpy(m->trigger.name,
+	       hs_random_chance(&g->also, 0.3) ? "fast" : "slow");
 	m->flags = hs_random_chance(&g->r, 0.2) ? HS_WIRE_GROUP_ELSEWHERE : 0;
 	m->nr = 1 + bout_below(&g->r, 3);
 	for (uint32_t i = 0; i < m->nr; i++)
@@ -366,6 +370,32 @@ static void collector_says(struct bco *g)
 	bco_sync(g);
 }
 
+/* What it has not said to be durable, it is told at once, unless the next
+ * version is on its way. */
+static void collector_is_back(struct bco *g)
+{
+	uint32_t unsaid = 0;
+
+	for (uint32_t t = 0; t < BCO_TRACES; t++) {
+		struct bco_trace *x = &g->traces[t];
+		uint32_t i = hs_coord_trace_find(g->core, &x->id);
+
+		x->again = true;
+		unsaid |= (uint32_t)(x->live && x->acked < x->version &&
+				     !hs_coord_trace(g->core, i)->changed)
+			  << t;
+	}
+	hs_coord_core_collector_up(g->core, g->now_ns);
+	for (uint32_t t = 0; t < BCO_TRACES; t++) {
+		struct bco_trace *x = &g->traces[t];
+
+		if (unsaid >> t & 1 && x->again)
+			sim_fail(g->s, BCO "a collector that is back is not "
+					   "told what it did not say");
+		x->tries = x->tries != 0;
+	}
+}
+
 static void changes(struct bco *g, uint32_t number)
 {
 	for (uint32_t t = 0; t < BCO_TRACES; t++)
@@ -378,11 +408,7 @@ static void links(struct bco *g)
 	uint64_t id = bco_node_id(2 * number);
 
 	if (hs_random_chance(&g->r, 0.1)) {
-		for (uint32_t t = 0; t < BCO_TRACES; t++)
-			g->traces[t].again = true;
-		hs_coord_core_collector_up(g->core, g->now_ns);
-		for (uint32_t t = 0; t < BCO_TRACES; t++)
-			g->traces[t].tries = g->traces[t].tries != 0;
+		collector_is_back(g);
 	} else if (g->up[number] && hs_random_chance(&g->r, 0.5)) {
 		id = g->up[number];
 		bco_goes(g, number);
@@ -442,6 +468,10 @@ static void settle(struct bco *g)
 	struct hs_coord_stats st;
 	const char *why = "";
 
+	if (g->core->stalled && !g->stalled && !g->refuses)
+		sim_fail(g->s, BCO "it waits for somebody who took all");
+	g->stalled = g->core->stalled;
+	g->refuses = 0;
 	hs_coord_core_stats_get(g->core, &st);
 	if (st.manifests_sent + st.manifests_again != g->manifests ||
 	    st.collects_sent != g->collects || st.collects_asked != g->asked ||
@@ -450,6 +480,10 @@ static void settle(struct bco *g)
 	if (!g->small && (st.triggers_refused || st.updates_refused ||
 			  st.origin_refused != g->origin_refused))
 		sim_fail(g->s, BCO "it refuses what it has room for");
+	if (!g->small && st.answers != g->answers)
+		sim_fail(g->s, BCO "it counts %llu answers, not %llu",
+			 (unsigned long long)st.answers,
+			 (unsigned long long)g->answers);
 	if (st.nr_traces > g->config.nr_traces ||
 	    st.nr_visits > g->config.nr_visits ||
 	    st.nr_nodes > g->config.nr_nodes ||
@@ -564,6 +598,7 @@ void bout_coord(struct sim *s, uint64_t seed)
 
 	g->s = s;
 	hs_random_seed(&g->r, seed ^ 0xc0a4dull);
+	hs_random_seed(&g->also, seed ^ 0xa150ull);
 	g->now_ns = g->created_ns = 100 * SIM_S;
 	for (uint32_t t = 0; t < BCO_TRACES; t++)
 		g->traces[t].id = (struct hs_wire_trace_id){

@@ -33,6 +33,7 @@ struct bco_trace {
 	uint32_t named; /* bits of nodes that ever were */
 	uint64_t life;	/* epoch of the core's own; 0: it has none */
 	uint64_t epoch, told_ns;
+	uint64_t past_epoch; /* the latest of its lives before */
 	uint32_t version, acked, tries;
 	bool failed, settled;	  /* of the last version */
 	bool again;		  /* the collector came back */
@@ -71,7 +72,7 @@ struct bco_request {
 
 struct bco {
 	struct sim *s;
-	struct hs_random r;
+	struct hs_random r, also; /* @also: names of triggers */
 	struct hs_coord_config config;
 	struct hs_coord_core *core;
 	void *memory;
@@ -80,10 +81,13 @@ struct bco {
 	struct bco_request requests[BCO_REQUESTS];
 	uint64_t now_ns, next_key;
 	bool one_life, jammed, jams, small;
+	bool stalled;
+	uint32_t refuses; /* bits of numbers that took no more, in this event */
 	const struct hs_wire_group *news; /* not heard yet */
 	uint16_t news_type;
 	uint64_t refused; /* so far */
 	uint64_t manifests, collects, asked, stored, bad;
+	uint64_t answers; /* that said something new */
 	struct bco_question questions[HS_COORD_QUESTIONS_MAX];
 	uint64_t event, last_question, even_ns, created_ns;
 	uint64_t seeks, seeks_asked, nr_questions, parts, refused_seeks,

@@ -89,8 +89,12 @@ static bool collect(struct bco *g, uint64_t to, const struct hs_wire_group *m,
 	    bytes != sizeof(*m) + m->nr * 16 || !m->trigger.origin ||
 	    m->nr > g->config.window)
 		sim_fail(g->s, BCO "a malformed COLLECT");
-	if (g->jammed && hs_random_chance(&g->r, 0.5))
+	if (g->refuses >> ((to >> 32) - 1) & 1)
+		sim_fail(g->s, BCO "asked again at once who took no more");
+	if (g->jammed && hs_random_chance(&g->r, 0.5)) {
+		g->refuses |= 1u << ((to >> 32) - 1);
 		return false;
+	}
 	g->collects++;
 	for (uint32_t i = 0; i < m->nr && !g->s->failed; i++) {
 		uint32_t t = bco_trace_of(g, &ids[i]);
@@ -135,13 +139,34 @@ static bool stored(struct bco *g, uint64_t to, const struct hs_wire_stored *m,
 	return !g->jammed;
 }
 
+/* Who was asked of the trace, or spoke of it, and did not fire that. */
+static bool may_know(const struct bco *g, const struct bco_trace *x,
+		     uint64_t to, uint64_t origin)
+{
+	uint32_t number = (uint32_t)(to >> 32) - 1;
+
+	/* Who speaks just now of what it fired, too. */
+	if (g->news && g->news->trigger.origin >> 32 == to >> 32 &&
+	    to != origin)
+		return true;
+	for (uint32_t n = 2 * number; n <= 2 * number + 1; n++)
+		if (bco_node_id(n) <= to && bco_node_id(n) != origin &&
+		    (x->nodes[n].answered || x->nodes[n].nr_asks ||
+		     !g->one_life))
+			return true;
+	return false;
+}
+
 static bool passes_on(struct bco *g, uint64_t to, const struct hs_wire_group *m,
 		      uint32_t bytes)
 {
 	const struct hs_wire_trace_id *id = (const void *)(m + 1);
+	uint32_t t = bco_trace_of(g, id);
 
 	if (!hs_coord_trace_find(g->core, id) || m->nr != 1 ||
-	    bytes != sizeof(*m) + sizeof(*id) || g->up[(to >> 32) - 1] != to)
+	    bytes != sizeof(*m) + sizeof(*id) || t == BCO_TRACES ||
+	    g->up[(to >> 32) - 1] != to ||
+	    !may_know(g, &g->traces[t], to, m->trigger.origin))
 		sim_fail(g->s, BCO "a trigger is passed on to who has nothing "
 				   "to do with it");
 	return !g->jammed;
@@ -332,6 +357,9 @@ static bool op_collector(void *ctx, const struct hs_wire_trace_id *id,
 	}
 	if (x->version && m->epoch != x->epoch)
 		sim_fail(g->s, BCO "another epoch");
+	/* The collector takes the later one for the newer. */
+	if (!x->version && m->epoch <= x->past_epoch)
+		sim_fail(g->s, BCO "a later life looks older than one before");
 	in_time(g, x, m);
 	for (uint32_t i = 0; i < m->nr_triggers; i++)
 		for (uint32_t k = 0; k < i; k++)
