@@ -6,9 +6,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdint.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/aligned.h"
@@ -174,6 +176,7 @@ int hs_memfd_attach(struct hs_memfd *m, int fd, size_t max_bytes,
 		    unsigned int flags)
 {
 	struct stat st;
+	struct statfs fs;
 	int seals = fcntl(fd, F_GET_SEALS);
 	int rc;
 
@@ -183,7 +186,7 @@ int hs_memfd_attach(struct hs_memfd *m, int fd, size_t max_bytes,
 	if ((seals & SEALS) != SEALS)
 		return -EPERM;
 	/* The size is fixed by the seals, so it may be looked at after them */
-	if (fstat(fd, &st) != 0)
+	if (fstat(fd, &st) != 0 || fstatfs(fd, &fs) != 0)
 		return -errno;
 	if (st.st_size <= 0)
 		return -EINVAL;
@@ -191,7 +194,8 @@ int hs_memfd_attach(struct hs_memfd *m, int fd, size_t max_bytes,
 		return -EFBIG;
 	m->fd = fd;
 	m->size_bytes = (size_t)st.st_size;
-	m->is_huge = (size_t)st.st_blksize >= HUGE_BYTES;
+	/* st_blksize is as large where plain memory may get large pages. */
+	m->is_huge = fs.f_type == HUGETLBFS_MAGIC;
 	rc = map(m, !(flags & HS_MEMFD_READ_ONLY), flags & HS_MEMFD_POPULATE);
 	if (rc != 0)
 		*m = (struct hs_memfd){-1, NULL, 0, false};
