@@ -361,7 +361,7 @@ static void streams(struct made *m)
 {
 	static uint8_t bytes[4 * HS_SHIP_FRAME_MAX_BYTES];
 	struct hs_ship_stream st = {0};
-	uint32_t starts[13], nr, all, upto = 0, came = 0;
+	uint32_t starts[13] = {0}, nr, all, upto = 0, came = 0;
 	const uint8_t *at = bytes;
 	bool bad;
 

@@ -320,7 +320,7 @@ static void longest_slice(struct sim *s)
 void bout_wire(struct sim *s, uint64_t seed)
 {
 	static struct payload p;
-	struct hs_random r;
+	static struct hs_random r;
 
 	hs_random_seed(&r, seed ^ 0x31e7ull);
 	p.s = s;
