@@ -280,7 +280,8 @@ void bout_index(struct sim *s, uint64_t seed)
 	    hs_agent_core_domain_add(g->core, 2, g->domain_memory,
 				     g->domain_ledger, &g->domain, g->now_ns))
 		sim_fail(s, BOUT "it does not begin");
-	marks_meet(g);
+	else
+		marks_meet(g);
 	for (uint32_t i = 0; i < NR_STEPS / 4 && !s->failed; i++) {
 		g->now_ns += hs_random_below(&g->r, 20);
 		name_some(g);
