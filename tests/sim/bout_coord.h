@@ -114,6 +114,15 @@ void bco_lists(struct bco *g);
 bool bco_has_left(const struct bco *g, uint32_t n);
 uint16_t bco_word(const struct bco *g, uint32_t n);
 
+/* bout_coord_hears.c */
+/* Whether it is what the format says, and its sender's to say. */
+bool bco_intact(uint64_t from, uint16_t type, const void *payload,
+		uint32_t bytes);
+/* Can the model follow it? */
+bool bco_ours(const struct bco *g, const struct hs_wire_group *m);
+/* The message that has just come counts now, unless it was refused. */
+void bco_take_news(struct bco *g);
+
 /* bout_coord.c */
 /* What the core has let go, and what it has just taken. */
 void bco_sync(struct bco *g);
