@@ -97,6 +97,7 @@ static uint8_t *put_answer(struct bco *g, uint64_t from, uint8_t *p)
 		memset(&c[i], 0, sizeof(c[i]));
 		c[i].node = hs_random_chance(&g->r, 0.05) ? 0 : a_node(g);
 		c[i].kind = bout_below(&g->r, 3);
+		c[i].node = bco_address_name(g, c[i].node);
 	}
 	return (uint8_t *)(c + a->nr_crumbs);
 }
@@ -260,6 +261,7 @@ static void links(struct bco *g)
 				x->named |= 2u << 2 * number;
 		}
 		hs_coord_core_node_up(g->core, g->now_ns, id);
+		bco_address_comes(g, number, id);
 	}
 	bco_sync(g);
 }
@@ -310,6 +312,9 @@ static void settle(struct bco *g)
 	if (!g->small && (st.triggers_refused || st.updates_refused ||
 			  st.origin_refused != g->origin_refused))
 		sim_fail(g->s, BCO "it refuses what it has room for");
+	if (st.addresses != g->addresses ||
+	    st.addresses_lost != g->addresses_lost)
+		sim_fail(g->s, BCO "addresses lead elsewhere");
 	if (!g->small && st.answers != g->answers)
 		sim_fail(g->s, BCO "it counts %llu answers, not %llu",
 			 (unsigned long long)st.answers,
@@ -436,6 +441,7 @@ void bout_coord(struct sim *s, uint64_t seed)
 					       : t % 3 ? 0
 						       : 90 + t};
 	draw(g);
+	bco_address_draw(g, seed);
 	g->memory = sim_zalloc(1, hs_coord_core_size_bytes(&g->config));
 	g->core = hs_coord_core_create(g->memory, &g->config, &bco_ops, g,
 				       g->now_ns);

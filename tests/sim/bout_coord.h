@@ -19,6 +19,7 @@
 /* What a node said last of a trace, and when it was asked. */
 struct bco_node {
 	bool answered;
+	bool cut;     /* an address that it named led to nobody for sure */
 	bool at_once; /* its connection changed since it was asked */
 	struct hs_wire_answer said;
 	struct hs_wire_crumb crumbs[BCO_CRUMBS];
@@ -48,6 +49,12 @@ struct bco_trace {
 	bool twice; /* named twice in the message under way */
 };
 
+/* Where a node is, by its number. */
+struct bco_home {
+	uint64_t at, node; /* 0: nobody knows */
+	uint64_t came_ns, shared_ns;
+};
+
 /* "Do you know these traces?" */
 struct bco_question {
 	uint64_t id;		/* 0: none */
@@ -72,12 +79,16 @@ struct bco_request {
 
 struct bco {
 	struct sim *s;
-	struct hs_random r, also; /* @also: names of triggers */
+	struct hs_random r;
+	struct hs_random also, far; /* names of triggers, addresses */
 	struct hs_coord_config config;
 	struct hs_coord_core *core;
 	void *memory;
 	struct bco_trace traces[BCO_TRACES];
 	uint64_t up[BCO_NUMBERS];
+	struct bco_home homes[BCO_NUMBERS];
+	bool by_address; /* crumbs name nodes so, too */
+	uint64_t addresses, addresses_lost;
 	struct bco_request requests[BCO_REQUESTS];
 	uint64_t now_ns, next_key;
 	bool one_life, jammed, jams, small;
@@ -122,6 +133,17 @@ bool bco_intact(uint64_t from, uint16_t type, const void *payload,
 bool bco_ours(const struct bco *g, const struct hs_wire_group *m);
 /* The message that has just come counts now, unless it was refused. */
 void bco_take_news(struct bco *g);
+
+/* bout_coord_address.c */
+void bco_address_draw(struct bco *g, uint64_t seed);
+uint64_t bco_address_name(struct bco *g, uint64_t node);
+/* Its connection ends; it leaves for good; it has come, and is somewhere. */
+void bco_address_goes(struct bco *g, uint32_t number);
+void bco_address_left(struct bco *g, uint32_t number);
+void bco_address_comes(struct bco *g, uint32_t number, uint64_t node);
+/* @a's crumbs with ids in the place of addresses; Return: how many are left. */
+uint32_t bco_address_ids(struct bco *g, const struct hs_wire_answer *a,
+			 struct hs_wire_crumb *to, bool *cut);
 
 /* bout_coord.c */
 /* What the core has let go, and what it has just taken. */

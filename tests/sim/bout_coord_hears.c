@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/node_at.h"
 #include "tests/sim/bout_coord.h"
 
 static bool knows(const struct hs_wire_answer *a)
@@ -67,7 +68,8 @@ bool bco_ours(const struct bco *g, const struct hs_wire_group *m)
 		    a->nr_crumbs > BCO_CRUMBS)
 			return false;
 		for (uint32_t k = 0; k < a->nr_crumbs; k++)
-			if (c[k].node && bco_node_of(c[k].node) == BCO_NODES)
+			if (c[k].node && bco_node_of(c[k].node) == BCO_NODES &&
+			    !(g->by_address && hs_node_is_at(c[k].node)))
 				return false;
 		p = (const uint8_t *)(c + a->nr_crumbs);
 	}
@@ -78,15 +80,20 @@ static void hears(struct bco *g, const struct hs_wire_answer *a)
 {
 	struct bco_trace *x = &g->traces[bco_trace_of(g, &a->trace)];
 	struct bco_node *n = &x->nodes[bco_node_of(a->node)];
+	struct hs_wire_crumb crumbs[BCO_CRUMBS];
+	bool cut = false;
+	uint32_t nr = bco_address_ids(g, a, crumbs, &cut);
 
 	if (n->answered && (a->rev <= n->said.rev ||
 			    (a->state == HS_WIRE_STATE_UNKNOWN &&
 			     !(a->flags & HS_WIRE_F_LOST) && knows(&n->said))))
 		return;
 	n->answered = true;
+	n->cut |= cut;
 	n->said = *a;
-	memcpy(n->crumbs, a + 1, a->nr_crumbs * sizeof(n->crumbs[0]));
-	for (uint32_t i = 0; i < a->nr_crumbs; i++)
+	n->said.nr_crumbs = nr;
+	memcpy(n->crumbs, crumbs, nr * sizeof(n->crumbs[0]));
+	for (uint32_t i = 0; i < nr; i++)
 		if (n->crumbs[i].node)
 			x->named |= 1u << bco_node_of(n->crumbs[i].node);
 }

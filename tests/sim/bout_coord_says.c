@@ -250,7 +250,7 @@ static const uint8_t *one(struct bco *g, const struct bco_trace *x,
 	uint32_t nr = a->nr_crumbs;
 
 	p = (const uint8_t *)(crumbs + a->nr_crumbs);
-	*cut |= is_cut;
+	*cut |= is_cut && !node->cut;
 	if (n == BCO_NODES || *seen >> n & 1) {
 		sim_fail(g->s, BCO "an answer of nobody, or a second one");
 		return p;
@@ -267,7 +267,8 @@ static const uint8_t *one(struct bco *g, const struct bco_trace *x,
 	    a->nr_buffers != node->said.nr_buffers ||
 	    a->nr_bytes != node->said.nr_bytes ||
 	    (a->flags | HS_WIRE_F_CUT) != (node->said.flags | HS_WIRE_F_CUT) ||
-	    (node->said.flags & ~a->flags) || nr > node->said.nr_crumbs ||
+	    (node->said.flags & ~a->flags) || (node->cut && !is_cut) ||
+	    nr > node->said.nr_crumbs ||
 	    (nr < node->said.nr_crumbs && !is_cut) ||
 	    memcmp(crumbs, node->crumbs, nr * sizeof(*crumbs)))
 		sim_fail(g->s, BCO "node %u.%u did not say that",

@@ -514,6 +514,7 @@ void bco_finds(struct bco *g)
 /* A connection ends: before the core hears of it. */
 void bco_goes(struct bco *g, uint32_t number)
 {
+	bco_address_goes(g, number);
 	g->up[number] = 0;
 	for (uint32_t i = 0; i < HS_COORD_QUESTIONS_MAX; i++) {
 		struct bco_question *q = &g->questions[i];
@@ -551,6 +552,7 @@ void bco_lists(struct bco *g)
 		bco_goes(g, number);
 	g->known &= ~(1u << number);
 	g->left |= 1u << number;
+	bco_address_left(g, number);
 	for (uint32_t t = 0; t < BCO_TRACES; t++)
 		g->traces[t].nodes[2 * number].at_once = true;
 	hs_coord_core_node_left(g->core, g->now_ns, number + 1);
