@@ -5,10 +5,10 @@
     dpdk.py [--v6] SCENARIO...
 
 Over IPv4, or IPv6. The switch is a bridge in a network namespace of its own
-(hsf-switch-PID); each daemon's DPDK port (af_packet) has one end of a pair, without an address of the
-kernel's. Everything else is the fabric of scenarios.py, and so are the
-scenarios, but for those below: there the kernel is at the other end, on a pair
-of its own. Needs root.
+(hsf-switch-PID); each daemon's DPDK port (af_packet) has one end of a pair,
+without an address of the kernel's. Everything else is the fabric of
+scenarios.py, and so are the scenarios, but for those below: there the kernel is
+at the other end, on a pair of its own. Needs root.
 """
 import os
 import socket

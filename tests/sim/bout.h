@@ -30,7 +30,7 @@ void bout_shapes(struct sim *s);
 void bout_coord(struct sim *s, uint64_t seed);
 void bout_assembly_limits(struct sim *s);
 
-/* bout_mangle.c: an honest payload made into something else. */
+/* bout.c: an honest payload made into something else. */
 uint32_t bout_mangle(struct hs_random *r, uint8_t *payload, uint32_t bytes,
 		     uint32_t room);
 
