@@ -261,10 +261,17 @@ static void agent_items(struct agent *a)
 			       (uint32_t)hs_random_below(&w->random, range);
 		if (plan->slice_odd_bytes && a->nr % 2)
 			item->length = plan->slice_odd_bytes;
-		item->bytes = malloc(item->length ? item->length : 1);
-		hs_check(item->bytes);
-		hs_random_fill(&w->random, item->bytes, item->length);
 	}
+}
+
+/* Only now, since most runs are over before they have offered everything. */
+static void item_write(struct world *w, struct item *item)
+{
+	if (item->bytes)
+		return;
+	item->bytes = malloc(item->length ? item->length : 1);
+	hs_check(item->bytes);
+	hs_random_fill(&w->random, item->bytes, item->length);
 }
 
 /* Everything that is offered by now, in order, as far as it is taken. */
@@ -282,6 +289,7 @@ static void agent_feed(struct agent *a)
 		struct hs_ship_slice slice = {.where = a->next_add};
 
 		if (!item->settled) {
+			item_write(w, item);
 			slice.head.length_bytes = item->length;
 			slice.head.ship_key = a->next_add;
 			slice.head.node = 1000 + a->nr;
