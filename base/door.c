@@ -3,18 +3,16 @@
 #include "base/door.h"
 
 #include <errno.h>
-#include <grp.h>
-#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/user.h"
 
 #define KEY(p, t, member)                                                      \
 	.path = (p), .type = HS_CONFIG_##t,                                    \
 	.offset = offsetof(struct hs_door_rule, member)
-#define NAMES_BYTES 16384
 
 static const struct hs_config_key rule_keys[] = {
 	{KEY("user", STRING, user),
@@ -86,38 +84,18 @@ static int take_token(const struct judge *j, const char *token,
 	return 0;
 }
 
-/* Return: whether @text is a number that can be an id. */
-static bool number(const char *text, uint32_t *id)
-{
-	char *end;
-	unsigned long long v = strtoull(text, &end, 10);
-
-	*id = (uint32_t)v;
-	return text[0] >= '0' && text[0] <= '9' && !*end && v < UINT32_MAX;
-}
-
 static int take_name(const struct judge *j, const struct hs_door_rule *rule,
 		     struct hs_roles_rule *out)
 {
 	const char *text = rule->user ? rule->user : rule->group;
-	char names[NAMES_BYTES];
-	struct passwd user, *found_user = NULL;
-	struct group group, *found_group = NULL;
 
 	out->by = rule->user ? HS_ROLES_BY_USER : HS_ROLES_BY_GROUP;
-	if (number(text, &out->id))
+	if (rule->user ? hs_user_find(text, &out->id)
+		       : hs_group_find(text, &out->id))
 		return 0;
-	if (rule->user)
-		getpwnam_r(text, &user, names, sizeof(names), &found_user);
-	else
-		getgrnam_r(text, &group, names, sizeof(names), &found_group);
-	if (!found_user && !found_group)
-		return hs_config_refuse(j->error, j->name, j->mark,
-					"%s: this machine knows none called "
-					"\"%.64s\"",
-					rule->user ? "user" : "group", text);
-	out->id = found_user ? found_user->pw_uid : found_group->gr_gid;
-	return 0;
+	return hs_config_refuse(j->error, j->name, j->mark,
+				"%s: this machine knows none called \"%.64s\"",
+				rule->user ? "user" : "group", text);
 }
 
 static int take_rule(const struct judge *j, const struct hs_door_rule *rule,

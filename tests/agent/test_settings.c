@@ -112,11 +112,14 @@ static void test_roles(void **state)
 				"  allow:\n"
 				"  - {group: 77, may: [read, fire]}\n"
 				"  - {user: root, may: [stop]}\n"
-				"  - {token: 0123456789abcdeX, may: [fire]}\n";
+				"  - {token: 0123456789abcdeX, may: [fire]}\n"
+				"  - {group: root, may: [stop]}\n";
 
 	assert_int_equal(
 		hs_agent_settings_load(&s, "x", text, strlen(text), &error), 0);
-	assert_int_equal(s.roles.nr, 4);
+	assert_int_equal(s.roles.nr, 5);
+	assert_int_equal(s.roles.rules[4].by, HS_ROLES_BY_GROUP);
+	assert_int_equal(s.roles.rules[4].id, 0);
 	assert_int_equal(hs_roles_of_peer(&s.roles, &team),
 			 HS_ROLE_READ | HS_ROLE_FIRE);
 	assert_int_equal(hs_roles_of_token(&s.roles, "0123456789abcdef"),
@@ -134,6 +137,11 @@ static void test_roles(void **state)
 		"one of user");
 	refused(HEAD "control: {allow: [{user: no-such-1, may: [read]}]}\n",
 		"knows none called \"no-such-1\"");
+	/* No id is the last number, which stands for none. */
+	refused(HEAD "control: {allow: [{user: 4294967295, may: [read]}]}\n",
+		"knows none called \"4294967295\"");
+	refused(HEAD "control: {allow: [{group: 77a, may: [read]}]}\n",
+		"group: this machine knows none called \"77a\"");
 	refused(HEAD "control: {token: 0123456789abcdef, token_file: /a}\n",
 		"one of them");
 	refused(HEAD "control: {token_file: /no/such/file}\n", "No such file");
