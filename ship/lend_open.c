@@ -222,7 +222,7 @@ static int fill(struct hs_lend *l, const struct hs_lend_options *o)
 	l->answers_arp = o->answers_arp;
 	l->other = o->other;
 	l->ctx = o->ctx;
-	l->arp_tsc = rte_get_tsc_hz() / 10;
+	l->ask_tsc = rte_get_tsc_hz() / 10;
 	return 0;
 }
 

@@ -35,12 +35,31 @@ static bool push(struct hs_lend *l)
 	return !l->nr_queue;
 }
 
-static void arp_ask(struct hs_lend *l, struct hs_dpdk_neighbour *n)
+/*
+ * Each neighbour once an interval. As many as have an entry need no more than
+ * that; an agent that names ever others has none that was asked already.
+ */
+static bool may_ask(struct hs_lend *l, const struct hs_dpdk_neighbour *n,
+		    uint64_t now)
+{
+	if (n->asked_tsc && now - n->asked_tsc < l->ask_tsc)
+		return false;
+	if (now - l->asks_tsc >= l->ask_tsc) {
+		l->asks_tsc = now;
+		l->nr_asks = 0;
+	}
+	if (l->nr_asks == HS_DPDK_NEIGHBOURS_MAX)
+		return false;
+	l->nr_asks++;
+	return true;
+}
+
+static void ask(struct hs_lend *l, struct hs_dpdk_neighbour *n)
 {
 	uint64_t now = rte_get_tsc_cycles();
 	struct rte_mbuf *m;
 
-	if (n->asked_tsc && now - n->asked_tsc < l->arp_tsc)
+	if (!may_ask(l, n, now))
 		return;
 	n->asked_tsc = now;
 	m = rte_pktmbuf_alloc(l->mempool);
@@ -63,7 +82,7 @@ static bool wrap(struct hs_lend *l, const struct hs_lend_frame *frame)
 
 	if (!n || !n->known) {
 		if (n)
-			arp_ask(l, n);
+			ask(l, n);
 		/* Others behind it need not wait for the answer; it goes again,
 		 * as on any way that loses. */
 		l->stats.no_neighbour++;

@@ -23,7 +23,9 @@ struct hs_lend {
 	/* Packets that the queue has not taken yet. */
 	struct rte_mbuf *queue[HS_LEND_BURST];
 	uint32_t nr_queue;
-	uint64_t arp_tsc; /* between two questions */
+	uint64_t ask_tsc;  /* between two questions for one address */
+	uint64_t asks_tsc; /* since when they are counted, for all */
+	uint32_t nr_asks;
 	void (*other)(void *ctx, struct rte_mbuf *mbuf);
 	void *ctx;
 	struct hs_lend_stats stats;

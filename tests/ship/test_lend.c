@@ -37,6 +37,7 @@
 #include "base/fdpass.h"
 #include "base/memfd.h"
 #include "hs/lend.h"
+#include "ship/lend_priv.h"
 #include "ship/lend_ring.h"
 #include "ship/port_lent.h"
 
@@ -318,6 +319,64 @@ static void test_somebody_else_answers(void **state)
 	assert_int_equal(rte_mempool_in_use_count(pool), 0);
 }
 
+/* Questions among what went out, each of which is given back. */
+static uint32_t drain(void)
+{
+	struct rte_mbuf *burst[32];
+	uint32_t nr = 0;
+	uint16_t n;
+
+	while ((n = rte_eth_rx_burst(port, 0, burst, 32))) {
+		rte_pktmbuf_free_bulk(burst, n);
+		nr += n;
+	}
+	return nr;
+}
+
+/* An agent that sends to ever other addresses, of which nobody answers, is no
+ * reason to ask all of the network without end. */
+static void test_ever_other_addresses(void **state)
+{
+	struct hs_ship_port *p = agent_make();
+	struct hs_lend *l = lend_open(HS_LEND_NO_QUEUE);
+	const uint8_t head[4] = {0};
+	uint32_t asked = 0;
+
+	(void)state;
+	lent(p, l);
+	/* No interval is over as long as this goes on. */
+	l->ask_tsc = UINT64_MAX;
+	for (uint32_t i = 0; i < FRAMES; i++) {
+		struct hs_ship_address to;
+		uint32_t frame_bytes;
+		const char *why;
+		char text[64];
+
+		snprintf(text, sizeof(text),
+			 v6 ? "[2001:db8::1:%x]:7431" : "192.0.%u.%u:7431",
+			 v6 ? i : i / 256, i % 256);
+		assert_int_equal(
+			p->ops->resolve(p, text, &to, &frame_bytes, &why), 0);
+		assert_int_equal(
+			p->ops->send(p, &to, head, sizeof(head), NULL, 0), 0);
+		p->ops->flush(p);
+		hs_lend_poll(l);
+		asked += drain();
+	}
+	assert_int_equal(stats(l).no_neighbour, FRAMES);
+	/* As many as one that is honest has collectors. */
+	assert_int_equal(asked, HS_DPDK_NEIGHBOURS_MAX);
+	/* The next interval has its own. */
+	l->ask_tsc = 0;
+	assert_true(agent_send(p, 0));
+	p->ops->flush(p);
+	hs_lend_poll(l);
+	assert_int_equal(drain(), 1);
+	hs_lend_close(l);
+	p->ops->destroy(p);
+	assert_int_equal(rte_mempool_in_use_count(pool), 0);
+}
+
 /* From now on any other system call is this process's end. */
 static int only_exit(void)
 {
@@ -577,6 +636,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_through),
 		cmocka_unit_test(test_take_and_stuck),
 		cmocka_unit_test(test_somebody_else_answers),
+		cmocka_unit_test(test_ever_other_addresses),
 		cmocka_unit_test(test_no_system_call),
 		cmocka_unit_test(test_answers_that_cannot_be),
 		cmocka_unit_test(test_memory_that_cannot_be),
