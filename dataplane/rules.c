@@ -160,8 +160,9 @@ void hs_rules_attr(struct hs_span *span, const char *key, size_t key_bytes,
 		attr_any(t, span, key, key_bytes, type, bits, data);
 		return;
 	}
-	/* rules.C5 relaxed: looked at again when it counts. */
-	generation = __atomic_load_n(&t->generation, __ATOMIC_RELAXED);
+	/* rules.R6 acquire, pairs rules.W6: before the tests, so that what is
+	 * found by those of another is not taken for this generation's. */
+	generation = __atomic_load_n(&t->generation, __ATOMIC_ACQUIRE);
 	if (span->tests_of != generation) {
 		span->tests_of = generation;
 		span->tests = 0;
@@ -197,6 +198,8 @@ void hs_rules_attr_literal(struct hs_span *span, const struct hs_key *k,
 
 	if (!t || !span->start_clock || k->rules_bit == HS_RULES_ERROR_BIT)
 		goto any;
+	/* rules.R7 acquire, pairs rules.W6: as rules.R6. */
+	generation = __atomic_load_n(&t->generation, __ATOMIC_ACQUIRE);
 	i = t->first[k->rules_bit & 63];
 	q = &t->quick[i % HS_SHM_TESTS_MAX];
 	if (i >= HS_SHM_TESTS_MAX || q->next != HS_RULES_NO_TEST || !q->mark)
@@ -209,8 +212,6 @@ void hs_rules_attr_literal(struct hs_span *span, const struct hs_key *k,
 		holds = q->bools >> (bits & 1) & 1;
 	else
 		goto any;
-	/* rules.C10 relaxed: looked at again when it counts. */
-	generation = __atomic_load_n(&t->generation, __ATOMIC_RELAXED);
 	if (span->tests_of != generation) {
 		span->tests_of = generation;
 		span->tests = 0;

@@ -150,9 +150,10 @@ void hs_rules_refresh(struct hs_attachment *at)
 		hs_rules_quantiles_make();
 	index_make(t);
 	t->seq = seq;
-	/* rules.C3 relaxed: announced by rules.W3. */
+	/* rules.W6 release, pairs rules.R6 rules.R7: the tests before the
+	 * generation, for who still has this table's address. */
 	__atomic_store_n(&t->generation, ++hs_rules.generations,
-			 __ATOMIC_RELAXED);
+			 __ATOMIC_RELEASE);
 	put_in_force(t->shm.nr_rules ? t : NULL);
 	if (at->watch)
 		/* rules.C4 relaxed: for information. */

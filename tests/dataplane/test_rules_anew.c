@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A thread sleeps in an attribute's call, at each instruction of it in turn,
+ * while the rules change so often that its copy of the table is made anew: what
+ * it finds is not held against rules of which it was not asked.
+ */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <ucontext.h>
+
+#include <cmocka.h>
+
+#include "dataplane/rules.h"
+#include "dataplane/rules_shared.h"
+#include "harness.h"
+
+#define TRAP_FLAG 0x100
+#define VALUE	  600
+
+static struct fake_agent agent;
+static uint64_t seq;
+/* Of the call: how many were made, and before which the rules change. */
+static uint32_t steps, sleep_at;
+static volatile sig_atomic_t stepping;
+
+static void rules_ask(double at_least)
+{
+	struct hs_shm_rules table = {
+		.version = HS_SHM_RULES_VERSION,
+		.nr_rules = 1,
+		.nr_tests = 1,
+		.rules = {{.trigger = "code", .statuses = 7, .tests = 1}},
+		.tests = {{.key = "our.code",
+			   .numeric = 1,
+			   .op = HS_SHM_TEST_AT_LEAST,
+			   .number = at_least}},
+	};
+
+	seq += 2;
+	hs_rules_shared_write(fake_agent_rules(&agent), &table, seq);
+	hs_client_poll();
+}
+
+static void on_trap(int number, siginfo_t *info, void *context)
+{
+	greg_t *flags = &((ucontext_t *)context)->uc_mcontext.gregs[REG_EFL];
+
+	if (info->si_code == TRAP_TRACE && ++steps == sleep_at) {
+		stepping = 0;
+		for (uint32_t i = 0; i < HS_RULES_TABLES; i++)
+			rules_ask(VALUE + 1);
+	}
+	*flags = stepping ? *flags | TRAP_FLAG : *flags & ~TRAP_FLAG;
+}
+
+static void trap(int on)
+{
+	stepping = on;
+	__asm__ volatile("int3" : : : "memory");
+}
+
+static const char *hidden(const char *text)
+{
+	__asm__ volatile("" : "+r"(text));
+	return text;
+}
+
+/* Whether it slept: the call had so many instructions. */
+static bool sleeps(bool literal, uint32_t at)
+{
+	struct hs_trace *t;
+	struct hs_span s;
+
+	fake_agent_drain(&agent);
+	fake_agent_stock_all(&agent, 0, 1);
+	rules_ask(VALUE);
+	steps = 0;
+	sleep_at = at;
+	t = hs_trace_begin(NULL, NULL);
+	hs_span_start(t, &s, "op", 0);
+	trap(1);
+	if (literal)
+		hs_span_attr_i64(&s, "our.code", VALUE);
+	else
+		hs_span_attr_i64(&s, hidden("our.code"), VALUE);
+	trap(0);
+	hs_span_end(&s);
+	hs_trace_end(t);
+	return steps >= at;
+}
+
+static void each_instruction(bool literal)
+{
+	struct fake_config config = fake_config_default();
+	const struct hs_shm_watch *w;
+	uint32_t at = 1;
+
+	config.class_bytes[0] = 1024;
+	config.class_bytes[1] = 0;
+	config.nr_rings = 1;
+	harness_attach(&agent, &config, NULL);
+	fake_agent_calibrate(&agent, 1, 0, 0);
+	fake_agent_stock_all(&agent, 0, 16);
+	w = fake_agent_watch(&agent);
+	for (; sleeps(literal, at); at++)
+		if (w->fired[0])
+			fail_msg("at instruction %u", at);
+	/* It was the call, and it is asked of: undisturbed, it fires. */
+	assert_true(at > 50);
+	assert_int_equal(w->fired[0], 1);
+	harness_detach(&agent);
+}
+
+static void test_literal(void **state)
+{
+	each_instruction(true);
+}
+
+static void test_any_other(void **state)
+{
+	each_instruction(false);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_literal),
+		cmocka_unit_test(test_any_other),
+	};
+	struct sigaction action = {.sa_sigaction = on_trap,
+				   .sa_flags = SA_SIGINFO};
+
+	sigaction(SIGTRAP, &action, NULL);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
