@@ -172,23 +172,28 @@ void hs_dpdk_mld_up(struct hs_dpdk_mld *mld, uint64_t now)
 	mld->join_at = now;
 }
 
-enum hs_dpdk_mld_kind hs_dpdk_mld_due(struct hs_dpdk_mld *mld, uint64_t now,
-				      uint64_t chance)
+enum hs_dpdk_mld_kind hs_dpdk_mld_due(const struct hs_dpdk_mld *mld,
+				      uint64_t now)
 {
 	if (mld->said_at && now - mld->said_at < mld->hz / REPORTS_PER_S_MAX)
 		return HS_DPDK_MLD_NONE;
-	if (mld->nr_joins && now >= mld->join_at) {
+	if (mld->nr_joins && now >= mld->join_at)
+		return HS_DPDK_MLD_JOIN;
+	if (mld->asked && now >= mld->answer_at)
+		return mld->v1 ? HS_DPDK_MLD_LISTENS_V1 : HS_DPDK_MLD_LISTENS;
+	return HS_DPDK_MLD_NONE;
+}
+
+void hs_dpdk_mld_said(struct hs_dpdk_mld *mld, enum hs_dpdk_mld_kind kind,
+		      uint64_t now, uint64_t chance)
+{
+	mld->said_at = now;
+	if (kind == HS_DPDK_MLD_JOIN) {
 		mld->nr_joins--;
 		mld->join_at = now + 1 + chance % (mld->hz / JOINS_PER_S);
-		mld->said_at = now;
-		return HS_DPDK_MLD_JOIN;
-	}
-	if (mld->asked && now >= mld->answer_at) {
+	} else {
 		mld->asked = false;
-		mld->said_at = now;
-		return mld->v1 ? HS_DPDK_MLD_LISTENS_V1 : HS_DPDK_MLD_LISTENS;
 	}
-	return HS_DPDK_MLD_NONE;
 }
 
 /* Of version 1 it goes to the group itself, else to all routers that know

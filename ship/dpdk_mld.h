@@ -43,9 +43,15 @@ void hs_dpdk_mld_up(struct hs_dpdk_mld *mld, uint64_t now);
  */
 bool hs_dpdk_mld_take(struct hs_dpdk_mld *mld, const struct hs_dpdk_net *net,
 		      const struct rte_mbuf *m, uint64_t now, uint64_t chance);
-/** hs_dpdk_mld_due() - what is to be said now; it is taken for said */
-enum hs_dpdk_mld_kind hs_dpdk_mld_due(struct hs_dpdk_mld *mld, uint64_t now,
-				      uint64_t chance);
+/** hs_dpdk_mld_due() - what is to be said now, until it is said */
+enum hs_dpdk_mld_kind hs_dpdk_mld_due(const struct hs_dpdk_mld *mld,
+				      uint64_t now);
+/**
+ * hs_dpdk_mld_said() - what was due has gone out
+ * @chance: any number; when a join is said once more
+ */
+void hs_dpdk_mld_said(struct hs_dpdk_mld *mld, enum hs_dpdk_mld_kind kind,
+		      uint64_t now, uint64_t chance);
 /** hs_dpdk_mld_report() - make @m, of HS_DPDK_MLD_BYTES of room, say it */
 void hs_dpdk_mld_report(const struct hs_dpdk_net *net, struct rte_mbuf *m,
 			enum hs_dpdk_mld_kind kind);

@@ -261,23 +261,27 @@ static bool take(struct hs_dpdk_port *d, struct rte_mbuf *m,
 	return false;
 }
 
-/* To switches: that we listen to the group in which others ask for us. */
+/* To switches: that we listen to the group in which others ask for us. Without
+ * memory or room for it now it stays due. */
 static void report(struct hs_dpdk_port *d)
 {
+	const uint64_t now = rte_get_tsc_cycles();
 	enum hs_dpdk_mld_kind kind;
 	struct rte_mbuf *m;
 
 	if (!link_is_up(d))
 		return;
-	kind = hs_dpdk_mld_due(&d->mld, rte_get_tsc_cycles(), rte_rand());
+	kind = hs_dpdk_mld_due(&d->mld, now);
 	m = kind ? rte_pktmbuf_alloc(d->frames) : NULL;
 	if (!m)
 		return;
 	hs_dpdk_mld_report(&d->net, m, kind);
-	if (enqueue(d, m))
-		push(d);
-	else
+	if (!enqueue(d, m)) {
 		rte_pktmbuf_free(m);
+		return;
+	}
+	hs_dpdk_mld_said(&d->mld, kind, now, rte_rand());
+	push(d);
 }
 
 static uint32_t dpdk_receive(struct hs_ship_port *p,

@@ -165,7 +165,7 @@ static void asked(const struct hs_dpdk_net *net, const struct rte_mbuf *m)
 
 	if (!hs_dpdk_mld_take(&mld, net, m, 1, m->data_len))
 		return;
-	kind = hs_dpdk_mld_due(&mld, 1 + 10000, 0);
+	kind = hs_dpdk_mld_due(&mld, 1 + 10000);
 	hs_check(kind == HS_DPDK_MLD_LISTENS || kind == HS_DPDK_MLD_LISTENS_V1);
 	packet_make(&said, room, sizeof(room), 0);
 	hs_dpdk_mld_report(net, &said, kind);

@@ -40,6 +40,7 @@
 #define SLICES	   2000u
 #define FRAMES	   2048u
 #define SKIPPED	   77
+#define MBUFS_MAX  16384u
 
 /* Between the processes. */
 struct shared {
@@ -182,7 +183,16 @@ static void receiver_main(void)
 /* ---- the agent's process ---------------------------------------------------
  */
 
-static uint64_t bytes_in_pool, segments_elsewhere;
+static uint64_t bytes_in_pool, segments_elsewhere, reports;
+
+/* To the routers that know version 2 of MLD. */
+static bool is_report(const struct rte_mbuf *m)
+{
+	static const uint8_t routers[6] = {0x33, 0x33, 0, 0, 0, 0x16};
+
+	return !memcmp(rte_pktmbuf_mtod(m, const void *), routers,
+		       sizeof(routers));
+}
 
 /* Behind the first segment, which has the heads, everything lies in the pool.
  */
@@ -192,7 +202,8 @@ static uint16_t look(uint16_t port, uint16_t queue, struct rte_mbuf *packets[],
 	(void)port;
 	(void)queue;
 	(void)ctx;
-	for (uint16_t i = 0; i < nr; i++)
+	for (uint16_t i = 0; i < nr; i++) {
+		reports += is_report(packets[i]);
 		for (const struct rte_mbuf *m = packets[i]->next; m;
 		     m = m->next) {
 			const uint8_t *at =
@@ -203,6 +214,7 @@ static uint16_t look(uint16_t port, uint16_t queue, struct rte_mbuf *packets[],
 			else
 				segments_elsewhere++;
 		}
+	}
 	return nr;
 }
 
@@ -257,6 +269,38 @@ static void send_all(struct hs_ship_outlet *o)
 	}
 }
 
+static void receive(struct hs_ship_port *port)
+{
+	struct hs_ship_port_frame frames[64];
+	uint32_t nr = port->ops->receive(port, frames, 64);
+
+	for (uint32_t i = 0; i < nr; i++)
+		port->ops->release(port, frames[i].handle);
+}
+
+/* That we listen is said when there is memory for it, if there is none when the
+ * link comes up. */
+static void join_late(struct hs_ship_port *port)
+{
+	static struct rte_mbuf *all[MBUFS_MAX];
+	struct rte_mempool *frames = rte_mempool_lookup("frames");
+	struct hs_ship_port_stats stats = {.link_down = true};
+	uint32_t nr = 0;
+
+	assert_non_null(frames);
+	while (nr < MBUFS_MAX && (all[nr] = rte_pktmbuf_alloc(frames)))
+		nr++;
+	assert_true(nr < MBUFS_MAX);
+	while (stats.link_down) {
+		receive(port);
+		port->ops->stats(port, &stats);
+	}
+	assert_int_equal(reports, 0);
+	rte_pktmbuf_free_bulk(all, nr);
+	receive(port);
+	assert_int_equal(reports, 1);
+}
+
 static void test_borrowed(void **state)
 {
 	const struct hs_ship_outlet_config config = {.sender = {.node = 5}};
@@ -276,6 +320,8 @@ static void test_borrowed(void **state)
 					   : (uint64_t)sysconf(_SC_PAGESIZE)),
 		0);
 	assert_non_null(rte_eth_add_tx_callback(0, 0, look, NULL));
+	if (v6)
+		join_late(port);
 	o = hs_ship_outlet_create(port, &config, &outlet_ops, NULL);
 	assert_non_null(o);
 	assert_int_equal(hs_ship_outlet_dial(o, to, hs_clock_mono_ns(), &why),

@@ -49,6 +49,17 @@ static void begin(struct world *w, const char *own)
 	w->mld.hz = HZ;
 }
 
+/* What is due, which goes out. */
+static enum hs_dpdk_mld_kind said(struct hs_dpdk_mld *mld, uint64_t now,
+				  uint64_t chance)
+{
+	enum hs_dpdk_mld_kind kind = hs_dpdk_mld_due(mld, now);
+
+	if (kind)
+		hs_dpdk_mld_said(mld, kind, now, chance);
+	return kind;
+}
+
 /* The sum of what lies behind the options, as if they were not there. */
 static uint16_t sum_of(struct world *w, uint32_t at)
 {
@@ -171,25 +182,20 @@ static void test_queries(void **state)
 	query(&w, 28, 1000);
 	assert_true(take(&w, 5000 * MS, 1234 * MS));
 	/* Within the second that it gave: 1234 of 1000 is 234. */
-	assert_int_equal(hs_dpdk_mld_due(&w.mld, 5233 * MS, 0),
-			 HS_DPDK_MLD_NONE);
-	assert_int_equal(hs_dpdk_mld_due(&w.mld, 5234 * MS, 0),
-			 HS_DPDK_MLD_LISTENS);
-	assert_int_equal(hs_dpdk_mld_due(&w.mld, 99999 * MS, 0),
-			 HS_DPDK_MLD_NONE);
+	assert_int_equal(said(&w.mld, 5233 * MS, 0), HS_DPDK_MLD_NONE);
+	assert_int_equal(said(&w.mld, 5234 * MS, 0), HS_DPDK_MLD_LISTENS);
+	assert_int_equal(said(&w.mld, 99999 * MS, 0), HS_DPDK_MLD_NONE);
 	/* Who asks for our group, with sources that it knows or none. */
 	query(&w, 28 + 32, 0);
 	memcpy(w.room + GROUP_AT, &group, 16);
 	w.room[SOURCES_AT + 1] = 2;
 	sum_mend(&w, ICMP_AT);
 	assert_true(take(&w, 6000 * MS, 7));
-	assert_int_equal(hs_dpdk_mld_due(&w.mld, 6000 * MS, 0),
-			 HS_DPDK_MLD_LISTENS);
+	assert_int_equal(said(&w.mld, 6000 * MS, 0), HS_DPDK_MLD_LISTENS);
 	/* Version 1 is told by its length, and is answered in it. */
 	query(&w, 24, 10);
 	assert_true(take(&w, 7000 * MS, 0));
-	assert_int_equal(hs_dpdk_mld_due(&w.mld, 7000 * MS, 0),
-			 HS_DPDK_MLD_LISTENS_V1);
+	assert_int_equal(said(&w.mld, 7000 * MS, 0), HS_DPDK_MLD_LISTENS_V1);
 	/* Options of other kinds, which may be skipped. */
 	query(&w, 28, 0);
 	memmove(w.room + ICMP_AT + 8, w.room + ICMP_AT, 28);
@@ -316,19 +322,21 @@ static void test_up(void **state)
 
 	(void)state;
 	begin(&w, OWN);
-	assert_int_equal(hs_dpdk_mld_due(&w.mld, now, 0), HS_DPDK_MLD_NONE);
+	assert_int_equal(said(&w.mld, now, 0), HS_DPDK_MLD_NONE);
 	hs_dpdk_mld_up(&w.mld, now);
-	assert_int_equal(hs_dpdk_mld_due(&w.mld, now, 400 * MS),
-			 HS_DPDK_MLD_JOIN);
+	/* Due until it is said. */
+	for (uint32_t i = 0; i < 5; i++)
+		assert_int_equal(hs_dpdk_mld_due(&w.mld, now),
+				 HS_DPDK_MLD_JOIN);
+	assert_int_equal(said(&w.mld, now, 400 * MS), HS_DPDK_MLD_JOIN);
 	/* Once more within a second, should the first be lost. */
-	while (hs_dpdk_mld_due(&w.mld, now, 0) != HS_DPDK_MLD_JOIN)
+	while (said(&w.mld, now, 0) != HS_DPDK_MLD_JOIN)
 		now += MS;
 	assert_in_range(now - first, 400 * MS, HZ);
 	for (uint32_t i = 0; i < 100; i++, now += HZ)
-		assert_int_equal(hs_dpdk_mld_due(&w.mld, now, 0),
-				 HS_DPDK_MLD_NONE);
+		assert_int_equal(said(&w.mld, now, 0), HS_DPDK_MLD_NONE);
 	hs_dpdk_mld_up(&w.mld, now);
-	assert_int_equal(hs_dpdk_mld_due(&w.mld, now, 0), HS_DPDK_MLD_JOIN);
+	assert_int_equal(said(&w.mld, now, 0), HS_DPDK_MLD_JOIN);
 }
 
 /* Whoever asks without end has ten answers a second. */
@@ -342,7 +350,7 @@ static void test_asked_without_end(void **state)
 	query(&w, 28, 0);
 	for (uint64_t now = HZ; now < 11 * HZ; now += MS) {
 		assert_true(take(&w, now, 0));
-		nr += hs_dpdk_mld_due(&w.mld, now, 0) != HS_DPDK_MLD_NONE;
+		nr += said(&w.mld, now, 0) != HS_DPDK_MLD_NONE;
 	}
 	assert_int_equal(nr, 100);
 }
