@@ -113,7 +113,10 @@ ssize_t hs_fdpass_recv(int sock, void *buf, size_t size_bytes, int *fds,
 		close_all(came, nr);
 		if (n == 0)
 			return 0;
-		return msg.msg_flags & MSG_TRUNC ? -EMSGSIZE : -EPROTO;
+		if (msg.msg_flags & MSG_TRUNC)
+			return -EMSGSIZE;
+		/* There was room for the numbers, and none in our table. */
+		return nr < max_fds ? -EMFILE : -EPROTO;
 	}
 	if (nr > 0)
 		memcpy(fds, came, nr * sizeof(int));

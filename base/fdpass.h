@@ -45,7 +45,8 @@ int hs_fdpass_send(int sock, const void *data, size_t len_bytes, const int *fds,
  * Own: the descriptors become the caller's.
  * Return: the message's length; 0 when the peer hung up; -EMSGSIZE when it
  * is longer than @size_bytes; -EPROTO when it has more descriptors than
- * @max_fds or they could not all be taken in; or -errno of recvmsg(2).
+ * @max_fds; -EMFILE when they could not all be taken in, since we may have no
+ * more; or -errno of recvmsg(2).
  */
 ssize_t hs_fdpass_recv(int sock, void *buf, size_t size_bytes, int *fds,
 		       size_t max_fds, size_t *nr_fds);

@@ -112,6 +112,13 @@ static void ring(struct hs_shm_conn *c)
 	/* It hung up: what it wrote before is read when epoll says so. */
 }
 
+/* No fault of its own, and it may come again. */
+static void no_descriptor(struct hs_shm_conn *c)
+{
+	hs_link_cut(&c->link, HS_TRANSPORT_CUT_FULL,
+		    "no descriptor is left here for its memory");
+}
+
 static const char *hello_wrong(const struct hs_ring_hello *h, ssize_t n,
 			       size_t nr_fds)
 {
@@ -156,6 +163,10 @@ static void hear_hello(struct hs_shm_conn *c)
 		return;
 	if (n == 0 || n == -ECONNRESET) {
 		hs_link_doom(&c->link);
+		return;
+	}
+	if (n == -EMFILE) {
+		no_descriptor(c);
 		return;
 	}
 	wrong = hello_wrong(&hello, n, nr_fds);
@@ -221,12 +232,11 @@ void hs_shm_conn_hear(struct hs_shm_conn *c)
 {
 	uint8_t words[4 * RINGS_HELD];
 	const char *wrong = NULL;
-	size_t heard = 0;
+	size_t heard = 0, nr_fds;
 	ssize_t n;
 
 	c->heard = hs_shm_ring_reasons(&c->ring);
 	do {
-		size_t nr_fds = 0;
 		int fd = -1;
 
 		/* It ends at a memory, and there may be more behind that. */
@@ -239,11 +249,11 @@ void hs_shm_conn_hear(struct hs_shm_conn *c)
 		} else if (n == -EPROTO) {
 			wrong = "it hands over more than one memory at once";
 		}
-		if (!nr_fds)
-			n = 0;
-	} while (n > 0 && !wrong && heard < sizeof(words));
+	} while (nr_fds && !wrong && heard < sizeof(words));
 	if (wrong)
 		cut(c, wrong);
+	else if (n == -EMFILE)
+		no_descriptor(c);
 	else if (heard >= sizeof(words))
 		hs_link_cut(&c->link, HS_TRANSPORT_CUT_FLOOD,
 			    "it rings without end");

@@ -118,7 +118,7 @@ enum hs_transport_cause {
 	HS_TRANSPORT_CUT_NAME,	  /* says that it is who it cannot be */
 	HS_TRANSPORT_CUT_SILENT,  /* no HELLO, or no answer to PING */
 	HS_TRANSPORT_CUT_REFUSED, /* its payload, by the transport's owner */
-	HS_TRANSPORT_CUT_FULL,	  /* no room for another peer */
+	HS_TRANSPORT_CUT_FULL,	  /* no room for it, or for its memory */
 	HS_TRANSPORT_CUT_USER,	  /* a process of nobody of ours */
 	HS_TRANSPORT_CUT_CAUSES,
 };

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -156,6 +157,32 @@ static void test_ctrunc(void **state)
 	close(s[1]);
 }
 
+/* It sent what was asked for, and we have no room for it. */
+static void test_no_descriptors(void **state)
+{
+	struct rlimit was, now;
+	char buf[4];
+	int fds[2];
+	size_t nr;
+	int s[2];
+
+	pair(s);
+	assert_int_equal(hs_fdpass_send(s[0], "x", 1, s, 2), 0);
+	assert_int_equal(hs_fdpass_send(s[0], "y", 1, s, 2), 0);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+	now = was;
+	now.rlim_cur = (rlim_t)dup(s[0]); /* the next one would be it */
+	close((int)now.rlim_cur);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &now), 0);
+	assert_int_equal(hs_fdpass_recv(s[1], buf, 4, fds, 2, &nr), -EMFILE);
+	assert_int_equal(nr, 0);
+	/* None was asked for. */
+	assert_int_equal(hs_fdpass_recv(s[1], buf, 4, NULL, 0, &nr), -EPROTO);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+	close(s[0]);
+	close(s[1]);
+}
+
 static void test_listen_takes_over_the_dead(void **state)
 {
 	struct hs_unix_peer peer;
@@ -247,6 +274,7 @@ int main(void)
 		cmocka_unit_test(test_message_with_fds),
 		cmocka_unit_test(test_refused_whole),
 		cmocka_unit_test(test_ctrunc),
+		cmocka_unit_test(test_no_descriptors),
 		CASE(test_listen_takes_over_the_dead),
 		CASE(test_listen_refuses),
 		cmocka_unit_test(test_process),

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -294,6 +295,41 @@ static void more_than_is_mapped(void **state)
 	close(fd);
 }
 
+static void one_without_a_place(struct other *o)
+{
+	struct rlimit was, now;
+	uint64_t before = cut(HS_TRANSPORT_CUT_FULL);
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+	now = was;
+	now.rlim_cur = (rlim_t)dup(o->fd); /* the next one would be it */
+	close((int)now.rlim_cur);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &now), 0);
+	until(cut(HS_TRANSPORT_CUT_FULL) == before + 1);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+	until(stats().nr_peers == 0);
+	hang_up(o);
+}
+
+/* Ours are used up: that is no fault of the other side's. */
+static void no_descriptors(void **state)
+{
+	struct hs_ring_hello h = good_hello();
+	int fd = filled(SHOWN_BYTES, SEALS);
+	struct other o;
+
+	connect_as_peer(&o);
+	hand_over(&o, HS_RING_MEMORY, &fd, 1);
+	tell(&o, SHOWN_BYTES);
+	one_without_a_place(&o);
+	dial(&o);
+	hear_hello(&o);
+	say_hello(&o, &h, fd);
+	one_without_a_place(&o);
+	assert_int_equal(cut(HS_TRANSPORT_CUT_GARBAGE), 0);
+	close(fd);
+}
+
 static enum hs_crumbs_found look(const struct hs_crumb_table *table,
 				 struct hs_crumb_entry *out)
 {
@@ -420,6 +456,7 @@ int main(void)
 		reads(twice),
 		neither(unasked),
 		reads(more_than_is_mapped),
+		reads(no_descriptors),
 		reads(torn_and_gone),
 		reads(among_bells),
 		shows(ours_is_read_alone),
