@@ -316,6 +316,19 @@ int hs_hub_clock(struct hs_transport *t, uint32_t peer,
 	return 0;
 }
 
+int hs_hub_read(struct hs_transport *t, uint32_t peer, uint64_t offset_bytes,
+		uint32_t size_bytes)
+{
+	struct hs_link *l = link_up(t, peer);
+	int rc;
+
+	if (!l)
+		return -ENOTCONN;
+	rc = l->hub->carrier->read(l, offset_bytes, size_bytes);
+	l->hub->stats.reads_refused += rc != 0;
+	return rc;
+}
+
 int hs_hub_windows(struct hs_transport *t, const struct hs_transport_windows *w)
 {
 	struct hs_hub *h = hs_hub_of(t);

@@ -108,6 +108,9 @@ struct hs_carrier {
 	const char *(*window)(struct hs_link *l,
 			      const struct hs_wire_window *window,
 			      const void *about);
+	/** transport.h's read(), of a peer that is up. The entry may be NULL */
+	int (*read)(struct hs_link *l, uint64_t offset_bytes,
+		    uint32_t size_bytes);
 	/** timers of its own; Return: when to look again, UINT64_MAX: never */
 	uint64_t (*tick)(struct hs_hub *h);
 };
@@ -207,6 +210,9 @@ int hs_hub_fd(struct hs_transport *t);
 void hs_hub_stats(struct hs_transport *t, struct hs_transport_stats *out);
 int hs_hub_cut(struct hs_transport *t, uint32_t peer);
 void hs_hub_flush_now(struct hs_transport *t);
+/** hs_hub_read() - where the carrier has that entry */
+int hs_hub_read(struct hs_transport *t, uint32_t peer, uint64_t offset_bytes,
+		uint32_t size_bytes);
 int hs_hub_windows(struct hs_transport *t,
 		   const struct hs_transport_windows *w);
 int hs_hub_clock(struct hs_transport *t, uint32_t peer,

@@ -74,8 +74,7 @@ const char *hs_shm_window_told(struct hs_link *l,
 			       const struct hs_wire_window *window,
 			       const void *about);
 void hs_shm_window_close(struct hs_shm_conn *c);
-int hs_shm_read(struct hs_transport *t, uint32_t peer, uint64_t offset_bytes,
-		uint32_t size_bytes);
+int hs_shm_read(struct hs_link *l, uint64_t offset_bytes, uint32_t size_bytes);
 /** hs_shm_reads_do() - those that were asked for */
 void hs_shm_reads_do(struct hs_shm_conn *c);
 

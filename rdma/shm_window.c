@@ -140,9 +140,10 @@ void hs_shm_window_close(struct hs_shm_conn *c)
 	c->handed = -1;
 }
 
-static int read_begin(struct hs_shm_conn *c, uint64_t offset_bytes,
-		      uint32_t size_bytes)
+int hs_shm_read(struct hs_link *l, uint64_t offset_bytes, uint32_t size_bytes)
 {
+	struct hs_shm_conn *c = (struct hs_shm_conn *)l;
+
 	if (!c->shown_bytes)
 		return -EOPNOTSUPP;
 	if (!size_bytes || size_bytes > HS_TRANSPORT_READ_MAX_BYTES ||
@@ -155,22 +156,8 @@ static int read_begin(struct hs_shm_conn *c, uint64_t offset_bytes,
 	__builtin_prefetch((const uint8_t *)c->shown.base + offset_bytes);
 	c->reads[c->nr_reads++] =
 		(struct hs_shm_read){offset_bytes, size_bytes};
-	hs_hub_dirty(&c->link);
+	hs_hub_dirty(l);
 	return 0;
-}
-
-int hs_shm_read(struct hs_transport *t, uint32_t peer, uint64_t offset_bytes,
-		uint32_t size_bytes)
-{
-	struct hs_hub *h = hs_hub_of(t);
-	struct hs_link *l = hs_hub_link(h, peer);
-	int rc;
-
-	if (!l || l->state != HS_LINK_UP)
-		return -ENOTCONN;
-	rc = read_begin((struct hs_shm_conn *)l, offset_bytes, size_bytes);
-	h->stats.reads_refused += rc != 0;
-	return rc;
 }
 
 void hs_shm_reads_do(struct hs_shm_conn *c)

@@ -311,7 +311,7 @@ static const struct hs_transport_ops shm_ops = {
 	.clock = hs_hub_clock,
 	.flush = hs_hub_flush_now,
 	.windows = hs_shm_windows,
-	.read = hs_shm_read,
+	.read = hs_hub_read,
 };
 
 static const struct hs_carrier shm_carrier = {
@@ -320,6 +320,7 @@ static const struct hs_carrier shm_carrier = {
 	.release = hs_shm_conn_release,
 	.came_up = hs_shm_window_open,
 	.window = hs_shm_window_told,
+	.read = hs_shm_read,
 	.tick = hs_sockets_tick,
 };
 

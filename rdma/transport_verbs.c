@@ -284,7 +284,7 @@ static const struct hs_transport_ops verbs_ops = {
 	.clock = hs_hub_clock,
 	.flush = hs_hub_flush_now,
 	.windows = hs_hub_windows,
-	.read = hs_verbs_read,
+	.read = hs_hub_read,
 };
 
 static void came_up(struct hs_link *l)
@@ -307,6 +307,7 @@ static const struct hs_carrier verbs_carrier = {
 	.at = verbs_at,
 	.came_up = came_up,
 	.window = hs_verbs_window_told,
+	.read = hs_verbs_read,
 	.tick = verbs_tick,
 };
 

@@ -230,14 +230,14 @@ static struct hs_verbs_read *read_free(struct hs_verbs_chan *c)
 	return NULL;
 }
 
-static int read_begin(struct hs_verbs_chan *c, uint64_t offset_bytes,
-		      uint32_t size_bytes)
+int hs_verbs_read(struct hs_link *l, uint64_t offset_bytes, uint32_t size_bytes)
 {
+	struct hs_verbs_chan *c = ((struct hs_verbs_conn *)l)->chan;
 	struct hs_verbs_device *d = c->device;
 	struct hs_verbs_read *r;
 	int rc;
 
-	if (!c->window.size_bytes || is_shunned(c->v, c->link->peer.node))
+	if (!c->window.size_bytes || is_shunned(c->v, l->peer.node))
 		return -EOPNOTSUPP;
 	if (!size_bytes || size_bytes > HS_TRANSPORT_READ_MAX_BYTES ||
 	    offset_bytes > c->window.size_bytes ||
@@ -254,23 +254,8 @@ static int read_begin(struct hs_verbs_chan *c, uint64_t offset_bytes,
 				    .slot = d->read_slots[--d->nr_read_slots],
 				    .state = HS_VERBS_READ_WAITS};
 	c->nr_waiting++;
-	hs_hub_dirty(c->link);
+	hs_hub_dirty(l);
 	return 0;
-}
-
-int hs_verbs_read(struct hs_transport *t, uint32_t peer, uint64_t offset_bytes,
-		  uint32_t size_bytes)
-{
-	struct hs_hub *h = hs_hub_of(t);
-	struct hs_link *l = hs_hub_link(h, peer);
-	int rc;
-
-	if (!l || l->state != HS_LINK_UP)
-		return -ENOTCONN;
-	rc = read_begin(((struct hs_verbs_conn *)l)->chan, offset_bytes,
-			size_bytes);
-	h->stats.reads_refused += rc != 0;
-	return rc;
 }
 
 void hs_verbs_reads_post(struct hs_verbs_chan *c)
