@@ -118,6 +118,51 @@ void bout_free(void *memory, size_t bytes, uint32_t off)
 	       in_pages(bytes + 1) + PAGE_BYTES);
 }
 
+bool bout_core_begin(struct bout_home *h, struct hs_agent_core **core,
+		     const struct hs_agent_ops *ops, void *ctx, uint64_t now_ns)
+{
+	if (!h->ledger) {
+		h->ledger =
+			bout_alloc(hs_agent_node_ledger_bytes(h->config), 0);
+		h->domain_ledger =
+			bout_alloc(hs_agent_domain_ledger_bytes(h->domain), 0);
+	}
+	h->memory = bout_alloc(hs_agent_core_size_bytes(h->config), 0);
+	h->domain_memory =
+		bout_alloc(hs_agent_domain_size_bytes(h->domain), h->off);
+	*core = hs_agent_core_create(h->memory, h->ledger, h->config, ops, ctx,
+				     now_ns, 0);
+	return *core &&
+	       !hs_agent_core_domain_add(*core, h->id, h->domain_memory,
+					 h->domain_ledger, h->domain, now_ns);
+}
+
+void bout_core_end(struct bout_home *h)
+{
+	bout_free(h->memory, hs_agent_core_size_bytes(h->config), 0);
+	bout_free(h->domain_memory, hs_agent_domain_size_bytes(h->domain),
+		  h->off);
+}
+
+void bout_ledgers_free(struct bout_home *h)
+{
+	bout_free(h->ledger, hs_agent_node_ledger_bytes(h->config), 0);
+	bout_free(h->domain_ledger, hs_agent_domain_ledger_bytes(h->domain), 0);
+}
+
+uint64_t bout_no_coordinator(void *ctx, const struct hs_wire_trace_id *primary,
+			     uint32_t attempt, uint16_t type,
+			     const void *payload, uint32_t bytes)
+{
+	return 0;
+}
+
+bool bout_no_node(void *ctx, uint64_t node, uint16_t type, const void *payload,
+		  uint32_t bytes)
+{
+	return false;
+}
+
 void sim_bouts(struct sim *s)
 {
 	bout_assembly_limits(s);

@@ -10,6 +10,7 @@
 #ifndef HS_TESTS_SIM_BOUT_H
 #define HS_TESTS_SIM_BOUT_H
 
+#include "agent/core.h"
 #include "tests/sim/sim.h"
 
 /* sim_run() calls it: all bouts of this seed. */
@@ -42,6 +43,28 @@ uint32_t bout_mangle(struct hs_random *r, uint8_t *payload, uint32_t bytes,
  */
 void *bout_alloc(size_t bytes, uint32_t off);
 void bout_free(void *memory, size_t bytes, uint32_t off);
+
+/* Where an agent's core with one domain lives. */
+struct bout_home {
+	const struct hs_agent_config *config;
+	const struct hs_agent_domain_config *domain;
+	uint32_t id, off; /* of the domain, and of its memory */
+	void *memory, *ledger, *domain_memory, *domain_ledger;
+};
+
+/* Ledgers are found as the last life left them. Return: whether it begins. */
+bool bout_core_begin(struct bout_home *h, struct hs_agent_core **core,
+		     const struct hs_agent_ops *ops, void *ctx,
+		     uint64_t now_ns);
+void bout_core_end(struct bout_home *h); /* as a kill would: ledgers stay */
+void bout_ledgers_free(struct bout_home *h);
+
+/* Nobody is there to send anything to. */
+uint64_t bout_no_coordinator(void *ctx, const struct hs_wire_trace_id *primary,
+			     uint32_t attempt, uint16_t type,
+			     const void *payload, uint32_t bytes);
+bool bout_no_node(void *ctx, uint64_t node, uint16_t type, const void *payload,
+		  uint32_t bytes);
 
 static inline uint32_t bout_below(struct hs_random *r, uint32_t n)
 {

@@ -22,7 +22,7 @@ struct rig {
 	struct hs_agent_config config;
 	struct hs_agent_domain_config domain;
 	struct hs_agent_core *core;
-	void *memory, *ledger, *domain_memory, *domain_ledger;
+	struct bout_home home;
 	struct hs_wire_trace_id ids[NR_IDS];
 	uint64_t first_ns[NR_IDS], last_ns[NR_IDS], order[NR_IDS]; /* 0: none */
 	uint64_t now_ns, clock, graces, evicted;
@@ -33,27 +33,14 @@ struct rig {
 	uint16_t flags[NR_IDS];
 };
 
-static uint64_t op_coordinator(void *ctx,
-			       const struct hs_wire_trace_id *primary,
-			       uint32_t attempt, uint16_t type,
-			       const void *payload, uint32_t bytes)
-{
-	return 0;
-}
-
-static bool op_node(void *ctx, uint64_t node, uint16_t type,
-		    const void *payload, uint32_t bytes)
-{
-	return false;
-}
-
 static enum hs_agent_shipped op_ship(void *ctx,
 				     const struct hs_agent_slice *slice)
 {
 	return HS_AGENT_SHIP_NOT;
 }
 
-static const struct hs_agent_ops ops = {op_coordinator, op_node, op_ship};
+static const struct hs_agent_ops ops = {bout_no_coordinator, bout_no_node,
+					op_ship};
 
 static void grace(void *ctx)
 {
@@ -268,17 +255,9 @@ void bout_index(struct sim *s, uint64_t seed)
 	hs_random_seed(&g->r, seed ^ 0x1d1ull);
 	hs_random_seed(&g->few, seed ^ 0xfe3ull);
 	draw(g);
-	g->memory = bout_alloc(hs_agent_core_size_bytes(&g->config), 0);
-	g->ledger = bout_alloc(hs_agent_node_ledger_bytes(&g->config), 0);
-	g->domain_memory =
-		bout_alloc(hs_agent_domain_size_bytes(&g->domain), 1);
-	g->domain_ledger =
-		bout_alloc(hs_agent_domain_ledger_bytes(&g->domain), 0);
-	g->core = hs_agent_core_create(g->memory, g->ledger, &g->config, &ops,
-				       g, g->now_ns, 0);
-	if (!g->core ||
-	    hs_agent_core_domain_add(g->core, 2, g->domain_memory,
-				     g->domain_ledger, &g->domain, g->now_ns))
+	g->home = (struct bout_home){
+		.config = &g->config, .domain = &g->domain, .id = 2, .off = 1};
+	if (!bout_core_begin(&g->home, &g->core, &ops, g, g->now_ns))
 		sim_fail(s, BOUT "it does not begin");
 	else
 		marks_meet(g);
@@ -289,11 +268,8 @@ void bout_index(struct sim *s, uint64_t seed)
 		check(g);
 		sim_mix(s, g->evicted);
 	}
-	bout_free(g->memory, hs_agent_core_size_bytes(&g->config), 0);
-	bout_free(g->ledger, hs_agent_node_ledger_bytes(&g->config), 0);
-	bout_free(g->domain_memory, hs_agent_domain_size_bytes(&g->domain), 1);
-	bout_free(g->domain_ledger, hs_agent_domain_ledger_bytes(&g->domain),
-		  0);
+	bout_core_end(&g->home);
+	bout_ledgers_free(&g->home);
 	free(g);
 }
 

@@ -21,7 +21,7 @@ struct rig {
 	struct hs_agent_config config;
 	struct hs_agent_domain_config domain;
 	struct hs_agent_core *core;
-	void *memory, *ledger, *domain_memory, *domain_ledger;
+	struct bout_home home;
 	uint32_t process;
 	uint64_t now_ns, shipped, said;
 	struct hs_wire_answer answer; /* the last one */
@@ -95,28 +95,17 @@ static void begin(struct rig *g, uint32_t nr_fired, uint32_t nr_buffers)
 		.nr_crumbs = 128,
 		.nr_traces = 2 * nr_fired,
 	};
-	g->memory = bout_alloc(hs_agent_core_size_bytes(&g->config), 0);
-	g->ledger = bout_alloc(hs_agent_node_ledger_bytes(&g->config), 0);
-	g->domain_memory =
-		bout_alloc(hs_agent_domain_size_bytes(&g->domain), 1);
-	g->domain_ledger =
-		bout_alloc(hs_agent_domain_ledger_bytes(&g->domain), 0);
-	g->core = hs_agent_core_create(g->memory, g->ledger, &g->config, &ops,
-				       g, g->now_ns, 0);
-	if (!g->core ||
-	    hs_agent_core_domain_add(g->core, 0, g->domain_memory,
-				     g->domain_ledger, &g->domain, g->now_ns))
+	g->home = (struct bout_home){
+		.config = &g->config, .domain = &g->domain, .id = 0, .off = 1};
+	if (!bout_core_begin(&g->home, &g->core, &ops, g, g->now_ns))
 		sim_fail(g->s, BOUT "it does not begin");
 	g->process = hs_agent_core_process_new(g->core);
 }
 
 static void end(struct rig *g)
 {
-	bout_free(g->memory, hs_agent_core_size_bytes(&g->config), 0);
-	bout_free(g->ledger, hs_agent_node_ledger_bytes(&g->config), 0);
-	bout_free(g->domain_memory, hs_agent_domain_size_bytes(&g->domain), 1);
-	bout_free(g->domain_ledger, hs_agent_domain_ledger_bytes(&g->domain),
-		  0);
+	bout_core_end(&g->home);
+	bout_ledgers_free(&g->home);
 }
 
 static void tick_at(struct rig *g, uint64_t now_ns)
@@ -405,13 +394,12 @@ static void node_defaults(struct sim *s)
 	const struct hs_agent_config *is;
 	size_t bytes = hs_agent_core_size_bytes(&none);
 	size_t ledger_bytes = hs_agent_node_ledger_bytes(&none);
-	const struct hs_ledger_node *l;
+	void *memory = bout_alloc(bytes, 0);
+	void *ledger = bout_alloc(ledger_bytes, 0);
+	const struct hs_ledger_node *l = ledger;
 
-	g.memory = bout_alloc(bytes, 0);
-	g.ledger = bout_alloc(ledger_bytes, 0);
 	none.trace_crumbs_max = HS_WIRE_CRUMBS_MAX + 1;
-	g.core =
-		hs_agent_core_create(g.memory, g.ledger, &none, &ops, &g, 1, 0);
+	g.core = hs_agent_core_create(memory, ledger, &none, &ops, &g, 1, 0);
 	is = &g.core->config;
 	differs(&g, "groups", is->nr_groups, 4096);
 	differs(&g, "fired traces", is->nr_fired, 65536);
@@ -426,7 +414,6 @@ static void node_defaults(struct sim *s)
 	differs(&g, "buffers of a trace", is->trace_buffers_max, 16384);
 	differs(&g, "crumbs of a trace", is->trace_crumbs_max,
 		HS_WIRE_CRUMBS_MAX);
-	l = g.ledger;
 	differs(&g, "where groups are", l->groups_offset, lines(sizeof(*l)));
 	differs(&g, "where fired traces are", l->fired_offset,
 		lines(sizeof(*l)) +
@@ -439,12 +426,12 @@ static void node_defaults(struct sim *s)
 	c = *is;
 	c.nr_pending = 1000;
 	differs(&g, "as much memory", hs_agent_core_size_bytes(&c), bytes);
-	c.scratch = g.memory;
+	c.scratch = memory;
 	differs(&g, "less of it", hs_agent_core_size_bytes(&c),
 		bytes - lines(HS_WIRE_PAYLOAD_MAX_BYTES));
 	none.trace_crumbs_max = 0;
-	bout_free(g.memory, bytes, 0);
-	bout_free(g.ledger, ledger_bytes, 0);
+	bout_free(memory, bytes, 0);
+	bout_free(ledger, ledger_bytes, 0);
 }
 
 static size_t domain_ledger(uint32_t nr_buffers, uint32_t nr_crumbs,

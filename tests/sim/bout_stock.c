@@ -370,27 +370,14 @@ static void check(struct stk *g)
 static void begin(struct stk *g)
 {
 	g->config.index_seed = hs_random_u64(&g->r);
-	g->memory = bout_alloc(hs_agent_core_size_bytes(&g->config), 0);
-	g->domain_memory =
-		bout_alloc(hs_agent_domain_size_bytes(&g->domain), 63);
-	g->core = hs_agent_core_create(g->memory, g->ledger, &g->config,
-				       &stk_ops, g, g->now_ns, 0);
-	if (!g->core ||
-	    hs_agent_core_domain_add(g->core, g->id, g->domain_memory,
-				     g->domain_ledger, &g->domain, g->now_ns))
+	if (!bout_core_begin(&g->home, &g->core, &stk_ops, g, g->now_ns))
 		sim_fail(g->s, STK "it does not begin");
 	hs_agent_core_slice_limit(g->core, g->slice_bytes);
 }
 
-static void end(struct stk *g)
-{
-	bout_free(g->memory, hs_agent_core_size_bytes(&g->config), 0);
-	bout_free(g->domain_memory, hs_agent_domain_size_bytes(&g->domain), 63);
-}
-
 static void restart(struct stk *g)
 {
-	end(g);
+	bout_core_end(&g->home);
 	begin(g);
 	stk_adopt(g);
 }
@@ -500,9 +487,10 @@ void bout_stock(struct sim *s, uint64_t seed)
 	/* What its crumbs begin with looks like the word of a buffer. */
 	g->traces[STK_TRACES - 1].id.hi =
 		hs_ledger_word(HS_LEDGER_STOCKED, 0, 1);
-	g->ledger = bout_alloc(hs_agent_node_ledger_bytes(&g->config), 0);
-	g->domain_ledger =
-		bout_alloc(hs_agent_domain_ledger_bytes(&g->domain), 0);
+	g->home = (struct bout_home){.config = &g->config,
+				     .domain = &g->domain,
+				     .id = g->id,
+				     .off = 63};
 	begin(g);
 	stk_begin(g);
 	age(g);
@@ -517,10 +505,8 @@ void bout_stock(struct sim *s, uint64_t seed)
 			check(g);
 		sim_mix(s, g->evicted ^ g->in_flight_bytes << 32);
 	}
-	end(g);
+	bout_core_end(&g->home);
 	bout_free(g->entries, AT_ONCE * sizeof(*g->entries), 0);
-	bout_free(g->ledger, hs_agent_node_ledger_bytes(&g->config), 0);
-	bout_free(g->domain_ledger, hs_agent_domain_ledger_bytes(&g->domain),
-		  0);
+	bout_ledgers_free(&g->home);
 	free(g);
 }

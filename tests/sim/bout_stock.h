@@ -60,7 +60,7 @@ struct stk {
 	struct hs_agent_domain_config domain;
 	struct hs_agent_core *core;
 	uint32_t id; /* of the domain */
-	void *memory, *ledger, *domain_memory, *domain_ledger;
+	struct bout_home home;
 	uint32_t nr_nodes, nr_classes, nr_chunks, node_chunks, chunk_units;
 	uint32_t units[STK_CLASSES], process[STK_PROCS], slice_bytes;
 	struct stk_chunk chunks[STK_CHUNKS];

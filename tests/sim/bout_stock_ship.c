@@ -165,18 +165,5 @@ void stk_again(struct stk *g)
 		stk_flight_end(g, b);
 }
 
-static uint64_t op_coordinator(void *ctx,
-			       const struct hs_wire_trace_id *primary,
-			       uint32_t attempt, uint16_t type,
-			       const void *payload, uint32_t bytes)
-{
-	return 0;
-}
-
-static bool op_node(void *ctx, uint64_t node, uint16_t type,
-		    const void *payload, uint32_t bytes)
-{
-	return false;
-}
-
-const struct hs_agent_ops stk_ops = {op_coordinator, op_node, op_ship};
+const struct hs_agent_ops stk_ops = {bout_no_coordinator, bout_no_node,
+				     op_ship};
