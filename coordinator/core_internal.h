@@ -7,6 +7,7 @@
  * core_table.c		pools, hash chains, lists, the heap of deadlines
  * core_traverse.c	who is asked, what was answered
  * core_member.c	nodes that come, go, leave, and are listed
+ * core_address.c	nodes that crumbs name by their address
  * core_seek.c		the question to many, when crumbs are missing
  * core_ahead.c		whom tables of crumbs name, before their nodes answer
  * core_manifest.c	what the collector is told, and whom STORED goes to
