@@ -273,11 +273,19 @@ def drawn(options, bench):
     random.Random(options.seed).shuffle(places)
     if options.only:
         places = [p for p in places if re.search(options.only, p.path)]
+        if not places:
+            sys.exit("mutants: no pure file has a path that matches %r, which "
+                     "--only asks for: one is agent/core_stock.c" %
+                     options.only)
     if options.again:
         with open(options.again, encoding="utf-8") as file:
             wanted = {re.sub(r"^survived \S+ ", "", line.rstrip("\n"))
                       for line in file if line.startswith("survived")}
         places = [p for p in places if p.key() in wanted]
+        if not places:
+            sys.exit("mutants: no line of %s is a survivor's whose place is "
+                     "still there: it should be what this program printed" %
+                     options.again)
     return places
 
 
