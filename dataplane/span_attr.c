@@ -10,7 +10,7 @@
 #include "dataplane/again.h"
 #include "dataplane/known.h"
 #include "dataplane/rules.h"
-#include "dataplane/span.h"
+#include "dataplane/span_attr.h"
 
 /* ---- the long way -------------------------------------------------------- */
 
@@ -82,8 +82,7 @@ static void attr_write(const struct hs_span *span, const struct hs_attr *attr)
 	uint8_t again[AGAIN_MAX_BYTES + 1] = {0}, again_bytes = 0;
 	struct span_attr args = {span, attr, again, &again_bytes};
 
-	hs_span_write(span, HS_RECORD_ATTR | HS_RECORD_F_KNOWN, NULL, emit_attr,
-		      &args);
+	hs_span_write(span, HS_SPAN_ATTR_TYPE, NULL, emit_attr, &args);
 }
 
 static inline size_t key_bytes(const char *key)
@@ -140,50 +139,23 @@ attr_slow(struct hs_span *span, const char *key, size_t k, uint32_t type,
 
 /* ---- the short way ------------------------------------------------------- */
 
-/* The other half of what a function is written for is compiled away. */
-#define HS_ASSUME(what)                                                        \
-	do {                                                                   \
-		if (!(what))                                                   \
-			__builtin_unreachable();                               \
-	} while (0)
-
-#define TYPE (HS_RECORD_ATTR | HS_RECORD_F_KNOWN)
-
-/* A short record up to its value. */
-struct put {
-	struct hs_trace *trace;
-	uint8_t *record;
-	uint8_t *attr;
-	uint8_t *value; /* from its type byte on */
-	uint32_t at;	/* of attr in the buffer */
-	struct hs_again *again;
-};
-
-/* Up to its key, with room for that and @max_bytes. */
-static inline __attribute__((always_inline)) bool
-put_begin(struct put *put, const struct hs_span *span, size_t max_bytes)
-{
-	put->attr = hs_span_put_short(span, HS_SPAN_TEXT_BYTES + 2 + max_bytes,
-				      &put->trace, &put->record);
-	if (!put->attr)
-		return false;
-	put->at = (uint32_t)(put->attr - put->trace->w.base);
-	return true;
-}
-
-/* @known: the key's number, or 0. */
-static inline __attribute__((always_inline)) void
-put_key(struct put *put, const char *key, size_t n, uint32_t known,
+/* @known: the key's number, or 0. Return: behind the key and the type. */
+static inline __attribute__((always_inline)) uint8_t *
+put_key(struct hs_span_attr_put *put, const char *key, size_t n, uint32_t known,
 	uint8_t type)
 {
+	struct hs_again *again;
+	uint8_t *p;
+
 	if (known) {
 		hs_le16_store(put->attr, (uint16_t)known);
-		put->value = put->attr + HS_RECORD_KNOWN_BYTES;
+		p = put->attr + HS_RECORD_KNOWN_BYTES;
 	} else {
-		put->value = hs_again_key_put(put->trace, put->at, put->attr,
-					      key, n, &put->again);
+		p = hs_again_key_put(put->trace, hs_span_attr_at(put),
+				     put->attr, key, n, &again);
 	}
-	*put->value = type;
+	*p = type;
+	return p + 1;
 }
 
 static inline __attribute__((always_inline)) void
@@ -218,7 +190,8 @@ static __attribute__((noinline)) void str_long(struct hs_span *span,
 		p = hs_put_bytes(p + 1, key, k);
 	}
 	*p = HS_VALUE_STRING;
-	hs_put_end(span->trace, TYPE, record, hs_put_text(p + 1, value, n));
+	hs_put_end(span->trace, HS_SPAN_ATTR_TYPE, record,
+		   hs_put_text(p + 1, value, n));
 	watch(span, key, k, HS_VALUE_STRING, n, value);
 }
 
@@ -226,24 +199,28 @@ static inline __attribute__((always_inline)) void
 str_any(struct hs_span *span, const char *key, size_t k, const char *value,
 	size_t n, uint32_t known)
 {
-	struct put put;
-	uint8_t *end;
+	struct hs_span_attr_put put;
+	struct hs_again *again;
+	uint8_t *p, *end;
 
-	if (!put_begin(&put, span, 1 + HS_SPAN_TEXT_BYTES)) {
+	if (!hs_span_attr_put(&put, span, 1 + HS_SPAN_TEXT_BYTES)) {
 		attr_slow(span, key, k, HS_VALUE_STRING, n, value);
 		return;
 	}
 	if (known) {
-		end = hs_again_known_put(put.trace, known, put.at, put.attr,
-					 value, n);
+		end = hs_again_known_put(put.trace, known,
+					 hs_span_attr_at(&put), put.attr, value,
+					 n);
 	} else {
-		put_key(&put, key, k, 0, HS_VALUE_STRING);
-		put.value[1] = (uint8_t)n;
-		end = hs_put_bytes(put.value + 2, value, n);
-		end = hs_again_value(put.trace, put.again, put.at, put.attr,
-				     put.value, end);
+		p = hs_again_key_put(put.trace, hs_span_attr_at(&put), put.attr,
+				     key, k, &again);
+		p[0] = HS_VALUE_STRING;
+		p[1] = (uint8_t)n;
+		end = hs_put_bytes(p + 2, value, n);
+		end = hs_again_value(put.trace, again, hs_span_attr_at(&put),
+				     put.attr, p, end);
 	}
-	hs_put_end_short(put.trace, TYPE, put.record, end);
+	hs_put_end_short(put.trace, HS_SPAN_ATTR_TYPE, put.record, end);
 	watch(span, key, k, HS_VALUE_STRING, n, value);
 }
 
@@ -251,16 +228,16 @@ static inline __attribute__((always_inline)) void
 i64_any(struct hs_span *span, const char *key, size_t k, uint64_t value,
 	uint32_t known)
 {
-	struct put put;
+	struct hs_span_attr_put put;
 
-	if (!put_begin(&put, span, HS_RECORD_VARINT_MAX_BYTES)) {
+	if (!hs_span_attr_put(&put, span, HS_RECORD_VARINT_MAX_BYTES)) {
 		attr_slow(span, key, k, HS_VALUE_INT64, value, NULL);
 		return;
 	}
-	put_key(&put, key, k, known, HS_VALUE_INT64);
 	hs_put_end_short(
-		put.trace, TYPE, put.record,
-		hs_put_varint(put.value + 1, hs_record_zigzag((int64_t)value)));
+		put.trace, HS_SPAN_ATTR_TYPE, put.record,
+		hs_put_varint(put_key(&put, key, k, known, HS_VALUE_INT64),
+			      hs_record_zigzag((int64_t)value)));
 	watch(span, key, k, HS_VALUE_INT64, value, NULL);
 }
 
@@ -268,16 +245,17 @@ static inline __attribute__((always_inline)) void
 f64_any(struct hs_span *span, const char *key, size_t k, uint64_t bits,
 	uint32_t known)
 {
-	struct put put;
+	struct hs_span_attr_put put;
+	uint8_t *p;
 
-	if (!put_begin(&put, span, sizeof(bits))) {
+	if (!hs_span_attr_put(&put, span, sizeof(bits))) {
 		attr_slow(span, key, k, HS_VALUE_FLOAT64, bits, NULL);
 		return;
 	}
-	put_key(&put, key, k, known, HS_VALUE_FLOAT64);
-	hs_le64_store(put.value + 1, bits);
-	hs_put_end_short(put.trace, TYPE, put.record,
-			 put.value + 1 + sizeof(bits));
+	p = put_key(&put, key, k, known, HS_VALUE_FLOAT64);
+	hs_le64_store(p, bits);
+	hs_put_end_short(put.trace, HS_SPAN_ATTR_TYPE, put.record,
+			 p + sizeof(bits));
 	watch(span, key, k, HS_VALUE_FLOAT64, bits, NULL);
 }
 
@@ -285,15 +263,16 @@ static inline __attribute__((always_inline)) void
 bool_any(struct hs_span *span, const char *key, size_t k, uint64_t value,
 	 uint32_t known)
 {
-	struct put put;
+	struct hs_span_attr_put put;
+	uint8_t *p;
 
-	if (!put_begin(&put, span, 1)) {
+	if (!hs_span_attr_put(&put, span, 1)) {
 		attr_slow(span, key, k, HS_VALUE_BOOL, value, NULL);
 		return;
 	}
-	put_key(&put, key, k, known, HS_VALUE_BOOL);
-	put.value[1] = (uint8_t)value;
-	hs_put_end_short(put.trace, TYPE, put.record, put.value + 2);
+	p = put_key(&put, key, k, known, HS_VALUE_BOOL);
+	*p = (uint8_t)value;
+	hs_put_end_short(put.trace, HS_SPAN_ATTR_TYPE, put.record, p + 1);
 	watch(span, key, k, HS_VALUE_BOOL, value, NULL);
 }
 

@@ -12,41 +12,12 @@
 #include "dataplane/again.h"
 #include "dataplane/key.h"
 #include "dataplane/rules.h"
-#include "dataplane/span.h"
-
-/* What a function is not called for is compiled away. */
-#define ASSUME(what)                                                           \
-	do {                                                                   \
-		if (!(what))                                                   \
-			__builtin_unreachable();                               \
-	} while (0)
-
-#define TYPE (HS_RECORD_ATTR | HS_RECORD_F_KNOWN)
-
-struct put {
-	struct hs_trace *trace;
-	uint8_t *record;
-	uint8_t *attr;
-};
-
-/* A short record up to its key, with room for that, its type and @max_bytes. */
-static inline __attribute__((always_inline)) bool
-put_begin(struct put *put, const struct hs_span *span, size_t max_bytes)
-{
-	put->attr = hs_span_put_short(span, HS_INLINE_MARK_MAX + 2 + max_bytes,
-				      &put->trace, &put->record);
-	return put->attr;
-}
-
-static inline __attribute__((always_inline)) uint32_t
-put_at(const struct put *put)
-{
-	return (uint32_t)(put->attr - put->trace->w.base);
-}
+#include "dataplane/span_attr.h"
 
 /* Return: behind the key and the type. */
 static inline __attribute__((always_inline)) uint8_t *
-put_key(struct put *put, const struct hs_key *k, bool known, uint8_t type)
+put_key(struct hs_span_attr_put *put, const struct hs_key *k, bool known,
+	uint8_t type)
 {
 	struct hs_again *again;
 	uint8_t *p;
@@ -55,20 +26,22 @@ put_key(struct put *put, const struct hs_key *k, bool known, uint8_t type)
 		hs_le32_store(put->attr, k->word | (uint32_t)type << 16);
 		return put->attr + HS_RECORD_KNOWN_BYTES + 1;
 	}
-	p = hs_again_literal_put(put->trace, k, put_at(put), put->attr, &again);
+	p = hs_again_literal_put(put->trace, k, hs_span_attr_at(put), put->attr,
+				 &again);
 	*p = type;
 	return p + 1;
 }
 
 static inline __attribute__((always_inline)) void
-put_end(struct put *put, struct hs_span *span, const struct hs_key *k,
-	const uint8_t *end, uint32_t type, uint64_t bits, const void *data)
+put_end(struct hs_span_attr_put *put, struct hs_span *span,
+	const struct hs_key *k, const uint8_t *end, uint32_t type,
+	uint64_t bits, const void *data)
 {
 	/* rules.C9 relaxed: a hint; the table is looked at again. */
 	uint64_t keys = __atomic_load_n(&hs_rules.keys, __ATOMIC_RELAXED);
 	uint32_t bit = k->rules_bit;
 
-	hs_put_end_short(put->trace, TYPE, put->record, end);
+	hs_put_end_short(put->trace, HS_SPAN_ATTR_TYPE, put->record, end);
 	if (__builtin_expect(keys >> bit & 1, 0))
 		hs_rules_attr_literal(span, k, type, bits, data);
 }
@@ -79,9 +52,9 @@ static inline __attribute__((always_inline)) void
 i64_any(struct hs_span *span, const struct hs_key *k, bool known,
 	uint64_t value)
 {
-	struct put put;
+	struct hs_span_attr_put put;
 
-	if (!put_begin(&put, span, HS_RECORD_VARINT_MAX_BYTES))
+	if (!hs_span_attr_put(&put, span, HS_RECORD_VARINT_MAX_BYTES))
 		hs_sized_attr_i64(span, k->text, k->bytes, (int64_t)value);
 	else
 		put_end(&put, span, k,
@@ -93,10 +66,10 @@ i64_any(struct hs_span *span, const struct hs_key *k, bool known,
 static inline __attribute__((always_inline)) void
 f64_any(struct hs_span *span, const struct hs_key *k, bool known, uint64_t bits)
 {
-	struct put put;
+	struct hs_span_attr_put put;
 	uint8_t *p;
 
-	if (!put_begin(&put, span, sizeof(bits))) {
+	if (!hs_span_attr_put(&put, span, sizeof(bits))) {
 		double value;
 
 		memcpy(&value, &bits, sizeof(value));
@@ -112,10 +85,10 @@ static inline __attribute__((always_inline)) void
 bool_any(struct hs_span *span, const struct hs_key *k, bool known,
 	 uint64_t value)
 {
-	struct put put;
+	struct hs_span_attr_put put;
 	uint8_t *p;
 
-	if (!put_begin(&put, span, 1)) {
+	if (!hs_span_attr_put(&put, span, 1)) {
 		hs_sized_attr_bool(span, k->text, k->bytes, value);
 		return;
 	}
@@ -204,22 +177,23 @@ static __attribute__((noinline)) void str_own(struct hs_span *span,
 					      const char *value, size_t n)
 {
 	struct hs_again *again;
-	struct put put;
+	struct hs_span_attr_put put;
 	uint8_t *p, *end;
 
 	if (n > HS_SPAN_TEXT_BYTES ||
-	    !put_begin(&put, span, 1 + HS_SPAN_TEXT_BYTES)) {
+	    !hs_span_attr_put(&put, span, 1 + HS_SPAN_TEXT_BYTES)) {
 		hs_sized_attr_str(span, k->text, k->bytes, value, n);
 		return;
 	}
-	ASSUME(n <= HS_SPAN_TEXT_BYTES);
-	p = hs_again_literal_put(put.trace, k, put_at(&put), put.attr, &again);
+	HS_ASSUME(n <= HS_SPAN_TEXT_BYTES);
+	p = hs_again_literal_put(put.trace, k, hs_span_attr_at(&put), put.attr,
+				 &again);
 	p[0] = HS_VALUE_STRING;
 	p[1] = (uint8_t)n;
 	end = hs_put_bytes(p + 2, value, n);
 	put_end(&put, span, k,
-		hs_again_value(put.trace, again, put_at(&put), put.attr, p,
-			       end),
+		hs_again_value(put.trace, again, hs_span_attr_at(&put),
+			       put.attr, p, end),
 		HS_VALUE_STRING, n, value);
 }
 
@@ -227,21 +201,21 @@ static inline __attribute__((always_inline)) void
 str_put(struct hs_span *span, const struct hs_key *k, const char *value,
 	size_t n)
 {
-	struct put put;
+	struct hs_span_attr_put put;
 
 	if (!k->word) {
 		str_own(span, k, value, n);
 		return;
 	}
 	if (n > HS_SPAN_TEXT_BYTES ||
-	    !put_begin(&put, span, 1 + HS_SPAN_TEXT_BYTES)) {
+	    !hs_span_attr_put(&put, span, 1 + HS_SPAN_TEXT_BYTES)) {
 		hs_sized_attr_str(span, k->text, k->bytes, value, n);
 		return;
 	}
-	ASSUME(n <= HS_SPAN_TEXT_BYTES);
+	HS_ASSUME(n <= HS_SPAN_TEXT_BYTES);
 	put_end(&put, span, k,
-		hs_again_literal_text_put(put.trace, k, put_at(&put), put.attr,
-					  value, n),
+		hs_again_literal_text_put(put.trace, k, hs_span_attr_at(&put),
+					  put.attr, value, n),
 		HS_VALUE_STRING, n, value);
 }
 
