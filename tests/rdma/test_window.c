@@ -249,6 +249,8 @@ static void what_is_there_is_read(void **state)
 
 static void beyond_is_refused(void **state)
 {
+	struct hs_transport_stats st;
+
 	(void)state;
 	if (!has_windows)
 		skip();
@@ -263,9 +265,13 @@ static void beyond_is_refused(void **state)
 #undef READ
 	assert_int_equal(hs_transport_read(reader.t, reader.peer + 77, 0, 8),
 			 -ENOTCONN);
+	hs_transport_stats(reader.t, &st);
+	assert_int_equal(st.reads_refused, 5); /* the sixth was nobody's */
 	/* Whoever lets itself be read reads nobody. */
 	assert_int_equal(hs_transport_read(agent.t, agent.peer, 0, 8),
 			 -EOPNOTSUPP);
+	hs_transport_stats(agent.t, &st);
+	assert_int_equal(st.reads_refused, 1);
 	read_at(0, 128);
 }
 
