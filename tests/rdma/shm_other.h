@@ -11,19 +11,9 @@
 #include "base/memfd.h"
 #include "hs/ring_format.h"
 #include "rdma/shm_ring.h"
-#include "rdma/transport.h"
-#include "tests/rdma/until.h"
-
-/* Ours, a coordinator that listens at 127.0.0.1:port. */
-extern struct hs_transport *t;
-extern int port;
-extern uint32_t nr_up, nr_down, nr_messages, last_up;
-extern const struct hs_transport_events events; /* which count these */
+#include "tests/rdma/victim.h"
 
 int setup(void **state);
-int teardown(void **state);
-void turn(void);
-uint64_t cut(enum hs_transport_cause cause);
 /** another() - that does not listen */
 struct hs_transport *another(uint64_t node, uint64_t idle_ns, void *ctx,
 			     const struct hs_transport_events *e);

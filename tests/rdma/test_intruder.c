@@ -25,87 +25,20 @@
 #include "rdma/auth.h"
 #include "rdma/stream.h"
 #include "rdma/transport.h"
-#include "tests/rdma/until.h"
+#include "tests/rdma/victim.h"
 
 /* A quarter of a second, and more: rdma/link.c. */
 #define UNPROVEN_US 300000
 #define KEY	    "aa112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 
-static struct hs_transport *t;
-static int port;
-static uint32_t nr_up, nr_down, nr_messages;
 static char key_file[] = "/tmp/hs-intruder-XXXXXX";
 static struct hs_mac *mac;
-
-static void on_up(void *ctx, const struct hs_transport_peer *peer)
-{
-	(void)ctx, (void)peer;
-	nr_up++;
-}
-
-static void on_down(void *ctx, uint32_t peer)
-{
-	(void)ctx, (void)peer;
-	nr_down++;
-}
-
-static void on_message(void *ctx, uint32_t peer, uint16_t type,
-		       const void *payload, uint32_t payload_bytes)
-{
-	(void)ctx, (void)peer, (void)type, (void)payload, (void)payload_bytes;
-	nr_messages++;
-}
-
-static void open_with(const char *keys,
-		      const struct hs_transport_limits *limits)
-{
-	const struct hs_transport_events events = {on_up, on_down, on_message,
-						   NULL};
-	const struct hs_transport_self self = {.role = HS_WIRE_ROLE_COORDINATOR,
-					       .node = 77,
-					       .name = "victim",
-					       .trust = {.key_file = keys}};
-
-	nr_up = nr_down = nr_messages = 0;
-	t = hs_transport_tcp_create(&self, limits, &events, NULL);
-	assert_non_null(t);
-	port = hs_transport_listen(t, "127.0.0.1:0");
-	assert_true(port > 0);
-}
 
 static int setup(void **state)
 {
 	(void)state;
-	open_with(key_file, NULL);
+	victim_open(hs_transport_tcp_create, key_file, NULL);
 	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	hs_transport_destroy(t);
-	return 0;
-}
-
-static uint64_t cut(enum hs_transport_cause cause)
-{
-	struct hs_transport_stats st;
-
-	hs_transport_stats(t, &st);
-	return st.cut[cause];
-}
-
-static uint64_t cut_at_all(void)
-{
-	struct hs_transport_stats st;
-
-	hs_transport_stats(t, &st);
-	return st.peers_cut_off;
-}
-
-static void turn(void)
-{
-	assert_int_equal(hs_transport_poll(t, 1), 0);
 }
 
 /* All that the member ever sent, to be played again. */
@@ -230,7 +163,7 @@ static void member(void **state)
 	come_up(&m, 1);
 	say(&m, out, pack(&m, out, HS_WIRE_LEAVE, "12345678", 8));
 	until(nr_messages == 1);
-	assert_int_equal(cut_at_all(), 0);
+	assert_int_equal(stats().peers_cut_off, 0);
 	close(m.fd);
 	until(nr_down == 1);
 }
@@ -352,7 +285,7 @@ static void strangers(void **state)
 
 	(void)state;
 	hs_transport_destroy(t);
-	open_with(key_file, &limits);
+	victim_open(hs_transport_tcp_create, key_file, &limits);
 	for (int i = 0; i < 100; i++)
 		dial(&crowd[i]);
 	/* Refused, or let in for one that has been waited for long enough. */

@@ -120,14 +120,6 @@ static int teardown_all(void **state)
 	return 0;
 }
 
-static struct hs_transport_stats stats(void)
-{
-	struct hs_transport_stats s;
-
-	hs_transport_stats(t, &s);
-	return s;
-}
-
 static void hand_over(struct other *o, uint8_t word, const int *fds, size_t nr)
 {
 	assert_int_equal(hs_fdpass_send(o->fd, &word, 1, fds, nr), 0);

@@ -25,74 +25,16 @@
 #include "base/log.h"
 #include "rdma/stream.h"
 #include "rdma/transport.h"
-#include "tests/rdma/until.h"
+#include "tests/rdma/victim.h"
 
 #define HELLO_BYTES                                                            \
 	(sizeof(struct hs_wire_header) + sizeof(struct hs_wire_hello))
 
-static struct hs_transport *t;
-static int port;
-static uint32_t nr_up, nr_down, nr_messages;
-
-static void on_up(void *ctx, const struct hs_transport_peer *peer)
-{
-	(void)ctx, (void)peer;
-	nr_up++;
-}
-
-static void on_down(void *ctx, uint32_t peer)
-{
-	(void)ctx, (void)peer;
-	nr_down++;
-}
-
-static void on_message(void *ctx, uint32_t peer, uint16_t type,
-		       const void *payload, uint32_t payload_bytes)
-{
-	(void)ctx, (void)peer, (void)type, (void)payload, (void)payload_bytes;
-	nr_messages++;
-}
-
-static void open_with(const struct hs_transport_limits *limits)
-{
-	const struct hs_transport_events events = {on_up, on_down, on_message,
-						   NULL};
-	const struct hs_transport_self self = {
-		.role = HS_WIRE_ROLE_COORDINATOR, .node = 77, .name = "victim"};
-
-	nr_up = nr_down = nr_messages = 0;
-	t = hs_transport_tcp_create(&self, limits, &events, NULL);
-	assert_non_null(t);
-	port = hs_transport_listen(t, "127.0.0.1:0");
-	assert_true(port > 0);
-}
-
 static int setup(void **state)
 {
 	(void)state;
-	open_with(NULL);
+	victim_open(hs_transport_tcp_create, NULL, NULL);
 	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	hs_transport_destroy(t);
-	t = NULL;
-	return 0;
-}
-
-static struct hs_transport_stats stats(void)
-{
-	struct hs_transport_stats st;
-
-	hs_transport_stats(t, &st);
-	return st;
-}
-
-static void turn(void)
-{
-	assert_int_equal(hs_transport_poll(t, 1), 0);
 }
 
 static int raw(void)
@@ -257,7 +199,7 @@ static void half_a_hello_and_silence(void **state)
 
 	(void)state;
 	hs_transport_destroy(t);
-	open_with(&limits);
+	victim_open(hs_transport_tcp_create, NULL, &limits);
 	pack(m, HS_WIRE_HELLO, 1, &hello, sizeof(hello));
 	fd = raw();
 	say(fd, m, 40);
@@ -276,7 +218,7 @@ static void too_many_peers(void **state)
 
 	(void)state;
 	hs_transport_destroy(t);
-	open_with(&limits);
+	victim_open(hs_transport_tcp_create, NULL, &limits);
 	for (int i = 0; i < 3; i++)
 		fd[i] = raw();
 	say_hello(fd[0], &hello);
