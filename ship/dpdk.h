@@ -29,25 +29,12 @@
 	 sizeof(struct rte_udp_hdr))
 #define HS_DPDK_NEIGHBOURS_MAX 256u
 
-/* An address of either family: IPv6, or IPv4 as ::ffff:a.b.c.d. */
-struct hs_dpdk_ip {
-	uint8_t bytes[16];
-};
-
-/* An address of this carrier. */
-struct hs_dpdk_place {
-	struct hs_dpdk_ip ip;
-	rte_be16_t port;
-};
-_Static_assert(sizeof(struct hs_dpdk_place) == sizeof(struct hs_ship_place),
-	       "the same, byte for byte");
-
 /** hs_dpdk_eal_start() - once a process. 0, or -errno with *why set */
 int hs_dpdk_eal_start(const struct hs_ship_dpdk_config *config,
 		      const char **why);
 
 struct hs_dpdk_neighbour {
-	struct hs_dpdk_ip ip;
+	struct hs_ship_ip ip;
 	struct rte_ether_addr mac;
 	bool known, fixed;
 	bool used;     /* frames were to go there; else it only asked for us */
@@ -57,7 +44,7 @@ struct hs_dpdk_neighbour {
 
 /* Who we are on the wire, and who is there. */
 struct hs_dpdk_net {
-	struct hs_dpdk_place own;
+	struct hs_ship_place own;
 	struct rte_ether_addr mac;
 	bool device_sums; /* the port makes UDP's checksum over IPv6 */
 	uint8_t dscp;
@@ -68,16 +55,12 @@ struct hs_dpdk_net {
 	uint64_t uses;
 };
 
-struct hs_dpdk_ip hs_dpdk_ip_v4(rte_be32_t ip);
-/** hs_dpdk_v4() - that address, if it is of IPv4 */
-rte_be32_t hs_dpdk_v4(const struct hs_dpdk_ip *ip);
-bool hs_dpdk_is_v4(const struct hs_dpdk_ip *ip);
 /** hs_dpdk_headers_bytes() - in front of a frame's */
 uint32_t hs_dpdk_headers_bytes(const struct hs_dpdk_net *net);
 
 /** hs_dpdk_neighbour_find() - NULL: nobody asked for it, or was it */
 struct hs_dpdk_neighbour *hs_dpdk_neighbour_find(struct hs_dpdk_net *net,
-						 const struct hs_dpdk_ip *ip);
+						 const struct hs_ship_ip *ip);
 /**
  * hs_dpdk_neighbour() - the same, with a place for it: frames are to go there
  *
@@ -87,18 +70,18 @@ struct hs_dpdk_neighbour *hs_dpdk_neighbour_find(struct hs_dpdk_net *net,
  * Return: NULL: all are fixed.
  */
 struct hs_dpdk_neighbour *hs_dpdk_neighbour(struct hs_dpdk_net *net,
-					    const struct hs_dpdk_ip *ip);
+					    const struct hs_ship_ip *ip);
 /**
  * hs_dpdk_neighbour_learn() - who has @ip, unless that is fixed
  *
  * One to which no frames go takes the place of another such one, at most.
  */
 void hs_dpdk_neighbour_learn(struct hs_dpdk_net *net,
-			     const struct hs_dpdk_ip *ip,
+			     const struct hs_ship_ip *ip,
 			     const struct rte_ether_addr *mac);
 /** hs_dpdk_ask() - make @m the question who has @ip: ARP or a solicitation */
 void hs_dpdk_ask(struct hs_dpdk_net *net, struct rte_mbuf *m,
-		 const struct hs_dpdk_ip *ip);
+		 const struct hs_ship_ip *ip);
 /**
  * hs_dpdk_take() - a packet that is no datagram for us
  * Return: true: @m is the answer to it now, to be sent.
@@ -129,14 +112,10 @@ void hs_dpdk_sum(const struct hs_dpdk_net *net, struct rte_mbuf *m);
 uint32_t hs_dpdk_payload(const struct hs_dpdk_net *net,
 			 const struct rte_mbuf *m, uint32_t *bytes,
 			 struct hs_ship_address *from);
-/** hs_dpdk_address() - "a.b.c.d:port", "[v6]:port". false: not one of a host */
-bool hs_dpdk_address(const char *text, struct hs_dpdk_place *out);
-/** hs_dpdk_ip() - the same without a port */
-bool hs_dpdk_ip(const char *text, struct hs_dpdk_ip *out);
 
 /* The same over IPv6. */
 void hs_dpdk_ip6_ask(const struct hs_dpdk_net *net, struct rte_mbuf *m,
-		     const struct hs_dpdk_ip *ip);
+		     const struct hs_ship_ip *ip);
 /** hs_dpdk_ip6_take() - neighbour discovery, and echo */
 bool hs_dpdk_ip6_take(struct hs_dpdk_net *net, struct rte_mbuf *m);
 void hs_dpdk_ip6_learn(struct hs_dpdk_net *net, const struct rte_mbuf *m);
@@ -146,9 +125,9 @@ void hs_dpdk_ip6_headers(const struct hs_dpdk_net *net, void *at,
 void hs_dpdk_ip6_sum(const struct hs_dpdk_net *net, struct rte_mbuf *m);
 uint32_t hs_dpdk_ip6_payload(const struct hs_dpdk_net *net,
 			     const struct rte_mbuf *m, uint32_t *bytes,
-			     struct hs_dpdk_place *from);
+			     struct hs_ship_place *from);
 /** hs_dpdk_ip6_solicited() - the group in which others ask for @ip */
-struct hs_dpdk_ip hs_dpdk_ip6_solicited(const struct hs_dpdk_ip *ip);
+struct hs_ship_ip hs_dpdk_ip6_solicited(const struct hs_ship_ip *ip);
 /** hs_dpdk_ip6_group() - where on the link others ask for us */
 void hs_dpdk_ip6_group(const struct hs_dpdk_net *net,
 		       struct rte_ether_addr *out);

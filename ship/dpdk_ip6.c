@@ -23,7 +23,7 @@ struct nd {
 	rte_be16_t sum;
 	uint8_t flags;
 	uint8_t reserved[3];
-	struct hs_dpdk_ip target;
+	struct hs_ship_ip target;
 };
 _Static_assert(sizeof(struct nd) == 24, "RFC 4861, 4.3 and 4.4");
 
@@ -38,7 +38,7 @@ _Static_assert(sizeof(struct nd_link) == 8, "RFC 4861, 4.6.1");
 #define L4_AT	 (sizeof(struct rte_ether_hdr) + sizeof(struct rte_ipv6_hdr))
 #define ND_BYTES (L4_AT + sizeof(struct nd) + sizeof(struct nd_link))
 
-static bool is(const uint8_t a[16], const struct hs_dpdk_ip *b)
+static bool is(const uint8_t a[16], const struct hs_ship_ip *b)
 {
 	return !memcmp(a, b, sizeof(*b));
 }
@@ -50,21 +50,21 @@ static bool multicast(const uint8_t ip[16])
 
 static bool unspecified(const uint8_t ip[16])
 {
-	static const struct hs_dpdk_ip nobody;
+	static const struct hs_ship_ip nobody;
 
 	return is(ip, &nobody);
 }
 
 /* Where an address is asked for: RFC 4291, 2.7.1. */
-struct hs_dpdk_ip hs_dpdk_ip6_solicited(const struct hs_dpdk_ip *ip)
+struct hs_ship_ip hs_dpdk_ip6_solicited(const struct hs_ship_ip *ip)
 {
-	struct hs_dpdk_ip out = {{0xff, 0x02, [11] = 1, 0xff}};
+	struct hs_ship_ip out = {{0xff, 0x02, [11] = 1, 0xff}};
 
 	memcpy(out.bytes + 13, ip->bytes + 13, 3);
 	return out;
 }
 
-static void link_of_group(const struct hs_dpdk_ip *group,
+static void link_of_group(const struct hs_ship_ip *group,
 			  struct rte_ether_addr *out)
 {
 	out->addr_bytes[0] = out->addr_bytes[1] = 0x33;
@@ -74,7 +74,7 @@ static void link_of_group(const struct hs_dpdk_ip *group,
 void hs_dpdk_ip6_group(const struct hs_dpdk_net *net,
 		       struct rte_ether_addr *out)
 {
-	const struct hs_dpdk_ip group = hs_dpdk_ip6_solicited(&net->own.ip);
+	const struct hs_ship_ip group = hs_dpdk_ip6_solicited(&net->own.ip);
 
 	link_of_group(&group, out);
 }
@@ -83,7 +83,7 @@ void hs_dpdk_ip6_group(const struct hs_dpdk_net *net,
  */
 
 static void ip6_fill(const struct hs_dpdk_net *net, struct rte_ipv6_hdr *ip,
-		     const struct hs_dpdk_ip *to, uint8_t protocol,
+		     const struct hs_ship_ip *to, uint8_t protocol,
 		     uint8_t hops, uint32_t bytes)
 {
 	*ip = (struct rte_ipv6_hdr){
@@ -133,7 +133,7 @@ void hs_dpdk_ip6_sum(const struct hs_dpdk_net *net, struct rte_mbuf *m)
 }
 
 static void nd_fill(const struct hs_dpdk_net *net, struct rte_mbuf *m,
-		    const struct nd *head, const struct hs_dpdk_ip *to,
+		    const struct nd *head, const struct hs_ship_ip *to,
 		    const struct rte_ether_addr *to_mac)
 {
 	const struct nd_link link = {
@@ -160,10 +160,10 @@ static void nd_fill(const struct hs_dpdk_net *net, struct rte_mbuf *m,
 }
 
 void hs_dpdk_ip6_ask(const struct hs_dpdk_net *net, struct rte_mbuf *m,
-		     const struct hs_dpdk_ip *ip)
+		     const struct hs_ship_ip *ip)
 {
 	const struct nd head = {.type = ND_NEIGHBOR_SOLICIT, .target = *ip};
-	const struct hs_dpdk_ip group = hs_dpdk_ip6_solicited(ip);
+	const struct hs_ship_ip group = hs_dpdk_ip6_solicited(ip);
 	struct rte_ether_addr mac;
 
 	link_of_group(&group, &mac);
@@ -209,7 +209,7 @@ static bool sum_is_right(const struct rte_mbuf *m,
 
 uint32_t hs_dpdk_ip6_payload(const struct hs_dpdk_net *net,
 			     const struct rte_mbuf *m, uint32_t *bytes,
-			     struct hs_dpdk_place *from)
+			     struct hs_ship_place *from)
 {
 	struct rte_ipv6_hdr ip;
 	struct rte_udp_hdr udp;
@@ -259,11 +259,11 @@ static bool solicitation_take(struct hs_dpdk_net *net, struct rte_mbuf *m,
 			      const struct rte_ipv6_hdr *ip,
 			      const struct rte_ether_addr *mac, bool has_mac)
 {
-	static const struct hs_dpdk_ip all_nodes = {{0xff, 0x02, [15] = 1}};
-	const struct hs_dpdk_ip group = hs_dpdk_ip6_solicited(&net->own.ip);
+	static const struct hs_ship_ip all_nodes = {{0xff, 0x02, [15] = 1}};
+	const struct hs_ship_ip group = hs_dpdk_ip6_solicited(&net->own.ip);
 	struct nd answer = {.type = ND_NEIGHBOR_ADVERT, .target = net->own.ip};
 	struct rte_ether_addr to_mac;
-	struct hs_dpdk_ip from;
+	struct hs_ship_ip from;
 
 	memcpy(&from, ip->src_addr, sizeof(from));
 	if (unspecified(ip->src_addr)) {
@@ -310,7 +310,7 @@ static bool nd_read(const struct hs_dpdk_net *net, const struct rte_mbuf *m,
 		    const struct rte_ipv6_hdr *ip, struct nd *nd,
 		    struct rte_ether_addr *mac, bool *has_mac)
 {
-	const struct hs_dpdk_ip group = hs_dpdk_ip6_solicited(&net->own.ip);
+	const struct hs_ship_ip group = hs_dpdk_ip6_solicited(&net->own.ip);
 	const uint8_t *at = rte_pktmbuf_mtod_offset(m, const uint8_t *, L4_AT);
 	uint32_t bytes = rte_be_to_cpu_16(ip->payload_len);
 	bool asks;
@@ -355,7 +355,7 @@ static bool echo_take(const struct hs_dpdk_net *net, struct rte_mbuf *m,
 	struct rte_ipv6_hdr *ip = (struct rte_ipv6_hdr *)(eth + 1);
 	struct icmp6_hdr *icmp = (struct icmp6_hdr *)(ip + 1);
 	uint32_t bytes = rte_be_to_cpu_16(asked->payload_len);
-	struct hs_dpdk_ip to;
+	struct hs_ship_ip to;
 
 	if (!is(asked->dst_addr, &net->own.ip) ||
 	    unspecified(asked->src_addr) ||
@@ -409,7 +409,7 @@ void hs_dpdk_ip6_learn(struct hs_dpdk_net *net, const struct rte_mbuf *m)
 	struct rte_ether_addr mac = {{0}};
 	struct icmp6_hdr icmp;
 	struct rte_ipv6_hdr ip;
-	struct hs_dpdk_ip from;
+	struct hs_ship_ip from;
 	struct nd nd;
 	bool has_mac;
 

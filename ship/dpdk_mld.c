@@ -32,7 +32,7 @@ struct mld {
 	rte_be16_t sum;
 	rte_be16_t delay;
 	rte_be16_t reserved;
-	struct hs_dpdk_ip group;
+	struct hs_ship_ip group;
 };
 _Static_assert(sizeof(struct mld) == V1_BYTES, "RFC 2710, 3");
 
@@ -42,7 +42,7 @@ struct report {
 	rte_be16_t reserved, nr_records;
 	uint8_t record_type, aux_words;
 	rte_be16_t nr_sources;
-	struct hs_dpdk_ip group;
+	struct hs_ship_ip group;
 };
 _Static_assert(sizeof(struct report) == 28, "RFC 3810, 5.2");
 _Static_assert(EXT_AT + sizeof(alert) + sizeof(struct report) ==
@@ -93,8 +93,8 @@ static bool query_read(const struct hs_dpdk_net *net, const struct rte_mbuf *m,
 {
 	const struct rte_ether_hdr *eth =
 		rte_pktmbuf_mtod(m, const struct rte_ether_hdr *);
-	const struct hs_dpdk_ip group = hs_dpdk_ip6_solicited(&net->own.ip);
-	static const struct hs_dpdk_ip all;
+	const struct hs_ship_ip group = hs_dpdk_ip6_solicited(&net->own.ip);
+	static const struct hs_ship_ip all;
 	struct rte_ipv6_hdr ip;
 	uint32_t payload, skip;
 	rte_be16_t sources;
@@ -199,7 +199,7 @@ void hs_dpdk_mld_said(struct hs_dpdk_mld *mld, enum hs_dpdk_mld_kind kind,
 /* Of version 1 it goes to the group itself, else to all routers that know
  * version 2. Return: where the report begins. */
 static void *head_make(const struct hs_dpdk_net *net, struct rte_mbuf *m,
-		       const struct hs_dpdk_ip *to, struct rte_ipv6_hdr *ip,
+		       const struct hs_ship_ip *to, struct rte_ipv6_hdr *ip,
 		       uint32_t bytes)
 {
 	struct rte_ether_hdr *eth = rte_pktmbuf_mtod(m, struct rte_ether_hdr *);
@@ -232,8 +232,8 @@ static void *head_make(const struct hs_dpdk_net *net, struct rte_mbuf *m,
 void hs_dpdk_mld_report(const struct hs_dpdk_net *net, struct rte_mbuf *m,
 			enum hs_dpdk_mld_kind kind)
 {
-	static const struct hs_dpdk_ip routers = {{0xff, 2, [15] = 0x16}};
-	const struct hs_dpdk_ip group = hs_dpdk_ip6_solicited(&net->own.ip);
+	static const struct hs_ship_ip routers = {{0xff, 2, [15] = 0x16}};
+	const struct hs_ship_ip group = hs_dpdk_ip6_solicited(&net->own.ip);
 	bool v1 = kind == HS_DPDK_MLD_LISTENS_V1;
 	struct rte_ipv6_hdr ip;
 	struct mld old = {.type = MLD_LISTENER_REPORT, .group = group};

@@ -14,53 +14,17 @@
 
 #define TTL 64u
 
-struct hs_dpdk_ip hs_dpdk_ip_v4(rte_be32_t ip)
-{
-	struct hs_dpdk_ip out;
-
-	hs_ship_ip_v4(ip, out.bytes);
-	return out;
-}
-
-rte_be32_t hs_dpdk_v4(const struct hs_dpdk_ip *ip)
-{
-	rte_be32_t out;
-
-	memcpy(&out, ip->bytes + 12, sizeof(out));
-	return out;
-}
-
-bool hs_dpdk_is_v4(const struct hs_dpdk_ip *ip)
-{
-	return hs_ship_ip_is_v4(ip->bytes);
-}
-
 uint32_t hs_dpdk_headers_bytes(const struct hs_dpdk_net *net)
 {
-	return hs_dpdk_is_v4(&net->own.ip) ? HS_DPDK_HEADERS_BYTES
-					   : HS_DPDK_HEADERS_IP6_BYTES;
-}
-
-bool hs_dpdk_ip(const char *text, struct hs_dpdk_ip *out)
-{
-	return hs_ship_ip_parse(text, out->bytes);
-}
-
-bool hs_dpdk_address(const char *text, struct hs_dpdk_place *out)
-{
-	struct hs_ship_place place;
-
-	if (!hs_ship_place_parse(text, &place))
-		return false;
-	memcpy(out, &place, sizeof(place));
-	return true;
+	return hs_ship_ip_is_v4(&net->own.ip) ? HS_DPDK_HEADERS_BYTES
+					      : HS_DPDK_HEADERS_IP6_BYTES;
 }
 
 /* ---- neighbours -----------------------------------------------------------
  */
 
 struct hs_dpdk_neighbour *hs_dpdk_neighbour_find(struct hs_dpdk_net *net,
-						 const struct hs_dpdk_ip *ip)
+						 const struct hs_ship_ip *ip)
 {
 	if (net->last < net->nr_neighbours &&
 	    !memcmp(&net->neighbours[net->last].ip, ip, sizeof(*ip)))
@@ -88,7 +52,7 @@ static bool goes_first(const struct hs_dpdk_neighbour *a,
 /* Whoever asks for us under many names holds no place for good, and takes none
  * of those to whom frames go. */
 static struct hs_dpdk_neighbour *
-place_make(struct hs_dpdk_net *net, const struct hs_dpdk_ip *ip, bool used)
+place_make(struct hs_dpdk_net *net, const struct hs_ship_ip *ip, bool used)
 {
 	struct hs_dpdk_neighbour *n = NULL;
 
@@ -108,7 +72,7 @@ place_make(struct hs_dpdk_net *net, const struct hs_dpdk_ip *ip, bool used)
 }
 
 struct hs_dpdk_neighbour *hs_dpdk_neighbour(struct hs_dpdk_net *net,
-					    const struct hs_dpdk_ip *ip)
+					    const struct hs_ship_ip *ip)
 {
 	struct hs_dpdk_neighbour *n = hs_dpdk_neighbour_find(net, ip);
 
@@ -122,7 +86,7 @@ struct hs_dpdk_neighbour *hs_dpdk_neighbour(struct hs_dpdk_net *net,
 }
 
 void hs_dpdk_neighbour_learn(struct hs_dpdk_net *net,
-			     const struct hs_dpdk_ip *ip,
+			     const struct hs_ship_ip *ip,
 			     const struct rte_ether_addr *mac)
 {
 	struct hs_dpdk_neighbour *n;
@@ -166,18 +130,19 @@ static void arp_fill(struct hs_dpdk_net *net, struct rte_mbuf *m,
 	arp->arp_plen = sizeof(rte_be32_t);
 	arp->arp_opcode = rte_cpu_to_be_16(opcode);
 	arp->arp_data.arp_sha = net->mac;
-	arp->arp_data.arp_sip = hs_dpdk_v4(&net->own.ip);
+	arp->arp_data.arp_sip = hs_ship_ip_to_v4(&net->own.ip);
 	arp->arp_data.arp_tha = *to;
 	arp->arp_data.arp_tip = to_ip;
 }
 
 void hs_dpdk_ask(struct hs_dpdk_net *net, struct rte_mbuf *m,
-		 const struct hs_dpdk_ip *ip)
+		 const struct hs_ship_ip *ip)
 {
 	const struct rte_ether_addr nobody = {{0}};
 
-	if (hs_dpdk_is_v4(&net->own.ip))
-		arp_fill(net, m, RTE_ARP_OP_REQUEST, &nobody, hs_dpdk_v4(ip));
+	if (hs_ship_ip_is_v4(&net->own.ip))
+		arp_fill(net, m, RTE_ARP_OP_REQUEST, &nobody,
+			 hs_ship_ip_to_v4(ip));
 	else
 		hs_dpdk_ip6_ask(net, m, ip);
 }
@@ -187,16 +152,17 @@ uint16_t hs_dpdk_arp_learn(struct hs_dpdk_net *net, const struct rte_mbuf *m)
 	const struct rte_ether_hdr *eth =
 		rte_pktmbuf_mtod(m, const struct rte_ether_hdr *);
 	struct rte_arp_hdr arp;
-	struct hs_dpdk_ip sender;
+	struct hs_ship_ip sender;
 
 	if (m->data_len < sizeof(*eth) + sizeof(arp) ||
 	    eth->ether_type != rte_cpu_to_be_16(RTE_ETHER_TYPE_ARP))
 		return 0;
 	memcpy(&arp, eth + 1, sizeof(arp));
-	if (arp.arp_data.arp_tip != hs_dpdk_v4(&net->own.ip) || m->nb_segs != 1)
+	if (arp.arp_data.arp_tip != hs_ship_ip_to_v4(&net->own.ip) ||
+	    m->nb_segs != 1)
 		return 0;
 	/* Whom we asked; who asks us is one whom we shall answer. */
-	sender = hs_dpdk_ip_v4(arp.arp_data.arp_sip);
+	sender = hs_ship_ip_v4(arp.arp_data.arp_sip);
 	hs_dpdk_neighbour_learn(net, &sender, &arp.arp_data.arp_sha);
 	return rte_be_to_cpu_16(arp.arp_opcode);
 }
@@ -217,13 +183,13 @@ bool hs_dpdk_arp_take(struct hs_dpdk_net *net, struct rte_mbuf *m)
 
 bool hs_dpdk_take(struct hs_dpdk_net *net, struct rte_mbuf *m)
 {
-	return hs_dpdk_is_v4(&net->own.ip) ? hs_dpdk_arp_take(net, m)
-					   : hs_dpdk_ip6_take(net, m);
+	return hs_ship_ip_is_v4(&net->own.ip) ? hs_dpdk_arp_take(net, m)
+					      : hs_dpdk_ip6_take(net, m);
 }
 
 void hs_dpdk_learn(struct hs_dpdk_net *net, const struct rte_mbuf *m)
 {
-	if (hs_dpdk_is_v4(&net->own.ip))
+	if (hs_ship_ip_is_v4(&net->own.ip))
 		(void)hs_dpdk_arp_learn(net, m);
 	else
 		hs_dpdk_ip6_learn(net, m);
@@ -240,7 +206,7 @@ void hs_dpdk_headers(struct hs_dpdk_net *net, void *at,
 	struct rte_ipv4_hdr *ip = (struct rte_ipv4_hdr *)(eth + 1);
 	struct rte_udp_hdr *udp = (struct rte_udp_hdr *)(ip + 1);
 
-	if (!hs_dpdk_is_v4(&net->own.ip)) {
+	if (!hs_ship_ip_is_v4(&net->own.ip)) {
 		hs_dpdk_ip6_headers(net, at, to, to_port, payload_bytes);
 		return;
 	}
@@ -256,8 +222,8 @@ void hs_dpdk_headers(struct hs_dpdk_net *net, void *at,
 		.fragment_offset = rte_cpu_to_be_16(RTE_IPV4_HDR_DF_FLAG),
 		.time_to_live = TTL,
 		.next_proto_id = IPPROTO_UDP,
-		.src_addr = hs_dpdk_v4(&net->own.ip),
-		.dst_addr = hs_dpdk_v4(&to->ip),
+		.src_addr = hs_ship_ip_to_v4(&net->own.ip),
+		.dst_addr = hs_ship_ip_to_v4(&to->ip),
 	};
 	ip->hdr_checksum = rte_ipv4_cksum(ip);
 	udp->src_port = net->own.port;
@@ -269,13 +235,13 @@ void hs_dpdk_headers(struct hs_dpdk_net *net, void *at,
 
 void hs_dpdk_sum(const struct hs_dpdk_net *net, struct rte_mbuf *m)
 {
-	if (!hs_dpdk_is_v4(&net->own.ip))
+	if (!hs_ship_ip_is_v4(&net->own.ip))
 		hs_dpdk_ip6_sum(net, m);
 }
 
 static uint32_t ip4_payload(const struct hs_dpdk_net *net,
 			    const struct rte_mbuf *m, uint32_t *bytes,
-			    struct hs_dpdk_place *from)
+			    struct hs_ship_place *from)
 {
 	const struct rte_ether_hdr *eth =
 		rte_pktmbuf_mtod(m, const struct rte_ether_hdr *);
@@ -291,7 +257,7 @@ static uint32_t ip4_payload(const struct hs_dpdk_net *net,
 	total = rte_be_to_cpu_16(ip.total_length);
 	if (ip.version_ihl != RTE_IPV4_VHL_DEF ||
 	    ip.next_proto_id != IPPROTO_UDP ||
-	    ip.dst_addr != hs_dpdk_v4(&net->own.ip) ||
+	    ip.dst_addr != hs_ship_ip_to_v4(&net->own.ip) ||
 	    udp.dst_port != net->own.port || total < sizeof(ip) + sizeof(udp) ||
 	    total > m->pkt_len - sizeof(*eth) ||
 	    (rte_be_to_cpu_16(ip.fragment_offset) &
@@ -299,7 +265,7 @@ static uint32_t ip4_payload(const struct hs_dpdk_net *net,
 	    rte_be_to_cpu_16(udp.dgram_len) != total - sizeof(ip))
 		return 0;
 	*bytes = total - (uint32_t)(sizeof(ip) + sizeof(udp));
-	from->ip = hs_dpdk_ip_v4(ip.src_addr);
+	from->ip = hs_ship_ip_v4(ip.src_addr);
 	from->port = udp.src_port;
 	return HS_DPDK_HEADERS_BYTES;
 }
@@ -308,8 +274,8 @@ uint32_t hs_dpdk_payload(const struct hs_dpdk_net *net,
 			 const struct rte_mbuf *m, uint32_t *bytes,
 			 struct hs_ship_address *from)
 {
-	struct hs_dpdk_place place = {0};
-	uint32_t offset = hs_dpdk_is_v4(&net->own.ip)
+	struct hs_ship_place place = {0};
+	uint32_t offset = hs_ship_ip_is_v4(&net->own.ip)
 				  ? ip4_payload(net, m, bytes, &place)
 				  : hs_dpdk_ip6_payload(net, m, bytes, &place);
 

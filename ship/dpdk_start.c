@@ -81,7 +81,7 @@ static void sums_choose(struct hs_dpdk_port *d,
 			const struct rte_eth_dev_info *info,
 			struct rte_eth_conf *conf)
 {
-	if (hs_dpdk_is_v4(&d->net.own.ip))
+	if (hs_ship_ip_is_v4(&d->net.own.ip))
 		return;
 	/* What is asked for descriptors counts one a segment. */
 	d->net.device_sums =
@@ -159,7 +159,7 @@ static int start(struct hs_dpdk_port *d,
 		rc = rte_eth_dev_start(d->id);
 	if (!rc)
 		rc = rte_eth_macaddr_get(d->id, &d->net.mac);
-	return rc || hs_dpdk_is_v4(&d->net.own.ip) ? rc : group_join(d, why);
+	return rc || hs_ship_ip_is_v4(&d->net.own.ip) ? rc : group_join(d, why);
 }
 
 /* "IP=MAC", once a word. */
@@ -168,14 +168,14 @@ static bool neighbour_add(struct hs_dpdk_port *d, const char *text)
 	struct hs_dpdk_neighbour *to;
 	char ip[INET6_ADDRSTRLEN];
 	const char *equals = strchr(text, '=');
-	struct hs_dpdk_ip at;
+	struct hs_ship_ip at;
 
 	if (!equals || (size_t)(equals - text) >= sizeof(ip))
 		return false;
 	memcpy(ip, text, (size_t)(equals - text));
 	ip[equals - text] = 0;
-	if (!hs_dpdk_ip(ip, &at) ||
-	    hs_dpdk_is_v4(&at) != hs_dpdk_is_v4(&d->net.own.ip))
+	if (!hs_ship_ip_parse(ip, &at) ||
+	    hs_ship_ip_is_v4(&at) != hs_ship_ip_is_v4(&d->net.own.ip))
 		return false;
 	to = hs_dpdk_neighbour(&d->net, &at);
 	if (!to || rte_ether_unformat_addr(equals + 1, &to->mac))
@@ -213,7 +213,7 @@ int hs_dpdk_port_start(struct hs_dpdk_port *d,
 
 	*why = "bind should be an address and a port, as 192.0.2.1:7430 or "
 	       "[2001:db8::1]:7430";
-	if (!hs_dpdk_address(config->bind, &d->net.own))
+	if (!hs_ship_place_parse(config->bind, &d->net.own))
 		return -EINVAL;
 	d->net.dscp = config->dscp;
 	rc = hs_dpdk_eal_start(config, why);

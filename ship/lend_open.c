@@ -194,9 +194,9 @@ static int fill(struct hs_lend *l, const struct hs_lend_options *o)
 	struct hs_lend_hello *h = &l->hello.base;
 	int rc;
 
-	if (!hs_dpdk_address(o->address, &l->net.own) || o->dscp > 63)
+	if (!hs_ship_place_parse(o->address, &l->net.own) || o->dscp > 63)
 		return -EINVAL;
-	l->ip6 = !hs_dpdk_is_v4(&l->net.own.ip);
+	l->ip6 = !hs_ship_ip_is_v4(&l->net.own.ip);
 	rc = queues_check(o);
 	if (!rc)
 		rc = frame_bytes(l, o, &h->frame_bytes);
@@ -210,7 +210,7 @@ static int fill(struct hs_lend *l, const struct hs_lend_options *o)
 	if (l->ip6)
 		memcpy(l->hello.ip, &l->net.own.ip, sizeof(l->hello.ip));
 	else
-		h->ip = hs_dpdk_v4(&l->net.own.ip);
+		h->ip = hs_ship_ip_to_v4(&l->net.own.ip);
 	h->port = l->net.own.port;
 	if (o->name)
 		memcpy(h->name, o->name, strnlen(o->name, sizeof(h->name) - 1));
@@ -255,7 +255,7 @@ HS_LEND_PUBLIC int hs_lend_open(const struct hs_lend_options *o,
 	return 0;
 }
 
-static int neighbour_fix(struct hs_lend *l, const struct hs_dpdk_ip *ip,
+static int neighbour_fix(struct hs_lend *l, const struct hs_ship_ip *ip,
 			 const uint8_t mac[6])
 {
 	struct hs_dpdk_neighbour *n = hs_dpdk_neighbour(&l->net, ip);
@@ -270,7 +270,7 @@ static int neighbour_fix(struct hs_lend *l, const struct hs_dpdk_ip *ip,
 HS_LEND_PUBLIC int hs_lend_neighbour(struct hs_lend *l, uint32_t ip,
 				     const uint8_t mac[6])
 {
-	const struct hs_dpdk_ip at = hs_dpdk_ip_v4(ip);
+	const struct hs_ship_ip at = hs_ship_ip_v4(ip);
 
 	return l->ip6 ? -EINVAL : neighbour_fix(l, &at, mac);
 }
@@ -278,11 +278,11 @@ HS_LEND_PUBLIC int hs_lend_neighbour(struct hs_lend *l, uint32_t ip,
 HS_LEND_PUBLIC int hs_lend_neighbour6(struct hs_lend *l, const uint8_t ip[16],
 				      const uint8_t mac[6])
 {
-	struct hs_dpdk_ip at;
+	struct hs_ship_ip at;
 
 	memcpy(&at, ip, sizeof(at));
-	return !l->ip6 || hs_dpdk_is_v4(&at) ? -EINVAL
-					     : neighbour_fix(l, &at, mac);
+	return !l->ip6 || hs_ship_ip_is_v4(&at) ? -EINVAL
+						: neighbour_fix(l, &at, mac);
 }
 
 HS_LEND_PUBLIC void hs_lend_stats_get(const struct hs_lend *l,

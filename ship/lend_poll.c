@@ -74,12 +74,9 @@ static bool wrap(struct hs_lend *l, const struct hs_lend_frame *frame)
 {
 	const uint32_t headers = hs_dpdk_headers_bytes(&l->net);
 	struct hs_dpdk_neighbour *n;
-	struct hs_dpdk_place to;
 	struct rte_mbuf *m;
 
-	memcpy(&to, &frame->place, sizeof(to));
-	n = hs_dpdk_neighbour(&l->net, &to.ip);
-
+	n = hs_dpdk_neighbour(&l->net, &frame->place.ip);
 	if (!n || !n->known) {
 		if (n)
 			ask(l, n);
@@ -93,8 +90,8 @@ static bool wrap(struct hs_lend *l, const struct hs_lend_frame *frame)
 		l->stats.no_memory++;
 		return false;
 	}
-	hs_dpdk_headers(&l->net, rte_pktmbuf_mtod(m, void *), n, to.port,
-			frame->bytes);
+	hs_dpdk_headers(&l->net, rte_pktmbuf_mtod(m, void *), n,
+			frame->place.port, frame->bytes);
 	memcpy(rte_pktmbuf_mtod_offset(m, uint8_t *, headers), frame->data,
 	       frame->bytes);
 	m->data_len = (uint16_t)(headers + frame->bytes);

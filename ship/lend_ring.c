@@ -94,10 +94,10 @@ void hs_lend_ring_put(struct hs_lend_ring *r, const struct hs_ship_place *place,
 	uint32_t ip = 0;
 
 	if (of_ip6(r))
-		memcpy(((struct hs_lend_slot6 *)slot(r))->ip, place->ip,
+		memcpy(((struct hs_lend_slot6 *)slot(r))->ip, &place->ip,
 		       sizeof(place->ip));
 	else
-		memcpy(&ip, place->ip + 12, sizeof(ip));
+		ip = hs_ship_ip_to_v4(&place->ip);
 	/* lend.C1 relaxed: announced by lend.W1. */
 	__atomic_store_n(&slot(r)->word,
 			 (uint64_t)ip | (uint64_t)place->port << 32 |
@@ -113,10 +113,10 @@ static struct hs_ship_place place_of(const struct hs_lend_ring *r,
 	struct hs_ship_place out = {.port = (uint16_t)(word >> 32)};
 
 	if (of_ip6(r))
-		memcpy(out.ip, ((const struct hs_lend_slot6 *)slot(r))->ip,
+		memcpy(&out.ip, ((const struct hs_lend_slot6 *)slot(r))->ip,
 		       sizeof(out.ip));
 	else
-		hs_ship_ip_v4((uint32_t)word, out.ip);
+		out.ip = hs_ship_ip_v4((uint32_t)word);
 	return out;
 }
 
@@ -173,13 +173,13 @@ static bool own_of(const struct hs_lend_hello6 *hello, bool ip6,
 {
 	own->port = hello->base.port;
 	if (!ip6)
-		hs_ship_ip_v4(hello->base.ip, own->ip);
+		own->ip = hs_ship_ip_v4(hello->base.ip);
 	else
-		memcpy(own->ip, hello->ip, sizeof(own->ip));
+		memcpy(&own->ip, hello->ip, sizeof(own->ip));
 	if (!own->port || (hello->base.ip == 0) != ip6)
 		return false;
 	return !ip6 ||
-	       (hs_ship_ip_is_host(own->ip) && !hs_ship_ip_is_v4(own->ip));
+	       (hs_ship_ip_is_host(&own->ip) && !hs_ship_ip_is_v4(&own->ip));
 }
 
 enum hs_lend_refusal hs_lend_hello_check(struct hs_lend_hello6 *hello6,

@@ -31,7 +31,7 @@ static struct hs_dpdk_port *dpdk_of(struct hs_ship_port *p)
 
 static bool of_ip6(const struct hs_dpdk_port *d)
 {
-	return !hs_dpdk_is_v4(&d->net.own.ip);
+	return !hs_ship_ip_is_v4(&d->net.own.ip);
 }
 
 /* ---- out ------------------------------------------------------------------
@@ -152,7 +152,7 @@ static int dpdk_send(struct hs_ship_port *p, const struct hs_ship_address *to,
 {
 	struct hs_dpdk_port *d = dpdk_of(p);
 	struct hs_dpdk_neighbour *n;
-	struct hs_dpdk_place place;
+	struct hs_ship_place place;
 	uint32_t headers, bytes = head_bytes;
 	struct rte_mbuf *m;
 
@@ -325,14 +325,14 @@ static int dpdk_resolve(struct hs_ship_port *p, const char *text,
 			const char **why)
 {
 	struct hs_dpdk_port *d = dpdk_of(p);
-	struct hs_dpdk_place place = {0};
+	struct hs_ship_place place = {0};
 
 	*why = "should be an address and a port, as 192.0.2.1:7430 or "
 	       "[2001:db8::1]:7430";
-	if (!hs_dpdk_address(text, &place))
+	if (!hs_ship_place_parse(text, &place))
 		return -EINVAL;
 	*why = "should be an address of the family that ship.bind has";
-	if (hs_dpdk_is_v4(&place.ip) != hs_dpdk_is_v4(&d->net.own.ip))
+	if (hs_ship_ip_is_v4(&place.ip) != hs_ship_ip_is_v4(&d->net.own.ip))
 		return -EINVAL;
 	memset(out, 0, sizeof(*out));
 	memcpy(out, &place, sizeof(place));

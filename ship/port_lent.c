@@ -198,7 +198,7 @@ static void greet(struct lent *l, uint64_t now_ns)
 	}
 	refusal = hs_lend_hello_check(&l->hello, n > 0 ? (size_t)n : 0,
 				      l->config.frame_bytes, &l->own);
-	l->ip6 = !hs_ship_ip_is_v4(l->own.ip);
+	l->ip6 = !hs_ship_ip_is_v4(&l->own.ip);
 	/* Whom we are to send to may not be known yet. */
 	if (!refusal && (l->to_ip4 || l->to_ip6) &&
 	    !(l->ip6 ? l->to_ip6 : l->to_ip4))
@@ -287,7 +287,7 @@ static int lent_send(struct hs_ship_port *p, const struct hs_ship_address *to,
 
 	memcpy(&place, to, sizeof(place));
 	/* The link is none to who is of the other family. */
-	if (!l->up || hs_ship_ip_is_v4(place.ip) == l->ip6) {
+	if (!l->up || hs_ship_ip_is_v4(&place.ip) == l->ip6) {
 		l->stats.no_link++;
 		return -EAGAIN;
 	}
@@ -374,7 +374,7 @@ static int lent_resolve(struct hs_ship_port *p, const char *text,
 	       "[2001:db8::1]:7430";
 	if (!hs_ship_place_parse(text, &place))
 		return -EINVAL;
-	ip6 = !hs_ship_ip_is_v4(place.ip);
+	ip6 = !hs_ship_ip_is_v4(&place.ip);
 	*why = "IPv6 needs a ship.mtu of 1280 at least";
 	if (ip6 && frame_bytes_of(l, ip6) < IP6_FRAME_MIN)
 		return -EINVAL;

@@ -80,7 +80,7 @@ static void step_real(struct end *e)
 		return;
 	within(e, at, FRAME);
 	memset(at, 1, FRAME);
-	hs_lend_ring_put(&e->ring, &(struct hs_ship_place){{1}, 2}, FRAME);
+	hs_lend_ring_put(&e->ring, &(struct hs_ship_place){{{1}}, 2}, FRAME);
 }
 
 static size_t step(struct end *e, const uint8_t *data, size_t left)
@@ -154,7 +154,7 @@ static void messages(bool ip6, const uint8_t *data, size_t len_bytes)
 				 ip6 ? sizeof(hello) : sizeof(hello.base), 1000,
 				 &own)) {
 		hs_check(hello.base.frame_bytes >= (ip6 ? 980 : 1000));
-		hs_check(own.port && hs_ship_ip_is_v4(own.ip) == !ip6);
+		hs_check(own.port && hs_ship_ip_is_v4(&own.ip) == !ip6);
 		hs_check(strlen(hello.base.name) < sizeof(hello.base.name));
 		for (const char *c = hello.base.name; *c; c++)
 			hs_check(*c >= ' ' && *c <= '~');

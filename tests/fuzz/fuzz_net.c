@@ -204,15 +204,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len_bytes)
 	uint32_t bytes = (uint32_t)len_bytes - 1, split, spare;
 	uint8_t *room, *more;
 	struct rte_mbuf m, second;
-	struct hs_dpdk_ip they;
+	struct hs_ship_ip they;
 
 	/* A driver gives whole Ethernet headers, in one piece. */
 	if (len_bytes < 1 + HEAD || bytes > 9000)
 		return 0;
-	hs_check(hs_dpdk_address(data[0] & 1 ? "[2001:db8::1]:7430"
-					     : "192.0.2.1:7430",
-				 &net.own));
-	hs_check(hs_dpdk_ip(data[0] & 1 ? "2001:db8::2" : "192.0.2.2", &they));
+	hs_check(hs_ship_place_parse(data[0] & 1 ? "[2001:db8::1]:7430"
+						 : "192.0.2.1:7430",
+				     &net.own));
+	hs_check(hs_ship_ip_parse(data[0] & 1 ? "2001:db8::2" : "192.0.2.2",
+				  &they));
 	hs_check(hs_dpdk_neighbour(&net, &they));
 	split = data[0] & 2 ? HEAD + data[0] % (bytes - HEAD + 1) : bytes;
 	/* Sometimes no byte more than the packet has. */

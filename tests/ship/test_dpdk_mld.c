@@ -44,7 +44,7 @@ struct world {
 static void begin(struct world *w, const char *own)
 {
 	memset(w, 0, sizeof(*w));
-	assert_true(hs_dpdk_address(own, &w->net.own));
+	assert_true(hs_ship_place_parse(own, &w->net.own));
 	w->net.mac = (struct rte_ether_addr){{2, 0, 0, 0, 0, 0xb}};
 	w->mld.hz = HZ;
 }
@@ -153,7 +153,7 @@ static void test_report(void **state)
 /* RFC 2710: to the group itself. */
 static void test_report_of_version_1(void **state)
 {
-	struct hs_dpdk_ip group;
+	struct hs_ship_ip group;
 	struct world w;
 
 	(void)state;
@@ -173,7 +173,7 @@ static void test_report_of_version_1(void **state)
 
 static void test_queries(void **state)
 {
-	struct hs_dpdk_ip group;
+	struct hs_ship_ip group;
 	struct world w;
 
 	(void)state;

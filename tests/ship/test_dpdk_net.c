@@ -37,7 +37,7 @@ struct world {
 
 static void end_make(struct hs_dpdk_net *net, const char *address, uint8_t mac)
 {
-	assert_true(hs_dpdk_address(address, &net->own));
+	assert_true(hs_ship_place_parse(address, &net->own));
 	net->mac = (struct rte_ether_addr){{2, 0, 0, 0, 0, mac}};
 	net->dscp = 8;
 }
@@ -137,7 +137,7 @@ static void datagram(struct world *w, uint32_t first, uint32_t second)
 static uint32_t payload(struct world *w, uint32_t *bytes)
 {
 	struct hs_ship_address from;
-	struct hs_dpdk_place place;
+	struct hs_ship_place place;
 	uint32_t offset = hs_dpdk_payload(&w->b, &w->m, bytes, &from);
 
 	if (offset) {
@@ -394,12 +394,12 @@ static void test_echo(void **state)
 static void test_crowd(void **state)
 {
 	struct hs_dpdk_neighbour *fixed;
-	struct hs_dpdk_ip far;
+	struct hs_ship_ip far;
 	struct world w;
 
 	(void)state;
 	begin(&w, V6_A, V6_B);
-	assert_true(hs_dpdk_ip("2001:db8::f", &far));
+	assert_true(hs_ship_ip_parse("2001:db8::f", &far));
 	fixed = hs_dpdk_neighbour(&w.b, &far);
 	fixed->known = fixed->fixed = true;
 	for (uint32_t i = 0; i < 1000; i++) {
@@ -417,7 +417,7 @@ static void test_crowd(void **state)
  * does not answer goes before those do. */
 static void in_use(const char *a, const char *b)
 {
-	struct hs_dpdk_ip used[HS_DPDK_NEIGHBOURS_MAX - 1];
+	struct hs_ship_ip used[HS_DPDK_NEIGHBOURS_MAX - 1];
 	struct hs_dpdk_neighbour *n;
 	struct world w;
 	uint32_t at = 0;
@@ -453,7 +453,7 @@ static void in_use(const char *a, const char *b)
 	 * not who came first. */
 	hs_dpdk_neighbour(&w.b, &used[0]);
 	for (uint32_t i = 0; i < 3; i++) {
-		struct hs_dpdk_ip ip = used[0];
+		struct hs_ship_ip ip = used[0];
 
 		ip.bytes[13] = (uint8_t)(2 + i);
 		n = hs_dpdk_neighbour(&w.b, &ip);
@@ -474,7 +474,7 @@ static void in_use(const char *a, const char *b)
 	assert_null(hs_dpdk_neighbour_find(&w.b, &w.a.own.ip));
 	/* To however many others frames go, who is fixed stays. */
 	for (uint32_t i = 0; i < 1000; i++) {
-		struct hs_dpdk_ip ip = used[0];
+		struct hs_ship_ip ip = used[0];
 
 		ip.bytes[13] = 7;
 		ip.bytes[14] = (uint8_t)(i >> 8);
@@ -514,18 +514,18 @@ static void test_addresses(void **state)
 		"[2001:db8::1:7430",
 		"[]:1",
 	};
-	struct hs_dpdk_place place;
+	struct hs_ship_place place;
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		print_message("%s\n", bad[i]);
-		assert_false(hs_dpdk_address(bad[i], &place));
+		assert_false(hs_ship_place_parse(bad[i], &place));
 	}
-	assert_true(hs_dpdk_address("192.0.2.7:7430", &place));
-	assert_true(hs_dpdk_is_v4(&place.ip));
-	assert_int_equal(hs_dpdk_v4(&place.ip), inet_addr("192.0.2.7"));
-	assert_true(hs_dpdk_address("[fe80::1]:65535", &place));
-	assert_false(hs_dpdk_is_v4(&place.ip));
+	assert_true(hs_ship_place_parse("192.0.2.7:7430", &place));
+	assert_true(hs_ship_ip_is_v4(&place.ip));
+	assert_int_equal(hs_ship_ip_to_v4(&place.ip), inet_addr("192.0.2.7"));
+	assert_true(hs_ship_place_parse("[fe80::1]:65535", &place));
+	assert_false(hs_ship_ip_is_v4(&place.ip));
 	assert_int_equal(place.port, 0xffff);
 }
 

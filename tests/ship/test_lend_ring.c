@@ -56,10 +56,10 @@ static struct hs_ship_place place(const struct world *w, uint32_t number)
 	struct hs_ship_place p = {.port = (uint16_t)number};
 
 	if (!w->ip6)
-		hs_ship_ip_v4(number, p.ip);
+		p.ip = hs_ship_ip_v4(number);
 	else
 		for (uint32_t i = 0; i < 4; i++)
-			memcpy(p.ip + 4 * i, &number, sizeof(number));
+			memcpy(p.ip.bytes + 4 * i, &number, sizeof(number));
 	return p;
 }
 
@@ -295,7 +295,7 @@ static void test_hello_of_ip6(void **state)
 
 	(void)state;
 	assert_int_equal(CHECK(h, sizeof(h), 1472), 0);
-	assert_memory_equal(own.ip, h.ip, sizeof(own.ip));
+	assert_memory_equal(&own.ip, h.ip, sizeof(own.ip));
 	assert_int_equal(own.port, 9);
 	assert_int_equal(CHECK(h, sizeof(h), 1473), HS_LEND_REFUSED_FRAME);
 	/* Of which version it is says its length. */

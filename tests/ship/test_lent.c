@@ -44,7 +44,7 @@ struct lender {
 	struct hs_lend_ring in, out; /* what it takes, what it puts */
 };
 
-static const struct hs_ship_place anywhere = {{1}, 1};
+static const struct hs_ship_place anywhere = {{{1}}, 1};
 
 static int watch(const void *base, size_t size_bytes, bool huge)
 {
