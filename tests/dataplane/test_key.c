@@ -439,6 +439,90 @@ static void test_judged_apart(void **state)
 	harness_detach(&agent);
 }
 
+/* Two rules ask of one key, and a literal is written twice. */
+static void test_judged_by_several(void **state)
+{
+	static const struct hs_shm_rules table = {
+		.version = HS_SHM_RULES_VERSION,
+		.nr_rules = 3,
+		.nr_tests = 3,
+		.rules = {{.trigger = "high", .statuses = 7, .tests = 1},
+			  {.trigger = "low",
+			   .statuses = 7,
+			   .slot = 1,
+			   .tests = 2},
+			  {.trigger = "deep",
+			   .statuses = 7,
+			   .slot = 2,
+			   .tests = 4}},
+		.tests = {{.key = "our.code",
+			   .numeric = 1,
+			   .op = HS_SHM_TEST_AT_LEAST,
+			   .number = 500},
+			  {.key = "our.code",
+			   .numeric = 1,
+			   .op = HS_SHM_TEST_LESS,
+			   .number = 100},
+			  {.key = "depth",
+			   .numeric = 1,
+			   .op = HS_SHM_TEST_MORE,
+			   .number = 9}},
+	};
+	const struct hs_shm_watch *w;
+	struct hs_trace *t;
+	struct hs_span s;
+
+	attach(1024);
+	hs_rules_shared_write(fake_agent_rules(&agent), &table, 2);
+	hs_client_poll();
+	w = fake_agent_watch(&agent);
+	t = hs_trace_begin(NULL, NULL);
+	hs_span_start(t, &s, "op", 0);
+	hs_span_attr_i64(&s, "our.code", 600);
+	hs_span_attr_i64(&s, "our.code", 99);
+	hs_span_attr_i64(&s, "depth", 10);
+	hs_span_attr_i64(&s, "depth", 9);
+	hs_span_end(&s);
+	assert_int_equal(w->fired[0] + w->fired[2], 0);
+	assert_int_equal(w->fired[1], 1);
+	hs_span_start(t, &s, "op", 0);
+	hs_span_attr_i64(&s, "our.code", 500);
+	hs_span_attr_i64(&s, "depth", 10);
+	hs_span_end(&s);
+	hs_trace_end(t);
+	assert_int_equal(w->fired[0], 1);
+	assert_int_equal(w->fired[2], 1);
+	harness_detach(&agent);
+}
+
+/* Values that begin as another of the same key does. */
+static void test_values_apart(void **state)
+{
+	static const char *const values[] = {"GETTER", "GET", "GETTER", "GET"};
+	char *text, *line, *end;
+	struct hs_trace *t;
+	struct hs_span s;
+
+	attach(1024);
+	t = hs_trace_begin(&ID, NULL);
+	hs_span_start(t, &s, "op", 0);
+	for (size_t i = 0; i < 4; i++)
+		hs_span_attr_str(&s, "http.method", values[i]);
+	hs_span_end(&s);
+	text = line = attrs_of(t);
+	for (size_t i = 0; i < 4; i++, line = end + 1) {
+		char want[64];
+
+		snprintf(want, sizeof(want), "http.method=s:%s\n", values[i]);
+		end = strchr(line, '\n');
+		assert_non_null(end);
+		if (!strstr(line, want) || strstr(line, want) > end)
+			fail_msg("%s", line);
+	}
+	free(text);
+	harness_detach(&agent);
+}
+
 /* Where the numbers of buffers begin again, the first one's are forgotten. */
 static void test_numbered_anew(void **state)
 {
@@ -483,6 +567,8 @@ int main(void)
 		cmocka_unit_test(test_marks_apart),
 		cmocka_unit_test(test_judged_alike),
 		cmocka_unit_test(test_judged_apart),
+		cmocka_unit_test(test_judged_by_several),
+		cmocka_unit_test(test_values_apart),
 		cmocka_unit_test(test_numbered_anew),
 		cmocka_unit_test(test_more_than_there_is_room_for),
 	};

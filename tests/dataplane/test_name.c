@@ -14,6 +14,8 @@
 
 #include <cmocka.h>
 
+#include "dataplane/again.h"
+#include "dataplane/handle.h"
 #include "dataplane/operation.h"
 #include "dataplane/resource.h"
 #include "harness.h"
@@ -46,6 +48,19 @@ static void attach(const char *service)
 static size_t name_of(char out[24], uint32_t i)
 {
 	return (size_t)snprintf(out, 24, "name number %u", i);
+}
+
+/* Of no trace, from which nothing is learnt of a name. */
+static void starts_nowhere(void)
+{
+	for (uint32_t i = 0; i < NAMES; i++) {
+		struct hs_span s;
+		char name[24];
+		size_t n = name_of(name, i);
+
+		hs_marked_start(NULL, &s, name, n, 0, hs_inline_mark(name, n));
+		hs_span_end(&s);
+	}
 }
 
 static void starts_and_ends(void)
@@ -120,6 +135,7 @@ static void test_each_as_itself(void **state)
 	uint32_t nr_places = 0;
 
 	attach("svc");
+	starts_nowhere();
 	starts_and_ends();
 	written();
 	counted("svc", TURNS);
@@ -156,10 +172,63 @@ static void test_of_the_service_now(void **state)
 	harness_detach(&agent);
 }
 
+static int first_name(void *context, const struct hs_record *r)
+{
+	uint32_t *nr = context;
+	char name[24];
+	size_t n = name_of(name, 0);
+
+	if (r->type != HS_RECORD_SPAN_START)
+		return 0;
+	++*nr;
+	assert_int_equal(r->u.start.name.len, n);
+	assert_memory_equal(r->u.start.name.ptr, name, n);
+	return 0;
+}
+
+/* Where the numbers of buffers begin again, what the first one said is
+ * forgotten. */
+static void test_numbered_anew(void **state)
+{
+	static uint8_t scratch[HS_RECORD_SCRATCH_BYTES];
+	static struct hs_record_buffer buffers[FAKE_BUFFERS_MAX];
+	struct hs_record_stats stats = {0};
+	uint32_t nr_starts = 0;
+	const struct hs_record_visitor visitor = {&nr_starts, first_name};
+	struct hs_trace *t;
+	char name[24];
+	size_t n = name_of(name, 0);
+
+	attach("svc");
+	t = hs_trace_begin(&ID, NULL);
+	t->again_buffer = 0;
+	for (uint32_t i = 0; i < 4; i++) {
+		struct hs_span s;
+
+		hs_marked_start(t, &s, name, n, 0, hs_inline_mark(name, n));
+		if (i != 1)
+			continue;
+		assert_int_equal(t->again_buffer, HS_AGAIN_BUFFER);
+		t->again_buffer = 0u - HS_AGAIN_BUFFER;
+		while (t->again_buffer != HS_AGAIN_BUFFER)
+			hs_tracepoint(t, "................", 16);
+	}
+	hs_trace_end(t);
+	fake_agent_drain(&agent);
+	hs_record_read(
+		buffers,
+		fake_agent_buffers(&agent, ID, 0, buffers, FAKE_BUFFERS_MAX),
+		scratch, sizeof(scratch), &visitor, &stats);
+	assert_int_equal(stats.garbage + stats.cut + stats.gaps, 0);
+	assert_int_equal(nr_starts, 4);
+	harness_detach(&agent);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_each_as_itself),
+		cmocka_unit_test(test_numbered_anew),
 		cmocka_unit_test(test_of_the_service_now),
 	};
 

@@ -149,6 +149,24 @@ static void test_status_and_duration(void **state)
 	assert_int_equal(fired(0), 2);
 }
 
+/* The least of several durations is no other's. */
+static void test_durations(void **state)
+{
+	rule("slow")->min_ns = 250 * MS;
+	rule("slower")->min_ns = 500 * MS;
+	rule("slowish")->min_ns = 100 * MS;
+	publish();
+	span(&(struct what){"op", 99, 0, {0}});
+	assert_int_equal(fired(0) + fired(1) + fired(2), 0);
+	span(&(struct what){"op", 100, 0, {0}});
+	assert_int_equal(fired(0) + fired(1), 0);
+	assert_int_equal(fired(2), 1);
+	span(&(struct what){"op", 300, 0, {0}});
+	assert_int_equal(fired(0), 1);
+	assert_int_equal(fired(1), 0);
+	assert_int_equal(fired(2), 2);
+}
+
 static void test_patterns(void **state)
 {
 	static const struct {
@@ -491,6 +509,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_status_and_duration),
+		TEST(test_durations),
 		TEST(test_patterns),
 		TEST(test_attributes),
 		TEST(test_attribute_calls),
