@@ -202,7 +202,7 @@ void hs_rules_attr_literal(struct hs_span *span, const struct hs_key *k,
 	generation = __atomic_load_n(&t->generation, __ATOMIC_ACQUIRE);
 	i = t->first[k->rules_bit & 63];
 	q = &t->quick[i % HS_SHM_TESTS_MAX];
-	if (i >= HS_SHM_TESTS_MAX || q->next != HS_RULES_NO_TEST || !q->mark)
+	if (i >= HS_SHM_TESTS_MAX || q->next != HS_RULES_NO_TEST)
 		goto any;
 	if (q->mark != k->mark)
 		return;

@@ -28,7 +28,7 @@ struct hs_rules_value {
 struct hs_rules_quick {
 	uint64_t key_first; /* hs_rules_ends() */
 	uint64_t key_last;
-	uint64_t mark; /* of a literal that is this key; 0: too long */
+	uint64_t mark; /* of a literal that is this key; 0: there is none */
 	uint64_t low;  /* an integer v holds if v - low, wrapping, <= width */
 	uint64_t width;
 	uint8_t has_range;
