@@ -80,34 +80,39 @@ static void starts_and_ends(void)
 	hs_client_poll();
 }
 
+/* Starts that were written, whose names are the first @names in turns. */
+struct starts {
+	uint32_t names, nr;
+};
+
 static int name_good(void *context, const struct hs_record *r)
 {
-	uint32_t *nr = context;
+	struct starts *starts = context;
 	char name[24];
 	size_t n;
 
 	if (r->type != HS_RECORD_SPAN_START)
 		return 0;
-	n = name_of(name, (*nr)++ % NAMES);
+	n = name_of(name, starts->nr++ % starts->names);
 	assert_int_equal(r->u.start.name.len, n);
 	assert_memory_equal(r->u.start.name.ptr, name, n);
 	return 0;
 }
 
-static void written(void)
+static void written(uint32_t names, uint32_t nr_starts)
 {
 	static uint8_t scratch[HS_RECORD_SCRATCH_BYTES];
 	static struct hs_record_buffer buffers[FAKE_BUFFERS_MAX];
 	struct hs_record_stats stats = {0};
-	uint32_t nr_starts = 0;
-	const struct hs_record_visitor visitor = {&nr_starts, name_good};
+	struct starts starts = {.names = names};
+	const struct hs_record_visitor visitor = {&starts, name_good};
 	size_t nr;
 
 	fake_agent_drain(&agent);
 	nr = fake_agent_buffers(&agent, ID, 0, buffers, FAKE_BUFFERS_MAX);
 	hs_record_read(buffers, nr, scratch, sizeof(scratch), &visitor, &stats);
 	assert_int_equal(stats.garbage + stats.cut + stats.gaps, 0);
-	assert_int_equal(nr_starts, TURNS * NAMES);
+	assert_int_equal(starts.nr, nr_starts);
 }
 
 static void counted(const char *service, uint64_t times)
@@ -137,7 +142,7 @@ static void test_each_as_itself(void **state)
 	attach("svc");
 	starts_nowhere();
 	starts_and_ends();
-	written();
+	written(NAMES, TURNS * NAMES);
 	counted("svc", TURNS);
 	for (uint32_t i = 0; i < HS_OPERATION_MARKS; i++)
 		nr_places += hs_operation_marks[i].mark != 0;
@@ -167,34 +172,15 @@ static void test_of_the_service_now(void **state)
 	while (place_of(service) != place_of("svc"));
 	attach(service);
 	starts_and_ends();
-	written();
+	written(NAMES, TURNS * NAMES);
 	counted(service, TURNS);
 	harness_detach(&agent);
-}
-
-static int first_name(void *context, const struct hs_record *r)
-{
-	uint32_t *nr = context;
-	char name[24];
-	size_t n = name_of(name, 0);
-
-	if (r->type != HS_RECORD_SPAN_START)
-		return 0;
-	++*nr;
-	assert_int_equal(r->u.start.name.len, n);
-	assert_memory_equal(r->u.start.name.ptr, name, n);
-	return 0;
 }
 
 /* Where the numbers of buffers begin again, what the first one said is
  * forgotten. */
 static void test_numbered_anew(void **state)
 {
-	static uint8_t scratch[HS_RECORD_SCRATCH_BYTES];
-	static struct hs_record_buffer buffers[FAKE_BUFFERS_MAX];
-	struct hs_record_stats stats = {0};
-	uint32_t nr_starts = 0;
-	const struct hs_record_visitor visitor = {&nr_starts, first_name};
 	struct hs_trace *t;
 	char name[24];
 	size_t n = name_of(name, 0);
@@ -214,13 +200,7 @@ static void test_numbered_anew(void **state)
 			hs_tracepoint(t, "................", 16);
 	}
 	hs_trace_end(t);
-	fake_agent_drain(&agent);
-	hs_record_read(
-		buffers,
-		fake_agent_buffers(&agent, ID, 0, buffers, FAKE_BUFFERS_MAX),
-		scratch, sizeof(scratch), &visitor, &stats);
-	assert_int_equal(stats.garbage + stats.cut + stats.gaps, 0);
-	assert_int_equal(nr_starts, 4);
+	written(1, 4);
 	harness_detach(&agent);
 }
 
