@@ -429,7 +429,6 @@ static void node_defaults(struct sim *s)
 	c.scratch = memory;
 	differs(&g, "less of it", hs_agent_core_size_bytes(&c),
 		bytes - lines(HS_WIRE_PAYLOAD_MAX_BYTES));
-	none.trace_crumbs_max = 0;
 	bout_free(memory, bytes, 0);
 	bout_free(ledger, ledger_bytes, 0);
 }
