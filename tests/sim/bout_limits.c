@@ -267,6 +267,29 @@ static void says(struct rig *g, uint32_t nr, uint32_t a_scan)
 	end(g);
 }
 
+/* A successor says all again, in no hurry: a part, and a pause. */
+static void says_again(struct rig *g, uint32_t nr)
+{
+	begin(g, 1200, 8);
+	collects(g, nr, false);
+	round_at(g, g->now_ns + SIM_MS);
+	bout_core_end(&g->home);
+	if (!bout_core_begin(&g->home, &g->core, &ops, g, g->now_ns))
+		sim_fail(g->s, BOUT "no successor begins");
+	g->said = 0;
+	round_at(g, g->now_ns);
+	differs(g, "said again at once", g->said, 32);
+	differs(g, "what is to be said again", nr_changed(g), nr - 32);
+	round_at(g, g->now_ns + SIM_MS - 1);
+	differs(g, "said again before the pause is over", g->said, 32);
+	round_at(g, g->now_ns + 1);
+	differs(g, "said again after it", g->said, 64);
+	while (nr_changed(g) && !g->s->failed)
+		round_at(g, g->now_ns + SIM_MS);
+	differs(g, "said again in all", g->said, nr);
+	end(g);
+}
+
 /* As many crumbs are told of a trace as may be, of all domains together. */
 static void crumbs(struct rig *g, uint32_t here, uint32_t there)
 {
@@ -506,6 +529,7 @@ void bout_limits(struct sim *s, uint64_t seed)
 	says(&g, 600, 32);
 	says(&g, 8191, 32);
 	says(&g, 8448, 33);
+	says_again(&g, 600);
 	remembers(&g, 48, 0, 0);
 	remembers(&g, 49, 0, 0);
 	remembers(&g, 60, 0, 0);
