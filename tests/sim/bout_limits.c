@@ -528,6 +528,7 @@ void bout_limits(struct sim *s, uint64_t seed)
 	forgets(&g);
 	says(&g, 600, 32);
 	says(&g, 8191, 32);
+	says(&g, 8447, 32);
 	says(&g, 8448, 33);
 	says_again(&g, 600);
 	remembers(&g, 48, 0, 0);
