@@ -268,10 +268,10 @@ void hs_outbox_update(struct hs_agent_core *c, uint32_t fired, uint64_t now_ns)
 }
 
 /*
- * Thousands at once are what an adoption, a coordinator's end or a loss brings:
- * then a part after each scan, so that lanes are looked at and others get a
- * processor meanwhile. Where as many come all the while, each waits for
- * DIRTY_PARTS scans.
+ * Thousands at once are what a coordinator's end or a loss brings, one of a
+ * predecessor's too: then a part after each scan, so that lanes are looked at
+ * and others get a processor meanwhile. Where as many come all the while, each
+ * waits for DIRTY_PARTS scans.
  */
 static void run_dirty(struct hs_agent_core *c, uint64_t now_ns)
 {
