@@ -76,8 +76,10 @@ static void post(struct world *w, enum lossy_event_kind kind, uint32_t agent,
 	const struct lossy_plan *plan = w->plan;
 	uint64_t at_ns = w->now_ns + plan->delay_ns;
 
-	if (chance(w, plan->loss))
+	if (chance(w, plan->loss)) {
+		w->result->lost++;
 		return;
+	}
 	if (plan->jitter_ns)
 		at_ns += hs_random_below(&w->random, plan->jitter_ns);
 	if (kind == TO_COLLECTOR && plan->link_bytes_per_s) {

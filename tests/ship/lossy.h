@@ -45,6 +45,7 @@ struct lossy_result {
 	uint64_t now_ns;
 	uint64_t delivered_bytes; /* of slices, taken by the collector */
 	uint64_t agent_bytes[LOSSY_AGENTS_MAX];
+	uint64_t lost; /* frames, on the way */
 	uint64_t link_drops, frames, frames_resent, modified, anew, downs;
 	uint64_t twice;	      /* slices that came again after a reconnection */
 	uint64_t held_most;   /* frames kept at once */

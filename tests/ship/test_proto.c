@@ -53,6 +53,7 @@ static void test_clean(void **state)
 	run(&plan, &r);
 	/* An idle connection is asked every two seconds, and that is all. */
 	assert_in_range(r.frames_idle, 5, 12);
+	assert_int_equal(r.lost, 0);
 	assert_int_equal(r.frames_resent, 0);
 	assert_int_equal(r.downs, 0);
 	assert_int_equal(r.twice, 0);
@@ -96,6 +97,7 @@ static void test_bad_network(void **state)
 	for (plan.seed = 1; plan.seed <= 20; plan.seed++) {
 		run(&plan, &r);
 		assert_int_equal(r.twice, 0);
+		assert_true(r.lost > 0);
 		assert_true(r.frames_resent > 0);
 	}
 }
@@ -162,6 +164,9 @@ static void test_goodput(void **state)
 	plan.repeat = 0.1;
 	plan.jitter_ns = MS / 10;
 	run(&plan, &lossy);
+	assert_int_equal(clean.lost, 0);
+	/* Of what agents sent, and of what they were answered. */
+	assert_true(lossy.lost > lossy.frames / 11);
 	ratio = (double)clean.now_ns / (double)lossy.now_ns;
 	print_message(
 		"goodput_loss10 %.0f MB/s, ratio loss0 %.2f, n=%u "
