@@ -111,10 +111,14 @@ static int setup_shower(void **state)
 	return hs_transport_windows(t, &other);
 }
 
-/* Whatever came of the other side, nothing of it is left. */
+/* Whatever came of the other side, nothing of it is left; nor does anything
+ * come while ours ends. */
 static int teardown_all(void **state)
 {
+	uint32_t before = nr_done;
+
 	teardown(state);
+	assert_int_equal(nr_done, before);
 	hs_memfd_close(&shown);
 	assert_int_equal(kept(), nr_kept);
 	return 0;
@@ -380,6 +384,20 @@ static void torn_and_gone(void **state)
 	assert_int_equal(hs_transport_read(t, last_up, 0, 8), -ENOTCONN);
 }
 
+static void ends_with_one_under_way(void **state)
+{
+	int fd = filled(SHOWN_BYTES, SEALS);
+	struct other o;
+
+	connect_as_peer(&o);
+	hand_over(&o, HS_RING_MEMORY, &fd, 1);
+	tell(&o, SHOWN_BYTES);
+	until(nr_told == 1);
+	assert_int_equal(hs_transport_read(t, last_up, 0, 8), 0);
+	hang_up(&o);
+	close(fd);
+}
+
 /* Between bells, as many as an honest peer may have sent. */
 static void among_bells(void **state)
 {
@@ -450,6 +468,7 @@ int main(void)
 		reads(more_than_is_mapped),
 		reads(no_descriptors),
 		reads(torn_and_gone),
+		reads(ends_with_one_under_way),
 		reads(among_bells),
 		shows(ours_is_read_alone),
 	};
