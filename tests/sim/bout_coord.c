@@ -302,6 +302,8 @@ static void settle(struct bco *g)
 
 	if (g->core->stalled && !g->stalled && !g->refuses)
 		sim_fail(g->s, BCO "it waits for somebody who took all");
+	if (g->refuses && !g->core->stalled)
+		sim_fail(g->s, BCO "it does not wait for who took no more");
 	g->stalled = g->core->stalled;
 	g->refuses = 0;
 	hs_coord_core_stats_get(g->core, &st);
