@@ -10,6 +10,7 @@ without an address of the kernel's. Everything else is the fabric of
 scenarios.py, and so are the scenarios, but for those below: there the kernel is
 at the other end, on a pair of its own. Needs root.
 """
+import ctypes
 import os
 import socket
 import struct
@@ -24,6 +25,12 @@ from spaces import ip
 SKIPPED = 77
 V6 = "--v6" in sys.argv[1:2]
 KERNEL = 99  # its number on the switch
+ETH_P_ALL = 3
+ETH_P_IPV6 = 0x86dd
+CLONE_NEWNET = 0x40000000
+# What listeners say (RFC 2710, 3; RFC 3810, 5.2): the kind of message, and in
+# version 2 the kind of its first record.
+JOIN, LISTENS_V1, LISTENS_V2 = (143, 4), (131, None), (143, 2)
 
 
 def host(number):
@@ -44,7 +51,10 @@ class Switch:
         ip("netns", "add", self.space)
         ip("-n", self.space, "link", "add", "br0", "mtu", "9000", "type",
            "bridge")
-        ip("-n", self.space, "link", "set", "br0", "up")
+        # It asks nothing over IPv6 before it has an address that it is sure of.
+        ip("-n", self.space, "link", "set", "br0", "addrgenmode", "none", "up")
+        ip("-n", self.space, "address", "add", "fe80::1/64", "dev", "br0",
+           "nodad")
 
     def port(self):
         """The name of our end, and the number of the port, from 1."""
@@ -78,6 +88,26 @@ class Switch:
         """Whether it passes the group's packets on to that port."""
         return any("port p%d " % number in line and "grp %s " % group in line
                    for line in self.bridge("mdb", "show").splitlines())
+
+    def ears(self):
+        """A socket that gets all that goes through it.
+
+        One of IPv6 alone gets nothing before the bridge has taken it in."""
+        here = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+        there = os.open("/run/netns/" + self.space, os.O_RDONLY)
+        libc = ctypes.CDLL(None, use_errno=True)
+        try:
+            if libc.setns(there, CLONE_NEWNET):
+                raise OSError(ctypes.get_errno(), "setns: " + self.space)
+            ears = socket.socket(socket.AF_PACKET,
+                                 socket.SOCK_DGRAM | socket.SOCK_NONBLOCK,
+                                 socket.htons(ETH_P_ALL))
+            if libc.setns(here, CLONE_NEWNET):
+                raise OSError(ctypes.get_errno(), "setns: back")
+        finally:
+            os.close(here)
+            os.close(there)
+        return ears
 
     def close(self):
         for name in self.ports:
@@ -197,11 +227,48 @@ def to_sockets():
     deliver("collector")
 
 
+class Reports:
+    """What those at the switch's ports said that they listen to."""
+
+    def __init__(self, switch):
+        self.ears = switch.ears()
+        self.heard = {}  # for each port and group: kinds, as they came
+
+    def take(self, port, packet):
+        if len(packet) < 72 or packet[6] != 0 or packet[40] != 58:
+            return  # no ICMPv6 behind an option
+        at = 48
+        if packet[at] == 131:
+            kind, group = LISTENS_V1, packet[at + 8:at + 24]
+        elif packet[at] == 143:
+            kind = (143, packet[at + 8])
+            group = packet[at + 12:at + 28]
+        else:
+            return
+        name = socket.inet_ntop(socket.AF_INET6, group)
+        self.heard.setdefault((port, name), []).append(kind)
+
+    def of(self, number, group):
+        """The kinds that the port's daemon said so far."""
+        while True:
+            try:
+                packet, sender = self.ears.recvfrom(9000)
+            except BlockingIOError:
+                return self.heard.get(("p%d" % number, group), [])
+            if (sender[1] == ETH_P_IPV6
+                    and sender[2] != socket.PACKET_OUTGOING):
+                self.take(sender[0], packet)
+
+    def close(self):
+        self.ears.close()
+
+
 def snooped():
     """A switch that passes groups on to those only who listen: who starts says
-    so, and so does who is asked, in both versions."""
+    so, twice, and so does who is asked, in the version that it was asked in."""
     switch = DpdkFabric.switch
     device = switch.kernel()
+    reports = Reports(switch)
 
     class Collector(DpdkFabric):
         """The agent is on the kernel's sockets, and has to ask."""
@@ -218,22 +285,33 @@ def snooped():
             def listens():
                 return switch.listens(number, group)
             wait_for("it says so at the start", listens)
-            for version in "12":
+            wait_for("and once more",
+                     lambda: len(reports.of(number, group)) >= 2)
+            scenarios.check(reports.of(number, group) == [JOIN, JOIN],
+                            "nobody asked yet")
+            for version, answer in ("1", LISTENS_V1), ("2", LISTENS_V2):
                 switch.bridge("mdb", "del", "dev", "br0", "port",
                               "p%d" % number, "grp", group)
                 scenarios.check(not listens(), "it is forgotten")
+                before = len(reports.of(number, group))
                 ip("-n", switch.space, "link", "set", "br0", "type", "bridge",
                    "mcast_querier", "0", "mcast_mld_version", version,
                    "mcast_query_response_interval", "50",
-                   "mcast_startup_query_interval", "50")
+                   "mcast_startup_query_count", "1")
                 ip("-n", switch.space, "link", "set", "br0", "type", "bridge",
                    "mcast_querier", "1")
-                wait_for("it answers version " + version, listens)
+                wait_for("it answers version " + version, lambda: len(
+                    reports.of(number, group)) > before)
+                scenarios.check(
+                    reports.of(number, group)[before:] == [answer],
+                    "it answers as it was asked")
+                wait_for("the switch takes it", listens)
             app = fabric.app(0, "svc")
             ids = scenarios.fire_many(fabric, app, 50)
             wait_for(
                 "all delivered", lambda: scenarios.all_there(fabric, ids))
     finally:
+        reports.close()
         ip("address", "flush", "dev", device)
 
 
