@@ -254,6 +254,8 @@ static void domain_layout(struct hs_domain *d, struct arena *a,
 	d->bucket_mask = power_of_two(config->nr_traces / 8 + 1) - 1;
 	d->seat_mask = power_of_two(2 * config->nr_traces + 64) - 1;
 	d->rt = carve(a, config->nr_buffers, sizeof(*d->rt));
+	d->flying =
+		carve(a, hs_flying_size(config->nr_buffers), sizeof(uint64_t));
 	d->crumb_next = carve(a, config->nr_crumbs, sizeof(uint32_t));
 	d->traces = carve(a, config->nr_traces, sizeof(*d->traces));
 	d->more = carve(a, config->nr_traces, sizeof(*d->more));

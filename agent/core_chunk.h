@@ -129,11 +129,45 @@ static inline void hs_chunk_give(struct hs_domain *d, uint32_t buffer)
 		hs_chunk_release(d, chunk);
 }
 
+/*
+ * Which buffers have a slice under way: a few thousand at most, of millions.
+ * The words with a bit for each buffer come first, those with a bit for each
+ * of these words behind them.
+ */
+static inline uint32_t hs_flying_nr_words(uint32_t nr_bits)
+{
+	return nr_bits / 64 + (nr_bits % 64 != 0);
+}
+static inline uint32_t hs_flying_size(uint32_t nr_buffers)
+{
+	uint32_t nr = hs_flying_nr_words(nr_buffers);
+
+	return nr + hs_flying_nr_words(nr);
+}
+static inline void hs_flying_set(struct hs_domain *d, uint32_t buffer)
+{
+	uint64_t *above = d->flying + hs_flying_nr_words(d->nr_buffers);
+	uint32_t word = buffer / 64;
+
+	d->flying[word] |= 1ull << buffer % 64;
+	above[word / 64] |= 1ull << word % 64;
+}
+static inline void hs_flying_clear(struct hs_domain *d, uint32_t buffer)
+{
+	uint64_t *above = d->flying + hs_flying_nr_words(d->nr_buffers);
+	uint32_t word = buffer / 64;
+
+	d->flying[word] &= ~(1ull << buffer % 64);
+	if (!d->flying[word])
+		above[word / 64] &= ~(1ull << word % 64);
+}
+
 /* What is not yet acknowledged, up to @upto, is the carrier's now. */
 static inline void hs_flight_begin(struct hs_agent_core *c, struct hs_domain *d,
 				   uint32_t buffer, uint32_t upto)
 {
 	d->rt[buffer].in_flight = upto;
+	hs_flying_set(d, buffer);
 	c->in_flight_bytes += upto - d->buffers[buffer].acked;
 	c->nr_in_flight++;
 	d->nr_sending += hs_buffer_units(d, buffer);
@@ -148,6 +182,7 @@ static inline void hs_flight_end(struct hs_agent_core *c, struct hs_domain *d,
 		d->rt[buffer].in_flight - d->buffers[buffer].acked;
 	c->nr_in_flight--;
 	d->rt[buffer].in_flight = 0;
+	hs_flying_clear(d, buffer);
 	d->nr_sending -= hs_buffer_units(d, buffer);
 	if (hs_ledger_word_state(d->buffers[buffer].word) == HS_LEDGER_STOCKED)
 		d->nr_sending_open -= hs_buffer_units(d, buffer);

@@ -206,6 +206,7 @@ struct hs_domain {
 	struct hs_ledger_buffer *buffers; /* of the ledger */
 	struct hs_ledger_crumb *crumbs;	  /* of the ledger */
 	struct hs_buffer_rt *rt;
+	uint64_t *flying; /* which of them are in_flight: core_chunk.h */
 	uint32_t *crumb_next;
 	struct hs_ix_trace *traces;
 	struct hs_ix_more *more; /* hs_ix_more() */

@@ -351,16 +351,50 @@ static void send_again(struct hs_agent_core *c, struct hs_domain *d,
 	enqueue_everywhere(c, d->traces[rt->trace].fired);
 }
 
+typedef void (*flight_fn)(struct hs_agent_core *c, struct hs_domain *d,
+			  uint32_t buffer);
+
+/* @what may end its own flight, and begins none. */
+static void each_flight_of(struct hs_agent_core *c, struct hs_domain *d,
+			   uint32_t word, flight_fn what)
+{
+	for (uint64_t bits = d->flying[word]; bits; bits &= bits - 1)
+		what(c, d, word * 64 + (uint32_t)__builtin_ctzll(bits));
+}
+
+/*
+ * All that is under way, each domain's in the order of its memory. What is
+ * asked of every buffer of a pool instead takes 2.7 ms a gibibyte.
+ */
+static void each_flight(struct hs_agent_core *c, flight_fn what)
+{
+	for (uint32_t k = 0; c->nr_in_flight && k < c->nr_domains; k++) {
+		struct hs_domain *d = &c->domains[c->domain_order[k]];
+		uint32_t nr = hs_flying_nr_words(d->nr_buffers);
+		const uint64_t *above = d->flying + nr;
+
+		for (uint32_t i = 0; i < hs_flying_nr_words(nr); i++)
+			for (uint64_t b = above[i]; b; b &= b - 1)
+				each_flight_of(
+					c, d,
+					i * 64 + (uint32_t)__builtin_ctzll(b),
+					what);
+	}
+}
+
 /* The collector may have lost what it had not acknowledged: all again. */
 void hs_report_resend(struct hs_agent_core *c)
 {
-	for (uint32_t k = 0; k < c->nr_domains; k++) {
-		struct hs_domain *d = &c->domains[c->domain_order[k]];
+	each_flight(c, send_again);
+}
 
-		for (uint32_t i = 0; i < d->nr_buffers; i++)
-			if (d->rt[i].in_flight)
-				send_again(c, d, i);
-	}
+static void waited_for(struct hs_agent_core *c, struct hs_domain *d,
+		       uint32_t buffer)
+{
+	if (d->rt[buffer].waited)
+		send_again(c, d, buffer);
+	else
+		d->rt[buffer].waited = true;
 }
 
 /*
@@ -371,18 +405,7 @@ void hs_report_resend(struct hs_agent_core *c)
 void hs_report_sweep(struct hs_agent_core *c, uint64_t now_ns)
 {
 	c->swept_ns = now_ns;
-	for (uint32_t k = 0; c->nr_in_flight && k < c->nr_domains; k++) {
-		struct hs_domain *d = &c->domains[c->domain_order[k]];
-
-		for (uint32_t i = 0; i < d->nr_buffers; i++) {
-			if (!d->rt[i].in_flight)
-				continue;
-			if (d->rt[i].waited)
-				send_again(c, d, i);
-			else
-				d->rt[i].waited = true;
-		}
-	}
+	each_flight(c, waited_for);
 }
 
 /* What an open buffer has committed by now goes ahead of its end. */

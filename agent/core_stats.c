@@ -186,9 +186,18 @@ static bool check_domain(const struct hs_agent_core *c,
 static bool check_flights(const struct hs_domain *d, uint64_t *bytes,
 			  uint32_t *nr_in_flight, const char **why)
 {
+	const uint64_t *above = d->flying + hs_flying_nr_words(d->nr_buffers);
 	uint32_t units = 0, units_open = 0;
 
+	*why = "what is under way is not what is marked so";
 	for (uint32_t i = 0; i < d->nr_buffers; i++) {
+		uint32_t word = i / 64;
+
+		if ((d->rt[i].in_flight != 0) !=
+			    (d->flying[word] >> i % 64 & 1) ||
+		    (d->flying[word] != 0) !=
+			    (above[word / 64] >> word % 64 & 1))
+			return false;
 		if (!d->rt[i].in_flight)
 			continue;
 		*bytes += d->rt[i].in_flight - d->buffers[i].acked;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Runs what a worker's round asks of the core for a known number of buffers
- * between callgrind's marks: stock, a lane's entries, evictions, a tick; and
- * what a successor does for each that it finds. count.py reads off what one
- * took.
+ * between callgrind's marks: stock, a lane's entries, evictions, a tick; what a
+ * successor does for each that it finds; and a collector that is back, of a
+ * pool where next to nothing is under way. count.py reads off what one took.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -35,10 +35,12 @@ static bool send_node(void *ctx, uint64_t node, uint16_t type,
 	return true;
 }
 
+static bool ships;
+
 static enum hs_agent_shipped ship(void *ctx, const struct hs_agent_slice *slice)
 {
 	(void)slice;
-	return HS_AGENT_SHIP_NOT;
+	return ships ? HS_AGENT_SHIP_COPIED : HS_AGENT_SHIP_NOT;
 }
 
 static void grace(void *ctx)
@@ -147,6 +149,30 @@ static void count(const char *name, uint32_t of_trace)
 	CALLGRIND_DUMP_STATS_AT(name);
 }
 
+/* One slice is to go again, of a pool of twice PIECES buffers. */
+static void count_collector_up(void)
+{
+	struct hs_wire_trace_id id;
+	struct hs_agent_stats stats;
+
+	batch(1);
+	id = (struct hs_wire_trace_id){hs_hash_mix64(next_id - 1), next_id - 1};
+	ships = true;
+	if (hs_agent_core_fire(core, "count", &id, 1, now_ns))
+		abort();
+	hs_agent_core_tick(core, now_ns);
+	CALLGRIND_ZERO_STATS;
+	CALLGRIND_TOGGLE_COLLECT;
+	hs_agent_core_collector_up(core, now_ns);
+	CALLGRIND_TOGGLE_COLLECT;
+	CALLGRIND_DUMP_STATS_AT("collector_up");
+	hs_agent_core_tick(core, now_ns);
+	ships = false;
+	hs_agent_core_stats_get(core, &stats);
+	if (stats.slices_sent != 2 || stats.slices_resent != 1)
+		abort();
+}
+
 /*
  * A successor's whole work for PIECES buffers, each of a trace of its own, half
  * of which were published before those that lie in front of them.
@@ -187,6 +213,7 @@ int main(void)
 	count("buffer_of_4", 4);
 	count("trace_of_1", 1);
 	count("trace_empty", 0);
+	count_collector_up();
 	count_adoption();
 	return 0;
 }

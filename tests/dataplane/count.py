@@ -34,6 +34,7 @@ BOUNDS = {
         "trace_of_1": (1210, None),
         "trace_empty": (880, None),
         "adopted": (820, None),
+        "collector_up": (0, None),
     },
 }
 TIMES = {"dataplane": 64, "agent": 8192}
