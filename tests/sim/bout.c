@@ -187,5 +187,7 @@ void sim_bouts(struct sim *s)
 	if (!s->failed)
 		bout_wire(s, s->p.seed);
 	if (!s->failed)
+		bout_tally(s, s->p.seed);
+	if (!s->failed)
 		bout_frames(s, s->p.seed);
 }

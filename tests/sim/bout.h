@@ -26,6 +26,7 @@ void bout_pace(struct sim *s, uint64_t seed);
 void bout_sender(struct sim *s, uint64_t seed);
 void bout_receiver(struct sim *s, uint64_t seed);
 void bout_wire(struct sim *s, uint64_t seed);
+void bout_tally(struct sim *s, uint64_t seed);
 void bout_frames(struct sim *s, uint64_t seed);
 void bout_shapes(struct sim *s);
 void bout_coord(struct sim *s, uint64_t seed);

@@ -28,7 +28,7 @@ import sys
 import tempfile
 
 PURE = re.compile(r"(agent/core[a-z_]*|coordinator/core[a-z_]*|"
-                  r"collector/assembly[a-z_]*|rdma/wire|ship/proto_[a-z_]*)\.c$")
+                  r"collector/assembly[a-z_]*|rdma/wire(_tally)?|ship/proto_[a-z_]*)\.c$")
 FLIPS = [
     (r"==", "!="), (r"!=", "=="),
     (r"<=", "<"), (r">=", ">"),
