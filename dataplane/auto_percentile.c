@@ -14,9 +14,18 @@
 /* Samples after which what is wanted is worked out anew. */
 #define LAZY 8u
 /* Samples for which it is worked out what need not be looked at: about as many
- * as one symptom is owed for. */
-#define AHEAD_MIN 32u
-#define AHEAD_MAX 128u
+ * as so many symptoms are owed for. */
+#define AHEAD_SYMPTOMS 4u
+#define AHEAD_MIN      32u
+#define AHEAD_MAX      512u
+
+static struct hs_auto_epoch *present_set(struct hs_auto_percentile *p,
+					 uint32_t which)
+{
+	p->present = which;
+	p->present_at = (uint32_t)((uint8_t *)&p->epochs[which] - (uint8_t *)p);
+	return &p->epochs[which];
+}
 
 bool hs_auto_percentile_init(struct hs_auto_percentile *p, double percentile,
 			     uint32_t window)
@@ -32,10 +41,13 @@ bool hs_auto_percentile_init(struct hs_auto_percentile *p, double percentile,
 	memset(p, 0, sizeof(*p));
 	p->tail = (uint64_t)(tail * (double)ONE);
 	p->warm = (uint32_t)(1 / tail);
-	p->ahead = p->warm < AHEAD_MIN	 ? AHEAD_MIN
-		   : p->warm > AHEAD_MAX ? AHEAD_MAX
-					 : p->warm;
+	p->ahead = AHEAD_SYMPTOMS * p->warm;
+	if (p->ahead < AHEAD_MIN)
+		p->ahead = AHEAD_MIN;
+	if (p->ahead > AHEAD_MAX)
+		p->ahead = AHEAD_MAX;
 	p->left = p->unsettled = 1;
+	present_set(p, 0);
 	p->window = window;
 	if (!window)
 		p->window = wanted > WINDOW_DEFAULT ? (uint32_t)wanted
@@ -84,6 +96,7 @@ static uint32_t next_down(const struct hs_auto_percentile *p, uint32_t bucket)
 /* Between which buckets is the line: */
 struct line {
 	uint32_t threshold;
+	uint32_t fresh; /* of above, those of the present epoch */
 	uint64_t above; /* << 32 */
 };
 
@@ -91,12 +104,16 @@ struct line {
 static struct line walk(const struct hs_auto_percentile *p, struct line l,
 			uint64_t wanted)
 {
+	const uint32_t *present = p->epochs[p->present].counts;
+
 	while (l.above > wanted && l.threshold < HS_AUTO_NR_BUCKETS - 1) {
 		l.threshold = next_up(p, l.threshold);
 		l.above -= level(p, l.threshold);
+		l.fresh -= present[l.threshold];
 	}
 	while (l.threshold > 0 && l.above + level(p, l.threshold) <= wanted) {
 		l.above += level(p, l.threshold);
+		l.fresh += present[l.threshold];
 		l.threshold = next_down(p, l.threshold);
 	}
 	return l;
@@ -118,14 +135,20 @@ static uint64_t wanted_of(uint64_t allowed, int64_t owed)
 	return allowed + (uint64_t)bias;
 }
 
+static struct line line_of(const struct hs_auto_percentile *p)
+{
+	return (struct line){p->threshold, p->fresh, p->above};
+}
+
 static void walk_now(struct hs_auto_percentile *p)
 {
-	struct line l = {p->threshold, p->above};
+	struct line l = line_of(p);
 
 	if (l.above <= p->wanted && l.above + level(p, l.threshold) > p->wanted)
 		return;
 	l = walk(p, l, p->wanted);
 	p->threshold = l.threshold;
+	p->fresh = l.fresh;
 	p->above = l.above;
 }
 
@@ -146,30 +169,33 @@ static void look_ahead(struct hs_auto_percentile *p)
 	p->left = n;
 	p->near = 0;
 	if (!p->warm)
-		p->near = walk(p, (struct line){p->threshold, p->above},
+		p->near = walk(p, line_of(p),
 			       wanted_of(p->allowed + p->tail * n,
 					 p->owed + (int64_t)(p->tail * n)))
 				  .threshold;
 }
 
+/* All between the first and the last group in use at once: they lie close to
+ * each other, and a look at each costs more. */
+static void clear(struct hs_auto_epoch *e)
+{
+	uint32_t first = 0, end = HS_AUTO_NR_GROUPS;
+
+	while (first < end && !e->groups[first])
+		first++;
+	while (end > first && !e->groups[end - 1])
+		end--;
+	memset(&e->counts[first * GROUP], 0,
+	       (end - first) * GROUP * sizeof(*e->counts));
+	memset(e->groups, 0, sizeof(e->groups));
+}
+
 /* The epoch is over: the one before it is forgotten. */
 static void turn(struct hs_auto_percentile *p)
 {
-	const struct hs_auto_epoch *last = &p->epochs[p->present];
-	struct hs_auto_epoch *old = &p->epochs[p->present ^= 1];
-
-	p->above = 0;
-	for (uint32_t i = 0; i < HS_AUTO_NR_GROUPS; i++) {
-		if (old->groups[i])
-			memset(&old->counts[i * GROUP], 0,
-			       GROUP * sizeof(*old->counts));
-		old->groups[i] = 0;
-		if (!last->groups[i])
-			continue;
-		for (uint32_t k = i * GROUP; k < (i + 1) * GROUP; k++)
-			p->above +=
-				k > p->threshold ? last->counts[k] * ONE : 0;
-	}
+	clear(present_set(p, p->present ^ 1));
+	p->above = p->fresh * ONE;
+	p->fresh = 0;
 	p->allowed = p->tail * p->window;
 	p->nr = 0;
 }
@@ -208,12 +234,17 @@ bool hs_auto_percentile_settle(struct hs_auto_percentile *p, uint32_t bucket)
 	owe(p, nr - 1);
 	p->allowed += p->tail * nr;
 	p->nr += nr;
-	if (bucket > p->threshold)
+	if (bucket > p->threshold) {
 		p->above += ONE;
-	/* It grows by far less than a sample each time. */
-	if (p->nr / LAZY != before / LAZY)
-		p->wanted = wanted_of(p->allowed, p->owed);
-	walk_now(p);
+		p->fresh++;
+	}
+	/* One that is owed anyway leaves the threshold where it is for now. */
+	if (bucket <= p->threshold || p->owed < (int64_t)ONE) {
+		/* It grows by far less than a sample each time. */
+		if (p->nr / LAZY != before / LAZY)
+			p->wanted = wanted_of(p->allowed, p->owed);
+		walk_now(p);
+	}
 	is = is_symptom(p, bucket);
 	if (!p->left) {
 		if (p->nr == p->window)
@@ -222,4 +253,9 @@ bool hs_auto_percentile_settle(struct hs_auto_percentile *p, uint32_t bucket)
 	}
 	p->unsettled = p->left;
 	return is;
+}
+
+bool hs_auto_percentile_sample_any(struct hs_auto_percentile *p, uint64_t value)
+{
+	return hs_auto_percentile_count(p, hs_auto_bucket(value));
 }

@@ -37,12 +37,14 @@ struct hs_auto_percentile {
 	uint32_t near; /* bucket */
 	uint32_t left; /* samples until it is worked out anew */
 	uint32_t present;
-	uint32_t unsettled; /* left when all sums were right */
-	uint32_t threshold; /* bucket */
-	uint32_t nr;	    /* samples of the epoch that are in all sums */
-	uint32_t window;    /* of an epoch */
-	uint32_t warm;	    /* samples still to come before a symptom */
-	uint32_t ahead;	    /* at most left */
+	uint32_t unsettled;  /* left when all sums were right */
+	uint32_t threshold;  /* bucket */
+	uint32_t nr;	     /* samples of the epoch that are in all sums */
+	uint32_t window;     /* of an epoch */
+	uint32_t warm;	     /* samples still to come before a symptom */
+	uint32_t ahead;	     /* at most left */
+	uint32_t present_at; /* bytes from here to the present epoch */
+	uint32_t fresh;	     /* of above, samples of the present epoch */
 	uint32_t reserved;
 	uint64_t tail;	  /* 1 - percentile / 100, << 32 */
 	uint64_t allowed; /* tail * samples of both epochs */
@@ -60,34 +62,55 @@ bool hs_auto_percentile_init(struct hs_auto_percentile *p, double percentile,
  * it is a symptom. */
 bool hs_auto_percentile_settle(struct hs_auto_percentile *p, uint32_t bucket);
 
-static inline uint32_t hs_auto_bucket(uint64_t value)
+/* Of most values their bucket; of 0, and of more than fits a bucket, more than
+ * there are. */
+static inline uint32_t hs_auto_bucket_most(uint64_t value)
 {
-	/* More than fits a bucket, or an int64, is above the last one. */
 	double d = (double)(int64_t)value;
 	uint64_t bits;
-	int32_t bucket;
 
 	__builtin_memcpy(&bits, &d, sizeof(bits));
-	bucket = (int32_t)(bits >> (52 - HS_AUTO_SUB_BITS)) -
-		 (int32_t)(1023u << HS_AUTO_SUB_BITS);
-	/* 0 has no exponent: it shares the bucket of 1. */
-	bucket = bucket < 0 ? 0 : bucket;
-	return bucket < (int32_t)HS_AUTO_NR_BUCKETS ? (uint32_t)bucket
-						    : HS_AUTO_NR_BUCKETS - 1;
+	return (uint32_t)(bits >> (52 - HS_AUTO_SUB_BITS)) -
+	       (1023u << HS_AUTO_SUB_BITS);
 }
+
+static inline uint32_t hs_auto_bucket(uint64_t value)
+{
+	uint32_t bucket = hs_auto_bucket_most(value);
+
+	if (bucket < HS_AUTO_NR_BUCKETS)
+		return bucket;
+	/* 0 has no exponent: it shares the bucket of 1. */
+	return value ? HS_AUTO_NR_BUCKETS - 1 : 0;
+}
+
+static inline __attribute__((always_inline)) bool
+hs_auto_percentile_count(struct hs_auto_percentile *p, uint32_t bucket)
+{
+	struct hs_auto_epoch *e =
+		(struct hs_auto_epoch *)((uint8_t *)p + p->present_at);
+
+	e->counts[bucket]++;
+	e->groups[bucket >> HS_AUTO_GROUP_BITS] = 1;
+	if (__builtin_expect(!--p->left, 0) ||
+	    __builtin_expect(bucket >= p->near, 0))
+		return hs_auto_percentile_settle(p, bucket);
+	return false;
+}
+
+/* Of a value that hs_auto_bucket_most() does not tell, out of the others' way.
+ */
+bool hs_auto_percentile_sample_any(struct hs_auto_percentile *p,
+				   uint64_t value);
 
 static inline bool hs_auto_percentile_sample(struct hs_auto_percentile *p,
 					     uint64_t value)
 {
-	uint32_t bucket = hs_auto_bucket(value);
-	struct hs_auto_epoch *e = &p->epochs[p->present];
-	uint32_t left = --p->left;
+	uint32_t bucket = hs_auto_bucket_most(value);
 
-	e->counts[bucket]++;
-	e->groups[bucket >> HS_AUTO_GROUP_BITS] = 1;
-	if (__builtin_expect(bucket >= p->near || !left, 0))
-		return hs_auto_percentile_settle(p, bucket);
-	return false;
+	if (__builtin_expect(bucket >= HS_AUTO_NR_BUCKETS, 0))
+		return hs_auto_percentile_sample_any(p, value);
+	return hs_auto_percentile_count(p, bucket);
 }
 
 #endif

@@ -26,8 +26,8 @@ BOUNDS = {
         "attr_i64": (106, None),
         "begin_end_empty": (430, None),
         "trace_of_one_span": (1380, None),
-        "percentile_p99_256_values": (15300, None),
-        "percentile_p9999_256_values": (14550, None),
+        "percentile_p99_256_values": (12600, None),
+        "percentile_p9999_256_values": (11970, None),
     },
     "agent": {
         "buffer_of_4": (678, None),
