@@ -25,6 +25,26 @@
 #define GAIN_YIELD   179u
 static const uint16_t gain_cycle[] = {320, 192, 256, 256, 256, 256, 256, 256};
 
+static uint64_t rate_best(const struct hs_ship_pace *p)
+{
+	return p->rate_now > p->rate_before ? p->rate_now : p->rate_before;
+}
+
+/* From what it depends on; each frame only looks at it. */
+static void window_make(struct hs_ship_pace *p)
+{
+	uint64_t least = (uint64_t)WINDOW_FRAMES * p->frame_bytes;
+	uint64_t r = rate_best(p), bytes = 0;
+
+	/* Rates are under 2^40, round trips under 2^34 ns. */
+	if (p->rtt_least_ns)
+		bytes = (uint64_t)((unsigned __int128)r *
+				   (2 * p->rtt_least_ns + STALL_NS) / NS_PER_S);
+	if (p->mode == HS_SHIP_PACE_STARTUP)
+		bytes += bytes / 2;
+	p->window_bytes = bytes + least;
+}
+
 void hs_ship_pace_init(struct hs_ship_pace *p, uint64_t limit_per_s,
 		       uint32_t frame_bytes, uint64_t now_ns)
 {
@@ -35,11 +55,7 @@ void hs_ship_pace_init(struct hs_ship_pace *p, uint64_t limit_per_s,
 	p->next_ns = now_ns;
 	p->rtt_smooth_ns = RTT_FIRST_NS;
 	p->rtt_var_ns = RTT_FIRST_NS / 2;
-}
-
-static uint64_t rate_best(const struct hs_ship_pace *p)
-{
-	return p->rate_now > p->rate_before ? p->rate_now : p->rate_before;
+	window_make(p);
 }
 
 static uint32_t gain(const struct hs_ship_pace *p)
@@ -66,31 +82,16 @@ static uint64_t rate(const struct hs_ship_pace *p)
 	return r;
 }
 
-uint64_t hs_ship_pace_window(const struct hs_ship_pace *p)
-{
-	uint64_t least = (uint64_t)WINDOW_FRAMES * p->frame_bytes;
-	uint64_t r = rate_best(p), bytes;
-
-	if (!r || !p->rtt_least_ns)
-		return least;
-	/* Rates are under 2^40, round trips under 2^34 ns. */
-	bytes = (uint64_t)((unsigned __int128)r *
-			   (2 * p->rtt_least_ns + STALL_NS) / NS_PER_S);
-	if (p->mode == HS_SHIP_PACE_STARTUP)
-		bytes += bytes / 2;
-	return bytes + least;
-}
-
 bool hs_ship_pace_may(const struct hs_ship_pace *p, uint64_t now_ns)
 {
-	if (p->in_flight_bytes >= hs_ship_pace_window(p))
+	if (p->in_flight_bytes >= p->window_bytes)
 		return false;
 	return now_ns + BURST_NS >= p->next_ns;
 }
 
 uint64_t hs_ship_pace_next(const struct hs_ship_pace *p)
 {
-	if (p->in_flight_bytes >= hs_ship_pace_window(p))
+	if (p->in_flight_bytes >= p->window_bytes)
 		return UINT64_MAX;
 	return p->next_ns > BURST_NS ? p->next_ns - BURST_NS : 0;
 }
@@ -179,8 +180,9 @@ void hs_ship_pace_sample(struct hs_ship_pace *p,
 	}
 	if (stamp->delivered >= p->round_end)
 		next_round(p);
+	window_make(p);
 	if (p->mode == HS_SHIP_PACE_DRAIN &&
-	    p->in_flight_bytes * 2 <= hs_ship_pace_window(p))
+	    p->in_flight_bytes * 2 <= p->window_bytes)
 		p->mode = HS_SHIP_PACE_PROBE;
 }
 
@@ -200,6 +202,7 @@ void hs_ship_pace_rtt(struct hs_ship_pace *p, uint64_t rtt_ns, uint64_t now_ns)
 	    now_ns - p->rtt_least_at_ns > RTT_KEEP_NS) {
 		p->rtt_least_ns = rtt_ns ? rtt_ns : 1;
 		p->rtt_least_at_ns = now_ns;
+		window_make(p);
 	}
 }
 

@@ -43,6 +43,7 @@ struct hs_ship_pace {
 	uint64_t round_lost, round_sent; /* bytes */
 	uint64_t delivered, delivered_ns;
 	uint64_t in_flight_bytes;
+	uint64_t window_bytes; /* that may be */
 	uint64_t rtt_least_ns, rtt_smooth_ns, rtt_var_ns;
 	uint64_t rtt_least_at_ns;
 	uint64_t next_ns; /* when the next frame may go */
@@ -69,7 +70,5 @@ void hs_ship_pace_rtt(struct hs_ship_pace *p, uint64_t rtt_ns, uint64_t now_ns);
 void hs_ship_pace_idle(struct hs_ship_pace *p);
 /** hs_ship_pace_timeout() - how long a frame's answer may take */
 uint64_t hs_ship_pace_timeout(const struct hs_ship_pace *p);
-/** hs_ship_pace_window() - bytes that may be under way */
-uint64_t hs_ship_pace_window(const struct hs_ship_pace *p);
 
 #endif

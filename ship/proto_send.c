@@ -550,7 +550,7 @@ void hs_ship_sender_stats_get(const struct hs_ship_sender *s,
 	out->rate_per_s = s->pace.rate_now > s->pace.rate_before
 				  ? s->pace.rate_now
 				  : s->pace.rate_before;
-	out->window_bytes = hs_ship_pace_window(&s->pace);
+	out->window_bytes = s->pace.window_bytes;
 	out->in_flight_bytes = s->pace.in_flight_bytes;
 	out->unsettled = (uint32_t)(s->next_slice - s->settled);
 	out->slice_bytes = s->slice_bytes;

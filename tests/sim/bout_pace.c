@@ -106,7 +106,7 @@ static void check(struct pacer *g)
 	patience = g->smooth_ns + 4 * g->var_ns + 2 * SIM_MS;
 	if (patience < 5 * SIM_MS)
 		patience = 5 * SIM_MS;
-	differs(g, "the window", hs_ship_pace_window(&g->core), window(g));
+	differs(g, "the window", g->core.window_bytes, window(g));
 	differs(g, "when a frame may go", hs_ship_pace_next(&g->core), next);
 	differs(g, "whether one may now", hs_ship_pace_may(&g->core, g->now_ns),
 		!full && g->now_ns + burst >= g->next_ns);
