@@ -254,10 +254,14 @@ static void take_sack(struct hs_ship_sender *s, const struct hs_ship_view *view,
 		      uint64_t now_ns)
 {
 	const struct hs_ship_ack *ack = &view->u.ack;
+	/* Behind its bits nothing came. */
+	uint64_t upto = ack->first + 8u * ack->nr_sack_bytes;
 	struct hs_ship_stamp latest;
 	uint64_t latest_tx = 0;
 
-	for (uint64_t nr = s->first; nr < s->next; nr++) {
+	if (upto > s->next)
+		upto = s->next;
+	for (uint64_t nr = s->first; nr < upto; nr++) {
 		struct sender_frame *f = sender_frame(s, nr);
 
 		if (nr >= ack->first &&
@@ -281,8 +285,13 @@ static void find_lost(struct hs_ship_sender *s, uint64_t now_ns)
 	for (uint64_t nr = s->first; nr < s->next; nr++) {
 		struct sender_frame *f = sender_frame(s, nr);
 
-		if (f->state != FRAME_FLYING ||
-		    f->tx + REORDER_TX >= s->tx_seen)
+		if (f->tx + REORDER_TX >= s->tx_seen) {
+			/* All behind one that went once went after it. */
+			if (f->again == 1)
+				break;
+			continue;
+		}
+		if (f->state != FRAME_FLYING)
 			continue;
 		if (f->sent_ns + slack < s->tx_seen_sent_ns ||
 		    f->sent_ns + patience <= now_ns)
