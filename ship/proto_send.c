@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "base/crc32c.h"
 #include "base/planted.h"
 #include "base/random.h"
 #include "base/reached.h"
@@ -88,12 +87,6 @@ hs_ship_sender_create(void *memory, const struct hs_ship_sender_config *config,
 	return s;
 }
 
-static uint32_t sum(struct hs_ship_sender *s, const struct hs_ship_slice *slice)
-{
-	return hs_crc32c(0, s->ops->bytes(s->ctx, slice),
-			 slice->head.length_bytes);
-}
-
 int hs_ship_sender_add(struct hs_ship_sender *s,
 		       const struct hs_ship_slice *slice)
 {
@@ -107,7 +100,6 @@ int hs_ship_sender_add(struct hs_ship_sender *s,
 		return -EAGAIN;
 	*to = (struct sender_slice){.slice = *slice};
 	to->slice.copy = NULL;
-	to->slice.head.crc = sum(s, slice);
 	s->next_slice++;
 	s->stats.slices_added++;
 	s->stats.bytes_added += slice->head.length_bytes;
@@ -304,7 +296,6 @@ static void send_anew(struct hs_ship_sender *s, uint64_t nr)
 {
 	struct sender_slice *anew = sender_slice(s, nr);
 	struct hs_ship_slice *slice = &anew->slice;
-	uint32_t crc;
 
 	s->epoch++;
 	s->stats.slices_anew++;
@@ -313,8 +304,7 @@ static void send_anew(struct hs_ship_sender *s, uint64_t nr)
 		slice->head.flags |= HS_WIRE_F_MODIFIED;
 		s->stats.slices_modified++;
 	}
-	crc = sum(s, slice);
-	slice->head.crc = crc;
+	hs_ship_send_sum(s, anew);
 	for (uint64_t i = s->first; i < s->next; i++) {
 		struct sender_frame *f = sender_frame(s, i);
 

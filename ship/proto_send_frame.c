@@ -10,6 +10,7 @@
 
 #include <string.h>
 
+#include "base/crc32c.h"
 #include "base/reached.h"
 
 /* A slice is not begun for less than this at the end of a frame. */
@@ -88,6 +89,26 @@ static void cut_again(struct hs_ship_sender *s, const struct sender_frame *f,
 	}
 }
 
+void hs_ship_send_sum(struct hs_ship_sender *s, struct sender_slice *slice)
+{
+	slice->slice.head.crc =
+		hs_crc32c(0, s->ops->bytes(s->ctx, &slice->slice),
+			  slice->slice.head.length_bytes);
+	slice->summed = true;
+}
+
+/* Of a slice that begins in a frame: no sooner, so that the carrier, which
+ * reads the same bytes next, finds them in the cache. */
+static const struct hs_wire_slice *head_of(struct hs_ship_sender *s,
+					   uint64_t nr)
+{
+	struct sender_slice *slice = sender_slice(s, nr);
+
+	if (!slice->summed)
+		hs_ship_send_sum(s, slice);
+	return &slice->slice.head;
+}
+
 /* The three rows; returns the bytes of the first two and the header. */
 static uint32_t head_make(struct hs_ship_sender *s, const struct cut *cut,
 			  uint64_t frame, uint64_t now_ns, uint8_t *out)
@@ -113,7 +134,7 @@ static uint32_t head_make(struct hs_ship_sender *s, const struct cut *cut,
 	for (uint32_t i = 0; i < cut->nr_parts; i++) {
 		if (cut->parts[i].offset)
 			continue;
-		memcpy(p, &sender_slice(s, cut->parts[i].slice)->slice.head,
+		memcpy(p, head_of(s, cut->parts[i].slice),
 		       sizeof(struct hs_wire_slice));
 		p += sizeof(struct hs_wire_slice);
 	}

@@ -37,6 +37,7 @@ struct sender_frame {
 struct sender_slice {
 	struct hs_ship_slice slice;
 	uint32_t anew; /* times it was not what its checksum said */
+	bool summed;
 };
 
 struct hs_ship_sender {
@@ -81,6 +82,8 @@ static inline struct sender_slice *sender_slice(struct hs_ship_sender *s,
 	return &s->slices[nr & (s->config.nr_slices - 1)];
 }
 
+/** hs_ship_send_sum() - the checksum of a slice's bytes, as they are now */
+void hs_ship_send_sum(struct hs_ship_sender *s, struct sender_slice *slice);
 /** hs_ship_send_again() - a frame that was lost; false: the port is full */
 bool hs_ship_send_again(struct hs_ship_sender *s, uint64_t nr, uint64_t now_ns);
 /** hs_ship_send_next() - the next frame; false: nothing to send, or full */
