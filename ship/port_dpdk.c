@@ -195,6 +195,9 @@ static int dpdk_send(struct hs_ship_port *p, const struct hs_ship_address *to,
 	}
 	hs_dpdk_sum(&d->net, m);
 	d->queue[d->nr_queue++] = m;
+	/* While its bytes are in the cache, and not all at the next flush. */
+	if (d->nr_queue % BURST == 0)
+		push(d);
 	d->stats.frames_sent++;
 	d->stats.bytes_sent += bytes;
 	return 0;
