@@ -48,12 +48,10 @@ static bool may_ask(struct hs_lend *l, const struct hs_dpdk_neighbour *n,
 		l->asks_tsc = now;
 		l->nr_asks = 0;
 	}
-	if (l->nr_asks == HS_DPDK_NEIGHBOURS_MAX)
-		return false;
-	l->nr_asks++;
-	return true;
+	return l->nr_asks < HS_DPDK_NEIGHBOURS_MAX;
 }
 
+/* Without memory for it now it stays due. */
 static void ask(struct hs_lend *l, struct hs_dpdk_neighbour *n)
 {
 	uint64_t now = rte_get_tsc_cycles();
@@ -61,10 +59,11 @@ static void ask(struct hs_lend *l, struct hs_dpdk_neighbour *n)
 
 	if (!may_ask(l, n, now))
 		return;
-	n->asked_tsc = now;
 	m = rte_pktmbuf_alloc(l->mempool);
 	if (!m)
 		return;
+	n->asked_tsc = now;
+	l->nr_asks++;
 	hs_dpdk_ask(&l->net, m, &n->ip);
 	l->queue[l->nr_queue++] = m;
 }

@@ -111,7 +111,8 @@ static bool enqueue(struct hs_dpdk_port *d, struct rte_mbuf *m)
 	return true;
 }
 
-/* Also now and then who is known: it may be another device by now. */
+/* Also now and then who is known: it may be another device by now. Without
+ * memory or room for it now it stays due. */
 static void ask(struct hs_dpdk_port *d, struct hs_dpdk_neighbour *n)
 {
 	uint64_t now = rte_get_tsc_cycles();
@@ -120,12 +121,13 @@ static void ask(struct hs_dpdk_port *d, struct hs_dpdk_neighbour *n)
 	if (n->asked_tsc &&
 	    now - n->asked_tsc < (n->known ? d->ask_anew_tsc : d->ask_tsc))
 		return;
-	n->asked_tsc = now;
 	m = rte_pktmbuf_alloc(d->frames);
 	if (!m)
 		return;
 	hs_dpdk_ask(&d->net, m, &n->ip);
-	if (!enqueue(d, m))
+	if (enqueue(d, m))
+		n->asked_tsc = now;
+	else
 		rte_pktmbuf_free(m);
 }
 

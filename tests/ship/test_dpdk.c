@@ -183,7 +183,7 @@ static void receiver_main(void)
 /* ---- the agent's process ---------------------------------------------------
  */
 
-static uint64_t bytes_in_pool, segments_elsewhere, reports;
+static uint64_t bytes_in_pool, segments_elsewhere, reports, questions;
 
 /* To the routers that know version 2 of MLD. */
 static bool is_report(const struct rte_mbuf *m)
@@ -192,6 +192,17 @@ static bool is_report(const struct rte_mbuf *m)
 
 	return !memcmp(rte_pktmbuf_mtod(m, const void *), routers,
 		       sizeof(routers));
+}
+
+/* Who has an address: to all, or to those of IPv6 whose end is its end. */
+static bool is_question(const struct rte_mbuf *m)
+{
+	static const uint8_t all[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+	static const uint8_t group[3] = {0x33, 0x33, 0xff};
+	const void *at = rte_pktmbuf_mtod(m, const void *);
+
+	return !memcmp(at, all, sizeof(all)) ||
+	       !memcmp(at, group, sizeof(group));
 }
 
 /* Behind the first segment, which has the heads, everything lies in the pool.
@@ -204,6 +215,7 @@ static uint16_t look(uint16_t port, uint16_t queue, struct rte_mbuf *packets[],
 	(void)ctx;
 	for (uint16_t i = 0; i < nr; i++) {
 		reports += is_report(packets[i]);
+		questions += is_question(packets[i]);
 		for (const struct rte_mbuf *m = packets[i]->next; m;
 		     m = m->next) {
 			const uint8_t *at =
@@ -278,27 +290,49 @@ static void receive(struct hs_ship_port *port)
 		port->ops->release(port, frames[i].handle);
 }
 
-/* That we listen is said when there is memory for it, if there is none when the
- * link comes up. */
-static void join_late(struct hs_ship_port *port)
+/* To somebody of whom it is not known where. */
+static void send_nothing(struct hs_ship_port *port)
+{
+	struct hs_ship_address at;
+	uint32_t frame_bytes;
+	const char *why;
+
+	assert_int_equal(port->ops->resolve(port, to, &at, &frame_bytes, &why),
+			 0);
+	assert_int_equal(port->ops->send(port, &at, "", 1, NULL, 0), -EAGAIN);
+	port->ops->flush(port);
+}
+
+static void wait_link(struct hs_ship_port *port)
+{
+	struct hs_ship_port_stats stats = {.link_down = true};
+
+	while (stats.link_down) {
+		receive(port);
+		send_nothing(port);
+		port->ops->stats(port, &stats);
+	}
+}
+
+/* That we listen, and who is where, is said and asked when there is memory for
+ * it, if there is none when it is time. */
+static void say_late(struct hs_ship_port *port)
 {
 	static struct rte_mbuf *all[MBUFS_MAX];
 	struct rte_mempool *frames = rte_mempool_lookup("frames");
-	struct hs_ship_port_stats stats = {.link_down = true};
 	uint32_t nr = 0;
 
 	assert_non_null(frames);
 	while (nr < MBUFS_MAX && (all[nr] = rte_pktmbuf_alloc(frames)))
 		nr++;
 	assert_true(nr < MBUFS_MAX);
-	while (stats.link_down) {
-		receive(port);
-		port->ops->stats(port, &stats);
-	}
-	assert_int_equal(reports, 0);
+	wait_link(port);
+	assert_int_equal(reports + questions, 0);
 	rte_pktmbuf_free_bulk(all, nr);
 	receive(port);
-	assert_int_equal(reports, 1);
+	send_nothing(port);
+	assert_int_equal(reports, v6);
+	assert_int_equal(questions, 1);
 }
 
 static void test_borrowed(void **state)
@@ -320,8 +354,7 @@ static void test_borrowed(void **state)
 					   : (uint64_t)sysconf(_SC_PAGESIZE)),
 		0);
 	assert_non_null(rte_eth_add_tx_callback(0, 0, look, NULL));
-	if (v6)
-		join_late(port);
+	say_late(port);
 	o = hs_ship_outlet_create(port, &config, &outlet_ops, NULL);
 	assert_non_null(o);
 	assert_int_equal(hs_ship_outlet_dial(o, to, hs_clock_mono_ns(), &why),

@@ -377,6 +377,34 @@ static void test_ever_other_addresses(void **state)
 	assert_int_equal(rte_mempool_in_use_count(pool), 0);
 }
 
+/* A question for which there is no memory is due as before. */
+static void test_no_memory_to_ask(void **state)
+{
+	struct hs_ship_port *p = agent_make();
+	struct hs_lend *l = lend_open(HS_LEND_NO_QUEUE);
+	struct rte_mbuf *all[1023];
+	uint32_t nr = 0;
+
+	(void)state;
+	lent(p, l);
+	l->ask_tsc = UINT64_MAX;
+	while (nr < 1023 && (all[nr] = rte_pktmbuf_alloc(pool)))
+		nr++;
+	assert_true(agent_send(p, 0));
+	p->ops->flush(p);
+	hs_lend_poll(l);
+	assert_int_equal(stats(l).no_neighbour, 1);
+	assert_int_equal(drain(), 0);
+	rte_pktmbuf_free_bulk(all, nr);
+	assert_true(agent_send(p, 0));
+	p->ops->flush(p);
+	hs_lend_poll(l);
+	assert_int_equal(drain(), 1);
+	hs_lend_close(l);
+	p->ops->destroy(p);
+	assert_int_equal(rte_mempool_in_use_count(pool), 0);
+}
+
 /* From now on any other system call is this process's end. */
 static int only_exit(void)
 {
@@ -637,6 +665,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_take_and_stuck),
 		cmocka_unit_test(test_somebody_else_answers),
 		cmocka_unit_test(test_ever_other_addresses),
+		cmocka_unit_test(test_no_memory_to_ask),
 		cmocka_unit_test(test_no_system_call),
 		cmocka_unit_test(test_answers_that_cannot_be),
 		cmocka_unit_test(test_memory_that_cannot_be),
