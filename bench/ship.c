@@ -304,8 +304,9 @@ static int compare(struct hs_bench_report *report, const char *name,
 	return 0;
 }
 
+/* @mtu: of these alone; 0: of all */
 static int frames_of(struct hs_bench_report *report,
-		     const struct hs_bench_ship_run *like)
+		     const struct hs_bench_ship_run *like, uint32_t mtu)
 {
 	static const uint32_t mtus[] = {9000, 4096, 1500};
 	struct hs_bench_ship_run run = *like, peer = *like;
@@ -314,6 +315,8 @@ static int frames_of(struct hs_bench_report *report,
 
 	peer.carrier = "tcp";
 	for (uint32_t i = 0; i < sizeof(mtus) / sizeof(*mtus); i++) {
+		if (mtu && mtu != mtus[i])
+			continue;
 		run.mtu = peer.mtu = mtus[i];
 		snprintf(name, sizeof(name), "ship_%u_%s", mtus[i],
 			 run.carrier);
@@ -342,7 +345,7 @@ static int losses_of(struct hs_bench_report *report,
 }
 
 static int measure(struct hs_bench_report *report, const char *carrier,
-		   uint64_t span_ns, const char *store)
+		   uint64_t span_ns, uint32_t mtu, const char *store)
 {
 	struct hs_bench_ship_run run = {.carrier = carrier,
 					.mtu = 9000,
@@ -353,8 +356,10 @@ static int measure(struct hs_bench_report *report, const char *carrier,
 
 	snprintf(run.socket, sizeof(run.socket), "/tmp/hsf-%d.sock",
 		 (int)getpid());
-	rc = frames_of(report, &run);
+	rc = frames_of(report, &run, mtu);
 	run.slice_bytes = 10000;
+	if (mtu)
+		goto end;
 	snprintf(name, sizeof(name), "slices_10kB_per_s_%s", carrier);
 	rc |= compare(report, name, &run, NULL, NULL, true);
 	rc |= losses_of(report, &run);
@@ -363,6 +368,7 @@ static int measure(struct hs_bench_report *report, const char *carrier,
 		snprintf(name, sizeof(name), "ship_stored_%s", carrier);
 		rc |= compare(report, name, &run, NULL, NULL, false);
 	}
+end:
 	unlink(run.socket);
 	/* The sender's process ended without letting its port go. */
 	hs_bench_ship_lend_socket(&run, lend);
@@ -374,7 +380,7 @@ int hs_perf_ship(int argc, char **argv)
 {
 	static const char *const carriers[] = {"udp",	"tcp-ship",  "memif",
 					       "vhost", "af_packet", "lent"};
-	uint64_t span_ns = SPAN_DEFAULT_NS;
+	uint64_t span_ns = SPAN_DEFAULT_NS, mtu = 0;
 	const char *store = NULL, *carrier = NULL;
 	bool json = false;
 	const struct hs_args_option options[] = {
@@ -384,6 +390,8 @@ int hs_perf_ship(int argc, char **argv)
 		{"span", 's', HS_ARGS_DURATION, &span_ns, "TIME",
 		 "how long each run is", 100 * HS_NS_PER_MS,
 		 60 * HS_NS_PER_SEC},
+		{"mtu", 'm', HS_ARGS_U64, &mtu, "BYTES",
+		 "frames of that alone: 9000, 4096 or 1500", 1500, 9000},
 		{"store", 'o', HS_ARGS_STRING, &store, "FOLDER",
 		 "also into a file there, durable before it is settled", 0, 0},
 		{"json", 'j', HS_ARGS_FLAG, &json, NULL,
@@ -415,7 +423,8 @@ int hs_perf_ship(int argc, char **argv)
 	rc = 0;
 	for (size_t i = 0; i < sizeof(carriers) / sizeof(*carriers); i++)
 		if (!interrupted && hs_bench_wanted(carrier, carriers[i]))
-			rc |= measure(&report, carriers[i], span_ns, store);
+			rc |= measure(&report, carriers[i], span_ns,
+				      (uint32_t)mtu, store);
 	rc = hs_bench_print(&report, stdout) || rc;
 	hs_bench_free(&report);
 	return rc ? 1 : 0;
