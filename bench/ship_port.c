@@ -43,9 +43,9 @@ static const struct {
 } devices[] = {
 	{"memif",
 	 "net_memif0,role=client,id=0,socket=%s,socket-abstract=no,"
-	 "bsize=10240,rsize=10",
+	 "bsize=10240,rsize=8",
 	 "net_memif0,role=server,id=0,socket=%s,socket-abstract=no,"
-	 "bsize=10240,rsize=10",
+	 "bsize=10240,rsize=8",
 	 true},
 	{"vhost", "net_vhost0,iface=%s,client=0",
 	 "net_virtio_user0,path=%s,mrg_rxbuf=1,queue_size=1024", true},
