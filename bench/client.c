@@ -10,11 +10,11 @@
 
 #include "base/args.h"
 #include "base/clock.h"
+#include "bench/autotriggers.h"
 #include "bench/bench.h"
 #include "bench/held.h"
 #include "bench/memory.h"
 #include "bench/pace.h"
-#include "bench/percentile.h"
 #include "hs/hindsight.h"
 
 #define MIB		  (1u << 20)
@@ -65,6 +65,24 @@ static void points(void *context, uint32_t n)
 
 		for (uint32_t k = 0; k < POINTS_OF_TRACE; k++)
 			hs_tracepoint(t, c->data, SMALL_BYTES);
+		hs_trace_end(t);
+	}
+}
+
+struct sized {
+	const struct client *client;
+	uint32_t bytes;
+};
+
+static void points_sized(void *context, uint32_t n)
+{
+	const struct sized *s = context;
+
+	for (uint32_t i = 0; i < n; i += POINTS_OF_TRACE) {
+		struct hs_trace *t = hs_trace_begin(NULL, NULL);
+
+		for (uint32_t k = 0; k < POINTS_OF_TRACE; k++)
+			hs_tracepoint(t, s->client->data, s->bytes);
 		hs_trace_end(t);
 	}
 }
@@ -248,6 +266,38 @@ static int measure_points(struct client *c)
 	return rc;
 }
 
+/* By size: what of it is the record, and what its bytes. */
+static int measure_sizes(struct client *c)
+{
+	static const struct {
+		const char *name;
+		uint32_t bytes;
+	} sizes[] = {
+		{"tracepoint_8B", 8},
+		{"tracepoint_128B", 128},
+		{"tracepoint_512B", 512},
+	};
+	struct hs_bench_node n;
+	int rc = 0;
+
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes) && !rc; i++) {
+		struct sized s = {.client = c, .bytes = sizes[i].bytes};
+		const struct hs_bench_op op = {
+			.name = "ours", .run = points_sized, .context = &s};
+
+		if (!wanted(c, sizes[i].name))
+			continue;
+		rc = node(c, &n, 4 * POINT_POOL_BYTES, 0);
+		if (rc)
+			break;
+		hs_bench_turns(hs_bench_add(&c->report, sizes[i].name, "ns"),
+			       &op, 1, 10 * POINTS_OF_TRACE,
+			       (uint32_t)c->options.rounds * 2);
+		hs_bench_node_stop(&n);
+	}
+	return rc;
+}
+
 /* One of each kind, all of them judged at each end and met by none. */
 #define RULES                                                                  \
 	"rules:\n"                                                             \
@@ -376,10 +426,12 @@ static int measure_payloads(struct client *c)
 }
 
 static const char *const names[] = {
-	"machine_stalls", "tracepoint_32B",	"tracepoint_32B_nostamp",
-	"span_5attr",	  "span_5attr_norules", "begin_end_empty",
-	"begin_end_64B",  "payload_2kB",	"payload_2kB_sustained",
-	"traces_per_GB",  "percentile_p99",	"percentile_p9999",
+	"machine_stalls",   "tracepoint_32B",	  "tracepoint_32B_nostamp",
+	"span_5attr",	    "span_5attr_norules", "begin_end_empty",
+	"begin_end_64B",    "payload_2kB",	  "payload_2kB_sustained",
+	"traces_per_GB",    "percentile_p99",	  "percentile_p999",
+	"percentile_p9999", "category_1",	  "set_10",
+	"tracepoint_8B",    "tracepoint_128B",	  "tracepoint_512B",
 };
 
 static int measure(struct client *c)
@@ -392,6 +444,8 @@ static int measure(struct client *c)
 	if (wanted(c, "tracepoint_32B_nostamp"))
 		rc = measure_points(c);
 	if (!rc)
+		rc = measure_sizes(c);
+	if (!rc)
 		rc = measure_spans(c);
 	if (!rc && wanted(c, "begin_end_empty"))
 		rc = measure_begin_end(c, "begin_end_empty", begin_end);
@@ -401,8 +455,9 @@ static int measure(struct client *c)
 		rc = measure_payloads(c);
 	if (!rc && wanted(c, "traces_per_GB"))
 		rc = hs_bench_held(&c->report, c->agent_cpu);
-	if (!rc && wanted(c, "percentile_p9999"))
-		hs_bench_percentiles(&c->report, (uint32_t)c->options.rounds);
+	if (!rc && (wanted(c, "percentile_p9999") || wanted(c, "category_1") ||
+		    wanted(c, "set_10")))
+		hs_bench_autotriggers(&c->report, (uint32_t)c->options.rounds);
 	return rc;
 }
 
