@@ -42,11 +42,11 @@ static void sent(const struct hs_fleet *f, uint64_t out[NR_NAMES])
 	}
 }
 
-static void f4a_coherent(struct hs_bench_report *report,
-			 const struct hs_load *l)
+/* How many of each trigger's traces were whole; @suffix: of the names. */
+static void f4a_named(struct hs_bench_report *report, const struct hs_load *l,
+		      const char *suffix)
 {
 	uint64_t fired[NR_NAMES] = {0}, whole[NR_NAMES] = {0};
-	uint64_t collected[2] = {0}, coherent[2] = {0};
 	struct hs_bench_result *r;
 	char name[48];
 
@@ -58,17 +58,30 @@ static void f4a_coherent(struct hs_bench_report *report,
 			fired[n] += q->fired >> n & 1;
 			whole[n] += is_whole && q->fired >> n & 1;
 		}
-		collected[q->cold] += q->shipped_early != 0;
-		coherent[q->cold] += q->shipped_early && is_whole;
 	}
 	for (uint32_t n = 0; n < NR_NAMES; n++) {
-		snprintf(name, sizeof(name), "fairness_coherent_%s",
-			 letters[n]);
+		snprintf(name, sizeof(name), "fairness_coherent_%s%s",
+			 letters[n], suffix);
 		r = hs_load_result(report, name, whole[n], fired[n], l->fleet);
 		snprintf(r->note, sizeof(r->note),
 			 "of the traces that trigger %s named, at %g %% of "
 			 "requests",
 			 letters[n], shares[n] * 100);
+	}
+}
+
+static void f4a_coherent(struct hs_bench_report *report,
+			 const struct hs_load *l)
+{
+	uint64_t collected[2] = {0}, coherent[2] = {0};
+	struct hs_bench_result *r;
+
+	for (uint32_t i = 0; i < l->nr; i++) {
+		const struct hs_load_request *q = &l->requests[i];
+		bool is_whole = q->fired && hs_load_complete(l, i);
+
+		collected[q->cold] += q->shipped_early != 0;
+		coherent[q->cold] += q->shipped_early && is_whole;
 	}
 	r = hs_load_result(report, "fairness_collected", coherent[0],
 			   collected[0], l->fleet);
@@ -100,12 +113,14 @@ static void f4a_use(struct hs_bench_report *report, const struct hs_load *l,
 			 (double)l->payload_bytes);
 }
 
-static void f4a(struct hs_bench_report *report, uint32_t nr_rounds)
+/* @suffix: of another load's results, which are shares of whole traces alone */
+static void f4a(struct hs_bench_report *report, uint32_t nr_rounds,
+		double per_s, const char *suffix)
 {
 	struct hs_fleet_config config = {
 		.nr_agents = HS_LOAD_AGENTS,
 		.buffer_bytes = 1024,
-		.nr_traces = (uint32_t)(F4A_PER_S / 1000 * 0.6) * nr_rounds,
+		.nr_traces = (uint32_t)(per_s / 1000 * 0.6) * nr_rounds,
 		.has_coordinator = true,
 		.nr_names = NR_NAMES,
 		.names = {"A", "B", "F"}};
@@ -116,7 +131,7 @@ static void f4a(struct hs_bench_report *report, uint32_t nr_rounds)
 		config.pool_bytes[i] = F4A_POOL_BYTES;
 		config.bytes_per_s[i] = F4A_BYTES_PER_S;
 	}
-	hs_load_begin(&l, hs_fleet_make(&config), F4A_PER_S, nr_rounds, 4);
+	hs_load_begin(&l, hs_fleet_make(&config), per_s, nr_rounds, 4);
 	while (l.at_round < nr_rounds) {
 		if (l.at_round == HS_LOAD_WARM_MS)
 			sent(l.fleet, before);
@@ -132,9 +147,31 @@ static void f4a(struct hs_bench_report *report, uint32_t nr_rounds)
 	}
 	sent(l.fleet, after);
 	hs_load_drain(&l);
-	f4a_coherent(report, &l);
-	f4a_use(report, &l, before, after);
+	f4a_named(report, &l, suffix);
+	if (!*suffix) {
+		f4a_coherent(report, &l);
+		f4a_use(report, &l, before, after);
+	}
 	hs_load_end(&l);
+}
+
+/* "2500,20000": Return: whether it is like that */
+static bool f4a_loads(struct hs_bench_report *report, uint32_t nr_rounds,
+		      const char *loads, bool runs)
+{
+	while (*loads) {
+		char *end, suffix[24];
+		double per_s = strtod(loads, &end);
+
+		if (end == loads || (*end && *end != ',') ||
+		    !(per_s >= 1000 && per_s <= 100000))
+			return false;
+		snprintf(suffix, sizeof(suffix), "_%.0f", per_s);
+		if (runs)
+			f4a(report, nr_rounds, per_s, suffix);
+		loads = *end ? end + 1 : end;
+	}
+	return true;
 }
 
 /* ---- two agents that do not speak -------------------------------------------
@@ -276,7 +313,12 @@ int hs_perf_fairness(int argc, char **argv)
 {
 	uint64_t seconds = 22;
 	bool json = false, checks = false;
+	const char *loads = "";
 	const struct hs_args_option options[] = {
+		{"loads", 'l', HS_ARGS_STRING, &loads, "N[,N...]",
+		 "the faulty trigger also at so many requests a second, 1000 "
+		 "to 100000",
+		 0, 0},
 		{"seconds", 's', HS_ARGS_U64, &seconds, "N",
 		 "of load in each experiment, in virtual time", 4, 1000},
 		{"check", 'c', HS_ARGS_FLAG, &checks, NULL,
@@ -300,8 +342,16 @@ int hs_perf_fairness(int argc, char **argv)
 	rc = hs_args_parse(&program, argc, argv, &first, stdout, stderr);
 	if (rc)
 		return rc == HS_ARGS_HELP ? 0 : HS_ARGS_EXIT_USAGE;
+	if (!f4a_loads(&report, 0, loads, false)) {
+		fprintf(stderr,
+			"hs-perf fairness: --loads %s: wants numbers by "
+			"commas, each 1000 to 100000\n",
+			loads);
+		return HS_ARGS_EXIT_USAGE;
+	}
 	report.json = json;
-	f4a(&report, (uint32_t)seconds * 1000);
+	f4a(&report, (uint32_t)seconds * 1000, F4A_PER_S, "");
+	f4a_loads(&report, (uint32_t)seconds * 1000, loads, true);
 	nesting(&report, (uint32_t)seconds * 1000);
 	head(&report, (uint32_t)seconds * 500);
 	hs_horizon_measure(&report, (uint32_t)seconds * 1000);
