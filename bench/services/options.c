@@ -353,6 +353,7 @@ static struct hs_svc_options asked = {
 		     .warm_ns = 500 * HS_NS_PER_MS,
 		     .span_ns = 1 * HS_NS_PER_SEC,
 		     .drain_ns = 2 * HS_NS_PER_SEC,
+		     .settle_ns = 40 * HS_NS_PER_SEC,
 		     .slow_ns = 10 * HS_NS_PER_MS},
 	.fabric = {.pool_bytes = 256ull << 20},
 };
@@ -402,6 +403,10 @@ static const struct hs_args_option table[] = {
 	 "before the span", 1, 100 * HS_NS_PER_SEC},
 	{"span", 's', HS_ARGS_DURATION, &asked.settings.span_ns, "TIME",
 	 "that is measured", HS_NS_PER_MS, 36000 * HS_NS_PER_SEC},
+	{"settle", 0, HS_ARGS_DURATION, &asked.settings.settle_ns, "TIME",
+	 "after the load, at most, for traces that are on their way; what a "
+	 "limit held back comes then, too",
+	 1, 600 * HS_NS_PER_SEC},
 	{"requests", 0, HS_ARGS_U64, &asked.settings.requests, "N",
 	 "at most, warm-up included; 0: as many as the time has", 0, 0},
 	{"seed", 0, HS_ARGS_U64, &asked.seed, "N", "of all that is drawn", 0,

@@ -18,9 +18,8 @@
 #include "bench/services/run.h"
 #include "tools/replay/house.h"
 
-#define PATIENCE_NS (40 * HS_NS_PER_SEC)
-#define QUIET_NS    (2 * HS_NS_PER_SEC)
-#define LOOK_US	    200000u
+#define QUIET_NS (2 * HS_NS_PER_SEC)
+#define LOOK_US	 200000u
 
 enum capture { MISSING, WHOLE, PARTIAL, OPEN };
 
@@ -147,9 +146,9 @@ static uint64_t number(const json_t *o, const char *a, const char *b)
 }
 
 /* Until what is stored has stood still for a while, and nothing is open. */
-static void settle(struct hs_replay_house *house)
+static void settle(struct hs_replay_house *house, uint64_t patience_ns)
 {
-	uint64_t end = hs_clock_mono_ns() + PATIENCE_NS, since = 0;
+	uint64_t end = hs_clock_mono_ns() + patience_ns, since = 0;
 	uint64_t last = UINT64_MAX;
 
 	while (hs_clock_mono_ns() < end) {
@@ -224,7 +223,7 @@ int hs_svc_verify_hindsight(struct hs_svc_world *w,
 	json_t *row;
 	int rc;
 
-	settle(house);
+	settle(house, w->settings.settle_ns);
 	answer = ask(house->fabric.collectors[0], "/v1/traces?limit=1000000");
 	rows = json_object_get(answer, "traces");
 	if (!durations || !rows) {

@@ -64,6 +64,7 @@ struct hs_svc_settings {
 	uint64_t requests; /* at most, all in all; 0: no end */
 	bool constant;
 	uint64_t warm_ns, span_ns, drain_ns;
+	uint64_t settle_ns; /* for what is under way to the collector */
 	uint32_t in_flight;
 	uint64_t seed;
 
