@@ -221,6 +221,31 @@ static int parse_rates(struct hs_svc_options *o)
 	return o->nr_rates ? 0 : refuse("rate", o->rates, "a number");
 }
 
+/* TIME[,TIME...], from the shortest on */
+static int parse_works(struct hs_svc_options *o)
+{
+	static const char right[] =
+		"with --two, times by commas, each longer than the one before, "
+		"such as 1us,10us";
+	char list[256], *rest = list, *one;
+
+	if (!o->works)
+		return 0;
+	if (!o->two || strlen(o->works) >= sizeof(list))
+		return refuse("works", o->works, right);
+	snprintf(list, sizeof(list), "%s", o->works);
+	while ((one = strsep(&rest, ","))) {
+		uint64_t ns;
+
+		if (o->nr_works == HS_SVC_WORKS_MAX ||
+		    hs_units_duration_parse(one, &ns) || !ns ||
+		    (o->nr_works && (double)ns <= o->work_ns[o->nr_works - 1]))
+			return refuse("works", o->works, right);
+		o->work_ns[o->nr_works++] = (double)ns;
+	}
+	return 0;
+}
+
 static int load_topology(struct hs_svc_options *o)
 {
 	enum hs_svc_entry entry =
@@ -311,6 +336,8 @@ static int understand(struct hs_svc_options *o)
 	if (!rc)
 		rc = parse_rates(o);
 	if (!rc)
+		rc = parse_works(o);
+	if (!rc)
 		rc = hs_svc_tracer_parse(o, o->tracer);
 	if (!rc)
 		rc = parse_otlp(o);
@@ -365,6 +392,8 @@ static const struct hs_args_option table[] = {
 	 0, 0},
 	{"turns", 0, HS_ARGS_U64, &asked.turns, "N",
 	 "with --two: how often each", 1, 100},
+	{"works", 0, HS_ARGS_STRING, &asked.works, "TIME[,TIME...]",
+	 "with --two: also off and traced where each call spins so long", 0, 0},
 	{"topology", 't', HS_ARGS_STRING, &asked.topology, "NAME",
 	 "two, chain:N, MicroBricks' JSON, or a folder of "
 	 "alibaba-dgg's graphs; also below $HS_SHARED_DATA",

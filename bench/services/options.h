@@ -6,12 +6,14 @@
 #include "bench/services/run.h"
 
 #define HS_SVC_RATES_MAX 64u
+#define HS_SVC_WORKS_MAX 16u
 
 struct hs_svc_options {
 	/* As on the command line. */
 	const char *topology, *entry, *entries, *as, *work, *rates, *tracer;
 	const char *otlp, *symptom, *at, *trigger, *burst, *small_pool;
 	const char *generator, *idle, *daemon_cpus, *details, *truths, *calls;
+	const char *works;
 	uint64_t nodes, threads, cpus, in_flight, seed, turns;
 	bool json, two, callers, constant, all_truths;
 	/* As they are meant. */
@@ -21,6 +23,8 @@ struct hs_svc_options {
 	struct hs_svc_plan plan;
 	double rate[HS_SVC_RATES_MAX];
 	uint32_t nr_rates;
+	double work_ns[HS_SVC_WORKS_MAX]; /* in ascending order */
+	uint32_t nr_works;
 	bool generator_inline;
 	char rule[256];
 };

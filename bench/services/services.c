@@ -17,6 +17,7 @@
 #define TURNS_MAX 100u
 /* More than two cores carry: what comes out is what they can do. */
 #define SATURATION 2e7
+#define CROSSING   0.9
 
 struct figures {
 	struct hs_bench_report report;
@@ -237,7 +238,7 @@ static void report_run(const struct hs_svc_options *o, struct figures *f,
  */
 
 struct side {
-	double rate[TURNS_MAX], ratio[TURNS_MAX];
+	double rate[TURNS_MAX], ratio[TURNS_MAX], p99[TURNS_MAX];
 	double cpu[TURNS_MAX], system_calls[TURNS_MAX], lost;
 	uint64_t n;
 };
@@ -256,6 +257,9 @@ static int turn(struct hs_svc_options *o, struct figures *f, const char *tracer,
 		return rc;
 	s->rate[k] = out.achieved;
 	s->cpu[k] = per_request(&out);
+	s->p99[k] = latency(
+		json_array_get(f->details, json_array_size(f->details) - 1),
+		"p99_ns");
 	s->system_calls[k] = system_calls(&out);
 	s->n += out.measured;
 	if (out.lost_share > s->lost)
@@ -283,6 +287,101 @@ static void report_side(const struct hs_svc_options *o, struct figures *f,
 							      : "system calls");
 	else
 		snprintf(r->note, sizeof(r->note), "%s", note);
+}
+
+/* Latency at the rate asked for, of which the machine's is in both sides. */
+static void report_p99(const struct hs_svc_options *o, struct figures *f,
+		       struct side *calm, struct side *off)
+{
+	struct hs_bench_result *r =
+		hs_bench_add(&f->report, "services_two_p99", "us");
+	double ratios[TURNS_MAX];
+
+	for (uint64_t k = 0; k < o->turns; k++)
+		ratios[k] = calm->p99[k] / off->p99[k];
+	hs_bench_summarize(r, calm->p99, o->turns);
+	r->n = calm->n;
+	r->lost_share = calm->lost;
+	hs_bench_ratio_add(r, "off", hs_bench_median(ratios, o->turns));
+	snprintf(r->note, sizeof(r->note),
+		 "99th percentile of latency, traced, at %.4g/s", o->rate[0]);
+}
+
+/* ---- the same, where a call has something to do
+ * ------------------------------
+ */
+
+/* Of each call, from here on. */
+static void work_set(struct hs_svc_options *o, double ns)
+{
+	o->loaded.exec_ms = 0;
+	for (uint32_t i = 0; i < o->loaded.nr_apis; i++) {
+		o->loaded.apis[i].exec_ms = ns / 1e6;
+		o->loaded.exec_ms += ns / 1e6;
+	}
+	o->settings.time_scale = 1;
+	o->settings.work = HS_SVC_WORK_SPIN;
+}
+
+/* Where 90 % is crossed, by a line between the two on either side of it. */
+static void report_crossing(const struct hs_svc_options *o, struct figures *f,
+			    const double *ratios)
+{
+	for (uint32_t i = 1; i < o->nr_works; i++) {
+		double low = ratios[i - 1], high = ratios[i];
+		struct hs_bench_result *r;
+
+		if (low >= CROSSING || high < CROSSING)
+			continue;
+		r = single(f, "services_work_90", "us",
+			   (o->work_ns[i - 1] +
+			    (CROSSING - low) / (high - low) *
+				    (o->work_ns[i] - o->work_ns[i - 1])) /
+				   1e3,
+			   o->turns, 0);
+		snprintf(r->note, sizeof(r->note),
+			 "work of a call with which services carry 90 %% of "
+			 "what they do without tracing");
+		return;
+	}
+}
+
+/* At more than they can, each call with so much to do. Off and traced take
+ * turns at going first. */
+static int works(struct hs_svc_options *o, struct figures *f)
+{
+	double ratios[HS_SVC_WORKS_MAX];
+	int rc = 0;
+
+	for (uint32_t i = 0; i < o->nr_works && !rc; i++) {
+		struct side off = {0}, traced = {0};
+		char name[48], note[96];
+
+		work_set(o, o->work_ns[i]);
+		for (uint64_t k = 0; k < o->turns && !rc; k++) {
+			rc = turn(o, f, k % 2 ? "hindsight" : "none",
+				  SATURATION, k % 2 ? &traced : &off, k);
+			if (!rc)
+				rc = turn(o, f, k % 2 ? "none" : "hindsight",
+					  SATURATION, k % 2 ? &off : &traced,
+					  k);
+			traced.ratio[k] = traced.rate[k] / off.rate[k];
+		}
+		if (rc)
+			break;
+		ratios[i] = hs_bench_median(traced.ratio, o->turns);
+		snprintf(name, sizeof(name), "services_work_%.0fns",
+			 o->work_ns[i]);
+		snprintf(note, sizeof(note),
+			 "every request traced, each call spins %.4g us; off "
+			 "%.4g/s",
+			 o->work_ns[i] / 1e3,
+			 hs_bench_median(off.rate, o->turns));
+		report_side(o, f, name, &traced, "off", note);
+	}
+	if (!rc)
+		report_crossing(o, f, ratios);
+	return rc;
 }
 
 /* All at more than they can; then off and traced at what was asked for, which
@@ -326,7 +425,8 @@ static int two(struct hs_svc_options *o, struct figures *f)
 		 "of tracing at %.4g/s: loops (traced less off), agents, "
 		 "coordinator, collector",
 		 o->rate[0]);
-	return 0;
+	report_p99(o, f, &calm, &calm_off);
+	return works(o, f);
 }
 
 static int save(const struct hs_svc_options *o, const struct figures *f)
