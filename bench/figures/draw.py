@@ -84,18 +84,27 @@ def frame(x, y, x_name, y_name):
 
 
 def series_svg(one, colour, x, y):
-    points = [(x.place(a), y.place(b)) for a, b in one["points"]]
+    points = [(x.place(p[0]), y.place(p[1])) for p in one["points"]]
+    bad = [len(p) > 2 and p[2] for p in one["points"]]
     kind = one.get("kind", "line")
+    width = one.get("width", 2)
     parts = []
     if kind == "line" and len(points) > 1:
         parts.append('<polyline points="%s" fill="none" stroke="%s" '
-                     'stroke-width="2"%s/>' % (
+                     'stroke-width="%g"%s/>' % (
                          " ".join("%.1f,%.1f" % p for p in points), colour,
-                         ' stroke-dasharray="5 4"' if one.get("paper")
-                         else ""))
-    radius = one.get("radius", 3.2)
-    for a, b in points if kind != "line" or len(points) < 60 else []:
-        if one.get("paper"):
+                         width, ' stroke-dasharray="5 4"' if one.get("paper")
+                         else ' opacity="0.45"' if width > 3 else ""))
+    radius = one.get("radius", 3.2 + max(0, width - 2) * 0.6)
+    shown = kind != "line" or len(points) < 60
+    for (a, b), is_bad in zip(points, bad) if shown else []:
+        if is_bad:
+            parts.append('<circle cx="%.1f" cy="%.1f" r="4.5" fill="#fff" '
+                         'stroke="%s" stroke-width="1.4"/><path d="M%.1f '
+                         '%.1fl5 5m0 -5l-5 5" stroke="%s" '
+                         'stroke-width="1.4"/>' %
+                         (a, b, colour, a - 2.5, b - 2.5, colour))
+        elif one.get("paper"):
             parts.append('<circle cx="%.1f" cy="%.1f" r="%.1f" fill="#fff" '
                          'stroke="%s" stroke-width="1.6"/>' %
                          (a, b, radius, colour))
@@ -124,16 +133,19 @@ def legend(shown):
 
 def plot(series, x_name, y_name, log_x=False, log_y=False, y_low=None,
          y_high=None, marks=()):
-    """One plot. Series: name, points, and kind, paper, colour as wanted;
-    marks: values of x at which a dotted line stands."""
+    """One plot. Series: name, points, and kind, paper, colour, width as
+    wanted, a point x, y and, if so, that it is invalid; marks: values of x at
+    which a dotted line stands."""
     series = [one for one in series if one["points"]]
     if not series:
         return '<p class="none">nothing was measured</p>'
     x = Axis([p[0] for one in series for p in one["points"]] + list(marks),
              log_x, None if log_x else 0, None, LEFT, WIDTH - RIGHT)
-    y = Axis([p[1] for one in series for p in one["points"]], log_y,
-             y_low if y_low is not None or log_y else 0, y_high,
-             HEIGHT - BOTTOM, TOP)
+    values = [p[1] for one in series for p in one["points"]]
+    if y_high is None and not log_y:
+        y_high = max(values) * 1.06
+    y = Axis(values, log_y, y_low if y_low is not None or log_y else 0,
+             y_high, HEIGHT - BOTTOM, TOP)
     body = frame(x, y, x_name, y_name)
     for mark in marks:
         body.append('<line x1="%.1f" y1="%d" x2="%.1f" y2="%d" stroke="#333" '

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """hs-perf figures: the paper's section 6 at the size of this machine.
 
-Each step leaves a file in the folder's raw/; what is there is not run again,
-so an interrupted run goes on, and a report can be drawn anew.
+Each step leaves a file in the folder's raw/; what is there and came of the same
+command is not run again, so an interrupted run goes on, and a report can be
+drawn anew. What is claimed anywhere is in summary.json, which is small.
 """
 import argparse
 import json
@@ -15,7 +16,8 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 # pylint: disable=wrong-import-position
 from report import write_report  # noqa: E402
-from steps import all_steps  # noqa: E402
+from steps import all_steps, is_beyond  # noqa: E402
+from summary import write_summary  # noqa: E402
 
 STEP_LIMIT_S = 900
 
@@ -23,7 +25,8 @@ STEP_LIMIT_S = 900
 def options():
     parser = argparse.ArgumentParser(
         prog="hs-perf figures", description=__doc__.split("\n")[0],
-        epilog="Results go to FOLDER/index.html and FOLDER/raw/*.json. Exit "
+        epilog="Results go to FOLDER/index.html, FOLDER/summary.json, "
+        "FOLDER/*.svg and FOLDER/raw/*.json. Exit "
         "status: 0 all there, 1 a step failed, 2 usage.")
     parser.add_argument("--output", "-o", default="figures", metavar="FOLDER")
     parser.add_argument("--quick", action="store_true",
@@ -78,29 +81,61 @@ def load(path):
         return None
 
 
-def run_step(perf, folder, step):
-    """Run it and keep its answer, whole or not at all. Return: it is there"""
-    final = path_of(folder, step)
-    words = [perf] + step.words + ["--json"]
-    details, truths = final + ".details", final[:-5] + ".csv"
+def words_of(folder, step):
+    """What it runs, or None while what that depends on is not there."""
+    words = step.words + ["--json"]
     if step.after:
         first = load(path_of(folder, step.after[0]))
         if not first:
-            return False
+            return None
         words += step.after[1](first)
+    return words
+
+
+def command_of(words):
+    """As it is written down: without the files that it leaves here."""
+    return " ".join(["hs-perf"] + words)
+
+
+def is_there(folder, step):
+    """Whether its answer is, and came of what would be run now."""
+    answer = load(path_of(folder, step))
+    words = words_of(folder, step)
+    return bool(answer and words and
+                answer.get("command") == command_of(words))
+
+
+def is_left_out(folder, step):
+    """Whether the load before was more than was carried, or left out."""
+    if not step.beyond:
+        return False
+    before = load(path_of(folder, step.beyond))
+    if before:
+        return is_beyond(before)
+    return is_left_out(folder, step.beyond)
+
+
+def run_step(perf, folder, step):
+    """Run it and keep its answer, whole or not at all. Return: it is there"""
+    final = path_of(folder, step)
+    details, truths = final + ".details", final[:-5] + ".csv"
+    words = words_of(folder, step)
+    if not words:
+        return False
+    files = []
     if step.reads_details:
-        words += ["--details", details]
+        files += ["--details", details]
     if step.truths:
-        words += ["--truths", truths]
+        files += ["--truths", truths]
     try:
-        done = subprocess.run(words, stdout=subprocess.PIPE,
+        done = subprocess.run([perf] + words + files, stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE, text=True,
                               timeout=STEP_LIMIT_S, check=False)
         answer = json.loads(done.stdout)
     except (ValueError, subprocess.TimeoutExpired) as error:
         sys.stderr.write("\n%s: %s\n" % (step.name, error))
         return False
-    answer["command"] = " ".join(["hs-perf"] + words[1:])
+    answer["command"] = command_of(words)
     answer["complaints"] = done.stderr
     if step.reads_details:
         answer["details"] = load(details)
@@ -131,7 +166,8 @@ def main():
     failed = []
     for step in wanted if not asked.draw else []:
         bar.show(step.name)
-        if asked.again or load(path_of(asked.output, step)) is None:
+        if (asked.again or not is_there(asked.output, step)) and \
+                not is_left_out(asked.output, step):
             bar.ran += 1
             # Once more: a busy machine may let a daemon start too late.
             if not run_step(asked.perf, asked.output, step) and \
@@ -141,9 +177,9 @@ def main():
     bar.show("drawing")
     answers = {step.name: load(path_of(asked.output, step))
                for step in steps}
-    page = write_report(asked.output, {name: answer for name, answer in
-                                       answers.items() if answer},
-                        asked.quick)
+    answers = {name: answer for name, answer in answers.items() if answer}
+    page = write_report(asked.output, answers, asked.quick)
+    write_summary(asked.output, answers)
     sys.stderr.write("\n%s\n" % page)
     if failed:
         sys.stderr.write("not measured: %s\n" % " ".join(failed))

@@ -22,15 +22,26 @@ TRAVERSAL_MS = {"t12k": 86, "t0.1k": 13}
 TWO_PEAK = {"none": 71000, "head:0.01": 70200, "hindsight": 70400,
             "tail-async": 41400}
 
+# 6.2, figure 4a: A and B over all loads, and what is collected of all.
+COLLECTED_PER_S = 2000
+
 # 6.4.2, table 3: ns at one thread.
 TABLE3 = [
     ("begin", 72.7, None), ("end", 70.7, None),
     ("begin + end, empty", 143.4, "begin_end_empty"),
     ("tracepoint, 32 bytes", 7.9, "tracepoint_32B"),
     ("tracepoint without a time", 4.0, "tracepoint_32B_nostamp"),
+    ("tracepoint, 8 bytes", 3.9, "tracepoint_8B"),
+    ("tracepoint, 128 bytes", 11.5, "tracepoint_128B"),
+    ("tracepoint, 512 bytes", 37.7, "tracepoint_512B"),
     ("tracepoint, 2 kB", 160.2, "payload_2kB"),
+    ("Category(.01)", 45.8, "category_1"),
     ("Percentile(99)", 275.3, "percentile_p99"),
+    ("Percentile(99.9)", 407.1, "percentile_p999"),
     ("Percentile(99.99)", 629.4, "percentile_p9999"),
+    ("TriggerSet(10)", 6.57, "set_10"),
 ]
-# 6.4.3, figure 7: the client's peak, GB/s, one thread, 128 kB buffers.
+# 6.4.3, figure 7: the client's peak, GB/s, one thread, 128 kB buffers, with
+# tracepoints of 1 kB.
 POOL_PEAK_GB = 12.1
+POOL_PEAK_BUFFER = 131072

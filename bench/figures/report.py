@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The page: what was measured, what differs from the paper, how it was made."""
 import os
+import re
 from html import escape
 
 import sections
@@ -29,7 +30,19 @@ def machine_of(answers):
     return {}
 
 
-def differences(machine):
+def topology(answers):
+    """Of figure 3, as it was run."""
+    if any(name.startswith("3-") and "chain:8" in answer["command"]
+           for name, answer in answers.items()):
+        return ("The topology of figure 3 is a chain of eight services: no "
+                "HS_SHARED_DATA was there with the Alibaba one. ")
+    return ("The topology is the one of 73 services, since that of 93 is not "
+            "public; calls of interfaces that are not in it, and calls that "
+            "close circles, are left out, and requests begin only where "
+            "somebody is called. ")
+
+
+def differences(machine, answers):
     return (
         "<h2>What differs from the paper's testbed</h2><p>The paper ran "
         "MicroBricks in gRPC and C++ on 14 machines with 544 cores, a "
@@ -40,15 +53,16 @@ def differences(machine):
         "of each file. Services are loops over rings in shared memory, "
         "without an RPC stack and without computation, so that rates are "
         "higher, latencies lower, and a tracer's share of a request larger. "
-        "The topology is the one of 73 services, since that of 93 is not "
-        "public; calls of interfaces that are not in it, and calls that close "
-        "circles, are left out. Tail sampling is this program's own "
+        "%sA point is three seconds, not minutes. Four agents have the services "
+        "among them, not one for each container, and 4a and 4b are the "
+        "daemons' logic under virtual time. Tail sampling is this program's own "
         "collector, which counts spans and stores nothing: a floor for what "
         "one costs, not what OpenTelemetry's does; <code>hs-perf services "
         "--otlp URL</code> measures against any other. Use cases run on "
         "chains of services in place of DeathStarBench and HDFS. Network is "
         "loopback. The paper's numbers are those in its text.</p>" % (
-            machine.get("cores", "?"), escape(str(machine.get("cpu", "")))))
+            machine.get("cores", "?"), escape(str(machine.get("cpu", ""))),
+            topology(answers)))
 
 
 def stalls(answers):
@@ -63,7 +77,9 @@ def stalls(answers):
 
 
 def commands(answers):
-    return ("<h2>How each was made</h2><table><tr><th>file</th><th>command"
+    return ("<h2>How each was made</h2><p class=note>Files are beside the page; "
+            "the figures of a run come from its <code>--details</code>.</p>"
+            "<table><tr><th>file</th><th>command"
             "</th></tr>%s</table>" % "".join(
                 '<tr><td><a href="raw/%s.json">%s</a></td><td style='
                 '"text-align:left"><code>%s</code></td></tr>' % (
@@ -83,13 +99,22 @@ def write_report(folder, answers, quick):
         "figures</code>.</p>" % STYLE,
         "<p class=quick>Made with --quick: spans are short and points few. It "
         "shows that everything runs, not how fast.</p>" if quick else "",
+        "<p class=note>A crossed ring, or the word invalid, is a run that lost "
+        "more than 0.1 % of what it was to record.</p>",
         stalls(answers), sections.section3(answers),
         sections.section4(answers),
         "<h2>Figure 5: the use cases</h2><div class=row>",
         sections.section5a(answers), sections.section5b(answers),
         sections.section5c(folder, answers),
         "</div>", sections.section6(answers), sections.section7(answers),
-        differences(machine), commands(answers), "</html>"]
+        differences(machine, answers), commands(answers), "</html>"]
+    text = "".join(body)
     with open(page, "w", encoding="utf-8") as out:
-        out.write("".join(body))
+        out.write(text)
+    # Each plot by itself, too, as pages of others take it.
+    for title, svg in re.findall(r"<figure><b>([^<]*)</b>(<svg.*?</svg>)",
+                                 text, re.S):
+        with open(os.path.join(folder, title.split()[0] + ".svg"), "w",
+                  encoding="utf-8") as out:
+            out.write(svg + "\n")
     return page

@@ -11,25 +11,55 @@ class Step:
     """A command and the file that it leaves."""
 
     def __init__(self, name, words, reads_details=False, after=None,
-                 truths=False):
+                 truths=False, beyond=None):
         self.name = name
         self.words = words
         self.reads_details = reads_details
         self.after = after  # (step, function of its answer -> more words)
         self.truths = truths
+        # The step before: where that was beyond saturation this is left out.
+        self.beyond = beyond
+
+
+def is_beyond(answer):
+    """Whether it took less than was offered: a point there is enough."""
+    one = answer["details"][0]
+    return one["achieved"] < 0.9 * one["offered"]
 
 
 def curves(figure, rates, words, seconds):
-    """A tracer after the other over all rates, one step a point, so that
-    what is interrupted goes on where it was."""
+    """A tracer after the other over all rates up to the first that it does not
+    carry, one step a point, so that what is interrupted goes on where it
+    was."""
     steps = []
     for tracer in TRACERS:
+        before = None
         for rate in rates:
-            steps.append(Step(
+            before = Step(
                 "%s-%s-%s" % (figure, tracer.replace(":", ""), rate),
                 ["services", "--tracer", tracer, "--rate", str(rate),
                  "--edge", "0.01", "--span", "%gs" % seconds] + words,
-                reads_details=True))
+                reads_details=True, beyond=before)
+            steps.append(before)
+    return steps
+
+
+# Figure 3b of Hindsight, where 3 s are too few requests.
+EDGES = 10000
+EDGE_SPAN_S = 66
+
+
+def edges(rates, words, quick):
+    """So long that there are ten thousand edge cases, or about a minute."""
+    steps, before = [], None
+    for rate in rates:
+        span = 1 if quick else min(EDGE_SPAN_S,
+                                   max(3, 1.03 * EDGES / 0.01 / rate))
+        before = Step("3edges-%s" % rate,
+                      ["services", "--rate", str(rate), "--edge", "0.01",
+                       "--span", "%.1fs" % span] + words,
+                      reads_details=True, beyond=before)
+        steps.append(before)
     return steps
 
 
@@ -48,7 +78,7 @@ def figure5(quick):
     one = ["services", "-t", "chain:4", "--nodes", "4", "--rate", "1k",
            "--symptom", "failing", "--at", "service2", "--trigger",
            "exception", "--pool", "64MiB", "--span", seconds, "--idle",
-           "sleep"]
+           "sleep", "--settle", "1s"]
     two = ["services", "-t", "chain:3", "--nodes", "3", "--rate", "1k",
            "--work", "sleep", "--symptom", "slow", "--slow", "20ms", "--edge",
            "0.1", "--pool", "64MiB", "--span", seconds, "--idle", "sleep"]
@@ -88,15 +118,31 @@ def all_steps(quick, commands):
         large += ["-t", "chain:8", "--nodes", "4"]
     two = ["--warm", "300ms", "--pool", "128MiB", "-t", "two"]
     steps = curves("3", [500, 4000] if quick else
-                   [1000, 2000, 4000, 8000, 16000, 32000, 64000], large,
-                   seconds)
+                   [1000 << k for k in range(12)], large, seconds)
+    steps += edges([4000] if quick else [1000 << k for k in range(12)],
+                   large, quick)
     steps += curves("6", [2000, 20000] if quick else
-                    [10000, 50000, 100000, 200000, 400000, 800000], two,
-                    seconds)
+                    [10000, 50000, 100000, 200000, 400000, 800000, 1600000,
+                     3200000, 6400000, 12800000, 25600000], two, seconds)
+    steps.append(Step("6-two", [
+        "services", "--two", "--rate", "100k", "--works", "1us,2us,5us,10us",
+        "--span", "100ms" if quick else "400ms", "--warm",
+        "100ms" if quick else "400ms"] + (["--turns", "1"] if quick else [])))
+    steps.append(Step("6-payload", [
+        "services", "--rate", "5k" if quick else "50k", "--payload", "4KiB",
+        "--edge", "0.001", "--pool", "512MiB", "--span", "%gs" % seconds],
+        reads_details=True))
     steps.append(Step("4ab-fairness", ["fairness", "--seconds",
                                        "5" if quick else "60"]))
+    steps.append(Step("4a-loads", [
+        "fairness", "--seconds", "4" if quick else "20", "--loads",
+        "5000" if quick else "2500,5000,20000,28000"]))
     if "traverse" in commands:
         steps.append(Step("4c-traverse", ["traverse"]))
+        steps.append(Step("4c-sizes", [
+            "traverse", "--sizes", "2,4" if quick else "2,4,6,8",
+            "--rates", "100" if quick else "100,1000,3000,7500",
+            "--seconds", "1" if quick else "2"]))
     steps += figure5(quick)
     steps.append(Step("7-pool", ["pool", "--span",
                                  "20ms" if quick else "200ms"]))

@@ -48,6 +48,7 @@ def main():
         with open(os.path.join(raw, "6-none-20000.json"),
                   encoding="utf-8") as text:
             answer = json.load(text)
+        check(folder not in answer["command"], "without its own paths")
         check(answer["details"][0]["measured"] > 0 and
               answer["command"].startswith("hs-perf services "),
               "a step says what it measured, and how")
@@ -61,6 +62,51 @@ def main():
         for word in ("Figure 3", "Figure 4", "Figure 5", "Figure 6",
                      "Figure 7", "What differs from the paper"):
             check(word in page, "the page has: " + word)
+        with open(os.path.join(folder, "summary.json"),
+                  encoding="utf-8") as text:
+            summary = {one["name"]: one for one in json.load(text)["results"]}
+        check(summary["queue_culprits"]["n"] == 10 and
+              summary["queue_culprits"]["step"] == "5c-queue",
+              "the summary says what, of how many, and where it is from")
+        resumed(folder, raw)
+    invalid()
+
+
+def edit(path, change):
+    with open(path, encoding="utf-8") as text:
+        answer = json.load(text)
+    change(answer)
+    with open(path, "w", encoding="utf-8") as text:
+        json.dump(answer, text)
+
+
+def resumed(folder, raw):
+    """What came of another command is made anew; a load beyond one that was
+    not carried is left out."""
+    low = os.path.join(raw, "6-none-2000.json")
+    high = os.path.join(raw, "6-none-20000.json")
+    edit(low, lambda answer: answer.update(command="hs-perf services"))
+    code, said = figures(folder, "--only", "6-none-2000")
+    with open(low, encoding="utf-8") as text:
+        check(code == 0 and "--rate 2000 " in json.load(text)["command"],
+              "another command's answer is made anew: %s" % said)
+    edit(low, lambda answer: answer["details"][0].update(achieved=1000))
+    os.unlink(high)
+    code, said = figures(folder, "--only", "6-none-20000")
+    check(code == 0 and not os.path.exists(high),
+          "beyond saturation nothing is run: %s" % said)
+
+
+def invalid():
+    """A point that lost too much looks different."""
+    sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(
+        __file__)), "..", "..", "bench", "figures"))
+    # pylint: disable=import-outside-toplevel,import-error
+    from draw import plot
+    good, bad = (plot([{"name": "a", "points": [(1, 1, False), (2, 2, lost)]}],
+                      "x", "y") for lost in (False, True))
+    check('fill="#fff"' not in good and 'fill="#fff"' in bad,
+          "an invalid point is a crossed ring")
 
 
 if __name__ == "__main__":
