@@ -112,6 +112,33 @@ void hs_order_remove(struct hs_agent_core *c, uint32_t *root, uint32_t hold)
 		holds[parent].right = top;
 }
 
+/*
+ * Each step down waits for a line of memory, so those that go in one after the
+ * other go down side by side first: they wait for their lines together.
+ */
+void hs_order_fetch(const struct hs_agent_core *c, const uint32_t *holds,
+		    uint32_t *at, uint32_t nr)
+{
+	uint32_t left;
+
+	do {
+		left = 0;
+		for (uint32_t i = 0; i < nr; i++) {
+			const struct hs_hold *h;
+
+			if (at[i] == HS_NIL)
+				continue;
+			h = &c->holds[at[i]];
+			at[i] = hs_order_before(c, holds[i], at[i]) ? h->left
+								    : h->right;
+			if (at[i] == HS_NIL)
+				continue;
+			__builtin_prefetch(&c->holds[at[i]]);
+			left++;
+		}
+	} while (left);
+}
+
 /* HS_NIL of an empty one. */
 uint32_t hs_order_first(const struct hs_agent_core *c, uint32_t root)
 {

@@ -601,6 +601,10 @@ bool hs_answer_is_news(const struct hs_wire_answer *told,
 bool hs_order_before(const struct hs_agent_core *c, uint32_t a, uint32_t b);
 void hs_order_insert(struct hs_agent_core *c, uint32_t *root, uint32_t hold);
 void hs_order_remove(struct hs_agent_core *c, uint32_t *root, uint32_t hold);
+/** hs_order_fetch() - hs_order_insert() of all @holds is next, below @at; what
+ * @at says is used up */
+void hs_order_fetch(const struct hs_agent_core *c, const uint32_t *holds,
+		    uint32_t *at, uint32_t nr);
 uint32_t hs_order_first(const struct hs_agent_core *c, uint32_t root);
 uint32_t hs_order_last(const struct hs_agent_core *c, uint32_t root);
 uint32_t hs_order_check(const struct hs_agent_core *c, uint32_t root);

@@ -26,6 +26,7 @@
 #define ABANDON_PER_TICK  256u
 #define SETTLE_NS	  50000000ull
 #define LEVEL_SHIFT	  8u
+#define FETCH_AT_ONCE	  16u
 
 /* ---- rates ----------------------------------------------------------------
  */
@@ -377,8 +378,31 @@ void hs_queue_named(struct hs_agent_core *c, uint32_t hold)
 		young_push(c, hold);
 }
 
+/* The places of those that have settled among those that had before. */
+static void fetch_places(const struct hs_agent_core *c, uint64_t now_ns)
+{
+	uint32_t holds[FETCH_AT_ONCE], at[FETCH_AT_ONCE], nr = 0;
+
+	for (uint32_t n = 0; n < c->nr_young && n < FETCH_AT_ONCE; n++) {
+		const struct hs_young *y =
+			&c->young[(c->young_first + n) % c->nr_holds];
+		const struct hs_hold *h = &c->holds[y->hold];
+
+		if (now_ns - y->since_ns < SETTLE_NS)
+			break;
+		if (!h->queued || h->away)
+			continue;
+		holds[nr] = y->hold;
+		at[nr++] = c->domains[h->domain].queues[h->trigger].root[0];
+	}
+	if (nr > 1)
+		hs_order_fetch(c, holds, at, nr);
+}
+
 static void grow_up(struct hs_agent_core *c, uint64_t now_ns)
 {
+	uint32_t fetched = 0;
+
 	for (uint32_t n = c->nr_young; n; n--) {
 		struct hs_young y = c->young[c->young_first];
 		struct hs_hold *h = &c->holds[y.hold];
@@ -386,6 +410,8 @@ static void grow_up(struct hs_agent_core *c, uint64_t now_ns)
 
 		if (now_ns - y.since_ns < SETTLE_NS)
 			return;
+		if (fetched++ % FETCH_AT_ONCE == 0)
+			fetch_places(c, now_ns);
 		c->young_first = (c->young_first + 1) % c->nr_holds;
 		c->nr_young--;
 		h->in_young = false;
