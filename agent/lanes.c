@@ -92,8 +92,10 @@ static uint32_t drain_lane(struct hs_worker *w, struct hs_guest *g,
 	for (uint32_t i = 0; i < nr; i++)
 		hs_shm_read_entry(&entries[i], ring, g->layout.lane_entries - 1,
 				  own->tail + i);
-	if (has_trigger(entries, nr))
+	if (has_trigger(entries, nr)) {
+		w->trigger_ns = w->now_ns;
 		read_names(g);
+	}
 	if (HS_PLANTED(107))
 		hs_shm_write_lane_tail(hs_guest_lane_tail(g, lane),
 				       own->tail + nr);

@@ -12,6 +12,9 @@
  * about HS_NAP_ROOM of HS_NAP_WHOLE when it is looked at; a load that grows
  * sevenfold from one nap to the next is not lost. Over HS_NAP_FULL there is no
  * nap: how much more would have come is not known.
+ *
+ * Triggers seldom come alone, and a traversal waits for the one who hears of
+ * them: for a while after one has come, naps are short.
  */
 #ifndef HS_AGENT_NAP_H
 #define HS_AGENT_NAP_H
@@ -28,6 +31,9 @@
 /* Waking up takes some of these more where others want the processor. */
 #define HS_NAP_MIN_NS (100 * HS_NS_PER_US)
 #define HS_NAP_MAX_NS HS_NS_PER_MS
+/* While a trigger has come within the last so many. */
+#define HS_NAP_EXPECT_NS  (10 * HS_NS_PER_MS)
+#define HS_NAP_TRIGGER_NS (200 * HS_NS_PER_US)
 
 /** hs_nap_crowding() - @used of @room, in parts of HS_NAP_WHOLE */
 static inline uint32_t hs_nap_crowding(uint64_t used, uint64_t room)
@@ -62,6 +68,14 @@ static inline uint64_t hs_nap_next(uint64_t nap_ns, uint64_t since_ns,
 	if (room_ns > most_ns)
 		return most_ns;
 	return room_ns < HS_NAP_MIN_NS ? 0 : room_ns;
+}
+
+/** hs_nap_expect() - @nap_ns, or less: the last trigger came @ago_ns ago */
+static inline uint64_t hs_nap_expect(uint64_t nap_ns, uint64_t ago_ns)
+{
+	return ago_ns < HS_NAP_EXPECT_NS && nap_ns > HS_NAP_TRIGGER_NS
+		       ? HS_NAP_TRIGGER_NS
+		       : nap_ns;
 }
 
 #endif

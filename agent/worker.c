@@ -369,6 +369,7 @@ static bool one_round(struct hs_worker *w)
 	hs_lanes_round(w);
 	w->nap_ns =
 		hs_nap_next(w->nap_ns, w->now_ns - w->looked_ns, w->crowding);
+	w->nap_ns = hs_nap_expect(w->nap_ns, w->now_ns - w->trigger_ns);
 	w->looked_ns = w->now_ns;
 	hs_tally_dead_round(w);
 	hs_carrier_listen(w);

@@ -123,6 +123,7 @@ struct hs_worker {
 	uint64_t figures_ns; /* when rates are looked at next */
 	uint64_t nap_ns;     /* before the next round: see nap.h */
 	uint64_t looked_ns;  /* when lanes were looked at last */
+	uint64_t trigger_ns; /* when an application's trigger came last */
 	uint32_t crowding;   /* of this round */
 	uint64_t routes;     /* hs_members_routes() as it was last */
 	pid_t standby;	     /* its successor, 0: none is prepared */

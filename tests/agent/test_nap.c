@@ -96,6 +96,23 @@ static void test_nothing_to_do(void **state)
 	assert_int_equal(hs_nap_next(nap_ns, UINT64_MAX, 1), HS_NAP_MAX_NS);
 }
 
+static void test_short_ones_follow_a_trigger(void **state)
+{
+	uint64_t nap_ns = HS_NAP_MAX_NS;
+
+	nap_ns = hs_nap_expect(nap_ns, 0);
+	assert_int_equal(nap_ns, HS_NAP_TRIGGER_NS);
+	/* Whatever they grew to meanwhile, until it is long ago. */
+	nap_ns = hs_nap_next(nap_ns, nap_ns, 0);
+	assert_true(nap_ns > HS_NAP_TRIGGER_NS);
+	assert_int_equal(hs_nap_expect(nap_ns, HS_NAP_EXPECT_NS - 1),
+			 HS_NAP_TRIGGER_NS);
+	assert_int_equal(hs_nap_expect(nap_ns, HS_NAP_EXPECT_NS), nap_ns);
+	/* It makes none longer. */
+	assert_int_equal(hs_nap_expect(HS_NAP_MIN_NS, 0), HS_NAP_MIN_NS);
+	assert_int_equal(hs_nap_expect(0, 0), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -103,6 +120,7 @@ int main(void)
 		cmocka_unit_test(test_it_grows_sevenfold_and_nothing_is_lost),
 		cmocka_unit_test(test_full_is_looked_after_at_once),
 		cmocka_unit_test(test_nothing_to_do),
+		cmocka_unit_test(test_short_ones_follow_a_trigger),
 	};
 
 	return cmocka_run_group_tests_name("nap", tests, NULL, NULL);
