@@ -9,7 +9,7 @@
 #include "base/check.h"
 #include "base/hash.h"
 
-int hs_ring_init(struct hs_ring *ring, uint64_t size_bytes)
+int hs_ring_init(struct hs_ring *ring, uint64_t size_bytes, uint64_t seed)
 {
 	memset(ring, 0, sizeof(*ring));
 	size_bytes = (size_bytes + HS_RING_ALIGN_BYTES - 1) /
@@ -21,6 +21,7 @@ int hs_ring_init(struct hs_ring *ring, uint64_t size_bytes)
 		return -ENOMEM;
 	}
 	ring->size_bytes = size_bytes;
+	ring->seed = seed;
 	return 0;
 }
 
@@ -38,9 +39,10 @@ uint64_t hs_ring_bytes(size_t first_bytes, size_t second_bytes)
 	       HS_RING_ALIGN_BYTES * HS_RING_ALIGN_BYTES;
 }
 
-static uint32_t chain_of(const struct hs_wire_trace_id *trace)
+static uint32_t chain_of(const struct hs_ring *ring,
+			 const struct hs_wire_trace_id *trace)
 {
-	return (uint32_t)hs_hash_mix64(trace->hi ^ hs_hash_mix64(trace->lo)) &
+	return (uint32_t)hs_hash_trace(ring->seed, trace->hi, trace->lo, 0) &
 	       (HS_RING_NR_CHAINS - 1);
 }
 
@@ -58,7 +60,7 @@ bool hs_ring_put(struct hs_ring *ring, const struct hs_ring_entry *like,
 		hs_ring_bytes(like->part_bytes[0], like->part_bytes[1]);
 	uint64_t left = ring->size_bytes - ring->head % ring->size_bytes;
 	uint64_t pad = bytes > left ? left : 0;
-	uint32_t chain = chain_of(&like->trace);
+	uint32_t chain = chain_of(ring, &like->trace);
 	struct hs_ring_entry *entry;
 
 	if (!ring->nr_entries && pad) {
@@ -118,7 +120,7 @@ const struct hs_ring_entry *hs_ring_at(const struct hs_ring *ring,
 bool hs_ring_has(const struct hs_ring *ring,
 		 const struct hs_wire_trace_id *trace)
 {
-	uint64_t at = ring->chains[chain_of(trace)];
+	uint64_t at = ring->chains[chain_of(ring, trace)];
 
 	while (at > ring->tail) {
 		const struct hs_ring_entry *entry = entry_at(ring, at - 1);

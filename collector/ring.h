@@ -7,7 +7,8 @@
  * An entry lies in one piece, so a put may leave the end of the memory unused.
  *
  * Entries are chained by a hash of their trace, the newest first, so that
- * asking for those of a trace that has none costs a line of memory or two.
+ * asking for those of a trace that has none costs a line of memory or two. The
+ * hash is seeded: whoever sends may choose trace ids.
  */
 #ifndef HS_COLLECTOR_RING_H
 #define HS_COLLECTOR_RING_H
@@ -56,11 +57,15 @@ struct hs_ring {
 	uint64_t head;	     /* where the next entry goes */
 	uint64_t tail;	     /* of the oldest that was not let go */
 	uint64_t nr_entries;
+	uint64_t seed;
 	uint64_t chains[HS_RING_NR_CHAINS]; /* position + 1 of the newest */
 };
 
-/** hs_ring_init() - Return: 0, -ENOMEM. Own: hs_ring_destroy() */
-int hs_ring_init(struct hs_ring *ring, uint64_t size_bytes);
+/**
+ * hs_ring_init() - @seed: that nobody else knows
+ * Return: 0, -ENOMEM. Own: hs_ring_destroy()
+ */
+int hs_ring_init(struct hs_ring *ring, uint64_t size_bytes, uint64_t seed);
 void hs_ring_destroy(struct hs_ring *ring);
 
 /** hs_ring_bytes() - that an entry of such parts takes */

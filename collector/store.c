@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/random.h"
 #include "collector/assembly.h"
 #include "collector/store_internal.h"
 
@@ -286,6 +287,7 @@ static void options_fill(struct hs_store_options *o)
 static struct hs_store *store_new(const struct hs_store_options *options)
 {
 	struct hs_store *s = calloc(1, sizeof(*s));
+	uint64_t seed;
 
 	if (!s)
 		return NULL;
@@ -303,7 +305,8 @@ static struct hs_store *store_new(const struct hs_store_options *options)
 	s->dir = strdup(options->dir);
 	s->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (s->dir && s->event_fd >= 0 &&
-	    !hs_ring_init(&s->ring, s->options.unsynced_bytes) &&
+	    !hs_random_secure(&seed, sizeof(seed)) &&
+	    !hs_ring_init(&s->ring, s->options.unsynced_bytes, seed) &&
 	    !hs_store_writer_init(s))
 		return s;
 	hs_store_close(s);

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/random.h"
 
 #define SIZE_BYTES  65536u
@@ -115,7 +116,7 @@ static void look_for_each(void)
 static void test_against_a_list(void **state)
 {
 	hs_random_seed(&w.random, 20);
-	assert_int_equal(hs_ring_init(&w.ring, SIZE_BYTES), 0);
+	assert_int_equal(hs_ring_init(&w.ring, SIZE_BYTES, 20), 0);
 	for (uint32_t i = 0; i < 20000; i++) {
 		put_one();
 		if (any(3) == 0 && w.nr) {
@@ -134,10 +135,31 @@ static void test_against_a_list(void **state)
 	hs_ring_destroy(&w.ring);
 }
 
+/* Ids that a mixing of both halves without a seed takes for the same. */
+static void test_chosen_ids(void **state)
+{
+	static struct hs_ring ring;
+	const void *const parts[2] = {"", ""};
+	uint32_t chains = 0;
+
+	assert_int_equal(hs_ring_init(&ring, SIZE_BYTES, 20), 0);
+	for (uint64_t t = 1; t <= 20; t++) {
+		const struct hs_ring_entry like = {
+			.type = HS_RING_SLICE, .trace = {hs_hash_mix64(t), t}};
+
+		assert_true(hs_ring_put(&ring, &like, parts));
+	}
+	for (uint32_t i = 0; i < HS_RING_NR_CHAINS; i++)
+		chains += ring.chains[i] != 0;
+	assert_true(chains > 10);
+	hs_ring_destroy(&ring);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_against_a_list),
+		cmocka_unit_test(test_chosen_ids),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
