@@ -24,9 +24,6 @@ struct hs_segment_codec {
 	ZSTD_CCtx *in;
 	ZSTD_DCtx *out;
 	int level;
-	uint8_t *raw; /* two parts put together */
-	uint8_t *packed;
-	size_t packed_bytes;
 };
 
 static uint64_t padded(uint64_t bytes)
@@ -73,15 +70,9 @@ static struct hs_segment_codec *codec_new(bool packs)
 	if (!codec)
 		return NULL;
 	codec->out = ZSTD_createDCtx();
-	if (packs) {
-		codec->packed_bytes =
-			ZSTD_compressBound(HS_SEGMENT_RAW_MAX_BYTES);
+	if (packs)
 		codec->in = ZSTD_createCCtx();
-		codec->raw = malloc(HS_SEGMENT_RAW_MAX_BYTES);
-		codec->packed = malloc(codec->packed_bytes);
-	}
-	if (codec->out &&
-	    (!packs || (codec->in && codec->raw && codec->packed)))
+	if (codec->out && (!packs || codec->in))
 		return codec;
 	hs_segment_codec_free(codec);
 	return NULL;
@@ -112,8 +103,6 @@ void hs_segment_codec_free(struct hs_segment_codec *codec)
 		return;
 	ZSTD_freeCCtx(codec->in);
 	ZSTD_freeDCtx(codec->out);
-	free(codec->raw);
-	free(codec->packed);
 	free(codec);
 }
 
@@ -136,37 +125,29 @@ static uint32_t header_crc(uint64_t salt, uint64_t offset,
 
 size_t hs_segment_encode(struct hs_segment_codec *codec, uint64_t salt,
 			 uint64_t offset, enum hs_segment_type type,
-			 const struct hs_wire_trace_id *trace,
-			 const void *const parts[2], const size_t part_bytes[2],
-			 uint8_t *out)
+			 const struct hs_wire_trace_id *trace, const void *raw,
+			 size_t raw_bytes, uint8_t *out)
 {
 	struct hs_segment_record record = {.magic = HS_SEGMENT_RECORD_MAGIC,
 					   .type = (uint16_t)type,
+					   .raw_bytes = (uint32_t)raw_bytes,
+					   .stored_bytes = (uint32_t)raw_bytes,
 					   .trace_hi = trace->hi,
 					   .trace_lo = trace->lo};
 	uint8_t *payload = out + sizeof(record);
 	size_t packed = 0;
-	size_t raw_bytes;
 
-	if (part_bytes[0] > HS_SEGMENT_RAW_MAX_BYTES ||
-	    part_bytes[1] > HS_SEGMENT_RAW_MAX_BYTES - part_bytes[0])
+	if (raw_bytes > HS_SEGMENT_RAW_MAX_BYTES)
 		return 0;
-	raw_bytes = part_bytes[0] + part_bytes[1];
-	memcpy(codec->raw, parts[0], part_bytes[0]);
-	if (part_bytes[1])
-		memcpy(codec->raw + part_bytes[0], parts[1], part_bytes[1]);
+	/* Without room for more than is gained by, zstd says that it fails. */
 	if (raw_bytes >= COMPRESS_MIN_BYTES && codec->level)
-		packed = ZSTD_compressCCtx(codec->in, codec->packed,
-					   codec->packed_bytes, codec->raw,
-					   raw_bytes, codec->level);
-	record.raw_bytes = (uint32_t)raw_bytes;
-	if (packed && !ZSTD_isError(packed) && packed < raw_bytes) {
+		packed = ZSTD_compressCCtx(codec->in, payload, raw_bytes - 1,
+					   raw, raw_bytes, codec->level);
+	if (packed && !ZSTD_isError(packed)) {
 		record.flags = HS_SEGMENT_F_ZSTD;
 		record.stored_bytes = (uint32_t)packed;
-		memcpy(payload, codec->packed, packed);
-	} else {
-		record.stored_bytes = (uint32_t)raw_bytes;
-		memcpy(payload, codec->raw, raw_bytes);
+	} else if (raw_bytes) {
+		memcpy(payload, raw, raw_bytes);
 	}
 	record.payload_crc = hs_crc32c(crc_start(salt, offset), payload,
 				       record.stored_bytes);

@@ -85,16 +85,15 @@ void hs_segment_codec_free(struct hs_segment_codec *codec);
 
 /**
  * hs_segment_encode() - lay out one record for @offset
- * @parts: the payload is both of them, one after the other
+ * @raw: the payload
  * @out: HS_SEGMENT_RECORD_MAX_BYTES of room
  *
  * Return: bytes to append, a multiple of 8; 0: the payload is over the limit.
  */
 size_t hs_segment_encode(struct hs_segment_codec *codec, uint64_t salt,
 			 uint64_t offset, enum hs_segment_type type,
-			 const struct hs_wire_trace_id *trace,
-			 const void *const parts[2], const size_t part_bytes[2],
-			 uint8_t *out);
+			 const struct hs_wire_trace_id *trace, const void *raw,
+			 size_t raw_bytes, uint8_t *out);
 
 /**
  * hs_segment_check() - is there a sound record at @data?

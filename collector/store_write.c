@@ -302,10 +302,6 @@ static int record_room(struct hs_store *s, const struct hs_ring_entry *entry,
 static int record_add(struct hs_store *s, const struct hs_ring_entry *entry,
 		      struct group *g)
 {
-	const uint8_t *payload = hs_ring_payload(entry);
-	const void *const parts[2] = {payload, payload + entry->part_bytes[0]};
-	const size_t part_bytes[2] = {entry->part_bytes[0],
-				      entry->part_bytes[1]};
 	struct hs_store_item *item;
 	uint64_t from_ns;
 	uint64_t at;
@@ -317,7 +313,9 @@ static int record_add(struct hs_store *s, const struct hs_ring_entry *entry,
 	from_ns = hs_clock_mono_ns();
 	at = last(s)->end + s->written + s->out_used;
 	n = hs_segment_encode(s->codec, last(s)->salt, at, segment_type(entry),
-			      &entry->trace, parts, part_bytes,
+			      &entry->trace, hs_ring_payload(entry),
+			      (size_t)entry->part_bytes[0] +
+				      entry->part_bytes[1],
 			      s->out + s->out_used);
 	if (!n)
 		return hs_store_failed(s, -EMSGSIZE, "a record");
@@ -339,8 +337,6 @@ static int tomb_add(void *ctx, const struct hs_wire_trace_id *trace,
 		    bool elsewhere_too)
 {
 	const struct hs_ring_entry like = {.trace = *trace};
-	const void *const parts[2] = {NULL, NULL};
-	const size_t part_bytes[2] = {0, 0};
 	struct tombs *t = ctx;
 	struct hs_store *s = t->store;
 	uint64_t at;
@@ -353,8 +349,8 @@ static int tomb_add(void *ctx, const struct hs_wire_trace_id *trace,
 		return rc;
 	at = last(s)->end + s->written + s->out_used;
 	s->out_used += hs_segment_encode(s->codec, last(s)->salt, at,
-					 HS_SEGMENT_EXPIRED, trace, parts,
-					 part_bytes, s->out + s->out_used);
+					 HS_SEGMENT_EXPIRED, trace, NULL, 0,
+					 s->out + s->out_used);
 	return 0;
 }
 

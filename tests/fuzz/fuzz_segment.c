@@ -45,9 +45,10 @@ static int visit(void *ctx, uint64_t offset,
 
 static void make_sound(void)
 {
-	struct hs_wire_slice slice = {.trace = {1, 2}, .node = 3};
-	static const uint8_t bytes[300] = {1, 2, 3};
-	const void *const parts[2] = {&slice, bytes};
+	struct {
+		struct hs_wire_slice head;
+		uint8_t bytes[300];
+	} slice = {{.trace = {1, 2}, .node = 3}, {1, 2, 3}};
 
 	codec = hs_segment_codec_new(3);
 	hs_check(codec);
@@ -55,13 +56,13 @@ static void make_sound(void)
 	sound_bytes = HS_SEGMENT_START_BYTES;
 	for (uint32_t i = 0; i < 3; i++) {
 		static uint8_t out[HS_SEGMENT_RECORD_MAX_BYTES];
-		const size_t lengths[2] = {sizeof(slice), 100 * i};
 		size_t n;
 
-		slice.length_bytes = 100 * i;
+		slice.head.length_bytes = 100 * i;
 		n = hs_segment_encode(codec, SALT, sound_bytes,
-				      HS_SEGMENT_SLICE, &slice.trace, parts,
-				      lengths, out);
+				      HS_SEGMENT_SLICE, &slice.head.trace,
+				      &slice, sizeof(slice.head) + 100 * i,
+				      out);
 		hs_check(n && n <= sizeof(sound) - sound_bytes);
 		memcpy(sound + sound_bytes, out, n);
 		sound_bytes += n;
