@@ -9,7 +9,6 @@
  * that is, hs-perf ship says.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +19,7 @@
 #include "base/args.h"
 #include "base/clock.h"
 #include "bench/bench.h"
+#include "bench/plain_writer.h"
 #include "bench/slices.h"
 #include "collector/collector.h"
 
@@ -176,42 +176,32 @@ static struct turn collect(struct rig *r, uint64_t span_ns)
 	return t;
 }
 
+struct pieces {
+	const struct rig *rig;
+	uint32_t i, node;
+};
+
+static const void *next_piece(void *ctx, uint32_t *bytes)
+{
+	struct pieces *p = ctx;
+	const void *piece = p->rig->made[p->i][p->node];
+
+	*bytes = p->rig->made_bytes[p->i][p->node];
+	p->node = (p->node + 1) % p->rig->slices.nr_nodes;
+	p->i = (p->i + (p->node == 0)) % AHEAD_MAX;
+	return piece;
+}
+
 /* The same bytes, written one after the other and synced as often. */
 static int write_plainly(const struct rig *r, const char *folder,
-			 const struct turn *like, struct turn *out)
+			 const struct turn *like, struct hs_bench_written *out)
 {
-	uint64_t every = like->syncs ? like->bytes / like->syncs : like->bytes;
-	uint64_t unsynced = 0;
-	uint32_t i = 0, n = 0;
-	char path[300];
-	int fd, rc = 0;
+	struct pieces pieces = {r, 0, 0};
 
-	snprintf(path, sizeof(path), "%s/hs-perf-writer-%d", folder,
-		 (int)getpid());
-	fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return -errno;
-	unlink(path);
-	*out = (struct turn){.ns = hs_clock_mono_ns()};
-	while (!rc && out->bytes < like->bytes) {
-		uint32_t bytes = r->made_bytes[i][n];
-
-		if (write(fd, r->made[i][n], bytes) != (ssize_t)bytes)
-			rc = -EIO;
-		out->bytes += bytes;
-		unsynced += bytes;
-		if (unsynced >= every || out->bytes >= like->bytes) {
-			if (fdatasync(fd))
-				rc = -errno;
-			unsynced = 0;
-			out->syncs++;
-		}
-		n = (n + 1) % r->slices.nr_nodes;
-		i = (i + (n == 0)) % AHEAD_MAX;
-	}
-	out->ns = hs_clock_mono_ns() - out->ns;
-	close(fd);
-	return rc;
+	return hs_bench_write_plainly(folder, like->bytes,
+				      like->syncs ? like->bytes / like->syncs
+						  : like->bytes,
+				      next_piece, &pieces, out);
 }
 
 static int find_one(void *ctx, const struct hs_index_trace *trace)
@@ -276,7 +266,8 @@ static int measure(struct hs_bench_report *report, struct rig *r,
 	double rates[ROUNDS], stored[ROUNDS], ratios[ROUNDS], rows[ROUNDS];
 	struct hs_bench_result *out;
 	uint64_t n = 0, lost = 0;
-	struct turn ours = {0}, theirs = {0};
+	struct hs_bench_written theirs = {0};
+	struct turn ours = {0};
 	int rc = rig_open(r, folder);
 
 	for (uint32_t i = 0; !rc && i < ROUNDS; i++) {
