@@ -231,8 +231,7 @@ static void collector(const struct share_options *options,
  */
 
 static pid_t start(const struct share_options *options, struct share_board *b,
-		   const uint8_t *pool, const struct hs_bench_link *link,
-		   int agent)
+		   uint8_t *pool, const struct hs_bench_link *link, int agent)
 {
 	const struct hs_bench_ship_run run = {
 		.carrier = "udp",
@@ -302,7 +301,7 @@ static const char *wait_done(const struct share_options *options,
 }
 
 static int run(const struct share_options *options, struct share_board *b,
-	       const uint8_t *pool, struct hs_bench_drops *drops)
+	       uint8_t *pool, struct hs_bench_drops *drops)
 {
 	uint32_t nr = (uint32_t)options->nr_agents;
 	pid_t to, from[AGENTS_MAX] = {0};
@@ -442,7 +441,7 @@ static int measure(const struct share_options *options,
 		   struct hs_bench_report *report)
 {
 	struct share_board *b = shared(sizeof(*b));
-	const uint8_t *pool = shared(POOL_BYTES);
+	uint8_t *pool = shared(POOL_BYTES);
 	struct hs_bench_drops drops = {0};
 	double worst = 0;
 	int rc = -ENOMEM;

@@ -29,7 +29,11 @@ struct hs_bench_ship_run {
 	double loss; /* of frames, both ways */
 	uint64_t span_ns;
 	uint64_t offered_per_s; /* bytes; 0: as much as goes */
-	const char *store;	/* folder: durable before settled; NULL: no */
+	/* The folder of a collector's store at the receiving end; NULL: what
+	 * comes is counted there. */
+	const char *store;
+	int zstd_level;	   /* of that; -1: as it is */
+	uint64_t start_ns; /* of the first trace in it */
 };
 
 /* Written by both processes, read by the parent when they are gone. */
@@ -46,8 +50,18 @@ struct hs_bench_ship_result {
 	uint64_t copied_to;
 	uint64_t frames, frames_again, drops;
 	uint64_t out_of_credit; /* times that the sender was */
-	uint64_t bad; /* slices with other bytes than their checksum's */
+	/* Slices with other bytes than their checksum's; of a store, also what
+	 * it refused, and what was not found in it afterwards. */
+	uint64_t bad;
+	uint64_t syncs;	     /* of the store */
+	double stored_share; /* of the bytes that came: what it wrote */
+	double plain_rate;   /* GB/s of a plain writer of as many bytes */
 };
+
+/* As many as a collector has by default. */
+#define HS_BENCH_SHIP_FRAMES 8192u
+/* Slices of one trace in a store. */
+#define HS_BENCH_SHIP_TRACE_NODES 2u
 
 /* A memory of slices, larger than the last-level cache. */
 #define HS_BENCH_SHIP_POOL_BYTES (256ull << 20)
@@ -57,16 +71,22 @@ int hs_bench_ship_once(const struct hs_bench_ship_run *run,
 		       struct hs_bench_ship_result *result);
 
 /* One end each; they return when result->stop is set. */
-void hs_bench_ship_tcp_from(const struct hs_bench_ship_run *run,
-			    const uint8_t *pool,
+void hs_bench_ship_tcp_from(const struct hs_bench_ship_run *run, uint8_t *pool,
 			    struct hs_bench_ship_result *result);
 void hs_bench_ship_tcp_to(const struct hs_bench_ship_run *run,
 			  struct hs_bench_ship_result *result);
-void hs_bench_ship_port_from(const struct hs_bench_ship_run *run,
-			     const uint8_t *pool,
+void hs_bench_ship_port_from(const struct hs_bench_ship_run *run, uint8_t *pool,
 			     struct hs_bench_ship_result *result);
 void hs_bench_ship_port_to(const struct hs_bench_ship_run *run,
 			   struct hs_bench_ship_result *result);
+/** hs_bench_ship_store_to() - a collector; it fills @pool for its sender */
+void hs_bench_ship_store_to(const struct hs_bench_ship_run *run, uint8_t *pool,
+			    struct hs_bench_ship_result *result);
+struct hs_ship_slice;
+/** hs_bench_ship_store_next() - the slice of that key, made where it lies */
+void hs_bench_ship_store_next(const struct hs_bench_ship_run *run,
+			      uint8_t *pool, uint64_t key,
+			      struct hs_ship_slice *out);
 /** hs_bench_ship_lender() - the application whose port the sender goes through
  */
 void hs_bench_ship_lender(const struct hs_bench_ship_run *run,
@@ -88,6 +108,8 @@ bool hs_bench_ship_is_ready(const struct hs_bench_ship_result *result);
 /** hs_bench_ship_begun() - the connection is up: processor time counts from
  * here, and not from where DPDK began to start */
 void hs_bench_ship_begun(void);
+/** hs_bench_ship_over() - and no further than here */
+void hs_bench_ship_over(void);
 bool hs_bench_ship_stopped(const struct hs_bench_ship_result *result);
 /** hs_bench_ship_quiet() - wait until the other end polls no more, either */
 void hs_bench_ship_quiet(struct hs_bench_ship_result *result, bool from);

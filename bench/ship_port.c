@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Purpose: the shipping protocol over one port, from a pool in one process to a
- * counter, or a file on disk, in another.
+ * counter in another.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -20,11 +18,8 @@
 #include "ship/outlet.h"
 #include "ship/port_lent.h"
 
-#define FRAMES	     8192u
 #define KEYS	     16384u
 #define SLICES	     2048u
-#define SYNC_BYTES   (32ull << 20)
-#define SYNC_NS	     (50 * HS_NS_PER_MS)
 #define IDLE_WAIT_MS 1
 #define POLL_NS	     (50 * HS_NS_PER_US) /* as an agent polls who lends */
 #define IP_UDP_BYTES 28u
@@ -32,7 +27,7 @@
 struct from {
 	const struct hs_bench_ship_run *run;
 	struct hs_bench_ship_result *result;
-	const uint8_t *pool;
+	uint8_t *pool;
 	bool up;
 };
 
@@ -227,6 +222,8 @@ static void feed(struct from *f, struct hs_ship_outlet *o, uint64_t now_ns)
 			.where = place,
 			.users = &users};
 
+		if (run->store)
+			hs_bench_ship_store_next(run, f->pool, key, &slice);
 		if (hs_ship_outlet_add(o, 0, &slice))
 			return;
 		key++;
@@ -259,8 +256,7 @@ static void nap(uint64_t until_ns, uint64_t now_ns)
 	(void)nanosleep(&span, NULL);
 }
 
-void hs_bench_ship_port_from(const struct hs_bench_ship_run *run,
-			     const uint8_t *pool,
+void hs_bench_ship_port_from(const struct hs_bench_ship_run *run, uint8_t *pool,
 			     struct hs_bench_ship_result *result)
 {
 	const struct hs_ship_outlet_config config = {
@@ -277,8 +273,7 @@ void hs_bench_ship_port_from(const struct hs_bench_ship_run *run,
 	if (!port)
 		return;
 	if (port->ops->memory &&
-	    port->ops->memory(port, (void *)(uintptr_t)pool,
-			      HS_BENCH_SHIP_POOL_BYTES, 4096)) {
+	    port->ops->memory(port, pool, HS_BENCH_SHIP_POOL_BYTES, 4096)) {
 		snprintf(result->why, sizeof(result->why),
 			 "the port cannot be lent memory");
 		return;
@@ -324,32 +319,7 @@ struct to {
 	struct hs_ship_inlet *inlet;
 	uint64_t keys[KEYS];
 	uint32_t nr_keys, connection;
-	int fd; /* -1: kept nowhere */
-	uint64_t at, unsynced, synced_ns;
 };
-
-static bool write_spans(struct to *t, const struct hs_ship_span *spans,
-			uint32_t nr)
-{
-	struct iovec iov[64];
-	uint64_t want = 0;
-
-	for (uint32_t i = 0; i < nr;) {
-		int n = 0;
-
-		for (want = 0; n < 64 && i < nr; n++, i++) {
-			iov[n] =
-				(struct iovec){(void *)(uintptr_t)spans[i].data,
-					       spans[i].bytes};
-			want += spans[i].bytes;
-		}
-		if (pwritev(t->fd, iov, n, (off_t)t->at) != (ssize_t)want)
-			return false;
-		t->at += want;
-		t->unsynced += want;
-	}
-	return true;
-}
 
 static enum hs_ship_verdict to_slice(void *ctx, uint32_t connection,
 				     const struct hs_wire_slice *head,
@@ -359,8 +329,6 @@ static enum hs_ship_verdict to_slice(void *ctx, uint32_t connection,
 	struct to *t = ctx;
 
 	if (t->nr_keys == KEYS)
-		return HS_SHIP_BUSY;
-	if (t->fd >= 0 && !write_spans(t, spans, nr_spans))
 		return HS_SHIP_BUSY;
 	t->connection = connection;
 	t->keys[t->nr_keys++] = head->ship_key;
@@ -379,33 +347,12 @@ static void to_down(void *ctx, uint32_t connection, const char *why)
 
 static const struct hs_ship_inlet_ops to_ops = {to_slice, to_up, to_down};
 
-/* Durable in the collector's cadence: so many bytes, or so much time. */
-static void settle(struct to *t, uint64_t now_ns)
+static void settle(struct to *t)
 {
-	if (t->fd >= 0) {
-		if (t->unsynced < SYNC_BYTES && now_ns - t->synced_ns < SYNC_NS)
-			return;
-		if (t->unsynced && fdatasync(t->fd))
-			return;
-		t->unsynced = 0;
-		t->synced_ns = now_ns;
-	}
 	for (uint32_t i = 0; i < t->nr_keys; i++)
 		hs_ship_inlet_settle(t->inlet, t->connection, t->keys[i],
 				     false);
 	t->nr_keys = 0;
-}
-
-static int store_open(const char *folder)
-{
-	char path[256];
-	int fd;
-
-	snprintf(path, sizeof(path), "%s/hs-perf-ship.tmp", folder);
-	fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (fd >= 0)
-		unlink(path);
-	return fd;
 }
 
 void hs_bench_ship_port_to(const struct hs_bench_ship_run *run,
@@ -415,19 +362,19 @@ void hs_bench_ship_port_to(const struct hs_bench_ship_run *run,
 		.node = 2,
 		.frame_bytes = HS_SHIP_FRAME_MAX_BYTES,
 		.nr_connections = 16,
-		.nr_frames = FRAMES};
+		.nr_frames = HS_BENCH_SHIP_FRAMES};
 	static struct to t;
-	struct hs_ship_port *port = port_make(run, false, FRAMES, result);
+	struct hs_ship_port *port =
+		port_make(run, false, HS_BENCH_SHIP_FRAMES, result);
 	struct hs_ship_receiver_stats stats;
 	struct hs_ship_port_stats ps;
 
 	if (!port)
 		return;
 	t.result = result;
-	t.fd = run->store ? store_open(run->store) : -1;
 	t.inlet = hs_ship_inlet_create(port, &config, &to_ops, &t,
 				       hs_clock_mono_ns());
-	if (!t.inlet || (run->store && t.fd < 0)) {
+	if (!t.inlet) {
 		snprintf(result->why, sizeof(result->why), "receiver: %s",
 			 strerror(errno));
 		return;
@@ -438,7 +385,7 @@ void hs_bench_ship_port_to(const struct hs_bench_ship_run *run,
 		uint32_t nr;
 
 		until_ns = hs_ship_inlet_run(t.inlet, 512, &nr, now_ns);
-		settle(&t, now_ns);
+		settle(&t);
 		if (!nr && !t.nr_keys)
 			wait_for(hs_ship_inlet_fd(t.inlet), until_ns, now_ns);
 	}
@@ -447,6 +394,4 @@ void hs_bench_ship_port_to(const struct hs_bench_ship_run *run,
 	result->copied_to = ps.bytes_copied_in;
 	result->drops = ps.dropped + stats.frames_bad + stats.frames_beyond;
 	result->bad += stats.slices_anew;
-	if (t.fd >= 0)
-		close(t.fd);
 }

@@ -59,8 +59,7 @@ static bool send_all(int fd, struct iovec *iov, int nr)
 	return true;
 }
 
-void hs_bench_ship_tcp_from(const struct hs_bench_ship_run *run,
-			    const uint8_t *pool,
+void hs_bench_ship_tcp_from(const struct hs_bench_ship_run *run, uint8_t *pool,
 			    struct hs_bench_ship_result *result)
 {
 	struct sockaddr_in to = address(HS_BENCH_SHIP_TO);

@@ -172,8 +172,8 @@ uint32_t hs_bench_slice_make(const struct hs_bench_slices *s, uint64_t trace,
 	return (uint32_t)sizeof(slice) + o.used;
 }
 
-void hs_bench_slice_rename(const struct hs_bench_slices *s, uint64_t trace,
-			   uint32_t node, void *message, uint32_t bytes)
+void hs_bench_slice_name(const struct hs_bench_slices *s, uint64_t trace,
+			 uint32_t node, void *message)
 {
 	struct hs_wire_slice *slice = message;
 	struct hs_shm_buffer *head = (void *)(slice + 1);
@@ -183,7 +183,15 @@ void hs_bench_slice_rename(const struct hs_bench_slices *s, uint64_t trace,
 	head->trace_hi = slice->trace.hi;
 	head->trace_lo = slice->trace.lo;
 	head->time_base = start_of(s, trace);
-	slice->crc = hs_crc32c(0, head, bytes - sizeof(*slice));
+}
+
+void hs_bench_slice_rename(const struct hs_bench_slices *s, uint64_t trace,
+			   uint32_t node, void *message, uint32_t bytes)
+{
+	struct hs_wire_slice *slice = message;
+
+	hs_bench_slice_name(s, trace, node, message);
+	slice->crc = hs_crc32c(0, slice + 1, bytes - sizeof(*slice));
 }
 
 uint32_t hs_bench_manifest_make(const struct hs_bench_slices *s, uint64_t trace,

@@ -33,6 +33,10 @@ struct hs_bench_slices {
  */
 uint32_t hs_bench_slice_make(const struct hs_bench_slices *s, uint64_t trace,
 			     uint32_t node, void *out);
+/** hs_bench_slice_name() - hs_bench_slice_rename() without its checksum, which
+ * whoever ships it makes */
+void hs_bench_slice_name(const struct hs_bench_slices *s, uint64_t trace,
+			 uint32_t node, void *message);
 /** hs_bench_slice_rename() - a slice made before becomes another trace's */
 void hs_bench_slice_rename(const struct hs_bench_slices *s, uint64_t trace,
 			   uint32_t node, void *message, uint32_t bytes);
