@@ -170,8 +170,11 @@ void hs_hub_dirty(struct hs_link *l)
  * reader as fast as that would otherwise keep us here for ever. */
 void hs_hub_flush(struct hs_hub *h)
 {
-	struct hs_link *list = h->dirty;
+	struct hs_link *list;
 
+	if (h->carrier->reads_do)
+		h->carrier->reads_do(h);
+	list = h->dirty;
 	h->dirty = NULL;
 	while (list) {
 		struct hs_link *l = list;

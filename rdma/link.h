@@ -111,6 +111,9 @@ struct hs_carrier {
 	/** transport.h's read(), of a peer that is up. The entry may be NULL */
 	int (*read)(struct hs_link *l, uint64_t offset_bytes,
 		    uint32_t size_bytes);
+	/** what was asked for by read(), where no device does it: before
+	 * anything is sent. The entry may be NULL */
+	void (*reads_do)(struct hs_hub *h);
 	/** timers of its own; Return: when to look again, UINT64_MAX: never */
 	uint64_t (*tick)(struct hs_hub *h);
 };

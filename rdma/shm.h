@@ -13,7 +13,9 @@
 #include "rdma/shm_ring.h"
 #include "rdma/sockets.h"
 
-#define HS_SHM_READS 8u /* under way at one peer */
+#define HS_SHM_READS 32u /* under way at one peer */
+/* Reads that follow from reads, in one turn. */
+#define HS_SHM_READ_ROUNDS 16u
 /* Of all peers' memories that are mapped to be read; the largest table of
  * crumb_format.h is as large. */
 #define HS_SHM_SHOWN_MAX_BYTES (2ull << 30)
@@ -40,13 +42,16 @@ struct hs_shm_conn {
 	uint64_t shown_bytes; /* of it, to read; 0: nothing */
 	struct hs_shm_read reads[HS_SHM_READS];
 	uint32_t nr_reads;
+	struct hs_shm_conn *reads_next; /* in the transport's list */
+	bool reads_listed;
 };
 
 struct hs_shm {
 	struct hs_sockets sockets; /* first */
 	/* Connections that had more to say than is taken in one turn. */
 	struct hs_shm_conn *late;
-	uint64_t shown_bytes; /* of all connections */
+	struct hs_shm_conn *readers; /* connections whose peers are read */
+	uint64_t shown_bytes;	     /* of all connections */
 	/* Whose processes may be peers, beside root's and our own. */
 	uint32_t users[HS_TRANSPORT_USERS_MAX];
 	uint32_t nr_users;
@@ -75,7 +80,7 @@ const char *hs_shm_window_told(struct hs_link *l,
 			       const void *about);
 void hs_shm_window_close(struct hs_shm_conn *c);
 int hs_shm_read(struct hs_link *l, uint64_t offset_bytes, uint32_t size_bytes);
-/** hs_shm_reads_do() - those that were asked for */
-void hs_shm_reads_do(struct hs_shm_conn *c);
+/** hs_shm_reads_do() - those that were asked for, and those that follow */
+void hs_shm_reads_do(struct hs_hub *h);
 
 #endif

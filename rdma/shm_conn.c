@@ -188,10 +188,11 @@ void hs_shm_conn_flush(struct hs_link *l)
 	struct iovec iov[2];
 	size_t put;
 
-	if (c->nr_reads)
-		hs_shm_reads_do(c);
 	if (l->state == HS_LINK_DOOMED || l->state == HS_LINK_CONNECTING)
 		return;
+	/* More rounds of them than belong into one turn. */
+	if (c->nr_reads)
+		hs_hub_dirty(l);
 	put = hs_shm_ring_put(&c->ring, iov, hs_link_peek(l, iov, SIZE_MAX));
 	if (put) {
 		hs_link_took(l, put);

@@ -132,6 +132,11 @@ void hs_shm_window_close(struct hs_shm_conn *c)
 	struct hs_shm *t = (struct hs_shm *)c->link.hub;
 
 	t->sockets.hub.stats.nr_windows -= c->shows + (c->shown_bytes != 0);
+	for (struct hs_shm_conn **at = &t->readers; *at;)
+		if (*at == c)
+			*at = c->reads_next;
+		else
+			at = &(*at)->reads_next;
 	t->shown_bytes -= c->shown_bytes;
 	c->shown_bytes = 0;
 	hs_memfd_close(&c->shown);
@@ -143,6 +148,7 @@ void hs_shm_window_close(struct hs_shm_conn *c)
 int hs_shm_read(struct hs_link *l, uint64_t offset_bytes, uint32_t size_bytes)
 {
 	struct hs_shm_conn *c = (struct hs_shm_conn *)l;
+	struct hs_shm *t = (struct hs_shm *)l->hub;
 
 	if (!c->shown_bytes)
 		return -EOPNOTSUPP;
@@ -156,11 +162,16 @@ int hs_shm_read(struct hs_link *l, uint64_t offset_bytes, uint32_t size_bytes)
 	__builtin_prefetch((const uint8_t *)c->shown.base + offset_bytes);
 	c->reads[c->nr_reads++] =
 		(struct hs_shm_read){offset_bytes, size_bytes};
+	if (!c->reads_listed) {
+		c->reads_listed = true;
+		c->reads_next = t->readers;
+		t->readers = c;
+	}
 	hs_hub_dirty(l);
 	return 0;
 }
 
-void hs_shm_reads_do(struct hs_shm_conn *c)
+static void reads_of(struct hs_shm_conn *c)
 {
 	struct hs_hub *h = c->link.hub;
 	struct hs_shm_read reads[HS_SHM_READS];
@@ -169,7 +180,7 @@ void hs_shm_reads_do(struct hs_shm_conn *c)
 	uint32_t nr = c->nr_reads;
 
 	memcpy(reads, c->reads, nr * sizeof(reads[0]));
-	c->nr_reads = 0; /* what is asked for meanwhile has its own turn */
+	c->nr_reads = 0; /* what is asked for meanwhile is of the next round */
 	for (uint32_t i = 0; i < nr && c->link.state == HS_LINK_UP; i++) {
 		const struct hs_shm_read *r = &reads[i];
 
@@ -179,5 +190,27 @@ void hs_shm_reads_do(struct hs_shm_conn *c)
 		h->stats.reads++;
 		h->windows.read_done(h->ctx, c->link.id, r->offset_bytes, copy,
 				     r->size_bytes);
+	}
+}
+
+/*
+ * A chain of nodes is read from end to end before anybody is rung: who wakes up
+ * in the middle takes the processor, and its next one waits.
+ */
+void hs_shm_reads_do(struct hs_hub *h)
+{
+	struct hs_shm *t = (struct hs_shm *)h;
+
+	for (uint32_t n = 0; n < HS_SHM_READ_ROUNDS && t->readers; n++) {
+		struct hs_shm_conn *list = t->readers;
+
+		t->readers = NULL;
+		while (list) {
+			struct hs_shm_conn *c = list;
+
+			list = c->reads_next;
+			c->reads_listed = false;
+			reads_of(c);
+		}
 	}
 }

@@ -321,6 +321,7 @@ static const struct hs_carrier shm_carrier = {
 	.came_up = hs_shm_window_open,
 	.window = hs_shm_window_told,
 	.read = hs_shm_read,
+	.reads_do = hs_shm_reads_do,
 	.tick = hs_sockets_tick,
 };
 

@@ -29,7 +29,7 @@
 #define SHOWN_BYTES 8192u
 #define SEALS	    (F_SEAL_SHRINK | F_SEAL_GROW)
 
-static uint32_t nr_told, nr_done;
+static uint32_t nr_told, nr_done, nr_follow;
 static uint8_t got[HS_TRANSPORT_READ_MAX_BYTES];
 static struct hs_memfd shown = {.fd = -1};
 static uint32_t nr_kept; /* before the test */
@@ -64,6 +64,9 @@ static void read_done(void *ctx, uint32_t peer, uint64_t offset,
 {
 	memcpy(got, bytes, size_bytes);
 	nr_done++;
+	if (nr_follow && nr_follow--)
+		assert_int_equal(hs_transport_read(t, peer, 8ull * nr_done, 8),
+				 0);
 }
 
 /* Ours reads. */
@@ -72,14 +75,14 @@ static int setup_reader(void **state)
 	const struct hs_transport_windows w = {.readable = readable,
 					       .read_done = read_done};
 
-	nr_told = nr_done = 0;
+	nr_told = nr_done = nr_follow = 0;
 	nr_kept = kept();
 	return setup(state) || hs_transport_windows(t, &w);
 }
 
 static int setup_neither(void **state)
 {
-	nr_told = nr_done = 0;
+	nr_told = nr_done = nr_follow = 0;
 	nr_kept = kept();
 	return setup(state);
 }
@@ -384,6 +387,36 @@ static void torn_and_gone(void **state)
 	assert_int_equal(hs_transport_read(t, last_up, 0, 8), -ENOTCONN);
 }
 
+/* A chain of reads is one turn's, and a message waits until it is through; one
+ * without an end does not keep the others waiting. */
+static void one_leads_to_another(void **state)
+{
+	int fd = filled(SHOWN_BYTES, SEALS);
+	uint64_t head;
+	struct other o;
+
+	connect_as_peer(&o);
+	hand_over(&o, HS_RING_MEMORY, &fd, 1);
+	tell(&o, SHOWN_BYTES);
+	until(nr_told == 1);
+	nr_follow = HS_SHM_READ_ROUNDS - 1;
+	assert_int_equal(hs_transport_read(t, last_up, 0, 8), 0);
+	hs_transport_flush(t);
+	assert_int_equal(nr_done, HS_SHM_READ_ROUNDS);
+	nr_done = 0;
+	nr_follow = 10 * HS_SHM_READ_ROUNDS;
+	head = stats().bytes_sent;
+	assert_int_equal(hs_transport_read(t, last_up, 0, 8), 0);
+	assert_int_equal(hs_transport_send(t, last_up, HS_WIRE_STORED, NULL, 0),
+			 0);
+	hs_transport_flush(t);
+	assert_int_equal(nr_done, HS_SHM_READ_ROUNDS);
+	assert_true(stats().bytes_sent > head);
+	until(nr_done == 10 * HS_SHM_READ_ROUNDS + 1);
+	hang_up(&o);
+	close(fd);
+}
+
 static void ends_with_one_under_way(void **state)
 {
 	int fd = filled(SHOWN_BYTES, SEALS);
@@ -468,6 +501,7 @@ int main(void)
 		reads(more_than_is_mapped),
 		reads(no_descriptors),
 		reads(torn_and_gone),
+		reads(one_leads_to_another),
 		reads(ends_with_one_under_way),
 		reads(among_bells),
 		shows(ours_is_read_alone),
