@@ -128,9 +128,8 @@ adopt_prefetch(const struct hs_agent_core *c, const struct hs_domain *d,
 	hs_ix_prefetch_trace(d, hs_ix_hash(d, b->trace_hi, b->trace_lo));
 	hs_fired_prefetch(c, b->trace_hi, b->trace_lo);
 	__builtin_prefetch(&d->rt[i], 1);
-	if (d->nr_traces_free >= PREFETCH_AHEAD)
-		__builtin_prefetch(&d->traces[d->traces_free[d->nr_traces_free -
-							     PREFETCH_AHEAD]],
+	if (d->nr_traces - d->traces_used > PREFETCH_AHEAD)
+		__builtin_prefetch(&d->traces[d->traces_used + PREFETCH_AHEAD],
 				   1);
 }
 

@@ -260,7 +260,7 @@ void hs_agent_core_loss(struct hs_agent_core *core, uint32_t domain,
 static void settle(struct hs_agent_core *c, struct hs_domain *d,
 		   const struct hs_ledger_losses *p)
 {
-	for (uint32_t i = 0; i < d->nr_traces; i++) {
+	for (uint32_t i = 0; i < d->traces_used; i++) {
 		const struct hs_ix_trace *t = &d->traces[i];
 
 		/* Most are others'; the last test is dear. */

@@ -211,7 +211,7 @@ struct hs_domain {
 	struct hs_ix_trace *traces;
 	struct hs_ix_more *more; /* hs_ix_more() */
 	struct hs_ix_bucket *buckets;
-	uint32_t *traces_free;	/* those in limbo from the end */
+	uint32_t *traces_free;	/* of those used; in limbo from the end */
 	uint32_t *seats;	/* core_retain.c */
 	uint16_t *sort_high;	/* core_retain.c, at an adoption only */
 	uint64_t *evicted;	/* of the ledger: buckets of fingerprints, the
@@ -225,6 +225,7 @@ struct hs_domain {
 	uint64_t units_indexed;
 	uint32_t crumb_free, nr_crumbs_free, nr_crumbs_fired;
 	uint32_t nr_traces_free, nr_traces_limbo;
+	uint32_t traces_used; /* from here on no entry was, since we began */
 	uint32_t nr_traces_live, nr_traces_fired;
 	uint32_t trace_last;	       /* that was got; HS_NIL: it is gone */
 	uint32_t seat_tail, seat_head; /* tail: least recently seen */

@@ -21,10 +21,9 @@
 
 void hs_ix_table_init(struct hs_domain *d)
 {
-	/* The memory is zero: all tags are free. Low entries go first. */
-	for (uint32_t i = 0; i < d->nr_traces; i++)
-		d->traces_free[i] = d->nr_traces - 1 - i;
-	d->nr_traces_free = d->nr_traces;
+	/* The memory is zero: all tags are free. */
+	d->traces_used = 0;
+	d->nr_traces_free = 0;
 	d->nr_traces_limbo = 0;
 	d->trace_last = HS_NIL;
 }
@@ -220,5 +219,6 @@ bool hs_ix_table_check(const struct hs_domain *d, const char **why)
 		return false;
 	*why = "entries of the index do not add up";
 	return live == d->nr_traces_live &&
-	       live + d->nr_traces_free + d->nr_traces_limbo == d->nr_traces;
+	       live + d->nr_traces_free + d->nr_traces_limbo == d->traces_used &&
+	       d->traces_used <= d->nr_traces;
 }

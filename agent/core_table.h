@@ -96,17 +96,24 @@ static inline uint32_t hs_ix_find_hashed(const struct hs_domain *d,
 	return i;
 }
 
-/* Free entries fill their array from below, those in limbo from above. */
+/*
+ * Entries that were used and are free fill their array from below, those in
+ * limbo from above. Those that never were go in order, and are listed nowhere.
+ */
 #define HS_IX_LIMBO_MAX 4096u
 
 /* Return: HS_NIL when all are in use. */
 static inline uint32_t hs_ix_entry_take(struct hs_agent_core *c,
 					struct hs_domain *d)
 {
-	if (d->nr_traces_free == 0 && d->nr_traces_limbo)
-		hs_ix_limbo_end(c, d);
-	if (d->nr_traces_free == 0)
-		return HS_NIL;
+	if (d->nr_traces_free == 0) {
+		if (d->traces_used < d->nr_traces)
+			return d->traces_used++;
+		if (d->nr_traces_limbo)
+			hs_ix_limbo_end(c, d);
+		if (d->nr_traces_free == 0)
+			return HS_NIL;
+	}
 	return d->traces_free[--d->nr_traces_free];
 }
 
