@@ -376,11 +376,13 @@ int hs_agent_core_domain_add(struct hs_agent_core *core, uint32_t domain,
 	if (rc)
 		return rc;
 	d->seed = ((struct hs_ledger_domain *)ledger)->evicted_seed;
+	d->parts_say = ((struct hs_ledger_domain *)ledger)->parts_say;
 	domain_layout(d, &a, &dc);
 	hs_ix_init(d);
 	hs_chunks_init(d);
 	core->domain_order[core->nr_domains++] = domain;
 	hs_adopt_domain(core, d, now_ns);
+	((struct hs_ledger_domain *)ledger)->parts_say = 1;
 	/* index.W3 release, pairs index.R3: the domain before its live. */
 	__atomic_store_n(&d->live, true, __ATOMIC_RELEASE);
 	return 0;

@@ -69,8 +69,8 @@ static void into_order(struct hs_domain *d, uint32_t trace, uint32_t i)
 		hs_ix_more(d, trace)->ship_next = t->buf_first;
 }
 
-static void adopt_held(struct hs_agent_core *c, struct hs_domain *d, uint32_t i,
-		       uint64_t now_ns)
+static inline void adopt_held(struct hs_agent_core *c, struct hs_domain *d,
+			      uint32_t i, uint64_t hash, uint64_t now_ns)
 {
 	struct hs_ledger_buffer *b = &d->buffers[i];
 	uint64_t seen_ns =
@@ -80,7 +80,8 @@ static void adopt_held(struct hs_agent_core *c, struct hs_domain *d, uint32_t i,
 
 	if ((b->trace_hi | b->trace_lo) &&
 	    b->committed <= hs_buffer_bytes(d, i))
-		trace = hs_ix_get(c, d, b->trace_hi, b->trace_lo, seen_ns);
+		trace = hs_ix_adopt(c, d, hash, b->trace_hi, b->trace_lo,
+				    seen_ns);
 	if (trace == HS_NIL) {
 		c->stats.lost_index_full++;
 		adopt_free(d, i);
@@ -96,6 +97,7 @@ static void adopt_held(struct hs_agent_core *c, struct hs_domain *d, uint32_t i,
 	t->visited = 1;
 	t->process = hs_ledger_word_process(b->word);
 	t->several = 1; /* which ones is not known any more */
+	hs_ix_seat_wanted(d, trace);
 	if (t->fired != HS_NIL)
 		hs_loss_adopt_part(c, d, t->fired, seen_ns, now_ns);
 	if (hs_fired_abandoned(c, t->fired)) {
@@ -104,8 +106,12 @@ static void adopt_held(struct hs_agent_core *c, struct hs_domain *d, uint32_t i,
 	}
 	if (HS_PLANTED(10))
 		b->acked = b->committed;
-	hs_buffer_append(c, d, trace, i);
-	into_order(d, trace, i);
+	if (t->fired == HS_NIL)
+		hs_buffer_append_plain(d, trace, i, hs_buffer_units(d, i));
+	else
+		hs_buffer_append(c, d, trace, i);
+	if (d->rt[i].prev != HS_NIL)
+		into_order(d, trace, i);
 	if (t->fired != HS_NIL)
 		hs_report_enqueue(c, d, trace);
 	c->stats.adopted_buffers++;
@@ -116,21 +122,27 @@ static void adopt_held(struct hs_agent_core *c, struct hs_domain *d, uint32_t i,
  * adoption was waiting for them, since ids are random and the tables large.
  * Those of its trace are known once its own line is here, which was asked for
  * before; the entry will be a new one, as nearly always.
+ * Return: the hash of its trace, if it has one.
  */
-static inline __attribute__((always_inline)) void
+static inline __attribute__((always_inline)) uint64_t
 adopt_prefetch(const struct hs_agent_core *c, const struct hs_domain *d,
 	       uint32_t i)
 {
 	const struct hs_ledger_buffer *b = &d->buffers[i];
+	uint64_t hash;
 
 	if (hs_ledger_word_state(b->word) != HS_LEDGER_HELD)
-		return;
-	hs_ix_prefetch_trace(d, hs_ix_hash(d, b->trace_hi, b->trace_lo));
+		return 0;
+	hash = hs_ix_hash(d, b->trace_hi, b->trace_lo);
+	__builtin_prefetch(&d->buckets[hash & d->bucket_mask], 1);
+	if (!d->parts_say)
+		__builtin_prefetch(hs_ix_gone_bucket(d, hash));
 	hs_fired_prefetch(c, b->trace_hi, b->trace_lo);
 	__builtin_prefetch(&d->rt[i], 1);
 	if (d->nr_traces - d->traces_used > PREFETCH_AHEAD)
 		__builtin_prefetch(&d->traces[d->traces_used + PREFETCH_AHEAD],
 				   1);
+	return hash;
 }
 
 static void adopt_freeing(struct hs_agent_core *c, struct hs_domain *d,
@@ -156,8 +168,8 @@ static void adopt_freeing(struct hs_agent_core *c, struct hs_domain *d,
 	adopt_free(d, i);
 }
 
-static void adopt_buffer(struct hs_agent_core *c, struct hs_domain *d,
-			 uint32_t i, uint64_t now_ns)
+static inline void adopt_buffer(struct hs_agent_core *c, struct hs_domain *d,
+				uint32_t i, uint64_t hash, uint64_t now_ns)
 {
 	d->rt[i] = (struct hs_buffer_rt){
 		.next = HS_NIL, .prev = HS_NIL, .trace = HS_NIL};
@@ -166,7 +178,7 @@ static void adopt_buffer(struct hs_agent_core *c, struct hs_domain *d,
 		adopt_stocked(d, i);
 		break;
 	case HS_LEDGER_HELD:
-		adopt_held(c, d, i, now_ns);
+		adopt_held(c, d, i, hash, now_ns);
 		break;
 	case HS_LEDGER_FREEING:
 		adopt_freeing(c, d, i);
@@ -177,38 +189,71 @@ static void adopt_buffer(struct hs_agent_core *c, struct hs_domain *d,
 	}
 }
 
+/* A walk over the buffers of all chunks that have a class. */
+struct walk {
+	uint32_t chunk, at; /* the next one: of that chunk, so many on */
+};
+
+/* Return: the buffer that it has come to; HS_NIL: there are no more. */
+static inline uint32_t walk_next(const struct hs_domain *d, struct walk *w)
+{
+	const struct hs_chunk *k;
+
+	for (; w->chunk < d->nr_chunks; w->chunk++, w->at = 0) {
+		k = &d->chunks[w->chunk];
+		if (k->size_class != HS_CHUNK_NO_CLASS && w->at < k->room)
+			return (w->chunk << d->chunk_shift) +
+			       w->at++ * k->units;
+	}
+	return HS_NIL;
+}
+
+/*
+ * Three walks, one ahead of the other: lines of the ledger are asked for, what
+ * they lead to is, and the buffers are taken in.
+ */
+static void adopt_buffers(struct hs_agent_core *c, struct hs_domain *d,
+			  uint64_t now_ns)
+{
+	struct {
+		uint32_t buffer;
+		uint64_t hash;
+	} row[PREFETCH_AHEAD];
+	struct walk lines = {0, 0}, ahead = {0, 0};
+
+	for (uint32_t n = 0;; n++) {
+		uint32_t at = n % PREFETCH_AHEAD, later = walk_next(d, &lines);
+
+		if (later != HS_NIL)
+			__builtin_prefetch(&d->buffers[later]);
+		if (n < LINES_AHEAD - PREFETCH_AHEAD)
+			continue;
+		if (n >= LINES_AHEAD) {
+			if (row[at].buffer == HS_NIL)
+				return;
+			adopt_buffer(c, d, row[at].buffer, row[at].hash,
+				     now_ns);
+		}
+		row[at].buffer = walk_next(d, &ahead);
+		if (row[at].buffer != HS_NIL)
+			row[at].hash = adopt_prefetch(c, d, row[at].buffer);
+	}
+}
+
 static void adopt_chunks(struct hs_agent_core *c, struct hs_domain *d,
 			 uint64_t now_ns)
 {
-	/* All of them first: a trace that is evicted for want of a place in
-	 * the index may have buffers anywhere. */
+	/* All of them first: an adoption may let buffers of any of them go. */
 	for (uint32_t k = 0; k < d->nr_chunks; k++) {
 		uint32_t word = hs_ledger_get32(&d->chunk_words[k]);
 
 		if (word && word <= d->nr_classes)
 			hs_chunk_adopt(d, k, word - 1);
 	}
-	for (uint32_t k = 0; k < d->nr_chunks; k++) {
-		const struct hs_chunk *chunk = &d->chunks[k];
-		uint32_t first = k << d->chunk_shift, units, room;
-
-		if (chunk->size_class == HS_CHUNK_NO_CLASS)
-			continue;
-		units = chunk->units;
-		room = chunk->room;
-		for (uint32_t i = 0; i < room; i++) {
-			if (i + LINES_AHEAD < room)
-				__builtin_prefetch(
-					&d->buffers[first +
-						    (i + LINES_AHEAD) * units]);
-			if (i + PREFETCH_AHEAD < room)
-				adopt_prefetch(c, d,
-					       first + (i + PREFETCH_AHEAD) *
-							       units);
-			adopt_buffer(c, d, first + i * units, now_ns);
-		}
-		hs_chunk_adopted(d, k);
-	}
+	adopt_buffers(c, d, now_ns);
+	for (uint32_t k = 0; k < d->nr_chunks; k++)
+		if (d->chunks[k].size_class != HS_CHUNK_NO_CLASS)
+			hs_chunk_adopted(d, k);
 }
 
 void hs_adopt_domain(struct hs_agent_core *c, struct hs_domain *d,
@@ -225,6 +270,6 @@ void hs_adopt_domain(struct hs_agent_core *c, struct hs_domain *d,
 		d->crumb_free = k;
 		d->nr_crumbs_free++;
 	}
-	hs_ix_seats_sort(d);
+	hs_ix_seats_adopt(d);
 	hs_loss_adopt(c, d);
 }

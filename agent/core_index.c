@@ -133,6 +133,46 @@ struct hs_ix_more *hs_ix_more(struct hs_domain *d, uint32_t trace)
 	return &d->more[trace];
 }
 
+static void pin(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace,
+		uint32_t fired)
+{
+	struct hs_ix_trace *t = &d->traces[trace];
+
+	hs_ix_more(d, trace)->ship_next = t->buf_first;
+	t->fired = fired;
+	d->nr_traces_fired++;
+	hs_ix_more(d, trace)->nr_units = 0;
+	for (uint32_t i = t->buf_first; i != HS_NIL; i = d->rt[i].next)
+		hs_ix_more(d, trace)->nr_units += hs_buffer_units(d, i);
+	d->nr_pinned += hs_ix_more(d, trace)->nr_units;
+	d->nr_crumbs_fired += hs_ix_more(d, trace)->nr_crumbs;
+	if (t->visited)
+		hs_loss_took_part(c, d, fired, t->process, t->several,
+				  hs_ix_first_ns(t), t->last_ns);
+	hs_hold_place(c, d, trace);
+}
+
+/* Entry @i, which is free, is that trace's from here on. */
+static inline void entry_fill(struct hs_agent_core *c, struct hs_domain *d,
+			      uint32_t i, uint64_t hash, uint64_t hi,
+			      uint64_t lo, uint64_t now_ns, uint16_t flags)
+{
+	d->traces[i] = (struct hs_ix_trace){
+		.hi = hi,
+		.lo = lo,
+		.first_ns = now_ns,
+		.last_ns = now_ns,
+		.buf_first = HS_NIL,
+		.buf_last = HS_NIL,
+		.flags = flags,
+		.fired = HS_NIL,
+	};
+	d->trace_last = i;
+	hs_ix_table_insert(d, hash, i);
+	d->nr_traces_live++;
+	c->stats.traces_seen++;
+}
+
 /* What hs_ix_get_hashed() does for another trace than the last one. */
 uint32_t hs_ix_get_other(struct hs_agent_core *c, struct hs_domain *d,
 			 uint64_t hash, uint64_t hi, uint64_t lo,
@@ -147,24 +187,37 @@ uint32_t hs_ix_get_other(struct hs_agent_core *c, struct hs_domain *d,
 		i = hs_ix_entry_take(c, d);
 	if (i == HS_NIL)
 		return HS_NIL;
-	d->traces[i] = (struct hs_ix_trace){
-		.hi = hi,
-		.lo = lo,
-		.first_ns = now_ns,
-		.last_ns = now_ns,
-		.buf_first = HS_NIL,
-		.buf_last = HS_NIL,
-		.flags = was_here(d, hash),
-		.fired = HS_NIL,
-	};
-	d->trace_last = i;
-	hs_ix_table_insert(d, hash, i);
+	entry_fill(c, d, i, hash, hi, lo, now_ns, was_here(d, hash));
 	hs_ix_seat_take(d, i);
-	d->nr_traces_live++;
-	c->stats.traces_seen++;
 	fired = hs_fired_find(c, hi, lo);
 	if (fired != HS_NIL)
 		hs_ix_pin(c, d, i, fired);
+	return i;
+}
+
+/*
+ * A successor's: nothing sits yet (hs_ix_seats_adopt()), so that nothing can be
+ * evicted for it; there were no more of them than entries. What the ledger has
+ * of a trace carries its flags, those of its mark among them.
+ */
+uint32_t hs_ix_adopt(struct hs_agent_core *c, struct hs_domain *d,
+		     uint64_t hash, uint64_t hi, uint64_t lo, uint64_t seen_ns)
+{
+	uint32_t i = d->trace_last, fired;
+
+	if (hs_ix_is(d, i, hi, lo))
+		return i;
+	i = d->trace_last = hs_ix_find_hashed(d, hash, hi, lo);
+	if (i != HS_NIL)
+		return i;
+	i = hs_ix_entry_take(c, d);
+	if (i == HS_NIL)
+		return HS_NIL;
+	entry_fill(c, d, i, hash, hi, lo, seen_ns,
+		   d->parts_say ? 0 : was_here(d, hash));
+	fired = hs_fired_find(c, hi, lo);
+	if (fired != HS_NIL)
+		pin(c, d, i, fired);
 	return i;
 }
 
@@ -199,36 +252,52 @@ void hs_ix_flag_some(struct hs_agent_core *c, struct hs_domain *d,
 void hs_ix_pin(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace,
 	       uint32_t fired)
 {
-	struct hs_ix_trace *t = &d->traces[trace];
-
-	if (t->fired != HS_NIL)
+	if (d->traces[trace].fired != HS_NIL)
 		return;
 	hs_ix_seat_leave(d, trace);
-	hs_ix_more(d, trace)->ship_next = t->buf_first;
-	t->fired = fired;
-	d->nr_traces_fired++;
-	hs_ix_more(d, trace)->nr_units = 0;
-	for (uint32_t i = t->buf_first; i != HS_NIL; i = d->rt[i].next)
-		hs_ix_more(d, trace)->nr_units += hs_buffer_units(d, i);
-	d->nr_pinned += hs_ix_more(d, trace)->nr_units;
-	d->nr_crumbs_fired += hs_ix_more(d, trace)->nr_crumbs;
-	if (t->visited)
-		hs_loss_took_part(c, d, fired, t->process, t->several,
-				  hs_ix_first_ns(t), t->last_ns);
-	hs_hold_place(c, d, trace);
+	pin(c, d, trace, fired);
 }
 
+static void crumb_free(struct hs_domain *d, uint32_t crumb)
+{
+	hs_ledger_set32(&d->crumbs[crumb].live, 0);
+	d->crumb_next[crumb] = d->crumb_free;
+	d->crumb_free = crumb;
+	d->nr_crumbs_free++;
+}
+
+/* The first goes last: leaves_in_parts(). */
 static void crumbs_free(struct hs_domain *d, uint32_t trace)
 {
-	for (uint32_t k = hs_ix_more(d, trace)->crumb_first; k != HS_NIL;) {
-		uint32_t next = d->crumb_next[k];
+	uint32_t first = d->more[trace].crumb_first, next;
 
-		hs_ledger_set32(&d->crumbs[k].live, 0);
-		d->crumb_next[k] = d->crumb_free;
-		d->crumb_free = k;
-		d->nr_crumbs_free++;
-		k = next;
+	if (first == HS_NIL)
+		return;
+	for (uint32_t k = d->crumb_next[first]; k != HS_NIL; k = next) {
+		next = d->crumb_next[k];
+		crumb_free(d, k);
 	}
+	crumb_free(d, first);
+}
+
+/*
+ * A trace of several buffers or crumbs goes by as many stores. A successor of
+ * who is killed among them must know that what it finds is not all: what goes
+ * last says so first, and nobody need look for each trace's mark.
+ */
+static void leaves_in_parts(struct hs_domain *d, uint32_t trace)
+{
+	const struct hs_ix_trace *t = &d->traces[trace];
+	uint32_t first = hs_ix_crumb_first(d, trace);
+
+	if (HS_PLANTED(111))
+		return;
+	if (first != HS_NIL)
+		hs_ledger_set32(&d->crumbs[first].live,
+				d->crumbs[first].live |
+					(uint32_t)HS_WIRE_F_EVICTED << 8);
+	else if (t->buf_first != t->buf_last)
+		d->buffers[t->buf_last].flags |= HS_WIRE_F_EVICTED;
 }
 
 static inline __attribute__((always_inline)) void
@@ -257,6 +326,7 @@ void hs_ix_remove(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace)
 {
 	const struct hs_ix_trace *t = &d->traces[trace];
 
+	leaves_in_parts(d, trace);
 	remove_hashed(c, d, hs_ix_hash(d, t->hi, t->lo), trace);
 }
 
@@ -342,15 +412,12 @@ void hs_ix_crumb(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace,
 void hs_ix_crumb_adopt(struct hs_agent_core *c, struct hs_domain *d,
 		       uint32_t crumb, uint64_t now_ns)
 {
-	uint32_t i = hs_ix_get(c, d, d->crumbs[crumb].trace_hi,
-			       d->crumbs[crumb].trace_lo, now_ns);
+	uint64_t hi = d->crumbs[crumb].trace_hi, lo = d->crumbs[crumb].trace_lo;
+	uint32_t i = hs_ix_adopt(c, d, hs_ix_hash(d, hi, lo), hi, lo, now_ns);
 	struct hs_ix_more *more;
 
 	if (i == HS_NIL) {
-		hs_ledger_set32(&d->crumbs[crumb].live, 0);
-		d->crumb_next[crumb] = d->crumb_free;
-		d->crumb_free = crumb;
-		d->nr_crumbs_free++;
+		crumb_free(d, crumb);
 		c->stats.crumbs_lost++;
 		return;
 	}
@@ -361,6 +428,7 @@ void hs_ix_crumb_adopt(struct hs_agent_core *c, struct hs_domain *d,
 	d->traces[i].visited = 1;
 	d->traces[i].several = 1; /* which ones is not known any more */
 	d->traces[i].flags |= (uint16_t)(d->crumbs[crumb].live >> 8);
+	hs_ix_seat_wanted(d, i);
 	more = hs_ix_more(d, i);
 	d->crumb_next[crumb] = more->crumb_first;
 	more->crumb_first = crumb;
@@ -432,6 +500,7 @@ bool hs_ix_evict_one(struct hs_agent_core *c, struct hs_domain *d)
 	hash = hs_ix_hash(d, d->traces[i].hi, d->traces[i].lo);
 	if (!HS_PLANTED(6))
 		gone(c, d, hash, HS_WIRE_F_EVICTED | WENT);
+	leaves_in_parts(d, i);
 	hs_buffers_evict(c, d, i);
 	remove_hashed(c, d, hash, i);
 	c->stats.traces_evicted++;

@@ -190,6 +190,7 @@ struct hs_chunk_list {
 struct hs_domain {
 	uint32_t id;
 	bool live;
+	bool parts_say; /* the ledger's, of before this worker */
 	uint32_t nr_buffers, buffer_bytes, nr_crumbs, nr_traces;
 	uint32_t nr_classes, nr_nodes, node_buffers;
 	uint32_t nr_chunks, chunk_shift;
@@ -455,7 +456,20 @@ static inline void hs_ix_seat_renew(struct hs_domain *d, uint32_t trace)
 	hs_ix_seat_take(d, trace);
 }
 uint32_t hs_ix_newest_next(const struct hs_domain *d, uint32_t *at);
-void hs_ix_seats_sort(struct hs_domain *d);
+/* During an adoption: when each entry was seen last, in two seats for each. */
+#define HS_IX_UNSEATED UINT64_MAX
+static inline uint64_t *hs_ix_seat_times(const struct hs_domain *d)
+{
+	return (uint64_t *)d->seats;
+}
+static inline void hs_ix_seat_wanted(struct hs_domain *d, uint32_t trace)
+{
+	const struct hs_ix_trace *t = &d->traces[trace];
+
+	hs_ix_seat_times(d)[trace] =
+		t->fired == HS_NIL ? t->last_ns : HS_IX_UNSEATED;
+}
+void hs_ix_seats_adopt(struct hs_domain *d);
 bool hs_ix_seats_check(const struct hs_domain *d, const char **why);
 
 /* core_index.c */
@@ -469,6 +483,8 @@ static inline uint32_t hs_ix_crumb_first(const struct hs_domain *d,
 uint32_t hs_ix_find(const struct hs_domain *d, uint64_t hi, uint64_t lo);
 uint32_t hs_ix_get(struct hs_agent_core *c, struct hs_domain *d, uint64_t hi,
 		   uint64_t lo, uint64_t now_ns);
+uint32_t hs_ix_adopt(struct hs_agent_core *c, struct hs_domain *d,
+		     uint64_t hash, uint64_t hi, uint64_t lo, uint64_t seen_ns);
 uint32_t hs_ix_get_other(struct hs_agent_core *c, struct hs_domain *d,
 			 uint64_t hash, uint64_t hi, uint64_t lo,
 			 uint64_t now_ns);

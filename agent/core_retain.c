@@ -108,99 +108,92 @@ static void sums(uint32_t at[SORT_DIGITS])
 	}
 }
 
-/* Return: how many sit, in @who in the order in which they do. */
-static uint32_t sitting(const struct hs_domain *d, uint32_t *who)
-{
-	uint32_t nr = 0;
-
-	for (uint32_t at = d->seat_tail; at != d->seat_head; at++) {
-		if (d->seats[at] != HS_NIL)
-			who[nr++] = d->seats[at];
-	}
-	return nr;
-}
-
 struct span {
 	uint64_t least_ns, most_ns;
 	bool sorted;
 };
 
-/* When each was seen last: the one look at all of the entries. */
-static struct span seen_span(const struct hs_domain *d, const uint32_t *who,
-			     uint64_t *row, uint32_t nr)
+static struct span seen_span(const uint64_t *row, uint32_t nr)
 {
 	struct span s = {UINT64_MAX, 0, true};
 
 	for (uint32_t i = 0; i < nr; i++) {
-		uint64_t ns = d->traces[who[i]].last_ns;
-
-		if (i + SORT_AHEAD < nr)
-			__builtin_prefetch(&d->traces[who[i + SORT_AHEAD]]);
-		row[i] = ns;
-		s.sorted &= ns >= s.most_ns;
-		if (ns < s.least_ns)
-			s.least_ns = ns;
-		if (ns > s.most_ns)
-			s.most_ns = ns;
+		if (row[i] == HS_IX_UNSEATED)
+			continue;
+		s.sorted &= row[i] >= s.most_ns;
+		if (row[i] < s.least_ns)
+			s.least_ns = row[i];
+		if (row[i] > s.most_ns)
+			s.most_ns = row[i];
 	}
 	return s;
+}
+
+/* In the order of their entries. Return: how many. */
+static uint32_t seat_plainly(struct hs_domain *d, const uint64_t *row,
+			     uint32_t nr)
+{
+	uint32_t n = 0;
+
+	/* Where entry i has its time nobody sits before i has been read. */
+	for (uint32_t i = 0; i < nr; i++)
+		if (row[i] != HS_IX_UNSEATED)
+			d->seats[n++] = i;
+	return n;
 }
 
 /*
  * By the low digits out of the row, by the high ones back into it: a radix
  * sort, in which what is moved takes its key along, since the entries lie far
- * apart. Each place of the row is two seats.
+ * apart. Return: how many sit.
  */
-static void sort_row(struct hs_domain *d, uint32_t *who, uint64_t *row,
-		     uint32_t nr, const struct span *s)
+static uint32_t seat_sorted(struct hs_domain *d, uint64_t *row, uint32_t nr,
+			    const struct span *s)
 {
 	struct sort_digits at = {{0}, {0}};
-	uint32_t shift = 0;
+	/* What lists the entries that are free: none has been given back. */
+	uint32_t *who = d->traces_free;
+	uint32_t shift = 0, n = 0;
 
 	while ((s->most_ns - s->least_ns) >> shift >> (2 * SORT_BITS))
 		shift++;
 	for (uint32_t i = 0; i < nr; i++) {
-		uint32_t key = (uint32_t)((row[i] - s->least_ns) >> shift);
+		uint32_t key;
 
+		if (row[i] == HS_IX_UNSEATED)
+			continue;
+		key = (uint32_t)((row[i] - s->least_ns) >> shift);
 		at.low[low_of(key)]++;
 		at.high[key >> SORT_BITS]++;
-		row[i] = (uint64_t)key << 32 | who[i];
+		row[n++] = (uint64_t)key << 32 | i;
 	}
 	sums(at.low);
 	sums(at.high);
-	for (uint32_t i = 0; i < nr; i++) {
+	for (uint32_t i = 0; i < n; i++) {
 		uint32_t key = (uint32_t)(row[i] >> 32);
 		uint32_t to = at.low[low_of(key)]++;
 
 		who[to] = (uint32_t)row[i];
 		d->sort_high[to] = (uint16_t)(key >> SORT_BITS);
 	}
-	for (uint32_t i = 0; i < nr; i++)
+	for (uint32_t i = 0; i < n; i++)
 		d->seats[at.high[d->sort_high[i]]++] = who[i];
+	return n;
 }
 
 /*
- * After an adoption those sit in the order of their memory. Let them sit by
- * when they were seen last, to one part in four million of the time between
- * the first and the last. The row itself has room for their times, and what
- * lists the entries that are free has room for all others.
+ * An adoption gives nobody a seat, and notes of each entry when it was seen
+ * last. Let them sit by that in the end, to one part in four million of the
+ * time between the first and the last.
  */
-void hs_ix_seats_sort(struct hs_domain *d)
+void hs_ix_seats_adopt(struct hs_domain *d)
 {
-	uint32_t *who = d->traces_free + d->nr_traces_free;
-	uint64_t *row = (uint64_t *)d->seats;
-	uint32_t nr;
-	struct span s;
+	uint32_t used = d->traces_used, nr;
+	uint64_t *row = hs_ix_seat_times(d);
+	struct span s = seen_span(row, used);
 
-	/* Never so far, but then their order may stay as it is. */
-	if (d->seats_move || d->seat_head > d->seat_mask)
-		return;
-	nr = sitting(d, who);
-	s = seen_span(d, who, row, nr);
-	if (s.sorted)
-		memcpy(d->seats, who, nr * sizeof(*who));
-	else
-		sort_row(d, who, row, nr, &s);
+	nr = s.sorted ? seat_plainly(d, row, used)
+		      : seat_sorted(d, row, used, &s);
 	for (uint32_t i = 0; i < nr; i++) {
 		if (i + SORT_AHEAD < nr)
 			__builtin_prefetch(&d->traces[d->seats[i + SORT_AHEAD]],

@@ -218,7 +218,6 @@ bool hs_ix_table_check(const struct hs_domain *d, const char **why)
 	if (spills)
 		return false;
 	*why = "entries of the index do not add up";
-	return live == d->nr_traces_live &&
-	       live + d->nr_traces_free + d->nr_traces_limbo == d->traces_used &&
-	       d->traces_used <= d->nr_traces;
+	return live == d->nr_traces_live && d->traces_used <= d->nr_traces &&
+	       live + d->nr_traces_free + d->nr_traces_limbo == d->traces_used;
 }

@@ -119,7 +119,13 @@ struct hs_ledger_domain {
 	uint64_t total_bytes;
 	struct hs_ledger_process processes[HS_LEDGER_PROCESSES];
 	struct hs_ledger_losses losses[HS_LEDGER_PROCESSES];
+	/* Where the header was padded to whole lines before: 0 there. */
+	uint32_t parts_say; /* what went in parts says so itself (ADR 54) */
 };
+_Static_assert(offsetof(struct hs_ledger_domain, parts_say) +
+			       sizeof(uint32_t) <=
+		       59520,
+	       "no longer than it was, in whole lines");
 
 /* A trigger that fired here, until its manifests are stored. */
 #define HS_LEDGER_GROUP_FLAGS 8u /* of live: HS_WIRE_GROUP_* from here on */

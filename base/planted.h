@@ -15,7 +15,7 @@
  * how many the kill harness has, from HS_PLANTED_KILL. */
 #define HS_NR_PLANTED	   48u
 #define HS_PLANTED_KILL	   101u
-#define HS_NR_PLANTED_KILL 10u
+#define HS_NR_PLANTED_KILL 11u
 
 #ifdef HS_PLANTED_BUGS
 extern uint32_t hs_planted;

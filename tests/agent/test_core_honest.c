@@ -47,6 +47,51 @@ static void eviction_outlives_the_worker(void **state)
 	destroy(w);
 }
 
+/*
+ * As a worker leaves a trace of two buffers that is killed between the stores
+ * that free them, of a version that flags neither: there is its mark alone.
+ */
+static void half_evicted(struct world *w, uint32_t parts_say)
+{
+	struct hs_ledger_domain *l = w->domain_ledger;
+	size_t bytes = hs_agent_domain_ledger_bytes(&w->domain);
+	uint8_t *before = malloc(bytes);
+	struct hs_ledger_buffer *b;
+
+	write_buffer(w, 1, HS_SHM_ENTRY_BUFFER, 200);
+	write_buffer(w, 1, HS_SHM_ENTRY_END, 200);
+	memcpy(before, l, bytes);
+	for (uint64_t lo = 100; lo < 100 + NR_BUFFERS; lo++)
+		write_buffer(w, lo, HS_SHM_ENTRY_END, 200);
+	memcpy(l, before, l->evicted_offset);
+	memcpy((uint8_t *)l + l->chunks_offset, before + l->chunks_offset,
+	       bytes - l->chunks_offset);
+	free(before);
+	b = (void *)((uint8_t *)l + l->buffers_offset);
+	while (hs_ledger_word_state(b->word) != HS_LEDGER_HELD)
+		b++;
+	b->word = hs_ledger_word(HS_LEDGER_FREE, 1, 0);
+	l->parts_say = parts_say;
+	restart(w);
+}
+
+/* Whose worker flagged what goes in parts is not asked for marks. */
+static void half_of_an_eviction_says_so(void **state)
+{
+	struct world *w = make();
+
+	(void)state;
+	half_evicted(w, 0);
+	assert_int_equal(
+		((struct hs_ledger_domain *)w->domain_ledger)->parts_say, 1);
+	assert_true(flags_now(w, 1) & HS_WIRE_F_EVICTED);
+	destroy(w);
+	w = make();
+	half_evicted(w, 1);
+	assert_int_equal(flags_now(w, 1), 0);
+	destroy(w);
+}
+
 /* As many evictions in between as fit into the domain's ledger. */
 static void eviction_is_remembered_for_long(void **state)
 {
@@ -341,6 +386,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(clean_exit_is_no_crash),
 		cmocka_unit_test(eviction_outlives_the_worker),
+		cmocka_unit_test(half_of_an_eviction_says_so),
 		cmocka_unit_test(eviction_is_remembered_for_long),
 		cmocka_unit_test(crash_outlives_the_worker),
 		cmocka_unit_test(loss_without_a_buffer_outlives_the_worker),

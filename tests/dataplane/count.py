@@ -33,7 +33,7 @@ BOUNDS = {
         "buffer_of_4": (678, None),
         "trace_of_1": (1210, None),
         "trace_empty": (880, None),
-        "adopted": (820, None),
+        "adopted": (710, None),
         "collector_up": (0, None),
     },
 }

@@ -20,6 +20,7 @@ WORKER = {
     107: "entries called consumed before they are",
     108: "a buffer called free before it is counted",
     109: "a fired trace called live before it is said which",
+    111: "a trace that goes in parts, which says nothing of it",
 }
 CONNECT = {
     110: "who died before it was up is taken for one that comes yet",
