@@ -243,28 +243,46 @@ static uint32_t nr_evicted(const struct hs_agent_domain_config *config)
 				    : config->nr_traces);
 }
 
-static void domain_layout(struct hs_domain *d, struct arena *a,
-			  const struct hs_agent_domain_config *config)
+/*
+ * What an adoption touches comes first, as far as it does: entries of as many
+ * traces as there may be where each has one buffer, and none is crowded out.
+ * Return: where that ends.
+ */
+static size_t domain_layout(struct hs_domain *d, struct arena *a,
+			    const struct hs_agent_domain_config *config)
 {
 	struct hs_domain own;
+	size_t touched;
 
 	if (!d)
 		d = &own;
 	/* Eight of ten slots at most: buckets that overflow stay rare. */
 	d->bucket_mask = power_of_two(config->nr_traces / 8 + 1) - 1;
 	d->seat_mask = power_of_two(2 * config->nr_traces + 64) - 1;
+	d->buckets = carve(a, d->bucket_mask + 1u, sizeof(*d->buckets));
 	d->rt = carve(a, config->nr_buffers, sizeof(*d->rt));
 	d->flying =
 		carve(a, hs_flying_size(config->nr_buffers), sizeof(uint64_t));
 	d->crumb_next = carve(a, config->nr_crumbs, sizeof(uint32_t));
+	touched = a->used_bytes +
+		  (size_t)config->nr_buffers / 5 * 4 * sizeof(*d->traces);
 	d->traces = carve(a, config->nr_traces, sizeof(*d->traces));
-	d->more = carve(a, config->nr_traces, sizeof(*d->more));
-	d->buckets = carve(a, d->bucket_mask + 1u, sizeof(*d->buckets));
-	d->traces_free = carve(a, config->nr_traces, sizeof(uint32_t));
 	d->seats = carve(a, d->seat_mask + 1u, sizeof(uint32_t));
+	d->traces_free = carve(a, config->nr_traces, sizeof(uint32_t));
 	d->sort_high = carve(a, config->nr_traces, sizeof(uint16_t));
 	d->buffers_free = carve(a, config->nr_buffers, sizeof(uint32_t));
 	d->chunks = carve(a, nr_chunks(config), sizeof(*d->chunks));
+	d->more = carve(a, config->nr_traces, sizeof(*d->more));
+	return touched < a->used_bytes ? touched : a->used_bytes;
+}
+
+size_t
+hs_agent_domain_touched_bytes(const struct hs_agent_domain_config *config)
+{
+	struct hs_agent_domain_config c = domain_defaults(config);
+	struct arena a = {NULL, 0};
+
+	return domain_layout(NULL, &a, &c);
 }
 
 size_t hs_agent_domain_size_bytes(const struct hs_agent_domain_config *config)

@@ -247,6 +247,9 @@ struct hs_agent_queue_stats {
 size_t hs_agent_core_size_bytes(const struct hs_agent_config *config);
 size_t hs_agent_node_ledger_bytes(const struct hs_agent_config *config);
 size_t hs_agent_domain_size_bytes(const struct hs_agent_domain_config *config);
+/* From its beginning, how much of that adopting a full pool touches, about. */
+size_t
+hs_agent_domain_touched_bytes(const struct hs_agent_domain_config *config);
 size_t
 hs_agent_domain_ledger_bytes(const struct hs_agent_domain_config *config);
 

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/clear.h"
 #include "agent/fault.h"
 #include "agent/left.h"
 #include "agent/shipper.h"
@@ -107,7 +108,7 @@ static int pool_make(struct hs_worker *w, struct hs_tenant *t, uint32_t node)
  * hundred traces touch all of it, and the kernel clears some hundred large
  * pages for them, 20 ms in which a process that begins gets no buffers.
  * @populate: clear them now. A successor's traces are touched in order, each
- * only if there is one.
+ * only if there is one, and another core goes ahead (clear.h).
  */
 static int memory_make(struct hs_tenant *t, bool populate)
 {
@@ -131,14 +132,19 @@ static int add_to_core(struct hs_worker *w, struct hs_tenant *t, bool made)
 {
 	const struct hs_agent_listener *listener =
 		hs_agent_listener_find(&w->settings, t->name);
+	struct hs_clear clear = {.running = false};
 	int rc;
 
 	t->config.weight = listener ? (uint32_t)listener->weight : 1;
 	rc = memory_make(t, made);
 	if (rc)
 		return rc;
+	if (!made)
+		hs_clear_begin(&clear, t->memory,
+			       hs_agent_domain_touched_bytes(&t->config));
 	rc = hs_agent_core_domain_add(w->core, t->index, t->memory,
 				      t->ledger.base, &t->config, w->now_ns);
+	w->clear_cpu_ns += hs_clear_end(&clear);
 	if (!rc) {
 		for (uint32_t i = 0; i < t->nr_pools; i++)
 			hs_fault_watch(t->pools[i].base, t->pools[i].size_bytes,

@@ -211,7 +211,8 @@ void hs_figures_status(const struct hs_worker *w, json_t *root)
 		root, "adoption",
 		json_pack("{s:I, s:I, s:I, s:b}", "ns",
 			  (json_int_t)(w->ready_ns - w->began_ns), "cpu_ns",
-			  (json_int_t)(w->ready_cpu_ns - w->began_cpu_ns),
+			  (json_int_t)(w->ready_cpu_ns - w->began_cpu_ns +
+				       w->clear_cpu_ns),
 			  "pool_bytes", (json_int_t)w->adopted_bytes,
 			  "stood_by", w->stood_by));
 }

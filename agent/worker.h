@@ -115,6 +115,7 @@ struct hs_worker {
 	uint64_t began_cpu_ns;
 	uint64_t ready_ns;
 	uint64_t ready_cpu_ns;	/* of this thread, when it was ready */
+	uint64_t clear_cpu_ns;	/* of others that cleared tables for it */
 	uint64_t adopted_bytes; /* of pools */
 	struct hs_numa *numa;	/* NULL: not known */
 	char left[HS_WORKER_LEFT_MAX][HS_HELD_NAME_BYTES];
