@@ -365,14 +365,23 @@ static void account(struct launch *l, struct hs_svc_outcome *out)
 static void details_capture(json_t *d, const char *name,
 			    const struct hs_svc_capture *c)
 {
-	json_object_set_new(d, name,
-			    json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "all",
-				      (json_int_t)c->all, "whole",
-				      (json_int_t)c->whole, "partial",
-				      (json_int_t)c->partial, "open",
-				      (json_int_t)c->open, "missing",
-				      (json_int_t)c->missing, "evicted",
-				      (json_int_t)c->evicted));
+	json_t *causes = json_object();
+
+	for (uint32_t why = 0; why < HS_ASSEMBLY_NR_WHYS; why++)
+		if (c->causes[why])
+			json_object_set_new(
+				causes,
+				hs_assembly_why_name((enum hs_assembly_why)why),
+				json_integer((json_int_t)c->causes[why]));
+	json_object_set_new(
+		d, name,
+		json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "all",
+			  (json_int_t)c->all, "whole", (json_int_t)c->whole,
+			  "partial", (json_int_t)c->partial, "open",
+			  (json_int_t)c->open, "missing",
+			  (json_int_t)c->missing, "evicted",
+			  (json_int_t)c->causes[HS_ASSEMBLY_WHY_EVICTED],
+			  "causes", causes));
 }
 
 /* What travelled over what, and who was called how often, warm-up included. */

@@ -10,6 +10,7 @@
 #include <jansson.h>
 
 #include "bench/services/world.h"
+#include "collector/assembly.h"
 
 struct hs_svc_fabric_options {
 	uint64_t pool_bytes;
@@ -24,7 +25,8 @@ struct hs_svc_fabric_options {
 /* What a group of requests came to. */
 struct hs_svc_capture {
 	uint64_t all, whole, partial, open, missing;
-	uint64_t evicted; /* of the partial ones, where a node said so */
+	/* Of the partial ones, by what a node said. */
+	uint64_t causes[HS_ASSEMBLY_NR_WHYS];
 };
 
 struct hs_svc_outcome {

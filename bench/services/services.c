@@ -85,6 +85,7 @@ static void report_capture(struct figures *f, const char *name,
 			   const struct hs_svc_capture *c, double lost)
 {
 	struct hs_bench_result *r;
+	size_t used;
 
 	if (!c->all)
 		return;
@@ -92,9 +93,18 @@ static void report_capture(struct figures *f, const char *name,
 	hs_load_share(r, c->whole, c->all);
 	r->lost_share = lost;
 	snprintf(r->note, sizeof(r->note),
-		 "partial %llu (evicted %llu), open %llu, missing %llu",
-		 (unsigned long long)c->partial, (unsigned long long)c->evicted,
-		 (unsigned long long)c->open, (unsigned long long)c->missing);
+		 "partial %llu, open %llu, missing %llu",
+		 (unsigned long long)c->partial, (unsigned long long)c->open,
+		 (unsigned long long)c->missing);
+	for (uint32_t why = 0; why < HS_ASSEMBLY_NR_WHYS; why++) {
+		used = strlen(r->note);
+		if (c->causes[why])
+			snprintf(
+				r->note + used, sizeof(r->note) - used,
+				"; %s %llu",
+				hs_assembly_why_name((enum hs_assembly_why)why),
+				(unsigned long long)c->causes[why]);
+	}
 }
 
 /* Who says how much of it: bytes of each type for a collected trace. */

@@ -20,6 +20,8 @@
 
 #define QUIET_NS (2 * HS_NS_PER_SEC)
 #define LOOK_US	 200000u
+/* For the collector to sum up what it has, so that spans can be counted. */
+#define SUMMED_NS (120 * HS_NS_PER_SEC)
 
 enum capture { MISSING, WHOLE, PARTIAL, OPEN };
 
@@ -28,7 +30,8 @@ struct captured {
 	uint64_t duration_ns;
 	uint32_t spans;
 	enum capture what;
-	bool evicted;
+	bool is_summed;	 /* else its spans are not known yet */
+	uint32_t causes; /* bits of enum hs_assembly_why */
 };
 
 struct table {
@@ -69,7 +72,8 @@ static void count(struct hs_svc_capture *g, const struct captured *c,
 	g->partial += what == PARTIAL;
 	g->open += what == OPEN;
 	g->missing += what == MISSING;
-	g->evicted += what == PARTIAL && c->evicted;
+	for (uint32_t why = 0; why < HS_ASSEMBLY_NR_WHYS; why++)
+		g->causes[why] += what == PARTIAL && c->causes >> why & 1;
 }
 
 static enum capture judge(const struct hs_svc_truth *t,
@@ -170,33 +174,34 @@ static void settle(struct hs_replay_house *house, uint64_t patience_ns)
 	}
 }
 
-static bool is_evicted(const json_t *row)
+static uint32_t causes_of(const json_t *row)
 {
-	const json_t *causes = json_object_get(row, "causes");
 	const json_t *one;
+	uint32_t causes = 0;
 	size_t i;
 
-	json_array_foreach(causes, i, one)
+	json_array_foreach(json_object_get(row, "causes"), i, one)
 	{
 		const char *cause =
 			json_string_value(json_object_get(one, "cause"));
 
-		if (cause && !strcmp(cause, "evicted"))
-			return true;
+		for (uint32_t why = 0; cause && why < HS_ASSEMBLY_NR_WHYS;
+		     why++)
+			if (!strcmp(cause, hs_assembly_why_name(
+						   (enum hs_assembly_why)why)))
+				causes |= 1u << why;
 	}
-	return false;
+	return causes;
 }
 
-static void take_row(const struct table *table, const json_t *row,
-		     struct hs_svc_outcome *out)
+static struct captured captured_of(const json_t *row)
 {
 	const char *id = json_string_value(json_object_get(row, "trace_id"));
 	const char *mark = json_string_value(json_object_get(row, "mark"));
 	struct captured c = {.what = OPEN};
 
-	if (!id || !mark || hs_hex_u128_parse(id, strlen(id), &c.hi, &c.lo) ||
-	    !c.lo)
-		return;
+	if (!id || !mark || hs_hex_u128_parse(id, strlen(id), &c.hi, &c.lo))
+		return (struct captured){0};
 	c.spans = (uint32_t)json_integer_value(json_object_get(row, "spans"));
 	c.duration_ns = (uint64_t)json_integer_value(
 		json_object_get(row, "duration_ns"));
@@ -204,11 +209,112 @@ static void take_row(const struct table *table, const json_t *row,
 		c.what = WHOLE;
 	else if (!strcmp(mark, "partial"))
 		c.what = PARTIAL;
-	c.evicted = is_evicted(row);
-	*find(table, c.hi, c.lo) = c;
-	out->nr_collected++;
-	out->traces_bytes +=
-		(uint64_t)json_integer_value(json_object_get(row, "bytes"));
+	c.is_summed = !json_is_true(json_object_get(row, "stale"));
+	c.causes = causes_of(row);
+	return c;
+}
+
+/* Until each trace that is there says how many spans it has. */
+static void wait_summed(struct hs_replay_house *house)
+{
+	uint64_t end = hs_clock_mono_ns() + SUMMED_NS;
+
+	while (hs_clock_mono_ns() < end) {
+		json_t *s = ask(house->fabric.collectors[0], "/v1/status");
+		uint64_t stale = number(s, "traces", "stale");
+
+		json_decref(s);
+		if (!stale)
+			return;
+		usleep(LOOK_US);
+	}
+}
+
+static json_t *list(struct hs_replay_house *house)
+{
+	json_t *answer =
+		ask(house->fabric.collectors[0], "/v1/traces?limit=1000000");
+
+	if (!json_object_get(answer, "traces")) {
+		fprintf(stderr, "hs-perf services: the collector does not "
+				"list its traces\n");
+		json_decref(answer);
+		return NULL;
+	}
+	return answer;
+}
+
+/* What there is now. Return: whether all of it has been summed up */
+static bool take_all(const struct table *table, const json_t *rows)
+{
+	bool is_summed = true;
+	const json_t *row;
+	size_t i;
+
+	json_array_foreach(rows, i, row)
+	{
+		struct captured c = captured_of(row);
+
+		if (c.lo)
+			*find(table, c.hi, c.lo) = c;
+		is_summed &= !c.lo || c.is_summed;
+	}
+	return is_summed;
+}
+
+/* The spans of those that were there before; what came later does not count,
+ * and what was not whole has not become so in time. */
+static void take_sums(const struct table *table, const json_t *rows)
+{
+	const json_t *row;
+	size_t i;
+
+	json_array_foreach(rows, i, row)
+	{
+		struct captured c = captured_of(row);
+		struct captured *there = find(table, c.hi, c.lo);
+
+		if (!c.lo || !there->lo)
+			continue;
+		if (there->what != WHOLE)
+			c.what = there->what;
+		*there = c;
+	}
+}
+
+static int take(struct hs_replay_house *house, struct table *table,
+		struct hs_svc_outcome *out, struct hs_histogram *durations)
+{
+	json_t *answer = list(house);
+	const json_t *row;
+	size_t i;
+	int rc = -EIO;
+
+	if (answer)
+		rc = table_make(table, json_array_size(json_object_get(
+					       answer, "traces")));
+	if (!rc && !take_all(table, json_object_get(answer, "traces"))) {
+		wait_summed(house);
+		json_decref(answer);
+		answer = list(house);
+		if (answer)
+			take_sums(table, json_object_get(answer, "traces"));
+		else
+			rc = -EIO;
+	}
+	json_array_foreach(json_object_get(answer, "traces"), i, row)
+	{
+		struct captured c = captured_of(row);
+
+		if (!c.lo || !find(table, c.hi, c.lo)->lo)
+			continue;
+		out->nr_collected++;
+		out->traces_bytes += (uint64_t)json_integer_value(
+			json_object_get(row, "bytes"));
+		hs_histogram_record(durations, c.duration_ns);
+	}
+	json_decref(answer);
+	return rc;
 }
 
 int hs_svc_verify_hindsight(struct hs_svc_world *w,
@@ -217,43 +323,21 @@ int hs_svc_verify_hindsight(struct hs_svc_world *w,
 			    const char *truths)
 {
 	struct hs_histogram *durations = calloc(1, sizeof(*durations));
-	struct table table;
-	json_t *answer, *rows;
-	size_t i;
-	json_t *row;
+	struct table table = {0};
 	int rc;
 
-	settle(house, w->settings.settle_ns);
-	answer = ask(house->fabric.collectors[0], "/v1/traces?limit=1000000");
-	rows = json_object_get(answer, "traces");
-	if (!durations || !rows) {
-		fprintf(stderr, "hs-perf services: the collector does not "
-				"list its traces\n");
-		free(durations);
-		json_decref(answer);
-		return -EIO;
-	}
-	rc = table_make(&table, json_array_size(rows));
-	if (rc) {
-		free(durations);
-		json_decref(answer);
-		return rc;
-	}
+	if (!durations)
+		return -ENOMEM;
 	hs_histogram_init(durations);
-	json_array_foreach(rows, i, row)
-	{
-		take_row(&table, row, out);
-		hs_histogram_record(
-			durations, (uint64_t)json_integer_value(json_object_get(
-					   row, "duration_ns")));
-	}
-	rc = compare(w, &table, out, truths);
-	if (details)
+	settle(house, w->settings.settle_ns);
+	rc = take(house, &table, out, durations);
+	if (!rc)
+		rc = compare(w, &table, out, truths);
+	if (!rc && details)
 		json_object_set_new(details, "collected_durations",
 				    hs_svc_histogram_json(durations));
 	free(table.slots);
 	free(durations);
-	json_decref(answer);
 	return rc;
 }
 
