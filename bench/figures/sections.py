@@ -144,10 +144,10 @@ def section3(answers):
     for one, width in zip(captured, (2, 2, 4, 8)):
         one["width"] = width
     captured.reverse()
-    captured.append({"name": "tail, in the paper", "paper": True,
+    captured.append({"name": "paper's tail", "paper": True,
                      "colour": COLOUR["tail-async"],
                      "points": paper.TAIL_CAPTURE})
-    captured.append({"name": "hindsight, in the paper", "paper": True,
+    captured.append({"name": "paper's hindsight", "paper": True,
                      "colour": COLOUR["hindsight"],
                      "points": paper.HINDSIGHT_CAPTURE})
     rows = "".join("<tr><td>%s</td><td>%s</td><td>%s</td></tr>" % (
@@ -208,7 +208,9 @@ def section4a(fair, loads):
         "Three agents that may report 1 MB/s each, under virtual time: the "
         "production logic, so shares and not speeds. %sThe paper: about 100 %% "
         "of A and B up to 28,000 requests/s, some %s whole traces a second "
-        "of all, and less of F the more there are." % (
+        "of all, and less of F the more there are. Here A and B are whole up "
+        "to 10,000, which is 5,000 faulty triggers a second, and lose like F "
+        "above that, with pools of 64 MiB." % (
             "F sends %.1f %% of what A and B leave of the limits at 10,000. "
             % (use["median"] * 100) if use else "",
             format(paper.COLLECTED_PER_S, ",")))
@@ -217,7 +219,7 @@ def section4a(fair, loads):
 def section4c(answers):
     """Medians and p99 by how many nodes a trace visited."""
     points = {}
-    for step in ("4c-traverse", "4c-sizes"):
+    for step in ("4c-%d" % size for size in (2, 4, 6, 8, 10)):
         for one in (answers.get(step) or {}).get("results", []):
             parts = one["name"].split("_")
             if parts[0] != "traverse" or not parts[1].endswith("nodes"):

@@ -127,7 +127,7 @@ def all_steps(quick, commands):
     steps.append(Step("6-two", [
         "services", "--two", "--rate", "100k", "--works", "1us,2us,5us,10us",
         "--span", "100ms" if quick else "400ms", "--warm",
-        "100ms" if quick else "400ms"] + (["--turns", "1"] if quick else [])))
+        "100ms" if quick else "400ms", "--turns", "1" if quick else "5"]))
     steps.append(Step("6-payload", [
         "services", "--rate", "5k" if quick else "50k", "--payload", "4KiB",
         "--edge", "0.001", "--pool", "512MiB", "--span", "%gs" % seconds],
@@ -139,10 +139,11 @@ def all_steps(quick, commands):
         "5000" if quick else "2500,5000,20000,28000"]))
     if "traverse" in commands:
         steps.append(Step("4c-traverse", ["traverse"]))
-        steps.append(Step("4c-sizes", [
-            "traverse", "--sizes", "2,4" if quick else "2,4,6,8",
-            "--rates", "100" if quick else "100,1000,3000,7500",
-            "--seconds", "1" if quick else "2"]))
+        for size in (2, 4) if quick else (2, 4, 6, 8, 10):
+            steps.append(Step("4c-%d" % size, [
+                "traverse", "--sizes", str(size), "--rates",
+                "100" if quick else "100,1000,3000,7500", "--seconds",
+                "1" if quick else "2"]))
     steps += figure5(quick)
     steps.append(Step("7-pool", ["pool", "--span",
                                  "20ms" if quick else "200ms"]))
