@@ -168,6 +168,16 @@ def tcp_ended():
     check("process 1 has ended by signal 9" in said, "and it is named")
 
 
+def cut_short():
+    """Listed while the collector still has to sum up what it has: no trace
+    counts as partial that nobody gives a cause for."""
+    _, details = run("-t", "two", "--rate", "5k", "--edge", "0.5", "--settle",
+                     "300ms")
+    edge = captured(details)
+    check(sum(edge["causes"].values()) >= edge["partial"],
+          "partial ones say why: %r" % edge)
+
+
 def faulty_service():
     """A symptom in the middle, found by the agents' rule."""
     _, details = run("-t", "chain:3", "--rate", "500", "--edge", "0.2",
@@ -230,7 +240,7 @@ def refusals():
 
 if __name__ == "__main__":
     for scenario in (refusals, chain, over_carriers, saturated, tcp_ended,
-                     faulty_service, untriggered, head,
+                     cut_short, faulty_service, untriggered, head,
                      tails):
         if len(sys.argv) < 2 or scenario.__name__ in sys.argv[1:]:
             print("== " + scenario.__name__)
