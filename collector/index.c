@@ -5,6 +5,7 @@
 #include "collector/index_internal.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -241,12 +242,23 @@ static int prepare(struct hs_index *ix, int upto)
 	return 0;
 }
 
+/* Its account of its memory is a lock around each allocation, in a process
+ * where nobody reads it. */
+static void configure(void)
+{
+	(void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
 static int db_open(struct hs_index *ix, const char *path)
 {
-	int rc = sqlite3_open_v2(path, &ix->db,
-				 SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE |
-					 SQLITE_OPEN_NOMUTEX,
-				 NULL);
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	int rc;
+
+	pthread_once(&once, configure);
+	rc = sqlite3_open_v2(path, &ix->db,
+			     SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE |
+				     SQLITE_OPEN_NOMUTEX,
+			     NULL);
 
 	if (rc)
 		return hs_index_fail(ix, rc);

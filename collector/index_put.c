@@ -315,10 +315,12 @@ int hs_index_put_summary(struct hs_index *ix,
 
 	if (rc <= 0)
 		return rc;
-	/* They stand in the order of starts, which is known anew. */
-	rc = run_of(ix, HS_INDEX_TRIGGER_NAMES_TAKE, row.key);
-	if (rc)
-		return rc;
+	/* They stand in the order of starts; without spans that stays. */
+	if (s->nr_spans) {
+		rc = run_of(ix, HS_INDEX_TRIGGER_NAMES_TAKE, row.key);
+		if (rc)
+			return rc;
+	}
 	sqlite3_bind_int64(st, 1, row.key);
 	if (s->nr_spans)
 		sqlite3_bind_int64(st, 2, s->start_ns);
@@ -331,7 +333,8 @@ int hs_index_put_summary(struct hs_index *ix,
 	if (rc)
 		return rc;
 	ix->counts.nr_stale -= row.stale;
-	rc = run_of(ix, HS_INDEX_TRIGGER_NAMES_PUT, row.key);
+	if (s->nr_spans)
+		rc = run_of(ix, HS_INDEX_TRIGGER_NAMES_PUT, row.key);
 	if (!rc)
 		rc = run_of(ix, HS_INDEX_SERVICES_CLEAR, row.key);
 	st = ix->statements[HS_INDEX_SERVICE_ADD];
