@@ -21,7 +21,7 @@
 #define RATES_MAX      32u
 #define BUFFER_BYTES   512u
 #define POINT_MAX      100000u /* triggers of a rate */
-#define PROTOTYPE_US   9000.0  /* its p99 at PROTOTYPE_RATE: docs/BENCH.md */
+#define PROTOTYPE_US   9000.0  /* its p99 at PROTOTYPE_RATE, with two agents */
 #define PROTOTYPE_RATE 7500.0
 
 struct command {
@@ -138,7 +138,8 @@ static void tell(struct command *c, const struct hs_traverse_point *p)
 	r->lost_share = (double)(p->nr - p->nr_settled) / (double)p->nr;
 	if (k->p99_us > 0)
 		hs_bench_ratio_add(r, "control_p99", r->p99 / k->p99_us);
-	if (p->per_s == PROTOTYPE_RATE && r->p99 > 0)
+	if (p->per_s == PROTOTYPE_RATE && c->options.plan.nr_visits == 2 &&
+	    r->p99 > 0)
 		hs_bench_ratio_add(r, "prototype_p99", r->p99 / PROTOTYPE_US);
 	snprintf(r->note, sizeof(r->note),
 		 "control: p50 %.0f p99 %.0f max %.0f us; %.0f a second came "
