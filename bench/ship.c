@@ -188,6 +188,11 @@ static bool wait_ready(const struct hs_bench_ship_result *result)
 	return false;
 }
 
+static bool is_copy(const struct hs_bench_ship_run *run)
+{
+	return !strcmp(run->carrier, "copy");
+}
+
 int hs_bench_ship_once(const struct hs_bench_ship_run *run,
 		       struct hs_bench_ship_result *out)
 {
@@ -199,6 +204,10 @@ int hs_bench_ship_once(const struct hs_bench_ship_run *run,
 
 	if (!pool)
 		pool = pool_make();
+	if (pool && is_copy(run)) {
+		hs_bench_ship_copy(run, pool, out);
+		return 0;
+	}
 	result = mmap(NULL, sizeof(*result), PROT_READ | PROT_WRITE,
 		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (!pool || result == MAP_FAILED)
@@ -309,7 +318,7 @@ static int compare(struct hs_bench_report *report, const char *name,
 	if (peer)
 		hs_bench_ratio_add(out, peer_name,
 				   hs_bench_median(ratios, ROUNDS));
-	if (strcmp(run->carrier, "tcp"))
+	if (strcmp(run->carrier, "tcp") && !is_copy(run))
 		note(out, &r);
 	return 0;
 }
@@ -430,6 +439,8 @@ static int measure(struct hs_bench_report *report, const char *carrier,
 		 (int)getpid());
 	rc = frames_of(report, &run, mtu);
 	run.slice_bytes = 10000;
+	if (is_copy(&run))
+		return rc;
 	if (!mtu) {
 		snprintf(name, sizeof(name), "slices_10kB_per_s_%s", carrier);
 		rc |= compare(report, name, &run, NULL, NULL, true);
@@ -448,13 +459,15 @@ static int measure(struct hs_bench_report *report, const char *carrier,
 int hs_perf_ship(int argc, char **argv)
 {
 	static const char *const carriers[] = {"udp",	"tcp-ship",  "memif",
-					       "vhost", "af_packet", "lent"};
+					       "vhost", "af_packet", "lent",
+					       "copy"};
 	uint64_t span_ns = SPAN_DEFAULT_NS, mtu = 0;
 	const char *store = NULL, *carrier = NULL;
 	bool json = false;
 	const struct hs_args_option options[] = {
 		{"carrier", 'c', HS_ARGS_STRING, &carrier, "NAME",
-		 "only this one: udp, tcp-ship, memif, vhost, af_packet, lent",
+		 "only this one: udp, tcp-ship, memif, vhost, af_packet, lent, "
+		 "copy (none: what a sum and a copy cost)",
 		 0, 0},
 		{"span", 's', HS_ARGS_DURATION, &span_ns, "TIME",
 		 "how long each run is", 100 * HS_NS_PER_MS,

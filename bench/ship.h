@@ -82,6 +82,9 @@ void hs_bench_ship_port_to(const struct hs_bench_ship_run *run,
 /** hs_bench_ship_store_to() - a collector; it fills @pool for its sender */
 void hs_bench_ship_store_to(const struct hs_bench_ship_run *run, uint8_t *pool,
 			    struct hs_bench_ship_result *result);
+/** hs_bench_ship_copy() - no carrier: sums and copies, by one core */
+void hs_bench_ship_copy(const struct hs_bench_ship_run *run,
+			const uint8_t *pool, struct hs_bench_ship_result *out);
 struct hs_ship_slice;
 /** hs_bench_ship_store_next() - the slice of that key, made where it lies */
 void hs_bench_ship_store_next(const struct hs_bench_ship_run *run,
