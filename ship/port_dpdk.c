@@ -113,9 +113,9 @@ static bool enqueue(struct hs_dpdk_port *d, struct rte_mbuf *m)
 
 /* Also now and then who is known: it may be another device by now. Without
  * memory or room for it now it stays due. */
-static void ask(struct hs_dpdk_port *d, struct hs_dpdk_neighbour *n)
+static void ask(struct hs_dpdk_port *d, struct hs_dpdk_neighbour *n,
+		uint64_t now)
 {
-	uint64_t now = rte_get_tsc_cycles();
 	struct rte_mbuf *m;
 
 	if (n->asked_tsc &&
@@ -132,9 +132,8 @@ static void ask(struct hs_dpdk_port *d, struct hs_dpdk_neighbour *n)
 }
 
 /* A link that is down takes frames and loses them; they wait instead. */
-static bool link_is_up(struct hs_dpdk_port *d)
+static bool link_is_up(struct hs_dpdk_port *d, uint64_t now)
 {
-	uint64_t now = rte_get_tsc_cycles();
 	struct rte_eth_link link;
 	bool was_up = d->link_up;
 
@@ -155,17 +154,18 @@ static int dpdk_send(struct hs_ship_port *p, const struct hs_ship_address *to,
 	struct hs_dpdk_port *d = dpdk_of(p);
 	struct hs_dpdk_neighbour *n;
 	struct hs_ship_place place;
+	const uint64_t now = rte_get_tsc_cycles();
 	uint32_t headers, bytes = head_bytes;
 	struct rte_mbuf *m;
 
-	if (!link_is_up(d)) {
+	if (!link_is_up(d, now)) {
 		d->stats.no_link++;
 		return -EAGAIN;
 	}
 	memcpy(&place, to, sizeof(place));
 	n = hs_dpdk_neighbour(&d->net, &place.ip);
 	if (n && !n->fixed)
-		ask(d, n);
+		ask(d, n, now);
 	if (!n || !n->known) {
 		d->stats.no_neighbour++;
 		return -EAGAIN;
@@ -274,7 +274,7 @@ static void report(struct hs_dpdk_port *d)
 	enum hs_dpdk_mld_kind kind;
 	struct rte_mbuf *m;
 
-	if (!link_is_up(d))
+	if (!link_is_up(d, now))
 		return;
 	kind = hs_dpdk_mld_due(&d->mld, now);
 	m = kind ? rte_pktmbuf_alloc(d->frames) : NULL;

@@ -17,11 +17,17 @@
 #define CRUMB_BYTES 64u
 
 struct cut {
-	uint32_t nr_parts, nr_heads, payload_bytes;
+	uint32_t nr_parts, nr_heads, nr_pieces, payload_bytes;
 	struct hs_ship_part parts[HS_SHIP_PARTS_MAX];
 	struct hs_ship_piece pieces[HS_SHIP_PARTS_MAX];
-	uint32_t nr_pieces;
 };
+
+/* The rows are a kilobyte that most frames use a few words of. */
+static void cut_clear(struct cut *cut)
+{
+	cut->nr_parts = cut->nr_heads = 0;
+	cut->nr_pieces = cut->payload_bytes = 0;
+}
 
 static uint32_t used_bytes(const struct cut *cut)
 {
@@ -49,6 +55,7 @@ static void cut_new(struct hs_ship_sender *s, struct cut *cut)
 	uint64_t nr = s->cut_slice;
 	uint32_t offset = s->cut_offset;
 
+	cut_clear(cut);
 	while (nr < s->next_slice && cut->nr_parts < s->config.nr_pieces) {
 		const struct hs_ship_slice *slice = &sender_slice(s, nr)->slice;
 		uint32_t left = slice->head.length_bytes - offset, room, take;
@@ -78,6 +85,7 @@ static void cut_again(struct hs_ship_sender *s, const struct sender_frame *f,
 	uint64_t nr = f->slice;
 	uint32_t offset = f->offset;
 
+	cut_clear(cut);
 	while (cut->nr_parts < f->nr_parts) {
 		const struct hs_ship_slice *slice = &sender_slice(s, nr)->slice;
 		uint32_t left = slice->head.length_bytes - offset;
@@ -186,7 +194,7 @@ static void flying(struct hs_ship_sender *s, struct sender_frame *f,
 bool hs_ship_send_again(struct hs_ship_sender *s, uint64_t nr, uint64_t now_ns)
 {
 	struct sender_frame *f = sender_frame(s, nr);
-	struct cut cut = {0};
+	struct cut cut;
 
 	cut_again(s, f, &cut);
 	if (!emit(s, &cut, nr, now_ns))
@@ -200,7 +208,7 @@ bool hs_ship_send_again(struct hs_ship_sender *s, uint64_t nr, uint64_t now_ns)
 bool hs_ship_send_next(struct hs_ship_sender *s, uint64_t now_ns)
 {
 	struct sender_frame *f = sender_frame(s, s->next);
-	struct cut cut = {0};
+	struct cut cut;
 	const struct hs_ship_part *last;
 
 	cut_new(s, &cut);
@@ -227,7 +235,8 @@ bool hs_ship_send_next(struct hs_ship_sender *s, uint64_t now_ns)
 
 void hs_ship_send_ask(struct hs_ship_sender *s, uint64_t now_ns)
 {
-	const struct cut none = {0};
+	struct cut none;
 
+	cut_clear(&none);
 	emit(s, &none, s->next, now_ns);
 }
