@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Purpose: the shortest way of a record on a span: one whose span is among the
+ * first of its handle, so that its ref is a byte, and which is short whatever
+ * it says. Most are; all else goes the way of span.h.
+ *
+ * A record's fields stand at fixed places then, and are stored several at once.
+ *
+ * Guarantees: as hs_put_begin(): what a signal handler does in between finds
+ * the window closed.
+ */
+#ifndef HS_DATAPLANE_SPAN_QUICK_H
+#define HS_DATAPLANE_SPAN_QUICK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/endian.h"
+#include "dataplane/put.h"
+
+/* No record takes more, with what is stored behind its end. */
+#define HS_SPAN_QUICK_BYTES   56u
+#define HS_SPAN_QUICK_REF_MAX 0x7fu
+/* Type, length and ref. */
+#define HS_SPAN_QUICK_HEAD 3u
+
+struct hs_span_quick {
+	struct hs_trace *trace;
+	uint8_t *base;
+	uint8_t *record;
+	uint32_t pos;
+	uint32_t ref;
+};
+
+/* Window @w is closed from here on; false: it is as it was. */
+static inline __attribute__((always_inline)) bool
+hs_span_quick_close(struct hs_trace_window *w, struct hs_span_quick *q)
+{
+#if defined(HS_INLINE)
+	if (!hs_inline_close(w))
+		return false;
+#else
+	if (!w->open)
+		return false;
+	w->open = 0;
+#endif
+	/* window.C7 acq_rel, pairs window.C1 window.C4 window.C8: as
+	 * window.C2. */
+	__atomic_signal_fence(__ATOMIC_ACQ_REL);
+	q->pos = w->pos;
+	if (__builtin_expect(q->pos + HS_SPAN_QUICK_BYTES > w->size, 0)) {
+		w->open = 1;
+		return false;
+	}
+	q->base = w->base;
+	q->record = q->base + q->pos;
+	return true;
+}
+
+/* Nothing was written after all. */
+static inline void hs_span_quick_drop(struct hs_span_quick *q)
+{
+	q->trace->w.open = 1;
+}
+
+/**
+ * hs_span_quick() - close the window for a record of @span's
+ *
+ * Return: false: take another way.
+ */
+static inline __attribute__((always_inline)) bool
+hs_span_quick(const struct hs_span *span, struct hs_span_quick *q)
+{
+	if (__builtin_expect(!span, 0))
+		return false;
+	q->trace = span->trace;
+	q->ref = span->ref;
+	return __builtin_expect(q->trace != NULL, 1) &&
+	       __builtin_expect(q->trace->use == span->use, 1) &&
+	       __builtin_expect(q->ref <= HS_SPAN_QUICK_REF_MAX, 1) &&
+	       hs_span_quick_close(&q->trace->w, q);
+}
+
+/*
+ * Its first four bytes, of which the last is @next's and may be written over.
+ * @bytes: of the record, all in all
+ */
+static inline __attribute__((always_inline)) void
+hs_span_quick_head(const struct hs_span_quick *q, uint32_t type, uint32_t bytes,
+		   uint32_t next)
+{
+	hs_le32_store(q->record, (type | HS_RECORD_F_SHORT |
+				  (bytes - HS_RECORD_SHORT_HEADER_BYTES) << 8) +
+					 (q->ref << 16) + (next << 24));
+}
+
+static inline __attribute__((always_inline)) void
+hs_span_quick_end(const struct hs_span_quick *q, uint32_t bytes)
+{
+	struct hs_trace_window *w = &q->trace->w;
+	uint32_t next = q->pos + bytes;
+
+	/* buffer.W4 release, pairs buffer.R1: bytes before their length. */
+	__atomic_store_n(&((struct hs_shm_buffer *)q->base)->committed, next,
+			 __ATOMIC_RELEASE);
+	w->pos = next;
+	/* window.C8 acq_rel, pairs window.C7: all of it before it opens. */
+	__atomic_signal_fence(__ATOMIC_ACQ_REL);
+	w->open = 1;
+}
+
+#endif
