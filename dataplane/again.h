@@ -282,6 +282,22 @@ hs_again_literal_whole(uint8_t *p, const struct hs_key *k)
 	return p + 1 + k->bytes;
 }
 
+/* Where a handle has a key's place: bytes into it. */
+static inline size_t hs_again_place_of(const struct hs_key *k)
+{
+	size_t i = k->word ? (k->word & 0xffu) >> 1 : k->number;
+
+	return (k->word ? offsetof(struct hs_trace, again)
+			: offsetof(struct hs_trace, again_literals)) +
+	       i % HS_HANDLE_AGAIN_MAX * sizeof(struct hs_again);
+}
+
+static inline __attribute__((always_inline)) struct hs_again *
+hs_again_place(struct hs_trace *trace, const struct hs_key *k)
+{
+	return (struct hs_again *)((uint8_t *)trace + k->again_at);
+}
+
 /* A span's name that is a literal; @number: of its operation's mark. */
 static inline __attribute__((always_inline)) uint8_t *
 hs_again_literal_name_put(struct hs_trace *trace, uint32_t number, uint32_t at,
@@ -312,8 +328,7 @@ static inline __attribute__((always_inline)) uint8_t *
 hs_again_literal_put(struct hs_trace *trace, const struct hs_key *k,
 		     uint32_t at, uint8_t *p, struct hs_again **again)
 {
-	struct hs_again *a =
-		&trace->again_literals[k->number % HS_HANDLE_AGAIN_MAX];
+	struct hs_again *a = hs_again_place(trace, k);
 	uint32_t whose = hs_again_whose(trace, k->number);
 
 	*again = a;
@@ -336,7 +351,7 @@ static inline __attribute__((always_inline)) uint8_t *
 hs_again_literal_text_put(struct hs_trace *trace, const struct hs_key *k,
 			  uint32_t at, uint8_t *p, const char *value, size_t n)
 {
-	struct hs_again *a = hs_again_number(trace, k->word & 0xffu);
+	struct hs_again *a = hs_again_place(trace, k);
 	uint32_t whose = hs_again_whose(trace, k->number);
 	const uint32_t head = sizeof(uint32_t);
 

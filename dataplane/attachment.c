@@ -190,6 +190,10 @@ static void watch_make(struct hs_attachment *at)
 	at->operations = (void *)(at->watch + 1);
 	at->tallies = (void *)(at->operations + d->nr_operations);
 	at->nr_stripes = d->nr_stripes;
+	/* The last stripe is for those that have none of their own. */
+	for (uint32_t i = 0; i < d->nr_lanes && i + 1 < d->nr_stripes; i++)
+		at->lanes[i].tallies =
+			at->tallies + (size_t)i * d->nr_operations;
 }
 
 static int map_all(struct hs_attachment *at, const int *fds, uint32_t nr_fds)

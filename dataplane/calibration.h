@@ -37,6 +37,19 @@ static inline uint64_t hs_ticks(void)
 #endif
 }
 
+/* The same as two words, where they are stored apart. */
+static inline void hs_ticks_halves(uint32_t *low, uint32_t *high)
+{
+#if defined(__x86_64__)
+	__asm__ volatile("rdtsc" : "=a"(*low), "=d"(*high));
+#else
+	uint64_t ticks = hs_ticks();
+
+	*low = (uint32_t)ticks;
+	*high = (uint32_t)(ticks >> 32);
+#endif
+}
+
 static inline uint64_t hs_calibration_ns(const struct hs_calibration *c,
 					 uint64_t ticks)
 {

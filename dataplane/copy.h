@@ -82,6 +82,15 @@ static inline bool hs_same_4(const char *a, const char *b)
 	return x == y;
 }
 
+static inline bool hs_same_2(const char *a, const char *b)
+{
+	uint16_t x, y;
+
+	memcpy(&x, a, 2);
+	memcpy(&y, b, 2);
+	return x == y;
+}
+
 /* The last bytes are compared twice rather than one by one. */
 static inline bool hs_same_bytes(const char *a, const char *b, size_t n)
 {

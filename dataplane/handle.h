@@ -56,11 +56,19 @@ struct hs_trace {
 	uint8_t nr_upstream;
 	uint8_t nr_crumbs; /* of crumbs[], never shrinks */
 	uint8_t was_current;
-	uint8_t opened;	       /* w was left open: closed now, it is in use */
-	uint8_t ticks;	       /* the buffer's clock is the TSC */
-	uint8_t clock_due;     /* its CLOCK record is still to come */
-	uint8_t fired_own;     /* autotriggers of the application that have */
-	uint64_t fired;	       /* rules that have, by slot: once a handle */
+	uint8_t opened;	   /* w was left open: closed now, it is in use */
+	uint8_t ticks;	   /* the buffer's clock is the TSC */
+	uint8_t clock_due; /* its CLOCK record is still to come */
+	uint8_t fired_own; /* autotriggers of the application that have */
+	uint64_t fired;	   /* rules that have, by slot: once a handle */
+	/* Span ids follow from one that was drawn, by their refs; 0: none was
+	 * yet. */
+	uint64_t span_ids;
+	uint64_t spans; /* hs_span_tag() of the first; of an earlier life while
+			 * the window is shut */
+	/* What the span before was of, and its number there; NULL: neither. */
+	const struct hs_resource *start_resource;
+	uint32_t start_resource_nr;
 	uint32_t again_buffer; /* numbers the handle's buffers: again.h */
 	struct hs_again again[HS_HANDLE_AGAIN_MAX]; /* keys with numbers */
 	struct hs_again again_texts[HS_HANDLE_AGAIN_MAX];

@@ -36,6 +36,9 @@ struct hs_lane {
 	uint64_t head;
 	uint64_t seen_tail;
 	uint64_t lost;
+	/* Of the attachment's operations, for its thread alone; NULL: shared.
+	 */
+	struct hs_shm_tally *tallies;
 	uint32_t nr_entries;
 	uint32_t index;
 	uint32_t number_next; /* handle numbers handed to this lane */

@@ -2,6 +2,7 @@
 /* Purpose: see operation.h: the rare parts. */
 #include "dataplane/operation.h"
 
+#include "dataplane/handle.h"
 #include "dataplane/write.h"
 
 struct hs_operations hs_operations = {.nr = 1};
@@ -35,6 +36,10 @@ void hs_operation_remember(uint64_t mark, uint64_t resource, uint32_t number)
 		return;
 	m->resource = resource;
 	m->number = number;
+	m->index = (uint32_t)(m - hs_operation_marks);
+	m->again_at = (uint32_t)(offsetof(struct hs_trace, again_names) +
+				 m->index % HS_HANDLE_AGAIN_MAX *
+					 sizeof(struct hs_again));
 	/* operation.W4 release, pairs operation.R5: what the mark stands
 	 * for. */
 	__atomic_store_n(&m->mark, mark, __ATOMIC_RELEASE);
@@ -95,6 +100,36 @@ uint32_t hs_operation_add(uint64_t hash, const char *service,
 			return hs_operation_find(hash);
 		i = (i + 1) % HS_OPERATION_PLACES;
 	}
+}
+
+void hs_operation_count_shared(const struct hs_attachment *at, uint32_t number,
+			       uint64_t duration_ns, bool error)
+{
+	const struct hs_lane *lane = hs_tls.lane;
+	uint32_t last = at->nr_stripes - 1, stripe = last;
+	struct hs_shm_tally *tally;
+	uint64_t *bucket;
+
+	if (!at->watch)
+		return;
+	if (number >= at->layout.nr_operations)
+		number = 0;
+	if (lane && hs_tls.attachment == at->number && lane->index < last)
+		stripe = lane->index;
+	tally = at->tallies + (size_t)stripe * at->layout.nr_operations +
+		number;
+	bucket = hs_operation_bucket(tally, duration_ns);
+	if (stripe < last) {
+		hs_operation_add_own(bucket);
+		if (error)
+			hs_operation_add_own(&tally->errors);
+	} else {
+		hs_operation_add_shared(bucket);
+		if (error)
+			hs_operation_add_shared(&tally->errors);
+	}
+	if (!number)
+		hs_operation_add_shared(&at->watch->spans_other);
 }
 
 void hs_operations_publish(struct hs_attachment *at)

@@ -51,13 +51,20 @@ struct hs_operation_mark {
 	uint64_t resource;
 	uint32_t number;
 	uint32_t taken;
+	uint32_t index;	   /* of its place */
+	uint32_t again_at; /* bytes into a handle: where its name's is */
 };
 extern struct hs_operation_mark hs_operation_marks[HS_OPERATION_MARKS]
 	__attribute__((visibility("hidden")));
 
+/* Bits as they are: its bytes into the table. */
+#define HS_OPERATION_MARK_MASK                                                 \
+	((HS_OPERATION_MARKS - 1ull) * sizeof(struct hs_operation_mark))
+
 static inline uint32_t hs_operation_mark_place(uint64_t mark, uint64_t resource)
 {
-	return (uint32_t)((mark ^ resource) >> 32) % HS_OPERATION_MARKS;
+	return (uint32_t)(((mark ^ resource) & HS_OPERATION_MARK_MASK) /
+			  sizeof(struct hs_operation_mark));
 }
 
 /* NULL: not there, or another in its place. */
@@ -65,8 +72,15 @@ static inline const struct hs_operation_mark *
 hs_operation_glance(uint64_t mark, uint64_t resource)
 {
 	const struct hs_operation_mark *m =
-		&hs_operation_marks[hs_operation_mark_place(mark, resource)];
+		(const struct hs_operation_mark *)((const uint8_t *)
+							   hs_operation_marks +
+						   ((mark ^ resource) &
+						    HS_OPERATION_MARK_MASK));
 
+	/* Kept, rather than made again wherever it is used. */
+	__asm__("" : "+r"(m));
+	if (!m)
+		__builtin_unreachable();
 	/* operation.R5 acquire, pairs operation.W4: what the mark stands
 	 * for. */
 	return __atomic_load_n(&m->mark, __ATOMIC_ACQUIRE) == mark &&
@@ -159,6 +173,32 @@ static inline void hs_operation_add_shared(uint64_t *word)
 	__atomic_fetch_add(word, 1, __ATOMIC_RELAXED);
 }
 
+static inline __attribute__((always_inline)) uint64_t *
+hs_operation_bucket(struct hs_shm_tally *tally, uint64_t duration_ns)
+{
+	return &tally->buckets[hs_shm_tally_bucket(duration_ns)];
+}
+
+/* What this thread alone counts of an operation; NULL: there is none. */
+static inline __attribute__((always_inline)) struct hs_shm_tally *
+hs_operation_own(const struct hs_attachment *at, const struct hs_tls *tls,
+		 uint32_t number)
+{
+	const struct hs_lane *lane = tls->lane;
+
+	if (__builtin_expect(!lane, 0) ||
+	    __builtin_expect(tls->attachment != at->number, 0) ||
+	    __builtin_expect(!lane->tallies, 0) ||
+	    __builtin_expect(!number, 0) ||
+	    __builtin_expect(number >= at->layout.nr_operations, 0))
+		return NULL;
+	return lane->tallies + number;
+}
+
+/* By a thread, or of an operation, that has no word of its own. */
+void hs_operation_count_shared(const struct hs_attachment *at, uint32_t number,
+			       uint64_t duration_ns, bool error);
+
 /**
  * hs_operation_count() - a span has ended
  * @at: its trace's
@@ -167,35 +207,18 @@ static inline void hs_operation_add_shared(uint64_t *word)
  * Context: write path.
  */
 static inline void hs_operation_count(const struct hs_attachment *at,
-				      const struct hs_tls *tls, uint32_t number,
-				      uint64_t duration_ns, bool error)
+				      uint32_t number, uint64_t duration_ns,
+				      bool error)
 {
-	uint32_t last = at->nr_stripes - 1;
-	uint32_t stripe = last;
-	struct hs_shm_tally *tally;
-	uint64_t *bucket;
+	struct hs_shm_tally *tally = hs_operation_own(at, &hs_tls, number);
 
-	if (!at->watch)
+	if (!tally) {
+		hs_operation_count_shared(at, number, duration_ns, error);
 		return;
-	if (number >= at->layout.nr_operations)
-		number = 0;
-	if (tls->lane && tls->attachment == at->number &&
-	    tls->lane->index < last)
-		stripe = tls->lane->index;
-	tally = at->tallies + (size_t)stripe * at->layout.nr_operations +
-		number;
-	bucket = &tally->buckets[hs_shm_tally_bucket(duration_ns)];
-	if (stripe < last) {
-		hs_operation_add_own(bucket);
-		if (error)
-			hs_operation_add_own(&tally->errors);
-	} else {
-		hs_operation_add_shared(bucket);
-		if (error)
-			hs_operation_add_shared(&tally->errors);
 	}
-	if (!number)
-		hs_operation_add_shared(&at->watch->spans_other);
+	hs_operation_add_own(hs_operation_bucket(tally, duration_ns));
+	if (error)
+		hs_operation_add_own(&tally->errors);
 }
 
 #endif

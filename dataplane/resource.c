@@ -110,6 +110,14 @@ static bool write_resource(struct hs_tls *tls, struct hs_trace *trace,
 			       emit_resource_ref, r);
 }
 
+/* Where its number is one byte, the next span finds it at a glance. */
+static void resource_now(struct hs_trace *trace,
+			 const struct hs_resource *resource, uint32_t nr)
+{
+	trace->start_resource_nr = nr;
+	trace->start_resource = nr < 0x80 ? resource : NULL;
+}
+
 uint32_t hs_resource_in(struct hs_tls *tls, struct hs_trace *trace,
 			const struct hs_resource *resource,
 			struct hs_stamp *next)
@@ -121,12 +129,16 @@ uint32_t hs_resource_in(struct hs_tls *tls, struct hs_trace *trace,
 	if (nr > HS_HANDLE_RESOURCES_MAX)
 		oldest = nr - HS_HANDLE_RESOURCES_MAX;
 	for (uint32_t id = nr; id-- > oldest;) {
-		if (trace->resources[id % HS_HANDLE_RESOURCES_MAX] == resource)
+		if (trace->resources[id % HS_HANDLE_RESOURCES_MAX] ==
+		    resource) {
+			resource_now(trace, resource, id);
 			return id;
+		}
 	}
 	if (write_resource(tls, trace, &r, next)) {
 		trace->resources[nr % HS_HANDLE_RESOURCES_MAX] = resource;
 		trace->next_resource++;
+		resource_now(trace, resource, nr);
 	}
 	return nr;
 }

@@ -188,38 +188,10 @@ void hs_rules_attr(struct hs_span *span, const char *key, size_t key_bytes,
 		span->tests |= (uint64_t)(bits - q->low <= q->width) << i;
 }
 
-void hs_rules_attr_literal(struct hs_span *span, const struct hs_key *k,
-			   uint32_t type, uint64_t bits, const void *data)
+void hs_rules_attr_literal(struct hs_span *span, uint64_t bits,
+			   const struct hs_key *k, uint32_t type,
+			   const void *data)
 {
-	const struct hs_rules_table *t = hs_rules_now();
-	const struct hs_rules_quick *q;
-	uint64_t generation, holds;
-	uint32_t i;
-
-	if (!t || !span->start_clock || k->rules_bit == HS_RULES_ERROR_BIT)
-		goto any;
-	/* rules.R7 acquire, pairs rules.W6: as rules.R6. */
-	generation = __atomic_load_n(&t->generation, __ATOMIC_ACQUIRE);
-	i = t->first[k->rules_bit & 63];
-	q = &t->quick[i % HS_SHM_TESTS_MAX];
-	if (i >= HS_SHM_TESTS_MAX || q->next != HS_RULES_NO_TEST)
-		goto any;
-	if (q->mark != k->mark)
-		return;
-	if (type == HS_VALUE_INT64 && q->has_range)
-		holds = bits - q->low <= q->width;
-	else if (type == HS_VALUE_BOOL)
-		holds = q->bools >> (bits & 1) & 1;
-	else
-		goto any;
-	if (span->tests_of != generation) {
-		span->tests_of = generation;
-		span->tests = 0;
-	}
-	/* Written again, it is what it was written last. */
-	span->tests = (span->tests & ~(1ull << i)) | holds << i;
-	return;
-any:
 	hs_rules_attr(span, k->text, k->bytes, type, bits, data);
 }
 
@@ -252,12 +224,26 @@ static void fire(const struct hs_rules_table *t, uint64_t generation,
 		hs_operation_add_shared(&trace->at->watch->fired[slot]);
 }
 
+static uint64_t met_by(const struct hs_span *span, uint64_t generation)
+{
+	return span->tests_of == generation ? span->tests : 0;
+}
+
+static struct hs_operation *operation_of(const struct hs_span *span)
+{
+	return &hs_operations.items[span->operation % HS_SHM_OPERATIONS_MAX];
+}
+
 /* Of the rules @left: those whose duration and attributes it is. */
 static __attribute__((noinline)) void
-judge_each(const struct hs_rules_table *t, uint64_t generation,
-	   const struct hs_operation *o, struct hs_trace *trace,
-	   uint64_t duration_ns, uint64_t met, uint64_t left)
+judge_each(const struct hs_rules_table *t, const struct hs_span *span,
+	   struct hs_trace *trace, uint64_t duration_ns, uint64_t left)
 {
+	const struct hs_operation *o = operation_of(span);
+	/* rules.C6 relaxed: looked at again before it fires. */
+	uint64_t generation = __atomic_load_n(&t->generation, __ATOMIC_RELAXED);
+	uint64_t met = met_by(span, generation);
+
 	while (left) {
 		uint32_t i = (uint32_t)__builtin_ctzll(left);
 
@@ -271,27 +257,51 @@ judge_each(const struct hs_rules_table *t, uint64_t generation,
 	}
 }
 
+/* Of the rules that fit: those that may be met. Most spans are neither slow nor
+ * what an attribute was asked for. */
+static inline __attribute__((always_inline)) uint64_t
+left_of(const struct hs_rules_table *t, uint64_t fit, uint64_t met,
+	uint64_t duration_ns, uint32_t status)
+{
+	fit &= t->by_status[status];
+	fit &= met ? UINT64_MAX : t->untested;
+	return fit & (duration_ns < t->least_ns ? t->unlasting : UINT64_MAX);
+}
+
+/* The first span of its operation by this table. */
+static __attribute__((noinline, cold)) void
+judge_anew(const struct hs_rules_table *t, const struct hs_span *span,
+	   struct hs_trace *trace, uint64_t duration_ns, uint32_t status)
+{
+	/* rules.C10 relaxed: as rules.C6. */
+	uint64_t generation = __atomic_load_n(&t->generation, __ATOMIC_RELAXED);
+	uint64_t fit =
+		fit_anew(t, generation, operation_of(span), span->operation);
+	uint64_t left =
+		left_of(t, fit, met_by(span, generation), duration_ns, status);
+
+	judge_each(t, span, trace, duration_ns, left);
+}
+
 void hs_rules_judge(const struct hs_rules_table *t, struct hs_span *span,
 		    struct hs_trace *trace, uint64_t duration_ns,
 		    uint32_t status)
 {
-	struct hs_operation *o =
-		&hs_operations.items[span->operation % HS_SHM_OPERATIONS_MAX];
-	/* rules.C6 relaxed: looked at again before it fires. */
+	const struct hs_operation *o = operation_of(span);
+	/* rules.C11 relaxed: as rules.C6. */
 	uint64_t generation = __atomic_load_n(&t->generation, __ATOMIC_RELAXED);
-	uint64_t met = span->tests_of == generation ? span->tests : 0;
 	uint64_t left;
 
 	/* operation.R4 acquire, pairs operation.W3: what fits it. */
-	if (__atomic_load_n(&o->generation, __ATOMIC_ACQUIRE) == generation)
-		/* operation.C10 relaxed: ordered by operation.R4. */
-		left = __atomic_load_n(&o->rules, __ATOMIC_RELAXED);
-	else
-		left = fit_anew(t, generation, o, span->operation);
-	left &= t->by_status[status];
-	/* Most spans are neither slow nor what an attribute was asked for. */
-	left &= met ? UINT64_MAX : t->untested;
-	left &= duration_ns < t->least_ns ? t->unlasting : UINT64_MAX;
-	if (left)
-		judge_each(t, generation, o, trace, duration_ns, met, left);
+	if (__builtin_expect(__atomic_load_n(&o->generation,
+					     __ATOMIC_ACQUIRE) != generation,
+			     0)) {
+		judge_anew(t, span, trace, duration_ns, status);
+		return;
+	}
+	/* operation.C10 relaxed: ordered by operation.R4. */
+	left = left_of(t, __atomic_load_n(&o->rules, __ATOMIC_RELAXED),
+		       met_by(span, generation), duration_ns, status);
+	if (__builtin_expect(left != 0, 0))
+		judge_each(t, span, trace, duration_ns, left);
 }

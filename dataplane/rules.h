@@ -27,7 +27,8 @@
 #include "dataplane/operation.h"
 #include "dataplane/rules_test.h"
 
-#define HS_RULES_TABLES 4u
+#define HS_RULES_TABLES	  4u
+#define HS_RULES_KEY_BITS 64u
 
 #define HS_RULES_NO_TEST 0xffu
 
@@ -40,12 +41,14 @@ struct hs_rules_table {
 	uint64_t untested;     /* rules that ask of no attribute */
 	uint64_t unlasting;    /* rules that any duration meets */
 	uint64_t least_ns;     /* the least that meets any of the others */
-	uint8_t first[64];     /* test of a key bit */
+	uint64_t any;	       /* rules that any span may meet that is unset */
+	uint8_t first[HS_RULES_KEY_BITS]; /* test of a key bit */
 	/* What a span's end asks of each rule, close together. */
 	struct {
 		uint64_t min_ns;
 		uint64_t tests;
 	} asked[HS_SHM_RULES_MAX];
+	struct hs_rules_one ones[HS_RULES_KEY_BITS];
 	struct hs_rules_quick quick[HS_SHM_TESTS_MAX];
 	struct hs_trigger *triggers[HS_SHM_RULES_MAX];
 	struct hs_shm_rules shm; /* checked */
@@ -118,8 +121,18 @@ void hs_rules_attr(struct hs_span *span, const char *key, size_t key_bytes,
 
 struct hs_key;
 /* The same of a key that is a literal. */
-void hs_rules_attr_literal(struct hs_span *span, const struct hs_key *k,
-			   uint32_t type, uint64_t bits, const void *data);
+void hs_rules_attr_literal(struct hs_span *span, uint64_t bits,
+			   const struct hs_key *k, uint32_t type,
+			   const void *data);
+
+/* Whether any rule may be met by a span of which nothing is said but what its
+ * attributes are, whatever its operation. */
+static inline __attribute__((always_inline)) bool
+hs_rules_may(const struct hs_rules_table *t, const struct hs_span *span,
+	     uint64_t duration_ns)
+{
+	return span->tests || t->any || duration_ns >= t->least_ns;
+}
 
 /**
  * hs_rules_judge() - a span has ended: fire what it meets

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "dataplane/key.h"
 #include "dataplane/rules_quantile.h"
 #include "dataplane/rules_shared.h"
 #include "dataplane/trigger.h"
@@ -68,6 +69,28 @@ static bool wants_quantiles(const struct hs_shm_rules *shm)
 }
 
 /* What a span end asks first, in few words. */
+/* What an attribute's number is held against, where its key bit is one test's.
+ * "error" is asked for more. */
+static void one_make(struct hs_rules_table *t, uint32_t bit)
+{
+	uint32_t i = t->first[bit];
+	struct hs_rules_one *one = &t->ones[bit];
+	const struct hs_rules_quick *q = &t->quick[i % HS_SHM_TESTS_MAX];
+
+	*one = (struct hs_rules_one){0};
+	if (i >= HS_SHM_TESTS_MAX || q->next != HS_RULES_NO_TEST ||
+	    bit == HS_RULES_ERROR_BIT)
+		return;
+	one->mark = q->mark;
+	one->mark_i64 = q->has_range ? q->mark : 0;
+	one->low = q->low;
+	one->width = q->width;
+	one->holds = 1ull << i;
+	one->keep = ~one->holds;
+	for (uint32_t v = 0; v < 2; v++)
+		one->bools[v] = q->bools >> v & 1 ? one->holds : 0;
+}
+
 static void index_make(struct hs_rules_table *t)
 {
 	memset(t->by_status, 0, sizeof(t->by_status));
@@ -91,6 +114,8 @@ static void index_make(struct hs_rules_table *t)
 				t->by_status[s] |= 1ull << i;
 		}
 	}
+	t->any =
+		t->by_status[HS_SPAN_STATUS_UNSET] & t->untested & t->unlasting;
 	memset(t->first, HS_RULES_NO_TEST, sizeof(t->first));
 	for (uint32_t i = t->shm.nr_tests; i-- > 0;) {
 		const struct hs_shm_test *test = &t->shm.tests[i];
@@ -107,17 +132,17 @@ static void index_make(struct hs_rules_table *t)
 		t->first[bit] = (uint8_t)i;
 		t->keys |= 1ull << bit;
 	}
+	for (uint32_t bit = 0; bit < HS_RULES_KEY_BITS; bit++)
+		one_make(t, bit);
 }
 
 static void put_in_force(const struct hs_rules_table *t)
 {
 	/* rules.W3 release, pairs rules.R3: the table before its address. */
 	__atomic_store_n(&hs_rules.now, t, __ATOMIC_RELEASE);
-	/* rules.C8 relaxed: a hint; who reads the former one asks for nothing
-	 * or too much, for a moment. */
-	__atomic_store_n(&hs_rules.keys,
-			 (t ? t->keys : 0) | 1ull << HS_RULES_ERROR_BIT,
-			 __ATOMIC_RELAXED);
+	/* Who reads the former ones asks for nothing or too much, for a
+	 * moment. */
+	hs_keys_ask((t ? t->keys : 0) | 1ull << HS_RULES_ERROR_BIT);
 }
 
 void hs_rules_refresh(struct hs_attachment *at)

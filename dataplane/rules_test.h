@@ -39,6 +39,18 @@ struct hs_rules_quick {
 	uint8_t reserved[3];
 };
 
+/* The only test of a key bit, of a key that may be a literal: all that is asked
+ * of a number, without a look at the test itself. */
+struct hs_rules_one {
+	uint64_t mark;	   /* of the key; 0: it takes more than this */
+	uint64_t mark_i64; /* the same, of integers */
+	uint64_t low;	   /* as of struct hs_rules_quick */
+	uint64_t width;
+	uint64_t keep;	   /* the other tests' bits */
+	uint64_t holds;	   /* its own */
+	uint64_t bools[2]; /* its own where false and true hold, or none */
+};
+
 /* @text_bytes: of the test's text. */
 bool hs_rules_test_holds(const struct hs_shm_test *test, uint32_t text_bytes,
 			 const struct hs_rules_value *a);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "dataplane/span.h"
+#include "dataplane/span_quick.h"
 #include "dataplane/watch.h"
 #include "dataplane/write.h"
 
@@ -80,7 +81,8 @@ static __attribute__((noinline, cold)) void end_slow(struct hs_span *span)
 	span_end(span, &now);
 }
 
-void hs_span_end(struct hs_span *span)
+/* With all that may have been said of it. */
+static __attribute__((noinline)) void end_wide(struct hs_span *span)
 {
 	struct hs_trace *trace;
 	uint64_t ticks;
@@ -95,6 +97,43 @@ void hs_span_end(struct hs_span *span)
 	hs_put_end_short(trace, HS_RECORD_SPAN_END | HS_RECORD_F_TICKS, record,
 			 hs_put_these_ticks(p, ticks));
 	hs_watch_end(span, ticks, HS_WATCH_TICKS);
+}
+
+__attribute__((noinline)) void hs_watch_end_shared(struct hs_span *span,
+						   struct hs_trace *trace,
+						   uint64_t duration_ns)
+{
+	const struct hs_rules_table *t = hs_rules_now();
+
+	hs_operation_count_shared(trace->at, span->operation, duration_ns,
+				  false);
+	if (t)
+		hs_rules_judge(t, span, trace, duration_ns,
+			       HS_SPAN_STATUS_UNSET);
+}
+
+#define END_BYTES (HS_SPAN_QUICK_HEAD + HS_RECORD_TICKS_BYTES)
+void hs_span_end(struct hs_span *span)
+{
+	struct hs_span_quick q;
+	uint64_t ticks;
+
+	if (__builtin_expect(hs_auto_spans_nr() != 0, 0) ||
+	    !hs_span_quick(span, &q)) {
+		end_wide(span);
+		return;
+	}
+	if (__builtin_expect(!hs_watch_is_plain(span), 0)) {
+		hs_span_quick_drop(&q);
+		end_wide(span);
+		return;
+	}
+	hs_span_quick_head(&q, HS_RECORD_SPAN_END | HS_RECORD_F_TICKS,
+			   END_BYTES, 0);
+	ticks = hs_ticks();
+	hs_le64_store(q.record + HS_SPAN_QUICK_HEAD, ticks);
+	hs_span_quick_end(&q, END_BYTES);
+	hs_watch_end_plain(span, q.trace, ticks);
 }
 
 void hs_span_end_at(struct hs_span *span, uint64_t end_ns)
@@ -164,6 +203,29 @@ void hs_sized_event(struct hs_span *span, const char *name, size_t n,
 
 	if ((attrs && nr_attrs) || !put_event(span, name, n))
 		span_event(span, &now, name, attrs, nr_attrs);
+}
+
+/* Time, that there is a name, its length, and behind it no attributes. */
+#define EVENT_NAME (HS_SPAN_QUICK_HEAD + HS_RECORD_TICKS_BYTES + 2u)
+void hs_named_event(struct hs_span *span, const char *name, size_t n)
+{
+	struct hs_span_quick q;
+	uint32_t bytes = EVENT_NAME + (uint32_t)n + 1;
+
+	HS_ASSUME(span);
+	if (__builtin_expect(n > HS_SPAN_TEXT_BYTES, 0) ||
+	    !hs_span_quick(span, &q)) {
+		hs_sized_event(span, name, n, NULL, 0);
+		return;
+	}
+	HS_ASSUME(n <= HS_SPAN_TEXT_BYTES);
+	hs_span_quick_head(&q, HS_RECORD_EVENT | HS_RECORD_F_TICKS, bytes, 0);
+	hs_le64_store(q.record + HS_SPAN_QUICK_HEAD, hs_ticks());
+	hs_le16_store(q.record + EVENT_NAME - 2,
+		      (uint16_t)(HS_RECORD_HAS_NAME | n << 8));
+	hs_copy_short(q.record + EVENT_NAME, name, n);
+	q.record[bytes - 1] = 0;
+	hs_span_quick_end(&q, bytes);
 }
 
 void hs_span_event(struct hs_span *span, const char *name,

@@ -54,6 +54,13 @@ hs_span_put_short(const struct hs_span *span, size_t max_bytes,
 	return hs_put_two(p + HS_RECORD_SHORT_HEADER_BYTES, ref);
 }
 
+/* What a function is not called for is compiled away. */
+#define HS_ASSUME(what)                                                        \
+	do {                                                                   \
+		if (!(what))                                                   \
+			__builtin_unreachable();                               \
+	} while (0)
+
 /* Texts up to here fit into short records, and are copied without a call. */
 #define HS_SPAN_TEXT_BYTES 32u
 

@@ -9,13 +9,6 @@
 #include "dataplane/span.h"
 #include "hs/inline.h"
 
-/* What a function is not called for is compiled away. */
-#define HS_ASSUME(what)                                                        \
-	do {                                                                   \
-		if (!(what))                                                   \
-			__builtin_unreachable();                               \
-	} while (0)
-
 #define HS_SPAN_ATTR_TYPE (HS_RECORD_ATTR | HS_RECORD_F_KNOWN)
 
 /* A short record up to its key. */

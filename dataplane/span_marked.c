@@ -3,9 +3,10 @@
  * Purpose: the attributes of spans whose keys are literals of the application
  * (key.h): what a key is need not be asked of its bytes.
  *
- * Each writes a short record that surely fits, and leaves all else to the call
- * that takes any key (span_attr.c). Whatever is called is called last, so that
- * nothing is kept over it.
+ * Each writes the shortest kind of record (span_quick.h), or a short one that
+ * surely fits, and leaves all else to the call that takes any key
+ * (span_attr.c). Whatever is called is called last, so that nothing is kept
+ * over it.
  */
 #include <string.h>
 
@@ -13,6 +14,7 @@
 #include "dataplane/key.h"
 #include "dataplane/rules.h"
 #include "dataplane/span_attr.h"
+#include "dataplane/span_quick.h"
 
 /* Return: behind the key and the type. */
 static inline __attribute__((always_inline)) uint8_t *
@@ -43,7 +45,7 @@ put_end(struct hs_span_attr_put *put, struct hs_span *span,
 
 	hs_put_end_short(put->trace, HS_SPAN_ATTR_TYPE, put->record, end);
 	if (__builtin_expect(keys >> bit & 1, 0))
-		hs_rules_attr_literal(span, k, type, bits, data);
+		hs_rules_attr_literal(span, bits, k, type, data);
 }
 
 /* ---- numbers ------------------------------------------------------------- */
@@ -82,7 +84,7 @@ f64_any(struct hs_span *span, const struct hs_key *k, bool known, uint64_t bits)
 }
 
 static inline __attribute__((always_inline)) void
-bool_any(struct hs_span *span, const struct hs_key *k, bool known,
+flag_any(struct hs_span *span, const struct hs_key *k, bool known,
 	 uint64_t value)
 {
 	struct hs_span_attr_put put;
@@ -97,84 +99,271 @@ bool_any(struct hs_span *span, const struct hs_key *k, bool known,
 	put_end(&put, span, k, p + 1, HS_VALUE_BOOL, value, NULL);
 }
 
-/* One each for keys that are known and that are not, so that each has registers
- * enough. */
-#define PUT(name)                                                              \
-	static __attribute__((noinline)) void name##_own(                      \
-		struct hs_span *span, const struct hs_key *k, uint64_t bits)   \
-	{                                                                      \
-		name##_any(span, k, false, bits);                              \
-	}                                                                      \
-	static inline __attribute__((always_inline)) void name##_put(          \
-		struct hs_span *span, const struct hs_key *k, uint64_t bits)   \
+/* Any key, any value. */
+#define WIDE(name)                                                             \
+	static __attribute__((noinline)) void name##_wide(                     \
+		struct hs_span *span, uint64_t bits, const struct hs_key *k)   \
 	{                                                                      \
 		if (k->word)                                                   \
 			name##_any(span, k, true, bits);                       \
 		else                                                           \
-			name##_own(span, k, bits);                             \
+			name##_any(span, k, false, bits);                      \
+	}
+WIDE(i64)
+WIDE(f64)
+WIDE(flag)
+
+/* What stands before the value. */
+#define QUICK_KNOWN (HS_SPAN_QUICK_HEAD + HS_RECORD_KNOWN_BYTES + 1u)
+#define QUICK_OWN   (HS_SPAN_QUICK_HEAD + HS_AGAIN_BYTES + 1u)
+
+/*
+ * A record up to its value, of a key that has a number or, being our own,
+ * stands in this buffer already. Return: of the place that says so.
+ */
+static inline __attribute__((always_inline)) bool
+quick_own(struct hs_span_quick *q, const struct hs_key *k, uint32_t *at)
+{
+	const struct hs_again *a = hs_again_place(q->trace, k);
+
+	if (__builtin_expect(a->whose != hs_again_whose(q->trace, k->number),
+			     0)) {
+		hs_span_quick_drop(q);
+		return false;
+	}
+	*at = a->at;
+	return true;
+}
+
+static inline __attribute__((always_inline)) bool
+quick(const struct hs_span *span, struct hs_span_quick *q,
+      const struct hs_key *k, uint32_t how, uint32_t *at)
+{
+	*at = 0;
+	HS_ASSUME(span);
+	return hs_span_quick(span, q) &&
+	       (!(how & HS_KEY_OWN) || quick_own(q, k, at));
+}
+
+/* @bytes: of the value, of which the first may be @first. */
+static inline __attribute__((always_inline)) uint8_t *
+quick_head(const struct hs_span_quick *q, const struct hs_key *k, uint32_t how,
+	   uint32_t at, uint32_t type, uint32_t bytes, uint32_t first)
+{
+	if (how & HS_KEY_OWN) {
+		hs_span_quick_head(q, HS_SPAN_ATTR_TYPE, QUICK_OWN + bytes,
+				   HS_RECORD_AGAIN_KEY);
+		hs_le32_store(q->record + HS_SPAN_QUICK_HEAD + 1,
+			      at | type << 16 | first << 24);
+		return q->record + QUICK_OWN;
+	}
+	hs_span_quick_head(q, HS_SPAN_ATTR_TYPE, QUICK_KNOWN + bytes, 0);
+	hs_le32_store(q->record + HS_SPAN_QUICK_HEAD,
+		      k->word | type << 16 | first << 24);
+	return q->record + QUICK_KNOWN;
+}
+
+/*
+ * What was written, held against the rules that ask of it: where its key bit is
+ * one test's, and its number can be compared.
+ */
+static inline __attribute__((always_inline)) void
+quick_ask(struct hs_span *span, uint64_t bits, const struct hs_key *k,
+	  uint32_t type)
+{
+	const struct hs_rules_table *t = hs_rules_now();
+	const struct hs_rules_one *one;
+	uint64_t generation, tests, holds;
+
+	if (__builtin_expect(!t, 0))
+		goto any;
+	/* rules.R7 acquire, pairs rules.W6: as rules.R6. */
+	generation = __atomic_load_n(&t->generation, __ATOMIC_ACQUIRE);
+	one = (const struct hs_rules_one *)((const uint8_t *)t + k->rules_at);
+	/* Kept, rather than made again for each word of it. */
+	__asm__("" : "+r"(one));
+	if (type == HS_VALUE_INT64) {
+		if (__builtin_expect(one->mark_i64 != k->mark, 0))
+			goto any;
+		holds = bits - one->low <= one->width ? one->holds : 0;
+	} else {
+		if (__builtin_expect(one->mark != k->mark, 0))
+			goto any;
+		holds = one->bools[bits & 1];
+	}
+	/* One that is not judged any more may say what it likes. */
+	tests = span->tests;
+	if (__builtin_expect(span->tests_of != generation, 0)) {
+		span->tests_of = generation;
+		tests = 0;
+	}
+	/* Written again, it is what it was written last. */
+	span->tests = (tests & one->keep) | holds;
+	return;
+any:
+	hs_rules_attr_literal(span, bits, k, type, NULL);
+}
+
+static inline __attribute__((always_inline)) void
+quick_end(struct hs_span *span, struct hs_span_quick *q, const struct hs_key *k,
+	  uint32_t how, uint32_t type, uint32_t bytes, uint64_t bits)
+{
+	hs_span_quick_end(q,
+			  (how & HS_KEY_OWN ? QUICK_OWN : QUICK_KNOWN) + bytes);
+	if (!(how & HS_KEY_ASKED))
+		return;
+	if (type == HS_VALUE_INT64 || type == HS_VALUE_BOOL)
+		quick_ask(span, bits, k, type);
+	else
+		hs_rules_attr_literal(span, bits, k, type, NULL);
+}
+
+/* Integers of one or two digits that are not below zero. */
+#define I64_QUICK 0x2000u
+static inline __attribute__((always_inline)) void
+i64_quick(struct hs_span *span, const struct hs_key *k, uint32_t how,
+	  uint64_t value)
+{
+	uint32_t at, digits = (uint32_t)value << 1;
+	struct hs_span_quick q;
+
+	if (__builtin_expect(value >= I64_QUICK, 0) ||
+	    !quick(span, &q, k, how, &at)) {
+		i64_wide(span, value, k);
+		return;
+	}
+	if (digits < 0x80) {
+		quick_head(&q, k, how, at, HS_VALUE_INT64, 1, digits);
+		quick_end(span, &q, k, how, HS_VALUE_INT64, 1, value);
+		return;
+	}
+	/* The upper digit moves up by the bit that the lower one's end takes.
+	 */
+	hs_le16_store(quick_head(&q, k, how, at, HS_VALUE_INT64, 2, 0),
+		      (uint16_t)((digits + (digits & 0x3f80)) | 0x80));
+	quick_end(span, &q, k, how, HS_VALUE_INT64, 2, value);
+}
+
+static inline __attribute__((always_inline)) void
+f64_quick(struct hs_span *span, const struct hs_key *k, uint32_t how,
+	  uint64_t bits)
+{
+	struct hs_span_quick q;
+	uint32_t at;
+
+	if (!quick(span, &q, k, how, &at)) {
+		f64_wide(span, bits, k);
+		return;
+	}
+	hs_le64_store(quick_head(&q, k, how, at, HS_VALUE_FLOAT64, 8, 0), bits);
+	quick_end(span, &q, k, how, HS_VALUE_FLOAT64, 8, bits);
+}
+
+static inline __attribute__((always_inline)) void
+flag_quick(struct hs_span *span, const struct hs_key *k, uint32_t how,
+	   uint64_t value)
+{
+	struct hs_span_quick q;
+	uint32_t at;
+
+	if (!quick(span, &q, k, how, &at)) {
+		flag_wide(span, value, k);
+		return;
+	}
+	quick_head(&q, k, how, at, HS_VALUE_BOOL, 1, (uint32_t)value);
+	quick_end(span, &q, k, how, HS_VALUE_BOOL, 1, value);
+}
+
+/* One each for what a key is, so that each asks no more. */
+#define PUT_HOW(name, suffix, how)                                             \
+	static __attribute__((noinline)) void name##_##suffix(                 \
+		struct hs_span *span, uint64_t bits, const struct hs_key *k)   \
+	{                                                                      \
+		name##_quick(span, k, how, bits);                              \
+	}
+#define PUT(name)                                                              \
+	PUT_HOW(name, own, HS_KEY_OWN)                                         \
+	PUT_HOW(name, asked, HS_KEY_ASKED)                                     \
+	PUT_HOW(name, own_asked, HS_KEY_OWN | HS_KEY_ASKED)                    \
+	static inline __attribute__((always_inline)) void name##_put(          \
+		struct hs_span *span, uint64_t bits, const struct hs_key *k)   \
+	{                                                                      \
+		uint32_t how = hs_key_how(k);                                  \
+                                                                               \
+		if (!how)                                                      \
+			name##_quick(span, k, 0, bits);                        \
+		else if (how == HS_KEY_OWN)                                    \
+			name##_own(span, bits, k);                             \
+		else if (how == HS_KEY_ASKED)                                  \
+			name##_asked(span, bits, k);                           \
+		else if (how == (HS_KEY_OWN | HS_KEY_ASKED))                   \
+			name##_own_asked(span, bits, k);                       \
+		else                                                           \
+			name##_wide(span, bits, k);                            \
 	}
 PUT(i64)
 PUT(f64)
-PUT(bool)
+PUT(flag)
 
 /* A key that takes more than a look. */
 #define SEEK(name, sized, type)                                                \
 	static __attribute__((noinline, cold)) void name##_seek(               \
-		struct hs_span *span, const char *key, size_t n, type value,   \
-		uint64_t bits, uint64_t mark)                                  \
+		struct hs_span *span, type value, uint64_t bits,               \
+		uint64_t mark, const char *key)                                \
 	{                                                                      \
+		size_t n = strlen(key);                                        \
 		const struct hs_key *k = hs_key_seek(key, n, mark);            \
                                                                                \
 		if (k)                                                         \
-			name##_put(span, k, bits);                             \
+			name##_wide(span, bits, k);                            \
 		else                                                           \
 			sized(span, key, n, value);                            \
 	}
 SEEK(i64, hs_sized_attr_i64, int64_t)
 SEEK(f64, hs_sized_attr_f64, double)
-SEEK(bool, hs_sized_attr_bool, bool)
+SEEK(flag, hs_sized_attr_bool, bool)
 
-void hs_marked_attr_i64(struct hs_span *span, const char *key, size_t n,
-			int64_t value, uint64_t mark)
+void hs_marked_attr_i64(struct hs_span *span, int64_t value, uint64_t mark,
+			const char *key)
 {
 	const struct hs_key *k = hs_key_glance(mark);
 
 	if (__builtin_expect(!k, 0))
-		i64_seek(span, key, n, value, (uint64_t)value, mark);
+		i64_seek(span, value, (uint64_t)value, mark, key);
 	else
-		i64_put(span, k, (uint64_t)value);
+		i64_put(span, (uint64_t)value, k);
 }
 
-void hs_marked_attr_f64(struct hs_span *span, const char *key, size_t n,
-			double value, uint64_t mark)
+void hs_marked_attr_f64(struct hs_span *span, double value, uint64_t mark,
+			const char *key)
 {
 	const struct hs_key *k = hs_key_glance(mark);
 	uint64_t bits;
 
 	memcpy(&bits, &value, sizeof(bits));
 	if (__builtin_expect(!k, 0))
-		f64_seek(span, key, n, value, bits, mark);
+		f64_seek(span, value, bits, mark, key);
 	else
-		f64_put(span, k, bits);
+		f64_put(span, bits, k);
 }
 
-void hs_marked_attr_bool(struct hs_span *span, const char *key, size_t n,
-			 bool value, uint64_t mark)
+void hs_marked_attr_bool(struct hs_span *span, bool value, uint64_t mark,
+			 const char *key)
 {
 	const struct hs_key *k = hs_key_glance(mark);
 
 	if (__builtin_expect(!k, 0))
-		bool_seek(span, key, n, value, value, mark);
+		flag_seek(span, value, value, mark, key);
 	else
-		bool_put(span, k, value);
+		flag_put(span, value, k);
 }
 
 /* ---- texts --------------------------------------------------------------- */
 
 /* A key without a number: its value is looked for behind it. */
 static __attribute__((noinline)) void str_own(struct hs_span *span,
-					      const struct hs_key *k,
-					      const char *value, size_t n)
+					      const char *value, size_t n,
+					      const struct hs_key *k)
 {
 	struct hs_again *again;
 	struct hs_span_attr_put put;
@@ -197,14 +386,14 @@ static __attribute__((noinline)) void str_own(struct hs_span *span,
 		HS_VALUE_STRING, n, value);
 }
 
-static inline __attribute__((always_inline)) void
-str_put(struct hs_span *span, const struct hs_key *k, const char *value,
-	size_t n)
+static __attribute__((noinline)) void str_wide(struct hs_span *span,
+					       const char *value, size_t n,
+					       const struct hs_key *k)
 {
 	struct hs_span_attr_put put;
 
 	if (!k->word) {
-		str_own(span, k, value, n);
+		str_own(span, value, n, k);
 		return;
 	}
 	if (n > HS_SPAN_TEXT_BYTES ||
@@ -219,25 +408,101 @@ str_put(struct hs_span *span, const struct hs_key *k, const char *value,
 		HS_VALUE_STRING, n, value);
 }
 
-static __attribute__((noinline, cold)) void
-str_seek(struct hs_span *span, const char *key, size_t n, const char *value,
-	 size_t value_bytes, uint64_t mark)
+/* Of up to 16 bytes, without a loop. */
+static inline __attribute__((always_inline)) bool
+same_text(const char *a, const char *b, size_t n)
 {
+	if (n >= 8)
+		return n > 16 ? hs_same_bytes(a, b, n)
+			      : hs_same_8(a, b) &&
+					hs_same_8(a + n - 8, b + n - 8);
+	if (n >= 4)
+		return hs_same_4(a, b) && hs_same_4(a + n - 4, b + n - 4);
+	if (n >= 2)
+		return hs_same_2(a, b) && hs_same_2(a + n - 2, b + n - 2);
+	return !n || a[0] == b[0];
+}
+
+/* A text that was not the last of its key: written in full. */
+static __attribute__((noinline)) void str_full(struct hs_span *span,
+					       const char *value, size_t n,
+					       const struct hs_key *k)
+{
+	struct hs_span_quick q;
+	struct hs_again *a;
+	uint32_t at, bytes = QUICK_KNOWN + 1 + (uint32_t)n;
+
+	if (n > HS_SPAN_TEXT_BYTES || !hs_span_quick(span, &q)) {
+		str_wide(span, value, n, k);
+		return;
+	}
+	HS_ASSUME(n <= HS_SPAN_TEXT_BYTES);
+	at = q.pos + HS_SPAN_QUICK_HEAD;
+	a = hs_again_place(q.trace, k);
+	if (at < HS_RECORD_AGAIN_REACH)
+		*a = (struct hs_again){
+			.at = (uint16_t)at,
+			.key_bytes = HS_RECORD_KNOWN_BYTES,
+			.value_bytes = (uint8_t)(n + 2),
+			.whose = hs_again_whose(q.trace, k->number)};
+	hs_span_quick_head(&q, HS_SPAN_ATTR_TYPE, bytes, 0);
+	hs_le32_store(q.record + HS_SPAN_QUICK_HEAD,
+		      k->word | HS_VALUE_STRING << 16 | (uint32_t)n << 24);
+	hs_copy_short(q.record + QUICK_KNOWN + 1, value, n);
+	hs_span_quick_end(&q, bytes);
+}
+
+/* As hs_again_literal_text_put(). */
+static inline __attribute__((always_inline)) void
+str_put(struct hs_span *span, const char *value, size_t n,
+	const struct hs_key *k)
+{
+	const uint32_t bytes = HS_SPAN_QUICK_HEAD + HS_AGAIN_BYTES;
+	const struct hs_again *a;
+	struct hs_span_quick q;
+
+	HS_ASSUME(span);
+	if (__builtin_expect(hs_key_how(k) != 0, 0) ||
+	    !hs_span_quick(span, &q)) {
+		str_wide(span, value, n, k);
+		return;
+	}
+	a = hs_again_place(q.trace, k);
+	/* No longer than a short text then. */
+	if (a->whose == hs_again_whose(q.trace, k->number) &&
+	    a->value_bytes == n + 2 &&
+	    same_text((const char *)q.base + a->at + sizeof(uint32_t), value,
+		      n)) {
+		hs_span_quick_head(&q, HS_SPAN_ATTR_TYPE, bytes,
+				   HS_RECORD_AGAIN);
+		hs_le16_store(q.record + HS_SPAN_QUICK_HEAD + 1, a->at);
+		hs_span_quick_end(&q, bytes);
+		return;
+	}
+	hs_span_quick_drop(&q);
+	str_full(span, value, n, k);
+}
+
+static __attribute__((noinline, cold)) void
+str_seek(struct hs_span *span, const char *value, size_t value_bytes,
+	 uint64_t mark, const char *key)
+{
+	size_t n = strlen(key);
 	const struct hs_key *k = hs_key_seek(key, n, mark);
 
 	if (k)
-		str_put(span, k, value, value_bytes);
+		str_wide(span, value, value_bytes, k);
 	else
 		hs_sized_attr_str(span, key, n, value, value_bytes);
 }
 
-void hs_marked_attr_str(struct hs_span *span, const char *key, size_t n,
-			const char *value, size_t value_bytes, uint64_t mark)
+void hs_marked_attr_str(struct hs_span *span, const char *value,
+			size_t value_bytes, uint64_t mark, const char *key)
 {
 	const struct hs_key *k = hs_key_glance(mark);
 
 	if (__builtin_expect(!k, 0))
-		str_seek(span, key, n, value, value_bytes, mark);
+		str_seek(span, value, value_bytes, mark, key);
 	else
-		str_put(span, k, value, value_bytes);
+		str_put(span, value, value_bytes, k);
 }

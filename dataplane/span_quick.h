@@ -28,9 +28,26 @@ struct hs_span_quick {
 	struct hs_trace *trace;
 	uint8_t *base;
 	uint8_t *record;
-	uint32_t pos;
+	size_t pos;
 	uint32_t ref;
 };
+
+/*
+ * A span's ref and, above it, its use, as one word: a load that is wider than
+ * the stores before it would wait for them to leave the core.
+ */
+_Static_assert(offsetof(struct hs_span, use) ==
+		       offsetof(struct hs_span, ref) + 4,
+	       "one word");
+static inline uint64_t hs_span_tag(const struct hs_span *span)
+{
+	return hs_le64_load((const uint8_t *)span +
+			    offsetof(struct hs_span, ref));
+}
+static inline void hs_span_tag_store(struct hs_span *span, uint64_t tag)
+{
+	hs_le64_store((uint8_t *)span + offsetof(struct hs_span, ref), tag);
+}
 
 /* Window @w is closed from here on; false: it is as it was. */
 static inline __attribute__((always_inline)) bool
@@ -45,10 +62,10 @@ hs_span_quick_close(struct hs_trace_window *w, struct hs_span_quick *q)
 	w->open = 0;
 #endif
 	/* window.C7 acq_rel, pairs window.C1 window.C4 window.C8: as
-	 * window.C2. */
+	 * window.C2: closed before pos is read. */
 	__atomic_signal_fence(__ATOMIC_ACQ_REL);
 	q->pos = w->pos;
-	if (__builtin_expect(q->pos + HS_SPAN_QUICK_BYTES > w->size, 0)) {
+	if (__builtin_expect(q->pos > w->last, 0)) {
 		w->open = 1;
 		return false;
 	}
@@ -71,14 +88,19 @@ static inline void hs_span_quick_drop(struct hs_span_quick *q)
 static inline __attribute__((always_inline)) bool
 hs_span_quick(const struct hs_span *span, struct hs_span_quick *q)
 {
+	uint64_t ref;
+
 	if (__builtin_expect(!span, 0))
 		return false;
 	q->trace = span->trace;
-	q->ref = span->ref;
-	return __builtin_expect(q->trace != NULL, 1) &&
-	       __builtin_expect(q->trace->use == span->use, 1) &&
-	       __builtin_expect(q->ref <= HS_SPAN_QUICK_REF_MAX, 1) &&
-	       hs_span_quick_close(&q->trace->w, q);
+	if (__builtin_expect(!q->trace, 0))
+		return false;
+	/* Of this handle, and one of its first: one compare for both. */
+	ref = hs_span_tag(span) - q->trace->spans;
+	if (__builtin_expect(ref > HS_SPAN_QUICK_REF_MAX, 0))
+		return false;
+	q->ref = (uint32_t)ref;
+	return hs_span_quick_close(&q->trace->w, q);
 }
 
 /*
@@ -98,12 +120,13 @@ static inline __attribute__((always_inline)) void
 hs_span_quick_end(const struct hs_span_quick *q, uint32_t bytes)
 {
 	struct hs_trace_window *w = &q->trace->w;
-	uint32_t next = q->pos + bytes;
+	/* As wide as pos is kept, so that it need not be kept twice. */
+	size_t next = q->pos + bytes;
 
 	/* buffer.W4 release, pairs buffer.R1: bytes before their length. */
-	__atomic_store_n(&((struct hs_shm_buffer *)q->base)->committed, next,
-			 __ATOMIC_RELEASE);
-	w->pos = next;
+	__atomic_store_n(&((struct hs_shm_buffer *)q->base)->committed,
+			 (uint32_t)next, __ATOMIC_RELEASE);
+	w->pos = (uint32_t)next;
 	/* window.C8 acq_rel, pairs window.C7: all of it before it opens. */
 	__atomic_signal_fence(__ATOMIC_ACQ_REL);
 	w->open = 1;

@@ -8,6 +8,7 @@
 #include "dataplane/again.h"
 #include "dataplane/resource.h"
 #include "dataplane/span.h"
+#include "dataplane/span_quick.h"
 #include "dataplane/trace.h"
 #include "dataplane/watch.h"
 #include "dataplane/write.h"
@@ -90,6 +91,19 @@ static size_t start_name_bytes(const struct hs_span_args *args)
 	return args->name_bytes ? args->name_bytes : strlen(args->name);
 }
 
+/*
+ * Spans of a handle have ids at odd steps from one that was drawn for it: as
+ * different from each other as can be, and as likely to be another handle's as
+ * any that were drawn. 0 is none.
+ */
+#define ID_STEP 0x9e3779b97f4a7c15ull
+static inline uint64_t next_id(const struct hs_trace *trace, uint32_t ref)
+{
+	uint64_t id = trace->span_ids + ref * ID_STEP;
+
+	return __builtin_expect(id != 0, 1) ? id : ID_STEP;
+}
+
 /* What a start needs that is put in one pass, and not in the window. */
 #define PUT_START_BYTES                                                        \
 	(HS_SPAN_HEAD_BYTES + 16 + HS_RECORD_VARINT_MAX_BYTES + 1 +            \
@@ -117,9 +131,9 @@ put_start_record(struct hs_trace *trace, struct hs_span *span, uint8_t *record,
 		ticks = hs_ticks();
 	p = hs_put_these_ticks(p, ticks);
 	if (m)
-		p = hs_again_literal_name_put(
-			trace, (uint32_t)(m - hs_operation_marks),
-			(uint32_t)(p - trace->w.base), p, args->name, n);
+		p = hs_again_literal_name_put(trace, m->index,
+					      (uint32_t)(p - trace->w.base), p,
+					      args->name, n);
 	else
 		p = hs_again_name_put(trace, (uint32_t)(p - trace->w.base), p,
 				      args->name, n);
@@ -139,40 +153,24 @@ put_start(struct hs_trace *trace, struct hs_span *span,
 	  const struct hs_span_args *args, size_t n,
 	  const struct hs_resource *resource, const struct hs_operation_mark *m)
 {
-	struct hs_tls *tls = &hs_tls;
 	uint32_t resource_nr;
 	uint8_t *record;
 
-	if (!HS_INLINE_HAS_WINDOW(trace) || !trace->next_resource ||
+	if (!HS_INLINE_HAS_WINDOW(trace) || trace->start_resource != resource ||
 	    n > HS_SPAN_TEXT_BYTES)
-		return false;
-	resource_nr = trace->next_resource - 1;
-	if (trace->resources[resource_nr % HS_HANDLE_RESOURCES_MAX] != resource)
-		return false;
-	/* An id is drawn from the thread's state: not amid another call. */
-	if (tls->busy || tls->random_epoch != trace->epoch)
 		return false;
 	record = hs_put_begin(trace, PUT_START_BYTES);
 	if (!record)
 		return false;
-	if (args->id) {
-		span->id = args->id;
-	} else {
-		/* As hs_client_enter() does, for a handler that starts spans,
-		 * too. */
-		tls->busy = 1;
-		/* client.C17 acq_rel, pairs client.C18: as client.C3. */
-		__atomic_signal_fence(__ATOMIC_ACQ_REL);
-		span->id = hs_client_random(tls);
-		if (!span->id)
-			span->id = 1;
-		/* client.C18 acq_rel, pairs client.C17: as client.C4. */
-		__atomic_signal_fence(__ATOMIC_ACQ_REL);
-		tls->busy = 0;
+	/* Another's call in between may have named another one. */
+	if (!trace->span_ids || trace->start_resource != resource) {
+		trace->w.open = 1;
+		return false;
 	}
+	resource_nr = trace->start_resource_nr;
+	span->id = args->id ? args->id : next_id(trace, trace->next_ref);
 	span->trace = trace;
-	span->use = trace->use;
-	span->ref = trace->next_ref++;
+	hs_span_tag_store(span, trace->spans + trace->next_ref++);
 	put_start_record(trace, span, record, args, n, resource, resource_nr, m,
 			 0);
 	return true;
@@ -217,14 +215,12 @@ static void span_start(struct hs_trace *trace, struct hs_span *span,
 	tls = hs_trace_enter(&trace);
 	if (!tls)
 		return;
-	if (!span->id) {
-		do
-			span->id = hs_client_random(tls);
-		while (!span->id);
-	}
+	while (!trace->span_ids)
+		trace->span_ids = hs_client_random(tls);
+	if (!span->id)
+		span->id = next_id(trace, trace->next_ref);
 	span->trace = trace;
-	span->use = trace->use;
-	span->ref = trace->next_ref++;
+	hs_span_tag_store(span, trace->spans + trace->next_ref++);
 	if (trace->at) {
 		start.stamp = (struct hs_stamp){
 			.kind = args->has_start ? HS_STAMP_AT : HS_STAMP_NOW,
@@ -268,29 +264,94 @@ void hs_sized_start(struct hs_trace *trace, struct hs_span *span,
 }
 
 static __attribute__((noinline, cold)) void
-start_remember(struct hs_trace *trace, struct hs_span *span, const char *name,
-	       size_t n, uint64_t parent_id, uint64_t mark)
+start_remember(struct hs_trace *trace, struct hs_span *span, uint64_t parent_id,
+	       uint64_t mark, const char *name)
 {
-	hs_sized_start(trace, span, name, n, parent_id);
+	hs_sized_start(trace, span, name, strlen(name), parent_id);
 	/* One that found no trace says nothing of its operation. */
-	if (span && span->start_clock)
+	if (span->start_clock)
 		hs_operation_remember(mark, hs_client.resource_hash,
 				      span->operation);
 }
 
-void hs_marked_start(struct hs_trace *trace, struct hs_span *span,
-		     const char *name, size_t n, uint64_t parent_id,
-		     uint64_t mark)
+/*
+ * Of the process's own resource, which the trace named already, as it did the
+ * name: what a place says of either is believed while the window is closed.
+ */
+#define START_IDS   HS_SPAN_QUICK_HEAD
+#define START_WHAT  (START_IDS + 16u) /* resource and kind */
+#define START_TIME  (START_WHAT + 2u)
+#define START_NAME  (START_TIME + HS_RECORD_TICKS_BYTES)
+#define START_BYTES (START_NAME + HS_AGAIN_BYTES)
+static inline __attribute__((always_inline)) bool
+quick_start(struct hs_trace *trace, struct hs_span *span, uint64_t parent_id,
+	    const struct hs_operation_mark *m)
+{
+	struct hs_span_quick q = {.trace = trace};
+	const struct hs_again *a;
+	uint32_t low, high;
+	uint64_t id;
+
+	if (!HS_INLINE_HAS_WINDOW(trace) || !hs_span_quick_close(&trace->w, &q))
+		return false;
+	q.ref = trace->next_ref;
+	if (__builtin_expect(trace->start_resource != hs_client.resource, 0) ||
+	    __builtin_expect(q.ref > HS_SPAN_QUICK_REF_MAX, 0))
+		goto wide;
+	a = (const struct hs_again *)((const uint8_t *)trace + m->again_at);
+	if (__builtin_expect(a->whose != hs_again_whose(trace, m->index), 0))
+		goto wide;
+	id = trace->span_ids + q.ref * ID_STEP;
+	if (__builtin_expect(!id, 0))
+		goto wide;
+	trace->next_ref = q.ref + 1;
+	span->trace = trace;
+	span->id = id;
+	hs_span_tag_store(span, trace->spans + q.ref);
+	hs_span_quick_head(&q,
+			   HS_RECORD_SPAN_START | HS_RECORD_F_TICKS |
+				   HS_RECORD_F_KNOWN,
+			   START_BYTES, 0);
+	hs_le64_store(q.record + START_IDS, id);
+	hs_le64_store(q.record + START_IDS + 8, parent_id);
+	hs_le16_store(q.record + START_WHAT,
+		      (uint16_t)trace->start_resource_nr);
+	hs_le32_store(q.record + START_NAME,
+		      HS_RECORD_AGAIN | (uint32_t)a->at << 8);
+	hs_ticks_halves(&low, &high);
+	/* Six bytes, and no more: the name stands there already. */
+	hs_le32_store(q.record + START_TIME, low);
+	hs_le16_store(q.record + START_TIME + 4, (uint16_t)high);
+	hs_span_quick_end(&q, START_BYTES);
+	hs_watch_start(span, m->number, (uint64_t)high << 32 | low,
+		       HS_WATCH_TICKS);
+	return true;
+wide:
+	hs_span_quick_drop(&q);
+	return false;
+}
+
+static __attribute__((noinline)) void
+marked_wide(struct hs_trace *trace, struct hs_span *span, uint64_t parent_id,
+	    const struct hs_operation_mark *m, const char *name)
 {
 	const struct hs_span_args args = {.name = name, .parent_id = parent_id};
+	size_t n = strlen(name);
+
+	if (!put_start(trace, span, &args, n, hs_client.resource, m))
+		start_slow(trace, span, name, n, parent_id);
+}
+
+void hs_marked_start(struct hs_trace *trace, struct hs_span *span,
+		     uint64_t parent_id, uint64_t mark, const char *name)
+{
 	const struct hs_operation_mark *m =
 		hs_operation_glance(mark, hs_client.resource_hash);
 
 	if (__builtin_expect(!m, 0))
-		start_remember(trace, span, name, n, parent_id, mark);
-	else if (span &&
-		 !put_start(trace, span, &args, n, hs_client.resource, m))
-		start_slow(trace, span, name, n, parent_id);
+		start_remember(trace, span, parent_id, mark, name);
+	else if (!quick_start(trace, span, parent_id, m))
+		marked_wide(trace, span, parent_id, m, name);
 }
 
 void hs_span_start(struct hs_trace *trace, struct hs_span *span,

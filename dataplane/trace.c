@@ -209,6 +209,7 @@ static struct hs_trace *begin(struct hs_tls *tls, const struct hs_trace_id *id,
 	}
 	trace->opened = 0;
 	trace->use++;
+	trace->spans = (uint64_t)trace->use << 32;
 	trace->epoch = hs_client_epoch();
 	trace->at = NULL;
 	trace->slot = NULL;
@@ -218,6 +219,8 @@ static struct hs_trace *begin(struct hs_tls *tls, const struct hs_trace_id *id,
 	trace->lost = 0;
 	trace->next_ref = 0;
 	trace->next_resource = 0;
+	trace->span_ids = 0;
+	trace->start_resource = NULL;
 	trace->nr_crumbs = 0;
 	trace->nr_upstream = 0;
 	trace->was_current = 0;
@@ -225,7 +228,6 @@ static struct hs_trace *begin(struct hs_tls *tls, const struct hs_trace_id *id,
 	trace->fired = 0;
 	trace->fired_own = 0;
 	trace->flags = HS_CONTEXT_F_SAMPLED;
-	memset(trace->resources, 0, sizeof(trace->resources));
 	if (id_set(id)) {
 		trace->id = *id;
 	} else if (from && id_set(&from->trace_id)) {

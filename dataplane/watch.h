@@ -8,6 +8,7 @@
 #ifndef HS_DATAPLANE_WATCH_H
 #define HS_DATAPLANE_WATCH_H
 
+#include "base/endian.h"
 #include "dataplane/auto_span.h"
 #include "dataplane/calibration.h"
 #include "dataplane/operation.h"
@@ -95,6 +96,55 @@ static inline uint64_t hs_watch_duration(const struct hs_span *span,
 	return passed < 0 ? 0 : (uint64_t)passed;
 }
 
+/* All that is said of a span at its end, in one word: a start in ticks, and
+ * nothing of how it went. Most say no more. */
+static inline __attribute__((always_inline)) bool
+hs_watch_is_plain(const struct hs_span *span)
+{
+	uint32_t said;
+
+	_Static_assert(offsetof(struct hs_span, has_error) ==
+			       offsetof(struct hs_span, start_clock) + 3,
+		       "the four of them are one word");
+	memcpy(&said, &span->start_clock, sizeof(said));
+	return hs_le32_load((const uint8_t *)&said) == HS_WATCH_TICKS;
+}
+
+/* Where its thread has no count of its own, so that nothing is kept over a call
+ * where it has. */
+void hs_watch_end_shared(struct hs_span *span, struct hs_trace *trace,
+			 uint64_t duration_ns);
+
+/*
+ * The end of such a span, in ticks, whose record was just written by itself: so
+ * its trace is attached.
+ */
+static inline __attribute__((always_inline)) void
+hs_watch_end_plain(struct hs_span *span, struct hs_trace *trace, uint64_t end)
+{
+	__extension__ typedef unsigned __int128 wide;
+	const struct hs_rules_table *t = hs_rules_now();
+	uint64_t passed = end - span->start;
+	struct hs_shm_tally *tally;
+	uint64_t ns;
+
+	/* Time that goes backwards is no time. */
+	if (__builtin_expect((int64_t)passed < 0, 0))
+		passed = 0;
+	/* Hidden, or it is taken for a signed one. */
+	__asm__("" : "+r"(passed));
+	ns = (uint64_t)((wide)passed * trace->mult >> 32);
+	span->start_clock = HS_WATCH_NONE;
+	tally = hs_operation_own(trace->at, &hs_tls, span->operation);
+	if (__builtin_expect(!tally, 0)) {
+		hs_watch_end_shared(span, trace, ns);
+		return;
+	}
+	hs_operation_add_own(hs_operation_bucket(tally, ns));
+	if (t && hs_rules_may(t, span, ns))
+		hs_rules_judge(t, span, trace, ns, HS_SPAN_STATUS_UNSET);
+}
+
 /* Context: write path, outside of enter and leave; @span's trace is live. */
 static inline __attribute__((always_inline)) void
 hs_watch_end(struct hs_span *span, uint64_t end, enum hs_watch_clock clock)
@@ -110,7 +160,7 @@ hs_watch_end(struct hs_span *span, uint64_t end, enum hs_watch_clock clock)
 		return;
 	ns = hs_watch_duration(span, trace, end, clock);
 	span->start_clock = HS_WATCH_NONE;
-	hs_operation_count(trace->at, &hs_tls, span->operation, ns,
+	hs_operation_count(trace->at, span->operation, ns,
 			   status == HS_SPAN_STATUS_ERROR);
 	if (t)
 		hs_rules_judge(t, span, trace, ns, status);

@@ -10,6 +10,7 @@
 #include "dataplane/calibration.h"
 #include "dataplane/copy.h"
 #include "dataplane/known.h"
+#include "dataplane/span_quick.h"
 #include "dataplane/stock.h"
 
 #define CLOCK_BYTES (HS_RECORD_SHORT_HEADER_BYTES + HS_RECORD_CLOCK_BYTES)
@@ -123,6 +124,9 @@ static bool buffer_next(struct hs_tls *tls, struct hs_trace *trace,
 	trace->w.base = stock.base;
 	trace->word = stock.word;
 	trace->w.size = stock.size_bytes;
+	trace->w.last = stock.size_bytes > HS_SPAN_QUICK_BYTES
+				? stock.size_bytes - HS_SPAN_QUICK_BYTES
+				: 0;
 	hs_again_turn(trace);
 	header = header_of(trace);
 	/* buffer.C1 relaxed: none of the buffer's former life is readable
@@ -186,8 +190,8 @@ static void window_open(struct hs_trace *trace)
 	}
 	if (trace->w.pos == trace->w.size)
 		return;
-	/* window.C4 acq_rel, pairs window.C2 window.C3: what the library did
-	 * before a signal handler finds it open. */
+	/* window.C4 acq_rel, pairs window.C2 window.C3 window.C7: what the
+	 * library did before a signal handler finds it open. */
 	__atomic_signal_fence(__ATOMIC_ACQ_REL);
 	trace->w.open = 1;
 	trace->opened = 1;

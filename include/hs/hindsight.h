@@ -433,21 +433,25 @@ HS_API void hs_sized_event(struct hs_span *span, const char *name,
 			   size_t nr_attrs);
 
 /*
- * The same of a name or a key that is a literal: with the mark that the
- * application's compiler made of it (hs/inline.h), and so for no other text.
+ * The same of a name or a key that is a literal, and so ends with a NUL: with
+ * the mark that the application's compiler made of it (hs/inline.h), and so for
+ * no other text. @span is not NULL. What is always asked comes first (ADR 76).
  */
 HS_API void hs_marked_start(struct hs_trace *trace, struct hs_span *span,
-			    const char *name, size_t name_bytes,
-			    uint64_t parent_id, uint64_t mark);
-HS_API void hs_marked_attr_str(struct hs_span *span, const char *key,
-			       size_t key_bytes, const char *value,
-			       size_t value_bytes, uint64_t mark);
-HS_API void hs_marked_attr_i64(struct hs_span *span, const char *key,
-			       size_t key_bytes, int64_t value, uint64_t mark);
-HS_API void hs_marked_attr_f64(struct hs_span *span, const char *key,
-			       size_t key_bytes, double value, uint64_t mark);
-HS_API void hs_marked_attr_bool(struct hs_span *span, const char *key,
-				size_t key_bytes, bool value, uint64_t mark);
+			    uint64_t parent_id, uint64_t mark,
+			    const char *name);
+/* An event that is a name, and no more. */
+HS_API void hs_named_event(struct hs_span *span, const char *name,
+			   size_t name_bytes);
+HS_API void hs_marked_attr_str(struct hs_span *span, const char *value,
+			       size_t value_bytes, uint64_t mark,
+			       const char *key);
+HS_API void hs_marked_attr_i64(struct hs_span *span, int64_t value,
+			       uint64_t mark, const char *key);
+HS_API void hs_marked_attr_f64(struct hs_span *span, double value,
+			       uint64_t mark, const char *key);
+HS_API void hs_marked_attr_bool(struct hs_span *span, bool value, uint64_t mark,
+				const char *key);
 
 #if defined(HS_INLINE) && !defined(HS_NO_INLINE)
 /* Where nothing is optimized there are no constants to be found. */
@@ -464,10 +468,12 @@ hs_inline_start(struct hs_trace *trace, struct hs_span *span, const char *name,
 	size_t n = name ? strlen(name) : 0;
 	uint64_t mark = HS_INLINE_MARK(name, n);
 
-	if (__builtin_constant_p(mark) && mark)
-		hs_marked_start(trace, span, name, n, parent_id, mark);
-	else
+	if (__builtin_constant_p(mark) && mark) {
+		if (span)
+			hs_marked_start(trace, span, parent_id, mark, name);
+	} else {
 		hs_sized_start(trace, span, name, n, parent_id);
+	}
 }
 
 static inline __attribute__((always_inline)) void
@@ -476,12 +482,15 @@ hs_inline_attr_str(struct hs_span *span, const char *key, const char *value)
 	size_t n = key ? strlen(key) : 0;
 	uint64_t mark = HS_INLINE_MARK(key, n);
 
-	if (__builtin_constant_p(mark) && mark)
-		hs_marked_attr_str(span, key, n, value,
-				   value ? strlen(value) : 0, mark);
-	else
+	if (__builtin_constant_p(mark) && mark) {
+		if (span)
+			hs_marked_attr_str(span, value,
+					   value ? strlen(value) : 0, mark,
+					   key);
+	} else {
 		hs_sized_attr_str(span, key, n, value,
 				  value ? strlen(value) : 0);
+	}
 }
 
 static inline __attribute__((always_inline)) void
@@ -490,10 +499,12 @@ hs_inline_attr_i64(struct hs_span *span, const char *key, int64_t value)
 	size_t n = key ? strlen(key) : 0;
 	uint64_t mark = HS_INLINE_MARK(key, n);
 
-	if (__builtin_constant_p(mark) && mark)
-		hs_marked_attr_i64(span, key, n, value, mark);
-	else
+	if (__builtin_constant_p(mark) && mark) {
+		if (span)
+			hs_marked_attr_i64(span, value, mark, key);
+	} else {
 		hs_sized_attr_i64(span, key, n, value);
+	}
 }
 
 static inline __attribute__((always_inline)) void
@@ -502,10 +513,12 @@ hs_inline_attr_f64(struct hs_span *span, const char *key, double value)
 	size_t n = key ? strlen(key) : 0;
 	uint64_t mark = HS_INLINE_MARK(key, n);
 
-	if (__builtin_constant_p(mark) && mark)
-		hs_marked_attr_f64(span, key, n, value, mark);
-	else
+	if (__builtin_constant_p(mark) && mark) {
+		if (span)
+			hs_marked_attr_f64(span, value, mark, key);
+	} else {
 		hs_sized_attr_f64(span, key, n, value);
+	}
 }
 
 static inline __attribute__((always_inline)) void
@@ -514,17 +527,27 @@ hs_inline_attr_bool(struct hs_span *span, const char *key, bool value)
 	size_t n = key ? strlen(key) : 0;
 	uint64_t mark = HS_INLINE_MARK(key, n);
 
-	if (__builtin_constant_p(mark) && mark)
-		hs_marked_attr_bool(span, key, n, value, mark);
-	else
+	if (__builtin_constant_p(mark) && mark) {
+		if (span)
+			hs_marked_attr_bool(span, value, mark, key);
+	} else {
 		hs_sized_attr_bool(span, key, n, value);
+	}
 }
 
 static inline __attribute__((always_inline)) void
 hs_inline_event(struct hs_span *span, const char *name,
 		const struct hs_attr *attrs, size_t nr_attrs)
 {
-	hs_sized_event(span, name, name ? strlen(name) : 0, attrs, nr_attrs);
+	size_t n = name ? strlen(name) : 0;
+
+	if (__builtin_constant_p(!attrs || !nr_attrs) &&
+	    (!attrs || !nr_attrs) && __builtin_constant_p(!name) && name) {
+		if (span)
+			hs_named_event(span, name, n);
+	} else {
+		hs_sized_event(span, name, n, attrs, nr_attrs);
+	}
 }
 
 #define hs_span_start(trace, span, name, parent_id)                            \

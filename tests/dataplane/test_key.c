@@ -22,6 +22,8 @@
 #include "harness.h"
 
 #define TIMES 60u
+/* More than the shortest kind of record has refs for. */
+#define SPANS 150u
 
 static const struct hs_trace_id ID = {5, 6};
 static struct fake_agent agent;
@@ -107,7 +109,7 @@ static char *write_all(bool literal, uint32_t class_bytes, uint32_t buffer)
 	t = hs_trace_begin(&ID, NULL);
 	if (buffer)
 		t->again_buffer = buffer;
-	for (uint32_t i = 0; i < TIMES; i++) {
+	for (uint32_t i = 0; i < SPANS; i++) {
 		struct hs_span s;
 
 		hs_span_start(t, &s, "op", 0);
@@ -312,7 +314,7 @@ static void test_more_than_there_is_room_for(void **state)
 
 		n = (size_t)snprintf(key, sizeof(key), "key number %u", k);
 		hs_span_start(t, &s, "op", 0);
-		hs_marked_attr_i64(&s, key, n, k, hs_inline_mark(key, n));
+		hs_marked_attr_i64(&s, k, hs_inline_mark(key, n), key);
 		fake_agent_drain(&agent);
 	}
 	text = line = attrs_of(t);

@@ -58,7 +58,7 @@ static void starts_nowhere(void)
 		char name[24];
 		size_t n = name_of(name, i);
 
-		hs_marked_start(NULL, &s, name, n, 0, hs_inline_mark(name, n));
+		hs_marked_start(NULL, &s, 0, hs_inline_mark(name, n), name);
 		hs_span_end(&s);
 	}
 }
@@ -72,7 +72,7 @@ static void starts_and_ends(void)
 		char name[24];
 		size_t n = name_of(name, i % NAMES);
 
-		hs_marked_start(t, &s, name, n, 0, hs_inline_mark(name, n));
+		hs_marked_start(t, &s, 0, hs_inline_mark(name, n), name);
 		hs_span_end(&s);
 		fake_agent_drain(&agent);
 	}
@@ -191,7 +191,7 @@ static void test_numbered_anew(void **state)
 	for (uint32_t i = 0; i < 4; i++) {
 		struct hs_span s;
 
-		hs_marked_start(t, &s, name, n, 0, hs_inline_mark(name, n));
+		hs_marked_start(t, &s, 0, hs_inline_mark(name, n), name);
 		if (i != 1)
 			continue;
 		assert_int_equal(t->again_buffer, HS_AGAIN_BUFFER);

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -137,12 +138,56 @@ static void test_without_a_clock(void **state)
 	every_kind_of_start();
 }
 
+#define HANDLES 3u
+#define SPANS	200u
+static int compare_ids(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Whatever way they are started, and in whichever handle. */
+static void test_no_two_ids_alike(void **state)
+{
+	static uint64_t ids[HANDLES * SPANS];
+	struct hs_trace *t[HANDLES];
+	struct hs_span s;
+	char name[8];
+
+	fake_agent_calibrate(&agent, 3, hs_ticks(), T0);
+	hs_client_poll();
+	for (uint32_t h = 0; h < HANDLES; h++)
+		t[h] = hs_trace_begin(&ID, NULL);
+	for (uint32_t i = 0; i < SPANS; i++) {
+		for (uint32_t h = 0; h < HANDLES; h++) {
+			snprintf(name, sizeof(name), "%u", i % 7);
+			if (i % 2)
+				hs_span_start(t[h], &s, "literal", 0);
+			else
+				hs_span_start(t[h], &s, name, 0);
+			assert_int_equal(s.ref, i);
+			ids[i * HANDLES + h] = s.id;
+			hs_span_end(&s);
+		}
+		fake_agent_drain(&agent);
+		fake_agent_stock_all(&agent, 1, 1);
+	}
+	for (uint32_t h = 0; h < HANDLES; h++)
+		hs_trace_end(t[h]);
+	qsort(ids, HANDLES * SPANS, sizeof(*ids), compare_ids);
+	assert_true(ids[0] != 0);
+	for (uint32_t i = 1; i < HANDLES * SPANS; i++)
+		assert_true(ids[i] != ids[i - 1]);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_by_ticks),
 		T(test_without_a_clock),
+		T(test_no_two_ids_alike),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
