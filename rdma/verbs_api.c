@@ -6,6 +6,8 @@
 
 #include <arpa/inet.h>
 
+#include "rdma/verbs_ipoib.h"
+
 static int api_create_id(struct rdma_event_channel *channel,
 			 struct rdma_cm_id **id, void *context)
 {
@@ -45,6 +47,21 @@ static bool api_port_active(struct ibv_context *verbs, uint8_t port)
 
 	return ibv_query_port(verbs, port, &attr) == 0 &&
 	       attr.state == IBV_PORT_ACTIVE;
+}
+
+static bool api_port_infiniband(struct ibv_context *verbs, uint8_t port)
+{
+	struct ibv_port_attr attr;
+
+	return ibv_query_port(verbs, port, &attr) == 0 &&
+	       attr.link_layer == IBV_LINK_LAYER_INFINIBAND;
+}
+
+static uint32_t api_port_interfaces(const char *device, uint32_t port,
+				    char names[][IFNAMSIZ], uint32_t nr_names)
+{
+	return hs_verbs_ipoib_names("/sys/class/infiniband", device, port,
+				    names, nr_names);
 }
 
 static struct ibv_mr *api_reg_mr(struct ibv_pd *pd, void *data,
@@ -118,6 +135,8 @@ const struct hs_verbs_api hs_verbs_api_real = {
 	.device_close = ibv_close_device,
 	.query_gid = api_query_gid,
 	.port_active = api_port_active,
+	.port_infiniband = api_port_infiniband,
+	.port_interfaces = api_port_interfaces,
 	.query_device = ibv_query_device,
 	.alloc_pd = ibv_alloc_pd,
 	.dealloc_pd = ibv_dealloc_pd,

@@ -4,7 +4,8 @@
  *
  * So that a test can stand in for devices that fail in ways which no device
  * at hand does. Each entry has the meaning of the function of its name;
- * port_active() asks ibv_query_port() for one thing.
+ * port_active() and port_infiniband() ask ibv_query_port() for one thing each,
+ * and port_interfaces() asks the kernel, see verbs_ipoib.h.
  */
 #ifndef HS_RDMA_VERBS_API_H
 #define HS_RDMA_VERBS_API_H
@@ -12,6 +13,7 @@
 #include <stdbool.h>
 
 #include <infiniband/verbs.h>
+#include <net/if.h>
 #include <rdma/rdma_cma.h>
 
 struct hs_verbs_api {
@@ -47,6 +49,9 @@ struct hs_verbs_api {
 	int (*query_gid)(struct ibv_context *verbs, uint8_t port, int index,
 			 union ibv_gid *gid);
 	bool (*port_active)(struct ibv_context *verbs, uint8_t port);
+	bool (*port_infiniband)(struct ibv_context *verbs, uint8_t port);
+	uint32_t (*port_interfaces)(const char *device, uint32_t port,
+				    char names[][IFNAMSIZ], uint32_t nr_names);
 	int (*query_device)(struct ibv_context *verbs,
 			    struct ibv_device_attr *attr);
 	struct ibv_pd *(*alloc_pd)(struct ibv_context *verbs);

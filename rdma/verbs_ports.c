@@ -4,8 +4,9 @@
  *
  * Looked at when the transport is made, and again before a dial that has failed
  * where a device's event told of a change, or a minute has passed. An address
- * of a port is a GID that stands for one; its network is what the kernel says
- * of its interfaces. A device of software, which is attached to nothing itself,
+ * of a port is a GID that stands for one, and of an InfiniBand port one of its
+ * interfaces' (verbs_ipoib.h); its network is what the kernel says of its
+ * interfaces. A device of software, which is attached to nothing itself,
  * is where its interface is. Which port is taken is verbs_near.c's.
  */
 #include <arpa/inet.h>
@@ -21,6 +22,7 @@
 #include "base/log.h"
 #include "numa/numa.h"
 #include "rdma/verbs.h"
+#include "rdma/verbs_ipoib.h"
 
 #define GID_INDEX_MAX 32
 #define LOOK_NS	      (60 * HS_NS_PER_SEC)
@@ -38,12 +40,34 @@ static bool gid_address(const union ibv_gid *gid, struct sockaddr_storage *out)
 		memcpy(&v4->sin_addr, gid->raw + 12, 4);
 		return true;
 	}
-	/* Link-local ones, and InfiniBand's, name no route. */
+	/* Link-local ones name no route. */
 	if ((gid->raw[0] & 0xfe) == 0xfe || gid->raw[0] == 0)
 		return false;
 	v6->sin6_family = AF_INET6;
 	memcpy(&v6->sin6_addr, gid->raw, 16);
 	return true;
+}
+
+/* One that can be dialled from; false: none. */
+static bool interface_address(const struct sockaddr *at,
+			      struct sockaddr_storage *out)
+{
+	memset(out, 0, sizeof(*out));
+	if (at && at->sa_family == AF_INET) {
+		struct sockaddr_in *v4 = (struct sockaddr_in *)out;
+
+		v4->sin_family = AF_INET;
+		v4->sin_addr = ((const struct sockaddr_in *)at)->sin_addr;
+		return true;
+	}
+	if (at && at->sa_family == AF_INET6) {
+		struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)out;
+
+		v6->sin6_family = AF_INET6;
+		v6->sin6_addr = ((const struct sockaddr_in6 *)at)->sin6_addr;
+		return !IN6_IS_ADDR_LINKLOCAL(&v6->sin6_addr);
+	}
+	return false;
 }
 
 static bool same_address(const struct sockaddr_storage *a,
@@ -93,6 +117,31 @@ static bool is_known(const struct hs_verbs_port *p,
 				 (const struct sockaddr *)at))
 			return true;
 	return false;
+}
+
+/* Only by its interfaces: any prefix may be a subnet's, an address's too. */
+static void look_at_interfaces(const struct hs_verbs *v,
+			       const struct ifaddrs *list,
+			       struct hs_verbs_port *p)
+{
+	char names[HS_VERBS_IPOIB_MAX][IFNAMSIZ];
+	uint32_t nr = v->api->port_interfaces(p->device, p->number, names,
+					      HS_VERBS_IPOIB_MAX);
+
+	for (uint32_t i = 0; i < nr; i++)
+		for (const struct ifaddrs *at = list; at; at = at->ifa_next) {
+			struct hs_verbs_address *a =
+				&p->addresses[p->nr_addresses];
+
+			if (p->nr_addresses == HS_VERBS_PORT_ADDRESSES_MAX)
+				return;
+			if (strcmp(at->ifa_name, names[i]) != 0 ||
+			    !interface_address(at->ifa_addr, &a->at) ||
+			    is_known(p, &a->at))
+				continue;
+			a->network_bits = mask_bits(at->ifa_netmask);
+			p->nr_addresses++;
+		}
 }
 
 static void look_at_addresses(const struct hs_verbs *v,
@@ -164,7 +213,10 @@ static int look_at_device(struct hs_verbs *v, struct ibv_device *device,
 			 v->api->device_name(device));
 		p->number = i;
 		p->active = v->api->port_active(verbs, (uint8_t)i);
-		look_at_addresses(v, verbs, list, p);
+		if (!v->api->port_infiniband(verbs, (uint8_t)i))
+			look_at_addresses(v, verbs, list, p);
+		else if (!o->gid)
+			look_at_interfaces(v, list, p);
 		v->nr_ports++;
 	}
 	v->api->device_close(verbs);

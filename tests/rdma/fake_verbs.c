@@ -212,6 +212,20 @@ static bool fake_port_active(struct ibv_context *verbs, uint8_t port)
 	return port == 2 || !(fake.ports_down >> number_of(verbs) & 1);
 }
 
+static bool fake_port_infiniband(struct ibv_context *verbs, uint8_t port)
+{
+	return fake.infiniband;
+}
+
+static uint32_t fake_port_interfaces(const char *name, uint32_t port,
+				     char names[][IFNAMSIZ], uint32_t nr_names)
+{
+	if (port != 1 || atoi(name + strlen("fake")) != fake.ipoib)
+		return 0;
+	memcpy(names[0], "lo", sizeof("lo"));
+	return 1;
+}
+
 static int fake_query_gid(struct ibv_context *verbs, uint8_t port, int index,
 			  union ibv_gid *gid)
 {
@@ -219,9 +233,11 @@ static int fake_query_gid(struct ibv_context *verbs, uint8_t port, int index,
 	static const uint8_t v4[16] = {
 		[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1};
 
-	if (port != 1 || index > 1)
+	if (port != 1 || index > (fake.infiniband ? 0 : 1))
 		return -1;
 	memcpy(gid->raw, index ? v4 : link_local, 16);
+	if (fake.infiniband)
+		memcpy(gid->raw, fake.subnet, 8);
 	gid->raw[15] = (uint8_t)(1 + number_of(verbs));
 	return 0;
 }
@@ -703,6 +719,8 @@ const struct hs_verbs_api fake_verbs_api = {
 	.device_close = fake_device_close,
 	.query_gid = fake_query_gid,
 	.port_active = fake_port_active,
+	.port_infiniband = fake_port_infiniband,
+	.port_interfaces = fake_port_interfaces,
 	.query_device = fake_query_device,
 	.alloc_pd = fake_alloc_pd,
 	.dealloc_pd = fake_dealloc_pd,

@@ -35,6 +35,9 @@ struct fake_verbs {
 	int nr_devices;	     /* fake0 (which all goes through), fake1, ... */
 	uint32_t ports_down; /* a bit for each one's first */
 	bool second_ports;   /* which are up, and have no address */
+	bool infiniband;     /* ports have a LID, and GIDs of @subnet */
+	uint8_t subnet[8];
+	int ipoib; /* of that one's first port the loopback interface is */
 	/* what was seen */
 	const char *wrong; /* a rule that was broken; NULL: none */
 	uint64_t nr_calls; /* fallible ones */

@@ -12,12 +12,16 @@
 
 #include <arpa/inet.h>
 #include <cmocka.h>
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/clock.h"
 #include "numa/numa.h"
 #include "rdma/verbs.h"
+#include "rdma/verbs_ipoib.h"
 #include "tests/rdma/fake_verbs.h"
 
 static struct hs_verbs_port ports[HS_VERBS_PORTS_MAX];
@@ -267,6 +271,99 @@ static void several_devices(void **state)
 	fake_reset();
 }
 
+/* A port with a LID is dialled from by its interface's address: the loopback
+ * one's here, 127.0.0.1. What its GIDs look like says nothing. */
+static void infiniband(void **state)
+{
+	static const uint8_t usual[8] = {0xfe, 0x80};
+	static const uint8_t looks_global[8] = {0x20, 0x01, 0x0d, 0xb8};
+	struct hs_transport_verbs_options options = {.gid = 1};
+	struct hs_transport_stats s;
+	struct hs_transport *t;
+
+	for (int i = 0; i < 2; i++) {
+		fake_reset();
+		fake.infiniband = true;
+		memcpy(fake.subnet, i ? looks_global : usual, 8);
+		/* Without an interface it is the route's to decide. */
+		fake.nr_devices = 2;
+		fake.ipoib = -1;
+		assert_int_equal(from(NULL), 0);
+		fake.ipoib = 1;
+		assert_int_equal(from(NULL), LO(1));
+		fake.ports_down = 1;
+		t = open_one(1, NULL);
+		assert_string_equal(by(t, &s), "nearest: fake1 port 1 "
+					       "(distance 10), fake0 port 1 "
+					       "(not active)");
+		hs_transport_destroy(t);
+		assert_int_equal(from(NULL), LO(1));
+		/* One that is down is not dialled from by its address. */
+		fake.ports_down = 2;
+		assert_int_equal(from(NULL), 0);
+		fake.ports_down = 0;
+		snprintf(options.device, sizeof(options.device), "fake1");
+		options.gid = 0;
+		assert_int_equal(from(&options), LO(1));
+		options.gid = 1;
+		assert_null(open_one(1, &options));
+	}
+	fake_reset();
+}
+
+static void put(const char *root, const char *interface, const char *file,
+		const char *text)
+{
+	char path[256];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/mlx5_0/device/net/%s", root,
+		 interface);
+	assert_true(mkdir(path, 0755) == 0 || errno == EEXIST);
+	strcat(path, "/");
+	strcat(path, file);
+	f = fopen(path, "we");
+	assert_non_null(f);
+	fputs(text, f);
+	fclose(f);
+}
+
+/* As the kernel lists them; what else is there is no such interface. */
+static void interfaces_of_a_port(void **state)
+{
+	static const char *const folders[] = {"mlx5_0", "mlx5_0/device",
+					      "mlx5_0/device/net"};
+	char root[] = "/tmp/hs-ipoib-XXXXXX", path[256], command[64];
+	char names[3][IFNAMSIZ];
+
+	assert_non_null(mkdtemp(root));
+	assert_int_equal(hs_verbs_ipoib_names(root, "mlx5_0", 1, names, 3), 0);
+	for (size_t i = 0; i < 3; i++) {
+		snprintf(path, sizeof(path), "%s/%s", root, folders[i]);
+		assert_int_equal(mkdir(path, 0755), 0);
+	}
+	put(root, "ib2", "type", "32\n");
+	put(root, "ib2", "dev_port", "0\n");
+	put(root, "ib0", "type", "32\n");
+	put(root, "ib0", "dev_port", "0\n");
+	put(root, "ib1", "type", "32\n");
+	put(root, "ib1", "dev_port", "1\n");
+	put(root, "eth0", "type", "1\n");
+	put(root, "eth0", "dev_port", "0\n");
+	put(root, "ib3", "type", "32\n"); /* of no port */
+	put(root, "ib4", "type", "32\n");
+	put(root, "ib4", "dev_port", "none\n");
+	assert_int_equal(hs_verbs_ipoib_names(root, "mlx5_0", 1, names, 3), 2);
+	assert_string_equal(names[0], "ib0");
+	assert_string_equal(names[1], "ib2");
+	assert_int_equal(hs_verbs_ipoib_names(root, "mlx5_0", 1, names, 1), 1);
+	assert_int_equal(hs_verbs_ipoib_names(root, "mlx5_0", 2, names, 3), 1);
+	assert_string_equal(names[0], "ib1");
+	assert_int_equal(hs_verbs_ipoib_names(root, "mlx5_0", 3, names, 3), 0);
+	snprintf(command, sizeof(command), "rm -r '%s'", root);
+	assert_int_equal(system(command), 0);
+}
+
 /* The nearest may not lead there: every other attempt goes by the route. */
 static void by_the_route_in_between(void **state)
 {
@@ -342,6 +439,8 @@ int main(void)
 		cmocka_unit_test_setup(a_network_that_leads_there, none),
 		cmocka_unit_test_setup(a_short_text, none),
 		cmocka_unit_test(several_devices),
+		cmocka_unit_test(infiniband),
+		cmocka_unit_test(interfaces_of_a_port),
 		cmocka_unit_test(by_the_route_in_between),
 		cmocka_unit_test(it_is_said_and_looked_at_again),
 	};
