@@ -12,21 +12,23 @@
 #include "base/clock.h"
 #include "bench/autotriggers.h"
 #include "bench/bench.h"
+#include "bench/copies.h"
 #include "bench/held.h"
 #include "bench/memory.h"
 #include "bench/pace.h"
 #include "hs/hindsight.h"
 
-#define MIB		  (1u << 20)
-#define SMALL_BYTES	  32u
-#define PAYLOAD_BYTES	  2048u
-#define POINTS_OF_TRACE	  1000u
-#define PAYLOADS_OF_TRACE 64u
-#define PAYLOADS_OF_TURN  (32 * PAYLOADS_OF_TRACE)
-#define SPANS_OF_TRACE	  100u
-#define CLOCKS_OF_SPAN	  3u
-#define RULES_WAIT_US	  500000u
-#define WARM_REST_US	  1000u
+#define MIB		   (1u << 20)
+#define SMALL_BYTES	   32u
+#define PAYLOAD_BYTES	   2048u
+#define POINTS_OF_TRACE	   1000u
+#define PAYLOADS_OF_TRACE  64u
+#define PAYLOAD_LONG_BYTES 16384u
+#define PAYLOAD_TURN_BYTES (4u * MIB)
+#define SPANS_OF_TRACE	   100u
+#define CLOCKS_OF_SPAN	   3u
+#define RULES_WAIT_US	   500000u
+#define WARM_REST_US	   1000u
 /* Larger than the last-level cache of today's servers' single dies. */
 #define PAYLOAD_POOL_BYTES (512u * MIB)
 #define POINT_POOL_BYTES   (64u * MIB)
@@ -45,7 +47,8 @@ struct client {
 	struct hs_bench_report report;
 	struct options options;
 	int cpu, agent_cpu;
-	uint8_t data[PAYLOAD_BYTES] __attribute__((aligned(64)));
+	uint32_t payload_bytes;
+	uint8_t data[PAYLOAD_LONG_BYTES] __attribute__((aligned(64)));
 };
 
 static bool wanted(const struct client *c, const char *name)
@@ -108,7 +111,7 @@ static void payload_traces(void *context, uint32_t n)
 		struct hs_trace *t = hs_trace_begin(NULL, NULL);
 
 		for (uint32_t k = 0; k < PAYLOADS_OF_TRACE; k++)
-			hs_tracepoint(t, c->data, PAYLOAD_BYTES);
+			hs_tracepoint(t, c->data, c->payload_bytes);
 		hs_trace_end(t);
 	}
 }
@@ -385,40 +388,55 @@ static void as_bytes(struct hs_bench_result *r, double bytes)
  */
 static void payloads_warm(struct client *c)
 {
-	uint32_t turns =
-		PAYLOAD_POOL_BYTES / (PAYLOADS_OF_TURN * PAYLOAD_BYTES);
+	uint32_t turns = PAYLOAD_POOL_BYTES / PAYLOAD_TURN_BYTES;
 
 	for (uint32_t i = 0; i < turns * 3 / 2; i++) {
-		payloads(c, PAYLOADS_OF_TURN);
+		payloads(c, PAYLOAD_TURN_BYTES / c->payload_bytes);
 		usleep(WARM_REST_US);
 	}
 }
 
-static int measure_payloads(struct client *c)
+/* Beside plain memory, and the ways to copy that the library does not take. */
+static int measure_payloads(struct client *c, const char *name,
+			    uint32_t payload_bytes, const char *sustained)
 {
 	struct hs_bench_memory memory;
 	struct hs_bench_node n;
-	struct hs_bench_op ops[2] = {
+	struct hs_bench_op ops[] = {
 		{.name = "ours", .run = payloads, .context = c},
 		{.name = "memcpy", .run = hs_bench_append, .context = &memory},
+		{.name = "streamed",
+		 .run = hs_bench_append_streamed,
+		 .context = &memory},
+		{.name = "streamed_unfenced",
+		 .run = hs_bench_append_unfenced,
+		 .context = &memory},
+		{.name = "rep_movsb",
+		 .run = hs_bench_append_string,
+		 .context = &memory},
 	};
 	struct hs_bench_result *r;
 	int rc = hs_bench_memory_make(&memory, PAYLOAD_POOL_BYTES, c->data,
-				      PAYLOAD_BYTES);
+				      payload_bytes);
 
 	if (rc)
 		return rc;
+	c->payload_bytes = payload_bytes;
 	rc = node(c, &n, PAYLOAD_POOL_BYTES, 0);
 	if (!rc) {
 		payloads_warm(c);
-		r = hs_bench_add(&c->report, "payload_2kB", "GB/s");
-		hs_bench_turns(r, ops, 2, PAYLOADS_OF_TURN,
+		r = hs_bench_add(&c->report, name, "GB/s");
+		hs_bench_turns(r, ops, sizeof(ops) / sizeof(*ops),
+			       PAYLOAD_TURN_BYTES / payload_bytes,
 			       (uint32_t)c->options.rounds * 2);
-		as_bytes(r, PAYLOAD_BYTES);
-		ops[0].run = payload_traces;
-		r = hs_bench_add(&c->report, "payload_2kB_sustained", "GB/s");
-		hs_bench_pace(r, ops, PAYLOADS_OF_TRACE, c->options.pace_ns);
-		as_bytes(r, PAYLOAD_BYTES * PAYLOADS_OF_TRACE);
+		as_bytes(r, payload_bytes);
+		if (sustained && wanted(c, sustained)) {
+			ops[0].run = payload_traces;
+			r = hs_bench_add(&c->report, sustained, "GB/s");
+			hs_bench_pace(r, ops, PAYLOADS_OF_TRACE,
+				      c->options.pace_ns);
+			as_bytes(r, (double)payload_bytes * PAYLOADS_OF_TRACE);
+		}
 		hs_bench_node_stop(&n);
 	}
 	hs_bench_memory_free(&memory);
@@ -426,12 +444,13 @@ static int measure_payloads(struct client *c)
 }
 
 static const char *const names[] = {
-	"machine_stalls",   "tracepoint_32B",	  "tracepoint_32B_nostamp",
-	"span_5attr",	    "span_5attr_norules", "begin_end_empty",
-	"begin_end_64B",    "payload_2kB",	  "payload_2kB_sustained",
-	"traces_per_GB",    "percentile_p99",	  "percentile_p999",
-	"percentile_p9999", "category_1",	  "set_10",
-	"tracepoint_8B",    "tracepoint_128B",	  "tracepoint_512B",
+	"machine_stalls",  "tracepoint_32B",	 "tracepoint_32B_nostamp",
+	"span_5attr",	   "span_5attr_norules", "begin_end_empty",
+	"begin_end_64B",   "payload_2kB",	 "payload_2kB_sustained",
+	"payload_16kB",	   "traces_per_GB",	 "percentile_p99",
+	"percentile_p999", "percentile_p9999",	 "category_1",
+	"set_10",	   "tracepoint_8B",	 "tracepoint_128B",
+	"tracepoint_512B",
 };
 
 static int measure(struct client *c)
@@ -452,7 +471,11 @@ static int measure(struct client *c)
 	if (!rc && wanted(c, "begin_end_64B"))
 		rc = measure_begin_end(c, "begin_end_64B", begin_end_64);
 	if (!rc && wanted(c, "payload_2kB_sustained"))
-		rc = measure_payloads(c);
+		rc = measure_payloads(c, "payload_2kB", PAYLOAD_BYTES,
+				      "payload_2kB_sustained");
+	if (!rc && wanted(c, "payload_16kB"))
+		rc = measure_payloads(c, "payload_16kB", PAYLOAD_LONG_BYTES,
+				      NULL);
 	if (!rc && wanted(c, "traces_per_GB"))
 		rc = hs_bench_held(&c->report, c->agent_cpu);
 	if (!rc && (wanted(c, "percentile_p9999") || wanted(c, "category_1") ||
