@@ -8,12 +8,14 @@
  * its pages are what WINDOW says, and takes a copy of what it wants: between
  * two turns, as over verbs, so that read_done() is never called by read().
  *
- * What is mapped can be changed at any time, and be given holes, which read as
- * zeros: it is a hint, and judged as a copy. Pages that are read where a hole
- * is come out of our own account, so what is mapped of all peers' memories at a
- * time is bounded.
+ * What is mapped can be changed at any time: it is a hint, and judged as a
+ * copy. Pages that are read where a hole is would come out of our own account.
+ * Who has sealed a memory against future writes, as we do, cannot make holes in
+ * it any more, so one without that seal, or with a hole before it, is not read.
+ * What is mapped of all peers' memories at a time is bounded.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -84,9 +86,18 @@ static const char *map(struct hs_shm_conn *c, uint64_t size_bytes)
 	if (fstat(c->shown.fd, &st) ||
 	    (uint64_t)st.st_blocks * 512 < c->shown.size_bytes)
 		return "WINDOW on a memory with holes";
-	close(c->shown.fd);
-	c->shown.fd = -1;
 	return NULL;
+}
+
+/* No page of it is missing, and none can be taken out (shmem_fallocate()): the
+ * seal is looked at first. Kernels before 5.14 may call a page a hole that its
+ * owner has and never wrote to; then all is learned from answers. */
+static bool stays_whole(const struct hs_shm_conn *c)
+{
+	int seals = fcntl(c->shown.fd, F_GET_SEALS);
+
+	return seals >= 0 && seals & F_SEAL_FUTURE_WRITE &&
+	       lseek(c->shown.fd, 0, SEEK_HOLE) == (off_t)c->shown.size_bytes;
 }
 
 const char *hs_shm_window_told(struct hs_link *l,
@@ -118,6 +129,13 @@ const char *hs_shm_window_told(struct hs_link *l,
 		hs_memfd_close(&c->shown);
 		return wrong;
 	}
+	if (!stays_whole(c)) {
+		refused(c, "it may have holes");
+		hs_memfd_close(&c->shown);
+		return NULL;
+	}
+	close(c->shown.fd);
+	c->shown.fd = -1;
 	c->shown_bytes = window->size_bytes;
 	t->shown_bytes += window->size_bytes;
 	h->stats.nr_windows++;

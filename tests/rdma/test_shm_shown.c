@@ -27,7 +27,8 @@
 #include "tests/rdma/shm_other.h"
 
 #define SHOWN_BYTES 8192u
-#define SEALS	    (F_SEAL_SHRINK | F_SEAL_GROW)
+#define SIZE_SEALS  (F_SEAL_SHRINK | F_SEAL_GROW)
+#define SEALS	    (SIZE_SEALS | F_SEAL_FUTURE_WRITE)
 
 static uint32_t nr_told, nr_done, nr_follow;
 static uint8_t got[HS_TRANSPORT_READ_MAX_BYTES];
@@ -174,6 +175,8 @@ static int filled(size_t bytes, int seals)
 	int fd = memory(bytes, 0);
 
 	assert_int_equal(fallocate(fd, 0, 0, (off_t)bytes), 0);
+	for (size_t at = 0; at < bytes; at += 4096)
+		assert_int_equal(pwrite(fd, "", 1, (off_t)at), 1);
 	assert_int_equal(fcntl(fd, F_ADD_SEALS, seals), 0);
 	return fd;
 }
@@ -190,6 +193,38 @@ static void memories(void **state)
 	/* Its pages would be ours to pay for. */
 	refused(memory(SHOWN_BYTES, SEALS), SHOWN_BYTES);
 	refused(open("/proc/self/exe", O_RDONLY | O_CLOEXEC), SHOWN_BYTES);
+}
+
+/* One that can be given holes, and one that has: with as many blocks behind its
+ * end. Neither is read, and who showed it is heard. */
+static void may_have_holes(void **state)
+{
+	int fds[2] = {filled(SHOWN_BYTES, SIZE_SEALS), memory(SHOWN_BYTES, 0)};
+	struct other o;
+
+	assert_int_equal(pwrite(fds[1], "", 1, 0), 1);
+	assert_int_equal(fallocate(fds[1], FALLOC_FL_KEEP_SIZE, SHOWN_BYTES,
+				   SHOWN_BYTES),
+			 0);
+	assert_int_equal(fcntl(fds[1], F_ADD_SEALS, SEALS), 0);
+	for (uint32_t i = 0; i < 2; i++) {
+		uint32_t down = nr_down;
+
+		connect_as_peer(&o);
+		hand_over(&o, HS_RING_MEMORY, &fds[i], 1);
+		tell(&o, SHOWN_BYTES);
+		ring(&o);
+		until(stats().windows_refused == i + 1);
+		assert_int_equal(nr_told, 0);
+		assert_int_equal(stats().nr_windows, 0);
+		assert_int_equal(((struct hs_shm *)t)->shown_bytes, 0);
+		assert_int_equal(hs_transport_read(t, last_up, 0, 8),
+				 -EOPNOTSUPP);
+		assert_int_equal(nr_down, down);
+		hang_up(&o);
+		until(nr_down == down + 1);
+		close(fds[i]);
+	}
 }
 
 static void handed_over_otherwise(void **state)
@@ -346,8 +381,8 @@ static enum hs_crumbs_found look(const struct hs_crumb_table *table,
 	return hs_crumbs_look(table, got, out);
 }
 
-/* An entry that is half another, and a memory that has holes all at once: said
- * to be so, and read on. */
+/* An entry that is half another is said to be so, and read on; holes cannot be
+ * made, not by its owner either. */
 static void torn_and_gone(void **state)
 {
 	const struct hs_crumb_table table =
@@ -357,7 +392,8 @@ static void torn_and_gone(void **state)
 	struct other o;
 
 	assert_int_equal(hs_crumbs_bytes(&table), SHOWN_BYTES);
-	assert_int_equal(hs_memfd_create(&m, "shown", SHOWN_BYTES, 0), 0);
+	assert_int_equal(
+		hs_memfd_create(&m, "shown", SHOWN_BYTES, HS_MEMFD_OURS), 0);
 	entries = m.base;
 	at = &entries[hs_crumbs_slot(&table, 1, 2)];
 	connect_as_peer(&o);
@@ -376,8 +412,9 @@ static void torn_and_gone(void **state)
 	assert_int_equal(fallocate(m.fd,
 				   FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 				   0, SHOWN_BYTES),
-			 0);
-	assert_int_equal(look(&table, &e), HS_CRUMBS_EMPTY);
+			 -1);
+	assert_int_equal(madvise(m.base, SHOWN_BYTES, MADV_REMOVE), -1);
+	assert_int_equal(look(&table, &e), HS_CRUMBS_TORN);
 	assert_int_equal(nr_down, 0);
 	/* It dies; what is mapped lasts until we hear of it. */
 	assert_int_equal(hs_transport_read(t, last_up, 0, 8), 0);
@@ -495,6 +532,7 @@ int main(void)
 #define shows(f) cmocka_unit_test_setup_teardown(f, setup_shower, teardown_all)
 	const struct CMUnitTest tests[] = {
 		reads(memories),
+		reads(may_have_holes),
 		reads(handed_over_otherwise),
 		reads(twice),
 		neither(unasked),
