@@ -483,6 +483,15 @@ void hs_agent_core_tick(struct hs_agent_core *core, uint64_t now_ns);
 
 /** hs_agent_core_busy() - something is on its way: come back soon */
 bool hs_agent_core_busy(const struct hs_agent_core *core);
+/* Who is told to end has so long to say what it has to say. */
+#define HS_AGENT_FINISH_NS 2000000000ull
+/**
+ * hs_agent_core_hurry() - it ends soon
+ *
+ * What a predecessor said, and is said again at leisure, changes at once: it is
+ * said within as many scans as what a loss changes, whatever its number.
+ */
+void hs_agent_core_hurry(struct hs_agent_core *core);
 void hs_agent_core_stats_get(const struct hs_agent_core *core,
 			     struct hs_agent_stats *out);
 void hs_agent_core_domain_stats_get(const struct hs_agent_core *core,

@@ -302,17 +302,28 @@ bool hs_outbox_repeats(const struct hs_agent_core *c, uint64_t now_ns)
  * whoever they are said to 60 ms, just when applications are back. What changes
  * meanwhile is said at once.
  */
-static void run_again(struct hs_agent_core *c, uint64_t now_ns)
+static void again(struct hs_agent_core *c, uint32_t nr_places)
 {
-	if (!hs_outbox_repeats(c, now_ns))
-		return;
-	c->again_ns = now_ns;
-	for (uint32_t n = AGAIN_AT_ONCE; n && c->nr_again; n--) {
+	for (; nr_places && c->nr_again; nr_places--) {
 		uint32_t f = --c->nr_again;
 
 		if (c->fired[f].live && c->fired_rt[f].adopted)
 			hs_fired_dirty(c, f);
 	}
+}
+
+static void run_again(struct hs_agent_core *c, uint64_t now_ns)
+{
+	if (!hs_outbox_repeats(c, now_ns))
+		return;
+	c->again_ns = now_ns;
+	again(c, AGAIN_AT_ONCE);
+}
+
+/* At 32 places in a millisecond a full table takes longer than it has left. */
+void hs_agent_core_hurry(struct hs_agent_core *core)
+{
+	again(core, core->nr_again);
 }
 
 /* After a scan and after the lanes: what is open is known exactly. */

@@ -40,7 +40,6 @@
 #define SLEEP_MIN_NS   (20 * HS_NS_PER_US)
 #define SLEEP_ALONE_NS (20 * HS_NS_PER_MS) /* nobody is attached */
 #define WALL_EVERY     1024u		   /* rounds */
-#define FINISH_NS      (2 * HS_NS_PER_SEC)
 #define CALIBRATE_NS   (50 * HS_NS_PER_MS)
 
 int hs_worker_watch(struct hs_worker *w, int fd, enum hs_worker_event event,
@@ -236,8 +235,10 @@ static int begin(struct hs_worker *w)
 
 static void begin_finish(struct hs_worker *w, bool purge)
 {
-	if (!w->finishing)
-		w->finish_by_ns = w->now_ns + FINISH_NS;
+	if (!w->finishing) {
+		w->finish_by_ns = w->now_ns + HS_AGENT_FINISH_NS;
+		hs_agent_core_hurry(w->core);
+	}
 	w->finishing = true;
 	w->purging |= purge;
 	hs_attach_shut(w);

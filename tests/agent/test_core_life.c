@@ -250,6 +250,36 @@ static void a_successor_is_in_no_hurry(void **state)
 	destroy(w);
 }
 
+/*
+ * A table as full as it gets of the size that an agent has. At leisure it takes
+ * longer than a worker has that is told to end; told so, it is done in a
+ * quarter of that, however late after the scan before it looks again.
+ */
+static void all_is_said_before_the_end(void **state)
+{
+	const uint32_t nr = 65400, late_ns = 200000;
+	struct world *w = make_successor(65536, nr);
+	uint64_t from_ns;
+
+	(void)state;
+	round_(w);
+	assert_in_range(w->nr_out, 1, 32);
+	assert_true(hs_agent_core_busy(w->core));
+	hs_agent_core_hurry(w->core);
+	from_ns = w->now_ns;
+	while (hs_agent_core_busy(w->core)) {
+		w->now_ns += late_ns;
+		if (hs_agent_core_wants_scan(w->core, w->now_ns)) {
+			hs_agent_core_begin_scan(w->core, w->now_ns);
+			hs_agent_core_end_scan(w->core);
+		}
+		hs_agent_core_tick(w->core, w->now_ns);
+	}
+	assert_int_equal(w->nr_out, nr);
+	assert_true(w->now_ns - from_ns < HS_AGENT_FINISH_NS / 4);
+	destroy(w);
+}
+
 /* However short it is remembered: what it has to say it says before that. */
 static void what_has_to_be_said_is_not_forgotten(void **state)
 {
@@ -294,6 +324,7 @@ int main(void)
 		cmocka_unit_test(places_of_fired_traces_are_adopted),
 		cmocka_unit_test(a_successor_speaks_in_parts),
 		cmocka_unit_test(a_successor_is_in_no_hurry),
+		cmocka_unit_test(all_is_said_before_the_end),
 		cmocka_unit_test(what_has_to_be_said_is_not_forgotten),
 		cmocka_unit_test(very_many_go_in_larger_parts),
 	};

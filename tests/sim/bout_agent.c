@@ -286,6 +286,23 @@ static void killed_letting_go(struct bag *g)
 	bag_release(g, d, b);
 }
 
+/* Told to end as soon as it has begun: nothing is said at leisure. */
+static void hurry(struct bag *g)
+{
+	const struct hs_agent_core *c = g->core;
+
+	hs_agent_core_hurry(g->core);
+	for (uint32_t t = 0; t < BAG_TRACES; t++) {
+		uint32_t f = hs_fired_find(c, g->ids[t].hi, g->ids[t].lo);
+
+		if (f != HS_NIL && c->fired_rt[f].adopted &&
+		    !c->fired_rt[f].dirty)
+			sim_fail(g->s, BAG "it ends, and does not say again "
+					   "what it has to");
+	}
+	bag_differs(g, "what is said again at leisure", c->nr_again, 0);
+}
+
 static void restart(struct bag *g)
 {
 	if (g->s->p.bout_exact)
@@ -302,6 +319,8 @@ static void restart(struct bag *g)
 	g->holds_refused = 0;
 	bag_restart(g);
 	bag_settle(g);
+	if (g->s->p.seed % 4 == 1)
+		hurry(g);
 	bag_probe(g);
 }
 
