@@ -269,7 +269,7 @@ static size_t domain_layout(struct hs_domain *d, struct arena *a,
 	d->traces = carve(a, config->nr_traces, sizeof(*d->traces));
 	d->seats = carve(a, d->seat_mask + 1u, sizeof(uint32_t));
 	d->traces_free = carve(a, config->nr_traces, sizeof(uint32_t));
-	d->sort_high = carve(a, config->nr_traces, sizeof(uint16_t));
+	d->sort_at = carve(a, HS_IX_SORT_PARTS, sizeof(*d->sort_at));
 	d->buffers_free = carve(a, config->nr_buffers, sizeof(uint32_t));
 	d->chunks = carve(a, nr_chunks(config), sizeof(*d->chunks));
 	d->more = carve(a, config->nr_traces, sizeof(*d->more));

@@ -214,7 +214,7 @@ struct hs_domain {
 	struct hs_ix_bucket *buckets;
 	uint32_t *traces_free;	/* of those used; in limbo from the end */
 	uint32_t *seats;	/* core_retain.c */
-	uint16_t *sort_high;	/* core_retain.c, at an adoption only */
+	uint32_t *sort_at;	/* core_retain.c, at an adoption only */
 	uint64_t *evicted;	/* of the ledger: buckets of fingerprints, the
 				   newest first */
 	uint32_t *buffers_free; /* of each chunk, where the chunk lies */
@@ -457,7 +457,8 @@ static inline void hs_ix_seat_renew(struct hs_domain *d, uint32_t trace)
 }
 uint32_t hs_ix_newest_next(const struct hs_domain *d, uint32_t *at);
 /* During an adoption: when each entry was seen last, in two seats for each. */
-#define HS_IX_UNSEATED UINT64_MAX
+#define HS_IX_UNSEATED	 UINT64_MAX
+#define HS_IX_SORT_PARTS 65536u
 static inline uint64_t *hs_ix_seat_times(const struct hs_domain *d)
 {
 	return (uint64_t *)d->seats;

@@ -82,31 +82,7 @@ uint32_t hs_ix_newest_next(const struct hs_domain *d, uint32_t *at)
 	return HS_NIL;
 }
 
-#define SORT_BITS   11u
-#define SORT_DIGITS (1u << SORT_BITS)
-#define SORT_AHEAD  16u
-
-/* How many have each digit of the key; then, where the next of them goes. */
-struct sort_digits {
-	uint32_t low[SORT_DIGITS], high[SORT_DIGITS];
-};
-
-static inline uint32_t low_of(uint32_t key)
-{
-	return key & (SORT_DIGITS - 1);
-}
-
-static void sums(uint32_t at[SORT_DIGITS])
-{
-	uint32_t sum = 0;
-
-	for (uint32_t k = 0; k < SORT_DIGITS; k++) {
-		uint32_t n = at[k];
-
-		at[k] = sum;
-		sum += n;
-	}
-}
+#define SORT_AHEAD 16u
 
 struct span {
 	uint64_t least_ns, most_ns;
@@ -137,71 +113,65 @@ static uint32_t seat_plainly(struct hs_domain *d, const uint64_t *row,
 
 	/* Where entry i has its time nobody sits before i has been read. */
 	for (uint32_t i = 0; i < nr; i++)
-		if (row[i] != HS_IX_UNSEATED)
+		if (row[i] != HS_IX_UNSEATED) {
+			d->traces[i].seat = n;
 			d->seats[n++] = i;
+		}
 	return n;
 }
 
 /*
- * By the low digits out of the row, by the high ones back into it: a radix
- * sort, in which what is moved takes its key along, since the entries lie far
- * apart. Return: how many sit.
+ * How many have each key, then where the next of them goes: so that the
+ * entries, which lie far apart, are written in their own order. Return: how
+ * many sit.
  */
-static uint32_t seat_sorted(struct hs_domain *d, uint64_t *row, uint32_t nr,
-			    const struct span *s)
+static uint32_t seat_sorted(struct hs_domain *d, const uint64_t *row,
+			    uint32_t nr, const struct span *s)
 {
-	struct sort_digits at = {{0}, {0}};
 	/* What lists the entries that are free: none has been given back. */
-	uint32_t *who = d->traces_free;
-	uint32_t shift = 0, n = 0;
+	uint32_t *who = d->traces_free, *at = d->sort_at;
+	uint32_t shift = 0, sum = 0;
 
-	while ((s->most_ns - s->least_ns) >> shift >> (2 * SORT_BITS))
+	while ((s->most_ns - s->least_ns) >> shift >= HS_IX_SORT_PARTS)
 		shift++;
-	for (uint32_t i = 0; i < nr; i++) {
-		uint32_t key;
+	memset(at, 0, HS_IX_SORT_PARTS * sizeof(*at));
+	for (uint32_t i = 0; i < nr; i++)
+		if (row[i] != HS_IX_UNSEATED)
+			at[(row[i] - s->least_ns) >> shift]++;
+	for (uint32_t k = 0; k < HS_IX_SORT_PARTS; k++) {
+		uint32_t n = at[k];
 
+		at[k] = sum;
+		sum += n;
+	}
+	for (uint32_t i = 0; i < nr; i++) {
+		uint32_t to;
+
+		if (i + SORT_AHEAD < nr)
+			__builtin_prefetch(&d->traces[i + SORT_AHEAD], 1);
 		if (row[i] == HS_IX_UNSEATED)
 			continue;
-		key = (uint32_t)((row[i] - s->least_ns) >> shift);
-		at.low[low_of(key)]++;
-		at.high[key >> SORT_BITS]++;
-		row[n++] = (uint64_t)key << 32 | i;
+		to = at[(row[i] - s->least_ns) >> shift]++;
+		who[to] = i;
+		d->traces[i].seat = to;
 	}
-	sums(at.low);
-	sums(at.high);
-	for (uint32_t i = 0; i < n; i++) {
-		uint32_t key = (uint32_t)(row[i] >> 32);
-		uint32_t to = at.low[low_of(key)]++;
-
-		who[to] = (uint32_t)row[i];
-		d->sort_high[to] = (uint16_t)(key >> SORT_BITS);
-	}
-	for (uint32_t i = 0; i < n; i++)
-		d->seats[at.high[d->sort_high[i]]++] = who[i];
-	return n;
+	memcpy(d->seats, who, sum * sizeof(*who));
+	return sum;
 }
 
 /*
  * An adoption gives nobody a seat, and notes of each entry when it was seen
- * last. Let them sit by that in the end, to one part in four million of the
+ * last. Let them sit by that in the end, to one part in HS_IX_SORT_PARTS of the
  * time between the first and the last.
  */
 void hs_ix_seats_adopt(struct hs_domain *d)
 {
-	uint32_t used = d->traces_used, nr;
-	uint64_t *row = hs_ix_seat_times(d);
-	struct span s = seen_span(row, used);
+	const uint64_t *row = hs_ix_seat_times(d);
+	struct span s = seen_span(row, d->traces_used);
 
-	nr = s.sorted ? seat_plainly(d, row, used)
-		      : seat_sorted(d, row, used, &s);
-	for (uint32_t i = 0; i < nr; i++) {
-		if (i + SORT_AHEAD < nr)
-			__builtin_prefetch(&d->traces[d->seats[i + SORT_AHEAD]],
-					   1);
-		d->traces[d->seats[i]].seat = i;
-	}
 	d->seat_tail = 0;
-	d->seat_head = nr;
+	d->seat_head = s.sorted ? seat_plainly(d, row, d->traces_used)
+				: seat_sorted(d, row, d->traces_used, &s);
 }
 
 bool hs_ix_seats_check(const struct hs_domain *d, const char **why)

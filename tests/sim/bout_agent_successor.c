@@ -78,8 +78,8 @@ static void adopt_fired(const struct bag *g, struct bag_fired *f)
 }
 
 /*
- * Who was seen less recently, to one part in four million of the time between
- * the first and the last of those who have not fired: hs_ix_seats_sort().
+ * Who was seen less recently, to one part in 65,536 of the time between the
+ * first and the last of those who have not fired: hs_ix_seats_adopt().
  */
 static void adopt_order(struct bag *g, struct bag_domain *d, uint64_t base)
 {
@@ -94,7 +94,7 @@ static void adopt_order(struct bag *g, struct bag_domain *d, uint64_t base)
 		least_ns = x->last_ns < least_ns ? x->last_ns : least_ns;
 		most_ns = x->last_ns > most_ns ? x->last_ns : most_ns;
 	}
-	while (least_ns < most_ns && (most_ns - least_ns) >> shift >> 22)
+	while (least_ns < most_ns && (most_ns - least_ns) >> shift >> 16)
 		shift++;
 	for (uint32_t t = 0; t < BAG_TRACES; t++)
 		part[t] = d->traces[t].last_ns > least_ns
