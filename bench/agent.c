@@ -29,6 +29,8 @@
 #define TURNS_MAX     101u
 #define SPAN_NS	      (200 * HS_NS_PER_MS)
 #define SLOW_PER_S    100000u
+/* The default is a millisecond at full speed: others have a core for longer. */
+#define RING_WORDS 16384u
 
 _Static_assert(sizeof(struct hs_shm_buffer) + 20 + 2 * (10 + POINT_BYTES) ==
 		       BUFFER_BYTES,
@@ -142,6 +144,7 @@ static int measure(struct hs_bench_report *report, const struct work *w,
 	struct hs_bench_node_config config = {
 		.pool_bytes = o->pool_bytes,
 		.buffer_bytes = w->buffer_bytes,
+		.ring_words = RING_WORDS,
 		.cpu = hs_bench_nr_cpus() - 1,
 	};
 	double costs[TURNS_MAX], loads[TURNS_MAX], next_ns;
