@@ -122,6 +122,8 @@ static pid_t start(const struct hs_bench_ship_run *run, enum part part,
 	/* A collector's threads are as many as there are ends. */
 	if (!run->store)
 		hs_bench_pin(cpu_of(part));
+	/* As an agent has its pool: no page of it is to be found first. */
+	(void)madvise(pool, HS_BENCH_SHIP_POOL_BYTES, MADV_POPULATE_WRITE);
 	if (hs_bench_link_join(link, part != TO)) {
 		snprintf(result->why, sizeof(result->why),
 			 "no network namespace: %s", strerror(errno));

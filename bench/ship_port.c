@@ -43,7 +43,7 @@ static const struct {
 	 "bsize=10240,rsize=8",
 	 true},
 	{"vhost", "net_vhost0,iface=%s,client=0",
-	 "net_virtio_user0,path=%s,mrg_rxbuf=1,queue_size=1024", true},
+	 "net_virtio_user0,path=%s,mrg_rxbuf=1,queue_size=256", true},
 	{"af_packet",
 	 "net_af_packet0,iface=hsf0,framesz=16384,blocksz=65536,"
 	 "framecnt=1024",
