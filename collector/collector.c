@@ -145,14 +145,17 @@ static int sum_up(void *ctx, struct hs_store_view *view, struct hs_index *index)
 	struct hs_wire_trace_id ids[SUMMARIES_PER_STEP];
 	int64_t before = (int64_t)(hs_clock_real_ns() - SUMMARY_INTERVAL_NS);
 	int nr = hs_index_stale(index, before, ids, SUMMARIES_PER_STEP);
+	int done = nr < 0 ? nr : 0;
 
-	for (int i = 0; i < nr; i++) {
-		int rc = hs_summary_make(view, index, &ids[i]);
+	/* A trace takes as long as some dozens of slices take to store. */
+	while (done < nr && !(done > 0 && hs_store_view_wanted(view))) {
+		int rc = hs_summary_make(view, index, &ids[done]);
 
 		if (rc < 0)
 			return rc;
+		done++;
 	}
-	return nr;
+	return done;
 }
 
 static void acks_send(struct hs_collector *c)

@@ -153,6 +153,8 @@ struct hs_store_reader {
 int hs_store_read(struct hs_store *store, const struct hs_wire_trace_id *trace,
 		  bool with_bytes, const struct hs_store_reader *reader);
 
+/** hs_store_view_wanted() - in options.idle: whether something waits by now */
+bool hs_store_view_wanted(const struct hs_store_view *view);
 /** hs_store_view_read() - the same in options.idle, of what is durable */
 int hs_store_view_read(struct hs_store_view *view,
 		       const struct hs_wire_trace_id *trace, bool with_bytes,

@@ -220,6 +220,17 @@ static int read_durable(struct reading *r)
 	return hs_index_each_record(r->view->index, r->trace, &visitor);
 }
 
+bool hs_store_view_wanted(const struct hs_store_view *v)
+{
+	struct hs_store *s = v->store;
+	bool wanted;
+
+	pthread_mutex_lock(&s->lock);
+	wanted = s->asked != s->answered;
+	pthread_mutex_unlock(&s->lock);
+	return wanted;
+}
+
 int hs_store_view_read(struct hs_store_view *v,
 		       const struct hs_wire_trace_id *trace, bool with_bytes,
 		       const struct hs_store_reader *reader)

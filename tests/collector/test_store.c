@@ -14,6 +14,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -566,6 +568,49 @@ static void test_a_full_disk_is_a_state(void **state)
 	assert_int_equal(look(r, 1, true).nr_damaged, 0);
 }
 
+struct idler {
+	sem_t begun;
+	bool wanted_first, heard;
+};
+
+static int idle_until_wanted(void *ctx, struct hs_store_view *view,
+			     struct hs_index *index)
+{
+	struct idler *i = ctx;
+
+	if (i->heard)
+		return 0;
+	i->wanted_first = hs_store_view_wanted(view);
+	sem_post(&i->begun);
+	while (!hs_store_view_wanted(view))
+		sched_yield();
+	i->heard = true;
+	return 1;
+}
+
+/* What is done when nothing waits hears of it when something does. */
+static void test_idle_work_yields(void **state)
+{
+	struct rig *r = *state;
+	struct idler idler = {.heard = false};
+
+	close_store(r);
+	sem_init(&idler.begun, 0, 0);
+	r->options.idle = idle_until_wanted;
+	r->options.idle_ctx = &idler;
+	open_store(r);
+	while (sem_wait(&idler.begun))
+		;
+	assert_int_equal(put(r, 1, 1, 1000, true), 0);
+	assert_int_equal(hs_store_sync(r->store), 0);
+	assert_false(idler.wanted_first);
+	assert_true(idler.heard);
+	close_store(r);
+	r->options.idle = NULL;
+	open_store(r);
+	sem_destroy(&idler.begun);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -583,6 +628,7 @@ int main(void)
 		T(test_index_of_another_version),
 		T(test_kill_in_mid_write),
 		T(test_a_full_disk_is_a_state),
+		T(test_idle_work_yields),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
