@@ -208,9 +208,10 @@ def section4a(fair, loads):
         "Three agents that may report 1 MB/s each, under virtual time: the "
         "production logic, so shares and not speeds. %sThe paper: about 100 %% "
         "of A and B up to 28,000 requests/s, some %s whole traces a second "
-        "of all, and less of F the more there are. Here A and B are whole up "
-        "to 10,000, which is 5,000 faulty triggers a second, and lose like F "
-        "above that, with pools of 64 MiB." % (
+        "of all, and less of F the more there are. Each of these three asks "
+        "the coordinator as often as thirty do there, so that at other loads "
+        "than 10,000 its <code>origin.rate</code> is raised: by default it "
+        "holds back rare triggers of such an agent with the faulty ones." % (
             "F sends %.1f %% of what A and B leave of the limits at 10,000. "
             % (use["median"] * 100) if use else "",
             format(paper.COLLECTED_PER_S, ",")))

@@ -18,6 +18,8 @@ PASSED = (
     ("4ab-fairness", ("fairness_coherent_A", "fairness_coherent_B",
                       "fairness_coherent_F", "fairness_use_F",
                       "horizon_half_10MB", "horizon_half_100MB")),
+    ("4a-loads", ("fairness_coherent_A_28000", "fairness_coherent_B_28000",
+                  "fairness_coherent_F_28000")),
     ("4c-traverse", ("traverse_10nodes_100_tcp", "traverse_10nodes_7500_tcp")),
     ("table3-client", ("tracepoint_32B", "span_5attr", "begin_end_64B",
                        "payload_2kB", "traces_per_GB", "percentile_p9999")),
