@@ -268,8 +268,9 @@ start_remember(struct hs_trace *trace, struct hs_span *span, uint64_t parent_id,
 	       uint64_t mark, const char *name)
 {
 	hs_sized_start(trace, span, name, strlen(name), parent_id);
-	/* One that found no trace says nothing of its operation. */
-	if (span->start_clock)
+	/* One that found no trace says nothing of its operation, and one that
+	 * has no number of its own would keep a place from one that has. */
+	if (span->start_clock && span->operation)
 		hs_operation_remember(mark, hs_client.resource_hash,
 				      span->operation);
 }

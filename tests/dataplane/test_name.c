@@ -204,12 +204,57 @@ static void test_numbered_anew(void **state)
 	harness_detach(&agent);
 }
 
+/* Of a name whose place is nobody's. */
+static uint64_t mark_of_free(char *name, size_t room)
+{
+	struct hs_resource *r = hs_resource_create("svc", NULL, 0);
+	uint64_t mark;
+
+	assert_non_null(r);
+	for (uint32_t i = 0;; i++) {
+		snprintf(name, room, "too many %u", i);
+		mark = hs_inline_mark(name, strlen(name));
+		if (!hs_operation_marks[hs_operation_mark_place(mark, r->hash)]
+			     .taken)
+			break;
+	}
+	hs_resource_destroy(r);
+	return mark;
+}
+
+/* Last: nothing that comes has a number from here on. */
+static void test_without_a_number(void **state)
+{
+	struct hs_trace *t;
+	struct hs_span s;
+	char name[24];
+	uint64_t mark;
+
+	attach("svc");
+	t = hs_trace_begin(&ID, NULL);
+	for (uint32_t i = 0; i < HS_SHM_OPERATIONS_MAX; i++) {
+		snprintf(name, sizeof(name), "yet another %u", i);
+		hs_sized_start(t, &s, name, strlen(name), 0);
+	}
+	mark = mark_of_free(name, sizeof(name));
+	for (uint32_t i = 0; i < 2; i++) {
+		hs_marked_start(t, &s, 0, mark, name);
+		assert_int_equal(s.operation, 0);
+		assert_int_not_equal(s.start_clock, 0);
+	}
+	for (uint32_t i = 0; i < HS_OPERATION_MARKS; i++)
+		assert_true(hs_operation_marks[i].mark != mark);
+	hs_trace_end(t);
+	harness_detach(&agent);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_each_as_itself),
 		cmocka_unit_test(test_numbered_anew),
 		cmocka_unit_test(test_of_the_service_now),
+		cmocka_unit_test(test_without_a_number),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
