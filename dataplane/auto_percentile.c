@@ -238,8 +238,9 @@ bool hs_auto_percentile_settle(struct hs_auto_percentile *p, uint32_t bucket)
 		p->above += ONE;
 		p->fresh++;
 	}
-	/* One that is owed anyway leaves the threshold where it is for now. */
-	if (bucket <= p->threshold || p->owed < (int64_t)ONE) {
+	/* One that is owed, or nearly, leaves the threshold where it is for
+	 * now. */
+	if (bucket <= p->threshold || p->owed < -(int64_t)ONE) {
 		/* It grows by far less than a sample each time. */
 		if (p->nr / LAZY != before / LAZY)
 			p->wanted = wanted_of(p->allowed, p->owed);
