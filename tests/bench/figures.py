@@ -69,6 +69,9 @@ def main():
               summary["queue_culprits"]["step"] == "5c-queue",
               "the summary says what, of how many, and where it is from")
         resumed(folder, raw)
+        sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(
+            __file__)), "..", "..", "bench", "figures"))
+        beyond(raw)
     invalid()
 
 
@@ -81,26 +84,34 @@ def edit(path, change):
 
 
 def resumed(folder, raw):
-    """What came of another command is made anew; a load beyond one that was
-    not carried is left out."""
+    """What came of another command is made anew."""
     low = os.path.join(raw, "6-none-2000.json")
-    high = os.path.join(raw, "6-none-20000.json")
     edit(low, lambda answer: answer.update(command="hs-perf services"))
     code, said = figures(folder, "--only", "6-none-2000")
     with open(low, encoding="utf-8") as text:
         check(code == 0 and "--rate 2000 " in json.load(text)["command"],
               "another command's answer is made anew: %s" % said)
-    edit(low, lambda answer: answer["details"][0].update(achieved=1000))
-    os.unlink(high)
-    code, said = figures(folder, "--only", "6-none-20000")
-    check(code == 0 and not os.path.exists(high),
-          "beyond saturation nothing is run: %s" % said)
+
+
+def beyond(raw):
+    """A load beyond one that was not carried is left out, and those after."""
+    # pylint: disable=import-outside-toplevel,import-error
+    from figures import is_left_out
+    from steps import Step
+    first = Step("6-none-2000", [])
+    second = Step("6-none-4000", [], beyond=first)
+    third = Step("6-none-8000", [], beyond=second)
+    low = os.path.join(raw, "6-none-2000.json")
+    for unsent, left_out in ((0, False), (1000, True)):
+        edit(low, lambda answer, n=unsent: answer["details"][0].update(
+            unsent=n, offered=2000, seconds=1))
+        check([is_left_out(os.path.dirname(raw), one) for one in (
+            first, second, third)] == [False, left_out, left_out],
+            "with %d of 2000 that did not begin" % unsent)
 
 
 def invalid():
     """A point that lost too much looks different."""
-    sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(
-        __file__)), "..", "..", "bench", "figures"))
     # pylint: disable=import-outside-toplevel,import-error
     from draw import plot
     good, bad = (plot([{"name": "a", "points": [(1, 1, False), (2, 2, lost)]}],
