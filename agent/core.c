@@ -400,7 +400,7 @@ int hs_agent_core_domain_add(struct hs_agent_core *core, uint32_t domain,
 	hs_chunks_init(d);
 	core->domain_order[core->nr_domains++] = domain;
 	hs_adopt_domain(core, d, now_ns);
-	((struct hs_ledger_domain *)ledger)->parts_say = 1;
+	hs_ledger_set32(&((struct hs_ledger_domain *)ledger)->parts_say, 1);
 	/* index.W3 release, pairs index.R3: the domain before its live. */
 	__atomic_store_n(&d->live, true, __ATOMIC_RELEASE);
 	return 0;

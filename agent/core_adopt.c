@@ -112,6 +112,9 @@ static inline void adopt_held(struct hs_agent_core *c, struct hs_domain *d,
 		hs_buffer_append(c, d, trace, i);
 	if (d->rt[i].prev != HS_NIL)
 		into_order(d, trace, i);
+	/* What its mark said: our own successor does not look it up. */
+	if (!d->parts_say)
+		hs_ix_flag(c, d, trace, t->flags);
 	if (t->fired != HS_NIL)
 		hs_report_enqueue(c, d, trace);
 	c->stats.adopted_buffers++;

@@ -433,6 +433,8 @@ void hs_ix_crumb_adopt(struct hs_agent_core *c, struct hs_domain *d,
 	d->crumb_next[crumb] = more->crumb_first;
 	more->crumb_first = crumb;
 	more->nr_crumbs++;
+	if (!d->parts_say)
+		hs_ix_flag(c, d, i, d->traces[i].flags);
 	show(c, d->traces[i].hi, d->traces[i].lo, d->crumbs[crumb].node);
 	d->nr_crumbs_fired += d->traces[i].fired != HS_NIL;
 }
