@@ -212,6 +212,7 @@ static void fire(const struct hs_rules_table *t, uint64_t generation,
 {
 	struct hs_trigger *trigger = t->triggers[rule];
 	uint32_t slot = t->shm.rules[rule].slot % HS_SHM_RULES_MAX;
+	const struct hs_attachment *at = trace->at;
 
 	/* rules.R4 acquire, pairs rules.W4: still the same table. */
 	if (__atomic_load_n(&t->generation, __ATOMIC_ACQUIRE) != generation ||
@@ -220,8 +221,9 @@ static void fire(const struct hs_rules_table *t, uint64_t generation,
 	if (!hs_trigger_fire_own(trigger, trace))
 		return;
 	trace->fired |= 1ull << slot;
-	if (trace->at->watch)
-		hs_operation_add_shared(&trace->at->watch->fired[slot]);
+	/* None where a signal handler has ended the trace. */
+	if (at && at->watch)
+		hs_operation_add_shared(&at->watch->fired[slot]);
 }
 
 static uint64_t met_by(const struct hs_span *span, uint64_t generation)

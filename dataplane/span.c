@@ -99,14 +99,13 @@ static __attribute__((noinline)) void end_wide(struct hs_span *span)
 	hs_watch_end(span, ticks, HS_WATCH_TICKS);
 }
 
-__attribute__((noinline)) void hs_watch_end_shared(struct hs_span *span,
-						   struct hs_trace *trace,
-						   uint64_t duration_ns)
+__attribute__((noinline)) void
+hs_watch_end_shared(struct hs_span *span, struct hs_trace *trace,
+		    const struct hs_attachment *at, uint64_t duration_ns)
 {
 	const struct hs_rules_table *t = hs_rules_now();
 
-	hs_operation_count_shared(trace->at, span->operation, duration_ns,
-				  false);
+	hs_operation_count_shared(at, span->operation, duration_ns, false);
 	if (t)
 		hs_rules_judge(t, span, trace, duration_ns,
 			       HS_SPAN_STATUS_UNSET);
@@ -115,6 +114,7 @@ __attribute__((noinline)) void hs_watch_end_shared(struct hs_span *span,
 #define END_BYTES (HS_SPAN_QUICK_HEAD + HS_RECORD_TICKS_BYTES)
 void hs_span_end(struct hs_span *span)
 {
+	const struct hs_attachment *at;
 	struct hs_span_quick q;
 	uint64_t ticks;
 
@@ -132,8 +132,9 @@ void hs_span_end(struct hs_span *span)
 			   END_BYTES, 0);
 	ticks = hs_ticks();
 	hs_le64_store(q.record + HS_SPAN_QUICK_HEAD, ticks);
+	at = q.trace->at;
 	hs_span_quick_end(&q, END_BYTES);
-	hs_watch_end_plain(span, q.trace, ticks);
+	hs_watch_end_plain(span, q.trace, at, ticks);
 }
 
 void hs_span_end_at(struct hs_span *span, uint64_t end_ns)

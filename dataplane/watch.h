@@ -63,21 +63,21 @@ static inline uint64_t hs_watch_time(const struct hs_stamp *stamp,
 	return stamp->ns ? stamp->ns : hs_client_now_ns();
 }
 
-static inline uint64_t hs_watch_ns(const struct hs_trace *trace, uint64_t time,
-				   enum hs_watch_clock clock)
+static inline uint64_t hs_watch_ns(const struct hs_attachment *at,
+				   uint64_t time, enum hs_watch_clock clock)
 {
 	struct hs_calibration c;
 
 	if (clock == HS_WATCH_NS)
 		return time;
-	return hs_calibration_read(&trace->at->clock, &c)
-		       ? hs_calibration_ns(&c, time)
-		       : hs_client_now_ns();
+	return hs_calibration_read(&at->clock, &c) ? hs_calibration_ns(&c, time)
+						   : hs_client_now_ns();
 }
 
 /* Time that goes backwards is no time. */
 static inline uint64_t hs_watch_duration(const struct hs_span *span,
 					 const struct hs_trace *trace,
+					 const struct hs_attachment *at,
 					 uint64_t end,
 					 enum hs_watch_clock clock)
 {
@@ -90,8 +90,8 @@ static inline uint64_t hs_watch_duration(const struct hs_span *span,
 			return 0;
 		return (uint64_t)((wide)(uint64_t)passed * trace->mult >> 32);
 	}
-	passed = (int64_t)(hs_watch_ns(trace, end, clock) -
-			   hs_watch_ns(trace, span->start,
+	passed = (int64_t)(hs_watch_ns(at, end, clock) -
+			   hs_watch_ns(at, span->start,
 				       (enum hs_watch_clock)span->start_clock));
 	return passed < 0 ? 0 : (uint64_t)passed;
 }
@@ -113,14 +113,16 @@ hs_watch_is_plain(const struct hs_span *span)
 /* Where its thread has no count of its own, so that nothing is kept over a call
  * where it has. */
 void hs_watch_end_shared(struct hs_span *span, struct hs_trace *trace,
-			 uint64_t duration_ns);
+			 const struct hs_attachment *at, uint64_t duration_ns);
 
 /*
- * The end of such a span, in ticks, whose record was just written by itself: so
- * its trace is attached.
+ * The end of such a span, in ticks, whose record was just written by itself.
+ * @at: its trace's, asked for while the window was closed: by now a signal
+ *	handler may have ended the trace, which then has none
  */
 static inline __attribute__((always_inline)) void
-hs_watch_end_plain(struct hs_span *span, struct hs_trace *trace, uint64_t end)
+hs_watch_end_plain(struct hs_span *span, struct hs_trace *trace,
+		   const struct hs_attachment *at, uint64_t end)
 {
 	__extension__ typedef unsigned __int128 wide;
 	const struct hs_rules_table *t = hs_rules_now();
@@ -135,9 +137,9 @@ hs_watch_end_plain(struct hs_span *span, struct hs_trace *trace, uint64_t end)
 	__asm__("" : "+r"(passed));
 	ns = (uint64_t)((wide)passed * trace->mult >> 32);
 	span->start_clock = HS_WATCH_NONE;
-	tally = hs_operation_own(trace->at, &hs_tls, span->operation);
+	tally = hs_operation_own(at, &hs_tls, span->operation);
 	if (__builtin_expect(!tally, 0)) {
-		hs_watch_end_shared(span, trace, ns);
+		hs_watch_end_shared(span, trace, at, ns);
 		return;
 	}
 	hs_operation_add_own(hs_operation_bucket(tally, ns));
@@ -145,22 +147,26 @@ hs_watch_end_plain(struct hs_span *span, struct hs_trace *trace, uint64_t end)
 		hs_rules_judge(t, span, trace, ns, HS_SPAN_STATUS_UNSET);
 }
 
-/* Context: write path, outside of enter and leave; @span's trace is live. */
+/*
+ * Context: write path, outside of enter and leave; @span's trace was live: a
+ * signal handler may end it at any time.
+ */
 static inline __attribute__((always_inline)) void
 hs_watch_end(struct hs_span *span, uint64_t end, enum hs_watch_clock clock)
 {
 	struct hs_trace *trace = span->trace;
+	const struct hs_attachment *at = trace->at;
 	const struct hs_rules_table *t = hs_rules_now();
 	uint32_t status = span->has_status  ? span->status
 			  : span->has_error ? HS_SPAN_STATUS_ERROR
 					    : HS_SPAN_STATUS_UNSET;
 	uint64_t ns;
 
-	if (!span->start_clock || !trace->at)
+	if (!span->start_clock || !at)
 		return;
-	ns = hs_watch_duration(span, trace, end, clock);
+	ns = hs_watch_duration(span, trace, at, end, clock);
 	span->start_clock = HS_WATCH_NONE;
-	hs_operation_count(trace->at, span->operation, ns,
+	hs_operation_count(at, span->operation, ns,
 			   status == HS_SPAN_STATUS_ERROR);
 	if (t)
 		hs_rules_judge(t, span, trace, ns, status);
