@@ -68,7 +68,6 @@ static bool wants_quantiles(const struct hs_shm_rules *shm)
 	return false;
 }
 
-/* What a span end asks first, in few words. */
 /* What an attribute's number is held against, where its key bit is one test's.
  * "error" is asked for more. */
 static void one_make(struct hs_rules_table *t, uint32_t bit)
@@ -91,6 +90,7 @@ static void one_make(struct hs_rules_table *t, uint32_t bit)
 		one->bools[v] = q->bools >> v & 1 ? one->holds : 0;
 }
 
+/* What a span end asks first, in few words. */
 static void index_make(struct hs_rules_table *t)
 {
 	memset(t->by_status, 0, sizeof(t->by_status));
