@@ -60,11 +60,17 @@ def latency(one):
         if one["measured"] else None
 
 
-def capture(one):
-    """What a tail sampler loses is its result, and makes nothing invalid."""
-    edge = one["edge"]
-    return (one["offered"], edge["whole"] / edge["all"]) if edge["all"] \
-        else None
+def invalid_capture(one, tracer):
+    """Of a share of whole traces: what a tail sampler loses is its result."""
+    return invalid(one) and not tracer.startswith("tail")
+
+
+def capture_of(tracer):
+    def capture(one):
+        edge = one["edge"]
+        return (one["offered"], edge["whole"] / edge["all"],
+                invalid_capture(one, tracer)) if edge["all"] else None
+    return capture
 
 
 def network(one):
@@ -139,7 +145,8 @@ def edge_table(answers):
 
 def section3(answers):
     traced = [t for t in TRACERS if t != "none"]
-    captured = by_tracer(answers, "3", capture, traced)
+    captured = [one for tracer in traced for one in
+                by_tracer(answers, "3", capture_of(tracer), [tracer])]
     # What lies on one line is to be seen all the same.
     for one, width in zip(captured, (2, 2, 4, 8)):
         one["width"] = width

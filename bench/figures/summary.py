@@ -4,7 +4,8 @@ results, each with the command that made it and the file that has all of it."""
 import json
 import os
 
-from sections import invalid, named, of_tracer, runs, wilson
+from sections import (invalid, invalid_capture, named, of_tracer, runs,
+                      wilson)
 
 # Results of single steps that are passed on as they are.
 PASSED = (
@@ -26,11 +27,13 @@ PASSED = (
 )
 
 
-def share(name, hits, n, answer, step, note):
+def share(name, hits, n, answer, step, note, tracer="hindsight"):
     low, high = wilson(hits, n)
+    one = answer["details"][0]
     return {"name": name, "unit": "share", "median": hits / n, "low": low,
             "high": high, "n": n, "note": note, "step": step,
-            "command": answer["command"]}
+            "command": answer["command"], "lost_share": one["lost_share"],
+            "valid": not invalid_capture(one, tracer)}
 
 
 def step_of(answers, one):
@@ -41,23 +44,20 @@ def step_of(answers, one):
 def captured(answers):
     """A share for each load."""
     results = []
-    for prefix, name in (("3edges-", "edge_capture"),
-                         ("3-tail-async-", "edge_capture_tail_async"),
-                         ("3-head0.01-", "edge_capture_head")):
+    for prefix, tracer, name in (
+            ("3edges-", "hindsight", "edge_capture"),
+            ("3-tail-async-", "tail-async", "edge_capture_tail_async"),
+            ("3-head0.01-", "head:0.01", "edge_capture_head")):
         for one in runs(answers, prefix):
             edge = one["edge"]
             if not edge["all"]:
                 continue
             step = step_of(answers, one)
-            result = share(
+            results.append(share(
                 "%s_%d" % (name, one["offered"]), edge["whole"], edge["all"],
                 answers[step], step, "%.0f/s offered, %.0f/s achieved; whole "
                 "traces of edge cases, 1 %% of requests" % (
-                    one["offered"], one["achieved"]))
-            result["lost_share"] = one["lost_share"]
-            # What a tail sampler loses is its result.
-            result["valid"] = prefix != "3edges-" or not invalid(one)
-            results.append(result)
+                    one["offered"], one["achieved"]), tracer))
     return results
 
 
@@ -79,7 +79,8 @@ def network(answers):
             "median": rate[0], "n": one["measured"],
             "lost_share": one["lost_share"], "valid": not invalid(one),
             "ratio": {"tail_async": rate[0] / rate[1]}, "step": step,
-            "note": "all messages, 1 % of requests collected",
+            "note": "all messages, 1 %% of requests collected; tail "
+                    "sampling lost %.2g %%" % (tail["lost_share"] * 100),
             "command": answers[step]["command"]})
     return results
 

@@ -68,6 +68,9 @@ def main():
         check(summary["queue_culprits"]["n"] == 10 and
               summary["queue_culprits"]["step"] == "5c-queue",
               "the summary says what, of how many, and where it is from")
+        check(all("lost_share" in one and "valid" in one
+                  for one in summary.values()),
+              "nothing is said without what was lost of it")
         resumed(folder, raw)
         sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(
             __file__)), "..", "..", "bench", "figures"))
@@ -114,10 +117,16 @@ def invalid():
     """A point that lost too much looks different."""
     # pylint: disable=import-outside-toplevel,import-error
     from draw import plot
+    from sections import capture_of
     good, bad = (plot([{"name": "a", "points": [(1, 1, False), (2, 2, lost)]}],
                       "x", "y") for lost in (False, True))
     check('fill="#fff"' not in good and 'fill="#fff"' in bad,
           "an invalid point is a crossed ring")
+    lossy = {"offered": 1, "edge": {"all": 2, "whole": 1}, "lost_share": 0.5}
+    check(capture_of("hindsight")(lossy) == (1, 0.5, True) and
+          capture_of("head:0.01")(lossy) == (1, 0.5, True) and
+          capture_of("tail-async")(lossy) == (1, 0.5, False),
+          "what was lost makes a share invalid, but a tail sampler's")
 
 
 if __name__ == "__main__":
