@@ -276,8 +276,10 @@ static void take_sums(const struct table *table, const json_t *rows)
 
 		if (!c.lo || !there->lo)
 			continue;
-		if (there->what != WHOLE)
+		if (there->what != WHOLE) {
 			c.what = there->what;
+			c.causes = there->causes;
+		}
 		*there = c;
 	}
 }
