@@ -155,11 +155,30 @@ static void test_chosen_ids(void **state)
 	hs_ring_destroy(&ring);
 }
 
+/* Whoever does not know the seed does not know which ids meet. */
+static void test_another_seed(void **state)
+{
+	static struct hs_ring rings[2];
+	const struct hs_ring_entry like = {.type = HS_RING_SLICE,
+					   .trace = {1, 1}};
+	const void *const parts[2] = {"", ""};
+
+	for (uint64_t i = 0; i < 2; i++) {
+		assert_int_equal(hs_ring_init(&rings[i], SIZE_BYTES, i), 0);
+		assert_true(hs_ring_put(&rings[i], &like, parts));
+	}
+	assert_memory_not_equal(rings[0].chains, rings[1].chains,
+				sizeof(rings[0].chains));
+	for (uint32_t i = 0; i < 2; i++)
+		hs_ring_destroy(&rings[i]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_against_a_list),
 		cmocka_unit_test(test_chosen_ids),
+		cmocka_unit_test(test_another_seed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
