@@ -4,6 +4,7 @@
 
     kills.py storm [--kills N] [--seed N] [--rate N] [--json FILE]
     kills.py adoption [--kills N] [--pool SIZE] [--buffer SIZE] [--json FILE]
+                      [--beside BUILD]
 
 storm: an open-loop application runs all the while. Half of the time nothing
 happens to it, which is the control; in the other half the worker is killed
@@ -12,7 +13,9 @@ and of the traces that were in memory at a kill a sample is fired after it, and
 must be whole. Which share of them is, and how long requests took beside the
 control, is measured.
 
-adoption: how long a successor takes over a pool that is full.
+adoption: how long a successor takes over a pool that is full; beside that of
+another build, kill by kill in turns, since a machine that others use, too, has
+minutes that are half as fast as others.
 
 States are asserted, times are only reported: the machine may be busy.
 """
@@ -285,12 +288,55 @@ def held(fabric):
     return fabric.status("agent-0")["domains"][0]["occupancy"]["held"]
 
 
+def prepared(fabric):
+    return fabric.status("agent-0")["standby"].get("pid")
+
+
+def ms_per_gb(adoption, key):
+    return adoption[key] / 1e6 / (adoption["pool_bytes"] / 1e9)
+
+
+def run_beside(options, report):
+    """Of each pair one kill, who is first by turns."""
+    builds = [fabrics.BUILD, options.beside]
+    made, adoptions = [], [[], []]
+    try:
+        for build in builds:
+            fabrics.BUILD = build
+            made.append(Fabric(1, pool=options.pool))
+            fill(made[-1].__enter__(), options.payload)
+        for i in range(options.kills):
+            for k in (0, 1) if i % 2 == 0 else (1, 0):
+                fabrics.BUILD = builds[k]
+                wait_for("a standby", lambda k=k: prepared(made[k]))
+                adoptions[k].append(kill_worker(made[k])[1])
+    finally:
+        for fabric in made:
+            fabric.__exit__(*sys.exc_info())
+        fabrics.BUILD = builds[0]
+    for key, name in (("ns", "adoption_ms_per_GB"),
+                      ("cpu_ns", "adoption_cpu_ms_per_GB")):
+        ours, theirs = ([ms_per_gb(a, key) for a in each]
+                        for each in adoptions)
+        ratio, ratio_low, ratio_high = median_interval(
+            [a / b for a, b in zip(ours, theirs)])
+        middle, low, high = median_interval(ours)
+        report.add(name, "ms/GB", middle, low, high, options.kills,
+                   "beside %.1f; least %.1f and %.1f; ratio of pairs "
+                   "%.3f [%.3f, %.3f]" % (
+                       quantile(theirs, .5), min(ours), min(theirs), ratio,
+                       ratio_low, ratio_high), ratio={"beside": ratio})
+    return report
+
+
 def run_adoption(options):
     report = Report()
     template = fabrics.AGENT
     fabrics.AGENT = template.replace(
         "pool: {pool}", "pool: {pool}\n    buffer: " + options.buffer)
     try:
+        if options.beside:
+            return run_beside(options, report)
         with Fabric(1, pool=options.pool) as fabric:
             fill(fabric, options.payload)
             rates = {"ns": [], "cpu_ns": []}
@@ -298,8 +344,7 @@ def run_adoption(options):
             for _ in range(options.kills):
                 _, adoption = kill_worker(fabric)
                 for key, values in rates.items():
-                    values.append(adoption[key] / 1e6 /
-                                  (adoption["pool_bytes"] / 1e9))
+                    values.append(ms_per_gb(adoption, key))
             after = held(fabric)
             for key, name in (("ns", "adoption_ms_per_GB"),
                               ("cpu_ns", "adoption_cpu_ms_per_GB")):
@@ -325,6 +370,8 @@ def main():
     parser.add_argument("--pool", default="256MiB")
     parser.add_argument("--buffer", default="1KiB")
     parser.add_argument("--payload", type=int, default=500)
+    parser.add_argument("--beside", metavar="BUILD",
+                        help="a folder that another agent was built in")
     parser.add_argument("--json")
     options = parser.parse_args()
     try:
