@@ -246,7 +246,8 @@ static void wait_for(int fd, uint64_t until_ns, uint64_t now_ns)
 	(void)poll(&p, 1, ms < IDLE_WAIT_MS ? (int)ms : IDLE_WAIT_MS);
 }
 
-/* An agent does not spin while its lender sends, who has an lcore for it. */
+/* An agent does not spin while its lender sends, who has an lcore for it; nor
+ * where a collector's store needs the processor. */
 static void nap(uint64_t until_ns, uint64_t now_ns)
 {
 	uint64_t ns = until_ns - now_ns;
@@ -292,7 +293,8 @@ void hs_bench_ship_port_from(const struct hs_bench_ship_run *run, uint8_t *pool,
 		until_ns = hs_ship_outlet_run(o, now_ns);
 		if (result->slices != before || until_ns <= now_ns)
 			continue;
-		if (hs_bench_ship_is_lent(run))
+		if (hs_bench_ship_is_lent(run) ||
+		    (run->store && hs_ship_outlet_fd(o) < 0))
 			nap(until_ns, now_ns);
 		else
 			wait_for(hs_ship_outlet_fd(o), until_ns, now_ns);
