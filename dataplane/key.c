@@ -19,6 +19,10 @@ void hs_keys_make(void)
 		p[i] = p[i];
 }
 
+_Static_assert(sizeof(struct hs_trace) <= UINT16_MAX &&
+		       offsetof(struct hs_rules_table, quick) <= UINT16_MAX,
+	       "again_at and rules_at");
+
 static void ask(struct hs_key *k, uint64_t bits)
 {
 	uint32_t how = k->word ? 0 : HS_KEY_OWN;

@@ -58,6 +58,10 @@ extern struct hs_operation_mark hs_operation_marks[HS_OPERATION_MARKS]
 	__attribute__((visibility("hidden")));
 
 /* Bits as they are: its bytes into the table. */
+_Static_assert(!(sizeof(struct hs_operation_mark) &
+		 (sizeof(struct hs_operation_mark) - 1)) &&
+		       !(HS_OPERATION_MARKS & (HS_OPERATION_MARKS - 1)),
+	       "a mask");
 #define HS_OPERATION_MARK_MASK                                                 \
 	((HS_OPERATION_MARKS - 1ull) * sizeof(struct hs_operation_mark))
 

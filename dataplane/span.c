@@ -112,6 +112,7 @@ hs_watch_end_shared(struct hs_span *span, struct hs_trace *trace,
 }
 
 #define END_BYTES (HS_SPAN_QUICK_HEAD + HS_RECORD_TICKS_BYTES)
+HS_SPAN_QUICK_FITS(HS_SPAN_QUICK_HEAD + sizeof(uint64_t));
 void hs_span_end(struct hs_span *span)
 {
 	const struct hs_attachment *at;
@@ -208,6 +209,7 @@ void hs_sized_event(struct hs_span *span, const char *name, size_t n,
 
 /* Time, that there is a name, its length, and behind it no attributes. */
 #define EVENT_NAME (HS_SPAN_QUICK_HEAD + HS_RECORD_TICKS_BYTES + 2u)
+HS_SPAN_QUICK_FITS(EVENT_NAME + HS_SPAN_TEXT_BYTES + 1);
 void hs_named_event(struct hs_span *span, const char *name, size_t n)
 {
 	struct hs_span_quick q;

@@ -116,6 +116,8 @@ WIDE(flag)
 /* What stands before the value. */
 #define QUICK_KNOWN (HS_SPAN_QUICK_HEAD + HS_RECORD_KNOWN_BYTES + 1u)
 #define QUICK_OWN   (HS_SPAN_QUICK_HEAD + HS_AGAIN_BYTES + 1u)
+HS_SPAN_QUICK_FITS(QUICK_OWN + sizeof(double));
+HS_SPAN_QUICK_FITS(QUICK_KNOWN + 1 + HS_SPAN_TEXT_BYTES);
 
 /*
  * A record up to its value, of a key that has a number or, being our own,

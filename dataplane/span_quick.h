@@ -24,6 +24,11 @@
 /* Type, length and ref. */
 #define HS_SPAN_QUICK_HEAD 3u
 
+/* @bytes: written, counted from the record's start */
+#define HS_SPAN_QUICK_FITS(bytes)                                              \
+	_Static_assert((bytes) <= HS_SPAN_QUICK_BYTES,                         \
+		       "room for it is looked for")
+
 struct hs_span_quick {
 	struct hs_trace *trace;
 	uint8_t *base;

@@ -284,6 +284,7 @@ start_remember(struct hs_trace *trace, struct hs_span *span, uint64_t parent_id,
 #define START_TIME  (START_WHAT + 2u)
 #define START_NAME  (START_TIME + HS_RECORD_TICKS_BYTES)
 #define START_BYTES (START_NAME + HS_AGAIN_BYTES)
+HS_SPAN_QUICK_FITS(START_NAME + sizeof(uint32_t));
 static inline __attribute__((always_inline)) bool
 quick_start(struct hs_trace *trace, struct hs_span *span, uint64_t parent_id,
 	    const struct hs_operation_mark *m)
