@@ -171,7 +171,7 @@ def tcp_ended():
 def cut_short():
     """Listed while the collector still has to sum up what it has: no trace
     counts as partial that nobody gives a cause for."""
-    _, details = run("-t", "two", "--rate", "5k", "--edge", "0.5", "--settle",
+    _, details = run("-t", "two", "--rate", "20k", "--edge", "1", "--settle",
                      "300ms")
     edge = captured(details)
     check(sum(edge["causes"].values()) >= edge["partial"],
