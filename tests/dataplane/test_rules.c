@@ -269,6 +269,64 @@ static void test_attribute_calls(void **state)
 	}
 }
 
+/* Spans of which little is said, in ticks: they end the shortest way, or would
+ * if that were all. */
+static void test_shortest_ends(void **state)
+{
+	struct hs_trace *t;
+	struct hs_span s;
+
+	fake_agent_calibrate(&agent, 1, 0, 0);
+	rule("failed")->statuses = 1u << HS_SPAN_STATUS_ERROR;
+	rule("slow")->min_ns = 250 * MS;
+	publish();
+	t = hs_trace_begin(NULL, NULL);
+	for (uint32_t i = 0; i < 4; i++) {
+		hs_span_start(t, &s, "op", 0);
+		hs_span_end(&s);
+		assert_int_equal(t->w.open, 1);
+	}
+	assert_int_equal(fired(0) + fired(1), 0);
+	hs_span_start(t, &s, "op", 0);
+	s.start -= 1ull << 40;
+	hs_span_end(&s);
+	assert_int_equal(fired(1), 1);
+	assert_int_equal(fired(0), 0);
+	hs_span_start(t, &s, "op", 0);
+	hs_span_status(&s, HS_SPAN_STATUS_ERROR, NULL);
+	hs_span_end(&s);
+	assert_int_equal(fired(0), 1);
+	snprintf(rule("named")->operation, sizeof(table.rules[0].operation),
+		 "named");
+	publish();
+	hs_span_start(t, &s, "op", 0);
+	hs_span_end(&s);
+	assert_int_equal(fired(2), 0);
+	hs_span_start(t, &s, "named", 0);
+	hs_span_end(&s);
+	assert_int_equal(fired(2), 1);
+	hs_trace_end(t);
+}
+
+/* What fails by an attribute fails, whatever way its span ends. */
+static void test_shortest_error(void **state)
+{
+	struct hs_trace *t;
+	struct hs_span s;
+
+	fake_agent_calibrate(&agent, 1, 0, 0);
+	rule("failed")->statuses = 1u << HS_SPAN_STATUS_ERROR;
+	publish();
+	t = hs_trace_begin(NULL, NULL);
+	for (int error = 0; error < 2; error++) {
+		hs_span_start(t, &s, "op", 0);
+		hs_span_attr_bool(&s, "error", error);
+		hs_span_end(&s);
+		assert_int_equal(fired(0), error);
+	}
+	hs_trace_end(t);
+}
+
 static void test_once_a_handle(void **state)
 {
 	struct hs_context context;
@@ -513,6 +571,8 @@ int main(void)
 		TEST(test_patterns),
 		TEST(test_attributes),
 		TEST(test_attribute_calls),
+		TEST(test_shortest_ends),
+		TEST(test_shortest_error),
 		TEST(test_once_a_handle),
 		TEST(test_percentile),
 		TEST(test_change),
