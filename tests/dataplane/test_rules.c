@@ -308,6 +308,61 @@ static void test_shortest_ends(void **state)
 	hs_trace_end(t);
 }
 
+/* A key of our own that stands in the buffer already, and rules that change
+ * amid a span: what was met before they did is not held against them. */
+static void test_shortest_asked(void **state)
+{
+	struct hs_trace *t;
+	struct hs_span s;
+
+	fake_agent_calibrate(&agent, 1, 0, 0);
+	rule("code")->tests =
+		test_of("our.code", HS_SHM_TEST_AT_LEAST, NULL, 9);
+	publish();
+	t = hs_trace_begin(NULL, NULL);
+	for (uint32_t i = 0; i < 4; i++) {
+		hs_span_start(t, &s, "op", 0);
+		hs_span_attr_i64(&s, "our.code", i < 2 ? 8 : 9);
+		if (i == 2)
+			publish();
+		hs_span_end(&s);
+		assert_int_equal(fired(0), i == 3);
+	}
+	hs_trace_end(t);
+}
+
+/* The span of a trace that has ended says nothing in the one that has its
+ * handle now. */
+static void test_shortest_stale(void **state)
+{
+	struct hs_client_stats before, after;
+	struct hs_trace *t, *next;
+	struct hs_span stale, s;
+	uint32_t pos;
+
+	fake_agent_calibrate(&agent, 1, 0, 0);
+	hs_client_poll();
+	t = hs_trace_begin(NULL, NULL);
+	hs_span_start(t, &stale, "op", 0);
+	hs_trace_end(t);
+	next = hs_trace_begin(NULL, NULL);
+	assert_ptr_equal(next, t);
+	for (int i = 0; i < 2; i++) {
+		hs_span_start(next, &s, "op", 0);
+		hs_span_attr_i64(&s, "http.status_code", 1);
+	}
+	assert_int_equal(next->w.open, 1);
+	pos = next->w.pos;
+	hs_client_stats_get(&before);
+	hs_span_attr_i64(&stale, "http.status_code", 2);
+	hs_span_event(&stale, "event", NULL, 0);
+	hs_span_end(&stale);
+	hs_client_stats_get(&after);
+	assert_int_equal(next->w.pos, pos);
+	assert_int_equal(after.calls_stale - before.calls_stale, 3);
+	hs_trace_end(next);
+}
+
 /* What fails by an attribute fails, whatever way its span ends. */
 static void test_shortest_error(void **state)
 {
@@ -573,6 +628,8 @@ int main(void)
 		TEST(test_attribute_calls),
 		TEST(test_shortest_ends),
 		TEST(test_shortest_error),
+		TEST(test_shortest_asked),
+		TEST(test_shortest_stale),
 		TEST(test_once_a_handle),
 		TEST(test_percentile),
 		TEST(test_change),
