@@ -331,6 +331,32 @@ static void test_shortest_asked(void **state)
 	hs_trace_end(t);
 }
 
+/* Rules that come once a key is known. */
+static void test_shortest_later(void **state)
+{
+	struct hs_resource *other = hs_resource_create("other", NULL, 0);
+	struct hs_span_args args = {
+		.size_bytes = sizeof(args), .name = "op", .resource = other};
+	struct hs_trace *t;
+	struct hs_span s;
+
+	fake_agent_calibrate(&agent, 1, 0, 0);
+	hs_client_poll();
+	t = hs_trace_begin(NULL, NULL);
+	for (uint32_t i = 0; i < 4; i++) {
+		if (i == 3) {
+			rule("later")->tests = test_of(
+				"later.code", HS_SHM_TEST_AT_LEAST, NULL, 9);
+			publish();
+		}
+		hs_span_start(t, &s, "op", 0);
+		hs_span_attr_i64(&s, "later.code", 9);
+		hs_span_end(&s);
+	}
+	assert_int_equal(fired(0), 1);
+	hs_trace_end(t);
+}
+
 /* The span of a trace that has ended says nothing in the one that has its
  * handle now. */
 static void test_shortest_stale(void **state)
@@ -629,6 +655,7 @@ int main(void)
 		TEST(test_shortest_ends),
 		TEST(test_shortest_error),
 		TEST(test_shortest_asked),
+		TEST(test_shortest_later),
 		TEST(test_shortest_stale),
 		TEST(test_once_a_handle),
 		TEST(test_percentile),
