@@ -334,9 +334,6 @@ static void test_shortest_asked(void **state)
 /* Rules that come once a key is known. */
 static void test_shortest_later(void **state)
 {
-	struct hs_resource *other = hs_resource_create("other", NULL, 0);
-	struct hs_span_args args = {
-		.size_bytes = sizeof(args), .name = "op", .resource = other};
 	struct hs_trace *t;
 	struct hs_span s;
 
