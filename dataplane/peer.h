@@ -163,7 +163,7 @@ static inline uint32_t
 hs_peer_buffer_committed(const struct hs_shm_buffer *buffer)
 {
 	HS_SHM_FETCH(&buffer->committed, sizeof(buffer->committed));
-	/* buffer.R1 acquire, pairs buffer.W1 buffer.W2 buffer.W3 buffer.W4:
+	/* buffer.R1 acquire, pairs buffer.W1 buffer.W2 buffer.W3:
 	 * the length before the bytes. */
 	return __atomic_load_n(&buffer->committed, __ATOMIC_ACQUIRE);
 }

@@ -24,6 +24,37 @@
 /* Longer records take the long way, which knows all limits. */
 #define HS_PUT_MAX_BYTES 16384u
 
+/* Window @w is closed from here on; false: it was, and is as it was. */
+static inline __attribute__((always_inline)) bool
+hs_put_close(struct hs_trace_window *w)
+{
+#if defined(HS_INLINE)
+	if (!hs_inline_close(w))
+		return false;
+#else
+	if (!w->open)
+		return false;
+	w->open = 0;
+#endif
+	/* window.C2 acq_rel, pairs window.C1 window.C4 window.C6:
+	 * closed before pos is read. */
+	__atomic_signal_fence(__ATOMIC_ACQ_REL);
+	return true;
+}
+
+/* Its records end before @next of @base, its buffer, and it opens. */
+static inline __attribute__((always_inline)) void
+hs_put_open(struct hs_trace_window *w, uint8_t *base, size_t next)
+{
+	/* buffer.W3 release, pairs buffer.R1: bytes before their length. */
+	__atomic_store_n(&((struct hs_shm_buffer *)base)->committed,
+			 (uint32_t)next, __ATOMIC_RELEASE);
+	w->pos = (uint32_t)next;
+	/* window.C6 acq_rel, pairs window.C2: all of it before it opens. */
+	__atomic_signal_fence(__ATOMIC_ACQ_REL);
+	w->open = 1;
+}
+
 /**
  * hs_put_begin() - close the window for a record of at most @max_bytes
  * @max_bytes: header included
@@ -34,17 +65,8 @@ static inline uint8_t *hs_put_begin(struct hs_trace *trace, size_t max_bytes)
 {
 	struct hs_trace_window *w = &trace->w;
 
-#if defined(HS_INLINE)
-	if (!hs_inline_close(w))
+	if (!hs_put_close(w))
 		return NULL;
-#else
-	if (!w->open)
-		return NULL;
-	w->open = 0;
-#endif
-	/* window.C2 acq_rel, pairs window.C1 window.C4 window.C6:
-	 * closed before pos is read. */
-	__atomic_signal_fence(__ATOMIC_ACQ_REL);
 	if (max_bytes > w->size - w->pos) {
 		w->open = 1;
 		return NULL;
@@ -56,15 +78,8 @@ static inline uint8_t *hs_put_begin(struct hs_trace *trace, size_t max_bytes)
 static inline void hs_put_commit(struct hs_trace *trace, const uint8_t *end)
 {
 	struct hs_trace_window *w = &trace->w;
-	uint32_t next = (uint32_t)(end - w->base);
 
-	/* buffer.W3 release, pairs buffer.R1: bytes before their length. */
-	__atomic_store_n(&((struct hs_shm_buffer *)w->base)->committed, next,
-			 __ATOMIC_RELEASE);
-	w->pos = next;
-	/* window.C6 acq_rel, pairs window.C2: all of it before it opens. */
-	__atomic_signal_fence(__ATOMIC_ACQ_REL);
-	w->open = 1;
+	hs_put_open(w, w->base, (size_t)(end - w->base));
 }
 
 /* The header of a record of up to HS_RECORD_SHORT_MAX_BYTES, or of any. */

@@ -58,17 +58,8 @@ static inline void hs_span_tag_store(struct hs_span *span, uint64_t tag)
 static inline __attribute__((always_inline)) bool
 hs_span_quick_close(struct hs_trace_window *w, struct hs_span_quick *q)
 {
-#if defined(HS_INLINE)
-	if (!hs_inline_close(w))
+	if (!hs_put_close(w))
 		return false;
-#else
-	if (!w->open)
-		return false;
-	w->open = 0;
-#endif
-	/* window.C7 acq_rel, pairs window.C1 window.C4 window.C8: as
-	 * window.C2: closed before pos is read. */
-	__atomic_signal_fence(__ATOMIC_ACQ_REL);
 	q->pos = w->pos;
 	if (__builtin_expect(q->pos > w->last, 0)) {
 		w->open = 1;
@@ -124,17 +115,8 @@ hs_span_quick_head(const struct hs_span_quick *q, uint32_t type, uint32_t bytes,
 static inline __attribute__((always_inline)) void
 hs_span_quick_end(const struct hs_span_quick *q, uint32_t bytes)
 {
-	struct hs_trace_window *w = &q->trace->w;
 	/* As wide as pos is kept, so that it need not be kept twice. */
-	size_t next = q->pos + bytes;
-
-	/* buffer.W4 release, pairs buffer.R1: bytes before their length. */
-	__atomic_store_n(&((struct hs_shm_buffer *)q->base)->committed,
-			 (uint32_t)next, __ATOMIC_RELEASE);
-	w->pos = (uint32_t)next;
-	/* window.C8 acq_rel, pairs window.C7: all of it before it opens. */
-	__atomic_signal_fence(__ATOMIC_ACQ_REL);
-	w->open = 1;
+	hs_put_open(&q->trace->w, q->base, q->pos + bytes);
 }
 
 #endif

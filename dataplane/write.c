@@ -190,8 +190,8 @@ static void window_open(struct hs_trace *trace)
 	}
 	if (trace->w.pos == trace->w.size)
 		return;
-	/* window.C4 acq_rel, pairs window.C2 window.C3 window.C7: what the
-	 * library did before a signal handler finds it open. */
+	/* window.C4 acq_rel, pairs window.C2 window.C3: what the library did
+	 * before a signal handler finds it open. */
 	__atomic_signal_fence(__ATOMIC_ACQ_REL);
 	trace->w.open = 1;
 	trace->opened = 1;

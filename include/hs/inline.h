@@ -164,8 +164,8 @@ hs_inline_point(struct hs_trace *trace, const void *data, uint32_t size_bytes,
 		(uint32_t *)(void *)(base + HS_INLINE_COMMITTED_OFFSET), next,
 		__ATOMIC_RELEASE);
 	w->pos = next;
-	/* window.C1 acq_rel, pairs window.C2 window.C7: all of it before it
-	 * opens, for the signal handlers of this thread. */
+	/* window.C1 acq_rel, pairs window.C2: all of it before it opens, for
+	 * the signal handlers of this thread. */
 	__atomic_signal_fence(__ATOMIC_ACQ_REL);
 	w->open = 1;
 	return true;
