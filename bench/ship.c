@@ -251,7 +251,9 @@ int hs_bench_ship_once(const struct hs_bench_ship_run *run,
 	munmap(result, sizeof(*result));
 	if (interrupted)
 		return -EINTR;
-	return out->why[0] || !out->slices ? -EIO : 0;
+	if (!out->why[0] && !out->slices)
+		snprintf(out->why, sizeof(out->why), "no slice was settled");
+	return out->why[0] ? -EIO : 0;
 }
 
 static double rate(const struct hs_bench_ship_result *r)
@@ -287,29 +289,50 @@ static void note(struct hs_bench_result *r,
 		 s->frames ? (double)s->frames_again / (double)s->frames : 0);
 }
 
-/* @run against @peer, in turns; the ratio is the median of rounds. */
+static void note_stored(struct hs_bench_result *r,
+			const struct hs_bench_ship_result *s)
+{
+	snprintf(r->note, sizeof(r->note),
+		 "traces of %u nodes, each found whole by its id afterwards; "
+		 "cpu us a slice %.1f + %.1f; %.0f kB a sync; %.0f %% of the "
+		 "bytes on disk",
+		 HS_BENCH_SHIP_TRACE_NODES,
+		 (double)s->cpu_from_ns / (double)s->slices / 1000,
+		 (double)s->cpu_to_ns / (double)s->slices / 1000,
+		 (double)s->bytes / (double)(s->syncs ? s->syncs : 1) / 1000,
+		 100 * s->stored_share);
+}
+
+/* @run against @peer, in turns, or a store's plain writer; the ratio is the
+ * median of rounds, and there is none where one of them has none. */
 static int compare(struct hs_bench_report *report, const char *name,
 		   const struct hs_bench_ship_run *run,
 		   const struct hs_bench_ship_run *peer, const char *peer_name,
 		   bool slices)
 {
-	double ours[2 * ROUNDS], ratios[ROUNDS];
-	struct hs_bench_ship_result r, p;
+	double ours[ROUNDS], ratios[ROUNDS];
+	struct hs_bench_ship_result r = {0}, p = {0};
 	struct hs_bench_result *out;
 	uint64_t n = 0, bad = 0;
+	uint32_t nr_ratios = 0;
 
 	for (uint32_t i = 0; i < ROUNDS; i++) {
 		int rc = interrupted ? -EINTR : hs_bench_ship_once(run, &r);
+		double theirs;
 
 		if (!rc && peer)
 			rc = hs_bench_ship_once(peer, &p);
 		if (rc) {
 			fprintf(stderr, "hs-perf: ship: %s: %s%s\n", name,
-				r.why, peer ? p.why : "");
+				r.why, p.why);
 			return rc;
 		}
-		ours[i] = slices ? rate(&r) * 1e9 / run->slice_bytes : rate(&r);
-		ratios[i] = peer ? rate(&r) / rate(&p) : 0;
+		theirs = peer ? rate(&p) : r.plain_rate;
+		ours[i] = slices ? rate(&r) * 1e9 * (double)r.slices /
+					   (double)r.bytes
+				 : rate(&r);
+		if (theirs > 0)
+			ratios[nr_ratios++] = rate(&r) / theirs;
 		n += r.slices;
 		bad += r.bad;
 	}
@@ -317,10 +340,12 @@ static int compare(struct hs_bench_report *report, const char *name,
 	hs_bench_summarize(out, ours, ROUNDS);
 	out->n = n;
 	out->lost_share = n ? (double)bad / (double)n : 1;
-	if (peer)
+	if (nr_ratios == ROUNDS)
 		hs_bench_ratio_add(out, peer_name,
 				   hs_bench_median(ratios, ROUNDS));
-	if (strcmp(run->carrier, "tcp") && !is_copy(run))
+	if (run->store)
+		note_stored(out, &r);
+	else if (strcmp(run->carrier, "tcp") && !is_copy(run))
 		note(out, &r);
 	return 0;
 }
@@ -365,46 +390,6 @@ static int losses_of(struct hs_bench_report *report,
 	return rc;
 }
 
-static int stored(struct hs_bench_report *report,
-		  const struct hs_bench_ship_run *run, const char *name,
-		  bool slices)
-{
-	double rates[ROUNDS], ratios[ROUNDS];
-	struct hs_bench_ship_result r;
-	struct hs_bench_result *out;
-	uint64_t n = 0, bad = 0;
-
-	for (uint32_t i = 0; i < ROUNDS; i++) {
-		int rc = interrupted ? -EINTR : hs_bench_ship_once(run, &r);
-
-		if (rc) {
-			fprintf(stderr, "hs-perf: ship: %s: %s\n", name, r.why);
-			return rc;
-		}
-		rates[i] = slices ? (double)r.slices * 1e9 /
-					    (double)(r.last_ns - r.first_ns)
-				  : rate(&r);
-		ratios[i] = r.plain_rate > 0 ? rate(&r) / r.plain_rate : 0;
-		n += r.slices;
-		bad += r.bad;
-	}
-	out = hs_bench_add(report, name, slices ? "slices/s" : "GB/s");
-	hs_bench_summarize(out, rates, ROUNDS);
-	out->n = n;
-	out->lost_share = n ? (double)bad / (double)n : 1;
-	hs_bench_ratio_add(out, "seq_writer", hs_bench_median(ratios, ROUNDS));
-	snprintf(out->note, sizeof(out->note),
-		 "traces of %u nodes, each found whole by its id afterwards; "
-		 "cpu us a slice %.1f + %.1f; %.0f kB a sync; %.0f %% of the "
-		 "bytes on disk",
-		 HS_BENCH_SHIP_TRACE_NODES,
-		 (double)r.cpu_from_ns / (double)r.slices / 1000,
-		 (double)r.cpu_to_ns / (double)r.slices / 1000,
-		 (double)r.bytes / (double)(r.syncs ? r.syncs : 1) / 1000,
-		 100 * r.stored_share);
-	return 0;
-}
-
 /* Into a collector's store: small slices by number, long ones by bytes. */
 static int stored_of(struct hs_bench_report *report,
 		     const struct hs_bench_ship_run *like, const char *store)
@@ -418,13 +403,13 @@ static int stored_of(struct hs_bench_report *report,
 	run.start_ns = hs_clock_real_ns();
 	snprintf(name, sizeof(name), "slices_10kB_stored_per_s_%s",
 		 run.carrier);
-	rc = stored(report, &run, name, true);
+	rc = compare(report, name, &run, NULL, "seq_writer", true);
 	run.slice_bytes = 60000;
 	snprintf(name, sizeof(name), "ship_stored_%s", run.carrier);
-	rc |= stored(report, &run, name, false);
+	rc |= compare(report, name, &run, NULL, "seq_writer", false);
 	run.zstd_level = -1;
 	snprintf(name, sizeof(name), "ship_stored_plain_%s", run.carrier);
-	return rc | stored(report, &run, name, false);
+	return rc | compare(report, name, &run, NULL, "seq_writer", false);
 }
 
 static int measure(struct hs_bench_report *report, const char *carrier,
