@@ -138,6 +138,42 @@ static void test_without_a_clock(void **state)
 	every_kind_of_start();
 }
 
+/* A name that its trace wrote already says nothing of whose span it is. */
+static void test_of_its_own_resource(void **state)
+{
+	struct hs_resource *other = hs_resource_create("other", NULL, 0);
+	struct hs_span_args args = {.size_bytes = sizeof(args),
+				    .id = 7,
+				    .name = "theirs",
+				    .resource = other};
+	struct hs_span span[5];
+	struct hs_trace *t;
+	char wanted[512];
+
+	fake_agent_calibrate(&agent, 3, hs_ticks(), T0);
+	hs_client_poll();
+	t = hs_trace_begin(&ID, NULL);
+	/* The third takes the shortest way, and so would the fifth. */
+	for (uint32_t i = 0; i < 5; i++) {
+		if (i == 3)
+			hs_span_start_args(t, &span[i], &args);
+		else
+			hs_span_start(t, &span[i], "ours", 0);
+	}
+	hs_trace_end(t);
+	hs_resource_destroy(other);
+	snprintf(wanted, sizeof(wanted),
+		 "0 id=%llu parent=0 0 0 ours\n"
+		 "1 id=%llu parent=0 0 0 ours\n"
+		 "2 id=%llu parent=0 0 0 ours\n"
+		 "3 id=7 parent=0 1 0 theirs\n"
+		 "4 id=%llu parent=0 0 0 ours\n",
+		 (unsigned long long)span[0].id, (unsigned long long)span[1].id,
+		 (unsigned long long)span[2].id,
+		 (unsigned long long)span[4].id);
+	assert_starts(wanted);
+}
+
 #define HANDLES 3u
 #define SPANS	200u
 static int compare_ids(const void *a, const void *b)
@@ -187,6 +223,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_by_ticks),
 		T(test_without_a_clock),
+		T(test_of_its_own_resource),
 		T(test_no_two_ids_alike),
 	};
 
