@@ -75,13 +75,20 @@ static void points(struct hs_trace *t, uint64_t lo, uint32_t nr)
 	}
 }
 
-static void trace_write(uint64_t lo)
+static void trace_write_on(uint64_t lo, uint32_t nr_nodes)
 {
 	struct hs_trace_id id = {HI, lo};
 	struct hs_trace *t = hs_trace_begin(&id, NULL);
 
+	for (uint32_t i = 0; i < nr_nodes; i++)
+		hs_context_forward(t, OTHER_NODE + i);
 	points(t, lo, POINTS);
 	hs_trace_end(t);
+}
+
+static void trace_write(uint64_t lo)
+{
+	trace_write_on(lo, 0);
 }
 
 static void traces_write(void)
@@ -257,8 +264,9 @@ static void evict_prepare(void)
 	if (hs_agent_core_fire(rig.n.w.core, "seen", &rig_open, 1,
 			       rig.n.w.now_ns))
 		node_die("no room for a trigger");
+	/* Half of them go with crumbs, of which one has to go last. */
 	for (uint64_t i = 1; i <= CROWD; i++) {
-		trace_write(i);
+		trace_write_on(i, i % 2 ? 2 : 0);
 		node_round(&rig.n);
 	}
 	traces_write();
