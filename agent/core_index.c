@@ -197,8 +197,9 @@ uint32_t hs_ix_get_other(struct hs_agent_core *c, struct hs_domain *d,
 
 /*
  * A successor's: nothing sits yet (hs_ix_seats_adopt()), so that nothing can be
- * evicted for it; there were no more of them than entries. What the ledger has
- * of a trace carries its flags, those of its mark among them.
+ * evicted for it. There were no more of them than entries, unless a predecessor
+ * had more: what has no place leaves a mark. What the ledger has of a trace
+ * carries its flags, those of its mark among them.
  */
 uint32_t hs_ix_adopt(struct hs_agent_core *c, struct hs_domain *d,
 		     uint64_t hash, uint64_t hi, uint64_t lo, uint64_t seen_ns)
@@ -211,8 +212,10 @@ uint32_t hs_ix_adopt(struct hs_agent_core *c, struct hs_domain *d,
 	if (i != HS_NIL)
 		return i;
 	i = hs_ix_entry_take(c, d);
-	if (i == HS_NIL)
+	if (i == HS_NIL) {
+		hs_ix_gone(c, d, hi, lo, HS_WIRE_F_EVICTED | WENT);
 		return HS_NIL;
+	}
 	entry_fill(c, d, i, hash, hi, lo, seen_ns,
 		   d->parts_say ? 0 : was_here(d, hash));
 	fired = hs_fired_find(c, hi, lo);

@@ -103,6 +103,25 @@ static void half_of_an_eviction_says_so(void **state)
 	}
 }
 
+/* A buffer of one, a crumb of another: neither looks whole when more comes. */
+static void what_a_smaller_index_lets_go_is_marked(void **state)
+{
+	struct world *w = make();
+
+	(void)state;
+	write_buffer(w, 1, HS_SHM_ENTRY_END, 200);
+	write_buffer(w, 2, HS_SHM_ENTRY_END, 200);
+	write_buffer(w, 3, HS_SHM_ENTRY_BUFFER, 200);
+	crumb(w, 4, NODE + 1);
+	w->domain.nr_traces = 2;
+	restart(w);
+	for (uint64_t lo = 3; lo <= 4; lo++) {
+		write_buffer(w, lo, HS_SHM_ENTRY_END, 200);
+		assert_true(flags_now(w, lo) & HS_WIRE_F_EVICTED);
+	}
+	destroy(w);
+}
+
 /* As many evictions in between as fit into the domain's ledger. */
 static void eviction_is_remembered_for_long(void **state)
 {
@@ -398,6 +417,7 @@ int main(void)
 		cmocka_unit_test(clean_exit_is_no_crash),
 		cmocka_unit_test(eviction_outlives_the_worker),
 		cmocka_unit_test(half_of_an_eviction_says_so),
+		cmocka_unit_test(what_a_smaller_index_lets_go_is_marked),
 		cmocka_unit_test(eviction_is_remembered_for_long),
 		cmocka_unit_test(crash_outlives_the_worker),
 		cmocka_unit_test(loss_without_a_buffer_outlives_the_worker),
