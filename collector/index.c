@@ -11,8 +11,10 @@
 #include <string.h>
 
 #include "base/endian.h"
+#include "base/log.h"
 
 #define SCHEMA_VERSION 3
+#define LOG	       "store"
 
 static const char schema[] =
 	"CREATE TABLE traces(key INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE,"
@@ -246,7 +248,11 @@ static int prepare(struct hs_index *ix, int upto)
  * where nobody reads it. */
 static void configure(void)
 {
-	(void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+	int rc = sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+
+	if (rc)
+		hs_log_warn(LOG, "SQLite keeps its account of memory: %s",
+			    sqlite3_errstr(rc));
 }
 
 static int db_open(struct hs_index *ix, const char *path)
