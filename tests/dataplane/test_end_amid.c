@@ -5,39 +5,21 @@
  * once.
  */
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <ucontext.h>
 
 #include <cmocka.h>
 
 #include "harness.h"
-
-#define TRAP_FLAG 0x100
+#include "single_step.h"
 
 static struct fake_agent agent;
 static struct hs_trace *trace;
-/* Of the call: how many were made, and before which the trace ends. */
-static uint32_t steps, end_at;
-static volatile sig_atomic_t stepping;
 
-static void on_trap(int number, siginfo_t *info, void *context)
+static void end_trace(void)
 {
-	greg_t *flags = &((ucontext_t *)context)->uc_mcontext.gregs[REG_EFL];
-
-	if (info->si_code == TRAP_TRACE && ++steps == end_at) {
-		stepping = 0;
-		hs_trace_end(trace);
-	}
-	*flags = stepping ? *flags | TRAP_FLAG : *flags & ~TRAP_FLAG;
-}
-
-static void trap(int on)
-{
-	stepping = on;
-	__asm__ volatile("int3" : : : "memory");
+	hs_trace_end(trace);
 }
 
 static uint64_t nested(void)
@@ -53,26 +35,25 @@ static int ends(uint32_t at)
 {
 	uint64_t before;
 	struct hs_span s;
+	bool reached;
 
 	fake_agent_drain(&agent);
 	fake_agent_stock_all(&agent, 0, 1);
-	steps = 0;
-	end_at = at;
 	trace = hs_trace_begin(NULL, NULL);
 	/* The second finds all that the first had to find out. */
 	hs_span_start(trace, &s, "operation", 0);
 	hs_span_end(&s);
 	hs_span_start(trace, &s, "operation", 0);
 	before = nested();
-	trap(1);
+	single_step_begin(at, end_trace);
 	hs_span_end(&s);
-	trap(0);
+	reached = single_step_end();
 	before = nested() - before;
-	if (steps < at || before)
+	if (!reached || before)
 		hs_trace_end(trace);
 	for (uint32_t i = 0; i < agent.layout.nr_slots; i++)
 		assert_false(fake_agent_slot(&agent, i)->use & 1);
-	return steps < at ? -1 : (int)before;
+	return reached ? (int)before : -1;
 }
 
 static void each_instruction(bool ticks, uint32_t at_most)
@@ -117,9 +98,6 @@ int main(void)
 		cmocka_unit_test(test_shortest),
 		cmocka_unit_test(test_without_a_clock),
 	};
-	struct sigaction action = {.sa_sigaction = on_trap,
-				   .sa_flags = SA_SIGINFO};
 
-	sigaction(SIGTRAP, &action, NULL);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,27 +5,22 @@
  * it finds is not held against rules of which it was not asked.
  */
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-#include <ucontext.h>
 
 #include <cmocka.h>
 
 #include "dataplane/rules.h"
 #include "dataplane/rules_shared.h"
 #include "harness.h"
+#include "single_step.h"
 
-#define TRAP_FLAG 0x100
-#define VALUE	  600
+#define VALUE 600
 
 static struct fake_agent agent;
 static uint64_t seq;
-/* Of the call: how many were made, and before which the rules change. */
-static uint32_t steps, sleep_at;
-static volatile sig_atomic_t stepping;
 
 static void rules_ask(double at_least)
 {
@@ -45,22 +40,10 @@ static void rules_ask(double at_least)
 	hs_client_poll();
 }
 
-static void on_trap(int number, siginfo_t *info, void *context)
+static void ask_anew(void)
 {
-	greg_t *flags = &((ucontext_t *)context)->uc_mcontext.gregs[REG_EFL];
-
-	if (info->si_code == TRAP_TRACE && ++steps == sleep_at) {
-		stepping = 0;
-		for (uint32_t i = 0; i < HS_RULES_TABLES; i++)
-			rules_ask(VALUE + 1);
-	}
-	*flags = stepping ? *flags | TRAP_FLAG : *flags & ~TRAP_FLAG;
-}
-
-static void trap(int on)
-{
-	stepping = on;
-	__asm__ volatile("int3" : : : "memory");
+	for (uint32_t i = 0; i < HS_RULES_TABLES; i++)
+		rules_ask(VALUE + 1);
 }
 
 static const char *hidden(const char *text)
@@ -74,23 +57,22 @@ static bool sleeps(bool literal, uint32_t at)
 {
 	struct hs_trace *t;
 	struct hs_span s;
+	bool slept;
 
 	fake_agent_drain(&agent);
 	fake_agent_stock_all(&agent, 0, 1);
 	rules_ask(VALUE);
-	steps = 0;
-	sleep_at = at;
 	t = hs_trace_begin(NULL, NULL);
 	hs_span_start(t, &s, "op", 0);
-	trap(1);
+	single_step_begin(at, ask_anew);
 	if (literal)
 		hs_span_attr_i64(&s, "our.code", VALUE);
 	else
 		hs_span_attr_i64(&s, hidden("our.code"), VALUE);
-	trap(0);
+	slept = single_step_end();
 	hs_span_end(&s);
 	hs_trace_end(t);
-	return steps >= at;
+	return slept;
 }
 
 static void each_instruction(bool literal)
@@ -131,9 +113,6 @@ int main(void)
 		cmocka_unit_test(test_literal),
 		cmocka_unit_test(test_any_other),
 	};
-	struct sigaction action = {.sa_sigaction = on_trap,
-				   .sa_flags = SA_SIGINFO};
 
-	sigaction(SIGTRAP, &action, NULL);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
