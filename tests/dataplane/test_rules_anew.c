@@ -52,8 +52,11 @@ static const char *hidden(const char *text)
 	return text;
 }
 
+/* A literal that its buffer has already goes the shortest way. */
+enum key { LITERAL, LITERAL_AGAIN, ANY_OTHER };
+
 /* Whether it slept: the call had so many instructions. */
-static bool sleeps(bool literal, uint32_t at)
+static bool sleeps(enum key key, uint32_t at)
 {
 	struct hs_trace *t;
 	struct hs_span s;
@@ -64,18 +67,20 @@ static bool sleeps(bool literal, uint32_t at)
 	rules_ask(VALUE);
 	t = hs_trace_begin(NULL, NULL);
 	hs_span_start(t, &s, "op", 0);
+	if (key == LITERAL_AGAIN)
+		hs_span_attr_i64(&s, "our.code", VALUE - 1);
 	single_step_begin(at, ask_anew);
-	if (literal)
-		hs_span_attr_i64(&s, "our.code", VALUE);
-	else
+	if (key == ANY_OTHER)
 		hs_span_attr_i64(&s, hidden("our.code"), VALUE);
+	else
+		hs_span_attr_i64(&s, "our.code", VALUE);
 	slept = single_step_end();
 	hs_span_end(&s);
 	hs_trace_end(t);
 	return slept;
 }
 
-static void each_instruction(bool literal)
+static void each_instruction(enum key key)
 {
 	struct fake_config config = fake_config_default();
 	const struct hs_shm_watch *w;
@@ -88,7 +93,7 @@ static void each_instruction(bool literal)
 	fake_agent_calibrate(&agent, 1, 0, 0);
 	fake_agent_stock_all(&agent, 0, 16);
 	w = fake_agent_watch(&agent);
-	for (; sleeps(literal, at); at++)
+	for (; sleeps(key, at); at++)
 		if (w->fired[0])
 			fail_msg("at instruction %u", at);
 	/* It was the call, and it is asked of: undisturbed, it fires. */
@@ -99,18 +104,24 @@ static void each_instruction(bool literal)
 
 static void test_literal(void **state)
 {
-	each_instruction(true);
+	each_instruction(LITERAL);
+}
+
+static void test_literal_again(void **state)
+{
+	each_instruction(LITERAL_AGAIN);
 }
 
 static void test_any_other(void **state)
 {
-	each_instruction(false);
+	each_instruction(ANY_OTHER);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_literal),
+		cmocka_unit_test(test_literal_again),
 		cmocka_unit_test(test_any_other),
 	};
 
