@@ -111,7 +111,7 @@ def is_left_out(folder, step):
         return False
     before = load(path_of(folder, step.beyond))
     if before:
-        return is_beyond(before)
+        return is_beyond(before["details"][0])
     return is_left_out(folder, step.beyond)
 
 

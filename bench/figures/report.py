@@ -5,7 +5,7 @@ import re
 from html import escape
 
 import sections
-from sections import named
+from sections import machine_of, named
 
 STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:1220px;margin:2em auto;
@@ -21,13 +21,6 @@ code{background:#f3f5f8;padding:.1em .3em;font-size:.86em}
 .none{color:#9ca3af;font-style:italic} .note{color:#4b5563;font-size:.92em}
 .quick{background:#fff4d6;padding:.5em 1em;border-left:4px solid #e0a800}
 """
-
-
-def machine_of(answers):
-    for answer in answers.values():
-        if "machine" in answer:
-            return answer["machine"]
-    return {}
 
 
 def topology(answers):

@@ -15,6 +15,14 @@ NAMES = {"none": "no tracing", "hindsight": "hindsight",
 COLOUR = {"none": "#4a5568", "hindsight": "#1b6ca8", "head:0.01": "#b7791f",
           "tail-async": "#d1495b", "tail-sync": "#6b4fa0"}
 
+
+def machine_of(answers):
+    for answer in answers.values():
+        if "machine" in answer:
+            return answer["machine"]
+    return {}
+
+
 def named(answer, name):
     for one in (answer or {}).get("results", []):
         if one["name"] == name:
@@ -25,6 +33,16 @@ def named(answer, name):
 def invalid(one):
     """Of a result or of a run's details: more than 0.1 % was lost."""
     return one["lost_share"] > 0.001
+
+
+def flag(one):
+    """What stands behind a figure of it."""
+    return ", invalid" if invalid(one) else ""
+
+
+def lost(one):
+    """The same, and how much it lost."""
+    return "%.2g %% lost%s" % (one["lost_share"] * 100, flag(one))
 
 
 def figure(title, svg, caption):
@@ -94,7 +112,7 @@ def peak(answers, fig, tracer):
                key=lambda one: one["achieved"], default=None)
     if not best:
         return 0, False
-    return best["achieved"], not is_beyond({"details": [best]}) and \
+    return best["achieved"], not is_beyond(best) and \
         best is of_tracer(answers, fig, tracer)[-1]
 
 
@@ -106,14 +124,14 @@ def peak_table(answers, fig, wanted, absolute):
         theirs = wanted.get(tracer)
         if theirs and absolute:
             theirs = theirs / wanted["none"]
-        lost = max([one["lost_share"] for one in
-                    of_tracer(answers, fig, tracer)] or [0])
+        worst = max([one["lost_share"] for one in
+                     of_tracer(answers, fig, tracer)] or [0])
         rows.append("<tr><td>%s</td><td>%s%.3g</td><td>%s%s</td><td>%s</td>"
                     "<td>%.3g %%</td></tr>" % (
                         NAMES[tracer], "&ge; " if is_open else "", best,
                         "&le; " if base_open and tracer != "none" else "",
                         "%.3g" % (best / base) if base else "",
-                        "%.3g" % theirs if theirs else "", lost * 100))
+                        "%.3g" % theirs if theirs else "", worst * 100))
     return ("<table><tr><th>tracer</th><th>peak, requests/s</th><th>over no "
             "tracing</th><th>the paper's ratio</th><th>lost, at worst</th>"
             "</tr>%s</table>" % "".join(rows))
@@ -129,8 +147,7 @@ def edge_table(answers):
         low, high = wilson(edge["whole"], edge["all"])
         rows.append("<tr><td>%s%s</td><td>%s</td><td>%d of %d</td><td>%.2f "
                     "to %.2f %%</td><td>%d, %d</td></tr>" % (
-                        short(one["offered"]),
-                        ", invalid" if invalid(one) else "",
+                        short(one["offered"]), flag(one),
                         short(one["achieved"]), edge["whole"], edge["all"],
                         low * 100, high * 100, edge["evicted"],
                         edge["missing"]))
@@ -246,7 +263,7 @@ def section4c(answers):
                            for nodes in sorted(of_rate)]})
     rows = "".join(
         "<tr><td>%s%s</td><td>%.3g</td><td>%.3g</td><td>%d</td></tr>" % (
-            escape(one["name"]), ", invalid" if invalid(one) else "",
+            escape(one["name"]), flag(one),
             one["median"] / 1e3, one["p99"] / 1e3, one["n"])
         for one in (answers.get("4c-traverse") or {}).get("results", [])
         if one["name"].startswith("traverse_"))
@@ -266,7 +283,7 @@ def section4(answers):
     series = []
     for size, colour in (("10MB", "#d1495b"), ("100MB", "#1b6ca8")):
         points = sorted((int(one["name"].split("_")[2][:-2]) / 1e3,
-                         one["median"]) for one in
+                         one["median"], invalid(one)) for one in
                         (fair or {}).get("results", [])
                         if one["name"].startswith("horizon_%s_" % size))
         series.append({"name": size, "colour": colour, "points": points})
@@ -302,7 +319,8 @@ def section5a(answers):
             if name.startswith("5a-%g-" % share):
                 one = answer["details"][0]
                 points.append((float(name.split("-")[2]) * 100,
-                               one["edge"]["whole"] / one["seconds"]))
+                               one["edge"]["whole"] / one["seconds"],
+                               invalid(one)))
         series.append({"name": "limit of %g %%" % (share * 100),
                        "colour": colour, "width": 2 if share < 0.05 else 4,
                        "points": sorted(points)})
@@ -402,7 +420,7 @@ def work_table(answers):
                     "</tr>" % (
                         "%g &micro;s" % (int(one["name"].split("_")[2][:-2]) /
                                          1e3) if work else "none",
-                        ", invalid" if invalid(one) else "",
+                        flag(one),
                         short(one["median"] / ratio), short(one["median"]),
                         ratio))
     if not rows:
@@ -415,8 +433,9 @@ def work_table(answers):
             "collector on the same cores, more offered than they take. At "
             "100,000 requests/s tracing costs %.4g ns of processor time a "
             "request, all of it included, and the 99th percentile of latency "
-            "is %.3g times that without.</figcaption></figure>" % (
-                "".join(rows), cost["median"], tail["ratio"]["off"]))
+            "is %.3g times that without; %s.</figcaption></figure>" % (
+                "".join(rows), cost["median"], tail["ratio"]["off"],
+                lost(cost)))
 
 
 def section6(answers):
@@ -425,20 +444,18 @@ def section6(answers):
                (one["seconds"] or 1), default=None)
     said = ""
     if best:
-        said = ("<p>Hindsight wrote up to %.3g MB/s of trace data here (the "
+        said = ("<p>Hindsight wrote up to %.3g MB/s of trace data here, %s (the "
                 "paper: 330), with an event horizon of %.3g s (5.2) in pools "
                 "of 128 MiB, and %.2g cores for agents, coordinator and "
                 "collector (0.3).</p>" % (
-                    best["written_bytes"] / best["seconds"] / 1e6,
+                    best["written_bytes"] / best["seconds"] / 1e6, lost(best),
                     best["horizon_ns"] / 1e9,
                     best["daemon_cpu_ns"] / 1e9 / best["seconds"]))
     for one in runs(answers, "6-payload"):
         said += ("<p>With 4 KiB more in each call's span, at %s requests/s: "
-                 "%.3g MB/s, %.2g %% lost%s.</p>" % (
+                 "%.3g MB/s, %s.</p>" % (
                      short(one["offered"]),
-                     one["written_bytes"] / one["seconds"] / 1e6,
-                     one["lost_share"] * 100,
-                     ", invalid" if invalid(one) else ""))
+                     one["written_bytes"] / one["seconds"] / 1e6, lost(one)))
     return ("<h2>Figure 6: two services, every request traced</h2>"
             "<div class=row>" + figure("6 latency and throughput", plot(
                 by_tracer(answers, "6", latency), "achieved requests/s",
@@ -477,8 +494,7 @@ def section7(answers):
         ours = ""
         if one:
             ours = "%.3g%s" % (2048 / one["median"] if one["unit"] == "GB/s"
-                               else one["median"],
-                               ", invalid" if invalid(one) else "")
+                               else one["median"], flag(one))
         rows.append("<tr><td>%s</td><td>%s</td><td>%.4g</td></tr>" % (
             escape(what), ours or "&ndash;", theirs))
     clock = named(client, "tracepoint_32B")

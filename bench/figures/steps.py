@@ -21,10 +21,9 @@ class Step:
         self.beyond = beyond
 
 
-def is_beyond(answer):
-    """Whether a tenth of what was due in the span did not even begin: a point
-    there is enough. What was achieved has Poisson's noise in it."""
-    one = answer["details"][0]
+def is_beyond(one):
+    """Whether of a run a tenth of what was due in the span did not even begin:
+    a point there is enough. What was achieved has Poisson's noise in it."""
     return one["unsent"] > 0.1 * one["offered"] * one["seconds"]
 
 

@@ -4,8 +4,8 @@ results, each with the command that made it and the file that has all of it."""
 import json
 import os
 
-from sections import (invalid, invalid_capture, named, of_tracer, runs,
-                      wilson)
+from sections import (invalid, invalid_capture, machine_of, named, of_tracer,
+                      runs, wilson)
 
 # Results of single steps that are passed on as they are.
 PASSED = (
@@ -116,8 +116,7 @@ def passed(answers):
 
 
 def write_summary(folder, answers):
-    machine = next((answer["machine"] for answer in answers.values()
-                    if "machine" in answer), {})
+    machine = machine_of(answers)
     said = {"machine": {key: machine[key] for key in
                         ("cpu", "cores", "memory", "tsc_ghz")
                         if key in machine},
