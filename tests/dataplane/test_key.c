@@ -334,49 +334,53 @@ static void test_more_than_there_is_room_for(void **state)
 	harness_detach(&agent);
 }
 
-static void rules_write(void)
-{
-	static const struct hs_shm_rules table = {
-		.version = HS_SHM_RULES_VERSION,
-		.nr_rules = 5,
-		.nr_tests = 4,
-		.rules =
-			{
-				{.trigger = "code", .statuses = 7, .tests = 1},
-				{.trigger = "text",
-				 .statuses = 7,
-				 .slot = 1,
-				 .tests = 2},
-				{.trigger = "flag",
-				 .statuses = 7,
-				 .slot = 2,
-				 .tests = 4},
-				{.trigger = "said",
-				 .statuses = 7,
-				 .slot = 3,
-				 .tests = 8},
-				{.trigger = "failed",
-				 .statuses = 1u << HS_SPAN_STATUS_ERROR,
-				 .slot = 4},
-			},
-		.tests =
-			{
-				{.key = "our.code",
-				 .numeric = 1,
-				 .op = HS_SHM_TEST_AT_LEAST,
-				 .number = 500},
-				{.key = "http.method",
-				 .op = HS_SHM_TEST_EQUAL,
-				 .text = "PUT"},
-				{.key = "flag",
-				 .op = HS_SHM_TEST_EQUAL,
-				 .text = "true"},
-				{.key = "error", .op = HS_SHM_TEST_EXISTS},
-			},
-	};
+static const struct hs_shm_rules RULES = {
+	.version = HS_SHM_RULES_VERSION,
+	.nr_rules = 5,
+	.nr_tests = 4,
+	.rules =
+		{
+			{.trigger = "code", .statuses = 7, .tests = 1},
+			{.trigger = "text",
+			 .statuses = 7,
+			 .slot = 1,
+			 .tests = 2},
+			{.trigger = "flag",
+			 .statuses = 7,
+			 .slot = 2,
+			 .tests = 4},
+			{.trigger = "said",
+			 .statuses = 7,
+			 .slot = 3,
+			 .tests = 8},
+			{.trigger = "failed",
+			 .statuses = 1u << HS_SPAN_STATUS_ERROR,
+			 .slot = 4},
+		},
+	.tests =
+		{
+			{.key = "our.code",
+			 .numeric = 1,
+			 .op = HS_SHM_TEST_AT_LEAST,
+			 .number = 500},
+			{.key = "http.method",
+			 .op = HS_SHM_TEST_EQUAL,
+			 .text = "PUT"},
+			{.key = "flag",
+			 .op = HS_SHM_TEST_EQUAL,
+			 .text = "true"},
+			{.key = "error", .op = HS_SHM_TEST_EXISTS},
+		},
+};
 
-	hs_rules_shared_write(fake_agent_rules(&agent), &table, 2);
+/* Return: where it counts what fired. */
+static const struct hs_shm_watch *
+attach_judged(const struct hs_shm_rules *rules)
+{
+	attach(1024);
+	hs_rules_shared_write(fake_agent_rules(&agent), rules, 2);
 	hs_client_poll();
+	return fake_agent_watch(&agent);
 }
 
 #define JUDGED(text_of, code, method, flag)                                    \
@@ -394,11 +398,8 @@ static void rules_write(void)
 
 static void test_judged_alike(void **state)
 {
-	const struct hs_shm_watch *w;
+	const struct hs_shm_watch *w = attach_judged(&RULES);
 
-	attach(1024);
-	rules_write();
-	w = fake_agent_watch(&agent);
 	JUDGED(AS_IT_IS, 499, "GET", false);
 	JUDGED(hidden, 499, "GET", false);
 	assert_int_equal(w->fired[0] + w->fired[1] + w->fired[2], 0);
@@ -416,13 +417,10 @@ static void test_judged_alike(void **state)
 /* A key of which nobody asks, with the bit (rules.h) of one that is asked. */
 static void test_judged_apart(void **state)
 {
-	const struct hs_shm_watch *w;
+	const struct hs_shm_watch *w = attach_judged(&RULES);
 	struct hs_trace *t;
 	struct hs_span s;
 
-	attach(1024);
-	rules_write();
-	w = fake_agent_watch(&agent);
 	assert_int_equal(hs_rules_key_bit("frog", 4),
 			 hs_rules_key_bit("flag", 4));
 	t = hs_trace_begin(NULL, NULL);
@@ -470,14 +468,10 @@ static void test_judged_by_several(void **state)
 			   .op = HS_SHM_TEST_MORE,
 			   .number = 9}},
 	};
-	const struct hs_shm_watch *w;
+	const struct hs_shm_watch *w = attach_judged(&table);
 	struct hs_trace *t;
 	struct hs_span s;
 
-	attach(1024);
-	hs_rules_shared_write(fake_agent_rules(&agent), &table, 2);
-	hs_client_poll();
-	w = fake_agent_watch(&agent);
 	t = hs_trace_begin(NULL, NULL);
 	hs_span_start(t, &s, "op", 0);
 	hs_span_attr_i64(&s, "our.code", 600);
