@@ -430,7 +430,7 @@ static int measure_payloads(struct client *c, const char *name,
 			       PAYLOAD_TURN_BYTES / payload_bytes,
 			       (uint32_t)c->options.rounds * 2);
 		as_bytes(r, payload_bytes);
-		if (sustained && wanted(c, sustained)) {
+		if (sustained) {
 			ops[0].run = payload_traces;
 			r = hs_bench_add(&c->report, sustained, "GB/s");
 			hs_bench_pace(r, ops, PAYLOADS_OF_TRACE,

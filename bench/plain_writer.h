@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 struct hs_bench_written {
-	uint64_t ns, bytes, syncs;
+	uint64_t ns, bytes;
 };
 
 /**

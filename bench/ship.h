@@ -20,7 +20,8 @@
 #define HS_BENCH_SHIP_NODE 1u
 
 struct hs_bench_ship_run {
-	/* "tcp", "tcp-ship", "udp", "memif", "vhost", "af_packet", "lent" */
+	/* "tcp", "tcp-ship", "udp", "memif", "vhost", "af_packet", "lent",
+	 * "copy" */
 	const char *carrier;
 	char socket[64]; /* of memif, vhost and lent */
 	uint32_t mtu;	 /* of the veth */

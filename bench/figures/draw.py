@@ -131,8 +131,8 @@ def legend(shown):
     return parts
 
 
-def plot(series, x_name, y_name, log_x=False, log_y=False, y_low=None,
-         y_high=None, marks=()):
+def plot(series, x_name, y_name, log_x=False, log_y=False, y_high=None,
+         marks=()):
     """One plot. Series: name, points, and kind, paper, colour, width as
     wanted, a point x, y and, if so, that it is invalid; marks: values of x at
     which a dotted line stands."""
@@ -144,8 +144,8 @@ def plot(series, x_name, y_name, log_x=False, log_y=False, y_low=None,
     values = [p[1] for one in series for p in one["points"]]
     if y_high is None and not log_y:
         y_high = max(values) * 1.06
-    y = Axis(values, log_y, y_low if y_low is not None or log_y else 0,
-             y_high, HEIGHT - BOTTOM, TOP)
+    y = Axis(values, log_y, None if log_y else 0, y_high, HEIGHT - BOTTOM,
+             TOP)
     body = frame(x, y, x_name, y_name)
     for mark in marks:
         body.append('<line x1="%.1f" y1="%d" x2="%.1f" y2="%d" stroke="#333" '
