@@ -144,7 +144,7 @@ struct hs_transport_stats {
 	uint64_t reads;	  /* of peers' memory that came back */
 	uint64_t reads_failed;
 	uint64_t reads_refused;	  /* too many under way, or none for now */
-	uint64_t windows_refused; /* not given, or more than is mapped */
+	uint64_t windows_refused; /* not given, or not mapped */
 	uint32_t nr_windows;	  /* open now: ours at peers, peers' at us */
 	char by[256]; /* devices, ports, addresses, and why; "": the kernel's */
 	/* By enum hs_wire_type, as queued; 0 is nobody's. */
