@@ -174,6 +174,87 @@ static void test_of_its_own_resource(void **state)
 	assert_starts(wanted);
 }
 
+/* Refs and resources that were written, which count up from 0. */
+struct numbers {
+	uint32_t nr_starts, last_resource;
+};
+
+static int count_up(void *context, const struct hs_record *r)
+{
+	struct numbers *n = context;
+
+	if (r->type != HS_RECORD_SPAN_START)
+		return 0;
+	assert_int_equal(r->ref, n->nr_starts);
+	n->nr_starts++;
+	n->last_resource = (uint32_t)r->u.start.resource;
+	return 0;
+}
+
+static struct numbers numbers_of(struct hs_trace *t)
+{
+	static struct hs_record_buffer buffers[FAKE_BUFFERS_MAX];
+	static uint8_t scratch[HS_RECORD_SCRATCH_BYTES];
+	struct numbers numbers = {0};
+	struct hs_record_visitor visitor = {&numbers, count_up};
+	struct hs_record_stats stats = {0};
+	size_t nr;
+
+	hs_trace_end(t);
+	fake_agent_drain(&agent);
+	nr = fake_agent_buffers(&agent, ID, 0, buffers, FAKE_BUFFERS_MAX);
+	hs_record_read(buffers, nr, scratch, sizeof(scratch), &visitor, &stats);
+	assert_int_equal(stats.garbage + stats.cut + stats.gaps, 0);
+	return numbers;
+}
+
+/* More than a byte of a varint says. */
+#define MANY 200u
+
+static void test_many_spans(void **state)
+{
+	struct hs_trace *t;
+	struct hs_span s;
+
+	fake_agent_calibrate(&agent, 3, hs_ticks(), T0);
+	hs_client_poll();
+	t = hs_trace_begin(&ID, NULL);
+	for (uint32_t i = 0; i < MANY; i++) {
+		hs_span_start(t, &s, "ours", 0);
+		fake_agent_drain(&agent);
+	}
+	assert_int_equal(numbers_of(t).nr_starts, MANY);
+}
+
+static void test_many_resources(void **state)
+{
+	struct hs_span_args args = {.size_bytes = sizeof(args),
+				    .name = "theirs"};
+	struct hs_resource *others[MANY];
+	struct numbers numbers;
+	struct hs_trace *t;
+	struct hs_span s;
+
+	fake_agent_calibrate(&agent, 3, hs_ticks(), T0);
+	hs_client_poll();
+	t = hs_trace_begin(&ID, NULL);
+	for (uint32_t i = 0; i < MANY; i++) {
+		others[i] = hs_resource_create("other", NULL, 0);
+		assert_non_null(others[i]);
+		args.resource = others[i];
+		hs_span_start_args(t, &s, &args);
+		fake_agent_drain(&agent);
+	}
+	for (uint32_t i = 0; i < 3; i++)
+		hs_span_start(t, &s, "ours", 0);
+	numbers = numbers_of(t);
+	assert_int_equal(numbers.nr_starts, MANY + 3);
+	assert_int_equal(numbers.last_resource, MANY);
+	for (uint32_t i = 0; i < MANY; i++)
+		hs_resource_destroy(others[i]);
+}
+
+#define LIVES	2u
 #define HANDLES 3u
 #define SPANS	200u
 static int compare_ids(const void *a, const void *b)
@@ -183,37 +264,42 @@ static int compare_ids(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* Whatever way they are started, and in whichever handle. */
+/* Whatever way they are started, and in whichever life of which handle. */
 static void test_no_two_ids_alike(void **state)
 {
-	static uint64_t ids[HANDLES * SPANS];
+	static uint64_t ids[LIVES * HANDLES * SPANS];
+	const uint32_t nr = LIVES * HANDLES * SPANS;
 	struct hs_trace *t[HANDLES];
 	struct hs_span s;
+	uint32_t nr_ids = 0;
 	char name[8];
 
 	fake_agent_calibrate(&agent, 3, hs_ticks(), T0);
 	hs_client_poll();
-	for (uint32_t h = 0; h < HANDLES; h++)
-		t[h] = hs_trace_begin(&ID, NULL);
-	for (uint32_t i = 0; i < SPANS; i++) {
-		for (uint32_t h = 0; h < HANDLES; h++) {
-			snprintf(name, sizeof(name), "%u", i % 7);
-			if (i % 2)
-				hs_span_start(t[h], &s, "literal", 0);
-			else
-				hs_span_start(t[h], &s, name, 0);
-			assert_int_equal(s.ref, i);
-			ids[i * HANDLES + h] = s.id;
-			hs_span_end(&s);
+	for (uint32_t life = 0; life < LIVES; life++) {
+		for (uint32_t h = 0; h < HANDLES; h++)
+			t[h] = hs_trace_begin(&ID, NULL);
+		for (uint32_t i = 0; i < SPANS; i++) {
+			for (uint32_t h = 0; h < HANDLES; h++) {
+				snprintf(name, sizeof(name), "%u", i % 7);
+				if (i % 2)
+					hs_span_start(t[h], &s, "literal", 0);
+				else
+					hs_span_start(t[h], &s, name, 0);
+				assert_int_equal(s.ref, i);
+				ids[nr_ids++] = s.id;
+				hs_span_end(&s);
+			}
+			fake_agent_drain(&agent);
+			fake_agent_stock_all(&agent, 1, 1);
 		}
-		fake_agent_drain(&agent);
-		fake_agent_stock_all(&agent, 1, 1);
+		for (uint32_t h = 0; h < HANDLES; h++)
+			hs_trace_end(t[h]);
 	}
-	for (uint32_t h = 0; h < HANDLES; h++)
-		hs_trace_end(t[h]);
-	qsort(ids, HANDLES * SPANS, sizeof(*ids), compare_ids);
+	assert_int_equal(nr_ids, nr);
+	qsort(ids, nr, sizeof(*ids), compare_ids);
 	assert_true(ids[0] != 0);
-	for (uint32_t i = 1; i < HANDLES * SPANS; i++)
+	for (uint32_t i = 1; i < nr; i++)
 		assert_true(ids[i] != ids[i - 1]);
 }
 
@@ -224,6 +310,8 @@ int main(void)
 		T(test_by_ticks),
 		T(test_without_a_clock),
 		T(test_of_its_own_resource),
+		T(test_many_spans),
+		T(test_many_resources),
 		T(test_no_two_ids_alike),
 	};
 
