@@ -110,12 +110,12 @@ static bool write_resource(struct hs_tls *tls, struct hs_trace *trace,
 			       emit_resource_ref, r);
 }
 
-/* Where its number is one byte, the next span finds it at a glance. */
+/* The next span finds it at a glance. */
 static void resource_now(struct hs_trace *trace,
 			 const struct hs_resource *resource, uint32_t nr)
 {
 	trace->start_resource_nr = nr;
-	trace->start_resource = nr < 0x80 ? resource : NULL;
+	trace->start_resource = resource;
 }
 
 uint32_t hs_resource_in(struct hs_tls *tls, struct hs_trace *trace,

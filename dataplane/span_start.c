@@ -316,6 +316,7 @@ quick_start(struct hs_trace *trace, struct hs_span *span, uint64_t parent_id,
 			   START_BYTES, 0);
 	hs_le64_store(q.record + START_IDS, id);
 	hs_le64_store(q.record + START_IDS + 8, parent_id);
+	/* No more resources than spans were named: a byte where a ref is. */
 	hs_le16_store(q.record + START_WHAT,
 		      (uint16_t)trace->start_resource_nr);
 	hs_le32_store(q.record + START_NAME,
