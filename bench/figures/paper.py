@@ -5,7 +5,6 @@ numbers of its section 6, none of them read off a picture."""
 # 6.1, figure 3: offered requests a second -> edge cases captured, of 1 %.
 TAIL_CAPTURE = [(1000, 1.0), (2000, 0.71), (3000, 0.28)]
 HINDSIGHT_CAPTURE = [(1000, 0.995), (14000, 0.995)]
-HEAD_CAPTURE = [(1000, 0.01), (14000, 0.01)]
 NETWORK_MB = {"hindsight": 2.6, "head:0.01": 1.4, "tail-async": 78.0,
               "tail-sync": 72.2}
 # Peak throughput over that without tracing.
@@ -15,8 +14,6 @@ PEAK = {"hindsight": 0.965, "head:0.01": 1.0, "tail-async": 0.86,
 # 6.2, figure 4b: delay in s -> coherent share.
 HORIZON_10MB = [(0.0, 1.0), (0.5, 0.58), (0.6, 0.20)]
 HORIZON_100MB = [(0.0, 1.0), (3.0, 0.90), (6.4, 0.20)]
-# Figure 4c: the longest mean traversal, ms.
-TRAVERSAL_MS = {"t12k": 86, "t0.1k": 13}
 
 # 6.4.1, figure 6: peak requests a second.
 TWO_PEAK = {"none": 71000, "head:0.01": 70200, "hindsight": 70400,
