@@ -331,6 +331,33 @@ static void test_shortest_asked(void **state)
 	hs_trace_end(t);
 }
 
+/* The same where more is said of the span by the new ones, whose first test is
+ * another. */
+static void test_shortest_asked_anew(void **state)
+{
+	struct hs_trace *t;
+	struct hs_span s;
+
+	fake_agent_calibrate(&agent, 1, 0, 0);
+	rule("code")->tests =
+		test_of("our.code", HS_SHM_TEST_AT_LEAST, NULL, 9);
+	publish();
+	t = hs_trace_begin(NULL, NULL);
+	hs_span_start(t, &s, "op", 0);
+	hs_span_attr_i64(&s, "http.status_code", 1);
+	hs_span_attr_i64(&s, "our.code", 9);
+	table.nr_tests = 0;
+	test_of("another.code", HS_SHM_TEST_AT_LEAST, NULL, 9);
+	rule("status")->tests =
+		test_of("http.status_code", HS_SHM_TEST_AT_LEAST, NULL, 500);
+	publish();
+	hs_span_attr_i64(&s, "http.status_code", 500);
+	hs_span_end(&s);
+	hs_trace_end(t);
+	assert_int_equal(fired(0), 0);
+	assert_int_equal(fired(1), 1);
+}
+
 /* Rules that come once a key is known. */
 static void test_shortest_later(void **state)
 {
@@ -474,6 +501,8 @@ static void test_own(void **state)
 {
 	static uint32_t asked;
 	struct hs_trigger *trigger = hs_trigger_define("odd");
+	struct hs_trace *t;
+	struct hs_span s;
 	uint32_t before;
 
 	assert_int_equal(hs_auto_span_watch(NULL, NULL, trigger), -EINVAL);
@@ -485,6 +514,16 @@ static void test_own(void **state)
 	assert_int_equal(asked, 11);
 	assert_int_equal(fake_agent_count(&agent, HS_SHM_ENTRY_TRIGGER),
 			 before + 5);
+	/* By ticks, of which nothing else is said. */
+	fake_agent_calibrate(&agent, 1, 0, 0);
+	hs_client_poll();
+	t = hs_trace_begin(NULL, NULL);
+	for (uint32_t i = 0; i < 3; i++) {
+		hs_span_start(t, &s, "own", 0);
+		hs_span_end(&s);
+	}
+	hs_trace_end(t);
+	assert_int_equal(asked, 14);
 	for (uint32_t i = 1; i < HS_AUTO_SPAN_MAX; i++)
 		assert_int_equal(hs_auto_span_watch(is_odd, &asked, trigger),
 				 0);
@@ -594,6 +633,70 @@ static void test_counts(void **state)
 	hs_resource_destroy(other);
 }
 
+/* Ended twice it is counted once, whatever was said of it; and what ended
+ * before it began lasted 0, in ticks, too. */
+static void test_counts_shortest(void **state)
+{
+	const struct hs_shm_operation *first, *o;
+	struct hs_shm_tally tally;
+	struct hs_trace *t;
+	struct hs_span s;
+
+	fake_agent_calibrate(&agent, 1, 0, 0);
+	rule("slow")->min_ns = 250 * MS;
+	publish();
+	t = hs_trace_begin(NULL, NULL);
+	for (uint32_t i = 0; i < 4; i++) {
+		hs_span_start(t, &s, "shortest", 0);
+		s.start += 1ull << 40;
+		if (i == 3)
+			hs_span_status(&s, HS_SPAN_STATUS_OK, NULL);
+		hs_span_end(&s);
+		hs_span_end(&s);
+	}
+	hs_trace_end(t);
+	hs_client_poll();
+	first = (const void *)(fake_agent_watch(&agent) + 1);
+	o = fake_agent_operation(&agent, "svc", "shortest");
+	assert_non_null(o);
+	assert_int_equal(
+		fake_agent_tally(&agent, (uint32_t)(o - first), &tally), 4);
+	assert_int_equal(tally.buckets[0], 4);
+	assert_int_equal(fired(0), 0);
+}
+
+/* All lanes but those of the last stripe and beyond have one of their own; and
+ * an agent need not count. */
+static void test_stripes(void **state)
+{
+	struct fake_config config = fake_config_default();
+	const struct hs_attachment *at;
+	struct hs_trace *t;
+	struct hs_span s;
+
+	for (config.nr_stripes = 1; config.nr_stripes < 5;
+	     config.nr_stripes++) {
+		harness_attach(&agent, &config, NULL);
+		at = hs_client_attachment();
+		for (uint32_t i = 0; i < config.nr_lanes; i++)
+			assert_int_equal(at->lanes[i].tallies != NULL,
+					 i + 1 < config.nr_stripes);
+		harness_detach(&agent);
+	}
+	config.nr_operations = config.nr_stripes = 0;
+	harness_attach(&agent, &config, NULL);
+	fake_agent_calibrate(&agent, 1, 0, 0);
+	hs_client_poll();
+	fake_agent_stock_all(&agent, 1, 4);
+	t = hs_trace_begin(NULL, NULL);
+	for (uint32_t i = 0; i < 3; i++) {
+		hs_span_start(t, &s, "op", 0);
+		hs_span_end(&s);
+	}
+	hs_trace_end(t);
+	harness_detach(&agent);
+}
+
 /* More names than there is room for, and no buffer to be had. */
 static void test_counts_other(void **state)
 {
@@ -652,6 +755,7 @@ int main(void)
 		TEST(test_shortest_ends),
 		TEST(test_shortest_error),
 		TEST(test_shortest_asked),
+		TEST(test_shortest_asked_anew),
 		TEST(test_shortest_later),
 		TEST(test_shortest_stale),
 		TEST(test_once_a_handle),
@@ -659,8 +763,10 @@ int main(void)
 		TEST(test_change),
 		TEST(test_nonsense),
 		TEST(test_counts),
+		TEST(test_counts_shortest),
 		TEST(test_counts_other),
 		TEST(test_counts_without_buffers),
+		cmocka_unit_test(test_stripes),
 		TEST(test_own),
 		cmocka_unit_test(test_buckets),
 	};
