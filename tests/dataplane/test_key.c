@@ -519,6 +519,41 @@ static void test_values_apart(void **state)
 	harness_detach(&agent);
 }
 
+/* Both sides of where an integer takes another digit, or another way. */
+static void test_digits(void **state)
+{
+	static const int64_t values[] = {0,	63,	   64,	     8191, 8192,
+					 16383, 16384,	   1 << 20,  -1,   -64,
+					 -8192, INT64_MAX, INT64_MIN};
+	const size_t nr = sizeof(values) / sizeof(*values);
+	char *text, *line, *end;
+	struct hs_trace *t;
+	struct hs_span s;
+
+	attach(4096);
+	t = hs_trace_begin(&ID, NULL);
+	hs_span_start(t, &s, "op", 0);
+	for (size_t i = 0; i < nr; i++) {
+		hs_span_attr_i64(&s, "http.status_code", values[i]);
+		hs_span_attr_i64(&s, "our.own.key", values[i]);
+	}
+	hs_span_end(&s);
+	text = line = attrs_of(t);
+	for (size_t i = 0; i < 2 * nr; i++, line = end + 1) {
+		char want[64];
+
+		snprintf(want, sizeof(want), "=i:%lld",
+			 (long long)values[i / 2]);
+		end = strchr(line, '\n');
+		assert_non_null(end);
+		*end = '\0';
+		assert_non_null(strchr(line, '='));
+		assert_string_equal(strchr(line, '='), want);
+	}
+	free(text);
+	harness_detach(&agent);
+}
+
 /* Where the numbers of buffers begin again, the first one's are forgotten. */
 static void test_numbered_anew(void **state)
 {
@@ -565,6 +600,7 @@ int main(void)
 		cmocka_unit_test(test_judged_apart),
 		cmocka_unit_test(test_judged_by_several),
 		cmocka_unit_test(test_values_apart),
+		cmocka_unit_test(test_digits),
 		cmocka_unit_test(test_numbered_anew),
 		cmocka_unit_test(test_more_than_there_is_room_for),
 	};
