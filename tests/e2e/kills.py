@@ -288,6 +288,12 @@ def held(fabric):
     return fabric.status("agent-0")["domains"][0]["occupancy"]["held"]
 
 
+def check_held(before, after):
+    """What is not adopted costs nothing."""
+    if after != before:
+        raise Failure("%d buffers before, %d after" % (before, after))
+
+
 def prepared(fabric):
     return fabric.status("agent-0")["standby"].get("pid")
 
@@ -299,17 +305,21 @@ def ms_per_gb(adoption, key):
 def run_beside(options, report):
     """Of each pair one kill, who is first by turns."""
     builds = [fabrics.BUILD, options.beside]
-    made, adoptions = [], [[], []]
+    made, before, adoptions = [], [], [[], []]
     try:
         for build in builds:
             fabrics.BUILD = build
             made.append(Fabric(1, pool=options.pool))
             fill(made[-1].__enter__(), options.payload)
+            before.append(held(made[-1]))
         for i in range(options.kills):
             for k in (0, 1) if i % 2 == 0 else (1, 0):
                 fabrics.BUILD = builds[k]
                 wait_for("a standby", lambda k=k: prepared(made[k]))
                 adoptions[k].append(kill_worker(made[k])[1])
+        for k, fabric in enumerate(made):
+            fabrics.BUILD = builds[k]
+            check_held(before[k], held(fabric))
     finally:
         for fabric in made:
             fabric.__exit__(*sys.exc_info())
@@ -353,9 +363,7 @@ def run_adoption(options):
                            "%s of %s buffers, %d of them held" % (
                                options.pool, options.buffer, after),
                            p99=quantile(rates[key], 0.99))
-            if after != before:
-                raise Failure("%d buffers before, %d after" % (
-                    before, after))
+            check_held(before, after)
     finally:
         fabrics.AGENT = template
     return report
