@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Rules evaluated at span ends, and spans counted by operation: what fires,
- * what does not, what a change of the table does, what nonsense does.
+ * Rules evaluated at span ends: what fires, what does not, what a change of the
+ * table does, what nonsense does.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -593,155 +593,6 @@ static void test_nonsense(void **state)
 	assert_int_equal(fake_agent_watch(&agent)->rules_refused, 5);
 }
 
-/* ---- counts -------------------------------------------------------------- */
-
-static void test_counts(void **state)
-{
-	const struct hs_shm_operation *first, *o;
-	struct hs_shm_tally tally;
-	struct hs_resource *other = hs_resource_create("db", NULL, 0);
-	struct hs_trace *t;
-	struct hs_span_args args = {.size_bytes = sizeof(args),
-				    .name = "count me",
-				    .has_start = true,
-				    .start_ns = 5};
-	struct hs_span s;
-
-	for (uint64_t i = 0; i < 10; i++)
-		span(&(struct what){
-			"count me", i, i == 3 ? HS_SPAN_STATUS_ERROR : 0, {0}});
-	t = hs_trace_begin(NULL, NULL);
-	args.resource = other;
-	hs_span_start_args(t, &s, &args);
-	hs_span_end_at(&s, 1);
-	hs_trace_end(t);
-	hs_client_poll();
-	first = (const void *)(fake_agent_watch(&agent) + 1);
-	o = fake_agent_operation(&agent, "svc", "count me");
-	assert_non_null(o);
-	assert_int_equal(
-		fake_agent_tally(&agent, (uint32_t)(o - first), &tally), 10);
-	assert_int_equal(tally.errors, 1);
-	for (uint64_t i = 0; i < 10; i++)
-		assert_int_equal(tally.buckets[hs_shm_tally_bucket(i * MS)], 1);
-	/* Of another service; what ended before it began lasted 0. */
-	o = fake_agent_operation(&agent, "db", "count me");
-	assert_non_null(o);
-	assert_int_equal(
-		fake_agent_tally(&agent, (uint32_t)(o - first), &tally), 1);
-	assert_int_equal(tally.buckets[0], 1);
-	hs_resource_destroy(other);
-}
-
-/* Ended twice it is counted once, whatever was said of it; and what ended
- * before it began lasted 0, in ticks, too. */
-static void test_counts_shortest(void **state)
-{
-	const struct hs_shm_operation *first, *o;
-	struct hs_shm_tally tally;
-	struct hs_trace *t;
-	struct hs_span s;
-
-	fake_agent_calibrate(&agent, 1, 0, 0);
-	rule("slow")->min_ns = 250 * MS;
-	publish();
-	t = hs_trace_begin(NULL, NULL);
-	for (uint32_t i = 0; i < 4; i++) {
-		hs_span_start(t, &s, "shortest", 0);
-		s.start += 1ull << 40;
-		if (i == 3)
-			hs_span_status(&s, HS_SPAN_STATUS_OK, NULL);
-		hs_span_end(&s);
-		hs_span_end(&s);
-	}
-	hs_trace_end(t);
-	hs_client_poll();
-	first = (const void *)(fake_agent_watch(&agent) + 1);
-	o = fake_agent_operation(&agent, "svc", "shortest");
-	assert_non_null(o);
-	assert_int_equal(
-		fake_agent_tally(&agent, (uint32_t)(o - first), &tally), 4);
-	assert_int_equal(tally.buckets[0], 4);
-	assert_int_equal(fired(0), 0);
-}
-
-/* All lanes but those of the last stripe and beyond have one of their own; and
- * an agent need not count. */
-static void test_stripes(void **state)
-{
-	struct fake_config config = fake_config_default();
-	const struct hs_attachment *at;
-	struct hs_trace *t;
-	struct hs_span s;
-
-	for (config.nr_stripes = 1; config.nr_stripes < 5;
-	     config.nr_stripes++) {
-		harness_attach(&agent, &config, NULL);
-		at = hs_client_attachment();
-		for (uint32_t i = 0; i < config.nr_lanes; i++)
-			assert_int_equal(at->lanes[i].tallies != NULL,
-					 i + 1 < config.nr_stripes);
-		harness_detach(&agent);
-	}
-	config.nr_operations = config.nr_stripes = 0;
-	harness_attach(&agent, &config, NULL);
-	fake_agent_calibrate(&agent, 1, 0, 0);
-	hs_client_poll();
-	fake_agent_stock_all(&agent, 1, 4);
-	t = hs_trace_begin(NULL, NULL);
-	for (uint32_t i = 0; i < 3; i++) {
-		hs_span_start(t, &s, "op", 0);
-		hs_span_end(&s);
-	}
-	hs_trace_end(t);
-	harness_detach(&agent);
-}
-
-/* More names than there is room for, and no buffer to be had. */
-static void test_counts_other(void **state)
-{
-	struct hs_shm_tally tally;
-	char name[32];
-	uint64_t nr = 0;
-
-	for (uint32_t i = 0; i < 40; i++) {
-		snprintf(name, sizeof(name), "many-%u", i);
-		span(&(struct what){name, 1, 0, {0}});
-	}
-	for (uint32_t i = 0; i < agent.layout.nr_operations; i++)
-		nr += fake_agent_tally(&agent, i, &tally);
-	assert_int_equal(nr, 40);
-	assert_true(fake_agent_tally(&agent, 0, &tally) >= 40 - 15);
-	assert_int_equal(fake_agent_watch(&agent)->spans_other,
-			 fake_agent_tally(&agent, 0, &tally));
-}
-
-static void test_counts_without_buffers(void **state)
-{
-	struct hs_client_stats stats;
-	struct hs_shm_tally tally;
-	uint64_t nr = 0;
-
-	while (hs_client_stats_get(&stats), !stats.buffers_null)
-		span(&(struct what){"starved", 1, 0, {0}}), nr++;
-	for (uint32_t i = 0; i < agent.layout.nr_operations; i++)
-		nr -= fake_agent_tally(&agent, i, &tally);
-	assert_int_equal(nr, 0);
-}
-
-static void test_buckets(void **state)
-{
-	for (uint32_t i = 0; i + 1 < HS_SHM_TALLY_BUCKETS; i++) {
-		uint64_t low = hs_shm_tally_low_ns(i);
-
-		assert_int_equal(hs_shm_tally_bucket(low), i);
-		assert_int_equal(
-			hs_shm_tally_bucket(hs_shm_tally_low_ns(i + 1) - 1), i);
-	}
-	assert_int_equal(hs_shm_tally_bucket(UINT64_MAX),
-			 HS_SHM_TALLY_BUCKETS - 1);
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, attach, detach)
 
 int main(void)
@@ -762,13 +613,7 @@ int main(void)
 		TEST(test_percentile),
 		TEST(test_change),
 		TEST(test_nonsense),
-		TEST(test_counts),
-		TEST(test_counts_shortest),
-		TEST(test_counts_other),
-		TEST(test_counts_without_buffers),
-		cmocka_unit_test(test_stripes),
 		TEST(test_own),
-		cmocka_unit_test(test_buckets),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
