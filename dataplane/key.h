@@ -21,8 +21,7 @@
 #define HS_KEY_PLACES	  (1u << HS_KEY_PLACE_BITS)
 #define HS_KEY_PROBES	  8u
 /* A place is bits of the mark as they are: its bytes into the table. */
-#define HS_KEY_LINE_BITS  6u
-#define HS_KEY_PLACE_MASK ((HS_KEY_PLACES - 1ull) << HS_KEY_LINE_BITS)
+#define HS_KEY_LINE_BITS 6u
 
 enum hs_key_state {
 	HS_KEY_STATE_FREE = 0,
@@ -91,9 +90,7 @@ static inline uint8_t hs_key_how(const struct hs_key *k)
 /* One look: most keys are where they should be. NULL: it takes more. */
 static inline const struct hs_key *hs_key_glance(uint64_t mark)
 {
-	const struct hs_key *k =
-		(const struct hs_key *)((const uint8_t *)hs_keys +
-					(mark & HS_KEY_PLACE_MASK));
+	const struct hs_key *k = &hs_keys[hs_key_place(mark)];
 
 	/* Kept, rather than made again of the mark wherever it is used. */
 	__asm__("" : "+r"(k));

@@ -62,13 +62,11 @@ _Static_assert(!(sizeof(struct hs_operation_mark) &
 		 (sizeof(struct hs_operation_mark) - 1)) &&
 		       !(HS_OPERATION_MARKS & (HS_OPERATION_MARKS - 1)),
 	       "a mask");
-#define HS_OPERATION_MARK_MASK                                                 \
-	((HS_OPERATION_MARKS - 1ull) * sizeof(struct hs_operation_mark))
 
 static inline uint32_t hs_operation_mark_place(uint64_t mark, uint64_t resource)
 {
-	return (uint32_t)(((mark ^ resource) & HS_OPERATION_MARK_MASK) /
-			  sizeof(struct hs_operation_mark));
+	return (uint32_t)((mark ^ resource) / sizeof(struct hs_operation_mark) %
+			  HS_OPERATION_MARKS);
 }
 
 /* NULL: not there, or another in its place. */
@@ -76,10 +74,7 @@ static inline const struct hs_operation_mark *
 hs_operation_glance(uint64_t mark, uint64_t resource)
 {
 	const struct hs_operation_mark *m =
-		(const struct hs_operation_mark *)((const uint8_t *)
-							   hs_operation_marks +
-						   ((mark ^ resource) &
-						    HS_OPERATION_MARK_MASK));
+		&hs_operation_marks[hs_operation_mark_place(mark, resource)];
 
 	/* Kept, rather than made again wherever it is used. */
 	__asm__("" : "+r"(m));
