@@ -30,7 +30,7 @@ static void not_kept_on(struct hs_agent_core *c)
 	for (uint32_t k = 0; k < c->nr_domains; k++) {
 		struct hs_domain *d = &c->domains[c->domain_order[k]];
 
-		for (uint32_t i = 0; i < d->nr_traces; i++) {
+		for (uint32_t i = 0; i < d->traces_used; i++) {
 			const struct hs_ix_trace *t = &d->traces[i];
 
 			if (!hs_sample_kept(c, t->hi, t->lo) &&
