@@ -160,4 +160,7 @@ static inline struct hs_lane *hs_client_lane_held(const struct hs_tls *tls)
 /* 64 random bits. Context: between enter and leave. */
 uint64_t hs_client_random(struct hs_tls *tls);
 
+/* Have all pages of a table before anything is traced. Context: open. */
+void hs_client_touch(void *memory, size_t size_bytes);
+
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "dataplane/again.h"
+#include "dataplane/client.h"
 #include "dataplane/known.h"
 #include "dataplane/rules.h"
 
@@ -12,11 +13,7 @@ struct hs_key hs_keys[HS_KEY_PLACES];
 
 void hs_keys_make(void)
 {
-	volatile uint8_t *p = (volatile uint8_t *)hs_keys;
-
-	/* Written, not read: a page that was only read faults once more. */
-	for (size_t i = 0; i < sizeof(hs_keys); i += 4096)
-		p[i] = p[i];
+	hs_client_touch(hs_keys, sizeof(hs_keys));
 }
 
 _Static_assert(sizeof(struct hs_trace) <= UINT16_MAX &&

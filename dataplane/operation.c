@@ -2,26 +2,17 @@
 /* Purpose: see operation.h: the rare parts. */
 #include "dataplane/operation.h"
 
+#include "dataplane/client.h"
 #include "dataplane/handle.h"
 #include "dataplane/write.h"
 
 struct hs_operations hs_operations = {.nr = 1};
 struct hs_operation_mark hs_operation_marks[HS_OPERATION_MARKS];
 
-/* Written, not read: a page that was only read faults once more. */
-static void touch(void *memory, size_t size_bytes)
-{
-	volatile uint8_t *p = memory;
-
-	for (size_t i = 0; i < size_bytes; i += 4096)
-		p[i] = p[i];
-	p[size_bytes - 1] = p[size_bytes - 1];
-}
-
 void hs_operations_make(void)
 {
-	touch(&hs_operations, sizeof(hs_operations));
-	touch(hs_operation_marks, sizeof(hs_operation_marks));
+	hs_client_touch(&hs_operations, sizeof(hs_operations));
+	hs_client_touch(hs_operation_marks, sizeof(hs_operation_marks));
 }
 
 void hs_operation_remember(uint64_t mark, uint64_t resource, uint32_t number)
