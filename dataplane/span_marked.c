@@ -18,13 +18,12 @@
 
 /* Return: behind the key and the type. */
 static inline __attribute__((always_inline)) uint8_t *
-put_key(struct hs_span_attr_put *put, const struct hs_key *k, bool known,
-	uint8_t type)
+put_key(struct hs_span_attr_put *put, const struct hs_key *k, uint8_t type)
 {
 	struct hs_again *again;
 	uint8_t *p;
 
-	if (known) {
+	if (k->word) {
 		hs_le32_store(put->attr, k->word | (uint32_t)type << 16);
 		return put->attr + HS_RECORD_KNOWN_BYTES + 1;
 	}
@@ -48,11 +47,10 @@ put_end(struct hs_span_attr_put *put, struct hs_span *span,
 		hs_rules_attr_literal(span, bits, k, type, data);
 }
 
-/* ---- numbers ------------------------------------------------------------- */
+/* ---- numbers: any key, any value ----------------------------------------- */
 
-static inline __attribute__((always_inline)) void
-i64_any(struct hs_span *span, const struct hs_key *k, bool known,
-	uint64_t value)
+static __attribute__((noinline)) void
+i64_wide(struct hs_span *span, uint64_t value, const struct hs_key *k)
 {
 	struct hs_span_attr_put put;
 
@@ -60,13 +58,13 @@ i64_any(struct hs_span *span, const struct hs_key *k, bool known,
 		hs_sized_attr_i64(span, k->text, k->bytes, (int64_t)value);
 	else
 		put_end(&put, span, k,
-			hs_put_varint(put_key(&put, k, known, HS_VALUE_INT64),
+			hs_put_varint(put_key(&put, k, HS_VALUE_INT64),
 				      hs_record_zigzag((int64_t)value)),
 			HS_VALUE_INT64, value, NULL);
 }
 
-static inline __attribute__((always_inline)) void
-f64_any(struct hs_span *span, const struct hs_key *k, bool known, uint64_t bits)
+static __attribute__((noinline)) void
+f64_wide(struct hs_span *span, uint64_t bits, const struct hs_key *k)
 {
 	struct hs_span_attr_put put;
 	uint8_t *p;
@@ -78,14 +76,13 @@ f64_any(struct hs_span *span, const struct hs_key *k, bool known, uint64_t bits)
 		hs_sized_attr_f64(span, k->text, k->bytes, value);
 		return;
 	}
-	p = put_key(&put, k, known, HS_VALUE_FLOAT64);
+	p = put_key(&put, k, HS_VALUE_FLOAT64);
 	hs_le64_store(p, bits);
 	put_end(&put, span, k, p + sizeof(bits), HS_VALUE_FLOAT64, bits, NULL);
 }
 
-static inline __attribute__((always_inline)) void
-flag_any(struct hs_span *span, const struct hs_key *k, bool known,
-	 uint64_t value)
+static __attribute__((noinline)) void
+flag_wide(struct hs_span *span, uint64_t value, const struct hs_key *k)
 {
 	struct hs_span_attr_put put;
 	uint8_t *p;
@@ -94,24 +91,10 @@ flag_any(struct hs_span *span, const struct hs_key *k, bool known,
 		hs_sized_attr_bool(span, k->text, k->bytes, value);
 		return;
 	}
-	p = put_key(&put, k, known, HS_VALUE_BOOL);
+	p = put_key(&put, k, HS_VALUE_BOOL);
 	*p = (uint8_t)value;
 	put_end(&put, span, k, p + 1, HS_VALUE_BOOL, value, NULL);
 }
-
-/* Any key, any value. */
-#define WIDE(name)                                                             \
-	static __attribute__((noinline)) void name##_wide(                     \
-		struct hs_span *span, uint64_t bits, const struct hs_key *k)   \
-	{                                                                      \
-		if (k->word)                                                   \
-			name##_any(span, k, true, bits);                       \
-		else                                                           \
-			name##_any(span, k, false, bits);                      \
-	}
-WIDE(i64)
-WIDE(f64)
-WIDE(flag)
 
 /* What stands before the value. */
 #define QUICK_KNOWN (HS_SPAN_QUICK_HEAD + HS_RECORD_KNOWN_BYTES + 1u)
@@ -362,13 +345,12 @@ void hs_marked_attr_bool(struct hs_span *span, bool value, uint64_t mark,
 
 /* ---- texts --------------------------------------------------------------- */
 
-/* A key without a number: its value is looked for behind it. */
-static __attribute__((noinline)) void str_own(struct hs_span *span,
-					      const char *value, size_t n,
-					      const struct hs_key *k)
+static __attribute__((noinline)) void str_wide(struct hs_span *span,
+					       const char *value, size_t n,
+					       const struct hs_key *k)
 {
-	struct hs_again *again;
 	struct hs_span_attr_put put;
+	struct hs_again *again;
 	uint8_t *p, *end;
 
 	if (n > HS_SPAN_TEXT_BYTES ||
@@ -377,37 +359,21 @@ static __attribute__((noinline)) void str_own(struct hs_span *span,
 		return;
 	}
 	HS_ASSUME(n <= HS_SPAN_TEXT_BYTES);
-	p = hs_again_literal_put(put.trace, k, hs_span_attr_at(&put), put.attr,
-				 &again);
-	p[0] = HS_VALUE_STRING;
-	p[1] = (uint8_t)n;
-	end = hs_put_bytes(p + 2, value, n);
-	put_end(&put, span, k,
-		hs_again_value(put.trace, again, hs_span_attr_at(&put),
-			       put.attr, p, end),
-		HS_VALUE_STRING, n, value);
-}
-
-static __attribute__((noinline)) void str_wide(struct hs_span *span,
-					       const char *value, size_t n,
-					       const struct hs_key *k)
-{
-	struct hs_span_attr_put put;
-
-	if (!k->word) {
-		str_own(span, value, n, k);
-		return;
+	if (k->word) {
+		end = hs_again_literal_text_put(put.trace, k,
+						hs_span_attr_at(&put), put.attr,
+						value, n);
+	} else {
+		/* Its value is looked for behind it. */
+		p = hs_again_literal_put(put.trace, k, hs_span_attr_at(&put),
+					 put.attr, &again);
+		p[0] = HS_VALUE_STRING;
+		p[1] = (uint8_t)n;
+		end = hs_put_bytes(p + 2, value, n);
+		end = hs_again_value(put.trace, again, hs_span_attr_at(&put),
+				     put.attr, p, end);
 	}
-	if (n > HS_SPAN_TEXT_BYTES ||
-	    !hs_span_attr_put(&put, span, 1 + HS_SPAN_TEXT_BYTES)) {
-		hs_sized_attr_str(span, k->text, k->bytes, value, n);
-		return;
-	}
-	HS_ASSUME(n <= HS_SPAN_TEXT_BYTES);
-	put_end(&put, span, k,
-		hs_again_literal_text_put(put.trace, k, hs_span_attr_at(&put),
-					  put.attr, value, n),
-		HS_VALUE_STRING, n, value);
+	put_end(&put, span, k, end, HS_VALUE_STRING, n, value);
 }
 
 /* Of up to 16 bytes, without a loop. */
