@@ -289,10 +289,12 @@ static int submit(struct hs_collector *c)
 	if (c->nr_tickets == TICKETS_MAX)
 		return 0; /* enough under way; this goes with the next */
 	rc = hs_assembly_flush(c->assembly, &seq);
+	/* What is under way makes room; the rest comes again. */
+	if (rc == -EAGAIN)
+		return 0;
 	if (rc) {
-		/* What was handed over makes room; the rest comes again. */
 		hs_store_submit(c->store);
-		return rc == -EAGAIN ? 0 : rc;
+		return rc;
 	}
 	c->tickets[(c->first_ticket + c->nr_tickets) & (TICKETS_MAX - 1)] =
 		(struct ticket){hs_store_submit(c->store), seq};
@@ -361,8 +363,11 @@ int hs_collector_offer(struct hs_collector *c, uint32_t peer, uint16_t type,
 	rc = hs_assembly_message(c->assembly, peer, type, payload,
 				 payload_bytes);
 	touched(c, now_ns);
-	/* Acknowledgements that wait take room: they are asked for at once. */
-	if (no_room(rc) && now_ns >= c->retry_ns && !c->nr_tickets)
+	/* Acknowledgements that wait take room: they are asked for at once. So
+	 * is a group: with what it makes of its traces, so that their rows are
+	 * written once. */
+	if (now_ns >= c->retry_ns &&
+	    (hs_store_due(c->store) || (no_room(rc) && !c->nr_tickets)))
 		(void)submit(c);
 	return rc;
 }

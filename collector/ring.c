@@ -77,6 +77,7 @@ bool hs_ring_put(struct hs_ring *ring, const struct hs_ring_entry *like,
 		ring->head += pad;
 	}
 	entry = entry_at(ring, ring->head);
+	ring->newest = ring->head;
 	*entry = *like;
 	entry->bytes = (uint32_t)bytes;
 	entry->before = ring->chains[chain];
@@ -89,6 +90,11 @@ bool hs_ring_put(struct hs_ring *ring, const struct hs_ring_entry *like,
 	ring->head += bytes;
 	ring->nr_entries++;
 	return true;
+}
+
+void hs_ring_end_batch(struct hs_ring *ring)
+{
+	entry_at(ring, ring->newest)->ends = 1;
 }
 
 void hs_ring_let_go(struct hs_ring *ring, uint64_t position)

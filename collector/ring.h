@@ -37,7 +37,8 @@ struct hs_ring_entry {
 	struct hs_wire_trace_id trace;
 	int64_t now_ns;
 	uint64_t before; /* position + 1 of the one before in its chain; 0 */
-	uint64_t reserved[2];
+	uint32_t ends;	 /* a batch: what belongs together is before or in it */
+	uint32_t reserved[3];
 };
 HS_WIRE_ASSERT(sizeof(struct hs_ring_entry) == HS_RING_ALIGN_BYTES);
 
@@ -56,6 +57,7 @@ struct hs_ring {
 	uint64_t size_bytes; /* a multiple of HS_RING_ALIGN_BYTES */
 	uint64_t head;	     /* where the next entry goes */
 	uint64_t tail;	     /* of the oldest that was not let go */
+	uint64_t newest;     /* entry; where there is any */
 	uint64_t nr_entries;
 	uint64_t seed;
 	uint64_t chains[HS_RING_NR_CHAINS]; /* position + 1 of the newest */
@@ -79,6 +81,13 @@ uint64_t hs_ring_bytes(size_t first_bytes, size_t second_bytes);
  */
 bool hs_ring_put(struct hs_ring *ring, const struct hs_ring_entry *like,
 		 const void *const parts[2]);
+
+/**
+ * hs_ring_end_batch() - the newest entry is the last of a batch
+ *
+ * Whoever reads has not been told of it yet.
+ */
+void hs_ring_end_batch(struct hs_ring *ring);
 
 /** hs_ring_let_go() - everything before @position is done with */
 void hs_ring_let_go(struct hs_ring *ring, uint64_t position);

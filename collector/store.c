@@ -22,11 +22,21 @@
 #define SEGMENT_BYTES  (64ull << 20)
 #define UNSYNCED_BYTES (32u << 20)
 #define ZSTD_LEVEL     3
-/* Nobody has to ask when so much of the memory is taken. */
-#define SUBMIT_SHARE 4u
+/* So much of the memory is a group that is worth its sync. */
+#define DUE_SHARE 4u
 
 /* ---- putting --------------------------------------------------------------
  */
+
+static bool under_way(struct hs_store *s)
+{
+	bool is;
+
+	pthread_mutex_lock(&s->lock);
+	is = s->asked != s->answered;
+	pthread_mutex_unlock(&s->lock);
+	return is;
+}
 
 static int put(struct hs_store *s, const struct hs_ring_entry *like,
 	       const void *const parts[2])
@@ -43,14 +53,13 @@ static int put(struct hs_store *s, const struct hs_ring_entry *like,
 
 		if (!hs_ring_put(&s->ring, like, parts)) {
 			s->put.refused++;
-			if (!rc)
+			/* What is under way makes room, without ending a batch
+			 * in the middle. */
+			if (!rc && !under_way(s))
 				hs_store_submit(s);
 			return rc ? rc : -EAGAIN;
 		}
 	}
-	if (s->ring.head - s->target >= s->ring.size_bytes / SUBMIT_SHARE)
-		if (!hs_store_poll(s, &done))
-			hs_store_submit(s);
 	return 0;
 }
 
@@ -151,12 +160,19 @@ int hs_store_expire(struct hs_store *s, uint32_t segment, int64_t now_ns)
 uint64_t hs_store_submit(struct hs_store *s)
 {
 	pthread_mutex_lock(&s->lock);
+	if (s->target != s->ring.head)
+		hs_ring_end_batch(&s->ring);
 	s->from = s->ring.tail;
 	s->target = s->ring.head;
 	s->asked++;
 	pthread_cond_signal(&s->asked_cond);
 	pthread_mutex_unlock(&s->lock);
 	return s->target;
+}
+
+bool hs_store_due(const struct hs_store *s)
+{
+	return s->ring.head - s->target >= s->ring.size_bytes / DUE_SHARE;
 }
 
 int hs_store_poll(struct hs_store *s, uint64_t *done)

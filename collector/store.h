@@ -98,6 +98,13 @@ int hs_store_put_mark(struct hs_store *store,
  */
 uint64_t hs_store_submit(struct hs_store *store);
 /**
+ * hs_store_due() - so much waits that it should be submitted
+ *
+ * Whoever puts does not have it submitted before, but where there is no room:
+ * the owner may have more to say of what it put, and once in a group is cheap.
+ */
+bool hs_store_due(const struct hs_store *store);
+/**
  * hs_store_poll() - how far the store is
  * @done: out: tickets up to this are durable
  *

@@ -23,8 +23,11 @@
 #define ITEMS_MAX     65536u	 /* of one group */
 #define IDLE_WAIT_NS  (250 * HS_NS_PER_MS)
 #define EFFORT_NONE   3u
-#define GROUP_SHARE   4u /* of the memory: so much becomes free at once */
-#define BACKLOG_SHARE 4u /* more waits: pack less */
+#define BACKLOG_SHARE 4u /* of the memory; more waits: pack less */
+/* Of the memory: a group of less goes on behind the end of a batch, and one of
+ * more ends within. So much becomes free at once. */
+#define GROUP_LEAST_SHARE 8u
+#define GROUP_MOST_SHARE  2u
 
 int hs_store_failed(struct hs_store *s, int error, const char *what)
 {
@@ -405,9 +408,21 @@ static int repair(struct hs_store *s)
 	return 0;
 }
 
+/*
+ * What an assembly makes of its traces is the end of a batch. In one group with
+ * what it was made of it is one change of a row, and not two.
+ */
+static bool group_full(const struct hs_store *s, const struct group *g,
+		       const struct hs_ring_entry *last_entry)
+{
+	return s->nr_items == ITEMS_MAX ||
+	       g->bytes >= s->ring.size_bytes / GROUP_MOST_SHARE ||
+	       (last_entry->ends &&
+		g->bytes >= s->ring.size_bytes / GROUP_LEAST_SHARE);
+}
+
 static int write_groups(struct hs_store *s, uint64_t target)
 {
-	uint64_t group_bytes = s->ring.size_bytes / GROUP_SHARE;
 	struct group g = {.position = s->position};
 	const struct hs_ring_entry *entry;
 	uint64_t at = s->position;
@@ -417,7 +432,7 @@ static int write_groups(struct hs_store *s, uint64_t target)
 		rc = entry_add(s, entry, &g);
 		g.position = at;
 		g.bytes += entry->bytes;
-		if (!rc && (g.bytes >= group_bytes || s->nr_items == ITEMS_MAX))
+		if (!rc && group_full(s, &g, entry))
 			rc = group_end(s, &g);
 	}
 	g.position = target;
