@@ -12,21 +12,18 @@
 #include "base/clock.h"
 #include "bench/autotriggers.h"
 #include "bench/bench.h"
+#include "bench/client_ops.h"
+#include "bench/client_threads.h"
 #include "bench/copies.h"
 #include "bench/held.h"
 #include "bench/memory.h"
 #include "bench/pace.h"
-#include "hs/hindsight.h"
 
 #define MIB		   (1u << 20)
 #define SMALL_BYTES	   32u
 #define PAYLOAD_BYTES	   2048u
-#define POINTS_OF_TRACE	   1000u
-#define PAYLOADS_OF_TRACE  64u
-#define PAYLOAD_LONG_BYTES 16384u
+#define PAYLOAD_LONG_BYTES HS_CLIENT_DATA_BYTES
 #define PAYLOAD_TURN_BYTES (4u * MIB)
-#define SPANS_OF_TRACE	   100u
-#define CLOCKS_OF_SPAN	   3u
 #define RULES_WAIT_US	   500000u
 #define WARM_REST_US	   1000u
 /* Larger than the last-level cache of today's servers' single dies. */
@@ -34,11 +31,13 @@
 #define POINT_POOL_BYTES   (64u * MIB)
 /* As deep as the lanes: what the default is short of is in docs/BENCH.md. */
 #define DEEP_RING_WORDS 16384u
+#define NAMES_MAX	128u
 
 struct options {
 	uint64_t rounds;
 	uint64_t pace_ns;
 	const char *only;
+	uint64_t threads;
 	bool json;
 	bool no_peers;
 };
@@ -47,141 +46,12 @@ struct client {
 	struct hs_bench_report report;
 	struct options options;
 	int cpu, agent_cpu;
-	uint32_t payload_bytes;
-	uint8_t data[PAYLOAD_LONG_BYTES] __attribute__((aligned(64)));
+	struct hs_client_data data;
 };
 
 static bool wanted(const struct client *c, const char *name)
 {
 	return hs_bench_wanted(c->options.only, name);
-}
-
-/* ---- ours -----------------------------------------------------------------
- */
-
-static void points(void *context, uint32_t n)
-{
-	const struct client *c = context;
-
-	for (uint32_t i = 0; i < n; i += POINTS_OF_TRACE) {
-		struct hs_trace *t = hs_trace_begin(NULL, NULL);
-
-		for (uint32_t k = 0; k < POINTS_OF_TRACE; k++)
-			hs_tracepoint(t, c->data, SMALL_BYTES);
-		hs_trace_end(t);
-	}
-}
-
-struct sized {
-	const struct client *client;
-	uint32_t bytes;
-};
-
-static void points_sized(void *context, uint32_t n)
-{
-	const struct sized *s = context;
-
-	for (uint32_t i = 0; i < n; i += POINTS_OF_TRACE) {
-		struct hs_trace *t = hs_trace_begin(NULL, NULL);
-
-		for (uint32_t k = 0; k < POINTS_OF_TRACE; k++)
-			hs_tracepoint(t, s->client->data, s->bytes);
-		hs_trace_end(t);
-	}
-}
-
-static void points_nostamp(void *context, uint32_t n)
-{
-	const struct client *c = context;
-
-	for (uint32_t i = 0; i < n; i += POINTS_OF_TRACE) {
-		struct hs_trace *t = hs_trace_begin(NULL, NULL);
-
-		for (uint32_t k = 0; k < POINTS_OF_TRACE; k++)
-			hs_tracepoint_plain(t, c->data, SMALL_BYTES);
-		hs_trace_end(t);
-	}
-}
-
-static void payload_traces(void *context, uint32_t n)
-{
-	const struct client *c = context;
-
-	for (uint32_t i = 0; i < n; i++) {
-		struct hs_trace *t = hs_trace_begin(NULL, NULL);
-
-		for (uint32_t k = 0; k < PAYLOADS_OF_TRACE; k++)
-			hs_tracepoint(t, c->data, c->payload_bytes);
-		hs_trace_end(t);
-	}
-}
-
-static void payloads(void *context, uint32_t n)
-{
-	payload_traces(context, n / PAYLOADS_OF_TRACE);
-}
-
-/* What all who stamp a record have in common, and none can do without. */
-static void clock_alone(void *context, uint32_t n)
-{
-	for (uint32_t i = 0; i < n; i++) {
-		uint64_t ticks = hs_bench_ticks();
-
-		__asm__ volatile("" : : "r"(ticks));
-	}
-}
-
-static void spans(void *context, uint32_t n)
-{
-	for (uint32_t i = 0; i < n; i += SPANS_OF_TRACE) {
-		struct hs_trace *t = hs_trace_begin(NULL, NULL);
-
-		for (uint32_t k = 0; k < SPANS_OF_TRACE; k++) {
-			struct hs_span s;
-
-			hs_span_start(t, &s, "GET /item", 7);
-			hs_span_attr_str(&s, "http.method", "GET");
-			hs_span_attr_str(&s, "http.target", "/item/12");
-			hs_span_attr_i64(&s, "http.status_code", 200);
-			hs_span_attr_i64(&s, "bytes", 1234 + k);
-			hs_span_attr_bool(&s, "cached", true);
-			hs_span_event(&s, "flushed", NULL, 0);
-			hs_span_end(&s);
-		}
-		hs_trace_end(t);
-	}
-}
-
-/* The clock of the span's start, of its event and of its end. */
-static void clocks(void *context, uint32_t n)
-{
-	struct client *c = context;
-
-	for (uint32_t i = 0; i < n; i++)
-		for (uint32_t k = 0; k < CLOCKS_OF_SPAN; k++) {
-			uint64_t now = hs_bench_ticks();
-
-			memcpy(c->data + 8 * k, &now, sizeof(now));
-			__asm__ volatile("" : : : "memory");
-		}
-}
-
-static void begin_end(void *context, uint32_t n)
-{
-	for (uint32_t i = 0; i < n; i++)
-		hs_trace_end(hs_trace_begin(NULL, NULL));
-}
-
-static void begin_end_64(void *context, uint32_t n)
-{
-	const struct client *c = context;
-
-	for (uint32_t i = 0; i < n; i++) {
-		struct hs_trace *t = hs_trace_begin(NULL, NULL);
-
-		hs_tracepoint(t, c->data, 64);
-		hs_trace_end(t);
-	}
 }
 
 /* ---- cases ----------------------------------------------------------------
@@ -215,7 +85,7 @@ static void peer_add(struct client *c, struct contenders *all,
 	all->ops[all->nr++] = (struct hs_bench_op){
 		.name = peer->name,
 		.run = peer->run,
-		.context = c->data,
+		.context = c->data.data,
 	};
 }
 
@@ -225,14 +95,16 @@ static int measure_points(struct client *c)
 	struct hs_bench_memory memory;
 	struct hs_bench_node n;
 	struct contenders all = {
-		.ops = {{.name = "ours", .run = points, .context = c},
+		.ops = {{.name = "ours",
+			 .run = hs_client_points,
+			 .context = &c->data},
 			{.name = "rdtsc_store",
 			 .run = hs_bench_append_stamped,
 			 .context = &memory}},
 		.nr = 2,
 	};
 	uint32_t rounds = (uint32_t)c->options.rounds;
-	int rc = hs_bench_memory_make(&memory, POINT_POOL_BYTES, c->data,
+	int rc = hs_bench_memory_make(&memory, POINT_POOL_BYTES, c->data.data,
 				      SMALL_BYTES);
 
 	if (rc)
@@ -243,22 +115,23 @@ static int measure_points(struct client *c)
 	}
 	peer_add(c, &all, lttng, "lttng_ust_less_clock");
 	peer_add(c, &all, rte, "rte_trace_less_clock");
-	all.ops[all.nr++] =
-		(struct hs_bench_op){.name = "clock", .run = clock_alone};
+	all.ops[all.nr++] = (struct hs_bench_op){.name = "clock",
+						 .run = hs_client_clock_alone};
 	rc = node(c, &n, POINT_POOL_BYTES, 0);
 	if (!rc) {
 		if (wanted(c, "tracepoint_32B"))
-			hs_bench_turns_less(hs_bench_add(&c->report,
-							 "tracepoint_32B",
-							 "ns"),
-					    all.ops, all.nr, all.less,
-					    10 * POINTS_OF_TRACE, rounds);
-		all.ops[0].run = points_nostamp;
+			hs_bench_turns_less(
+				hs_bench_add(&c->report, "tracepoint_32B",
+					     "ns"),
+				all.ops, all.nr, all.less,
+				10 * HS_CLIENT_POINTS_OF_TRACE, rounds);
+		all.ops[0].run = hs_client_points_nostamp;
 		all.ops[1].name = "append";
 		all.ops[1].run = hs_bench_append;
 		hs_bench_turns(hs_bench_add(&c->report,
 					    "tracepoint_32B_nostamp", "ns"),
-			       all.ops, 2, 10 * POINTS_OF_TRACE, rounds);
+			       all.ops, 2, 10 * HS_CLIENT_POINTS_OF_TRACE,
+			       rounds);
 		hs_bench_node_stop(&n);
 	}
 	if (rte)
@@ -284,17 +157,18 @@ static int measure_sizes(struct client *c)
 	int rc = 0;
 
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes) && !rc; i++) {
-		struct sized s = {.client = c, .bytes = sizes[i].bytes};
-		const struct hs_bench_op op = {
-			.name = "ours", .run = points_sized, .context = &s};
+		const struct hs_bench_op op = {.name = "ours",
+					       .run = hs_client_points_sized,
+					       .context = &c->data};
 
 		if (!wanted(c, sizes[i].name))
 			continue;
+		c->data.bytes = sizes[i].bytes;
 		rc = node(c, &n, 4 * POINT_POOL_BYTES, 0);
 		if (rc)
 			break;
 		hs_bench_turns(hs_bench_add(&c->report, sizes[i].name, "ns"),
-			       &op, 1, 10 * POINTS_OF_TRACE,
+			       &op, 1, 10 * HS_CLIENT_POINTS_OF_TRACE,
 			       (uint32_t)c->options.rounds * 2);
 		hs_bench_node_stop(&n);
 	}
@@ -320,8 +194,10 @@ static int measure_spans(struct client *c)
 		{"span_5attr_norules", NULL, "the histogram on, no rules"},
 	};
 	const struct hs_bench_op ops[] = {
-		{.name = "ours", .run = spans, .context = c},
-		{.name = "clocks", .run = clocks, .context = c},
+		{.name = "ours", .run = hs_client_spans, .context = &c->data},
+		{.name = "clocks",
+		 .run = hs_client_clocks,
+		 .context = &c->data},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
@@ -342,11 +218,11 @@ static int measure_spans(struct client *c)
 		/* The helper's next round brings the rules. */
 		usleep(RULES_WAIT_US);
 		r = hs_bench_add(&c->report, cases[i].name, "ns");
-		hs_bench_turns(r, ops, 2, 5 * SPANS_OF_TRACE,
+		hs_bench_turns(r, ops, 2, 5 * HS_CLIENT_SPANS_OF_TRACE,
 			       (uint32_t)c->options.rounds * 4);
 		snprintf(r->note, sizeof(r->note),
 			 "%s; of which %u clock reads are %.0f ns",
-			 cases[i].note, CLOCKS_OF_SPAN,
+			 cases[i].note, HS_CLIENT_CLOCKS_OF_SPAN,
 			 r->median / r->ratios[0].value);
 		hs_bench_node_stop(&n);
 	}
@@ -356,13 +232,15 @@ static int measure_spans(struct client *c)
 static int measure_begin_end(struct client *c, const char *name,
 			     void (*run)(void *context, uint32_t n))
 {
-	struct hs_bench_op op = {.name = "ours", .run = run, .context = c};
+	struct hs_bench_op op = {
+		.name = "ours", .run = run, .context = &c->data};
 	struct hs_bench_node n;
 	int rc = node(c, &n, 4 * POINT_POOL_BYTES, DEEP_RING_WORDS);
 
 	if (rc)
 		return rc;
-	hs_bench_pace(hs_bench_add(&c->report, name, "ns"), &op, 1,
+	hs_bench_pace(hs_bench_add(&c->report, name, "ns"), &op,
+		      &(struct hs_bench_paced){.records = 1},
 		      c->options.pace_ns);
 	hs_bench_node_stop(&n);
 	return 0;
@@ -391,7 +269,8 @@ static void payloads_warm(struct client *c)
 	uint32_t turns = PAYLOAD_POOL_BYTES / PAYLOAD_TURN_BYTES;
 
 	for (uint32_t i = 0; i < turns * 3 / 2; i++) {
-		payloads(c, PAYLOAD_TURN_BYTES / c->payload_bytes);
+		hs_client_payloads(&c->data,
+				   PAYLOAD_TURN_BYTES / c->data.bytes);
 		usleep(WARM_REST_US);
 	}
 }
@@ -403,7 +282,9 @@ static int measure_payloads(struct client *c, const char *name,
 	struct hs_bench_memory memory;
 	struct hs_bench_node n;
 	struct hs_bench_op ops[] = {
-		{.name = "ours", .run = payloads, .context = c},
+		{.name = "ours",
+		 .run = hs_client_payloads,
+		 .context = &c->data},
 		{.name = "memcpy", .run = hs_bench_append, .context = &memory},
 		{.name = "streamed",
 		 .run = hs_bench_append_streamed,
@@ -416,12 +297,12 @@ static int measure_payloads(struct client *c, const char *name,
 		 .context = &memory},
 	};
 	struct hs_bench_result *r;
-	int rc = hs_bench_memory_make(&memory, PAYLOAD_POOL_BYTES, c->data,
+	int rc = hs_bench_memory_make(&memory, PAYLOAD_POOL_BYTES, c->data.data,
 				      payload_bytes);
 
 	if (rc)
 		return rc;
-	c->payload_bytes = payload_bytes;
+	c->data.bytes = payload_bytes;
 	rc = node(c, &n, PAYLOAD_POOL_BYTES, 0);
 	if (!rc) {
 		payloads_warm(c);
@@ -431,11 +312,15 @@ static int measure_payloads(struct client *c, const char *name,
 			       (uint32_t)c->options.rounds * 2);
 		as_bytes(r, payload_bytes);
 		if (sustained) {
-			ops[0].run = payload_traces;
+			ops[0].run = hs_client_payload_traces;
 			r = hs_bench_add(&c->report, sustained, "GB/s");
-			hs_bench_pace(r, ops, PAYLOADS_OF_TRACE,
-				      c->options.pace_ns);
-			as_bytes(r, (double)payload_bytes * PAYLOADS_OF_TRACE);
+			hs_bench_pace(
+				r, ops,
+				&(struct hs_bench_paced){
+					.records = HS_CLIENT_PAYLOADS_OF_TRACE},
+				c->options.pace_ns);
+			as_bytes(r, (double)payload_bytes *
+					    HS_CLIENT_PAYLOADS_OF_TRACE);
 		}
 		hs_bench_node_stop(&n);
 	}
@@ -467,9 +352,11 @@ static int measure(struct client *c)
 	if (!rc)
 		rc = measure_spans(c);
 	if (!rc && wanted(c, "begin_end_empty"))
-		rc = measure_begin_end(c, "begin_end_empty", begin_end);
+		rc = measure_begin_end(c, "begin_end_empty",
+				       hs_client_begin_end);
 	if (!rc && wanted(c, "begin_end_64B"))
-		rc = measure_begin_end(c, "begin_end_64B", begin_end_64);
+		rc = measure_begin_end(c, "begin_end_64B",
+				       hs_client_begin_end_64);
 	if (!rc && wanted(c, "payload_2kB_sustained"))
 		rc = measure_payloads(c, "payload_2kB", PAYLOAD_BYTES,
 				      "payload_2kB_sustained");
@@ -481,7 +368,29 @@ static int measure(struct client *c)
 	if (!rc && (wanted(c, "percentile_p9999") || wanted(c, "category_1") ||
 		    wanted(c, "set_10")))
 		hs_bench_autotriggers(&c->report, (uint32_t)c->options.rounds);
+	if (!rc)
+		rc = hs_client_threads(
+			&c->report,
+			&(struct hs_client_threads_config){
+				.threads = (uint32_t)c->options.threads,
+				.rounds = (uint32_t)c->options.rounds,
+				.pace_ns = c->options.pace_ns,
+				.only = c->options.only,
+				.agent_cpu = c->agent_cpu,
+			});
 	return rc;
+}
+
+/* Whether --only means anything, of one thread or of several. */
+static int only_check(const struct client *c, const char *program)
+{
+	const char *all[NAMES_MAX];
+	size_t nr = sizeof(names) / sizeof(*names);
+
+	memcpy(all, names, sizeof(names));
+	nr += hs_client_threads_names((uint32_t)c->options.threads, all + nr,
+				      NAMES_MAX - nr);
+	return hs_bench_only(program, "only", c->options.only, all, nr);
 }
 
 int hs_perf_client(int argc, char **argv)
@@ -497,6 +406,10 @@ int hs_perf_client(int argc, char **argv)
 		 HS_NS_PER_MS, 100 * HS_NS_PER_SEC},
 		{"only", 'o', HS_ARGS_STRING, &c.options.only, "NAME",
 		 "measure only what begins with this", 0, 0},
+		{"threads", 't', HS_ARGS_U64, &c.options.threads, "N",
+		 "also 2, 4 and so on up to N at once; beyond the cores less "
+		 "the agent's is no result",
+		 1, HS_CLIENT_THREADS_MAX},
 		{"no-peers", 0, HS_ARGS_FLAG, &c.options.no_peers, NULL,
 		 "leave out LTTng-UST and rte_trace", 0, 0},
 		{"json", 'j', HS_ARGS_FLAG, &c.options.json, NULL,
@@ -511,19 +424,27 @@ int hs_perf_client(int argc, char **argv)
 		.nr_options = sizeof(options) / sizeof(options[0]),
 		.exit_codes = "0 good\n1 invalid or not measured\n2 usage\n",
 	};
+	uint64_t most = hs_client_threads_most();
 	int first, rc;
 
+	c.options.threads = most;
 	rc = hs_args_parse(&program, argc, argv, &first, stdout, stderr);
 	if (rc)
 		return rc == HS_ARGS_HELP ? 0 : HS_ARGS_EXIT_USAGE;
-	rc = hs_bench_only(program.name, "only", c.options.only, names,
-			   sizeof(names) / sizeof(*names));
+	if (c.options.threads > most) {
+		fprintf(stderr,
+			"hs-perf client: more than %llu threads beside the "
+			"agent's core are no result, left out\n",
+			(unsigned long long)most);
+		c.options.threads = most;
+	}
+	rc = only_check(&c, program.name);
 	if (rc)
 		return rc;
 	c.report.json = c.options.json;
 	c.agent_cpu = hs_bench_nr_cpus() - 1;
 	hs_bench_pin(c.cpu);
-	memset(c.data, 0x5a, sizeof(c.data));
+	memset(c.data.data, 0x5a, sizeof(c.data.data));
 	rc = measure(&c);
 	rc = hs_bench_print(&c.report, stdout) || rc;
 	hs_bench_free(&c.report);

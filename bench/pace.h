@@ -8,11 +8,15 @@
 
 #include "bench/bench.h"
 
-/*
- * @records: of one operation, each of which may be lost
- * @span_ns: how long each rate tried is kept up
- */
+/* Of what is paced. */
+struct hs_bench_paced {
+	uint32_t records; /* of one operation, each of which may be lost */
+	uint32_t threads; /* that do it at once, by one call; 0: 1 */
+	uint32_t batch;	  /* operations of a thread by one call; 0: 32 */
+};
+
+/* @span_ns: how long each rate tried is kept up */
 void hs_bench_pace(struct hs_bench_result *r, const struct hs_bench_op *op,
-		   uint32_t records, uint64_t span_ns);
+		   const struct hs_bench_paced *paced, uint64_t span_ns);
 
 #endif

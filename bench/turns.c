@@ -3,11 +3,9 @@
  * Purpose: the stopwatch: calibrated ticks, contenders in turns, and the
  * control run that shows what the machine does to a loop that does nothing.
  */
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "bench/bench.h"
@@ -31,21 +29,6 @@ double hs_bench_ns_per_tick(void)
 			(double)(now - ns) / (double)(hs_bench_ticks() - ticks);
 	}
 	return ns_per_tick;
-}
-
-int hs_bench_nr_cpus(void)
-{
-	return (int)sysconf(_SC_NPROCESSORS_ONLN);
-}
-
-void hs_bench_pin(int cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET((size_t)cpu, &set);
-	/* Not allowed: then it runs where it may, and the stalls show. */
-	(void)sched_setaffinity(0, sizeof(set), &set);
 }
 
 static uint64_t cpu_ns(void)
