@@ -331,6 +331,22 @@ static void places(struct hs_coord_core *c, const struct group *g, bool update)
 	}
 }
 
+/* Lost, or to one that does not know it: it is asked again later, as before. */
+static void say_refused(struct hs_coord_core *c, uint64_t from,
+			const struct hs_wire_trigger *trigger)
+{
+	struct hs_wire_refused refused = {
+		.origin = trigger->origin,
+		.key = trigger->key,
+		.wait_ns = hs_coord_member_wait_ns(c, from),
+		.per_s = c->config.origin_per_s,
+	};
+
+	c->stats.origin_refused++;
+	c->ops->send_node(c->ctx, from, HS_WIRE_REFUSED, &refused,
+			  sizeof(refused));
+}
+
 static void on_request(struct hs_coord_core *c, uint64_t from,
 		       const struct group *g, bool update)
 {
@@ -340,7 +356,7 @@ static void on_request(struct hs_coord_core *c, uint64_t from,
 	bool repeated = r != 0;
 
 	if (!hs_coord_member_pays(c, from, 1 + count_new(c, g))) {
-		c->stats.origin_refused++;
+		say_refused(c, from, trigger);
 		return;
 	}
 	make_room(c, g);

@@ -52,8 +52,8 @@ struct hs_coord_config {
 	uint64_t resend_ns;	  /* MANIFEST again after; 500 ms, doubling */
 	uint64_t resend_max_ns;	  /* 5 s */
 	uint64_t forget_after_ns; /* stored and quiet; 300 s */
-	/* What one node may ask of us: what goes over it waits at that node, or
-	 * is marked as cut. */
+	/* What one node may ask of us: what goes over it waits at that node,
+	 * which is told so (ADR 79), or is marked as cut. */
 	uint32_t origin_per_s;	 /* TRIGGERs, UPDATEs and new traces; 10000 */
 	uint32_t origin_waiting; /* nodes that its crumbs name and that have not
 				    answered; an eighth of nr_visits */

@@ -337,6 +337,8 @@ void hs_coord_visits_free(struct hs_coord_core *c, uint32_t t);
 /* Whether a node may ask so much more of us now; it pays for it if so. */
 bool hs_coord_member_pays(struct hs_coord_core *c, uint64_t node,
 			  uint32_t cost);
+/* After that it may again. */
+uint64_t hs_coord_member_wait_ns(const struct hs_coord_core *c, uint64_t node);
 /* @v waits, or does no longer, because of a crumb of @m. */
 void hs_coord_blame(struct hs_coord_core *c, uint32_t v, uint32_t m);
 void hs_coord_unblame(struct hs_coord_core *c, uint32_t v);

@@ -169,12 +169,20 @@ bool hs_coord_member_pays(struct hs_coord_core *c, uint64_t node, uint32_t cost)
 	/* Without a place it has no account either; the table is full. */
 	if (!m)
 		return true;
-	if (member->even_ns + NS_PER_S < c->now_ns)
-		member->even_ns = c->now_ns - NS_PER_S;
+	if (member->even_ns + HS_WIRE_BUDGET_SAVED_NS < c->now_ns)
+		member->even_ns = c->now_ns - HS_WIRE_BUDGET_SAVED_NS;
 	if (member->even_ns > c->now_ns)
 		return false;
 	member->even_ns += cost * (NS_PER_S / c->config.origin_per_s);
 	return true;
+}
+
+uint64_t hs_coord_member_wait_ns(const struct hs_coord_core *c, uint64_t node)
+{
+	uint32_t m = hs_coord_member_find(c, node);
+	uint64_t even_ns = m ? hs_coord_member(c, m)->even_ns : 0;
+
+	return even_ns > c->now_ns ? even_ns - c->now_ns : 0;
 }
 
 void hs_coord_blame(struct hs_coord_core *c, uint32_t v, uint32_t m)

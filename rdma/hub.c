@@ -295,6 +295,8 @@ int hs_hub_send(struct hs_transport *t, uint32_t peer, uint16_t type,
 
 	if (!l)
 		return -ENOTCONN;
+	if (type > l->peer_knows)
+		return -EOPNOTSUPP;
 	return hs_link_queue(l, type, iov, nr_iov, false);
 }
 

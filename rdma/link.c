@@ -241,6 +241,7 @@ void hs_link_connected(struct hs_link *l)
 		.version_min = HS_WIRE_VERSION,
 		.version_max = HS_WIRE_VERSION,
 		.credit = UINT32_MAX, /* the carrier has a window of its own */
+		.type_last = HS_WIRE_TYPE_LAST,
 		.node = l->hub->self.node,
 	};
 	const struct hs_keyring *keys = hs_hub_keys(l->hub);
@@ -348,6 +349,7 @@ static void take_hello(struct hs_link *l, const struct hs_wire_header *head,
 	l->peer.peer = l->id;
 	l->peer.role = hello->role;
 	l->peer_reads = hello->flags & HS_WIRE_HELLO_F_READS;
+	l->peer_knows = hello->type_last ? hello->type_last : HS_WIRE_WINDOW;
 	l->peer.node = hello->node;
 	memcpy(l->peer.name, hello->name, sizeof(l->peer.name));
 	if (hs_auth_tags(&l->auth)) {

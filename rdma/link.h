@@ -84,6 +84,7 @@ struct hs_link {
 	bool dirty;	     /* is in the hub's dirty list */
 	bool wants_writable; /* EAGAIN was said */
 	bool peer_reads;     /* its HELLO says so */
+	uint32_t peer_knows; /* no type beyond */
 };
 
 /* What only the carrier knows. */

@@ -170,7 +170,8 @@ struct hs_transport_ops {
 	/**
 	 * send() - queue one message; it is copied
 	 * Return: 0; -EAGAIN: over the peer's queue, wait for writable();
-	 *	-ENOTCONN: no such peer now; -EMSGSIZE: over the limit.
+	 *	-ENOTCONN: no such peer now; -EMSGSIZE: over the limit;
+	 *	-EOPNOTSUPP: a type that it does not know.
 	 */
 	int (*send)(struct hs_transport *t, uint32_t peer, uint16_t type,
 		    const struct iovec *iov, int nr_iov);

@@ -29,6 +29,7 @@ const char *hs_wire_type_name(uint16_t type)
 		[HS_WIRE_TALLY] = "TALLY",
 		[HS_WIRE_TALLY_ACK] = "TALLY_ACK",
 		[HS_WIRE_WINDOW] = "WINDOW",
+		[HS_WIRE_REFUSED] = "REFUSED",
 	};
 
 	return type < sizeof(names) / sizeof(names[0]) && names[type]

@@ -15,6 +15,7 @@
  *   collector -> coordinator MANIFEST_ACK   that version is durable
  *   coordinator -> agent   STORED    the manifest with your TRIGGER or UPDATE
  *                                    is durable: forget it
+ *   coordinator -> agent   REFUSED   your TRIGGER or UPDATE is over your budget
  *   agent -> collector     SLICE     bytes of one buffer
  *   collector -> agent     SLICE_ACK those bytes are durable: let go
  *   coordinator -> agent   SEEK      do you know these traces?
@@ -72,8 +73,9 @@ enum hs_wire_type {
 	HS_WIRE_TALLY = 16,
 	HS_WIRE_TALLY_ACK = 17,
 	HS_WIRE_WINDOW = 18,
+	HS_WIRE_REFUSED = 19,
 };
-#define HS_WIRE_TYPE_LAST HS_WIRE_WINDOW
+#define HS_WIRE_TYPE_LAST HS_WIRE_REFUSED
 
 struct hs_wire_header {
 	uint32_t magic;
@@ -98,7 +100,9 @@ struct hs_wire_hello {
 	uint16_t version_max;
 	uint16_t flags;	 /* HS_WIRE_HELLO_F_* */
 	uint32_t credit; /* messages the receiver may have in flight */
-	uint32_t reserved;
+	/* The last type that the speaker knows; 0: WINDOW. It is sent none
+	 * beyond (ADR 79). */
+	uint32_t type_last;
 	uint64_t node; /* id of the speaker */
 	char name[HS_WIRE_NAME_BYTES];
 };
@@ -245,6 +249,22 @@ struct hs_wire_stored {
 	uint64_t origin;
 	uint64_t key;
 };
+
+/*
+ * What a node may ask of a coordinator: a TRIGGER or UPDATE costs 1, and 1 more
+ * for each of its traces that is new there; what is left over is saved up for
+ * HS_WIRE_BUDGET_SAVED_NS. Over it nothing of a request is kept, and its sender
+ * decides what it says first in wait_ns (ADR 79).
+ */
+#define HS_WIRE_BUDGET_SAVED_NS 1000000000ull
+struct hs_wire_refused {
+	uint64_t origin;
+	uint64_t key;
+	uint64_t wait_ns; /* until then everything is refused */
+	uint32_t per_s;	  /* the budget; not 0 */
+	uint32_t reserved;
+};
+HS_WIRE_ASSERT(sizeof(struct hs_wire_refused) == 32);
 
 /* length_bytes bytes follow, at offset within the buffer. */
 struct hs_wire_slice {

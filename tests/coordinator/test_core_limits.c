@@ -224,6 +224,18 @@ static void budget_of_an_origin(void **state)
 	assert_in_range(world_stats(w).triggers, 51, 53);
 	assert_in_range(world_stats(w).origin_refused, 448, 450);
 	assert_true(world_stored(w, 2, key));
+	/* It is told of each, what the budget is, and when to come again. */
+	assert_int_equal(w->nodes[1].nr_refused, world_stats(w).origin_refused);
+	assert_int_equal(w->nodes[1].refused.origin, node_id(1, 1));
+	assert_int_equal(w->nodes[1].refused.key, key - 1);
+	assert_int_equal(w->nodes[1].refused.per_s, 100);
+	assert_in_range(w->nodes[1].refused.wait_ns, 1, 20 * WORLD_MS);
+	assert_int_equal(w->nodes[2].nr_refused, 0);
+	world_run(w, w->nodes[1].refused.wait_ns);
+	key = world_trigger(w, 1, "slow", 1, IDS(1499));
+	world_run(w, 10 * WORLD_MS);
+	assert_true(world_stored(w, 1, key));
+	assert_int_equal(w->nodes[1].nr_refused, world_stats(w).origin_refused);
 	/* Again later, as agents do. */
 	world_run(w, SECOND);
 	key = world_trigger(w, 1, "slow", 1, IDS(1400));

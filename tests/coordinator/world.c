@@ -364,6 +364,15 @@ static void at_node(struct world *w, const struct letter *l)
 		n->stored[n->nr_stored++ % 64] = stored->key;
 		return;
 	}
+	if (l->type == HS_WIRE_REFUSED) {
+		const struct hs_wire_refused *refused =
+			hs_wire_take(&r, sizeof(*refused));
+
+		assert_true(hs_wire_done(&r));
+		n->refused = *refused;
+		n->nr_refused++;
+		return;
+	}
 	if (l->type == HS_WIRE_SEEK) {
 		at_node_sought(w, n, &r);
 		return;

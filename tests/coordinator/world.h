@@ -37,6 +37,8 @@ struct node {
 	uint32_t nr_collects;
 	uint64_t stored[64]; /* keys */
 	uint32_t nr_stored;
+	struct hs_wire_refused refused; /* the last one */
+	uint32_t nr_refused;
 	struct hs_crumb_table table;
 	struct hs_crumb_entry *entries; /* NULL: it lets nobody read */
 };

@@ -157,6 +157,31 @@ static void refused_hellos(void **state)
 	assert_int_equal(nr_up, 0);
 }
 
+/* An older peer, which would hang up on it, one of ours, and a later one. */
+static void types_that_a_peer_does_not_know(void **state)
+{
+	const uint32_t knows[] = {0, HS_WIRE_WINDOW, HS_WIRE_REFUSED,
+				  UINT32_MAX};
+
+	(void)state;
+	for (uint32_t i = 0; i < 4; i++) {
+		struct hs_wire_hello hello = good_hello();
+		int fd = raw();
+
+		hello.type_last = knows[i];
+		say_hello(fd, &hello);
+		until(nr_up == i + 1);
+		assert_int_equal(
+			hs_transport_send(t, last_up, HS_WIRE_STORED, NULL, 0),
+			0);
+		assert_int_equal(
+			hs_transport_send(t, last_up, HS_WIRE_REFUSED, NULL, 0),
+			i < 2 ? -EOPNOTSUPP : 0);
+		close(fd);
+		until(nr_down == i + 1);
+	}
+}
+
 static void wrong_after_hello(void **state)
 {
 	static uint8_t m[sizeof(struct hs_wire_header) + 100];
@@ -264,9 +289,13 @@ static void no_descriptors(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		each(garbage_at_every_byte),	each(cut_at_every_byte),
-		each(refused_hellos),		each(wrong_after_hello),
-		each(half_a_hello_and_silence), each(too_many_peers),
+		each(garbage_at_every_byte),
+		each(cut_at_every_byte),
+		each(refused_hellos),
+		each(wrong_after_hello),
+		each(types_that_a_peer_does_not_know),
+		each(half_a_hello_and_silence),
+		each(too_many_peers),
 		each(no_descriptors),
 	};
 

@@ -309,7 +309,7 @@ static void settle(struct bco *g)
 	hs_coord_core_stats_get(g->core, &st);
 	if (st.manifests_sent + st.manifests_again != g->manifests ||
 	    st.collects_sent != g->collects || st.collects_asked != g->asked ||
-	    st.messages_bad != g->bad)
+	    st.origin_refused != g->told_refused || st.messages_bad != g->bad)
 		sim_fail(g->s, BCO "its counters are not what it sent");
 	if (!g->small && (st.triggers_refused || st.updates_refused ||
 			  st.origin_refused != g->origin_refused))

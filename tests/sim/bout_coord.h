@@ -107,7 +107,7 @@ struct bco {
 	uint32_t known, left; /* bits of numbers */
 	bool all_listed;
 	uint64_t pays_ns[BCO_NUMBERS]; /* when its budget is even again */
-	uint64_t origin_refused;
+	uint64_t origin_refused, told_refused;
 	uint64_t payload[1024];
 };
 

@@ -139,6 +139,25 @@ static bool stored(struct bco *g, uint64_t to, const struct hs_wire_stored *m,
 	return !g->jammed;
 }
 
+/* To who asks just now, and what it would be told if it asked again. */
+static bool refused(struct bco *g, uint64_t to, const struct hs_wire_refused *m,
+		    uint32_t bytes)
+{
+	uint64_t even_ns = g->pays_ns[(to >> 32) - 1];
+
+	g->told_refused++;
+	if (!g->news || g->news_type == HS_WIRE_CRUMBS || bytes != sizeof(*m) ||
+	    m->origin != g->news->trigger.origin ||
+	    m->key != g->news->trigger.key || m->reserved ||
+	    m->per_s != g->config.origin_per_s)
+		sim_fail(g->s, BCO "REFUSED of something else");
+	if (!g->small && m->wait_ns != even_ns - g->now_ns)
+		sim_fail(g->s, BCO "REFUSED for %llu ns instead of %llu",
+			 (unsigned long long)m->wait_ns,
+			 (unsigned long long)(even_ns - g->now_ns));
+	return !g->jammed;
+}
+
 /* Who was asked of the trace, or spoke of it, and did not fire that. */
 static bool may_know(const struct bco *g, const struct bco_trace *x,
 		     uint64_t to, uint64_t origin)
@@ -181,6 +200,8 @@ static bool op_node(void *ctx, uint64_t node, uint16_t type,
 	 * the trace; a question comes from where messages are made. */
 	if (type == HS_WIRE_COLLECT && payload != g->core->out)
 		return passes_on(g, node, payload, bytes);
+	if (type == HS_WIRE_REFUSED)
+		return refused(g, node, payload, bytes);
 	bco_sync(g);
 	if (type == HS_WIRE_COLLECT)
 		return collect(g, node, payload, bytes);
