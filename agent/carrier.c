@@ -67,6 +67,7 @@ static void on_message(void *ctx, uint32_t peer, uint16_t type,
 	case HS_WIRE_COLLECT:
 	case HS_WIRE_SEEK:
 	case HS_WIRE_STORED:
+	case HS_WIRE_REFUSED:
 		from = HS_WIRE_ROLE_COORDINATOR;
 		break;
 	case HS_WIRE_SLICE_ACK:
@@ -254,6 +255,17 @@ static uint64_t send_coordinator(void *ctx,
 	return post(w, to, type, &iov, 1) ? to->id : 0;
 }
 
+static uint64_t coordinator_of(void *ctx,
+			       const struct hs_wire_trace_id *primary,
+			       uint32_t attempt)
+{
+	const struct hs_worker *w = ctx;
+	const struct hs_member *to = hs_member(
+		w->members, hs_members_shard(w->members, primary, attempt));
+
+	return to ? to->id : 0;
+}
+
 static bool send_node(void *ctx, uint64_t node, uint16_t type,
 		      const void *payload, uint32_t payload_bytes)
 {
@@ -368,4 +380,5 @@ const struct hs_agent_ops hs_carrier_ops = {
 	.send_coordinator = send_coordinator,
 	.send_node = send_node,
 	.ship = ship,
+	.coordinator_of = coordinator_of,
 };

@@ -423,6 +423,7 @@ bool hs_agent_core_wants_scan(const struct hs_agent_core *core, uint64_t now_ns)
 	return core->nr_dirty || hs_outbox_repeats(core, now_ns) ||
 	       core->seeks.nr || core->pending_head != core->pending_tail ||
 	       now_ns >= core->groups_due_ns ||
+	       now_ns >= hs_budgets_due_ns(core) ||
 	       (core->open_fired && now_ns >= core->open_scan_ns);
 }
 
@@ -557,6 +558,7 @@ void hs_agent_core_message(struct hs_agent_core *core, uint64_t from_node,
 			   uint32_t payload_bytes, uint64_t now_ns)
 {
 	struct hs_wire_reader r = hs_wire_reader_make(payload, payload_bytes);
+	const struct hs_wire_refused *refused;
 	const struct hs_wire_stored *stored;
 
 	switch (type) {
@@ -573,6 +575,13 @@ void hs_agent_core_message(struct hs_agent_core *core, uint64_t from_node,
 		stored = hs_wire_take(&r, sizeof(*stored));
 		if (stored && hs_wire_done(&r))
 			hs_fired_stored(core, stored);
+		else
+			core->stats.messages_bad++;
+		return;
+	case HS_WIRE_REFUSED:
+		refused = hs_wire_take(&r, sizeof(*refused));
+		if (refused && hs_wire_done(&r))
+			hs_outbox_refused(core, from_node, refused, now_ns);
 		else
 			core->stats.messages_bad++;
 		return;
@@ -601,6 +610,7 @@ bool hs_agent_core_away(const struct hs_agent_core *core)
 void hs_agent_core_coordinator_up(struct hs_agent_core *core, uint64_t node,
 				  uint64_t now_ns)
 {
+	hs_budget_forget(core, (uint32_t)(node >> 32), now_ns);
 	hs_outbox_again(core, 0, now_ns);
 	hs_outbox_again(core, (uint32_t)(node >> 32), now_ns);
 }
@@ -608,6 +618,7 @@ void hs_agent_core_coordinator_up(struct hs_agent_core *core, uint64_t node,
 void hs_agent_core_coordinator_down(struct hs_agent_core *core, uint64_t node,
 				    uint64_t now_ns)
 {
+	hs_budget_forget(core, (uint32_t)(node >> 32), now_ns);
 	hs_outbox_again(core, (uint32_t)(node >> 32), now_ns);
 }
 
@@ -629,6 +640,6 @@ void hs_agent_core_tick(struct hs_agent_core *core, uint64_t now_ns)
 bool hs_agent_core_busy(const struct hs_agent_core *core)
 {
 	return core->nr_dirty || core->nr_again || core->seeks.nr ||
-	       core->pending_head != core->pending_tail ||
+	       core->nr_waiting || core->pending_head != core->pending_tail ||
 	       core->nr_queued > core->nr_away;
 }

@@ -74,6 +74,11 @@ struct hs_agent_ops {
 			  const void *payload, uint32_t payload_bytes);
 	enum hs_agent_shipped (*ship)(void *ctx,
 				      const struct hs_agent_slice *slice);
+	/* Where send_coordinator() would go now; NULL: what coordinators refuse
+	 * goes again after a while, whoever else waits. */
+	uint64_t (*coordinator_of)(void *ctx,
+				   const struct hs_wire_trace_id *primary,
+				   uint32_t attempt);
 };
 
 /* What another thread may know of a trace. */
@@ -169,6 +174,7 @@ struct hs_agent_stats {
 	uint64_t triggers_context; /* came in flagged by a context */
 	uint64_t contexts_refused; /* of these, from nobody believed */
 	uint64_t triggers_stored;
+	uint64_t requests_refused; /* over a coordinator's budget: go again */
 	uint64_t coordinators_silent; /* and owed something: told the next */
 	uint64_t collects;
 	uint64_t collects_refused;
@@ -237,6 +243,7 @@ struct hs_agent_queue_stats {
 	uint64_t outbox;  /* triggers whose manifests are not stored yet */
 	uint64_t fired;	  /* traces remembered as fired */
 	uint64_t changed; /* of them: answers that may have changed */
+	uint64_t limited; /* TRIGGERs and UPDATEs over coordinators' budgets */
 	uint64_t asked;	  /* COLLECTs that the next scan answers */
 	uint64_t slices;  /* under way to collectors */
 	uint64_t slice_bytes;
@@ -438,7 +445,7 @@ uint32_t hs_agent_core_seen(const struct hs_agent_core *core, uint32_t domain,
 			    const struct hs_wire_trace_id *ids, uint32_t nr,
 			    struct hs_agent_seen *out);
 
-/** hs_agent_core_message() - COLLECT, SEEK, STORED, SLICE_ACK */
+/** hs_agent_core_message() - COLLECT, SEEK, STORED, REFUSED, SLICE_ACK */
 void hs_agent_core_message(struct hs_agent_core *core, uint64_t from_node,
 			   uint16_t type, const void *payload,
 			   uint32_t payload_bytes, uint64_t now_ns);

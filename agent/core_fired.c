@@ -334,7 +334,7 @@ static bool may_forget(struct hs_agent_core *c, uint32_t i, uint64_t patience,
 				       : patience;
 
 	/* An open one is looked at, and so not old. */
-	if (rt->nr_groups || rt->update_key || rt->dirty ||
+	if (rt->nr_groups || rt->update_key || rt->dirty || rt->waits.row ||
 	    (rt->adopted && i < c->nr_again) ||
 	    now_ns - rt->last_ns < remember_ns)
 		return false;

@@ -71,6 +71,7 @@ static void outbox_drop(struct hs_agent_core *c, uint32_t group)
 		if (f != HS_NIL && c->fired_rt[f].nr_groups)
 			c->fired_rt[f].nr_groups--;
 	}
+	hs_budget_leave(c, group);
 	hs_ledger_set32(&g->live, 0);
 	c->triggers[c->groups_rt[group].trigger].nr_groups--;
 	for (uint32_t i = 0; i < c->nr_groups_live; i++)
@@ -174,6 +175,14 @@ static void send_group(struct hs_agent_core *c, uint32_t group, uint64_t now_ns)
 	rt->attempt++;
 }
 
+/* As soon as its coordinator takes it. */
+static void group_due(struct hs_agent_core *c, uint32_t group, uint64_t now_ns)
+{
+	if (!hs_budget_waits(c, group, &c->groups[group].trigger.primary,
+			     c->groups_rt[group].attempt))
+		send_group(c, group, now_ns);
+}
+
 /*
  * What fired since the last scan waits for the next: that scan passed the slots
  * of traces by that had not fired, so their live handles are not known.
@@ -187,9 +196,10 @@ static void run_groups(struct hs_agent_core *c, uint64_t now_ns)
 	for (uint32_t i = 0; i < c->nr_groups_live; i++) {
 		struct hs_group_rt *rt = &c->groups_rt[c->groups_active[i]];
 
-		if (rt->next_ns <= now_ns && rt->scan != c->scan)
-			send_group(c, c->groups_active[i], now_ns);
-		if (rt->next_ns < due_ns)
+		if (rt->next_ns <= now_ns && rt->scan != c->scan &&
+		    !rt->waits.row)
+			group_due(c, c->groups_active[i], now_ns);
+		if (rt->next_ns < due_ns && !rt->waits.row)
 			due_ns = rt->next_ns;
 	}
 	c->groups_due_ns = due_ns;
@@ -208,11 +218,13 @@ void hs_agent_core_scan_took(struct hs_agent_core *core, uint64_t took_ns)
 uint64_t hs_agent_core_says_ns(const struct hs_agent_core *core)
 {
 	uint64_t scan_ns = core->scan_ns + core->scan_gap_ns;
+	uint64_t due_ns = hs_budgets_due_ns(core);
 
-	if (core->pending_head != core->pending_tail ||
-	    core->groups_due_ns < scan_ns)
+	if (core->groups_due_ns < due_ns)
+		due_ns = core->groups_due_ns;
+	if (core->pending_head != core->pending_tail || due_ns < scan_ns)
 		return scan_ns;
-	return core->groups_due_ns;
+	return due_ns;
 }
 
 static void run_pending(struct hs_agent_core *c, uint64_t now_ns)
@@ -234,21 +246,28 @@ static void run_pending(struct hs_agent_core *c, uint64_t now_ns)
 	}
 }
 
-/* Say how it stands with a fired trace, if that is news or was not stored. */
-void hs_outbox_update(struct hs_agent_core *c, uint32_t fired, uint64_t now_ns)
+/* Whether it is to be said how it stands with a fired trace: it is @news, or
+ * was not stored. */
+static bool wants_update(struct hs_agent_core *c, uint32_t fired,
+			 uint64_t now_ns, bool *news)
+{
+	const struct hs_fired_rt *rt = &c->fired_rt[fired];
+	struct hs_wire_answer answer;
+
+	if (!rt->told_once)
+		return false; /* its TRIGGER or CRUMBS will say it */
+	hs_answer_make(c, fired, &answer, NULL);
+	*news = hs_answer_is_news(&rt->told, &answer);
+	return *news || (rt->update_key && now_ns >= rt->update_ns);
+}
+
+static void send_update(struct hs_agent_core *c, uint32_t fired, bool news,
+			uint64_t now_ns)
 {
 	struct hs_fired_rt *rt = &c->fired_rt[fired];
 	struct hs_wire_trigger trigger = c->fired[fired].trigger;
-	struct hs_wire_answer answer;
 	struct hs_wire_writer w;
-	bool news;
 
-	if (!rt->told_once)
-		return; /* its TRIGGER or CRUMBS will say it */
-	hs_answer_make(c, fired, &answer, NULL);
-	news = hs_answer_is_news(&rt->told, &answer);
-	if (!news && !(rt->update_key && now_ns >= rt->update_ns))
-		return;
 	if (news || !rt->update_key) {
 		rt->update_key = hs_fired_key(c, true, fired);
 		rt->update_try = 0;
@@ -265,6 +284,92 @@ void hs_outbox_update(struct hs_agent_core *c, uint32_t fired, uint64_t now_ns)
 	rt->update_ns = now_ns + backoff_ns(c, rt->update_try);
 	rt->update_try++;
 	c->stats.updates++;
+}
+
+void hs_outbox_update(struct hs_agent_core *c, uint32_t fired, uint64_t now_ns)
+{
+	struct hs_fired_rt *rt = &c->fired_rt[fired];
+	bool news;
+
+	if (rt->waits.row || !wants_update(c, fired, now_ns, &news))
+		return;
+	/* What is new goes to the first shard. */
+	if (hs_budget_waits(c, c->config.nr_groups + fired,
+			    &c->fired[fired].trigger.primary,
+			    news ? 0 : rt->update_try))
+		return;
+	send_update(c, fired, news, now_ns);
+}
+
+bool hs_outbox_say(struct hs_agent_core *c, uint32_t item, uint32_t number,
+		   uint64_t now_ns)
+{
+	uint32_t fired = item - c->config.nr_groups;
+	const struct hs_wire_trace_id *primary;
+	uint32_t attempt;
+	bool news = false;
+
+	if (item < c->config.nr_groups) {
+		primary = &c->groups[item].trigger.primary;
+		attempt = c->groups_rt[item].attempt;
+	} else if (wants_update(c, fired, now_ns, &news)) {
+		primary = &c->fired[fired].trigger.primary;
+		attempt = news ? 0 : c->fired_rt[fired].update_try;
+	} else {
+		return false;
+	}
+	if (c->ops->coordinator_of(c->ctx, primary, attempt) >> 32 != number &&
+	    hs_budget_waits(c, item, primary, attempt))
+		return false;
+	if (item < c->config.nr_groups) {
+		send_group(c, item, now_ns);
+		return c->groups_rt[item].to == number;
+	}
+	send_update(c, fired, news, now_ns);
+	return c->fired_rt[fired].update_to == number;
+}
+
+void hs_outbox_look_again(struct hs_agent_core *c, uint32_t item,
+			  uint64_t now_ns)
+{
+	if (item < c->config.nr_groups) {
+		c->groups_rt[item].next_ns = now_ns;
+		c->groups_due_ns = 0;
+		return;
+	}
+	hs_fired_dirty(c, item - c->config.nr_groups);
+}
+
+/* Nothing of it was kept, so it was not said: to the same one, in its turn. */
+void hs_outbox_refused(struct hs_agent_core *c, uint64_t from_node,
+		       const struct hs_wire_refused *refused, uint64_t now_ns)
+{
+	uint32_t number = (uint32_t)(from_node >> 32);
+	uint32_t slot = (uint32_t)(refused->key >> 40) & 0x7fffffu;
+
+	c->stats.requests_refused++;
+	if (!hs_budget_learn(c, number, refused, now_ns) ||
+	    refused->origin != c->ledger->node_id)
+		return;
+	if (refused->key >> 63) {
+		struct hs_fired_rt *rt = &c->fired_rt[slot];
+
+		if (slot >= c->config.nr_fired || !c->fired[slot].live ||
+		    rt->update_key != refused->key || rt->update_to != number ||
+		    !rt->update_try || rt->waits.row)
+			return;
+		rt->update_try--;
+		rt->update_ns = now_ns;
+		hs_outbox_look_again(c, c->config.nr_groups + slot, now_ns);
+	} else if (slot < c->config.nr_groups && c->groups[slot].live &&
+		   c->groups[slot].trigger.key == refused->key) {
+		struct hs_group_rt *rt = &c->groups_rt[slot];
+
+		if (rt->to != number || !rt->attempt || rt->waits.row)
+			return;
+		rt->attempt--;
+		hs_outbox_look_again(c, slot, now_ns);
+	}
 }
 
 /*
@@ -333,6 +438,7 @@ void hs_outbox_run(struct hs_agent_core *c, uint64_t now_ns)
 	run_pending(c, now_ns);
 	run_again(c, now_ns);
 	run_dirty(c, now_ns);
+	hs_budgets_run(c, now_ns);
 	hs_seek_run(c);
 }
 

@@ -243,6 +243,45 @@ struct hs_domain {
 	uint64_t virtual_served; /* of the queue that was last served */
 };
 
+/*
+ * What waits for a coordinator's budget (core_budget.c): rows by coordinator,
+ * domain and trigger, in each lists by class of priority and one of UPDATEs.
+ */
+#define HS_BUDGETS	  16u  /* coordinators */
+#define HS_ROWS		  128u /* the first of them HS_BUDGETS common ones */
+#define HS_ROW_UPDATES	  64u  /* a list */
+#define HS_ROW_NO_TRIGGER 0xffu
+struct hs_waits {
+	uint32_t next, prev;
+	uint8_t row; /* from 1; 0: it does not wait */
+	uint8_t list;
+};
+struct hs_row {
+	uint32_t key; /* 0: nobody's */
+	uint8_t budget, domain, trigger;
+	uint32_t nr; /* of them: */
+	uint32_t nr_updates;
+	uint64_t classes;  /* bits of lists that are not empty, but UPDATEs */
+	uint64_t virtual_; /* what it cost over its weight */
+	uint32_t first[HS_ROW_UPDATES + 1], last[HS_ROW_UPDATES + 1];
+};
+static inline bool hs_row_has(const struct hs_row *r, uint32_t list)
+{
+	return list == HS_ROW_UPDATES ? r->nr_updates != 0
+				      : r->classes >> list & 1;
+}
+struct hs_budget {
+	uint32_t number; /* of the coordinator; 0: none */
+	uint32_t per_s;
+	uint32_t nr;		 /* that wait for it */
+	uint64_t even_ns;	 /* when it takes the next */
+	uint64_t virtual_served; /* of the domain that was last served */
+	struct {
+		uint64_t virtual_, virtual_served;
+		uint32_t nr;
+	} domains[HS_AGENT_DOMAINS_MAX + 1];
+};
+
 /* What the worker keeps of a fired trace beside the ledger. */
 struct hs_fired_rt {
 	uint32_t hash_next; /* or of the free list */
@@ -261,6 +300,7 @@ struct hs_fired_rt {
 	uint64_t update_ns;		      /* when it goes again */
 	uint32_t update_try;
 	uint32_t update_to; /* number of the coordinator that has it; 0: none */
+	struct hs_waits waits;	    /* its UPDATE */
 	struct hs_wire_answer told; /* last answer given */
 };
 
@@ -270,6 +310,7 @@ struct hs_group_rt {
 	uint32_t trigger;
 	uint32_t to;	  /* number of the coordinator that has it; 0: none */
 	uint64_t next_ns; /* when it goes (again) */
+	struct hs_waits waits;
 };
 
 /* A COLLECT to be answered after the next scan. */
@@ -314,7 +355,8 @@ struct hs_rate {
 struct hs_trigger {
 	char name[HS_WIRE_NAME_BYTES];
 	uint32_t weight;
-	uint32_t nr_groups; /* of the outbox */
+	uint32_t nr_groups;  /* of the outbox */
+	uint32_t nr_waiting; /* in its rows for coordinators' budgets */
 	struct hs_rate fires, bytes;
 	uint64_t fired_local, fired_remote, limited, refused, bytes_sent;
 	bool dry_run;
@@ -344,7 +386,11 @@ struct hs_agent_core {
 	uint32_t *groups_active; /* indices of the live ones */
 	uint32_t nr_groups_live;
 	uint64_t groups_due_ns; /* not before then is any to be sent */
-	bool tainted;		/* a process lost something since taint_ns */
+	struct hs_budget budgets[HS_BUDGETS];
+	uint32_t nr_budgets; /* that are somebody's */
+	uint32_t nr_waiting; /* for any of them */
+	struct hs_row rows[HS_ROWS];
+	bool tainted; /* a process lost something since taint_ns */
 	uint64_t taint_ns;
 	uint32_t group_at;  /* where the search for a free group begins */
 	uint64_t forget_ns; /* when it last went on */
@@ -599,6 +645,30 @@ void hs_outbox_run(struct hs_agent_core *c, uint64_t now_ns);
 bool hs_outbox_repeats(const struct hs_agent_core *c, uint64_t now_ns);
 void hs_outbox_again(struct hs_agent_core *c, uint32_t number, uint64_t now_ns);
 void hs_outbox_update(struct hs_agent_core *c, uint32_t fired, uint64_t now_ns);
+
+void hs_outbox_refused(struct hs_agent_core *c, uint64_t from_node,
+		       const struct hs_wire_refused *refused, uint64_t now_ns);
+/* What waited has its turn at @number. Return: it was told. */
+bool hs_outbox_say(struct hs_agent_core *c, uint32_t item, uint32_t number,
+		   uint64_t now_ns);
+/* It waits no more, and is due. */
+void hs_outbox_look_again(struct hs_agent_core *c, uint32_t item,
+			  uint64_t now_ns);
+
+/* core_budget.c */
+/* Return: false: there is no place for it. */
+bool hs_budget_learn(struct hs_agent_core *c, uint32_t number,
+		     const struct hs_wire_refused *said, uint64_t now_ns);
+void hs_budget_forget(struct hs_agent_core *c, uint32_t number,
+		      uint64_t now_ns);
+/* @item is due, and does not wait. Return: it does now; else it goes. */
+bool hs_budget_waits(struct hs_agent_core *c, uint32_t item,
+		     const struct hs_wire_trace_id *primary, uint32_t attempt);
+void hs_budget_leave(struct hs_agent_core *c, uint32_t item);
+void hs_budgets_run(struct hs_agent_core *c, uint64_t now_ns);
+/* UINT64_MAX: nothing waits. */
+uint64_t hs_budgets_due_ns(const struct hs_agent_core *c);
+bool hs_budget_check(const struct hs_agent_core *c, const char **why);
 
 /* core_seek.c */
 void hs_seek_message(struct hs_agent_core *c, uint64_t from_node,

@@ -60,6 +60,7 @@ void hs_agent_core_queue_stats_get(const struct hs_agent_core *core,
 		.outbox = core->nr_groups_live,
 		.fired = core->nr_fired,
 		.changed = core->nr_dirty + core->nr_again,
+		.limited = core->nr_waiting,
 		.asked = core->pending_head - core->pending_tail,
 		.slices = core->nr_in_flight,
 		.slice_bytes = core->in_flight_bytes,
@@ -239,5 +240,6 @@ bool hs_agent_core_check(const struct hs_agent_core *core, const char **why)
 		fired++;
 	}
 	*why = "fired traces do not add up";
-	return fired == core->nr_fired && hs_hold_check(core, why);
+	return fired == core->nr_fired && hs_hold_check(core, why) &&
+	       hs_budget_check(core, why);
 }

@@ -164,6 +164,7 @@ uint32_t hs_figures_queues(const struct hs_worker *w, struct hs_figure *out)
 	out[nr++] = (struct hs_figure){"outbox", q.outbox};
 	out[nr++] = (struct hs_figure){"fired", q.fired};
 	out[nr++] = (struct hs_figure){"changed", q.changed};
+	out[nr++] = (struct hs_figure){"limited", q.limited};
 	out[nr++] = (struct hs_figure){"asked", q.asked};
 	out[nr++] = (struct hs_figure){"slices", q.slices};
 	out[nr++] = (struct hs_figure){"slice_bytes", q.slice_bytes};

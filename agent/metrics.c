@@ -102,6 +102,7 @@ static uint32_t core_stats(const struct hs_worker *w,
 	CORE(contexts_refused);
 	CORE(fired_forgotten_early);
 	CORE(triggers_stored);
+	CORE(requests_refused);
 	CORE(coordinators_silent);
 	CORE(collects);
 	CORE(collects_refused);

@@ -86,6 +86,13 @@ static uint64_t agent_to_coordinator(void *ctx,
 	return COORDINATOR_ID;
 }
 
+static uint64_t agent_coordinator(void *ctx,
+				  const struct hs_wire_trace_id *primary,
+				  uint32_t attempt)
+{
+	return COORDINATOR_ID;
+}
+
 static bool agent_to_node(void *ctx, uint64_t node, uint16_t type,
 			  const void *payload, uint32_t bytes)
 {
@@ -112,8 +119,8 @@ static enum hs_agent_shipped agent_ship(void *ctx,
 	return HS_AGENT_SHIP_COPIED;
 }
 
-static const struct hs_agent_ops agent_ops = {agent_to_coordinator,
-					      agent_to_node, agent_ship};
+static const struct hs_agent_ops agent_ops = {
+	agent_to_coordinator, agent_to_node, agent_ship, agent_coordinator};
 
 static void agent_make(struct hs_fleet *f, uint32_t number)
 {

@@ -74,7 +74,7 @@ static void ours_drop(struct hs_bench_index *index)
 static struct ours *ours_make(struct hs_bench_index *index)
 {
 	static const struct hs_agent_ops ops = {no_coordinator, no_node,
-						no_ship};
+						no_ship, NULL};
 	/* Four fifths of the pool hold traces: the default threshold. */
 	struct hs_agent_domain_config domain = {
 		.nr_buffers = (uint32_t)((uint64_t)index->nr_live * 5 / 4),

@@ -72,6 +72,16 @@ static inline uint64_t to_coordinator(void *ctx,
 	return 1ull << 32;
 }
 
+static inline uint64_t coordinator_of(void *ctx,
+				      const struct hs_wire_trace_id *primary,
+				      uint32_t attempt)
+{
+	(void)ctx;
+	(void)primary;
+	(void)attempt;
+	return 1ull << 32;
+}
+
 static inline bool to_node(void *ctx, uint64_t node, uint16_t type,
 			   const void *payload, uint32_t bytes)
 {
@@ -92,7 +102,8 @@ static inline enum hs_agent_shipped ship(void *ctx,
 	return w->lend ? HS_AGENT_SHIP_LENT : HS_AGENT_SHIP_COPIED;
 }
 
-static const struct hs_agent_ops ops = {to_coordinator, to_node, ship};
+static const struct hs_agent_ops ops = {to_coordinator, to_node, ship,
+					coordinator_of};
 
 static inline void check(struct world *w)
 {

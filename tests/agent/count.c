@@ -72,7 +72,7 @@ static const struct hs_agent_domain_config domain = {.nr_buffers = NR_BUFFERS,
 static void core_make(void *of_core, void *of_domain)
 {
 	static const struct hs_agent_ops ops = {send_coordinator, send_node,
-						ship};
+						ship, NULL};
 	struct hs_agent_config config = {
 		.node_id = 1, .index_seed = 77, .grace = grace};
 

@@ -118,7 +118,7 @@ static enum hs_agent_shipped ship(void *ctx, const struct hs_agent_slice *slice)
 	return s->lent ? HS_AGENT_SHIP_LENT : HS_AGENT_SHIP_COPIED;
 }
 
-static const struct hs_agent_ops ops = {to_coordinator, to_node, ship};
+static const struct hs_agent_ops ops = {to_coordinator, to_node, ship, NULL};
 
 /* ---- the worker ---------------------------------------------------------- */
 

@@ -56,6 +56,18 @@ static uint64_t op_coordinator(void *ctx,
 	return sent ? sim_ep_id(o->s, ep) : 0;
 }
 
+static uint64_t op_coordinator_of(void *ctx,
+				  const struct hs_wire_trace_id *primary,
+				  uint32_t attempt)
+{
+	struct op_ctx *o = ctx;
+	const struct hs_members *m = o->s->nodes[o->node].members;
+	uint32_t ep =
+		sim_members_ep(o->s, m, hs_members_shard(m, primary, attempt));
+
+	return ep == UINT32_MAX ? 0 : sim_ep_id(o->s, ep);
+}
+
 static bool op_node(void *ctx, uint64_t node, uint16_t type,
 		    const void *payload, uint32_t bytes)
 {
@@ -132,7 +144,8 @@ static enum hs_agent_shipped op_ship(void *ctx,
 	return sent;
 }
 
-static const struct hs_agent_ops ops = {op_coordinator, op_node, op_ship};
+static const struct hs_agent_ops ops = {op_coordinator, op_node, op_ship,
+					op_coordinator_of};
 
 /* ---- life of a worker -----------------------------------------------------
  */

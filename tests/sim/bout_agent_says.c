@@ -181,6 +181,14 @@ static uint64_t op_coordinator(void *ctx,
 	return (uint64_t)to << 32 | (to != 0);
 }
 
+static uint64_t op_coordinator_of(void *ctx,
+				  const struct hs_wire_trace_id *primary,
+				  uint32_t attempt)
+{
+	(void)ctx;
+	return (100 + (primary->lo + attempt) % 2) << 32 | 1;
+}
+
 static bool op_node(void *ctx, uint64_t node, uint16_t type,
 		    const void *payload, uint32_t bytes)
 {
@@ -360,7 +368,8 @@ static enum hs_agent_shipped op_ship(void *ctx, const struct hs_agent_slice *s)
 	return HS_AGENT_SHIP_COPIED;
 }
 
-const struct hs_agent_ops bag_ops = {op_coordinator, op_node, op_ship};
+const struct hs_agent_ops bag_ops = {op_coordinator, op_node, op_ship,
+				     op_coordinator_of};
 
 /* ---- what must have been said ---------------------------------------------
  */

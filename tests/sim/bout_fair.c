@@ -250,7 +250,7 @@ static enum hs_agent_shipped op_ship(void *ctx, const struct hs_agent_slice *s)
 	return HS_AGENT_SHIP_COPIED;
 }
 
-static const struct hs_agent_ops ops = {op_coordinator, op_node, op_ship};
+static const struct hs_agent_ops ops = {op_coordinator, op_node, op_ship, NULL};
 
 /* ---- rounds ---------------------------------------------------------------
  */

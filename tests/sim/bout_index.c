@@ -40,7 +40,7 @@ static enum hs_agent_shipped op_ship(void *ctx,
 }
 
 static const struct hs_agent_ops ops = {bout_no_coordinator, bout_no_node,
-					op_ship};
+					op_ship, NULL};
 
 static void grace(void *ctx)
 {

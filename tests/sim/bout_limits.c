@@ -71,7 +71,7 @@ static enum hs_agent_shipped op_ship(void *ctx,
 	return g->port;
 }
 
-static const struct hs_agent_ops ops = {op_coordinator, op_node, op_ship};
+static const struct hs_agent_ops ops = {op_coordinator, op_node, op_ship, NULL};
 
 static void begin(struct rig *g, uint32_t nr_fired, uint32_t nr_buffers)
 {

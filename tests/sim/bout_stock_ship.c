@@ -165,5 +165,5 @@ void stk_again(struct stk *g)
 		stk_flight_end(g, b);
 }
 
-const struct hs_agent_ops stk_ops = {bout_no_coordinator, bout_no_node,
-				     op_ship};
+const struct hs_agent_ops stk_ops = {bout_no_coordinator, bout_no_node, op_ship,
+				     NULL};
