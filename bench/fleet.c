@@ -308,11 +308,8 @@ static const struct hs_assembly_ops collector_ops = {
 
 static void coordinator_make(struct hs_fleet *f)
 {
-	struct hs_coord_config config = {.node = COORDINATOR_ID,
-					 .epoch = f->now_ns,
-					 .seed = SEED,
-					 .origin_per_s =
-						 f->config.origin_per_s};
+	struct hs_coord_config config = {
+		.node = COORDINATOR_ID, .epoch = f->now_ns, .seed = SEED};
 
 	f->size_bytes[0] = hs_coord_core_size_bytes(&config);
 	f->memory[0] = memory_of(f->size_bytes[0]);

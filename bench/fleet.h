@@ -24,10 +24,9 @@ struct hs_fleet_config {
 	uint64_t bytes_per_s[HS_FLEET_AGENTS_MAX]; /* reported; 0: no limit */
 	uint32_t buffer_bytes;
 	uint32_t kept_ppm, head_ppm;
-	uint32_t nr_fired;     /* remembered by an agent; 0: its default */
-	uint32_t nr_traces;    /* that may fire */
-	bool has_coordinator;  /* else nothing is told to anybody */
-	uint32_t origin_per_s; /* that it takes of an agent; 0: its default */
+	uint32_t nr_fired;    /* remembered by an agent; 0: its default */
+	uint32_t nr_traces;   /* that may fire */
+	bool has_coordinator; /* else nothing is told to anybody */
 	uint32_t nr_names;
 	char names[HS_FLEET_NAMES_MAX][HS_WIRE_NAME_BYTES];
 };
