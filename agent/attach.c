@@ -266,9 +266,6 @@ static bool take_in(struct hs_worker *w, const struct pending *p,
 		    const struct hs_unix_peer *peer,
 		    const struct hs_shm_hello *hello)
 {
-	uint32_t version = hello->version_max < HS_SHM_VERSION
-				   ? hello->version_max
-				   : HS_SHM_VERSION;
 	struct hs_tenant *tenant;
 	struct hs_guest *g = NULL;
 	uint64_t ticks = 0;
@@ -279,8 +276,7 @@ static bool take_in(struct hs_worker *w, const struct pending *p,
 	tenant = hs_tenant_get(
 		w, hs_agent_listener_get(&w->settings, p->listener), peer->uid);
 	if (tenant && retire_others(w, peer->pid, ticks) < OF_PID_MAX)
-		g = hs_guest_make(w, tenant, peer->pid, ticks, exit_fd,
-				  hello->service, version);
+		g = hs_guest_make(w, tenant, peer->pid, ticks, exit_fd, hello);
 	if (!g) {
 		close(exit_fd);
 		w->counters.refused_full++;

@@ -18,7 +18,6 @@
 #include "numa/numa.h"
 
 #define GUEST_MAX_BYTES ((size_t)1 << 32)
-#define STRIPES_OWN	4u
 #define UNDATED_NS	(5 * HS_NS_PER_SEC)
 
 static uint64_t to_line(uint64_t bytes)
@@ -65,8 +64,25 @@ static uint32_t single_class(const struct hs_tenant *t)
 	return i;
 }
 
+/*
+ * One for each core, so that as many threads at once have their own, and a
+ * quarter of all of them for the others to share (hs_shm_stripes_own()).
+ */
+static uint32_t stripes_for(const struct hs_agent_settings *settings,
+			    uint32_t client_max)
+{
+	uint32_t cores = (uint32_t)settings->nr_rings;
+	uint32_t nr = 1 + cores + cores / 3;
+	uint32_t most = client_max ? client_max : HS_SHM_STRIPES_UNSAID;
+
+	if (most > HS_SHM_STRIPES_MAX)
+		most = HS_SHM_STRIPES_MAX;
+	return nr < most ? nr : most;
+}
+
 void hs_guest_layout(struct hs_shm_down *out, const struct hs_tenant *tenant,
-		     const struct hs_agent_settings *settings, uint32_t version)
+		     const struct hs_agent_settings *settings, uint32_t version,
+		     uint32_t nr_stripes)
 {
 	memset(out, 0, sizeof(*out));
 	out->magic = HS_SHM_DOWN_MAGIC;
@@ -91,9 +107,7 @@ void hs_guest_layout(struct hs_shm_down *out, const struct hs_tenant *tenant,
 	out->lane_entries = (uint32_t)settings->lane_entries;
 	out->nr_slots = (uint32_t)settings->nr_slots;
 	out->nr_operations = (uint32_t)settings->nr_operations;
-	/* One for each core that is likely busy, and one that is shared. */
-	out->nr_stripes =
-		1 + (out->nr_rings < STRIPES_OWN ? out->nr_rings : STRIPES_OWN);
+	out->nr_stripes = nr_stripes;
 	place(out);
 }
 
@@ -252,8 +266,11 @@ static void forget_memory(struct hs_worker *w, const struct hs_guest *g)
 
 struct hs_guest *hs_guest_make(struct hs_worker *w, struct hs_tenant *tenant,
 			       pid_t pid, uint64_t start_ticks, int exit_fd,
-			       const char *service, uint32_t version)
+			       const struct hs_shm_hello *hello)
 {
+	uint32_t version = hello->version_max < HS_SHM_VERSION
+				   ? hello->version_max
+				   : HS_SHM_VERSION;
 	uint32_t index = index_free(w);
 	struct hs_guest *g;
 	int rc;
@@ -268,8 +285,9 @@ struct hs_guest *hs_guest_make(struct hs_worker *w, struct hs_tenant *tenant,
 	g->pid = pid;
 	g->start_ticks = start_ticks;
 	g->line = g->exit_fd = g->down.fd = g->up.fd = -1;
-	snprintf(g->service, sizeof(g->service), "%s", service);
-	hs_guest_layout(&g->layout, tenant, &w->settings, version);
+	snprintf(g->service, sizeof(g->service), "%s", hello->service);
+	hs_guest_layout(&g->layout, tenant, &w->settings, version,
+			stripes_for(&w->settings, hello->stripes_max));
 	g->number = hs_agent_core_process_new(w->core);
 	g->layout.process = g->number;
 	g->layout.node_id = w->node_id;
@@ -282,7 +300,7 @@ struct hs_guest *hs_guest_make(struct hs_worker *w, struct hs_tenant *tenant,
 		hs_log_error("agent",
 			     "cannot take a process in pid=%ld "
 			     "service=%s error=%s",
-			     (long)pid, service, strerror(-rc));
+			     (long)pid, hello->service, strerror(-rc));
 		forget_memory(w, g);
 		guest_free(g);
 		return NULL;
@@ -316,7 +334,7 @@ static int layout_adopt(struct hs_worker *w, struct hs_guest *g)
 	then.lane_entries = d->lane_entries;
 	then.nr_slots = d->nr_slots;
 	then.nr_operations = d->nr_operations;
-	hs_guest_layout(&expect, g->tenant, &then, d->version);
+	hs_guest_layout(&expect, g->tenant, &then, d->version, d->nr_stripes);
 	expect.process = g->number;
 	expect.node_id = d->node_id;
 	if (memcmp(&expect, d, sizeof(expect)) ||

@@ -74,20 +74,23 @@ struct hs_guest {
 	struct hs_shm_trigger names[HS_SHM_NR_TRIGGERS];
 };
 
-/** hs_guest_layout() - where everything lies, in this version of the format */
+/**
+ * hs_guest_layout() - where everything lies, in this version of the format
+ * @nr_stripes: of counts; 1 to HS_SHM_STRIPES_MAX
+ */
 void hs_guest_layout(struct hs_shm_down *out, const struct hs_tenant *tenant,
-		     const struct hs_agent_settings *settings,
-		     uint32_t version);
+		     const struct hs_agent_settings *settings, uint32_t version,
+		     uint32_t nr_stripes);
 
 /**
  * hs_guest_make() - take a new process in
  * @exit_fd: pidfd; the guest's on success
- * @version: of the format, that both speak
+ * @hello: its own; the format is the newest that both speak
  * Return: NULL: no room or no memory.
  */
 struct hs_guest *hs_guest_make(struct hs_worker *w, struct hs_tenant *tenant,
 			       pid_t pid, uint64_t start_ticks, int exit_fd,
-			       const char *service, uint32_t version);
+			       const struct hs_shm_hello *hello);
 /** hs_guests_adopt() - those of a predecessor; others' memory is dropped */
 void hs_guests_adopt(struct hs_worker *w);
 /**

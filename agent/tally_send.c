@@ -41,6 +41,7 @@ static bool read_one(void *ctx, uint32_t operation, struct hs_tally_row *out)
 	const struct hs_shm_tally *tallies =
 		(const void *)(all + g->layout.nr_operations);
 	struct hs_shm_operation texts;
+	uint64_t used;
 
 	memset(out, 0, sizeof(*out));
 	if (operation) {
@@ -55,10 +56,14 @@ static bool read_one(void *ctx, uint32_t operation, struct hs_tally_row *out)
 		memcpy(out->service, g->service, sizeof(out->service) - 1);
 		memcpy(out->name, OTHER_OPERATION, sizeof(OTHER_OPERATION));
 	}
+	/* A client of before says of none that it is in use. */
+	used = hs_shm_read_count(&watch->stripes);
 	for (uint32_t s = 0; s < g->layout.nr_stripes; s++) {
 		const struct hs_shm_tally *t =
 			&tallies[s * g->layout.nr_operations + operation];
 
+		if (used && !(used >> s & 1))
+			continue;
 		out->counts.errors += hs_shm_read_count(&t->errors);
 		for (uint32_t i = 0; i < HS_SHM_TALLY_BUCKETS; i++)
 			out->counts.buckets[i] +=

@@ -161,10 +161,12 @@ static int lanes_make(struct hs_attachment *at)
 {
 	const struct hs_shm_down *d = &at->layout;
 
-	at->lanes = calloc(d->nr_lanes, sizeof(*at->lanes));
+	at->lanes = aligned_alloc(_Alignof(struct hs_lane),
+				  d->nr_lanes * sizeof(*at->lanes));
 	at->lanes_taken = calloc((d->nr_lanes + 63) / 64, sizeof(uint64_t));
 	if (!at->lanes || !at->lanes_taken)
 		return -ENOMEM;
+	memset(at->lanes, 0, d->nr_lanes * sizeof(*at->lanes));
 	for (uint32_t i = 0; i < d->nr_lanes; i++) {
 		struct hs_lane *lane = &at->lanes[i];
 
@@ -190,8 +192,10 @@ static void watch_make(struct hs_attachment *at)
 	at->operations = (void *)(at->watch + 1);
 	at->tallies = (void *)(at->operations + d->nr_operations);
 	at->nr_stripes = d->nr_stripes;
-	/* The last stripe is for those that have none of their own. */
-	for (uint32_t i = 0; i < d->nr_lanes && i + 1 < d->nr_stripes; i++)
+	at->nr_own_stripes = hs_shm_stripes_own(d->nr_stripes);
+	/* Lest that none is marked is taken for a client that marks none. */
+	hs_attachment_stripe_use(at, d->nr_stripes - 1);
+	for (uint32_t i = 0; i < d->nr_lanes && i < at->nr_own_stripes; i++)
 		at->lanes[i].tallies =
 			at->tallies + (size_t)i * d->nr_operations;
 }
@@ -281,6 +285,13 @@ void hs_attachment_free(struct hs_attachment *at, bool mapped)
 	free(at);
 }
 
+static struct hs_lane *lane_of(struct hs_attachment *at, uint32_t index)
+{
+	if (at->watch && index < at->nr_own_stripes)
+		hs_attachment_stripe_use(at, index);
+	return &at->lanes[index];
+}
+
 struct hs_lane *hs_attachment_lane_take(struct hs_attachment *at)
 {
 	/* The last one is nobody's for good. */
@@ -302,7 +313,7 @@ struct hs_lane *hs_attachment_lane_take(struct hs_attachment *at)
 			if (__atomic_compare_exchange_n(
 				    word, &bits, bits | 1ull << bit, false,
 				    __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
-				return &at->lanes[i * 64 + bit];
+				return lane_of(at, i * 64 + bit);
 		}
 	}
 	return NULL;
@@ -323,7 +334,7 @@ struct hs_lane *hs_attachment_lane_borrow(struct hs_attachment *at)
 	uint32_t last = at->layout.nr_lanes - 1;
 
 	return last && hs_attachment_lane_take_index(at, last)
-		       ? &at->lanes[last]
+		       ? lane_of(at, last)
 		       : NULL;
 }
 

@@ -49,8 +49,8 @@ struct hs_attachment {
 	struct hs_shm_watch *watch;
 	struct hs_shm_operation *operations;
 	struct hs_shm_tally *tallies;
-	uint32_t nr_stripes;
-	uint64_t *lanes_taken; /* bitmap */
+	uint32_t nr_stripes, nr_own_stripes; /* the first ones: a lane's each */
+	uint64_t *lanes_taken;		     /* bitmap */
 	struct hs_lane *lanes;
 	struct hs_trace *homeless; /* ended without a lane: ending.h */
 };
@@ -112,6 +112,20 @@ void hs_attachment_lost_unpinned(struct hs_attachment *at);
 static inline struct hs_shm_up *hs_attachment_up(const struct hs_attachment *at)
 {
 	return (struct hs_shm_up *)at->up;
+}
+
+/* Say that a stripe is in use, before it is. */
+static inline void hs_attachment_stripe_use(const struct hs_attachment *at,
+					    uint32_t stripe)
+{
+	uint64_t bit = 1ull << stripe;
+
+	/* operation.C12 relaxed: a bit stays, once it is set. */
+	if (__atomic_load_n(&at->watch->stripes, __ATOMIC_RELAXED) & bit)
+		return;
+	/* operation.C13 relaxed: an agent that reads it later reads what was
+	 * counted later. */
+	__atomic_fetch_or(&at->watch->stripes, bit, __ATOMIC_RELAXED);
 }
 
 static inline struct hs_shm_slot *

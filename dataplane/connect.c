@@ -94,6 +94,7 @@ static void say_hello(struct hs_connect *c, const char *service,
 		.magic = HS_SHM_HELLO_MAGIC,
 		.version_min = HS_SHM_VERSION_MIN,
 		.version_max = HS_SHM_VERSION,
+		.stripes_max = HS_SHM_STRIPES_MAX,
 		.resume_process = c->process,
 		.resume_token = c->process ? c->token : 0,
 	};

@@ -97,7 +97,8 @@ void hs_operation_count_shared(const struct hs_attachment *at, uint32_t number,
 			       uint64_t duration_ns, bool error)
 {
 	const struct hs_lane *lane = hs_tls.lane;
-	uint32_t last = at->nr_stripes - 1, stripe = last;
+	uint32_t own = at->nr_own_stripes, shared = at->nr_stripes - own;
+	uint32_t stripe = at->nr_stripes - 1;
 	struct hs_shm_tally *tally;
 	uint64_t *bucket;
 
@@ -105,12 +106,14 @@ void hs_operation_count_shared(const struct hs_attachment *at, uint32_t number,
 		return;
 	if (number >= at->layout.nr_operations)
 		number = 0;
-	if (lane && hs_tls.attachment == at->number && lane->index < last)
-		stripe = lane->index;
+	if (lane && hs_tls.attachment == at->number)
+		stripe = lane->index < own ? lane->index
+					   : own + (lane->index - own) % shared;
+	hs_attachment_stripe_use(at, stripe);
 	tally = at->tallies + (size_t)stripe * at->layout.nr_operations +
 		number;
 	bucket = hs_operation_bucket(tally, duration_ns);
-	if (stripe < last) {
+	if (stripe < own) {
 		hs_operation_add_own(bucket);
 		if (error)
 			hs_operation_add_own(&tally->errors);

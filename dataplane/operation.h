@@ -7,7 +7,7 @@
  * entered without a lock, an allocation or a fault; there are at most
  * HS_SHM_OPERATIONS_MAX, those beyond are number 0. Numbers hold for the life
  * of the process. Counting is one instruction on a word that no other thread
- * writes, for the first threads; a locked one for the others.
+ * writes, for as many threads as there are cores; a locked one for the others.
  */
 #ifndef HS_DATAPLANE_OPERATION_H
 #define HS_DATAPLANE_OPERATION_H

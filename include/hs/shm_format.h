@@ -337,9 +337,10 @@ struct hs_shm_hello {
 	uint16_t version_min; /* shared-memory formats the client speaks */
 	uint16_t version_max;
 	uint32_t resume_process; /* attachment to go on with, 0: a new one */
-	uint32_t reserved;
-	uint64_t resume_token; /* as the welcome gave it */
-	char service[64];      /* for hs status; NUL-terminated */
+	uint32_t stripes_max;	 /* of counts that the client takes; 0: it does
+				    not say, HS_SHM_STRIPES_UNSAID */
+	uint64_t resume_token;	 /* as the welcome gave it */
+	char service[64];	 /* for hs status; NUL-terminated */
 };
 HS_SHM_ASSERT(sizeof(struct hs_shm_hello) == 88);
 

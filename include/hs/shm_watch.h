@@ -95,8 +95,10 @@ HS_SHM_WATCH_ASSERT(sizeof(struct hs_shm_rules) % 64 == 0);
 
 /* ---- operations: in up --------------------------------------------------- */
 
-#define HS_SHM_OPERATIONS_MAX	 256u
-#define HS_SHM_STRIPES_MAX	 16u
+#define HS_SHM_OPERATIONS_MAX 256u
+#define HS_SHM_STRIPES_MAX    64u /* bits of hs_shm_watch.stripes */
+/* Of a client that does not say in its hello how many it takes. */
+#define HS_SHM_STRIPES_UNSAID	 16u
 #define HS_SHM_OPERATION_SERVICE 64u
 #define HS_SHM_OPERATION_NAME	 184u
 
@@ -146,14 +148,21 @@ static inline uint64_t hs_shm_tally_low_ns(uint32_t bucket)
 
 /*
  * How many spans of one operation ended. There is one for each operation and
- * *stripe*: the thread that holds lane i writes stripe i alone, where there is
- * one; the others share the last.
+ * *stripe*: the thread that holds lane i writes stripe i alone, if that is one
+ * of the first hs_shm_stripes_own(); the others share the rest of them.
  */
 struct hs_shm_tally {
 	uint64_t errors;
 	uint64_t buckets[HS_SHM_TALLY_BUCKETS];
 };
 HS_SHM_WATCH_ASSERT(sizeof(struct hs_shm_tally) == 2048);
+
+static inline uint32_t hs_shm_stripes_own(uint32_t nr_stripes)
+{
+	uint32_t shared = nr_stripes / 4;
+
+	return nr_stripes - (shared ? shared : 1);
+}
 
 /*
  * At up_watch of up; then struct hs_shm_operation[nr_operations], and
@@ -163,7 +172,9 @@ struct hs_shm_watch {
 	uint64_t spans_other;	/* counted as "other" for want of a number */
 	uint64_t rules_seq;	/* of the table in force, 0: none */
 	uint64_t rules_refused; /* tables that held nonsense */
-	uint64_t reserved[5];
+	uint64_t stripes; /* bit i: there may be counts in stripe i. 0: the
+			     client does not say which */
+	uint64_t reserved[4];
 	uint64_t fired[HS_SHM_RULES_MAX]; /* by hs_shm_rule.slot */
 };
 HS_SHM_WATCH_ASSERT(sizeof(struct hs_shm_watch) % 64 == 0);

@@ -270,10 +270,17 @@ void guest_attach_version(struct guest *g, const char *path, uint16_t version)
 		.version_max = version,
 		.service = "guest",
 	};
+
+	guest_attach_hello(g, path, &hello);
+}
+
+void guest_attach_hello(struct guest *g, const char *path,
+			const struct hs_shm_hello *hello)
+{
 	struct hs_shm_up *up;
 
 	memset(g, 0, sizeof(*g));
-	assert_true(guest_say(g, path, &hello));
+	assert_true(guest_say(g, path, hello));
 	assert_int_equal(g->welcome.verdict, HS_SHM_VERDICT_NEW);
 	g->down = mmap(NULL, g->welcome.down_bytes, PROT_READ, MAP_SHARED,
 		       g->fds[0], 0);
@@ -287,7 +294,7 @@ void guest_attach_version(struct guest *g, const char *path, uint16_t version)
 	memcpy(&g->layout, g->down, sizeof(g->layout));
 	assert_int_equal(g->layout.process, g->welcome.process);
 	up = (struct hs_shm_up *)g->up;
-	up->version = version;
+	up->version = g->welcome.version;
 	__atomic_store_n(&up->magic, HS_SHM_UP_MAGIC, __ATOMIC_RELEASE);
 }
 

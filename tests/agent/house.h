@@ -68,6 +68,8 @@ struct guest {
 bool guest_say(struct guest *g, const char *path,
 	       const struct hs_shm_hello *hello);
 /** guest_attach() - as new, mapped, and ready; or fail */
+void guest_attach_hello(struct guest *g, const char *path,
+			const struct hs_shm_hello *hello);
 void guest_attach_version(struct guest *g, const char *path, uint16_t version);
 void guest_attach(struct guest *g, const char *path);
 /** guest_resume() - Return: the verdict, or -1 */

@@ -94,6 +94,46 @@ static void test_killed_workers(void **state)
 	house_free(&h);
 }
 
+/* As many stripes of counts as there are cores, and some to share; no more than
+ * the client takes, and one that does not say is of before. A worker goes on
+ * with whatever its predecessor gave. */
+static void test_stripes_as_asked(void **state)
+{
+	static const uint32_t asked[] = {0,	    1, 2, 7, HS_SHM_STRIPES_MAX,
+					 UINT32_MAX};
+	struct hs_shm_hello hello = {
+		.magic = HS_SHM_HELLO_MAGIC,
+		.version_min = HS_SHM_VERSION,
+		.version_max = HS_SHM_VERSION,
+		.service = "guest",
+	};
+	struct guest g[sizeof(asked) / sizeof(*asked)];
+	struct house h;
+	pid_t worker;
+
+	house_make(&h, "limits:\n  rings: 60\n");
+	house_start(&h);
+	for (size_t i = 0; i < sizeof(asked) / sizeof(*asked); i++) {
+		uint32_t most = asked[i] ? asked[i] : HS_SHM_STRIPES_UNSAID;
+
+		if (most > HS_SHM_STRIPES_MAX)
+			most = HS_SHM_STRIPES_MAX;
+		hello.stripes_max = asked[i];
+		guest_attach_hello(&g[i], h.socket, &hello);
+		assert_int_equal(g[i].layout.nr_rings, 60);
+		assert_int_equal(g[i].layout.nr_stripes, most);
+	}
+	worker = house_worker(&h);
+	assert_int_equal(kill(worker, SIGKILL), 0);
+	house_await_worker(&h, worker);
+	for (size_t i = 0; i < sizeof(asked) / sizeof(*asked); i++) {
+		assert_int_equal(guest_resume(&g[i], h.socket),
+				 HS_SHM_VERDICT_RESUMED);
+		guest_free(&g[i]);
+	}
+	house_free(&h);
+}
+
 static void test_one_agent_a_run_dir(void **state)
 {
 	struct house h;
@@ -223,6 +263,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_killed_workers),
+		cmocka_unit_test(test_stripes_as_asked),
 		cmocka_unit_test(test_one_agent_a_run_dir),
 		cmocka_unit_test(test_killed_keeper),
 		cmocka_unit_test(test_takeover),

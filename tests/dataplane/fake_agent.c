@@ -357,6 +357,10 @@ uint64_t fake_agent_tally(const struct fake_agent *a, uint32_t number,
 		const struct hs_shm_tally *one =
 			&t[s * a->layout.nr_operations + number];
 
+		/* As an agent does: what is not said to be in use is not read.
+		 */
+		if (!(fake_agent_watch(a)->stripes >> s & 1))
+			continue;
 		out->errors += one->errors;
 		for (uint32_t i = 0; i < HS_SHM_TALLY_BUCKETS; i++) {
 			out->buckets[i] += one->buckets[i];

@@ -11,6 +11,8 @@
 
 #include <cmocka.h>
 
+#include <pthread.h>
+
 #include "dataplane/client.h"
 #include "dataplane/rules_shared.h"
 #include "harness.h"
@@ -128,8 +130,8 @@ static void test_counts_shortest(void **state)
 	assert_int_equal(fake_agent_watch(&agent)->fired[0], 0);
 }
 
-/* All lanes but those of the last stripe and beyond have one of their own; and
- * an agent need not count. */
+/* The first lanes have a stripe of their own, as the format says; and an agent
+ * need not count. */
 static void test_stripes(void **state)
 {
 	struct fake_config config = fake_config_default();
@@ -137,13 +139,17 @@ static void test_stripes(void **state)
 	struct hs_trace *t;
 	struct hs_span s;
 
-	for (config.nr_stripes = 1; config.nr_stripes < 5;
+	config.nr_lanes = 12;
+	for (config.nr_stripes = 1; config.nr_stripes < 13;
 	     config.nr_stripes++) {
 		harness_attach(&agent, &config, NULL);
 		at = hs_client_attachment();
 		for (uint32_t i = 0; i < config.nr_lanes; i++)
-			assert_int_equal(at->lanes[i].tallies != NULL,
-					 i + 1 < config.nr_stripes);
+			assert_int_equal(
+				at->lanes[i].tallies != NULL,
+				i < hs_shm_stripes_own(config.nr_stripes));
+		assert_int_equal(fake_agent_watch(&agent)->stripes,
+				 1ull << (config.nr_stripes - 1));
 		harness_detach(&agent);
 	}
 	config.nr_operations = config.nr_stripes = 0;
@@ -157,6 +163,72 @@ static void test_stripes(void **state)
 		hs_span_end(&s);
 	}
 	hs_trace_end(t);
+	harness_detach(&agent);
+}
+
+/* One of many at once: counts a span, and keeps its lane until all have. */
+static void *counts(void *arg)
+{
+	pthread_barrier_t *all = arg;
+	struct hs_trace *t = hs_trace_begin(NULL, NULL);
+	struct hs_span s;
+
+	hs_span_start(t, &s, "at once", 0);
+	hs_span_end(&s);
+	hs_trace_end(t);
+	pthread_barrier_wait(all);
+	return NULL;
+}
+
+/* More threads than lanes with a stripe of their own, and some without a lane:
+ * those who share are spread, nothing is lost, and what is in use is said. */
+static void test_stripes_shared(void **state)
+{
+	enum { STRIPES = 8, OWN = 6, LANES = 11, THREADS = 14 };
+	struct fake_config config = fake_config_default();
+	const struct hs_shm_tally *tallies;
+	const struct hs_shm_operation *first, *o;
+	uint64_t of_stripe[STRIPES] = {0}, sum = 0;
+	pthread_t threads[THREADS];
+	struct hs_shm_tally tally;
+	pthread_barrier_t all;
+
+	config.nr_stripes = STRIPES;
+	config.nr_lanes = LANES;
+	harness_attach(&agent, &config, NULL);
+	fake_agent_calibrate(&agent, 1, 0, 0);
+	fake_agent_stock_all(&agent, 1, 64);
+	hs_client_poll();
+	pthread_barrier_init(&all, NULL, THREADS);
+	for (uint32_t i = 0; i < THREADS; i++)
+		assert_int_equal(
+			pthread_create(&threads[i], NULL, counts, &all), 0);
+	for (uint32_t i = 0; i < THREADS; i++)
+		pthread_join(threads[i], NULL);
+	pthread_barrier_destroy(&all);
+	hs_client_poll();
+	first = (const void *)(fake_agent_watch(&agent) + 1);
+	tallies = (const void *)(first + agent.layout.nr_operations);
+	o = fake_agent_operation(&agent, "svc", "at once");
+	assert_non_null(o);
+	assert_int_equal(
+		fake_agent_tally(&agent, (uint32_t)(o - first), &tally),
+		THREADS);
+	for (uint32_t s = 0; s < STRIPES; s++)
+		for (uint32_t i = 0; i < HS_SHM_TALLY_BUCKETS; i++)
+			of_stripe[s] += tallies[s * agent.layout.nr_operations +
+						(uint32_t)(o - first)]
+						.buckets[i];
+	for (uint32_t s = 0; s < STRIPES; s++)
+		sum += of_stripe[s];
+	assert_int_equal(sum, THREADS);
+	/* Ten lanes to hold: six with a stripe, two for each of the others,
+	 * of which the last has the threads without a lane, too. */
+	for (uint32_t s = 0; s < OWN; s++)
+		assert_int_equal(of_stripe[s], 1);
+	assert_int_equal(of_stripe[6], 2);
+	assert_int_equal(of_stripe[7], 6);
+	assert_int_equal(fake_agent_watch(&agent)->stripes, 0xff);
 	harness_detach(&agent);
 }
 
@@ -213,6 +285,7 @@ int main(void)
 		TEST(test_counts),
 		TEST(test_counts_shortest),
 		cmocka_unit_test(test_stripes),
+		cmocka_unit_test(test_stripes_shared),
 		TEST(test_counts_other),
 		TEST(test_counts_without_buffers),
 		cmocka_unit_test(test_buckets),

@@ -263,13 +263,16 @@ static void span_unmap(struct span *s)
 
 static void enter(void)
 {
+	const struct hs_shm_hello hello = {
+		.version_max = HS_SHM_VERSION,
+		.stripes_max = HS_SHM_STRIPES_MAX,
+		.service = "hostile",
+	};
 	struct hs_tenant *t = hs_tenant_get(
 		&node.w, hs_agent_listener_get(&node.w.settings, HOSTILE), 0);
 
 	/* No process that the kernel knows: its death is ours to tell. */
-	guest = t ? hs_guest_make(&node.w, t, 1, 0, -1, "hostile",
-				  HS_SHM_VERSION)
-		  : NULL;
+	guest = t ? hs_guest_make(&node.w, t, 1, 0, -1, &hello) : NULL;
 	if (!guest)
 		node_die("the hostile one is not taken in");
 	span_map(&up, guest->up.base, guest->up.fd, guest->up.size_bytes);

@@ -325,10 +325,14 @@ static void attach_work(void)
 {
 	uint64_t ticks = 0;
 	int fd = hs_process_pidfd(rig.bystander);
+	const struct hs_shm_hello hello = {
+		.version_max = HS_SHM_VERSION,
+		.service = "third",
+	};
 
 	hs_process_start_ticks(rig.bystander, &ticks);
 	hs_guest_make(&rig.n.w, rig.n.w.tenants[0], rig.bystander, ticks, fd,
-		      "third", HS_SHM_VERSION);
+		      &hello);
 	node_work(&rig.n);
 }
 
