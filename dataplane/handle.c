@@ -10,7 +10,8 @@
 #include <errno.h>
 #include <sys/mman.h>
 
-#define NO_INDEX 0xffffffffu
+#define NO_INDEX      0xffffffffu
+#define BLOCK_HANDLES 64u
 
 struct hs_trace hs_trace_null;
 
@@ -63,6 +64,19 @@ static struct hs_trace *stack_pop(void)
 	}
 }
 
+/*
+ * Two threads that begin at once take handles whose slots are not neighbours:
+ * of each block all even ones go before the odd ones.
+ */
+static uint32_t index_of_turn(uint32_t turn)
+{
+	uint32_t block = turn & ~(BLOCK_HANDLES - 1), at = turn - block;
+
+	if (block + BLOCK_HANDLES > pool.nr)
+		return turn;
+	return block + (2 * at) % BLOCK_HANDLES + (2 * at) / BLOCK_HANDLES;
+}
+
 int hs_handle_pool_make(uint32_t nr, uint32_t use)
 {
 	if (pool.nr < nr) {
@@ -83,7 +97,8 @@ int hs_handle_pool_make(uint32_t nr, uint32_t use)
 	}
 	pool.top = NO_INDEX;
 	/* Low indices on top: they have slots even where slots are few. */
-	for (uint32_t i = pool.nr; i-- > 0;) {
+	for (uint32_t turn = pool.nr; turn-- > 0;) {
+		uint32_t i = index_of_turn(turn);
 		struct hs_trace *trace = &pool.handles[i];
 
 		trace->index = i;

@@ -78,7 +78,7 @@ struct hs_trace {
 	uint64_t crumbs[HS_HANDLE_CRUMBS_MAX];
 	uint8_t crumb_kinds[HS_HANDLE_CRUMBS_MAX];
 	const struct hs_resource *resources[HS_HANDLE_RESOURCES_MAX];
-};
+} __attribute__((aligned(2 * HS_SHM_LINE_BYTES))); /* as struct hs_lane */
 
 _Static_assert(offsetof(struct hs_trace, w) == 0, "ABI");
 

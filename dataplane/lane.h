@@ -28,7 +28,11 @@
 /* Buffers of the smallest size that a lane keeps for its thread: stock.h. */
 #define HS_LANE_STOCK_MAX 8u
 
-/* The producer's private side; survives the threads that hold it in turn. */
+/*
+ * The producer's private side; survives the threads that hold it in turn. Two
+ * lines at a time go to the core that writes one of them, where the processor
+ * asks for pairs.
+ */
 struct hs_lane {
 	struct hs_shm_lane *shared;
 	struct hs_shm_entry *entries;
@@ -51,7 +55,7 @@ struct hs_lane {
 	struct hs_trace *ended; /* their END found no room: ending.h;
 				 * the helper takes them, too */
 	bool dropping;		/* the last push found it full */
-};
+} __attribute__((aligned(2 * HS_SHM_LINE_BYTES)));
 
 /* hs_lane_room(), once the tail as it was seen last leaves too little. */
 bool hs_lane_room_again(struct hs_lane *lane, uint32_t nr);
