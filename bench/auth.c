@@ -174,12 +174,30 @@ int hs_perf_auth(int argc, char **argv)
 	make(&s);
 	for (size_t i = 0; i < 3; i++) {
 		const struct hs_bench_op ops[] = {
-			{"tag", ours, &s, NULL, true},
-			{"crc32c", checksum, &s, NULL, true},
-			{"aes128_gmac", gmac, &s, NULL, true},
-			{"hmac_sha256", hmac, &s, NULL, true},
-			{"blake2s", blake2s, &s, NULL, true},
-			{"poly1305", poly1305, &s, NULL, true},
+			{.name = "tag",
+			 .run = ours,
+			 .context = &s,
+			 .on_cpu = true},
+			{.name = "crc32c",
+			 .run = checksum,
+			 .context = &s,
+			 .on_cpu = true},
+			{.name = "aes128_gmac",
+			 .run = gmac,
+			 .context = &s,
+			 .on_cpu = true},
+			{.name = "hmac_sha256",
+			 .run = hmac,
+			 .context = &s,
+			 .on_cpu = true},
+			{.name = "blake2s",
+			 .run = blake2s,
+			 .context = &s,
+			 .on_cpu = true},
+			{.name = "poly1305",
+			 .run = poly1305,
+			 .context = &s,
+			 .on_cpu = true},
 		};
 
 		s.payload_bytes = sizes[i].payload_bytes;

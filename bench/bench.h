@@ -101,6 +101,9 @@ struct hs_bench_op {
 	void *context;
 	/* Untimed, before each turn; NULL: nothing. */
 	void (*settle)(void *context);
+	/* Ticks of the last @run, where it knows better than a clock around
+	 * it; NULL: it does not. */
+	uint64_t (*took)(const void *context);
 	/* In time of this thread's cpu, not of the clock: for what never
 	 * waits, on a machine where others run. */
 	bool on_cpu;

@@ -121,9 +121,12 @@ static void measure_turns(struct threads *t, const struct figure *f,
 	struct hs_bench_crew_work one = all, bare = all;
 	void (*settle)(void *context) = f->rests ? rest : hs_bench_crew_wake;
 	const struct hs_bench_op ops[] = {
-		{"ours", hs_bench_crew_run, &all, settle, false},
-		{"one_thread", hs_bench_crew_run, &one, settle, false},
-		{f->bare_name, hs_bench_crew_run, &bare, settle, false},
+		{"ours", hs_bench_crew_run, &all, settle, hs_bench_crew_took,
+		 false},
+		{"one_thread", hs_bench_crew_run, &one, settle,
+		 hs_bench_crew_took, false},
+		{f->bare_name, hs_bench_crew_run, &bare, settle,
+		 hs_bench_crew_took, false},
 	};
 
 	one.threads = 1;

@@ -68,9 +68,18 @@ static void measure(struct hs_bench_report *report, const char *name,
 {
 	struct walk w[3] = {*walk, *walk, *walk};
 	const struct hs_bench_op ops[] = {
-		{"crc32c", ours, &w[0], NULL, true},
-		{"instruction", by_instruction, &w[1], NULL, true},
-		{"reading", by_reading, &w[2], NULL, true},
+		{.name = "crc32c",
+		 .run = ours,
+		 .context = &w[0],
+		 .on_cpu = true},
+		{.name = "instruction",
+		 .run = by_instruction,
+		 .context = &w[1],
+		 .on_cpu = true},
+		{.name = "reading",
+		 .run = by_reading,
+		 .context = &w[2],
+		 .on_cpu = true},
 	};
 	struct hs_bench_result *r = hs_bench_add(report, name, "ns");
 

@@ -19,6 +19,7 @@ struct mate {
 	bool called;	/* stays awake; by the first thread */
 	uint64_t round; /* to be done; by the first thread */
 	uint64_t done;	/* by the mate */
+	uint64_t ticks; /* of its last round; by the mate, before @done */
 } __attribute__((aligned(128)));
 
 struct hs_bench_crew {
@@ -65,6 +66,14 @@ static void await_round(struct mate *m)
 	}
 }
 
+static void work_do(const struct hs_bench_crew_work *work, struct mate *m)
+{
+	uint64_t start = hs_bench_ticks();
+
+	work->run(work->contexts[m->number], m->crew->n);
+	m->ticks = hs_bench_ticks() - start;
+}
+
 static void *mate_main(void *arg)
 {
 	struct mate *m = arg;
@@ -77,7 +86,7 @@ static void *mate_main(void *arg)
 		work = m->crew->work;
 		if (!work)
 			return NULL;
-		work->run(work->contexts[m->number], m->crew->n);
+		work_do(work, m);
 		/* crew.W2 release, pairs crew.R3: what was done before it. */
 		__atomic_store_n(&m->done, m->done + 1, __ATOMIC_RELEASE);
 	}
@@ -120,7 +129,7 @@ void hs_bench_crew_run(void *context, uint32_t n)
 	crew->work = work;
 	crew->n = n;
 	begin(crew, work->threads);
-	work->run(work->contexts[0], n);
+	work_do(work, &crew->mates[0]);
 	for (uint32_t i = 1; i < work->threads; i++) {
 		struct mate *m = &crew->mates[i];
 
@@ -130,6 +139,16 @@ void hs_bench_crew_run(void *context, uint32_t n)
 		/* crew.W3 relaxed: who is not called any more may sleep. */
 		__atomic_store_n(&m->called, false, __ATOMIC_RELAXED);
 	}
+}
+
+uint64_t hs_bench_crew_took(const void *context)
+{
+	const struct hs_bench_crew_work *work = context;
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < work->threads; i++)
+		sum += work->crew->mates[i].ticks;
+	return sum / work->threads;
 }
 
 void hs_bench_crew_end(struct hs_bench_crew *crew)
@@ -158,6 +177,7 @@ struct hs_bench_crew *hs_bench_crew_start(uint32_t threads)
 	pthread_mutex_init(&crew->lock, NULL);
 	pthread_cond_init(&crew->wake, NULL);
 	hs_bench_pin(0);
+	crew->mates[0] = (struct mate){.crew = crew};
 	for (crew->threads = 1; crew->threads < threads; crew->threads++) {
 		struct mate *m = &crew->mates[crew->threads];
 

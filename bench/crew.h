@@ -34,5 +34,8 @@ void hs_bench_crew_end(struct hs_bench_crew *crew);
 void hs_bench_crew_run(void *context, uint32_t n);
 /* Its settle: who sleeps is woken, untimed. */
 void hs_bench_crew_wake(void *context);
+/* Its took: the mean of what each thread took for its own. One that loses its
+ * core for a while makes all of them late, but not all of them slow. */
+uint64_t hs_bench_crew_took(const void *context);
 
 #endif

@@ -182,9 +182,18 @@ static void measure(struct hs_bench_report *report, struct disk *d,
 		    const char *name, uint32_t groups, uint32_t rounds)
 {
 	const struct hs_bench_op ops[] = {
-		{"pwrite", by_pwrite, d, settle, false},
-		{"io_uring", by_uring, d, settle, false},
-		{"io_uring_ahead", by_uring_ahead, d, settle, false},
+		{.name = "pwrite",
+		 .run = by_pwrite,
+		 .context = d,
+		 .settle = settle},
+		{.name = "io_uring",
+		 .run = by_uring,
+		 .context = d,
+		 .settle = settle},
+		{.name = "io_uring_ahead",
+		 .run = by_uring_ahead,
+		 .context = d,
+		 .settle = settle},
 	};
 	struct hs_bench_result *r = hs_bench_add(report, name, "ns");
 	uint64_t from = d->groups;

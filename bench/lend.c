@@ -121,12 +121,26 @@ static void lost(struct hs_bench_result *r, struct lend_bench *b)
 static void measure(struct hs_bench_report *report, struct lend_bench *b)
 {
 	const struct hs_bench_op agent[] = {
-		{"put", put, b, drain, true},
-		{"memcpy", by_memcpy, b, NULL, true},
+		{.name = "put",
+		 .run = put,
+		 .context = b,
+		 .settle = drain,
+		 .on_cpu = true},
+		{.name = "memcpy",
+		 .run = by_memcpy,
+		 .context = b,
+		 .on_cpu = true},
 	};
 	const struct hs_bench_op app[] = {
-		{"poll", polled, b, fill, true},
-		{"own_send", by_itself, b, NULL, true},
+		{.name = "poll",
+		 .run = polled,
+		 .context = b,
+		 .settle = fill,
+		 .on_cpu = true},
+		{.name = "own_send",
+		 .run = by_itself,
+		 .context = b,
+		 .on_cpu = true},
 	};
 	struct hs_ship_port_stats s;
 	struct hs_bench_result *r;
@@ -152,11 +166,16 @@ static void measure(struct hs_bench_report *report, struct lend_bench *b)
 		return;
 	drain(b);
 	r = hs_bench_add(report, "lend_idle", "ns");
-	hs_bench_turns(
-		r,
-		(const struct hs_bench_op[]){{"idle", idle, b, NULL, true},
-					     {"loop", nothing, b, NULL, true}},
-		2, 100000, 21);
+	hs_bench_turns(r,
+		       (const struct hs_bench_op[]){{.name = "idle",
+						     .run = idle,
+						     .context = b,
+						     .on_cpu = true},
+						    {.name = "loop",
+						     .run = nothing,
+						     .context = b,
+						     .on_cpu = true}},
+		       2, 100000, 21);
 }
 
 static int wait_lent(struct lend_bench *b)
