@@ -353,8 +353,9 @@ static bool echo_take(const struct hs_dpdk_net *net, struct rte_mbuf *m,
 {
 	struct rte_ether_hdr *eth = rte_pktmbuf_mtod(m, struct rte_ether_hdr *);
 	struct rte_ipv6_hdr *ip = (struct rte_ipv6_hdr *)(eth + 1);
-	struct icmp6_hdr *icmp = (struct icmp6_hdr *)(ip + 1);
+	uint8_t *at = (uint8_t *)(ip + 1);
 	uint32_t bytes = rte_be_to_cpu_16(asked->payload_len);
+	struct icmp6_hdr icmp; /* its words lie askew behind Ethernet's head */
 	struct hs_ship_ip to;
 
 	if (!is(asked->dst_addr, &net->own.ip) ||
@@ -365,9 +366,12 @@ static bool echo_take(const struct hs_dpdk_net *net, struct rte_mbuf *m,
 	eth->dst_addr = eth->src_addr;
 	eth->src_addr = net->mac;
 	ip6_fill(net, ip, &to, IPPROTO_ICMPV6, HOPS, bytes);
-	icmp->icmp6_type = ICMP6_ECHO_REPLY;
-	icmp->icmp6_cksum = 0;
-	icmp->icmp6_cksum = rte_ipv6_udptcp_cksum(ip, icmp);
+	memcpy(&icmp, at, sizeof(icmp));
+	icmp.icmp6_type = ICMP6_ECHO_REPLY;
+	icmp.icmp6_cksum = 0;
+	memcpy(at, &icmp, sizeof(icmp));
+	icmp.icmp6_cksum = rte_ipv6_udptcp_cksum(ip, at);
+	memcpy(at, &icmp, sizeof(icmp));
 	m->data_len = (uint16_t)(L4_AT + bytes);
 	m->pkt_len = m->data_len;
 	return true;
