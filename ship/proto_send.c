@@ -146,7 +146,12 @@ static void open_again(struct hs_ship_sender *s, uint64_t now_ns)
 	open.nonce = s->nonce;
 	bytes = hs_ship_frame_small(&s->config.auth, frame, HS_SHIP_OPEN, 0,
 				    s->connection, &open, sizeof(open));
-	s->ops->send_frame(s->ctx, frame, bytes, NULL, 0);
+	/* Who was not asked is not waited for: a link that is down, or a name
+	 * that is not known yet, must not make the next one late. */
+	if (!s->ops->send_frame(s->ctx, frame, bytes, NULL, 0)) {
+		s->due_ns = now_ns + s->config.reopen_min_ns;
+		return;
+	}
 	s->due_ns = now_ns + s->reopen_ns;
 	s->reopen_ns *= 2;
 	if (s->reopen_ns > s->config.reopen_max_ns)

@@ -16,6 +16,7 @@
 
 #include <cmocka.h>
 
+#include "ship/proto_send.h"
 #include "tests/ship/lossy.h"
 
 #define MS 1000000ull
@@ -177,6 +178,49 @@ static void test_goodput(void **state)
 	assert_true(ratio >= 0.5);
 }
 
+struct port {
+	bool takes;
+	uint32_t nr_offered, nr_sent;
+};
+
+static bool port_send(void *ctx, const void *head, uint32_t head_bytes,
+		      const struct hs_ship_piece *pieces, uint32_t nr_pieces)
+{
+	struct port *p = ctx;
+
+	p->nr_offered++;
+	p->nr_sent += p->takes;
+	return p->takes;
+}
+
+/* A link that was down for long costs no time once it is up. */
+static void test_opens_soon(void **state)
+{
+	static const struct hs_ship_sender_ops ops = {.send_frame = port_send};
+	const struct hs_ship_sender_config config = {.frame_bytes = 1472};
+	struct port port = {0};
+	struct hs_ship_sender *s;
+	void *memory = calloc(1, hs_ship_sender_size(&config));
+	uint64_t now_ns = 0, up_ns;
+
+	(void)state;
+	assert_non_null(memory);
+	s = hs_ship_sender_create(memory, &config, &ops, &port, 1, now_ns);
+	assert_non_null(s);
+	while (now_ns < 30000 * MS)
+		now_ns = hs_ship_sender_run(s, now_ns);
+	/* It looks now and then, and does not spin. */
+	assert_in_range(port.nr_offered, 10, 1501);
+	assert_int_equal(port.nr_sent, 0);
+	port.takes = true;
+	up_ns = hs_ship_sender_run(s, now_ns);
+	assert_int_equal(port.nr_sent, 1);
+	assert_true(now_ns <= 30020 * MS);
+	/* The first question of a way is asked again as soon as any. */
+	assert_true(up_ns <= now_ns + 20 * MS);
+	free(memory);
+}
+
 static struct lossy_plan sixteen(void)
 {
 	struct lossy_plan plan = plain();
@@ -257,6 +301,7 @@ int main(void)
 		cmocka_unit_test(test_everything),
 		cmocka_unit_test(test_always_modified),
 		cmocka_unit_test(test_goodput),
+		cmocka_unit_test(test_opens_soon),
 		cmocka_unit_test(test_fair),
 		cmocka_unit_test(test_fair_taken),
 		cmocka_unit_test(test_fair_sizes),
