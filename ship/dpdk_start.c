@@ -16,6 +16,7 @@
 
 #define FRAMES_FEW     2048u
 #define LINK_LOOKS_A_S 100u
+#define ASK_S	       1u /* RFC 1122, 2.3.2.1: no more often */
 #define ASK_ANEW_S     10u
 /* Of a frame of af_packet's ring, at most: tpacket2_hdr, sockaddr_ll, Ethernet.
  */
@@ -224,7 +225,7 @@ int hs_dpdk_port_start(struct hs_dpdk_port *d,
 		return -ENODEV;
 	d->id = rte_eth_find_next(0);
 	d->borrow = config->borrow;
-	d->ask_tsc = rte_get_tsc_hz() / 10;
+	d->ask_tsc = rte_get_tsc_hz() * ASK_S;
 	d->ask_anew_tsc = rte_get_tsc_hz() * ASK_ANEW_S;
 	d->mld.hz = rte_get_tsc_hz();
 	d->link_every_tsc = rte_get_tsc_hz() / LINK_LOOKS_A_S;
