@@ -49,6 +49,10 @@ rc=0
 "$replay" --nodes 3 --speed "$speed" --trigger share=0.05 \
 	--trigger slow=p95 "${fabric[@]}" "$sample" >"$tmp/replay.txt" || rc=$?
 cat "$tmp/replay.txt"
+# What it shows is what was collected, on a machine of any speed.
+if [ "$rc" -eq 5 ]; then
+	rc=0
+fi
 last=$(grep '^replay: triggered=' "$tmp/replay.txt" || true)
 if [ "$rc" -ne 0 ] || [ -z "$last" ]; then
 	echo "demo: the replay failed with exit code $rc" >&2

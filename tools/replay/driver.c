@@ -287,6 +287,13 @@ static int await_done(struct hs_replay_driver *driver)
 	return err;
 }
 
+uint64_t hs_replay_driver_due_ns(const struct hs_replay_driver *driver,
+				 uint32_t trace)
+{
+	return (uint64_t)((double)driver->plan->traces[trace].arrival_ns /
+			  driver->speed);
+}
+
 int hs_replay_driver_run(struct hs_replay_driver *driver)
 {
 	const struct hs_replay_plan *plan = driver->plan;
@@ -298,9 +305,7 @@ int hs_replay_driver_run(struct hs_replay_driver *driver)
 		uint32_t trace = plan->arrivals[next];
 		uint64_t now_ns = hs_clock_mono_ns();
 		uint64_t due_ns =
-			start_ns +
-			(uint64_t)((double)plan->traces[trace].arrival_ns /
-				   driver->speed);
+			start_ns + hs_replay_driver_due_ns(driver, trace);
 
 		if (too_many(driver))
 			due_ns = now_ns + HS_NS_PER_MS;

@@ -46,6 +46,10 @@ struct hs_replay_driver {
 int hs_replay_driver_start(struct hs_replay_driver *driver,
 			   const char *const *sockets);
 
+/** hs_replay_driver_due_ns() - when a trace arrives, since the first one */
+uint64_t hs_replay_driver_due_ns(const struct hs_replay_driver *driver,
+				 uint32_t trace);
+
 /* Let every trace arrive and be done. Return: 0, -ECANCELED, -EPIPE a node
  * died, -ETIMEDOUT no progress. */
 int hs_replay_driver_run(struct hs_replay_driver *driver);
