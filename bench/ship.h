@@ -19,6 +19,13 @@
 /* The first of the agents. */
 #define HS_BENCH_SHIP_NODE 1u
 
+/* Of frames, both ways. */
+struct hs_bench_badness {
+	double loss;
+	double repeat;
+	double swap; /* sent behind the next one */
+};
+
 struct hs_bench_ship_run {
 	/* "tcp", "tcp-ship", "udp", "memif", "vhost", "af_packet", "lent",
 	 * "copy" */
@@ -27,7 +34,7 @@ struct hs_bench_ship_run {
 	uint32_t mtu;	 /* of the veth */
 	uint32_t agent;	 /* of several, from 0: its node and UDP port */
 	uint32_t slice_bytes;
-	double loss; /* of frames, both ways */
+	struct hs_bench_badness bad;
 	uint64_t span_ns;
 	uint64_t offered_per_s; /* bytes; 0: as much as goes */
 	/* The folder of a collector's store at the receiving end; NULL: what
@@ -51,8 +58,9 @@ struct hs_bench_ship_result {
 	uint64_t copied_to;
 	uint64_t frames, frames_again, drops;
 	uint64_t out_of_credit; /* times that the sender was */
-	/* Slices with other bytes than their checksum's; of a store, also what
-	 * it refused, and what was not found in it afterwards. */
+	/* Slices with other bytes than their checksum's, or that did not come
+	 * each once and in order; of a store, also what it refused, and what
+	 * was not found in it afterwards. */
 	uint64_t bad;
 	uint64_t syncs;	     /* of the store */
 	double stored_share; /* of the bytes that came: what it wrote */
@@ -119,7 +127,9 @@ bool hs_bench_ship_stopped(const struct hs_bench_ship_result *result);
 void hs_bench_ship_quiet(struct hs_bench_ship_result *result, bool from);
 
 struct hs_ship_port;
-/** hs_bench_lossy() - @under, losing a share of what is sent; takes it over */
-struct hs_ship_port *hs_bench_lossy(struct hs_ship_port *under, double loss);
+/** hs_bench_lossy() - @under, as bad as @bad says to what is sent; takes it
+ * over */
+struct hs_ship_port *hs_bench_lossy(struct hs_ship_port *under,
+				    const struct hs_bench_badness *bad);
 
 #endif

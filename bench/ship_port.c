@@ -158,7 +158,7 @@ static struct hs_ship_port *port_make(const struct hs_bench_ship_run *run,
 			 run->carrier, why, strerror(errno));
 		return NULL;
 	}
-	return run->loss > 0 ? hs_bench_lossy(p, run->loss) : p;
+	return run->bad.loss > 0 ? hs_bench_lossy(p, &run->bad) : p;
 }
 
 /* ---- from -----------------------------------------------------------------
@@ -320,7 +320,9 @@ struct to {
 	struct hs_bench_ship_result *result;
 	struct hs_ship_inlet *inlet;
 	uint64_t keys[KEYS];
+	uint64_t next_key; /* on this connection */
 	uint32_t nr_keys, connection;
+	bool any;
 };
 
 static enum hs_ship_verdict to_slice(void *ctx, uint32_t connection,
@@ -333,6 +335,9 @@ static enum hs_ship_verdict to_slice(void *ctx, uint32_t connection,
 	if (t->nr_keys == KEYS)
 		return HS_SHIP_BUSY;
 	t->connection = connection;
+	t->result->bad += t->any && head->ship_key != t->next_key;
+	t->next_key = head->ship_key + 1;
+	t->any = true;
 	t->keys[t->nr_keys++] = head->ship_key;
 	return HS_SHIP_TAKEN;
 }
@@ -345,6 +350,7 @@ static void to_up(void *ctx, uint32_t connection, uint64_t node)
 static void to_down(void *ctx, uint32_t connection, const char *why)
 {
 	((struct to *)ctx)->nr_keys = 0;
+	((struct to *)ctx)->any = false;
 }
 
 static const struct hs_ship_inlet_ops to_ops = {to_slice, to_up, to_down};
