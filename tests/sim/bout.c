@@ -177,6 +177,8 @@ void sim_bouts(struct sim *s)
 	if (!s->failed)
 		bout_fair(s, s->p.seed);
 	if (!s->failed)
+		bout_budget(s, s->p.seed);
+	if (!s->failed)
 		bout_stock(s, s->p.seed);
 	if (!s->failed)
 		bout_pace(s, s->p.seed);

@@ -21,6 +21,7 @@ void bout_agent(struct sim *s, uint64_t seed);
 void bout_limits(struct sim *s, uint64_t seed);
 void bout_index(struct sim *s, uint64_t seed);
 void bout_fair(struct sim *s, uint64_t seed);
+void bout_budget(struct sim *s, uint64_t seed);
 void bout_stock(struct sim *s, uint64_t seed);
 void bout_pace(struct sim *s, uint64_t seed);
 void bout_sender(struct sim *s, uint64_t seed);
