@@ -13,6 +13,8 @@
 #define HALF_ROUNDS    5u
 #define FLAT_ROUNDS    3u
 #define LOSS_PERCENT   20u
+/* Of fewer, a fifth is lost by chance where a tenth is for good. */
+#define LOSS_FRAMES 128u
 /* A poll that comes late may catch up this much. */
 #define BURST_NS (200ull * 1000)
 /* Both ends are processes that are not always running: the least round trip
@@ -104,7 +106,7 @@ void hs_ship_pace_sent(struct hs_ship_pace *p, uint32_t bytes,
 	if (!p->in_flight_bytes) /* the time since counts for nobody */
 		p->delivered_ns = now_ns;
 	p->in_flight_bytes += bytes;
-	p->round_sent += bytes;
+	p->sent += bytes;
 	if (p->next_ns < now_ns)
 		p->next_ns = now_ns;
 	if (r)
@@ -127,7 +129,7 @@ void hs_ship_pace_acked(struct hs_ship_pace *p, uint32_t bytes)
 void hs_ship_pace_lost(struct hs_ship_pace *p, uint32_t bytes)
 {
 	p->in_flight_bytes -= bytes;
-	p->round_lost += bytes;
+	p->lost += bytes;
 }
 
 static void startup_round(struct hs_ship_pace *p)
@@ -143,6 +145,21 @@ static void startup_round(struct hs_ship_pace *p)
 		p->mode = HS_SHIP_PACE_DRAIN;
 }
 
+/* A round may be a frame or two; what they lost says little, and each time that
+ * it said too much would make the next rounds smaller. */
+static void judge_loss(struct hs_ship_pace *p)
+{
+	if (p->sent < (uint64_t)LOSS_FRAMES * p->frame_bytes)
+		return;
+	if (p->lost * 100 > p->sent * LOSS_PERCENT) {
+		p->yielding = true;
+		p->rate_now = rate_best(p) / 10 * 7;
+		p->rate_before = 0;
+	}
+	p->lost = 0;
+	p->sent = 0;
+}
+
 static void next_round(struct hs_ship_pace *p)
 {
 	uint64_t rising = p->rtt_least_ns * 2 + RTT_TIMER_NS;
@@ -150,13 +167,7 @@ static void next_round(struct hs_ship_pace *p)
 	p->round++;
 	p->round_end = p->delivered;
 	p->yielding = p->rtt_least_ns && p->rtt_smooth_ns > rising;
-	if (p->round_lost * 100 > p->round_sent * LOSS_PERCENT) {
-		p->yielding = true;
-		p->rate_now = rate_best(p) / 10 * 7;
-		p->rate_before = 0;
-	}
-	p->round_lost = 0;
-	p->round_sent = 0;
+	judge_loss(p);
 	if (p->mode == HS_SHIP_PACE_STARTUP)
 		startup_round(p);
 	if (p->round % HALF_ROUNDS == 0 && !p->yielding) {

@@ -7,8 +7,8 @@
  * rounds, its delay the least round trip of the last seconds; what is under way
  * stays at twice their product. Loss as such is no sign of congestion (a way
  * may lose a tenth of everything and still carry the rest), but loss beyond a
- * fifth is, and so is a round trip that keeps rising; both make it yield. A
- * rate set by the operator is never exceeded.
+ * fifth is, of as many frames as say so, and so is a round trip that keeps
+ * rising; both make it yield. A rate set by the operator is never exceeded.
  *
  * Context: a part of a sender, one thread; pure.
  */
@@ -40,7 +40,7 @@ struct hs_ship_pace {
 	uint32_t rounds_flat;		/* startup: rounds without growth */
 	uint64_t round_end;		/* delivered at which the round ends */
 	uint64_t round;
-	uint64_t round_lost, round_sent; /* bytes */
+	uint64_t lost, sent; /* bytes, of the rounds not judged yet */
 	uint64_t delivered, delivered_ns;
 	uint64_t in_flight_bytes;
 	uint64_t window_bytes; /* that may be */
@@ -48,7 +48,7 @@ struct hs_ship_pace {
 	uint64_t rtt_least_at_ns;
 	uint64_t next_ns; /* when the next frame may go */
 	bool idle;
-	bool yielding; /* this round lost too much, or its delay rose */
+	bool yielding; /* too much was lost, or this round's delay rose */
 };
 
 void hs_ship_pace_init(struct hs_ship_pace *p, uint64_t limit_per_s,

@@ -178,6 +178,41 @@ static void test_goodput(void **state)
 	assert_true(ratio >= 0.5);
 }
 
+/* The same however far it is: where a round trip is longer than a frame or two
+ * take, and where it is not. */
+static void test_goodput_anywhere(void **state)
+{
+	static const uint64_t delays_us[] = {2, 10, 50, 100, 250};
+	struct lossy_plan plan = plain();
+	struct lossy_result clean, lossy;
+
+	(void)state;
+	plan.frame_bytes = 8972;
+	plan.slice_min_bytes = plan.slice_max_bytes = 10000;
+	plan.nr_slices = 8000;
+	plan.offered_per_s = 400000000;
+	plan.settle_ns = 0;
+	for (uint32_t i = 0; i < 2 * sizeof(delays_us) / sizeof(*delays_us);
+	     i++) {
+		bool bad = i % 2;
+
+		plan.delay_ns = delays_us[i / 2] * 1000;
+		plan.loss = plan.repeat = 0;
+		plan.jitter_ns = 0;
+		run(&plan, &clean);
+		plan.loss = 0.1;
+		plan.repeat = bad ? 0.1 : 0;
+		plan.jitter_ns = bad ? plan.delay_ns : 0;
+		run(&plan, &lossy);
+		print_message("%llu us%s: ratio loss0 %.2f\n",
+			      (unsigned long long)delays_us[i / 2],
+			      bad ? ", repeated and overtaken" : "",
+			      (double)clean.now_ns / (double)lossy.now_ns);
+		assert_true(lossy.now_ns <= 2 * clean.now_ns);
+		assert_int_equal(lossy.twice, 0);
+	}
+}
+
 struct port {
 	bool takes;
 	uint32_t nr_offered, nr_sent;
@@ -301,6 +336,7 @@ int main(void)
 		cmocka_unit_test(test_everything),
 		cmocka_unit_test(test_always_modified),
 		cmocka_unit_test(test_goodput),
+		cmocka_unit_test(test_goodput_anywhere),
 		cmocka_unit_test(test_opens_soon),
 		cmocka_unit_test(test_fair),
 		cmocka_unit_test(test_fair_taken),

@@ -15,7 +15,7 @@
 #include "ship/proto_pace.h"
 #include "tests/sim/bout.h"
 
-#define NR_STEPS 500u
+#define NR_STEPS 1500u
 #define NR_SENT	 128u
 #define BOUT	 "bout of pacing: "
 
@@ -38,7 +38,8 @@ struct pacer {
 	enum mode mode;
 	bool yields, idle;
 	uint32_t flat;
-	uint64_t round, round_end, round_sent, round_lost;
+	uint64_t round, round_end;
+	uint64_t sent_bytes, lost_bytes; /* since loss was judged last */
 	uint64_t in_flight, delivered, delivered_ns, next_ns;
 	uint64_t half[2]; /* the best rate of this half, and the one before */
 	uint64_t full;
@@ -130,7 +131,7 @@ static void sends(struct pacer *g)
 	if (g->in_flight == 0)
 		g->delivered_ns = g->now_ns;
 	g->in_flight += f->bytes;
-	g->round_sent += f->bytes;
+	g->sent_bytes += f->bytes;
 	if (g->next_ns < g->now_ns)
 		g->next_ns = g->now_ns;
 	if (per_s)
@@ -154,13 +155,15 @@ static void round_ends(struct pacer *g)
 	g->round_end = g->delivered;
 	g->yields = g->least_ns &&
 		    g->smooth_ns > g->least_ns + g->least_ns + 2 * SIM_MS;
-	/* One in five was lost. */
-	if (5 * g->round_lost > g->round_sent) {
-		g->yields = true;
-		g->half[0] = best(g) / 10 * 7;
-		g->half[1] = 0;
+	/* One in five was lost, of 128 frames at least. */
+	if (g->sent_bytes / g->frame_bytes >= 128) {
+		if (5 * g->lost_bytes > g->sent_bytes) {
+			g->yields = true;
+			g->half[0] = best(g) / 10 * 7;
+			g->half[1] = 0;
+		}
+		g->lost_bytes = g->sent_bytes = 0;
 	}
-	g->round_lost = g->round_sent = 0;
 	if (g->mode == STARTUP && best(g) >= g->full + g->full / 4) {
 		g->full = best(g);
 		g->flat = 0;
@@ -221,7 +224,7 @@ static void loses(struct pacer *g)
 	take(g, bout_below(&g->r, g->nr_sent), &f);
 	hs_ship_pace_lost(&g->core, f.bytes);
 	g->in_flight -= f.bytes;
-	g->round_lost += f.bytes;
+	g->lost_bytes += f.bytes;
 }
 
 static void round_trip(struct pacer *g)
@@ -268,6 +271,7 @@ static void time_passes(struct pacer *g)
 void bout_pace(struct sim *s, uint64_t seed)
 {
 	struct pacer *g = sim_zalloc(1, sizeof(*g));
+	uint64_t arrives_below;
 
 	g->s = s;
 	hs_random_seed(&g->r, seed ^ 0x9acedull);
@@ -275,6 +279,8 @@ void bout_pace(struct sim *s, uint64_t seed)
 	g->frame_bytes = 576 + bout_below(&g->r, 9000);
 	if (hs_random_chance(&g->r, 0.3))
 		g->limit_per_s = 10000 + bout_below(&g->r, 10000000);
+	/* A tenth of what is sent is lost, or more than half. */
+	arrives_below = hs_random_chance(&g->r, 0.3) ? 60 : 80;
 	hs_ship_pace_init(&g->core, g->limit_per_s, g->frame_bytes, g->now_ns);
 	g->delivered_ns = g->next_ns = g->now_ns;
 	g->smooth_ns = 10 * SIM_MS;
@@ -285,7 +291,7 @@ void bout_pace(struct sim *s, uint64_t seed)
 		time_passes(g);
 		if (what < 45)
 			sends(g);
-		else if (what < 80)
+		else if (what < arrives_below)
 			arrives(g);
 		else if (what < 85)
 			loses(g);
