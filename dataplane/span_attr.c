@@ -102,7 +102,7 @@ void hs_span_attr(struct hs_span *span, const struct hs_attr *attr)
 	if (!attr->key || !hs_rules_asks(attr->key, n))
 		return;
 	if (attr->type == HS_VALUE_BOOL)
-		bits = attr->value.b;
+		bits = hs_attr_bool(attr);
 	else if (attr->type == HS_VALUE_INT64 || attr->type == HS_VALUE_FLOAT64)
 		memcpy(&bits, &attr->value, sizeof(bits));
 	else

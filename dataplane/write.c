@@ -384,7 +384,7 @@ void hs_sink_attr(struct hs_sink *s, const struct hs_attr *attr)
 		break;
 	case HS_VALUE_BOOL:
 		hs_sink_u8(s, HS_VALUE_BOOL);
-		hs_sink_u8(s, attr->value.b);
+		hs_sink_u8(s, hs_attr_bool(attr));
 		break;
 	case HS_VALUE_STRING:
 	case HS_VALUE_BYTES:

@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "dataplane/handle.h"
 #include "model/record.h"
@@ -86,6 +87,16 @@ bool hs_write_open(struct hs_tls *tls, struct hs_trace *trace,
 size_t hs_write_measure(hs_emit_fn emit, const void *args);
 bool hs_write_memory(uint8_t *out, size_t size_bytes, hs_emit_fn emit,
 		     const void *args);
+
+/* What a caller says is true or false; it may have set another member, and then
+ * the byte is no bool that may be loaded as one. */
+static inline bool hs_attr_bool(const struct hs_attr *attr)
+{
+	uint8_t byte;
+
+	memcpy(&byte, &attr->value.b, sizeof(byte));
+	return byte != 0;
+}
 
 /* What emit functions are made of. */
 void hs_sink_bytes(struct hs_sink *sink, const void *data, size_t size_bytes);
