@@ -62,7 +62,10 @@ static struct hs_guest *guest; /* the hostile one */
 static struct span up, pool;
 static struct hs_random dice;
 static uint32_t fetches, mischief; /* of 256 fetches so many are changed */
-static bool running;		   /* its lanes' heads */
+/* Of fetches in a round, for the counters by operation: they are read once a
+ * second, and once more when their process has died, its guest gone by then. */
+static uint32_t tallies_max;
+static bool running; /* its lanes' heads */
 static uint64_t taken;
 static uint32_t honest_domain; /* the core's number for it */
 
@@ -149,16 +152,6 @@ static bool spoil_seen(struct span *s, const void *at, size_t size_bytes)
 	return true;
 }
 
-/*
- * The counters by operation, which are read once a second, and once more when
- * their process has died.
- */
-static uint32_t tally_max(void)
-{
-	return 2 * guest->layout.nr_operations *
-	       (3 + guest->layout.nr_stripes * (HS_SHM_TALLY_BUCKETS + 1));
-}
-
 /* libFuzzer's build has no such place, and no declaration either. */
 void hs_shm_fetch_hook(const void *at, size_t size_bytes);
 void hs_shm_fetch_hook(const void *at, size_t size_bytes)
@@ -167,7 +160,7 @@ void hs_shm_fetch_hook(const void *at, size_t size_bytes)
 	if (!spoil_seen(&up, at, size_bytes) &&
 	    !spoil_seen(&pool, at, size_bytes))
 		return;
-	if (fetches > FETCHES_MAX + tally_max())
+	if (fetches > FETCHES_MAX + tallies_max)
 		node_die("%u fetches in one round", fetches);
 }
 
@@ -279,6 +272,9 @@ static void enter(void)
 	span_map(&pool, t->pools[0].base, t->pools[0].fd,
 		 t->pools[0].size_bytes);
 	taken = 0;
+	tallies_max =
+		2 * guest->layout.nr_operations *
+		(3 + guest->layout.nr_stripes * (HS_SHM_TALLY_BUCKETS + 1));
 }
 
 static void work(void)
@@ -301,6 +297,7 @@ static void work(void)
 static void leave_enter(void)
 {
 	node_dead(&node, guest);
+	running = false;
 	work();
 	spans_lock();
 	undo.at = NULL;
