@@ -424,6 +424,7 @@ static void test_a_trigger_s_whole_way(void **state)
 	struct town coordinator, collector;
 	struct hs_wire_group collect;
 	struct hs_wire_slice_ack ack = {.nr = 1};
+	struct hs_wire_refused refused = {.wait_ns = 1000000, .per_s = 1000};
 	struct hs_wire_stored stored;
 	struct house h;
 	struct app a;
@@ -444,6 +445,15 @@ static void test_a_trigger_s_whole_way(void **state)
 	assert_int_equal(coordinator.answer.nr_buffers, 1);
 	await_count(&coordinator, &collector, &collector.nr_slices, 1);
 	assert_int_equal(collector.bytes, coordinator.answer.nr_bytes);
+
+	/* Over the budget: it is said again, to the same one. */
+	refused.origin = coordinator.trigger.trigger.origin;
+	refused.key = coordinator.trigger.trigger.key;
+	send(&coordinator, HS_WIRE_REFUSED, &refused, sizeof(refused), NULL, 0);
+	await_count(&coordinator, &collector, &coordinator.nr_triggers, 2);
+	assert_int_equal(coordinator.trigger.trigger.key, refused.key);
+	house_await(&h, "stats.requests_refused", 1);
+	assert_int_equal(house_number(&h, "stats.messages_misplaced"), 0);
 
 	/* Not acknowledged: a successor sends both again. */
 	worker = house_worker(&h);

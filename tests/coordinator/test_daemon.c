@@ -35,7 +35,7 @@ struct side {
 	struct hs_transport *t;
 	uint32_t number;
 	uint32_t coordinator; /* peer; 0: none */
-	uint32_t nr_stored;
+	uint32_t nr_stored, nr_refused;
 	uint32_t nr_answers; /* in the newest manifest */
 	bool settled;
 };
@@ -89,6 +89,8 @@ static void on_message(void *ctx, uint32_t peer, uint16_t type,
 
 	if (type == HS_WIRE_STORED) {
 		s->nr_stored++;
+	} else if (type == HS_WIRE_REFUSED) {
+		s->nr_refused++;
 	} else if (type == HS_WIRE_SEEK) {
 		return; /* nobody else knows anything */
 	} else if (type == HS_WIRE_COLLECT) {
@@ -223,6 +225,19 @@ static void life(void **state)
 	assert_true(WIFEXITED(rc) && WEXITSTATUS(rc) == 0);
 }
 
+/* More than a node may ask in a second, at once. */
+static void flooding(void **state)
+{
+	(void)state;
+	start();
+	until(sides[1].coordinator);
+	for (uint64_t key = 1; key <= 40; key++)
+		fire(&sides[1], key);
+	until(sides[1].nr_refused >= 1);
+	kill(pid, SIGTERM);
+	ended();
+}
+
 static void speaking_out_of_turn(void **state)
 {
 	static const struct hs_wire_manifest_ack ack = {.trace = {1, 1}};
@@ -311,7 +326,8 @@ static int setup(void **state)
 	fprintf(f,
 		"node:\n  id: 1001\n  name: under-test\n"
 		"listen: '127.0.0.1:%d'\ncollectors: ['127.0.0.1:%d']\n"
-		"control:\n  socket: %s/control.sock\n",
+		"control:\n  socket: %s/control.sock\n"
+		"origin:\n  rate: 20\n",
 		port, collector, dir);
 	fclose(f);
 	return 0;
@@ -341,6 +357,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(life, setup, teardown),
 		cmocka_unit_test_setup_teardown(leaving, setup, teardown),
+		cmocka_unit_test_setup_teardown(flooding, setup, teardown),
 		cmocka_unit_test_setup_teardown(speaking_out_of_turn, setup,
 						teardown),
 	};
