@@ -494,10 +494,13 @@ static void finish(struct rig *g)
 		tick(g);
 		left = g->core->nr_waiting;
 	}
-	for (uint32_t i = 0; i < REQUESTS && !g->s->failed; i++)
-		if (g->requests[i].trigger == SAY_WAITS ||
-		    g->requests[i].update == SAY_WAITS || left)
+	for (uint32_t i = 0; i < REQUESTS && !g->s->failed; i++) {
+		const struct request *q = &g->requests[i];
+
+		if (left || waits(q) || q->trigger == SAY_DUE ||
+		    q->update == SAY_DUE)
 			sim_fail(g->s, BOUT "somebody waits for ever");
+	}
 }
 
 void bout_budget(struct sim *s, uint64_t seed)
