@@ -109,17 +109,16 @@ static uint8_t *memory_make(const struct fake_agent *a, const char *name,
 static void memory_new(struct fake_agent *a)
 {
 	static uint32_t processes;
-	uint64_t up_bytes;
 
 	a->process = ++processes;
 	a->token = 0x7000 + a->process;
 	a->pool_used = 0;
 	layout_make(a);
-	up_bytes = a->layout.up_bytes;
+	a->up_bytes = a->layout.up_bytes;
 	if (a->config.small_up)
-		up_bytes -= 4096;
+		a->up_bytes -= 4096;
 	a->down = memory_make(a, "down", a->layout.down_bytes, &a->fds[0]);
-	a->up = memory_make(a, "up", up_bytes, &a->fds[1]);
+	a->up = memory_make(a, "up", a->up_bytes, &a->fds[1]);
 	a->pool = memory_make(a, "pool", a->layout.pool_bytes, &a->fds[2]);
 	a->nr_fds = 3;
 	for (; a->nr_fds < 2 + a->layout.nr_nodes; a->nr_fds++) {
@@ -133,7 +132,7 @@ static void memory_new(struct fake_agent *a)
 static void memory_drop(struct fake_agent *a)
 {
 	munmap(a->down, a->layout.down_bytes);
-	munmap(a->up, a->layout.up_bytes);
+	munmap(a->up, a->up_bytes);
 	munmap(a->pool, a->layout.pool_bytes);
 	for (uint32_t i = 0; i < a->nr_fds; i++)
 		close(a->fds[i]);

@@ -44,6 +44,7 @@ struct fake_agent {
 	int fds[2 + FAKE_NODES_MAX];
 	uint32_t nr_fds;
 	uint8_t *down, *up, *pool;
+	uint64_t up_bytes; /* that are there, whatever the layout says */
 	uint32_t process;
 	uint64_t token;
 	uint32_t generation;
