@@ -209,10 +209,18 @@ static int map_all(struct hs_attachment *at, const int *fds, uint32_t nr_fds)
 		rc = map_one(fds[1], PROT_READ | PROT_WRITE, &at->up,
 			     &at->up_bytes);
 	for (uint32_t i = 2; !rc && i < nr_fds; i++) {
-		rc = map_one(fds[i], PROT_READ | PROT_WRITE, &at->pools[i - 2],
-			     &bytes);
-		if (!rc && i > 2 && bytes != at->pool_bytes)
-			rc = -EBADMSG;
+		uint8_t *pool;
+
+		rc = map_one(fds[i], PROT_READ | PROT_WRITE, &pool, &bytes);
+		if (rc)
+			return rc;
+		/* All are unmapped as long as the first: of a longer one that
+		 * were what lies behind it, which is the application's. */
+		if (i > 2 && bytes != at->pool_bytes) {
+			munmap(pool, bytes);
+			return -EBADMSG;
+		}
+		at->pools[i - 2] = pool;
 		at->pool_bytes = bytes;
 	}
 	return rc;

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -408,6 +409,41 @@ static void test_refused(void **state)
 	refused(&config);
 }
 
+static bool is_mapped(void *p, uint64_t bytes)
+{
+	return msync(p, bytes, MS_ASYNC) == 0;
+}
+
+/* Of two pools that are not as long as each other neither is taken, and what
+ * lies behind the shorter one stays. */
+static void test_pools_alike(void **state)
+{
+	const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	struct fake_config config = fake_config_default();
+	struct hs_attachment *at = NULL;
+	uint64_t longer;
+	int fds[4];
+
+	config.nr_nodes = 2;
+	fake_agent_start(&agent, &config);
+	/* Longer than all that the agent and the client have mapped. */
+	longer = 8 * (agent.layout.down_bytes + agent.layout.up_bytes +
+		      agent.layout.pool_bytes);
+	longer -= longer % page;
+	memcpy(fds, agent.fds, sizeof(fds));
+	fds[3] = memfd_create("longer", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	assert_true(fds[3] >= 0);
+	assert_int_equal(ftruncate(fds[3], (off_t)longer), 0);
+	assert_int_equal(
+		fcntl(fds[3], F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW), 0);
+	assert_int_equal(hs_attachment_make(fds, 4, &at), -EBADMSG);
+	assert_true(is_mapped(agent.down, agent.layout.down_bytes));
+	assert_true(is_mapped(agent.up, agent.layout.up_bytes));
+	assert_true(is_mapped(agent.pool, agent.layout.pool_bytes));
+	close(fds[3]);
+	fake_agent_stop(&agent);
+}
+
 /* Every word of the layout set to what is known to hurt. */
 static void test_layout_checked(void **state)
 {
@@ -473,6 +509,7 @@ int main(void)
 		cmocka_unit_test(test_fork),
 		cmocka_unit_test(test_clone),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_pools_alike),
 		cmocka_unit_test(test_layout_checked),
 	};
 
