@@ -484,23 +484,27 @@ static void start(struct rig *g)
 	g->process = hs_agent_core_process_new(g->core);
 }
 
+static uint32_t nr_unsaid(const struct rig *g)
+{
+	uint32_t nr = 0;
+
+	for (uint32_t i = 0; i < REQUESTS; i++) {
+		const struct request *q = &g->requests[i];
+
+		nr += waits(q) || q->trigger == SAY_DUE || q->update == SAY_DUE;
+	}
+	return nr;
+}
+
 /* What is left has its turn, too. */
 static void finish(struct rig *g)
 {
-	uint32_t left = 1;
-
-	for (uint32_t n = 0; n < 2000 && left && !g->s->failed; n++) {
+	for (uint32_t n = 0; n < 2000 && nr_unsaid(g) && !g->s->failed; n++) {
 		g->now_ns += 50 * SIM_MS;
 		tick(g);
-		left = g->core->nr_waiting;
 	}
-	for (uint32_t i = 0; i < REQUESTS && !g->s->failed; i++) {
-		const struct request *q = &g->requests[i];
-
-		if (left || waits(q) || q->trigger == SAY_DUE ||
-		    q->update == SAY_DUE)
-			sim_fail(g->s, BOUT "somebody waits for ever");
-	}
+	if (!g->s->failed && (nr_unsaid(g) || g->core->nr_waiting))
+		sim_fail(g->s, BOUT "%u wait for ever", nr_unsaid(g));
 }
 
 void bout_budget(struct sim *s, uint64_t seed)
