@@ -190,6 +190,19 @@ static void clear(struct hs_auto_epoch *e)
 	memset(e->groups, 0, sizeof(e->groups));
 }
 
+uint32_t hs_auto_percentile_parts(const struct hs_auto_percentile *p,
+				  uint32_t parts)
+{
+	uint64_t in_it = level(p, p->threshold) >> 32;
+	uint64_t more = p->allowed > p->above ? p->allowed - p->above : 0;
+	uint64_t part;
+
+	if (!in_it)
+		return 0;
+	part = (more / in_it * parts) >> 32;
+	return part < parts ? (uint32_t)part : parts - 1;
+}
+
 /* The epoch is over: the one before it is forgotten. */
 static void turn(struct hs_auto_percentile *p)
 {

@@ -62,6 +62,11 @@ bool hs_auto_percentile_init(struct hs_auto_percentile *p, double percentile,
  * it is a symptom. */
 bool hs_auto_percentile_settle(struct hs_auto_percentile *p, uint32_t bucket);
 
+/* Of @parts values in the threshold's own bucket, how many are to lie beyond.
+ * Return: up to @parts - 1. */
+uint32_t hs_auto_percentile_parts(const struct hs_auto_percentile *p,
+				  uint32_t parts);
+
 /* Of most values their bucket; of 0, and of more than fits a bucket, more than
  * there are. */
 static inline uint32_t hs_auto_bucket_most(uint64_t value)

@@ -4,7 +4,9 @@
  * percentile: a pool of them, each taken by one operation and rule.
  *
  * Guarantees: no lock that is waited for, no allocation but by the helper, no
- * fault. Who finds one in use judges nothing by it.
+ * fault. Who finds one in use judges by where the line was last, and does not
+ * count: of threads that meet, each one's durations are a part of what the line
+ * is drawn by, and all of them are judged.
  */
 #ifndef HS_DATAPLANE_RULES_QUANTILE_H
 #define HS_DATAPLANE_RULES_QUANTILE_H
@@ -32,7 +34,8 @@ void hs_rules_quantiles_drop(void);
 uint8_t hs_rules_quantile_of(uint64_t generation, const struct hs_shm_rule *r,
 			     uint32_t operation);
 
-/* Above the percentile of its operation; counted there. @number: or none's. */
+/* Above the percentile of its operation; counted there, unless another thread
+ * is at it. @number: or none's. */
 bool hs_rules_quantile_above(uint32_t number, uint64_t duration_ns);
 
 /* A word that says that somebody is at work on something. */
