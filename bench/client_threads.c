@@ -26,6 +26,7 @@
 /* What the stocks of all cores hold, and the agent has time for after it. */
 #define BURST	      1000u
 #define BURST_REST_US 10000u
+#define RULES_WAIT_US 500000u
 /* Of a thread between two meetings of a crew that is timed as it goes on. */
 #define TRACES_OF_PACE	 256u
 #define PAYLOADS_OF_TURN (256u * HS_CLIENT_PAYLOADS_OF_TRACE)
@@ -38,8 +39,9 @@ struct figure {
 	const char *bare_name; /* NULL: nothing */
 	void (*bare)(void *context, uint32_t n);
 	uint64_t pool_bytes;
-	bool rests;	/* bursts that stocks hold */
-	bool sustained; /* at the highest rate without loss */
+	const char *rules; /* NULL: none */
+	bool rests;	   /* bursts that stocks hold */
+	bool sustained;	   /* at the highest rate without loss */
 };
 
 static const struct figure figures[] = {
@@ -55,6 +57,13 @@ static const struct figure figures[] = {
 	 .of_turn = SPANS_OF_TURN,
 	 .bytes = SMALL_BYTES,
 	 .pool_bytes = POOL_BYTES},
+	/* All threads' durations draw one line. */
+	{.name = "span_5attr_percentile",
+	 .run = hs_client_spans,
+	 .of_turn = SPANS_OF_TURN,
+	 .bytes = SMALL_BYTES,
+	 .pool_bytes = POOL_BYTES,
+	 .rules = "rules: [{name: tail, percentile: 99.99}]\n"},
 	{.name = "begin_end_empty_burst",
 	 .run = hs_client_begin_end,
 	 .of_turn = BURST,
@@ -166,6 +175,7 @@ static int measure(struct threads *t, const struct figure *f)
 		.pool_bytes = f->pool_bytes,
 		.ring_words = DEEP_RING_WORDS,
 		.cpu = t->config->agent_cpu,
+		.rules = f->rules,
 	};
 	struct hs_bench_result *r;
 	struct hs_bench_node node;
@@ -182,6 +192,9 @@ static int measure(struct threads *t, const struct figure *f)
 	rc = hs_bench_node_start(&node, &config);
 	if (rc)
 		return rc;
+	/* The helper's next round brings them. */
+	if (f->rules)
+		usleep(RULES_WAIT_US);
 	/* Threads of the node that is attached: they end before it does. */
 	t->crew = hs_bench_crew_start(t->nr);
 	if (!t->crew) {
