@@ -123,10 +123,10 @@ static uint32_t header_crc(uint64_t salt, uint64_t offset,
 			 sizeof(*record) - from);
 }
 
-size_t hs_segment_encode(struct hs_segment_codec *codec, uint64_t salt,
-			 uint64_t offset, enum hs_segment_type type,
-			 const struct hs_wire_trace_id *trace, const void *raw,
-			 size_t raw_bytes, uint8_t *out)
+size_t hs_segment_pack(struct hs_segment_codec *codec,
+		       enum hs_segment_type type,
+		       const struct hs_wire_trace_id *trace, const void *raw,
+		       size_t raw_bytes, uint8_t *out)
 {
 	struct hs_segment_record record = {.magic = HS_SEGMENT_RECORD_MAGIC,
 					   .type = (uint16_t)type,
@@ -149,13 +149,34 @@ size_t hs_segment_encode(struct hs_segment_codec *codec, uint64_t salt,
 	} else if (raw_bytes) {
 		memcpy(payload, raw, raw_bytes);
 	}
-	record.payload_crc = hs_crc32c(crc_start(salt, offset), payload,
-				       record.stored_bytes);
-	record.header_crc = header_crc(salt, offset, &record);
 	memcpy(out, &record, sizeof(record));
 	packed = sizeof(record) + record.stored_bytes;
 	memset(out + packed, 0, padded(packed) - packed);
 	return padded(packed);
+}
+
+void hs_segment_seal(uint8_t *data, uint64_t salt, uint64_t offset)
+{
+	struct hs_segment_record record;
+
+	memcpy(&record, data, sizeof(record));
+	record.payload_crc =
+		hs_crc32c(crc_start(salt, offset), data + sizeof(record),
+			  record.stored_bytes);
+	record.header_crc = header_crc(salt, offset, &record);
+	memcpy(data, &record, sizeof(record));
+}
+
+size_t hs_segment_encode(struct hs_segment_codec *codec, uint64_t salt,
+			 uint64_t offset, enum hs_segment_type type,
+			 const struct hs_wire_trace_id *trace, const void *raw,
+			 size_t raw_bytes, uint8_t *out)
+{
+	size_t n = hs_segment_pack(codec, type, trace, raw, raw_bytes, out);
+
+	if (n)
+		hs_segment_seal(out, salt, offset);
+	return n;
 }
 
 int64_t hs_segment_check(const uint8_t *data, size_t size_bytes, uint64_t salt,

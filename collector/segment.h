@@ -84,12 +84,19 @@ void hs_segment_codec_level(struct hs_segment_codec *codec, int zstd_level);
 void hs_segment_codec_free(struct hs_segment_codec *codec);
 
 /**
- * hs_segment_encode() - lay out one record for @offset
+ * hs_segment_pack() - lay out one record, wherever it will stand
  * @raw: the payload
- * @out: HS_SEGMENT_RECORD_MAX_BYTES of room
+ * @out: room for it as it is, its header and padding
  *
  * Return: bytes to append, a multiple of 8; 0: the payload is over the limit.
  */
+size_t hs_segment_pack(struct hs_segment_codec *codec,
+		       enum hs_segment_type type,
+		       const struct hs_wire_trace_id *trace, const void *raw,
+		       size_t raw_bytes, uint8_t *out);
+/** hs_segment_seal() - what pack() laid out stands at @offset: its checksums */
+void hs_segment_seal(uint8_t *record, uint64_t salt, uint64_t offset);
+/** hs_segment_encode() - both: lay out one record for @offset */
 size_t hs_segment_encode(struct hs_segment_codec *codec, uint64_t salt,
 			 uint64_t offset, enum hs_segment_type type,
 			 const struct hs_wire_trace_id *trace, const void *raw,
