@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 #include "base/log.h"
+#include "collector/pack.h"
 
 #define AT(field) offsetof(struct hs_collector_config, field)
 
@@ -79,6 +80,15 @@ static const struct hs_config_key keys[] = {
 	 .min = -1,
 	 .max = 19,
 	 .doc = "Compression of stored slices, 1 to 19; 0 takes 3; -1: none."},
+	{.path = "pack_threads",
+	 .type = HS_CONFIG_INT,
+	 .offset = AT(pack_threads),
+	 .default_text = "0",
+	 .min = -1,
+	 .max = HS_PACK_THREADS_MAX,
+	 .doc = "Threads that compress, beside the one that writes and helps "
+		"them. 0 takes half of the cores that it may run on, 8 at "
+		"most; -1: none."},
 	{.path = "limits.traces",
 	 .type = HS_CONFIG_INT,
 	 .offset = AT(limits.traces),

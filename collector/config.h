@@ -26,6 +26,7 @@ struct hs_collector_config {
 	uint64_t retain_ns;
 	uint64_t sync_interval_ns;
 	int64_t zstd_level;
+	int64_t pack_threads;
 	struct {
 		int64_t traces;
 		int64_t nodes;

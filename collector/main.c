@@ -237,7 +237,8 @@ static int collector_start(struct daemon *d)
 	const struct hs_collector_options options = {
 		.store = {.dir = c->store,
 			  .segment_bytes = c->segment_bytes,
-			  .zstd_level = (int)c->zstd_level},
+			  .zstd_level = (int)c->zstd_level,
+			  .pack_threads = (int)c->pack_threads},
 		.limits = {.nr_traces = (uint32_t)c->limits.traces,
 			   .nr_nodes = (uint32_t)c->limits.nodes,
 			   .nr_buffers = (uint32_t)c->limits.buffers,

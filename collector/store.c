@@ -22,6 +22,7 @@
 #define SEGMENT_BYTES  (64ull << 20)
 #define UNSYNCED_BYTES (32u << 20)
 #define ZSTD_LEVEL     3
+#define PACKERS_MAX    8 /* unless more are asked for */
 /* So much of the memory is a group that is worth its sync. */
 #define DUE_SHARE 4u
 
@@ -318,6 +319,7 @@ static struct hs_store *store_new(const struct hs_store_options *options)
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->asked_cond, NULL);
 	pthread_cond_init(&s->answered_cond, NULL);
+	hs_syncer_init(&s->syncer);
 	s->dir = strdup(options->dir);
 	s->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (s->dir && s->event_fd >= 0 &&
@@ -329,17 +331,32 @@ static struct hs_store *store_new(const struct hs_store_options *options)
 	return NULL;
 }
 
+/* Of two cores one packs while the other does the rest. */
+static uint32_t nr_packers(const struct hs_store_options *o)
+{
+	uint32_t half = hs_pack_cores() / 2;
+
+	if (o->pack_threads)
+		return o->pack_threads > 0 ? (uint32_t)o->pack_threads : 0;
+	return half < PACKERS_MAX ? half : PACKERS_MAX;
+}
+
 /* Signals are for the threads that wait for them. */
-static int thread_start(struct hs_store *s)
+static int threads_start(struct hs_store *s)
 {
 	sigset_t all, before;
 	int rc;
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	rc = -pthread_create(&s->thread, NULL, hs_store_writer, s);
+	rc = hs_syncer_start(&s->syncer);
+	if (!rc)
+		rc = hs_pack_start(s->pack, nr_packers(&s->options));
+	if (!rc) {
+		rc = -pthread_create(&s->thread, NULL, hs_store_writer, s);
+		s->has_thread = rc == 0;
+	}
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	s->has_thread = rc == 0;
 	return rc;
 }
 
@@ -362,7 +379,7 @@ int hs_store_open(struct hs_store **out, const struct hs_store_options *options,
 	if (!rc)
 		rc = hs_store_view_init(&s->view, s, true, error, error_bytes);
 	if (!rc) {
-		rc = thread_start(s);
+		rc = threads_start(s);
 		if (rc)
 			snprintf(error, error_bytes, "%s: no thread: %s",
 				 s->dir, strerror(-rc));

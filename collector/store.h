@@ -2,9 +2,9 @@
 /*
  * store.h - a collector's disk: segments for the truth, an index to find it
  *
- * What is put waits in memory, which is bounded. A thread of the store's own
- * packs it, appends it to a segment, syncs, and brings it into the index; what
- * was put is durable and to be found when poll() says so, and not before. A
+ * What is put waits in memory, which is bounded. Threads of the store's own
+ * pack it, append it to a segment, sync, and bring it into the index; what was
+ * put is durable and to be found when poll() says so, and not before. A
  * disk that is full or fails loses nothing: attempts fail, puts are refused
  * once the memory is full, nobody gets an acknowledgement, and as soon as the
  * disk takes writes again everything goes on where it stood. Order of
@@ -12,8 +12,9 @@
  * yet, cuts a torn tail off, and makes the whole index again where it is
  * missing or damaged.
  *
- * How hard is packed follows the disk: where packing is slower than writing
- * and more waits than should, it is packed less, and in the end not at all.
+ * How hard is packed follows the disk: where more is waited for packing than
+ * for writing and more waits than should, it is packed less, and in the end not
+ * at all.
  *
  * Context: one thread, the owner, at a time; options.idle runs in the store's.
  */
@@ -32,6 +33,7 @@ struct hs_store_options {
 	const char *dir;	 /* made when missing */
 	uint64_t segment_bytes;	 /* 0: 64 MiB */
 	int zstd_level;		 /* 0: default (3); -1: none */
+	int pack_threads;	 /* 0: half of the cores, 8 at most; -1: none */
 	uint32_t unsynced_bytes; /* kept in memory at most; 0: 32 MiB */
 	/*
 	 * Whatever may be done when nothing waits, in small steps; it may read
@@ -52,7 +54,7 @@ struct hs_store_stats {
 	uint64_t damaged_bytes; /* unreadable, as opening found them */
 	uint64_t damaged_reads; /* records that failed when asked for */
 	uint64_t torn_bytes;	/* cut off when opened */
-	uint64_t syncs;
+	uint64_t syncs;		/* of groups */
 	uint64_t sync_errors;
 	uint32_t nr_segments;
 	uint32_t bad_segments; /* without a readable head: left alone */

@@ -116,6 +116,7 @@ static int commit(struct hs_store *s, uint64_t position)
 		s->done = position;
 		hs_index_count(s->index, &s->counts);
 		pthread_cond_broadcast(&s->answered_cond);
+		hs_store_wake(s);
 		pthread_mutex_unlock(&s->lock);
 	}
 	pthread_mutex_unlock(&s->committing);

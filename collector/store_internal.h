@@ -2,21 +2,25 @@
 /*
  * store_internal.h - a store's insides, for its own files
  *
- * Two threads: the owner puts, asks and reads; the writer packs, writes, syncs
- * and indexes. What both touch is under `lock`. The writer holds `committing`
- * while rows become visible and the entries that they come from stop being
- * pending, so that whoever reads both sees each record once.
+ * Two threads: the owner puts, asks and reads; the writer has packed (pack.h),
+ * writes, has synced (syncer.h) and indexes. What both touch is under `lock`.
+ * The writer holds `committing` while rows become visible and the entries that
+ * they come from stop being pending, so that whoever reads both sees each
+ * record once.
  */
 #ifndef HS_COLLECTOR_STORE_INTERNAL_H
 #define HS_COLLECTOR_STORE_INTERNAL_H
 
 #include <pthread.h>
 
+#include "collector/pack.h"
 #include "collector/ring.h"
 #include "collector/segment.h"
 #include "collector/store.h"
+#include "collector/syncer.h"
 
 #define HS_STORE_DAMAGES_MAX 64u
+#define HS_STORE_NR_EFFORTS  4u
 
 struct hs_store_segment {
 	uint32_t number;
@@ -52,6 +56,14 @@ struct hs_store_item {
 	uint32_t order;
 };
 
+/* A group that the disk syncs. */
+struct hs_store_flight {
+	bool is;
+	int failed;	   /* its rows could not be made */
+	uint64_t bytes;	   /* behind the last segment's end */
+	uint64_t position; /* of the ring: behind its last entry */
+};
+
 struct hs_store {
 	struct hs_store_options options;
 	char *dir;
@@ -67,15 +79,21 @@ struct hs_store {
 	struct hs_store_view view;
 	struct hs_index *index;
 	struct hs_segment_codec *codec;
-	int fd;		   /* of the last segment, appended to; -1: none */
-	uint8_t *out;	   /* records as they will stand in the file */
-	size_t out_used;   /* of it, not written yet */
-	uint64_t written;  /* bytes behind the last segment's end */
+	int fd;		  /* of the last segment, appended to; -1: none */
+	uint8_t *out;	  /* records as they will stand in the file */
+	size_t out_used;  /* of it, not written yet */
+	uint64_t written; /* bytes behind the last segment's end */
+	struct hs_store_flight flight;
+	struct hs_syncer syncer;
+	struct hs_pack *pack;
 	uint64_t position; /* of the ring: durable up to here */
 	struct hs_store_item *items;
 	struct hs_index_slice *slices;
 	uint32_t nr_items;
-	uint32_t effort;   /* of packing; 0 is what was configured */
+	uint32_t effort;  /* of packing; 0 is what was configured */
+	uint64_t pack_ns; /* waited for that, since a group was settled */
+	uint64_t disk_ns; /* and for the disk */
+	uint64_t pack_ns_at[HS_STORE_NR_EFFORTS]; /* when last tried */
 	bool index_behind; /* it missed records; they are read from segments */
 
 	/* Both threads', under lock. */
@@ -130,9 +148,13 @@ void hs_store_view_destroy(struct hs_store_view *view);
 /* store_write.c: the writer's. */
 int hs_store_writer_init(struct hs_store *s);
 void hs_store_writer_destroy(struct hs_store *s);
-void *hs_store_writer(void *store);
 /* Everything before the ring's @target, to the disk and the index. */
 int hs_store_write(struct hs_store *s, uint64_t from, uint64_t target);
+
+/* store_thread.c */
+void *hs_store_writer(void *store);
+/* Under lock: the owner has something to look at. */
+void hs_store_wake(struct hs_store *s);
 
 /* store_expire.c: the writer's, between groups. */
 int hs_store_drop_segment(struct hs_store *s, uint32_t number);

@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * store_write.c - the store's own thread: packing, appending, syncing
+ * store_write.c - what the store's own thread does: appending and syncing
  *
- * What waits is taken in groups that end in one segment: laid out record after
- * record, written in large pieces, synced, brought into the index. What failed
- * is laid out anew from the entries, which wait in memory until then.
+ * What waits is taken in groups that end in one segment: packed by whoever has
+ * time (pack.h), laid out record after record, written in large pieces, synced,
+ * brought into the index. What failed is laid out anew from the entries, which
+ * wait in memory until then.
+ *
+ * While the disk syncs one group (syncer.h), its rows are made and the next one
+ * is packed and written; nothing of that is committed before the sync and the
+ * commit of the one before have ended. So there are two at most: one under way
+ * to the disk, and one that is laid out behind it.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -21,8 +25,7 @@
 
 #define OUT_BYTES     (1u << 20) /* of one write */
 #define ITEMS_MAX     65536u	 /* of one group */
-#define IDLE_WAIT_NS  (250 * HS_NS_PER_MS)
-#define EFFORT_NONE   3u
+#define EFFORT_NONE   (HS_STORE_NR_EFFORTS - 1)
 #define BACKLOG_SHARE 4u /* of the memory; more waits: pack less */
 /* Of the memory: a group of less goes on behind the end of a batch, and one of
  * more ends within. So much becomes free at once. */
@@ -47,11 +50,17 @@ int hs_store_writer_init(struct hs_store *s)
 	s->out = malloc(OUT_BYTES + HS_SEGMENT_RECORD_MAX_BYTES);
 	s->items = calloc(ITEMS_MAX, sizeof(*s->items));
 	s->slices = calloc(ITEMS_MAX, sizeof(*s->slices));
-	return s->codec && s->out && s->items && s->slices ? 0 : -ENOMEM;
+	s->pack = hs_pack_new();
+	if (!s->codec || !s->out || !s->items || !s->slices || !s->pack)
+		return -ENOMEM;
+	hs_pack_level(s->pack, level > 0 ? level : 0);
+	return 0;
 }
 
 void hs_store_writer_destroy(struct hs_store *s)
 {
+	hs_syncer_end(&s->syncer);
+	hs_pack_free(s->pack);
 	hs_index_close(s->index);
 	hs_segment_codec_free(s->codec);
 	if (s->fd >= 0)
@@ -166,11 +175,9 @@ static int segment_new(struct hs_store *s, int64_t now_ns)
 struct group {
 	uint64_t position; /* behind its last entry */
 	uint64_t bytes;	   /* of entries */
-	uint64_t pack_ns;
-	uint64_t disk_ns;
 };
 
-static int piece_write(struct hs_store *s, struct group *g)
+static int piece_write(struct hs_store *s)
 {
 	uint64_t from_ns = hs_clock_mono_ns();
 	char name[HS_STORE_SEGMENT_NAME_BYTES];
@@ -189,88 +196,130 @@ static int piece_write(struct hs_store *s, struct group *g)
 			      (off64_t)s->out_used, SYNC_FILE_RANGE_WRITE);
 	s->written += s->out_used;
 	s->out_used = 0;
-	g->disk_ns += hs_clock_mono_ns() - from_ns;
+	s->disk_ns += hs_clock_mono_ns() - from_ns;
 	return 0;
 }
 
 /*
  * After a failed fdatasync the kernel may call pages clean that never reached
- * the disk; so all of the group is laid out and written once more.
+ * the disk; so all that was not synced is laid out and written once more.
  */
-static int group_sync(struct hs_store *s, struct group *g)
+static int synced(struct hs_store *s, uint64_t bytes)
 {
 	uint64_t from_ns = hs_clock_mono_ns();
 	char name[HS_STORE_SEGMENT_NAME_BYTES];
-	int rc = piece_write(s, g);
+	int rc = hs_syncer_wait(&s->syncer);
 
-	if (rc || !s->written)
-		return rc;
-	if (fdatasync(s->fd)) {
-		rc = -errno;
+	s->disk_ns += hs_clock_mono_ns() - from_ns;
+	if (rc) {
 		hs_store_segment_name(name, last(s)->number);
 		return hs_store_failed(s, rc, name);
 	}
 	pthread_mutex_lock(&s->lock);
-	last(s)->end += s->written;
-	s->stats.disk_bytes += s->written;
-	s->stats.stored_bytes += s->written;
+	last(s)->end += bytes;
+	s->stats.disk_bytes += bytes;
+	s->stats.stored_bytes += bytes;
+	s->stats.syncs++;
 	pthread_mutex_unlock(&s->lock);
-	s->written = 0;
-	g->disk_ns += hs_clock_mono_ns() - from_ns;
+	s->written -= bytes;
 	return 0;
 }
 
-/* Pack as hard as the disk leaves time for. */
-static void effort_follow(struct hs_store *s, const struct group *g)
+/*
+ * Pack as hard as the disk leaves time for: less where more is waited for that
+ * than for the disk, and more again where the disk is waited for longer than
+ * that took when it was last tried.
+ */
+static uint32_t effort_next(struct hs_store *s, uint64_t backlog)
+{
+	const uint32_t effort = s->effort;
+
+	s->pack_ns_at[effort] = s->pack_ns;
+	if (backlog < s->ring.size_bytes / (4 * BACKLOG_SHARE))
+		return effort ? effort - 1 : 0;
+	if (backlog < s->ring.size_bytes / BACKLOG_SHARE)
+		return effort;
+	if (s->pack_ns > s->disk_ns)
+		return effort < EFFORT_NONE ? effort + 1 : effort;
+	return effort && s->pack_ns_at[effort - 1] < s->disk_ns ? effort - 1
+								: effort;
+}
+
+static void effort_follow(struct hs_store *s)
 {
 	const int levels[] = {s->options.zstd_level, 1, -5, 0};
 	uint64_t backlog;
-	uint32_t effort = s->effort;
+	uint32_t effort;
 
 	pthread_mutex_lock(&s->lock);
-	backlog = s->target - g->position;
+	backlog = s->target - s->position;
 	pthread_mutex_unlock(&s->lock);
-	if (backlog >= s->ring.size_bytes / BACKLOG_SHARE &&
-	    g->pack_ns > g->disk_ns && effort < EFFORT_NONE)
-		effort++;
-	else if (backlog < s->ring.size_bytes / (4 * BACKLOG_SHARE) &&
-		 effort > 0)
-		effort--;
+	effort = effort_next(s, backlog);
+	s->pack_ns = 0;
+	s->disk_ns = 0;
 	if (effort == s->effort)
 		return;
 	s->effort = effort;
-	if (s->options.zstd_level > 0)
+	if (s->options.zstd_level > 0) {
 		hs_segment_codec_level(s->codec, levels[effort]);
+		hs_pack_level(s->pack, levels[effort]);
+	}
 	pthread_mutex_lock(&s->lock);
 	s->stats.effort = effort;
 	pthread_mutex_unlock(&s->lock);
 }
 
-/*
- * The group is durable, indexed, and no longer waits. Its rows are made while
- * the disk writes, and committed behind the sync.
+/* The group under way, if there is one, is durable, indexed, and waits no more.
  */
-static int group_end(struct hs_store *s, struct group *g)
+static int group_settle(struct hs_store *s)
 {
-	int rc = piece_write(s, g);
-	int failed = 0;
+	struct hs_store_flight f = s->flight;
+	int rc;
 
-	if (!rc && s->nr_segments)
-		failed = hs_store_index_items(s, last(s)->end + s->written);
-	if (!rc)
-		rc = group_sync(s, g);
+	if (!f.is)
+		return 0;
+	s->flight.is = false;
+	rc = f.bytes ? synced(s, f.bytes) : 0;
 	/* Rows of what is not on the disk must not stay. */
-	if (rc)
+	if (rc) {
 		s->index_behind = true;
-	if (!rc) {
-		s->position = g->position;
-		rc = failed ? failed : hs_store_index_commit(s, g->position);
+		return rc;
 	}
+	s->position = f.position;
+	rc = f.failed ? f.failed : hs_store_index_commit(s, f.position);
 	if (!rc)
-		effort_follow(s, g);
+		effort_follow(s);
+	return rc;
+}
+
+/* All of the group is under way. Its rows are made while the disk writes, and
+ * committed behind the sync. */
+static int group_send(struct hs_store *s, struct group *g)
+{
+	int rc = piece_write(s);
+
+	if (!rc)
+		rc = group_settle(s);
+	if (!rc) {
+		s->flight = (struct hs_store_flight){.is = true,
+						     .bytes = s->written,
+						     .position = g->position};
+		if (s->written)
+			hs_syncer_begin(&s->syncer, s->fd);
+		if (s->nr_segments && (s->nr_items || s->written))
+			s->flight.failed = hs_store_index_items(
+				s, last(s)->end + s->written);
+	}
 	*g = (struct group){.position = g->position};
 	s->nr_items = 0;
 	return rc;
+}
+
+static int group_end(struct hs_store *s, struct group *g)
+{
+	int rc = group_send(s, g);
+
+	return rc ? rc : group_settle(s);
 }
 
 static enum hs_segment_type segment_type(const struct hs_ring_entry *entry)
@@ -298,32 +347,35 @@ static int record_room(struct hs_store *s, const struct hs_ring_entry *entry,
 		return rc ? rc : segment_new(s, entry->now_ns);
 	}
 	if (s->out_used >= OUT_BYTES)
-		rc = piece_write(s, g);
+		rc = piece_write(s);
 	return rc;
 }
 
-static int record_add(struct hs_store *s, const struct hs_ring_entry *entry,
+static int record_add(struct hs_store *s, const struct hs_pack_record *r,
 		      struct group *g)
 {
+	const struct hs_ring_entry *entry = r->entry;
 	struct hs_store_item *item;
-	uint64_t from_ns;
 	uint64_t at;
-	size_t n;
+	size_t n = r->bytes;
 	int rc = record_room(s, entry, g);
 
 	if (rc)
 		return rc;
-	from_ns = hs_clock_mono_ns();
 	at = last(s)->end + s->written + s->out_used;
-	n = hs_segment_encode(s->codec, last(s)->salt, at, segment_type(entry),
-			      &entry->trace, hs_ring_payload(entry),
-			      (size_t)entry->part_bytes[0] +
-				      entry->part_bytes[1],
-			      s->out + s->out_used);
+	if (n) {
+		memcpy(s->out + s->out_used, r->data, n);
+		hs_segment_seal(s->out + s->out_used, last(s)->salt, at);
+	} else {
+		n = hs_segment_encode(
+			s->codec, last(s)->salt, at, segment_type(entry),
+			&entry->trace, hs_ring_payload(entry),
+			(size_t)entry->part_bytes[0] + entry->part_bytes[1],
+			s->out + s->out_used);
+	}
 	if (!n)
 		return hs_store_failed(s, -EMSGSIZE, "a record");
 	s->out_used += n;
-	g->pack_ns += hs_clock_mono_ns() - from_ns;
 	item = &s->items[s->nr_items];
 	*item = (struct hs_store_item){
 		entry, {last(s)->number, at}, (uint32_t)n, s->nr_items};
@@ -365,6 +417,16 @@ static int tombs_add(struct hs_store *s, uint32_t number, struct group *g)
 	return hs_index_segment_traces(s->index, number, tomb_add, &t);
 }
 
+static int tombs_sync(struct hs_store *s)
+{
+	int rc = piece_write(s);
+
+	if (rc || !s->written)
+		return rc;
+	hs_syncer_begin(&s->syncer, s->fd);
+	return synced(s, s->written);
+}
+
 /* What was put before is durable and indexed first, so it goes, too. */
 static int expire(struct hs_store *s, const struct hs_ring_entry *entry,
 		  struct group *g)
@@ -376,19 +438,19 @@ static int expire(struct hs_store *s, const struct hs_ring_entry *entry,
 	if (!rc)
 		rc = tombs_add(s, number, g);
 	if (!rc)
-		rc = group_sync(s, g);
+		rc = tombs_sync(s);
 	return rc ? rc : hs_store_drop_segment(s, number);
 }
 
-static int entry_add(struct hs_store *s, const struct hs_ring_entry *entry,
+static int entry_add(struct hs_store *s, const struct hs_pack_record *r,
 		     struct group *g)
 {
-	if (entry->type == HS_RING_EXPIRE)
-		return expire(s, entry, g);
-	if (entry->type != HS_RING_MARK)
-		return record_add(s, entry, g);
+	if (r->entry->type == HS_RING_EXPIRE)
+		return expire(s, r->entry, g);
+	if (r->entry->type != HS_RING_MARK)
+		return record_add(s, r, g);
 	s->items[s->nr_items] =
-		(struct hs_store_item){.entry = entry, .order = s->nr_items};
+		(struct hs_store_item){.entry = r->entry, .order = s->nr_items};
 	s->nr_items++;
 	return 0;
 }
@@ -421,22 +483,66 @@ static bool group_full(const struct hs_store *s, const struct group *g,
 		g->bytes >= s->ring.size_bytes / GROUP_LEAST_SHARE);
 }
 
+/*
+ * What was put meanwhile goes along: the disk need not wait for it. It lies
+ * behind what was there in one piece, since the ring was never empty meanwhile.
+ */
+static uint64_t target_of(struct hs_store *s)
+{
+	uint64_t target;
+
+	pthread_mutex_lock(&s->lock);
+	target = s->target;
+	pthread_mutex_unlock(&s->lock);
+	return target;
+}
+
+/* The next lot; whoever has time packs what is behind it. */
+static const struct hs_pack_lot *lot_next(struct hs_store *s, uint64_t *ahead,
+					  uint64_t target)
+{
+	const struct hs_pack_lot *lot;
+	uint64_t from_ns;
+
+	while (hs_pack_add(s->pack, &s->ring, ahead, target))
+		;
+	from_ns = hs_clock_mono_ns();
+	lot = hs_pack_take(s->pack);
+	s->pack_ns += hs_clock_mono_ns() - from_ns;
+	return lot;
+}
+
 static int write_groups(struct hs_store *s, uint64_t target)
 {
 	struct group g = {.position = s->position};
-	const struct hs_ring_entry *entry;
-	uint64_t at = s->position;
+	const struct hs_pack_lot *lot;
+	uint64_t ahead = s->position;
 	int rc = 0;
 
-	while (!rc && (entry = hs_ring_at(&s->ring, &at, target))) {
-		rc = entry_add(s, entry, &g);
-		g.position = at;
-		g.bytes += entry->bytes;
-		if (!rc && group_full(s, &g, entry))
-			rc = group_end(s, &g);
+	while (!rc && (lot = lot_next(s, &ahead, target))) {
+		for (uint32_t i = 0; !rc && i < lot->nr_records; i++) {
+			const struct hs_pack_record *r = &lot->records[i];
+
+			rc = entry_add(s, r, &g);
+			g.position = r->behind;
+			g.bytes += r->entry->bytes;
+			if (rc || !group_full(s, &g, r->entry))
+				continue;
+			rc = group_send(s, &g);
+			target = target_of(s);
+		}
 	}
-	g.position = target;
-	return rc ? rc : group_end(s, &g);
+	if (!rc) {
+		g.position = target;
+		rc = group_end(s, &g);
+	}
+	if (rc) {
+		/* What is under way gets to its end, whatever became of what
+		 * is behind it. */
+		(void)group_settle(s);
+		hs_pack_drop(s->pack);
+	}
+	return rc;
 }
 
 int hs_store_write(struct hs_store *s, uint64_t from, uint64_t target)
@@ -456,91 +562,9 @@ int hs_store_write(struct hs_store *s, uint64_t from, uint64_t target)
 	if (rc) {
 		s->stats.sync_errors++;
 	} else {
-		s->stats.syncs++;
 		s->stats.error = 0;
 		s->stats.error_text[0] = '\0';
 	}
 	pthread_mutex_unlock(&s->lock);
 	return rc;
-}
-
-/* ---- the thread ------------------------------------------------------------
- */
-
-static void answer(struct hs_store *s, uint64_t asked, int result)
-{
-	const uint64_t one = 1;
-
-	s->answered = asked;
-	s->result = result;
-	pthread_cond_broadcast(&s->answered_cond);
-	/* It cannot be full: the owner reads it whenever it looks. */
-	if (write(s->event_fd, &one, sizeof(one)) != sizeof(one))
-		s->stats.wake_errors++;
-}
-
-/* Return: whether there is more to do at once. */
-static bool idle(struct hs_store *s)
-{
-	int done;
-	int rc;
-
-	if (!s->options.idle || s->index_behind || s->result)
-		return false;
-	done = s->options.idle(s->options.idle_ctx, &s->view, s->index);
-	rc = done < 0 ? done : hs_index_commit(s->index);
-	if (rc) {
-		s->index_behind = true;
-		pthread_mutex_lock(&s->lock);
-		s->stats.idle_errors++;
-		pthread_mutex_unlock(&s->lock);
-		return false;
-	}
-	pthread_mutex_lock(&s->lock);
-	s->stats.idle_done += (uint64_t)done;
-	hs_index_count(s->index, &s->counts);
-	pthread_mutex_unlock(&s->lock);
-	return done > 0;
-}
-
-static void wait_asked(struct hs_store *s)
-{
-	struct timespec until;
-
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_nsec += (long)IDLE_WAIT_NS;
-	until.tv_sec += until.tv_nsec / (long)HS_NS_PER_SEC;
-	until.tv_nsec %= (long)HS_NS_PER_SEC;
-	pthread_cond_timedwait(&s->asked_cond, &s->lock, &until);
-}
-
-void *hs_store_writer(void *store)
-{
-	struct hs_store *s = store;
-	bool more = false;
-
-	pthread_mutex_lock(&s->lock);
-	for (;;) {
-		if (s->asked == s->answered && !s->stop && !more)
-			wait_asked(s);
-		if (s->asked != s->answered) {
-			uint64_t asked = s->asked, from = s->from;
-			uint64_t target = s->target;
-			int rc;
-
-			pthread_mutex_unlock(&s->lock);
-			rc = hs_store_write(s, from, target);
-			pthread_mutex_lock(&s->lock);
-			answer(s, asked, rc);
-			more = !rc;
-		} else if (s->stop) {
-			break;
-		} else {
-			pthread_mutex_unlock(&s->lock);
-			more = idle(s);
-			pthread_mutex_lock(&s->lock);
-		}
-	}
-	pthread_mutex_unlock(&s->lock);
-	return NULL;
 }
