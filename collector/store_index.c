@@ -42,9 +42,11 @@ static int by_trace(const void *a, const void *b)
 static int trace_put(struct hs_store *s, const struct hs_store_item *items,
 		     uint32_t nr)
 {
+	/* Where the mark goes in a later group a power cut may take it away. */
 	struct hs_index_change change = {.trace = items[0].entry->trace,
 					 .now_ns = items[0].entry->now_ns,
-					 .slices = s->slices};
+					 .slices = s->slices,
+					 .unmarked = true};
 	struct hs_index_mark mark;
 
 	for (uint32_t i = 0; i < nr; i++) {

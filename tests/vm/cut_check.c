@@ -276,7 +276,8 @@ static int trace_check(struct check *c, uint64_t number)
 	}
 	if ((c->traces[number] & ACKED) &&
 	    (!c->has_union || (nr_acked == CUT_NODES && !c->complete))) {
-		say("trace %" PRIu64 "'s manifest is lost", number);
+		say("trace %" PRIu64 "'s manifest is lost%s", number,
+		    c->has_union ? ": its row is not complete" : "");
 		c->lost++;
 	}
 	return rc;
