@@ -105,6 +105,7 @@ static void *packer(void *ctx)
 	struct hs_pack *p = ctx;
 	struct hs_segment_codec *codec = hs_segment_codec_new(0);
 
+	pthread_setname_np(pthread_self(), "hs-store-pack");
 	/* Without memory for it the others do without this one. */
 	if (!codec)
 		return NULL;

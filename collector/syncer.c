@@ -9,6 +9,7 @@ static void *run(void *ctx)
 {
 	struct hs_syncer *s = ctx;
 
+	pthread_setname_np(pthread_self(), "hs-store-sync");
 	pthread_mutex_lock(&s->lock);
 	while (!s->stop) {
 		int fd = s->fd, rc;
