@@ -116,6 +116,9 @@ static const char *const texts[HS_INDEX_NR_STATEMENTS] = {
 	[HS_INDEX_TRIGGER_ADD] =
 		"INSERT OR IGNORE INTO triggers(trace, origin, trigger_key,"
 		" name, fired_ns) VALUES(?1, ?2, ?3, ?4, ?5)",
+	[HS_INDEX_TRIGGER_NAME_ADD] =
+		"INSERT OR IGNORE INTO trigger_names(name, start_ns, trace)"
+		" VALUES(?1, ?2, ?3)",
 	[HS_INDEX_TRIGGER_NAMES_TAKE] =
 		"DELETE FROM trigger_names WHERE" NAMES_OF " WHERE t.key = ?1)",
 	[HS_INDEX_TRIGGER_NAMES_PUT] =
@@ -272,13 +275,24 @@ static int db_open(struct hs_index *ix, const char *path)
 	return 0;
 }
 
+/* Committed: the log has @pages, anew from its start if all were copied. */
+static int log_grown(void *ctx, sqlite3 *db, const char *name, int pages)
+{
+	struct hs_index *ix = ctx;
+
+	ix->log_pages = (uint32_t)pages;
+	if (ix->log_copied > ix->log_pages)
+		ix->log_copied = 0;
+	return SQLITE_OK;
+}
+
 static int writer_open(struct hs_index *ix, const char *path)
 {
 	int rc = db_open(ix, path);
 
 	if (rc)
 		return rc;
-	/* Whoever commits says when the log is copied: it takes a sync. */
+	/* Whoever commits says when the log is copied: it takes two syncs. */
 	rc = sqlite3_exec(ix->db,
 			  "PRAGMA journal_mode = WAL;"
 			  "PRAGMA synchronous = NORMAL;"
@@ -287,6 +301,7 @@ static int writer_open(struct hs_index *ix, const char *path)
 			  NULL, NULL, NULL);
 	if (rc)
 		return hs_index_fail(ix, rc);
+	sqlite3_wal_hook(ix->db, log_grown, ix);
 	rc = schema_make(ix);
 	if (!rc)
 		rc = prepare(ix, HS_INDEX_NR_STATEMENTS);
@@ -377,6 +392,11 @@ int hs_index_rollback(struct hs_index *ix)
 	return rc ? rc : run(ix, HS_INDEX_BEGIN);
 }
 
+uint32_t hs_index_log_pages(const struct hs_index *ix)
+{
+	return ix->log_pages - ix->log_copied;
+}
+
 int hs_index_checkpoint(struct hs_index *ix)
 {
 	int rc;
@@ -384,9 +404,10 @@ int hs_index_checkpoint(struct hs_index *ix)
 	/* A log that nobody reads at this moment; else the next time. */
 	rc = sqlite3_wal_checkpoint_v2(ix->db, NULL, SQLITE_CHECKPOINT_PASSIVE,
 				       NULL, NULL);
-	if (rc == SQLITE_OK || rc == SQLITE_BUSY || rc == SQLITE_LOCKED)
-		return 0;
-	return hs_index_fail(ix, rc);
+	if (rc != SQLITE_OK && rc != SQLITE_BUSY && rc != SQLITE_LOCKED)
+		return hs_index_fail(ix, rc);
+	ix->log_copied = ix->log_pages;
+	return 0;
 }
 
 int hs_index_hold(struct hs_index *ix)

@@ -125,6 +125,8 @@ void hs_index_close(struct hs_index *ix);
 int hs_index_commit(struct hs_index *ix);
 /** hs_index_rollback() - and begin the next transaction */
 int hs_index_rollback(struct hs_index *ix);
+/** hs_index_log_pages() - committed since a checkpoint, to the log alone */
+uint32_t hs_index_log_pages(const struct hs_index *ix);
 /** hs_index_checkpoint() - what was committed goes from the log to its place */
 int hs_index_checkpoint(struct hs_index *ix);
 const char *hs_index_error(const struct hs_index *ix);

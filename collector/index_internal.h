@@ -35,6 +35,7 @@ enum hs_index_statement {
 	HS_INDEX_RECORDS_SET,
 	HS_INDEX_UNION_SET,
 	HS_INDEX_TRIGGER_ADD,
+	HS_INDEX_TRIGGER_NAME_ADD,
 	HS_INDEX_TRIGGER_NAMES_TAKE,
 	HS_INDEX_TRIGGER_NAMES_PUT,
 	HS_INDEX_MARK_SET,
@@ -81,6 +82,8 @@ struct hs_index {
 	struct hs_index_counts counts; /* a writer's, this transaction's too */
 	uint8_t *heads;		       /* a row put together */
 	size_t heads_bytes;
+	uint32_t log_pages;  /* in the log */
+	uint32_t log_copied; /* of them: a checkpoint has seen them */
 	char error[256];
 };
 

@@ -259,8 +259,20 @@ static int row_change(struct hs_index *ix, const struct hs_index_change *c,
 	return rc;
 }
 
+/* Of a row that was just made: it starts when it was heard of. */
+static int name_add(struct hs_index *ix, const struct hs_index_change *c,
+		    int64_t key)
+{
+	sqlite3_stmt *st = ix->statements[HS_INDEX_TRIGGER_NAME_ADD];
+
+	sqlite3_bind_text(st, 1, c->triggers[0].name, -1, SQLITE_STATIC);
+	sqlite3_bind_int64(st, 2, c->now_ns);
+	sqlite3_bind_int64(st, 3, key);
+	return hs_index_run(ix, st);
+}
+
 static int triggers_add(struct hs_index *ix, const struct hs_index_change *c,
-			int64_t key)
+			int64_t key, bool known)
 {
 	sqlite3_stmt *st = ix->statements[HS_INDEX_TRIGGER_ADD];
 	int rc = 0;
@@ -270,12 +282,14 @@ static int triggers_add(struct hs_index *ix, const struct hs_index_change *c,
 		sqlite3_bind_int64(st, 2, (int64_t)c->triggers[i].origin);
 		sqlite3_bind_int64(st, 3, (int64_t)c->triggers[i].key);
 		sqlite3_bind_text(st, 4, c->triggers[i].name, -1,
-				  SQLITE_TRANSIENT);
+				  SQLITE_STATIC);
 		sqlite3_bind_int64(st, 5, (int64_t)c->triggers[i].fired_ns);
 		rc = hs_index_run(ix, st);
 	}
 	/* Of what is there by now: only so is it found to be taken away. */
-	if (!rc && c->nr_triggers)
+	if (!rc && c->nr_triggers == 1 && !known)
+		rc = name_add(ix, c, key);
+	else if (!rc && c->nr_triggers)
 		rc = run_of(ix, HS_INDEX_TRIGGER_NAMES_PUT, key);
 	return rc;
 }
@@ -302,7 +316,7 @@ int hs_index_put(struct hs_index *ix, const struct hs_index_change *c)
 		alone.nr_slices = 0;
 		rc = hs_index_heads_append(ix, row.key, true, &alone);
 	}
-	return rc ? rc : triggers_add(ix, c, row.key);
+	return rc ? rc : triggers_add(ix, c, row.key, known);
 }
 
 int hs_index_put_summary(struct hs_index *ix,

@@ -12,8 +12,13 @@
 #include "collector/assembly.h"
 #include "collector/store_internal.h"
 
-/* Pages of the log that are copied to their place at a time. */
-#define CHECKPOINT_GROUPS 8u
+/*
+ * The log is copied to its place when it has so many pages of 4 KiB, or fewer
+ * when there is nothing else to do. What one commit after the other changes is
+ * copied once, and copying takes two syncs.
+ */
+#define LOG_PAGES_MAX  16384u
+#define LOG_PAGES_IDLE 1024u
 
 int hs_store_index_failed(struct hs_store *s, int error)
 {
@@ -125,12 +130,20 @@ static int commit(struct hs_store *s, uint64_t position)
 	return rc;
 }
 
+int hs_store_index_checkpoint(struct hs_store *s, bool idle)
+{
+	if (hs_index_log_pages(s->index) <
+	    (idle ? LOG_PAGES_IDLE : LOG_PAGES_MAX))
+		return 0;
+	return hs_index_checkpoint(s->index);
+}
+
 int hs_store_index_commit(struct hs_store *s, uint64_t position)
 {
 	int rc = commit(s, position);
 
-	if (!rc && s->stats.syncs % CHECKPOINT_GROUPS == 0)
-		rc = hs_index_checkpoint(s->index);
+	if (!rc)
+		rc = hs_store_index_checkpoint(s, false);
 	return rc ? hs_store_index_failed(s, rc) : 0;
 }
 

@@ -164,6 +164,8 @@ int hs_store_drop_segment(struct hs_store *s, uint32_t number);
 int hs_store_index_items(struct hs_store *s, uint64_t end);
 /* It is durable now: commit, and it waits no more. */
 int hs_store_index_commit(struct hs_store *s, uint64_t position);
+/* If there is enough in the log; @idle: nothing else is to be done. */
+int hs_store_index_checkpoint(struct hs_store *s, bool idle);
 int hs_store_index_repair(struct hs_store *s);
 int hs_store_index_damages(struct hs_store *s);
 int hs_store_index_failed(struct hs_store *s, int error);

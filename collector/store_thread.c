@@ -37,6 +37,8 @@ static bool idle(struct hs_store *s)
 		return false;
 	done = s->options.idle(s->options.idle_ctx, &s->view, s->index);
 	rc = done < 0 ? done : hs_index_commit(s->index);
+	if (!rc)
+		rc = hs_store_index_checkpoint(s, done == 0);
 	if (rc) {
 		s->index_behind = true;
 		pthread_mutex_lock(&s->lock);
@@ -67,6 +69,7 @@ void *hs_store_writer(void *store)
 	struct hs_store *s = store;
 	bool more = false;
 
+	pthread_setname_np(pthread_self(), "hs-store");
 	pthread_mutex_lock(&s->lock);
 	for (;;) {
 		if (s->asked == s->answered && !s->stop && !more)

@@ -303,6 +303,43 @@ static void test_a_reader(void **state)
 	hs_index_close(reader);
 }
 
+/* What one commit after the other adds counts until it is copied, and no
+ * longer; not even where somebody still reads it, so that it has to stay. */
+static void test_the_log(void **state)
+{
+	struct rig *r = *state;
+	struct hs_index *reader;
+	char path[300];
+	char error[256];
+	uint32_t pages, held;
+
+	assert_int_equal(hs_index_commit(r->ix), 0);
+	pages = hs_index_log_pages(r->ix);
+	assert_true(pages > 0);
+	slice(r, 2, 512);
+	assert_int_equal(hs_index_commit(r->ix), 0);
+	assert_true(hs_index_log_pages(r->ix) > pages);
+	snprintf(path, sizeof(path), "%s/index.db", r->dir);
+	assert_int_equal(
+		hs_index_open_reader(&reader, path, error, sizeof(error)), 0);
+	assert_int_equal(hs_index_hold(reader), 0);
+	assert_int_equal(heads_of(reader, 2).nr, 2);
+	assert_int_equal(hs_index_checkpoint(r->ix), 0);
+	assert_int_equal(hs_index_log_pages(r->ix), 0);
+	slice(r, 3, 512);
+	assert_int_equal(hs_index_commit(r->ix), 0);
+	held = hs_index_log_pages(r->ix);
+	assert_true(held > 0 && held < pages);
+	hs_index_release(reader);
+	assert_int_equal(hs_index_checkpoint(r->ix), 0);
+	assert_int_equal(hs_index_log_pages(r->ix), 0);
+	/* All is copied and nobody reads it: it begins anew. */
+	slice(r, 4, 512);
+	assert_int_equal(hs_index_commit(r->ix), 0);
+	assert_int_equal(hs_index_log_pages(r->ix), held);
+	hs_index_close(reader);
+}
+
 /* ---- by which index a listing goes ---------------------------------------
  */
 
@@ -552,6 +589,7 @@ int main(void)
 		T(test_a_change_of_many),
 		T(test_damage),
 		T(test_a_reader),
+		T(test_the_log),
 		T(test_ways),
 		T(test_ways_by_number),
 		T(test_pairs),
