@@ -127,7 +127,7 @@ static const char *const texts[HS_INDEX_NR_STATEMENTS] = {
 		" triggers AS g ON g.trace = t.key WHERE t.key = ?1",
 	[HS_INDEX_MARK_SET] =
 		"UPDATE traces SET mark = ?2, version = ?3, causes = ?4,"
-		" nodes = ?5, nr_bytes = ?6, updated_ns = ?7, unmarked = 0"
+		" nodes = ?5, nr_bytes = ?6, updated_ns = ?7, unmarked = ?8"
 		" WHERE key = ?1",
 	[HS_INDEX_SUMMARY_SET] =
 		"UPDATE traces SET start_ns = ifnull(?2, start_ns),"

@@ -111,7 +111,7 @@ struct hs_index_change {
 	const struct hs_wire_trigger *triggers; /* with a union */
 	uint32_t nr_triggers;
 	const struct hs_index_mark *mark;
-	bool unmarked; /* nobody has marked it with this in it */
+	bool unmarked; /* nobody has marked it with all this in it */
 };
 
 /** hs_index_open() - open or make; a transaction is open from then on */

@@ -182,7 +182,7 @@ static int row_add(struct hs_index *ix, const struct hs_index_change *c,
 	sqlite3_bind_text(st, 8, m->nodes, -1, SQLITE_STATIC);
 	sqlite3_bind_int64(st, 9, c->union_place.segment);
 	sqlite3_bind_int64(st, 10, (int64_t)c->union_place.offset);
-	sqlite3_bind_int(st, 11, c->unmarked && !c->mark);
+	sqlite3_bind_int(st, 11, c->unmarked);
 	rc = hs_index_run(ix, st);
 	*key = sqlite3_last_insert_rowid(ix->db);
 	if (!rc) {
@@ -205,6 +205,7 @@ static int mark_set(struct hs_index *ix, const struct hs_index_change *c,
 	sqlite3_bind_text(st, 5, c->mark->nodes, -1, SQLITE_STATIC);
 	sqlite3_bind_int64(st, 6, (int64_t)c->mark->nr_bytes);
 	sqlite3_bind_int64(st, 7, c->now_ns);
+	sqlite3_bind_int(st, 8, c->unmarked);
 	rc = hs_index_run(ix, st);
 	if (!rc) {
 		ix->counts.nr_marks[row->mark]--;

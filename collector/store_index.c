@@ -47,11 +47,9 @@ static int by_trace(const void *a, const void *b)
 static int trace_put(struct hs_store *s, const struct hs_store_item *items,
 		     uint32_t nr)
 {
-	/* Where the mark goes in a later group a power cut may take it away. */
 	struct hs_index_change change = {.trace = items[0].entry->trace,
 					 .now_ns = items[0].entry->now_ns,
-					 .slices = s->slices,
-					 .unmarked = true};
+					 .slices = s->slices};
 	struct hs_index_mark mark;
 
 	for (uint32_t i = 0; i < nr; i++) {
@@ -59,6 +57,9 @@ static int trace_put(struct hs_store *s, const struct hs_store_item *items,
 		const uint8_t *payload = hs_ring_payload(e);
 		const struct hs_ring_mark *m = (const void *)payload;
 
+		/* Its mark goes in a later group, which a power cut may take
+		 * away; the one before it knew nothing of it. */
+		change.unmarked = e->type != HS_RING_MARK;
 		if (e->type == HS_RING_SLICE) {
 			s->slices[change.nr_slices++] = (struct hs_index_slice){
 				(const void *)payload, items[i].place,

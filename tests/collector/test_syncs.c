@@ -271,44 +271,73 @@ static void index_copy(const struct rig *r, const char *from, const char *to)
 	}
 }
 
-/*
- * A row is committed with a slice, and with what is made of that only later: by
- * a power cut in between it is said to be unmarked.
- */
-static void test_a_mark_that_is_cut_off(void **state)
+static void put_slice(struct rig *r, uint32_t seq)
 {
-	struct rig *r = *state;
 	static uint8_t data[SLICE_BYTES];
 	const struct hs_wire_slice slice = {.trace = make_trace(1),
 					    .node = 6,
+					    .seq = seq,
 					    .length_bytes = SLICE_BYTES,
 					    .final = 1};
+
+	assert_int_equal(hs_store_put_slice(r->store, &slice, data, NOW), 0);
+}
+
+static void put_mark(struct rig *r, uint64_t trace)
+{
 	const struct hs_index_mark mark = {
 		.mark = 1, .version = 2, .causes = "[]", .nodes = "[]"};
-	struct hs_wire_trace_id ids[4 * GROUP];
+	const struct hs_wire_trace_id id = make_trace(trace);
 
-	hold(false);
-	for (uint32_t i = 1; i <= r->put; i++) {
-		struct hs_wire_trace_id id = make_trace(i);
+	assert_int_equal(hs_store_put_mark(r->store, &id, &mark, NOW), 0);
+}
 
-		hs_store_put_mark(r->store, &id, &mark, NOW);
-	}
-	assert_int_equal(hs_store_sync(r->store), 0);
+static void unmarked_is(struct rig *r, int nr)
+{
+	struct hs_wire_trace_id ids[9];
+
 	assert_int_equal(hs_index_unmarked(hs_store_index(r->store), ids, 9),
-			 0);
-	hs_store_put_slice(r->store, &slice, data, NOW);
+			 nr);
+	if (nr)
+		assert_int_equal(ids[0].lo, 1);
+}
+
+/*
+ * A row is committed with a slice, and with what is made of that only later: by
+ * a power cut in between it is said to be unmarked. @before: it has a mark
+ * already, of what came before that slice.
+ */
+static void cut_off(struct rig *r, bool before)
+{
+	hold(false);
+	for (uint32_t i = 1; i <= r->put; i++)
+		put_mark(r, i);
+	assert_int_equal(hs_store_sync(r->store), 0);
+	unmarked_is(r, 0);
+	if (before) {
+		put_slice(r, 1);
+		put_mark(r, 1);
+	}
+	put_slice(r, 2);
 	assert_int_equal(hs_store_sync(r->store), 0);
 	index_copy(r, "index.db", "cut");
-	hs_store_put_mark(r->store, &slice.trace, &mark, NOW);
+	put_mark(r, 1);
 	assert_int_equal(hs_store_sync(r->store), 0);
-	assert_int_equal(hs_index_unmarked(hs_store_index(r->store), ids, 9),
-			 0);
+	unmarked_is(r, 0);
 	hs_store_close(r->store);
 	index_copy(r, "cut", "index.db");
 	open_store(r);
-	assert_int_equal(hs_index_unmarked(hs_store_index(r->store), ids, 9),
-			 1);
-	assert_int_equal(ids[0].lo, slice.trace.lo);
+	unmarked_is(r, 1);
+}
+
+static void test_a_mark_that_is_cut_off(void **state)
+{
+	cut_off(*state, false);
+}
+
+static void test_a_later_mark_that_is_cut_off(void **state)
+{
+	cut_off(*state, true);
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -319,6 +348,7 @@ int main(void)
 		T(test_in_the_order_of_syncs),
 		T(test_a_sync_that_fails),
 		T(test_a_mark_that_is_cut_off),
+		T(test_a_later_mark_that_is_cut_off),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
