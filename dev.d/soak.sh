@@ -14,5 +14,5 @@ if [ "${1:-}" = kill ]; then
 	exec build/tests/kill/kill_worker 0
 fi
 [ ! -x build/bin/hs-perf ] ||
-	build/bin/hs-perf fairness --seconds 120 --loads 20000,50000 --check
+	build/bin/hs-perf fairness --seconds 120 --loads 20000,28000 --check
 exec bash tests/e2e/soak.sh "$@"
