@@ -11,7 +11,7 @@
 #include <sys/mman.h>
 
 #define NO_INDEX      0xffffffffu
-#define BLOCK_HANDLES 64u
+#define BLOCK_HANDLES 32u /* no more than slots where there are few */
 
 struct hs_trace hs_trace_null;
 
