@@ -35,8 +35,8 @@
 #include "tests/rdma/shm_other.h"
 
 /* The carrier's own, so that something can happen right before it looks at what
- * its socket has. */
-static void (*before_recv)(void);
+ * its socket has; in the thread that wants it. */
+static __thread void (*before_recv)(void);
 
 ssize_t recvmsg(int fd, struct msghdr *message, int flags)
 {
