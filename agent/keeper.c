@@ -217,7 +217,7 @@ static void begin_stop(struct keeper *k, bool purge)
 	if (k->worker.pid)
 		hs_held_send(k->worker.sock, HS_HELD_FINISH, k->purging, NULL,
 			     -1);
-	/* Not before: at idle priority even its death may take long. */
+	/* Not before: the worker's end is what takes long. */
 	hs_standby_end(&k->standby);
 }
 

@@ -57,17 +57,6 @@ static void later(struct hs_standby *s, uint64_t now_ns)
 	s->due_ns = s->not_before_ns;
 }
 
-void hs_standby_end(struct hs_standby *s)
-{
-	if (!s->hired.pid)
-		return;
-	kill(s->hired.pid, SIGKILL);
-	waitpid(s->hired.pid, NULL, 0);
-	close(s->hired.sock);
-	none(s);
-	s->due_ns = UINT64_MAX;
-}
-
 /* As we are: whoever started us at another priority meant it. */
 static int raise_priority(pid_t pid)
 {
@@ -79,14 +68,34 @@ static int raise_priority(pid_t pid)
 	return sched_setscheduler(pid, policy, &param) ? -errno : 0;
 }
 
+/*
+ * At idle priority it may not run for a minute where others want the cores, not
+ * even to die: it is killed at ours. Where that may not be, nobody waits for
+ * it: it holds nothing that is not its own, and is reaped once the keeper ends.
+ */
+void hs_standby_end(struct hs_standby *s)
+{
+	bool waits;
+
+	if (!s->hired.pid)
+		return;
+	waits = !s->is_idle || !raise_priority(s->hired.pid);
+	kill(s->hired.pid, SIGKILL);
+	waitpid(s->hired.pid, NULL, waits ? 0 : WNOHANG);
+	close(s->hired.sock);
+	none(s);
+	s->due_ns = UINT64_MAX;
+}
+
 /* Return: false: it could not, and is given up. */
 static bool leave_idle(struct hs_standby *s, uint64_t now_ns)
 {
 	int rc = s->is_idle ? raise_priority(s->hired.pid) : 0;
 
-	s->is_idle = false;
-	if (!rc)
+	if (!rc) {
+		s->is_idle = false;
 		return true;
+	}
 	/* Without the privilege, or RLIMIT_NICE, it would stay there. */
 	hs_log_info("keeper",
 		    "no way back from idle priority, standbys are prepared "
