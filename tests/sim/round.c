@@ -280,8 +280,10 @@ static void part_lanes(struct sim *s, uint32_t i)
 		}
 		if (!proc->alive)
 			continue;
+		/* To where the heads stand, as a worker does: what ended before
+		 * the slots were looked at is known when it answers. */
 		for (uint32_t l = 0; l < SIM_LANES; l++)
-			if (drain(s, i, proc, &proc->lanes[l], names))
+			while (drain(s, i, proc, &proc->lanes[l], names))
 				n->busy_until_ns = s->now_ns + 2 * SIM_S;
 		count_losses(s, i, proc);
 		for (uint32_t c = 0; c < s->p.nr_classes; c++)
