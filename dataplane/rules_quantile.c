@@ -140,7 +140,7 @@ bool hs_rules_quantile_above(uint32_t number, uint64_t duration_ns)
 	if (!number || number > HS_RULES_QUANTILES || !quantiles)
 		return false;
 	q = &quantiles[number - 1];
-	if (tls->rest) {
+	if (tls->rest && tls->rest_of == number) {
 		tls->rest--;
 		return is_beyond(q, duration_ns, tls->met++);
 	}
@@ -148,7 +148,8 @@ bool hs_rules_quantile_above(uint32_t number, uint64_t duration_ns)
 	 * below. */
 	if (__atomic_load_n(&q->busy, __ATOMIC_RELAXED) ||
 	    !hs_rules_take(&q->busy)) {
-		tls->rest = REST_MIN + (uint32_t)duration_ns % REST_MIN;
+		tls->rest = (uint16_t)(REST_MIN + duration_ns % REST_MIN);
+		tls->rest_of = (uint16_t)number;
 		return is_beyond(q, duration_ns, tls->met++);
 	}
 	above = hs_auto_percentile_sample(&q->p, duration_ns);

@@ -21,8 +21,9 @@ struct hs_tls {
 	uint64_t random[2];
 	uint32_t busy; /* inside a call: a nested one is dropped */
 	uint32_t ring; /* stock ring to use where rseq tells no cpu, plus 1 */
-	uint32_t rest; /* durations not to be counted for percentiles' rules */
-	uint32_t met;  /* those that were not */
+	uint16_t rest; /* durations not to be counted for a percentile, */
+	uint16_t rest_of; /* its number: rules_quantile.h */
+	uint32_t met;	  /* those that were not */
 };
 _Static_assert(sizeof(struct hs_tls) <= 64, "static TLS is scarce");
 

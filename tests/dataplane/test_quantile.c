@@ -15,6 +15,7 @@
 
 #include "base/random.h"
 #include "dataplane/rules_quantile.h"
+#include "dataplane/tls.h"
 #include "single_step.h"
 
 #define SLOW	    1000000000ull
@@ -38,17 +39,23 @@ static void judge(void)
 	said = hs_rules_quantile_above(number, asked);
 }
 
-/* A quantile that nothing was counted in. */
-static void claim(void)
+static uint64_t generation;
+
+/* One more of the generation, that nothing was counted in. */
+static void claim_another(void)
 {
 	static uint32_t operation;
-	static uint64_t generation;
 	const struct hs_shm_rule rule = {.percentile_ppm = 990000};
 
-	/* That of two generations ago is free again. */
-	generation += 2;
 	number = hs_rules_quantile_of(generation, &rule, ++operation);
 	assert_int_not_equal(number, 0);
+}
+
+static void claim(void)
+{
+	/* That of two generations ago is free again. */
+	generation += 2;
+	claim_another();
 }
 
 static void count(uint32_t nr)
@@ -119,6 +126,18 @@ static void test_meets_cold(void **state)
 	assert_true(at > 20);
 }
 
+/* From some instruction on the one that is asked amid it meets the other. */
+static void meet(void)
+{
+	asked = FAST;
+	hs_tls.rest = 0;
+	for (uint32_t at = 1; !hs_tls.rest; at++) {
+		single_step_begin(at, judge);
+		(void)hs_rules_quantile_above(number, FAST);
+		assert_true(single_step_end());
+	}
+}
+
 /* What is left out by who met another is judged alike, and no longer than that:
  * a line drawn by faster ones follows when all become slower. */
 static void test_after_it(void **state)
@@ -127,10 +146,7 @@ static void test_after_it(void **state)
 
 	claim();
 	count(LIMIT_NR);
-	asked = FAST;
-	single_step_begin(20, judge);
-	(void)hs_rules_quantile_above(number, FAST);
-	assert_true(single_step_end());
+	meet();
 	for (uint32_t i = 0; i < RESTS_LEAST / 2; i++) {
 		assert_true(hs_rules_quantile_above(number, SLOW));
 		assert_false(hs_rules_quantile_above(number, FAST));
@@ -142,6 +158,22 @@ static void test_after_it(void **state)
 	}
 	assert_in_range(fired, LIMIT_NR / 100 * 85 / 100,
 			LIMIT_NR / 100 * 115 / 100);
+}
+
+/* Who met another at one of them counts for the others all the same: those that
+ * know too little to judge by would know it late. */
+static void test_of_another(void **state)
+{
+	uint32_t met;
+
+	claim();
+	met = number;
+	count(LIMIT_NR);
+	meet();
+	claim_another();
+	assert_int_not_equal(number, met);
+	count(100);
+	assert_true(hs_rules_quantile_above(number, SLOW));
 }
 
 static void *judges(void *arg)
@@ -193,6 +225,7 @@ int main(void)
 		cmocka_unit_test(test_meets),
 		cmocka_unit_test(test_meets_cold),
 		cmocka_unit_test(test_after_it),
+		cmocka_unit_test(test_of_another),
 		cmocka_unit_test(test_threads),
 	};
 
