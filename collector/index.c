@@ -65,7 +65,7 @@ static const char schema[] =
 
 static const char *const texts[HS_INDEX_NR_STATEMENTS] = {
 	[HS_INDEX_TRACE_KEY] =
-		"SELECT key, mark, stale FROM traces WHERE id = ?1",
+		"SELECT key, mark, stale, nr_bytes FROM traces WHERE id = ?1",
 	[HS_INDEX_RECORDS_OF] = "SELECT segment, heads FROM records WHERE"
 				" trace = ?1 ORDER BY segment",
 	[HS_INDEX_UNION_OF] = "SELECT union_segment, union_offset FROM traces"
@@ -97,8 +97,8 @@ static const char *const texts[HS_INDEX_NR_STATEMENTS] = {
 	[HS_INDEX_TRACE_ADD] =
 		"INSERT INTO traces(id, start_ns, updated_ns, stale_ns, mark,"
 		" version, nr_bytes, causes, nodes, union_segment,"
-		" union_offset, unmarked) VALUES(?1, ?2, ?2, ?3, ?4, ?5, ?6,"
-		" ?7, ?8, ?9, ?10, ?11)",
+		" union_offset, unmarked, stale) VALUES(?1, ?2, ?2, ?3, ?4,"
+		" ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
 	[HS_INDEX_TRACE_STALE] = "UPDATE traces SET stale = 1, stale_ns = ?2"
 				 " WHERE key = ?1",
 	[HS_INDEX_UNMARKED_SET] =
@@ -454,7 +454,8 @@ int hs_index_row_of(struct hs_index *ix, const struct hs_wire_trace_id *trace,
 		*row = (struct hs_index_row){
 			.key = sqlite3_column_int64(st, 0),
 			.mark = sqlite3_column_int(st, 1),
-			.stale = sqlite3_column_int(st, 2) != 0};
+			.stale = sqlite3_column_int(st, 2) != 0,
+			.nr_bytes = (uint64_t)sqlite3_column_int64(st, 3)};
 	if (rc != SQLITE_ROW && rc != SQLITE_DONE)
 		hs_index_fail(ix, rc);
 	sqlite3_reset(st);

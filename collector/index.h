@@ -5,9 +5,10 @@
  * Everything in it can be made again from the segments; it is committed after
  * the segment's bytes are on disk and says up to where it has read each
  * segment. A trace whose row does not yet say what its slices add up to is
- * *stale*; whoever has time sums it up. One that was committed without a
- * mark of all that it has by then, or of which something became unreadable, is
- * *unmarked* until the assembly says what it makes of it.
+ * *stale*; whoever has time sums it up. One without slices never is. One that
+ * was committed without a mark of all that it has by then, or of which
+ * something became unreadable, is *unmarked* until the assembly says what it
+ * makes of it.
  *
  * A row of `records` has the heads of all slices of a trace in one segment,
  * packed, so that a trace that comes in one piece costs one row and not one a

@@ -103,6 +103,7 @@ struct hs_index_row {
 	int64_t key;
 	int mark;
 	bool stale;
+	uint64_t nr_bytes; /* of slices, as its mark had them */
 };
 /* Return: 1 and the trace's row; 0: no such trace; negative errno. */
 int hs_index_row_of(struct hs_index *ix, const struct hs_wire_trace_id *trace,

@@ -183,11 +183,13 @@ static int row_add(struct hs_index *ix, const struct hs_index_change *c,
 	sqlite3_bind_int64(st, 9, c->union_place.segment);
 	sqlite3_bind_int64(st, 10, (int64_t)c->union_place.offset);
 	sqlite3_bind_int(st, 11, c->unmarked);
+	/* Manifests alone add up to what a fresh row says already. */
+	sqlite3_bind_int(st, 12, c->nr_slices > 0);
 	rc = hs_index_run(ix, st);
 	*key = sqlite3_last_insert_rowid(ix->db);
 	if (!rc) {
 		ix->counts.nr_marks[m->mark]++;
-		ix->counts.nr_stale++;
+		ix->counts.nr_stale += c->nr_slices > 0;
 	}
 	return rc;
 }
@@ -237,15 +239,25 @@ static int unmarked_set(struct hs_index *ix, int64_t key)
 	return hs_index_run(ix, st);
 }
 
+/* One that turns is summed up at once, if it has anything to sum up: it may
+ * have turned since something of that became unreadable. */
+static bool turns(const struct hs_index_change *c,
+		  const struct hs_index_row *row)
+{
+	return c->mark && c->mark->mark && c->mark->mark != row->mark &&
+	       (c->nr_slices || c->mark->nr_bytes || row->nr_bytes ||
+		row->stale);
+}
+
 static int row_change(struct hs_index *ix, const struct hs_index_change *c,
 		      const struct hs_index_row *row)
 {
-	bool turned = c->mark && c->mark->mark && c->mark->mark != row->mark;
+	bool turned = turns(c, row);
 	sqlite3_stmt *st = ix->statements[HS_INDEX_UNION_SET];
 	int rc = 0;
 
 	/* What waits already keeps its place, unless it turned. */
-	if (turned || ((c->nr_slices || c->union_place.segment) && !row->stale))
+	if (turned || (c->nr_slices && !row->stale))
 		rc = stale_set(ix, row, turned ? 0 : due_ns(c));
 	if (!rc && c->union_place.segment) {
 		sqlite3_bind_int64(st, 1, row->key);

@@ -180,6 +180,43 @@ static void test_counts_and_what_is_stale(void **state)
 	assert_int_equal(counts.nr_slices, 6);
 }
 
+/* Manifests add up to nothing; a slice of theirs does, and what turns with
+ * bytes in it. */
+static void test_only_slices_make_stale(void **state)
+{
+	struct rig *r = *state;
+	struct hs_index_mark mark = {
+		.mark = 2, .version = 1, .causes = "[]", .nodes = "[]"};
+	struct hs_index_change c = {.trace = make_trace(8),
+				    .now_ns = NOW,
+				    .union_place = {1, 2048},
+				    .mark = &mark};
+	const struct hs_index_change turned = {
+		.trace = make_trace(8), .now_ns = NOW, .mark = &mark};
+	struct hs_index_counts counts;
+
+	assert_int_equal(hs_index_put(r->ix, &c), 0);
+	mark.mark = 1;
+	c.union_place.offset = 4096;
+	assert_int_equal(hs_index_put(r->ix, &c), 0);
+	assert_int_equal(hs_index_count(r->ix, &counts), 0);
+	assert_int_equal(counts.nr_stale, 0);
+	assert_int_equal(counts.nr_marks[1], 2);
+	mark.mark = 2;
+	mark.nr_bytes = 10;
+	assert_int_equal(hs_index_put(r->ix, &turned), 0);
+	assert_int_equal(hs_index_count(r->ix, &counts), 0);
+	assert_int_equal(counts.nr_stale, 1);
+	assert_int_equal(hs_index_commit(r->ix), 0);
+	/* What it counted is what stands there. */
+	assert_int_equal(hs_index_rollback(r->ix), 0);
+	assert_int_equal(hs_index_count(r->ix, &counts), 0);
+	assert_int_equal(counts.nr_stale, 1);
+	slice(r, 8, 8192);
+	assert_int_equal(hs_index_count(r->ix, &counts), 0);
+	assert_int_equal(counts.nr_stale, 1);
+}
+
 static void test_rolled_back_and_forgotten(void **state)
 {
 	struct rig *r = *state;
@@ -585,6 +622,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_filters),
 		T(test_counts_and_what_is_stale),
+		T(test_only_slices_make_stale),
 		T(test_rolled_back_and_forgotten),
 		T(test_a_change_of_many),
 		T(test_damage),
