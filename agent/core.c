@@ -137,6 +137,7 @@ static void core_layout(struct hs_agent_core *c, struct arena *a,
 	c->groups_rt = carve(a, config->nr_groups, sizeof(*c->groups_rt));
 	c->groups_active = carve(a, config->nr_groups, sizeof(uint32_t));
 	c->fired_rt = carve(a, config->nr_fired, sizeof(*c->fired_rt));
+	c->fired_seen = carve(a, config->nr_fired, sizeof(uint32_t));
 	c->nr_fired_hash = power_of_two(config->nr_fired);
 	c->fired_hash = carve(a, c->nr_fired_hash, sizeof(uint32_t));
 	c->nr_holds = 2 * config->nr_fired;

@@ -25,6 +25,15 @@
 #define OUTBOX_SHARE	8u
 #define PATIENCE_MIN_NS 1000000000ull
 #define TAINT_PAUSE_NS	10000000ull /* between walks over all that fired */
+/*
+ * The sweep that forgets passes most places by, and three lines of each of them
+ * are cold. So of each there is a word in a row of its own: in units of 17 ms
+ * since when at the latest nothing has happened to its trace, or one of these.
+ */
+#define SEEN_SHIFT  24u
+#define SEEN_NOBODY 0u /* the place is free */
+#define SEEN_LOOK   1u /* whatever its age: it may have to speak again */
+#define SEEN_FIRST  2u
 
 static uint32_t *hash_head(struct hs_agent_core *c, uint64_t hi, uint64_t lo)
 {
@@ -114,6 +123,20 @@ static void pin_everywhere(struct hs_agent_core *c, uint32_t fired)
 	}
 }
 
+/* Differences of these are right whenever the clock comes by the words that
+ * mean something else. */
+static uint32_t seen_at(uint64_t ns)
+{
+	uint32_t seen = (uint32_t)(ns >> SEEN_SHIFT);
+
+	return seen < SEEN_FIRST ? SEEN_FIRST : seen;
+}
+
+void hs_fired_owes(struct hs_agent_core *c, uint32_t fired)
+{
+	c->fired_seen[fired] = SEEN_LOOK;
+}
+
 /* Take a slot of the table in: the ledger's record is written already. */
 static void enter(struct hs_agent_core *c, uint32_t i, uint64_t now_ns)
 {
@@ -128,6 +151,7 @@ static void enter(struct hs_agent_core *c, uint32_t i, uint64_t now_ns)
 		.last_ns = now_ns,
 	};
 	*head = i;
+	c->fired_seen[i] = seen_at(now_ns);
 	c->nr_fired++;
 	c->nr_abandoned += hs_fired_abandoned(c, i);
 	hs_hold_name(c, i, &f->trigger, now_ns);
@@ -377,6 +401,7 @@ static void forget(struct hs_agent_core *c, uint32_t i)
 		link = &c->fired_rt[*link].hash_next;
 	*link = c->fired_rt[i].hash_next;
 	hs_ledger_set32(&c->fired[i].live, 0);
+	c->fired_seen[i] = SEEN_NOBODY;
 	c->fired_rt[i].hash_next = c->fired_free;
 	c->fired_free = i;
 	c->nr_fired--;
@@ -394,6 +419,25 @@ void hs_fired_tainted(struct hs_agent_core *c, uint64_t now_ns)
 			hs_fired_dirty(c, f);
 }
 
+/* One that may be old, or owes something: what is to become of it. */
+static void look_at(struct hs_agent_core *c, uint32_t i, uint64_t patience,
+		    uint64_t now_ns)
+{
+	const struct hs_fired_rt *rt = &c->fired_rt[i];
+
+	if (rt->update_key && now_ns >= rt->update_ns) {
+		hs_fired_dirty(c, i);
+		return;
+	}
+	if (may_forget(c, i, patience, now_ns)) {
+		c->stats.fired_forgotten_early +=
+			now_ns - rt->last_ns < c->config.remember_ns;
+		forget(c, i);
+		return;
+	}
+	c->fired_seen[i] = rt->update_key ? SEEN_LOOK : seen_at(rt->last_ns);
+}
+
 /*
  * A part of the table now and then, so that a worker that spins does not walk
  * it all day: the whole of a full-sized one takes a quarter of a second.
@@ -402,28 +446,23 @@ void hs_fired_forget(struct hs_agent_core *c, uint64_t now_ns)
 {
 	uint32_t n = c->config.nr_fired < FORGET_AT_ONCE ? c->config.nr_fired
 							 : FORGET_AT_ONCE;
-
+	uint32_t now = seen_at(now_ns), young;
 	uint64_t patience;
 
 	if (!c->nr_fired || now_ns - c->forget_ns < FORGET_PAUSE_NS)
 		return;
 	c->forget_ns = now_ns;
 	patience = patience_ns(c);
+	young = (uint32_t)(patience >> SEEN_SHIFT);
 	while (n--) {
-		uint32_t i = c->forget_at;
+		uint32_t i = c->forget_at, seen = c->fired_seen[i];
 
-		c->forget_at = (i + 1) % c->config.nr_fired;
-		if (!c->fired[i].live)
+		if (++c->forget_at == c->config.nr_fired)
+			c->forget_at = 0;
+		if (seen == SEEN_NOBODY ||
+		    (seen != SEEN_LOOK && now - seen < young))
 			continue;
-		if (c->fired_rt[i].update_key &&
-		    now_ns >= c->fired_rt[i].update_ns)
-			hs_fired_dirty(c, i);
-		else if (may_forget(c, i, patience, now_ns)) {
-			c->stats.fired_forgotten_early +=
-				now_ns - c->fired_rt[i].last_ns <
-				c->config.remember_ns;
-			forget(c, i);
-		}
+		look_at(c, i, patience, now_ns);
 	}
 }
 

@@ -271,6 +271,7 @@ static void send_update(struct hs_agent_core *c, uint32_t fired, bool news,
 	if (news || !rt->update_key) {
 		rt->update_key = hs_fired_key(c, true, fired);
 		rt->update_try = 0;
+		hs_fired_owes(c, fired);
 	}
 	trigger.origin = c->ledger->node_id;
 	trigger.key = rt->update_key;

@@ -379,7 +379,8 @@ struct hs_agent_core {
 	uint32_t *fired_hash;
 	uint32_t nr_fired_hash;
 	uint32_t fired_free, nr_fired;
-	uint32_t fired_used; /* from here on no place was, since we began */
+	uint32_t fired_used;  /* from here on no place was, since we began */
+	uint32_t *fired_seen; /* of each place: core_fired.c */
 	uint32_t dirty_first, dirty_last, nr_dirty;
 	uint32_t nr_again; /* places whose trace a successor has yet to say */
 	uint64_t again_ns; /* when it said some of them */
@@ -617,6 +618,8 @@ static inline uint32_t hs_ship_key_buffer(uint64_t key)
 void hs_fired_init(struct hs_agent_core *c);
 uint32_t hs_fired_look(const struct hs_agent_core *c, uint64_t hi, uint64_t lo);
 void hs_fired_prefetch(const struct hs_agent_core *c, uint64_t hi, uint64_t lo);
+/* It has an UPDATE that may have to go again. */
+void hs_fired_owes(struct hs_agent_core *c, uint32_t fired);
 uint32_t hs_fired_get(struct hs_agent_core *c,
 		      const struct hs_wire_trace_id *id,
 		      const struct hs_wire_trigger *trigger, uint64_t now_ns);
