@@ -366,6 +366,8 @@ static void drain(struct hs_worker *w, struct hs_guest *g)
 		uint64_t left = head - g->lanes[i].tail;
 		uint32_t used;
 
+		if (!left)
+			continue;
 		if (left > g->layout.lane_entries) {
 			cut_off(w, g, "a lane's head beyond its entries");
 			break;
