@@ -25,6 +25,7 @@
 #define TRIGGERS_BURST_NS 1000000000ull
 #define ABANDON_PER_TICK  256u
 #define SETTLE_NS	  50000000ull
+#define TOGETHER_NS	  5000000ull /* so much sooner with another */
 #define LEVEL_SHIFT	  8u
 #define FETCH_AT_ONCE	  16u
 
@@ -378,40 +379,66 @@ void hs_queue_named(struct hs_agent_core *c, uint32_t hold)
 		young_push(c, hold);
 }
 
-/* The places of those that have settled among those that had before. */
+/* Of those that settle next as many as are fetched at once. */
+static uint32_t settling(const struct hs_agent_core *c, uint64_t now_ns,
+			 uint32_t holds[FETCH_AT_ONCE])
+{
+	uint32_t nr = 0;
+
+	while (nr < c->nr_young && nr < FETCH_AT_ONCE) {
+		const struct hs_young *y =
+			&c->young[(c->young_first + nr) % c->nr_holds];
+
+		if (now_ns - y->since_ns < SETTLE_NS - TOGETHER_NS)
+			break;
+		__builtin_prefetch(&c->holds[y->hold], 1);
+		holds[nr++] = y->hold;
+	}
+	return nr;
+}
+
+/* What their turn reads: their traces, and their places among those that had
+ * settled before. */
 static void fetch_places(const struct hs_agent_core *c, uint64_t now_ns)
 {
 	uint32_t holds[FETCH_AT_ONCE], at[FETCH_AT_ONCE], nr = 0;
+	uint32_t nr_settling = settling(c, now_ns, holds);
 
-	for (uint32_t n = 0; n < c->nr_young && n < FETCH_AT_ONCE; n++) {
-		const struct hs_young *y =
-			&c->young[(c->young_first + n) % c->nr_holds];
-		const struct hs_hold *h = &c->holds[y->hold];
+	for (uint32_t n = 0; n < nr_settling; n++) {
+		const struct hs_hold *h = &c->holds[holds[n]];
 
-		if (now_ns - y->since_ns < SETTLE_NS)
-			break;
+		if (h->in_use)
+			__builtin_prefetch(&c->fired[h->fired].trace);
 		if (!h->queued || h->away)
 			continue;
-		holds[nr] = y->hold;
+		holds[nr] = holds[n];
 		at[nr++] = c->domains[h->domain].queues[h->trigger].root[0];
 	}
 	if (nr > 1)
 		hs_order_fetch(c, holds, at, nr);
 }
 
+/*
+ * When it is time for one, those that follow soon go along: one after the
+ * other each would wait for its lines alone.
+ */
 static void grow_up(struct hs_agent_core *c, uint64_t now_ns)
 {
 	uint32_t fetched = 0;
 
+	if (c->nr_young &&
+	    now_ns - c->young[c->young_first].since_ns < SETTLE_NS)
+		return;
 	for (uint32_t n = c->nr_young; n; n--) {
 		struct hs_young y = c->young[c->young_first];
 		struct hs_hold *h = &c->holds[y.hold];
-		bool queued = h->queued;
+		bool queued;
 
-		if (now_ns - y.since_ns < SETTLE_NS)
+		if (now_ns - y.since_ns < SETTLE_NS - TOGETHER_NS)
 			return;
 		if (fetched++ % FETCH_AT_ONCE == 0)
 			fetch_places(c, now_ns);
+		queued = h->queued;
 		c->young_first = (c->young_first + 1) % c->nr_holds;
 		c->nr_young--;
 		h->in_young = false;
