@@ -143,8 +143,8 @@ static int sources_start(struct hs_worker *w)
 		return rc;
 	}
 	hs_sources_apply(w->sources, w->members, w->transport, w->now_ns);
-	return hs_worker_watch(w, hs_sources_fd(w->sources),
-			       HS_WORKER_TRANSPORT, 1);
+	return hs_worker_watch(w, hs_sources_fd(w->sources), HS_WORKER_SOURCES,
+			       0);
 }
 
 int hs_carrier_make(struct hs_worker *w)
@@ -205,14 +205,17 @@ void hs_carrier_free(struct hs_worker *w)
 	w->redact = NULL;
 }
 
-void hs_carrier_poll(struct hs_worker *w)
+void hs_carrier_relist(struct hs_worker *w)
 {
-	int rc;
-
 	/* What went to a collector that is listed no more goes to the next. */
 	if (hs_sources_apply(w->sources, w->members, w->transport, w->now_ns))
 		hs_agent_core_collector_up(w->core, w->now_ns);
-	rc = hs_transport_poll(w->transport, 0);
+}
+
+void hs_carrier_poll(struct hs_worker *w)
+{
+	int rc = hs_transport_poll(w->transport, 0);
+
 	w->sent = false;
 	if (rc < 0 && rc != -EINTR)
 		hs_log_error("agent", "transport failed error=%s",

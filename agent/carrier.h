@@ -15,6 +15,8 @@ int hs_carrier_make(struct hs_worker *w);
 void hs_carrier_free(struct hs_worker *w);
 /** hs_carrier_leave() - tell coordinators that nothing of us will be left */
 void hs_carrier_leave(struct hs_worker *w);
+/** hs_carrier_relist() - coordinators or collectors are listed otherwise */
+void hs_carrier_relist(struct hs_worker *w);
 /** hs_carrier_poll() - take in and send what can be */
 void hs_carrier_poll(struct hs_worker *w);
 /** hs_carrier_listen() - tell others what quiet coordinators owe, and

@@ -288,6 +288,10 @@ static bool dispatch(struct hs_worker *w, uint64_t tag)
 	case HS_WORKER_TRANSPORT:
 		hs_carrier_poll(w);
 		break;
+	case HS_WORKER_SOURCES:
+		hs_carrier_relist(w);
+		hs_carrier_poll(w);
+		break;
 	case HS_WORKER_MAILBOX:
 		hs_mailbox_serve(w);
 		break;
