@@ -106,6 +106,39 @@ void hs_fired_dirty(struct hs_agent_core *c, uint32_t fired)
 	c->nr_dirty++;
 }
 
+/*
+ * Nothing of them is warm: what was recorded minutes ago is looked for, and
+ * where it is entered nothing was for as long. Asked for side by side, the
+ * lines are waited for once.
+ */
+void hs_fired_fetch(struct hs_agent_core *c,
+		    const struct hs_wire_trace_id *traces, uint32_t nr,
+		    const struct hs_wire_trigger *trigger)
+{
+	uint32_t place =
+		c->fired_free != HS_NIL ? c->fired_free : c->fired_used;
+
+	for (uint32_t i = 0; i < nr; i++) {
+		uint64_t hi = traces[i].hi, lo = traces[i].lo;
+
+		__builtin_prefetch(hash_head(c, hi, lo), 1);
+		for (uint32_t k = 0; k < c->nr_domains; k++) {
+			struct hs_domain *d = &c->domains[c->domain_order[k]];
+
+			__builtin_prefetch(&d->buckets[hs_ix_hash(d, hi, lo) &
+						       d->bucket_mask]);
+		}
+	}
+	hs_hold_prefetch(c, hs_trigger_get(c, trigger->name),
+			 &trigger->primary);
+	if (place == c->config.nr_fired)
+		return;
+	for (size_t at = 0; at < sizeof(*c->fired); at += 64)
+		__builtin_prefetch((uint8_t *)&c->fired[place] + at, 1);
+	for (size_t at = 0; at < sizeof(*c->fired_rt); at += 64)
+		__builtin_prefetch((uint8_t *)&c->fired_rt[place] + at, 1);
+}
+
 /* Pin what the node knows of it already. */
 static void pin_everywhere(struct hs_agent_core *c, uint32_t fired)
 {
@@ -302,6 +335,7 @@ void hs_fired_collect(struct hs_agent_core *c, uint64_t from_node,
 	p->scan = c->scan;
 	p->trigger = group->trigger;
 	p->nr = 0;
+	hs_fired_fetch(c, traces, group->nr, &group->trigger);
 	/* Pinned now, answered after the next scan: pinned first. */
 	for (uint32_t i = 0; i < group->nr; i++) {
 		if (!(traces[i].hi | traces[i].lo))

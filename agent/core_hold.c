@@ -27,6 +27,16 @@ static uint32_t *hash_head(struct hs_agent_core *c, uint32_t trigger,
 			     (c->nr_fired_hash - 1)];
 }
 
+void hs_hold_prefetch(const struct hs_agent_core *c, uint32_t trigger,
+		      const struct hs_wire_trace_id *primary)
+{
+	uint32_t i = c->hold_free != HS_NIL ? c->hold_free : c->holds_used;
+
+	__builtin_prefetch(
+		hash_head((struct hs_agent_core *)c, trigger, primary), 1);
+	__builtin_prefetch(&c->holds[i], 1);
+}
+
 void hs_hold_init(struct hs_agent_core *c)
 {
 	for (uint32_t i = 0; i < c->nr_fired_hash; i++)

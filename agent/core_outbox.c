@@ -44,6 +44,7 @@ void hs_outbox_add(struct hs_agent_core *c, uint32_t group, uint64_t now_ns)
 {
 	struct hs_ledger_group *g = &c->groups[group];
 
+	hs_fired_fetch(c, g->traces, g->nr, &g->trigger);
 	for (uint32_t i = 0; i < g->nr; i++) {
 		uint32_t f =
 			hs_fired_get(c, &g->traces[i], &g->trigger, now_ns);
@@ -244,6 +245,9 @@ static void run_pending(struct hs_agent_core *c, uint64_t now_ns)
 				  (uint32_t)w.used_bytes);
 		c->pending_tail++;
 	}
+	/* From the first place again: it is warm, a whole ring never is. */
+	if (c->pending_tail == c->pending_head)
+		c->pending_tail = c->pending_head = 0;
 }
 
 /* Whether it is to be said how it stands with a fired trace: it is @news, or

@@ -618,6 +618,10 @@ static inline uint32_t hs_ship_key_buffer(uint64_t key)
 void hs_fired_init(struct hs_agent_core *c);
 uint32_t hs_fired_look(const struct hs_agent_core *c, uint64_t hi, uint64_t lo);
 void hs_fired_prefetch(const struct hs_agent_core *c, uint64_t hi, uint64_t lo);
+/* Those traces are about to be looked for, as named by that trigger. */
+void hs_fired_fetch(struct hs_agent_core *c,
+		    const struct hs_wire_trace_id *traces, uint32_t nr,
+		    const struct hs_wire_trigger *trigger);
 /* It has an UPDATE that may have to go again. */
 void hs_fired_owes(struct hs_agent_core *c, uint32_t fired);
 uint32_t hs_fired_get(struct hs_agent_core *c,
@@ -702,6 +706,9 @@ uint32_t hs_order_check(const struct hs_agent_core *c, uint32_t root);
 
 /* core_hold.c */
 void hs_hold_init(struct hs_agent_core *c);
+/* Ask for the lines of one more of this trigger and group. */
+void hs_hold_prefetch(const struct hs_agent_core *c, uint32_t trigger,
+		      const struct hs_wire_trace_id *primary);
 void hs_hold_name(struct hs_agent_core *c, uint32_t fired,
 		  const struct hs_wire_trigger *trigger, uint64_t now_ns);
 void hs_hold_place(struct hs_agent_core *c, struct hs_domain *d,
