@@ -75,6 +75,84 @@ static void one_span(void)
 	hs_trace_end(t);
 }
 
+static void call_span(struct hs_trace *t, struct hs_span *s, const char *name,
+		      uint64_t parent_id, enum hs_span_kind kind)
+{
+	const struct hs_span_args args = {.size_bytes = sizeof(args),
+					  .name = name,
+					  .parent_id = parent_id,
+					  .kind = (uint8_t)kind};
+
+	hs_span_start_args(t, s, &args);
+}
+
+/* What came with a call, of a node that is not ours, and what is answered. */
+struct call {
+	uint8_t context[HS_CONTEXT_COMPACT_BYTES];
+	size_t bytes;
+};
+static struct call call_make(uint32_t nr_crumbs)
+{
+	struct hs_context c = {.trace_id = {1, 2},
+			       .span_id = 3,
+			       .flags = HS_CONTEXT_F_SAMPLED,
+			       .nr_crumbs = (uint8_t)nr_crumbs,
+			       .crumbs = {5}};
+	struct call out;
+
+	out.bytes = hs_context_encode_compact(&c, out.context);
+	return out;
+}
+
+static void call_begin(const struct call *in, struct hs_trace **t,
+		       struct hs_span *s)
+{
+	struct hs_context from;
+
+	if (hs_context_decode(in->context, in->bytes, &from))
+		return;
+	*t = hs_trace_begin(NULL, &from);
+	call_span(*t, s, "/frontend/get", from.span_id, HS_SPAN_KIND_SERVER);
+}
+
+static void call_end(struct hs_trace *t, struct hs_span *s, struct call *out)
+{
+	struct hs_context reply;
+
+	hs_span_end(s);
+	hs_context_reply_inject(t, &reply);
+	out->bytes = hs_context_encode_compact(&reply, out->context);
+	hs_trace_end(t);
+}
+
+/* Of a request through two services, as hs-perf services has it: the first one
+ * calls the second. */
+static void service_first(const struct call *in, const struct call *answer,
+			  struct call *out)
+{
+	struct hs_context context;
+	struct hs_trace *t = NULL;
+	struct hs_span server, child;
+
+	call_begin(in, &t, &server);
+	call_span(t, &child, "/backend/read", server.id, HS_SPAN_KIND_CLIENT);
+	hs_context_inject(t, child.id, &context);
+	out->bytes = hs_context_encode_compact(&context, out->context);
+	if (!hs_context_decode(answer->context, answer->bytes, &context))
+		hs_context_reply_extract(t, &context);
+	hs_span_end(&child);
+	call_end(t, &server, out);
+}
+
+static void service_second(const struct call *in, struct call *out)
+{
+	struct hs_trace *t = NULL;
+	struct hs_span server;
+
+	call_begin(in, &t, &server);
+	call_end(t, &server, out);
+}
+
 /* One rule of each kind, as in hs-perf client: judged at each span's end. */
 static void rules_load(struct fake_agent *a)
 {
@@ -146,6 +224,7 @@ int main(void)
 	struct fake_config config = fake_config_default();
 	struct hs_client_options options = {.service = "svc"};
 	struct hs_client_stats stats;
+	struct call first = call_make(0), second = call_make(1), out;
 	size_t size = 32;
 
 	config.class_bytes[1] = 65536;
@@ -170,6 +249,10 @@ int main(void)
 	      hs_trace_end(hs_trace_begin(NULL, NULL)));
 	COUNT("trace_of_one_span", fake_agent_stock_all(&agent, 0, TIMES),
 	      one_span());
+	COUNT("service_first", fake_agent_stock_all(&agent, 0, TIMES),
+	      service_first(&first, &second, &out));
+	COUNT("service_second", fake_agent_stock_all(&agent, 0, TIMES),
+	      service_second(&second, &out));
 	count_percentile("percentile_p99_256_values", 99);
 	count_percentile("percentile_p9999_256_values", 99.99);
 	hs_client_stats_get(&stats);

@@ -26,6 +26,8 @@ BOUNDS = {
         "attr_i64": (63, None),
         "begin_end_empty": (430, None),
         "trace_of_one_span": (1312, None),
+        "service_first": (2290, None),
+        "service_second": (1700, None),
         "percentile_p99_256_values": (12600, None),
         "percentile_p9999_256_values": (11970, None),
     },
