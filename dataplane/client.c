@@ -90,10 +90,9 @@ __attribute__((constructor)) static void thread_key_make(void)
 	has_thread_key = pthread_key_create(&thread_key, thread_exit) == 0;
 }
 
-struct hs_lane *hs_client_lane(struct hs_tls *tls, struct hs_attachment *at)
+struct hs_lane *hs_client_lane_take(struct hs_tls *tls,
+				    struct hs_attachment *at)
 {
-	if (tls->lane && tls->attachment == at->number)
-		return tls->lane;
 	lane_leave(tls);
 	tls->lane = hs_attachment_lane_take(at);
 	if (!tls->lane)
@@ -566,8 +565,7 @@ bool hs_client_attached(void)
 
 hs_node_id hs_client_node(void)
 {
-	/* client.C11 relaxed: one word, nothing hangs on it. */
-	return __atomic_load_n(&hs_client.node, __ATOMIC_RELAXED);
+	return hs_client_node_now();
 }
 
 static uint64_t counter(enum hs_client_counter which)

@@ -90,6 +90,12 @@ static inline uint64_t hs_client_epoch(void)
 	return __atomic_load_n(live, __ATOMIC_ACQUIRE);
 }
 
+static inline uint64_t hs_client_node_now(void)
+{
+	/* client.C11 relaxed: one word, nothing hangs on it. */
+	return __atomic_load_n(&hs_client.node, __ATOMIC_RELAXED);
+}
+
 static inline void hs_client_count(enum hs_client_counter counter, uint64_t n)
 {
 	/* client.C2 relaxed: a counter. */
@@ -98,18 +104,19 @@ static inline void hs_client_count(enum hs_client_counter counter, uint64_t n)
 
 /**
  * hs_client_enter() - the head of every call on the write path
+ * @epoch: hs_client_epoch(), by a caller who asks more of it
  *
  * Return: this thread's state, to be given to hs_client_leave(); NULL when
  *	   the call must do nothing.
  */
-static inline struct hs_tls *hs_client_enter(void)
+static inline struct hs_tls *hs_client_enter_epoch(uint64_t epoch)
 {
 	struct hs_tls *tls;
 
-	if (hs_client_epoch() == 0)
+	if (__builtin_expect(epoch == 0, 0))
 		return NULL;
 	tls = &hs_tls;
-	if (tls->busy) {
+	if (__builtin_expect(tls->busy != 0, 0)) {
 		hs_client_count(HS_COUNT_CALLS_NESTED, 1);
 		return NULL;
 	}
@@ -118,6 +125,11 @@ static inline struct hs_tls *hs_client_enter(void)
 	 * sees busy before anything the call does. */
 	__atomic_signal_fence(__ATOMIC_ACQ_REL);
 	return tls;
+}
+
+static inline struct hs_tls *hs_client_enter(void)
+{
+	return hs_client_enter_epoch(hs_client_epoch());
 }
 
 static inline void hs_client_leave(struct hs_tls *tls)
@@ -141,20 +153,35 @@ static inline struct hs_attachment *hs_client_attachment(void)
 	return at;
 }
 
+/* The lane that the thread holds already on @at, or NULL. */
+static inline struct hs_lane *hs_client_lane_on(const struct hs_tls *tls,
+						const struct hs_attachment *at)
+{
+	return tls->attachment == at->number ? tls->lane : NULL;
+}
+
+/* The same of the present attachment. */
+static inline struct hs_lane *hs_client_lane_held(const struct hs_tls *tls)
+{
+	const struct hs_attachment *at = hs_client_attachment();
+
+	return at ? hs_client_lane_on(tls, at) : NULL;
+}
+
 /**
  * hs_client_lane() - the calling thread's lane on @at, taken on first use
  *
  * Return: NULL when the process has no lane free.
  */
-struct hs_lane *hs_client_lane(struct hs_tls *tls, struct hs_attachment *at);
-
-/* The lane that the thread holds already, on the present attachment. */
-static inline struct hs_lane *hs_client_lane_held(const struct hs_tls *tls)
+struct hs_lane *hs_client_lane_take(struct hs_tls *tls,
+				    struct hs_attachment *at);
+static inline struct hs_lane *hs_client_lane(struct hs_tls *tls,
+					     struct hs_attachment *at)
 {
-	const struct hs_attachment *at = hs_client_attachment();
+	struct hs_lane *lane = hs_client_lane_on(tls, at);
 
-	return at && tls->lane && tls->attachment == at->number ? tls->lane
-								: NULL;
+	return __builtin_expect(lane != NULL, 1) ? lane
+						 : hs_client_lane_take(tls, at);
 }
 
 /* 64 random bits. Context: between enter and leave. */

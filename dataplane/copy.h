@@ -50,6 +50,18 @@ static inline void hs_copy_short(void *to, const void *from, size_t n)
 	}
 }
 
+/*
+ * Two words that are read one by one or both at once, as a trace id's are, by
+ * one store: a load of both would wait until two stores have left the core.
+ */
+static inline void hs_store_pair(void *to, uint64_t a, uint64_t b)
+{
+	typedef uint64_t pair __attribute__((vector_size(16)));
+	pair both = {a, b};
+
+	memcpy(to, &both, sizeof(both));
+}
+
 /* From here on a copy is long. */
 #define HS_COPY_LONG_BYTES 512u
 

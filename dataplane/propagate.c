@@ -8,6 +8,7 @@
 
 #include "base/node_at.h"
 #include "dataplane/clock.h"
+#include "dataplane/copy.h"
 #include "dataplane/trace.h"
 
 struct hs_trace_id hs_trace_id_make(void)
@@ -41,6 +42,19 @@ static void context_add(struct hs_context *out, hs_node_id node)
 	out->crumbs[out->nr_crumbs++] = node;
 }
 
+/* What all contexts of @trace say; what goes before it is this node. */
+static inline __attribute__((always_inline)) void
+context_begin(const struct hs_trace *trace, struct hs_context *out)
+{
+	hs_node_id own = hs_client_node_now();
+
+	memset(out, 0, sizeof(*out));
+	hs_store_pair(&out->trace_id, trace->id.hi, trace->id.lo);
+	out->flags = trace->flags;
+	out->crumbs[0] = own;
+	out->nr_crumbs = own != 0;
+}
+
 void hs_context_inject(struct hs_trace *trace, uint64_t span_id,
 		       struct hs_context *out)
 {
@@ -48,15 +62,14 @@ void hs_context_inject(struct hs_trace *trace, uint64_t span_id,
 
 	if (!out)
 		return;
-	memset(out, 0, sizeof(*out));
 	tls = hs_trace_enter(&trace);
-	if (!tls)
+	if (!tls) {
+		memset(out, 0, sizeof(*out));
 		return;
-	out->trace_id = trace->id;
+	}
+	context_begin(trace, out);
 	out->span_id = span_id;
-	out->flags = trace->flags;
 	out->trigger = trace->trigger;
-	context_add(out, hs_client_node());
 	for (uint32_t i = 0; i < trace->nr_upstream; i++)
 		context_add(out, trace->upstream[i]);
 	hs_client_leave(tls);
@@ -68,14 +81,14 @@ void hs_context_reply_inject(struct hs_trace *trace, struct hs_context *out)
 
 	if (!out)
 		return;
-	memset(out, 0, sizeof(*out));
 	tls = hs_trace_enter(&trace);
-	if (!tls)
+	if (!tls) {
+		memset(out, 0, sizeof(*out));
 		return;
+	}
 	/* Who has answered, and no more: the caller knows the rest. */
-	out->trace_id = trace->id;
-	out->flags = trace->flags & (uint8_t)~HS_CONTEXT_F_TRIGGERED;
-	context_add(out, hs_client_node());
+	context_begin(trace, out);
+	out->flags &= (uint8_t)~HS_CONTEXT_F_TRIGGERED;
 	hs_client_leave(tls);
 }
 

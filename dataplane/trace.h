@@ -16,16 +16,18 @@
  */
 static inline struct hs_tls *hs_trace_enter(struct hs_trace **trace)
 {
+	uint64_t epoch;
 	struct hs_tls *tls;
 
 	if (*trace == HS_HANDLE_NONE)
 		return NULL;
-	tls = hs_client_enter();
+	epoch = hs_client_epoch();
+	tls = hs_client_enter_epoch(epoch);
 	if (!tls)
 		return NULL;
 	if (!*trace)
 		*trace = tls->current;
-	if (*trace && hs_handle_live(*trace))
+	if (*trace && ((*trace)->use & 1) && (*trace)->epoch == epoch)
 		return tls;
 	hs_client_leave(tls);
 	return NULL;
