@@ -215,8 +215,10 @@ static enum hs_stock_result take_neighbour(struct hs_attachment *at,
 	return got;
 }
 
-bool hs_stock_take(struct hs_attachment *at, struct hs_tls *tls,
-		   uint32_t size_class, struct hs_stock *out)
+static __attribute__((noinline)) bool take_elsewhere(struct hs_attachment *at,
+						     struct hs_tls *tls,
+						     uint32_t size_class,
+						     struct hs_stock *out)
 {
 	uint32_t first = ring_of_thread(at, tls);
 	enum hs_stock_result got;
@@ -236,6 +238,28 @@ bool hs_stock_take(struct hs_attachment *at, struct hs_tls *tls,
 		__atomic_fetch_add(&tail_of(at, first, size_class)->nulls, 1,
 				   __ATOMIC_RELAXED);
 	return false;
+}
+
+/* What the lane keeps needs no look at where the thread runs. A word that names
+ * no buffer is left to who switches the attachment off. */
+static inline bool take_kept(const struct hs_attachment *at,
+			     const struct hs_tls *tls, uint32_t size_class,
+			     struct hs_stock *out)
+{
+	struct hs_lane *lane = hs_client_lane_on(tls, at);
+
+	if (size_class || !lane || lane->stock_at == lane->stock_end ||
+	    !hs_stock_check(at, lane->stock[lane->stock_at], out))
+		return false;
+	lane->stock_at++;
+	return true;
+}
+
+bool hs_stock_take(struct hs_attachment *at, struct hs_tls *tls,
+		   uint32_t size_class, struct hs_stock *out)
+{
+	return take_kept(at, tls, size_class, out) ||
+	       take_elsewhere(at, tls, size_class, out);
 }
 
 /* How many words of a ring are asked back and still there. */
