@@ -12,7 +12,8 @@ static void slot_close(struct hs_trace *trace)
 			 __ATOMIC_RELEASE);
 }
 
-static bool try_publish(struct hs_lane *lane, struct hs_trace *trace)
+static inline __attribute__((always_inline)) bool
+try_publish(struct hs_lane *lane, struct hs_trace *trace)
 {
 	struct hs_shm_entry entry = {
 		.trace_hi = trace->id.hi,
@@ -30,7 +31,7 @@ static bool try_publish(struct hs_lane *lane, struct hs_trace *trace)
 			trace->w.pos | hs_shm_stock_node(trace->word) << 28;
 	if (HS_PLANTED(103))
 		slot_close(trace);
-	if (!hs_lane_offer(lane, &entry, 1))
+	if (!hs_lane_offer_one(lane, &entry, false))
 		return false;
 	slot_close(trace);
 	return true;
@@ -91,7 +92,8 @@ void hs_ending_return(struct hs_attachment *at, struct hs_lane *lane)
 	hs_attachment_lane_return(at, lane);
 }
 
-static void publish(struct hs_lane *lane, struct hs_trace *trace)
+static inline __attribute__((always_inline)) void
+publish(struct hs_lane *lane, struct hs_trace *trace)
 {
 	if (hs_ending_flush(lane) && try_publish(lane, trace))
 		over(lane, trace);
@@ -99,14 +101,13 @@ static void publish(struct hs_lane *lane, struct hs_trace *trace)
 		stack_push(&lane->ended, trace);
 }
 
-void hs_ending_publish(struct hs_lane *lane, struct hs_trace *trace)
+/* By a thread that has no lane. */
+static __attribute__((noinline)) void publish_borrowed(struct hs_trace *trace)
 {
 	struct hs_attachment *at = trace->at;
-	struct hs_lane *borrowed = lane ? NULL : hs_attachment_lane_borrow(at);
+	struct hs_lane *borrowed = hs_attachment_lane_borrow(at);
 
-	if (lane) {
-		publish(lane, trace);
-	} else if (borrowed) {
+	if (borrowed) {
 		publish(borrowed, trace);
 		hs_ending_return(at, borrowed);
 	} else if (at->layout.nr_lanes > 1) {
@@ -117,6 +118,14 @@ void hs_ending_publish(struct hs_lane *lane, struct hs_trace *trace)
 		slot_close(trace);
 		over(NULL, trace);
 	}
+}
+
+void hs_ending_publish(struct hs_lane *lane, struct hs_trace *trace)
+{
+	if (__builtin_expect(lane != NULL, 1))
+		publish(lane, trace);
+	else
+		publish_borrowed(trace);
 }
 
 bool hs_ending_offer(struct hs_tls *tls, struct hs_attachment *at,

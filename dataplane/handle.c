@@ -41,7 +41,7 @@ static void stack_push(struct hs_trace *trace)
 	}
 }
 
-static struct hs_trace *stack_pop(void)
+struct hs_trace *hs_handle_take_any(void)
 {
 	uint64_t top, next;
 	struct hs_trace *trace;
@@ -109,13 +109,6 @@ int hs_handle_pool_make(uint32_t nr, uint32_t use)
 			stack_push(trace);
 	}
 	return 0;
-}
-
-struct hs_trace *hs_handle_take(struct hs_lane *lane)
-{
-	if (lane && lane->nr_free)
-		return lane->free[--lane->nr_free];
-	return stack_pop();
 }
 
 void hs_handle_give(struct hs_lane *lane, struct hs_trace *trace)

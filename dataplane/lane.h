@@ -78,14 +78,23 @@ static inline void hs_lane_put(struct hs_shm_entry *to,
 #define HS_LANE_PUT(field)                                                     \
 	/* lane.C5 relaxed: announced by lane.W1. */                           \
 	__atomic_store_n(&to->field, e->field, __ATOMIC_RELAXED)
-	HS_LANE_PUT(trace_hi);
-	HS_LANE_PUT(trace_lo);
+#define HS_LANE_PUT_REST()                                                     \
+	HS_LANE_PUT(trace_hi);                                                 \
+	HS_LANE_PUT(trace_lo);                                                 \
+	HS_LANE_PUT(handle);                                                   \
+	HS_LANE_PUT(seq);                                                      \
+	HS_LANE_PUT(type);                                                     \
+	HS_LANE_PUT(aux)
 	HS_LANE_PUT(u.buffer.ref);
 	HS_LANE_PUT(u.buffer.committed);
-	HS_LANE_PUT(handle);
-	HS_LANE_PUT(seq);
-	HS_LANE_PUT(type);
-	HS_LANE_PUT(aux);
+	HS_LANE_PUT_REST();
+}
+static inline void hs_lane_put_arg(struct hs_shm_entry *to,
+				   const struct hs_shm_entry *e)
+{
+	HS_LANE_PUT(u.arg);
+	HS_LANE_PUT_REST();
+#undef HS_LANE_PUT_REST
 #undef HS_LANE_PUT
 }
 
@@ -116,6 +125,33 @@ static inline bool hs_lane_offer(struct hs_lane *lane,
 	lane->head += nr;
 	/* lane.W1 release, pairs lane.R1: entries, and the bytes of the
 	 * buffers they name, before head. */
+	__atomic_store_n(&lane->shared->head, lane->head, __ATOMIC_RELEASE);
+	return true;
+}
+
+/**
+ * hs_lane_offer_one() - the same of one entry, which is made where it goes
+ * @entry: made of values at hand, so that it is never put together in memory
+ * @has_arg: u.arg, which is no buffer
+ */
+static inline __attribute__((always_inline)) bool
+hs_lane_offer_one(struct hs_lane *lane, const struct hs_shm_entry *entry,
+		  bool has_arg)
+{
+	struct hs_shm_entry *to;
+
+	if (__builtin_expect(!hs_lane_room(lane, 1), 0))
+		return false;
+	lane->dropping = false;
+	if (HS_PLANTED(104))
+		lane->shared->head = lane->head + 1;
+	to = &lane->entries[lane->head & (lane->nr_entries - 1)];
+	if (has_arg)
+		hs_lane_put_arg(to, entry);
+	else
+		hs_lane_put(to, entry);
+	lane->head++;
+	/* lane.W4 release, pairs lane.R1: as lane.W1. */
 	__atomic_store_n(&lane->shared->head, lane->head, __ATOMIC_RELEASE);
 	return true;
 }

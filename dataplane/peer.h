@@ -24,8 +24,8 @@
 static inline uint64_t hs_peer_lane_head(const struct hs_shm_lane *lane)
 {
 	HS_SHM_FETCH(&lane->head, sizeof(lane->head));
-	/* lane.R1 acquire, pairs lane.W1: head before entries, and the bytes
-	 * of the buffers they name. */
+	/* lane.R1 acquire, pairs lane.W1 lane.W4: head before entries, and the
+	 * bytes of the buffers they name. */
 	return __atomic_load_n(&lane->head, __ATOMIC_ACQUIRE);
 }
 

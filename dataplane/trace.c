@@ -29,17 +29,24 @@ static bool crumb_known(const struct hs_trace *trace, uint8_t kind,
 	return false;
 }
 
-void hs_trace_deposit(struct hs_tls *tls, struct hs_trace *trace, uint8_t kind,
-		      const hs_node_id *nodes, uint32_t nr,
-		      const uint32_t *trigger)
+static void crumb_remember(struct hs_trace *trace, uint8_t kind,
+			   hs_node_id node)
+{
+	if (trace->nr_crumbs >= HS_HANDLE_CRUMBS_MAX)
+		return;
+	trace->crumb_kinds[trace->nr_crumbs] = kind;
+	trace->crumbs[trace->nr_crumbs++] = node;
+}
+
+static __attribute__((noinline)) void
+deposit_many(struct hs_tls *tls, struct hs_trace *trace, uint8_t kind,
+	     const hs_node_id *nodes, uint32_t nr, const uint32_t *trigger)
 {
 	struct hs_shm_entry entries[HS_CONTEXT_CRUMBS_MAX + 1];
-	hs_node_id own = hs_client_node();
+	hs_node_id own = hs_client_node_now();
 	uint32_t known = trace->nr_crumbs;
 	uint32_t n = 0;
 
-	if (!trace->at)
-		return;
 	for (uint32_t i = 0; i < nr && i < HS_CONTEXT_CRUMBS_MAX; i++) {
 		if (nodes[i] == 0 || nodes[i] == own ||
 		    crumb_known(trace, kind, nodes[i]))
@@ -52,10 +59,7 @@ void hs_trace_deposit(struct hs_tls *tls, struct hs_trace *trace, uint8_t kind,
 			.type = HS_SHM_ENTRY_CRUMB,
 			.aux = kind,
 		};
-		if (trace->nr_crumbs < HS_HANDLE_CRUMBS_MAX) {
-			trace->crumb_kinds[trace->nr_crumbs] = kind;
-			trace->crumbs[trace->nr_crumbs++] = nodes[i];
-		}
+		crumb_remember(trace, kind, nodes[i]);
 	}
 	if (trigger)
 		entries[n++] = (struct hs_shm_entry){
@@ -70,6 +74,44 @@ void hs_trace_deposit(struct hs_tls *tls, struct hs_trace *trace, uint8_t kind,
 		trace->nr_crumbs = (uint8_t)known;
 		hs_handle_lost(trace);
 	}
+}
+
+/*
+ * Most often it is the first, and the thread has a lane with room. Return:
+ * false: it is still to be done.
+ */
+static inline bool deposit_one(const struct hs_tls *tls, struct hs_trace *trace,
+			       uint8_t kind, hs_node_id node)
+{
+	struct hs_lane *lane = hs_client_lane_on(tls, trace->at);
+
+	if (node == 0 || node == hs_client_node_now())
+		return true;
+	if (trace->nr_crumbs || !lane || !hs_handle_attached(trace) ||
+	    !hs_ending_flush(lane) ||
+	    !hs_lane_offer_one(lane,
+			       &(const struct hs_shm_entry){
+				       .trace_hi = trace->id.hi,
+				       .trace_lo = trace->id.lo,
+				       .u.arg = node,
+				       .handle = trace->number,
+				       .type = HS_SHM_ENTRY_CRUMB,
+				       .aux = kind,
+			       },
+			       true))
+		return false;
+	crumb_remember(trace, kind, node);
+	return true;
+}
+
+void hs_trace_deposit(struct hs_tls *tls, struct hs_trace *trace, uint8_t kind,
+		      const hs_node_id *nodes, uint32_t nr,
+		      const uint32_t *trigger)
+{
+	if (!trace->at || (!nr && !trigger) ||
+	    (nr == 1 && !trigger && deposit_one(tls, trace, kind, nodes[0])))
+		return;
+	deposit_many(tls, trace, kind, nodes, nr, trigger);
 }
 
 /* ---- begin and end ------------------------------------------------------ */
@@ -142,8 +184,9 @@ static void no_handle(struct hs_tls *tls, const struct hs_trace_id *id)
 		hs_attachment_lost_unpinned(at);
 }
 
-static bool number_get(struct hs_tls *tls, struct hs_attachment *at,
-		       uint32_t *number)
+/* By a thread that has no lane yet, or gets none. */
+static __attribute__((noinline)) bool
+number_get(struct hs_tls *tls, struct hs_attachment *at, uint32_t *number)
 {
 	struct hs_lane *lane = hs_client_lane(tls, at);
 	struct hs_lane *borrowed = lane ? NULL : hs_attachment_lane_borrow(at);
@@ -156,14 +199,15 @@ static bool number_get(struct hs_tls *tls, struct hs_attachment *at,
 	return true;
 }
 
-static void begin_attached(struct hs_tls *tls, struct hs_trace *trace)
+/* @held: the lane that the thread has on @at, or NULL */
+static inline void begin_attached(struct hs_tls *tls, struct hs_trace *trace,
+				  struct hs_attachment *at,
+				  struct hs_lane *held)
 {
-	struct hs_attachment *at = hs_client_attachment();
-
-	if (!at)
-		return;
 	trace->slot = hs_attachment_slot(at, trace->index);
-	if (!trace->slot || !number_get(tls, at, &trace->number)) {
+	if (trace->slot && held) {
+		trace->number = number_take(held);
+	} else if (!trace->slot || !number_get(tls, at, &trace->number)) {
 		trace->slot = NULL;
 		no_handle(tls, &trace->id);
 		return;
@@ -172,8 +216,8 @@ static void begin_attached(struct hs_tls *tls, struct hs_trace *trace)
 	slot_open(trace);
 }
 
-static void begin_context(struct hs_tls *tls, struct hs_trace *trace,
-			  const struct hs_context *from)
+static inline void begin_context(struct hs_tls *tls, struct hs_trace *trace,
+				 const struct hs_context *from)
 {
 	uint32_t trigger = from->trigger;
 	uint32_t nr = from->nr_crumbs;
@@ -192,10 +236,12 @@ static void begin_context(struct hs_tls *tls, struct hs_trace *trace,
 			 triggered ? &trigger : NULL);
 }
 
-static struct hs_trace *begin(struct hs_tls *tls, const struct hs_trace_id *id,
-			      const struct hs_context *from)
+static inline __attribute__((always_inline)) struct hs_trace *
+begin(struct hs_tls *tls, uint64_t epoch, const struct hs_trace_id *id,
+      const struct hs_context *from)
 {
-	struct hs_lane *held = hs_client_lane_held(tls);
+	struct hs_attachment *at = hs_client_attachment();
+	struct hs_lane *held = at ? hs_client_lane_on(tls, at) : NULL;
 	struct hs_trace *trace;
 
 	if (held)
@@ -210,7 +256,7 @@ static struct hs_trace *begin(struct hs_tls *tls, const struct hs_trace_id *id,
 	trace->opened = 0;
 	trace->use++;
 	trace->spans = (uint64_t)trace->use << 32;
-	trace->epoch = hs_client_epoch();
+	trace->epoch = epoch;
 	trace->at = NULL;
 	trace->slot = NULL;
 	trace->w.base = NULL;
@@ -228,16 +274,17 @@ static struct hs_trace *begin(struct hs_tls *tls, const struct hs_trace_id *id,
 	trace->fired = 0;
 	trace->fired_own = 0;
 	trace->flags = HS_CONTEXT_F_SAMPLED;
+	if (!id_set(id) && from)
+		id = &from->trace_id;
 	if (id_set(id)) {
-		trace->id = *id;
-	} else if (from && id_set(&from->trace_id)) {
-		trace->id = from->trace_id;
+		hs_store_pair(&trace->id, id->hi, id->lo);
 	} else {
-		trace->id.hi = hs_client_random(tls);
-		trace->id.lo = hs_client_random(tls) | 1;
+		hs_store_pair(&trace->id, hs_client_random(tls),
+			      hs_client_random(tls) | 1);
 		trace->flags |= HS_CONTEXT_F_RANDOM;
 	}
-	begin_attached(tls, trace);
+	if (at)
+		begin_attached(tls, trace, at, held);
 	if (from && id_set(&from->trace_id))
 		begin_context(tls, trace, from);
 	return trace;
@@ -246,22 +293,24 @@ static struct hs_trace *begin(struct hs_tls *tls, const struct hs_trace_id *id,
 struct hs_trace *hs_trace_begin(const struct hs_trace_id *id,
 				const struct hs_context *from)
 {
-	struct hs_tls *tls = hs_client_enter();
+	uint64_t epoch = hs_client_epoch();
+	struct hs_tls *tls = hs_client_enter_epoch(epoch);
 	struct hs_trace *trace;
 
 	if (!tls)
 		return HS_HANDLE_NONE;
-	trace = begin(tls, id, from);
+	trace = begin(tls, epoch, id, from);
 	hs_client_leave(tls);
 	return trace == &hs_trace_null ? HS_HANDLE_NONE : trace;
 }
 
-static void end(struct hs_tls *tls, struct hs_trace *trace)
+static inline __attribute__((always_inline)) void
+end(struct hs_tls *tls, uint64_t epoch, struct hs_trace *trace)
 {
-	struct hs_lane *lane = hs_client_lane_held(tls);
+	struct hs_attachment *now = hs_client_attachment();
 
 	/* One of an earlier client has nothing left to end. */
-	bool attached = trace->at && trace->epoch == hs_client_epoch();
+	bool attached = trace->at && trace->epoch == epoch;
 
 	if (hs_handle_in_use(trace)) {
 		hs_client_count(HS_COUNT_CALLS_NESTED, 1);
@@ -271,33 +320,35 @@ static void end(struct hs_tls *tls, struct hs_trace *trace)
 	trace->use++;
 	if (tls->current == trace)
 		tls->current = NULL;
-	if (attached && trace->at == hs_client_attachment()) {
-		hs_ending_publish(hs_client_lane(tls, trace->at), trace);
+	if (attached && trace->at == now) {
+		hs_ending_publish(hs_client_lane(tls, now), trace);
 		return;
 	}
 	trace->at = NULL;
 	trace->slot = NULL;
 	trace->w.base = NULL;
-	hs_handle_give(lane, trace);
+	hs_handle_give(now ? hs_client_lane_on(tls, now) : NULL, trace);
 }
 
 void hs_trace_end(struct hs_trace *trace)
 {
 	struct hs_tls *tls;
+	uint64_t epoch;
 
 	if (trace == HS_HANDLE_NONE)
 		return;
-	tls = hs_client_enter();
+	epoch = hs_client_epoch();
+	tls = hs_client_enter_epoch(epoch);
 	if (!tls) {
 		/* Of a client that was closed: free for the next one. */
-		if (trace && hs_client_epoch() == 0 && (trace->use & 1))
+		if (trace && epoch == 0 && (trace->use & 1))
 			trace->use++;
 		return;
 	}
 	if (!trace)
 		trace = tls->current;
 	if (trace && (trace->use & 1))
-		end(tls, trace);
+		end(tls, epoch, trace);
 	else if (trace && trace != &hs_trace_null)
 		hs_client_count(HS_COUNT_CALLS_STALE, 1);
 	hs_client_leave(tls);
@@ -352,13 +403,14 @@ void hs_trace_attach(struct hs_trace *trace)
 void hs_thread_begin(const struct hs_trace_id *id,
 		     const struct hs_context *from)
 {
-	struct hs_tls *tls = hs_client_enter();
+	uint64_t epoch = hs_client_epoch();
+	struct hs_tls *tls = hs_client_enter_epoch(epoch);
 
 	if (!tls)
 		return;
 	if (tls->current && (tls->current->use & 1))
-		end(tls, tls->current);
-	tls->current = begin(tls, id, from);
+		end(tls, epoch, tls->current);
+	tls->current = begin(tls, epoch, id, from);
 	hs_client_leave(tls);
 }
 
