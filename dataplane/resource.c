@@ -37,6 +37,22 @@ static void service_find(struct hs_resource *r)
 	r->hash = hs_operation_hash(0, (const char *)r->payload + 1 + used, n);
 }
 
+/* Its record as the first of a stream. */
+static void first_make(struct hs_resource *r)
+{
+	size_t n = r->size_bytes;
+
+	memset(r->first, 0, sizeof(r->first));
+	r->first_bytes = 0;
+	if (n + HS_RECORD_SHORT_HEADER_BYTES + 1 > sizeof(r->first))
+		return;
+	r->first[0] =
+		HS_RECORD_RESOURCE | HS_RECORD_F_KNOWN | HS_RECORD_F_SHORT;
+	r->first[1] = (uint8_t)(n + 1);
+	memcpy(r->first + HS_RECORD_SHORT_HEADER_BYTES + 1, r->payload, n);
+	r->first_bytes = (uint32_t)n + HS_RECORD_SHORT_HEADER_BYTES + 1;
+}
+
 struct hs_resource *hs_resource_create(const char *service,
 				       const struct hs_attr *attrs,
 				       size_t nr_attrs)
@@ -57,6 +73,7 @@ struct hs_resource *hs_resource_create(const char *service,
 		return NULL;
 	}
 	service_find(resource);
+	first_make(resource);
 	return resource;
 }
 
@@ -99,12 +116,29 @@ static bool put_resource(struct hs_trace *trace, const struct resource_ref *r)
 	return true;
 }
 
+/* The first one: all that is ready is written, of which as many bytes count. */
+static inline bool put_first(struct hs_trace *trace,
+			     const struct hs_resource *r)
+{
+	uint8_t *record;
+
+	if (!r->first_bytes)
+		return false;
+	record = hs_put_begin(trace, sizeof(r->first));
+	if (!record)
+		return false;
+	memcpy(record, r->first, sizeof(r->first));
+	hs_put_commit(trace, record + r->first_bytes);
+	return true;
+}
+
 static bool write_resource(struct hs_tls *tls, struct hs_trace *trace,
 			   const struct resource_ref *r, struct hs_stamp *next)
 {
 	if (!trace->w.base && !hs_write_open(tls, trace, next))
 		return false;
-	return put_resource(trace, r) ||
+	return (!r->local_id && put_first(trace, r->resource)) ||
+	       put_resource(trace, r) ||
 	       hs_write_before(tls, trace,
 			       HS_RECORD_RESOURCE | HS_RECORD_F_KNOWN, next,
 			       emit_resource_ref, r);
@@ -118,11 +152,26 @@ static void resource_now(struct hs_trace *trace,
 	trace->start_resource = resource;
 }
 
+/* One that is new to the stream. Return: its id. */
+static inline uint32_t resource_add(struct hs_tls *tls, struct hs_trace *trace,
+				    const struct hs_resource *resource,
+				    struct hs_stamp *next)
+{
+	struct resource_ref r = {trace->next_resource, resource};
+
+	if (write_resource(tls, trace, &r, next)) {
+		trace->resources[r.local_id % HS_HANDLE_RESOURCES_MAX] =
+			resource;
+		trace->next_resource++;
+		resource_now(trace, resource, r.local_id);
+	}
+	return r.local_id;
+}
+
 uint32_t hs_resource_in(struct hs_tls *tls, struct hs_trace *trace,
 			const struct hs_resource *resource,
 			struct hs_stamp *next)
 {
-	struct resource_ref r = {trace->next_resource, resource};
 	uint32_t nr = trace->next_resource;
 	uint32_t oldest = 0;
 
@@ -135,10 +184,5 @@ uint32_t hs_resource_in(struct hs_tls *tls, struct hs_trace *trace,
 			return id;
 		}
 	}
-	if (write_resource(tls, trace, &r, next)) {
-		trace->resources[nr % HS_HANDLE_RESOURCES_MAX] = resource;
-		trace->next_resource++;
-		resource_now(trace, resource, nr);
-	}
-	return nr;
+	return resource_add(tls, trace, resource, next);
 }

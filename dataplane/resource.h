@@ -9,11 +9,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* The record of the first resource of a stream is ready if it is as short. */
+#define HS_RESOURCE_FIRST_BYTES 64u
+
 struct hs_resource {
 	uint64_t hash;	     /* of the service, for operations */
 	uint32_t service_at; /* in payload */
 	uint32_t service_bytes;
 	size_t size_bytes;
+	uint32_t first_bytes; /* of first[]; 0: it is longer */
+	uint8_t first[HS_RESOURCE_FIRST_BYTES];
 	uint8_t payload[]; /* of a RESOURCE record, behind the local id */
 };
 

@@ -104,6 +104,93 @@ static inline uint64_t next_id(const struct hs_trace *trace, uint32_t ref)
 	return __builtin_expect(id != 0, 1) ? id : ID_STEP;
 }
 
+/* ---- the shortest record ------------------------------------------------ */
+
+#define START_IDS   HS_SPAN_QUICK_HEAD
+#define START_WHAT  (START_IDS + 16u) /* resource and kind */
+#define START_TIME  (START_WHAT + 2u)
+#define START_NAME  (START_TIME + HS_RECORD_TICKS_BYTES)
+#define START_BYTES (START_NAME + HS_AGAIN_BYTES)
+HS_SPAN_QUICK_FITS(START_NAME + sizeof(uint32_t));
+
+/* A name of any text that is as short. */
+#define QUICK_NAME_BYTES (HS_SPAN_QUICK_BYTES - START_NAME - 1u)
+HS_SPAN_QUICK_FITS(START_NAME + 1 + QUICK_NAME_BYTES);
+static inline __attribute__((always_inline)) uint32_t
+quick_name(const struct hs_span_quick *q, const char *name, size_t n)
+{
+	struct hs_trace *trace = q->trace;
+	uint32_t at = (uint32_t)q->pos + START_NAME;
+	uint8_t *p = q->record + START_NAME;
+	struct hs_again *a;
+
+	HS_ASSUME(n <= QUICK_NAME_BYTES);
+	if (n + 1 > HS_AGAIN_BYTES) {
+		a = hs_again_short(trace->again_names, name, n);
+		if (hs_again_stands(trace, a, name, n)) {
+			hs_le32_store(p,
+				      HS_RECORD_AGAIN | (uint32_t)a->at << 8);
+			return START_BYTES;
+		}
+		if (at < HS_RECORD_AGAIN_REACH)
+			*a = (struct hs_again){.at = (uint16_t)at,
+					       .key_bytes = (uint8_t)(n + 1)};
+	}
+	*p = (uint8_t)(n << 1);
+	hs_copy_short(p + 1, name, n);
+	return START_NAME + 1 + (uint32_t)n;
+}
+
+/*
+ * Of the resource that the trace wrote last, under any name.
+ * @number: of its operation
+ * @ticks: now, if the counter was asked already; 0: it was not
+ */
+static inline __attribute__((always_inline)) bool
+quick_args(struct hs_trace *trace, struct hs_span *span,
+	   const struct hs_span_args *args, size_t n,
+	   const struct hs_resource *resource, uint32_t number, uint64_t ticks)
+{
+	struct hs_span_quick q = {.trace = trace};
+	uint32_t bytes;
+	uint64_t id;
+
+	if (!hs_span_quick_close(&trace->w, &q))
+		return false;
+	q.ref = trace->next_ref;
+	id = args->id ? args->id : trace->span_ids + q.ref * ID_STEP;
+	/* Another's call in between may have named another one. */
+	if (__builtin_expect(trace->start_resource != resource, 0) ||
+	    __builtin_expect(q.ref > HS_SPAN_QUICK_REF_MAX, 0) ||
+	    __builtin_expect(!id, 0)) {
+		hs_span_quick_drop(&q);
+		return false;
+	}
+	trace->next_ref = q.ref + 1;
+	span->trace = trace;
+	span->id = id;
+	hs_span_tag_store(span, trace->spans + q.ref);
+	hs_le64_store(q.record + START_IDS, id);
+	hs_le64_store(q.record + START_IDS + 8, args->parent_id);
+	/* No more resources than spans were named: a byte where a ref is. */
+	hs_le16_store(q.record + START_WHAT,
+		      (uint16_t)(trace->start_resource_nr | (uint32_t)args->kind
+								    << 8));
+	if (!ticks)
+		ticks = hs_ticks();
+	hs_le64_store(q.record + START_TIME, ticks);
+	bytes = quick_name(&q, args->name, n);
+	hs_span_quick_head(&q,
+			   HS_RECORD_SPAN_START | HS_RECORD_F_TICKS |
+				   HS_RECORD_F_KNOWN,
+			   bytes, (uint32_t)id & 0xffu);
+	hs_span_quick_end(&q, bytes);
+	hs_watch_start(span, number, ticks, HS_WATCH_TICKS);
+	return true;
+}
+
+/* ---- in one pass -------------------------------------------------------- */
+
 /* What a start needs that is put in one pass, and not in the window. */
 #define PUT_START_BYTES                                                        \
 	(HS_SPAN_HEAD_BYTES + 16 + HS_RECORD_VARINT_MAX_BYTES + 1 +            \
@@ -202,6 +289,16 @@ static void write_start(struct hs_tls *tls, struct hs_trace *trace,
 		at, clock);
 }
 
+static void span_identify(struct hs_trace *trace, struct hs_span *span,
+			  const struct hs_span_args *args)
+{
+	*span = (struct hs_span){.id = args->id};
+	if (!span->id)
+		span->id = next_id(trace, trace->next_ref);
+	span->trace = trace;
+	hs_span_tag_store(span, trace->spans + trace->next_ref++);
+}
+
 static void span_start(struct hs_trace *trace, struct hs_span *span,
 		       const struct hs_span_args *args, size_t n)
 {
@@ -209,39 +306,56 @@ static void span_start(struct hs_trace *trace, struct hs_span *span,
 		args->resource ? args->resource : hs_client.resource;
 	struct start start;
 	struct hs_tls *tls;
-	uint8_t *record = NULL;
 
-	*span = (struct hs_span){.id = args->id};
 	tls = hs_trace_enter(&trace);
-	if (!tls)
+	if (!tls) {
+		*span = (struct hs_span){.id = args->id};
 		return;
+	}
 	while (!trace->span_ids)
 		trace->span_ids = hs_client_random(tls);
-	if (!span->id)
-		span->id = next_id(trace, trace->next_ref);
-	span->trace = trace;
-	hs_span_tag_store(span, trace->spans + trace->next_ref++);
-	if (trace->at) {
+	if (!trace->at) {
+		span_identify(trace, span, args);
+	} else {
 		start.stamp = (struct hs_stamp){
 			.kind = args->has_start ? HS_STAMP_AT : HS_STAMP_NOW,
 			.ns = args->start_ns};
 		start.resource =
 			hs_resource_in(tls, trace, resource, &start.stamp);
 		/* Most often this was what the long way was wanted for. */
-		if (!args->has_start && n <= HS_SPAN_TEXT_BYTES)
-			record = hs_put_begin(trace, PUT_START_BYTES);
-		if (record)
-			put_start_record(trace, span, record, args, n, resource,
-					 start.resource, NULL,
-					 start.stamp.taken &&
-							 start.stamp.in_ticks
-						 ? start.stamp.ticks
-						 : 0);
-		else
+		if (args->has_start || n > QUICK_NAME_BYTES ||
+		    !quick_args(trace, span, args, n, resource,
+				hs_watch_operation(resource, args->name, n),
+				start.stamp.taken && start.stamp.in_ticks
+					? start.stamp.ticks
+					: 0)) {
+			span_identify(trace, span, args);
 			write_start(tls, trace, span, args, n, resource,
 				    &start);
+		}
 	}
 	hs_client_leave(tls);
+}
+
+/* The first of its resource, or with a time of the caller's. */
+static __attribute__((noinline)) void
+start_first(struct hs_trace *trace, struct hs_span *span,
+	    const struct hs_span_args *args)
+{
+	span_start(trace, span, args, start_name_bytes(args));
+}
+
+/* Of any length. */
+static __attribute__((noinline)) void
+start_wide(struct hs_trace *trace, struct hs_span *span,
+	   const struct hs_span_args *args)
+{
+	const struct hs_resource *resource =
+		args->resource ? args->resource : hs_client.resource;
+	size_t n = start_name_bytes(args);
+
+	if (!put_start(trace, span, args, n, resource, NULL))
+		span_start(trace, span, args, n);
 }
 
 static __attribute__((noinline, cold)) void
@@ -279,12 +393,6 @@ start_remember(struct hs_trace *trace, struct hs_span *span, uint64_t parent_id,
  * Of the process's own resource, which the trace named already, as it did the
  * name: what a place says of either is believed while the window is closed.
  */
-#define START_IDS   HS_SPAN_QUICK_HEAD
-#define START_WHAT  (START_IDS + 16u) /* resource and kind */
-#define START_TIME  (START_WHAT + 2u)
-#define START_NAME  (START_TIME + HS_RECORD_TICKS_BYTES)
-#define START_BYTES (START_NAME + HS_AGAIN_BYTES)
-HS_SPAN_QUICK_FITS(START_NAME + sizeof(uint32_t));
 static inline __attribute__((always_inline)) bool
 quick_start(struct hs_trace *trace, struct hs_span *span, uint64_t parent_id,
 	    const struct hs_operation_mark *m)
@@ -363,8 +471,10 @@ void hs_span_start(struct hs_trace *trace, struct hs_span *span,
 	hs_sized_start(trace, span, name, name ? strlen(name) : 0, parent_id);
 }
 
-static __attribute__((noinline, cold)) struct hs_span_args
-args_complete(const struct hs_span_args *args)
+/* From a caller compiled against a smaller struct, or without a name. */
+static __attribute__((noinline, cold)) void
+start_incomplete(struct hs_trace *trace, struct hs_span *span,
+		 const struct hs_span_args *args)
 {
 	struct hs_span_args copy = {0};
 
@@ -374,26 +484,39 @@ args_complete(const struct hs_span_args *args)
 						       : sizeof(copy));
 	if (!copy.name)
 		copy.name = "";
-	return copy;
+	start_first(trace, span, &copy);
 }
 
+/* Most are of a trace that has named their resource, now, and of an operation
+ * that was seen before. */
 void hs_span_start_args(struct hs_trace *trace, struct hs_span *span,
 			const struct hs_span_args *args)
 {
-	struct hs_span_args copy;
+	const struct hs_resource *resource;
+	uint32_t number;
 	size_t n;
 
 	if (!span)
 		return;
-	/* A caller compiled against a smaller struct, or without a name. */
-	if (!args || args->size_bytes < sizeof(copy) || !args->name) {
-		copy = args_complete(args);
-		args = &copy;
+	if (__builtin_expect(!args || args->size_bytes < sizeof(*args) ||
+				     !args->name,
+			     0)) {
+		start_incomplete(trace, span, args);
+		return;
+	}
+	resource = args->resource ? args->resource : hs_client.resource;
+	if (!HS_INLINE_HAS_WINDOW(trace) || args->has_start ||
+	    trace->start_resource != resource || !resource) {
+		start_first(trace, span, args);
+		return;
 	}
 	n = start_name_bytes(args);
-	if (args->has_start ||
-	    !put_start(trace, span, args, n,
-		       args->resource ? args->resource : hs_client.resource,
-		       NULL))
-		span_start(trace, span, args, n);
+	if (n > QUICK_NAME_BYTES)
+		goto wide;
+	number = hs_operation_find(
+		hs_operation_hash(resource->hash, args->name, n));
+	if (number && quick_args(trace, span, args, n, resource, number, 0))
+		return;
+wide:
+	start_wide(trace, span, args);
 }
