@@ -14,6 +14,8 @@
 
 /* Traces that may go for one buffer. */
 #define EVICT_MAX 32u
+/* Buffers that room is made for together: what a ring is filled with. */
+#define ROOM_AT_A_TIME 16u
 /* Of the pool, beyond what crowding keeps free. */
 #define STARVED_PERCENT 14u
 
@@ -33,24 +35,27 @@ static bool may_starve(const struct hs_agent_core *c, const struct hs_domain *d)
 	return (uint64_t)hs_domain_nr_free(d) * 100 >= percent * d->nr_buffers;
 }
 
-/* Twice what is asked for, so that use falls back under the threshold. */
+/*
+ * For @nr buffers of @units: twice as much, so that use falls back under the
+ * threshold, but not beyond what they take when it has.
+ */
 static uint32_t make_room(struct hs_agent_core *c, struct hs_domain *d,
-			  uint32_t units, uint32_t crowded)
+			  uint32_t units, uint32_t nr, uint32_t crowded)
 {
-	uint32_t goal = hs_domain_nr_free(d) + 2 * units, nr = 0;
+	uint32_t goal = hs_domain_nr_free(d) + 2 * nr * units, gone = 0;
 
-	if (goal > crowded)
-		goal = crowded;
-	while (nr < EVICT_MAX && hs_domain_nr_free(d) < goal &&
+	if (goal > crowded + (nr - 1) * units)
+		goal = crowded + (nr - 1) * units;
+	while (gone < nr * EVICT_MAX && hs_domain_nr_free(d) < goal &&
 	       hs_ix_evict_one(
 		       c, HS_PLANTED(28) ? &c->domains[c->domain_order[0]] : d))
-		nr++;
+		gone++;
 	for (uint32_t i = 0; HS_PLANTED(2) && i < d->nr_buffers &&
 			     hs_domain_nr_free(d) < crowded;
 	     i++)
 		if (hs_ledger_word_state(d->buffers[i].word) == HS_LEDGER_HELD)
 			hs_buffer_free(c, d, i);
-	return nr;
+	return gone;
 }
 
 /* Its node is full: from another one, else by eviction. */
@@ -80,14 +85,17 @@ static uint32_t take_elsewhere(struct hs_agent_core *c, struct hs_domain *d,
 	return HS_NIL;
 }
 
-/* It is @process's from here on. Return: the word that says so. */
+/*
+ * It is @process's from here on.
+ * @place: hs_shm_stock_word() of the class and the node alone
+ * Return: the word that says so.
+ */
 static inline uint64_t stock(struct hs_domain *d, uint32_t buffer,
-			     uint32_t process, uint32_t size_class)
+			     uint32_t process, uint64_t place, uint32_t first)
 {
 	struct hs_ledger_buffer *b = &d->buffers[buffer];
 	uint32_t generation =
 		(hs_ledger_word_generation(b->word) + 1) & 0xffffffu;
-	uint32_t node = hs_buffer_node(d, buffer);
 
 	generation += generation == 0;
 	b->acked = 0;
@@ -98,9 +106,74 @@ static inline uint64_t stock(struct hs_domain *d, uint32_t buffer,
 		   HS_LEDGER_STOCKED);
 	hs_ledger_set64(&b->word,
 			hs_ledger_word(HS_LEDGER_STOCKED, generation, process));
-	return hs_shm_stock_word((buffer - node * d->node_buffers)
-					 << d->unit_shift,
-				 size_class, node, generation);
+	return place | hs_shm_stock_word((buffer - first) << d->unit_shift, 0,
+					 0, generation);
+}
+
+/*
+ * Up to @nr from the chunk that its class carves on that node, which lie in a
+ * row: what is known of the chunk is looked at once. Return: how many.
+ */
+static inline uint32_t stock_row(struct hs_domain *d, uint32_t process,
+				 uint32_t size_class, uint32_t node,
+				 uint64_t *words, uint32_t nr)
+{
+	uint32_t chunk = d->carved[node][size_class], units, left, buffer;
+	uint32_t first = node * d->node_buffers;
+	uint64_t place = hs_shm_stock_word(0, size_class, node, 0);
+	struct hs_chunk *k = &d->chunks[chunk];
+
+	if (chunk == HS_NIL)
+		return 0;
+	units = k->units;
+	left = k->room - k->nr_carved;
+	if (nr > left)
+		nr = left;
+	buffer = (chunk << d->chunk_shift) + k->nr_carved * units;
+	for (uint32_t i = 0; i < nr; i++, buffer += units) {
+		if (left - i > HS_TAKE_AHEAD + 1)
+			hs_buffer_prefetch(d, buffer + HS_TAKE_AHEAD * units);
+		words[i] = stock(d, buffer, process, place, first);
+	}
+	k->nr_carved += nr;
+	k->nr_out += nr;
+	k->nr_stocked += nr;
+	d->nr_stocked += nr * units;
+	if (nr == left)
+		hs_chunk_carved(d, chunk);
+	return nr;
+}
+
+/* One from wherever there is one. Return: false: there is none. */
+static __attribute__((noinline)) bool
+stock_one(struct hs_agent_core *c, struct hs_domain *d, uint32_t process,
+	  uint32_t size_class, uint32_t node, bool here, uint32_t gone,
+	  uint64_t *word)
+{
+	uint32_t buffer = hs_chunk_take(d, node, size_class);
+
+	if (buffer == HS_NIL)
+		buffer = take_elsewhere(c, d, node, here, size_class, gone);
+	if (buffer == HS_NIL)
+		return false;
+	node = hs_buffer_node(d, buffer);
+	d->nr_stocked += d->class_units[size_class];
+	*word = stock(d, buffer, process,
+		      hs_shm_stock_word(0, size_class, node, 0),
+		      node * d->node_buffers);
+	return true;
+}
+
+/* How many buffers of @units room is made for at a time. */
+static uint32_t at_a_time(uint32_t nr, uint32_t units, uint32_t crowded)
+{
+	uint32_t most = crowded / 8 / units;
+
+	if (nr > ROOM_AT_A_TIME)
+		nr = ROOM_AT_A_TIME;
+	if (nr > most)
+		nr = most;
+	return nr ? nr : 1;
 }
 
 uint32_t hs_agent_core_stock_some(struct hs_agent_core *core, uint32_t domain,
@@ -117,18 +190,21 @@ uint32_t hs_agent_core_stock_some(struct hs_agent_core *core, uint32_t domain,
 	crowded = crowded_below(core, d);
 	units = d->class_units[size_class];
 	while (n < nr) {
-		uint32_t buffer, gone = 0;
+		uint32_t some = at_a_time(nr - n, units, crowded), gone = 0;
 
-		if (hs_domain_nr_free(d) < crowded)
-			gone = make_room(core, d, units, crowded);
-		buffer = hs_chunk_take(d, node, size_class);
-		if (buffer == HS_NIL)
-			buffer = take_elsewhere(core, d, node, here, size_class,
-						gone);
-		if (buffer == HS_NIL)
-			break;
-		d->nr_stocked += units;
-		words[n++] = stock(d, buffer, process, size_class);
+		/* As many as are there anyway need no look each. */
+		if (hs_domain_nr_free(d) < crowded + (some - 1) * units)
+			gone = make_room(core, d, units, some, crowded) / some;
+		for (uint32_t end = n + some, got; n < end; n += got) {
+			got = stock_row(d, process, size_class, node, &words[n],
+					end - n);
+			if (got)
+				continue;
+			if (!stock_one(core, d, process, size_class, node, here,
+				       gone, &words[n]))
+				return n;
+			got = 1;
+		}
 	}
 	return n;
 }

@@ -34,15 +34,24 @@ static void asks(struct stk *g)
 	uint32_t node = bout_below(&g->r, g->nr_nodes + 1);
 	uint32_t wanted = 1 + bout_below(&g->r, AT_ONCE), nr, n = 0;
 	bool here = hs_random_chance(&g->r, 0.3);
+	uint32_t room_for = 0, gone = 0;
 	uint64_t words[AT_ONCE];
 
 	nr = hs_agent_core_stock_some(g->core, g->id, process, size_class,
 				      node | (here ? HS_AGENT_STOCK_HERE : 0),
 				      words, wanted);
 	while (size_class < g->nr_classes && node < g->nr_nodes && n < wanted) {
-		uint32_t b = stk_stock(g, node, here, size_class);
 		struct stk_buffer *x;
+		uint32_t b;
 
+		if (n == room_for) {
+			uint32_t some =
+				stk_at_a_time(g, size_class, wanted - n);
+
+			gone = stk_make_room(g, size_class, some);
+			room_for += some;
+		}
+		b = stk_stock(g, node, here, size_class, gone);
 		if (b == STK_NONE)
 			break;
 		x = &g->buffers[b];

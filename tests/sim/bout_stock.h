@@ -107,7 +107,11 @@ void stk_release(struct stk *g, uint32_t buffer);
 /* The carrier has returned the last slice of it. */
 void stk_unpark(struct stk *g, uint32_t buffer);
 /* The buffer that is handed out next; STK_NONE: there is none. */
-uint32_t stk_stock(struct stk *g, uint32_t node, bool here,
-		   uint32_t size_class);
+uint32_t stk_stock(struct stk *g, uint32_t node, bool here, uint32_t size_class,
+		   uint32_t gone);
+/* Of @nr buffers: how many room is made for together; and how many traces went
+ * for one of them. */
+uint32_t stk_at_a_time(const struct stk *g, uint32_t size_class, uint32_t nr);
+uint32_t stk_make_room(struct stk *g, uint32_t size_class, uint32_t nr);
 
 #endif

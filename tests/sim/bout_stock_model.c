@@ -14,6 +14,8 @@
 
 /* Traces that go for one buffer, at most. */
 #define EVICTED_MAX 32u
+/* Buffers that room is made for together, at most. */
+#define AT_A_TIME 16u
 /* A class that finds nothing has others evicted until so much more of the pool
  * is free than crowding keeps free. */
 #define STARVED_PERCENT 14u
@@ -260,10 +262,10 @@ static bool evict(struct stk *g)
 	return true;
 }
 
-/* The share in use has come to the threshold, by full percent. */
-static bool crowded(const struct stk *g)
+/* The share in use comes to the threshold with @more units, by full percent. */
+static bool crowded(const struct stk *g, uint32_t more)
 {
-	return 100 * nr_used(g) >
+	return 100 * (nr_used(g) + more) >
 	       (g->config.evict_percent - 1) * g->domain.nr_buffers;
 }
 
@@ -275,19 +277,32 @@ static bool may_evict(const struct stk *g)
 		       g->domain.nr_buffers;
 }
 
-static uint32_t make_room(struct stk *g, uint32_t units)
+uint32_t stk_at_a_time(const struct stk *g, uint32_t size_class, uint32_t nr)
 {
-	uint32_t goal = stk_nr_free(g) + 2 * units, nr = 0;
+	uint32_t free = (101 - g->config.evict_percent) * g->domain.nr_buffers;
+	uint32_t least = (free + 99) / 100;
 
-	while (nr < EVICTED_MAX && crowded(g) && stk_nr_free(g) < goal &&
-	       evict(g))
-		nr++;
+	while (nr > 1 &&
+	       (nr > AT_A_TIME || 8 * nr * g->units[size_class] > least))
+		nr--;
 	return nr;
 }
 
-uint32_t stk_stock(struct stk *g, uint32_t node, bool here, uint32_t size_class)
+uint32_t stk_make_room(struct stk *g, uint32_t size_class, uint32_t nr)
 {
-	uint32_t gone = make_room(g, g->units[size_class]), buffer;
+	uint32_t units = g->units[size_class], gone = 0;
+	uint32_t goal = stk_nr_free(g) + 2 * nr * units;
+
+	while (gone < nr * EVICTED_MAX && crowded(g, (nr - 1) * units) &&
+	       stk_nr_free(g) < goal && evict(g))
+		gone++;
+	return gone / nr;
+}
+
+uint32_t stk_stock(struct stk *g, uint32_t node, bool here, uint32_t size_class,
+		   uint32_t gone)
+{
+	uint32_t buffer;
 
 	buffer = take(g, node, size_class);
 	while (buffer == STK_NONE) {
