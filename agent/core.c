@@ -265,6 +265,7 @@ static size_t domain_layout(struct hs_domain *d, struct arena *a,
 	d->flying =
 		carve(a, hs_flying_size(config->nr_buffers), sizeof(uint64_t));
 	d->crumb_next = carve(a, config->nr_crumbs, sizeof(uint32_t));
+	d->hashes = carve(a, config->nr_traces, sizeof(*d->hashes));
 	touched = a->used_bytes +
 		  (size_t)config->nr_buffers / 5 * 4 * sizeof(*d->traces);
 	d->traces = carve(a, config->nr_traces, sizeof(*d->traces));

@@ -121,37 +121,6 @@ void hs_buffer_free(struct hs_agent_core *c, struct hs_domain *d,
 	hs_chunk_give(d, buffer);
 }
 
-/*
- * All buffers of a trace that goes as a whole and that no trigger named: no
- * link needs mending.
- */
-void hs_buffers_evict(struct hs_agent_core *c, struct hs_domain *d,
-		      uint32_t trace)
-{
-	struct hs_ix_trace *t = &d->traces[trace];
-	uint32_t next;
-
-	for (uint32_t i = t->buf_first; i != HS_NIL; i = next) {
-		struct hs_buffer_rt *rt = &d->rt[i];
-		uint64_t word = d->buffers[i].word;
-
-		next = rt->next;
-		if (rt->in_flight)
-			hs_flight_end(c, d, i);
-		d->nr_held -= hs_buffer_units(d, i);
-		HS_REACHED(HS_MACHINE_BUFFER, hs_ledger_word_state(word),
-			   HS_LEDGER_FREE);
-		hs_ledger_set64(&d->buffers[i].word,
-				hs_ledger_word(HS_LEDGER_FREE,
-					       hs_ledger_word_generation(word),
-					       0));
-		hs_chunk_give(d, i);
-	}
-	t->buf_first = t->buf_last = HS_NIL;
-	t->nr_buffers = 0;
-	hs_ix_bytes_set(t, 0);
-}
-
 static inline uint32_t buffer_of_ref(const struct hs_domain *d, uint32_t node,
 				     uint32_t ref)
 {

@@ -117,16 +117,22 @@ hs_chunk_take(struct hs_domain *d, uint32_t node, uint32_t size_class)
 	return buffer;
 }
 
-static inline void hs_chunk_give(struct hs_domain *d, uint32_t buffer)
+/* @k: that chunk */
+static inline void hs_chunk_give_to(struct hs_domain *d, struct hs_chunk *k,
+				    uint32_t chunk, uint32_t buffer)
 {
-	uint32_t chunk = hs_chunk_of(d, buffer);
-	struct hs_chunk *k = &d->chunks[chunk];
-
 	if (k->nr_free == 0 && k->nr_carved == k->room)
 		hs_chunk_roomy(d, chunk);
 	*hs_chunk_free_slot(d, chunk, k->nr_free++) = buffer;
 	if (--k->nr_out == 0)
 		hs_chunk_release(d, chunk);
+}
+
+static inline void hs_chunk_give(struct hs_domain *d, uint32_t buffer)
+{
+	uint32_t chunk = hs_chunk_of(d, buffer);
+
+	hs_chunk_give_to(d, &d->chunks[chunk], chunk, buffer);
 }
 
 /*

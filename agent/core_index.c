@@ -15,8 +15,12 @@
 #include "base/node_at.h"
 #include "rdma/crumbs.h"
 #include "base/planted.h"
+#include "base/reached.h"
 
 #define EVICT_AHEAD 16u
+/* Of a full index, that go for a new trace: one in so many, and at most. */
+#define ROOM_PART 256u
+#define ROOM_MAX  64u
 
 /* In the ledger: a successor must know it too. The low byte says why. */
 #define WHY_MASK 0xffull
@@ -29,6 +33,7 @@
 #define WENT	  0x100u /* given to gone() beside them: unshipped */
 
 typedef uint32_t quarters __attribute__((vector_size(16), aligned(8)));
+typedef uint64_t pair __attribute__((vector_size(16), aligned(8)));
 _Static_assert(HS_EVICTED_WAYS == 8, "gone_maybe() looks at eight");
 
 /*
@@ -49,10 +54,8 @@ static inline bool gone_maybe(const uint64_t *bucket, uint64_t hash)
 	return any[0] | any[1];
 }
 
-static inline uint64_t *gone_find(const struct hs_domain *d, uint64_t hash)
+static inline uint64_t *gone_find(uint64_t *bucket, uint64_t hash)
 {
-	uint64_t *bucket = hs_ix_gone_bucket(d, hash);
-
 	if (__builtin_expect(!gone_maybe(bucket, hash), 1))
 		return NULL;
 	for (uint32_t i = 0; i < HS_EVICTED_WAYS; i++)
@@ -63,7 +66,7 @@ static inline uint64_t *gone_find(const struct hs_domain *d, uint64_t hash)
 
 static inline uint16_t was_here(const struct hs_domain *d, uint64_t hash)
 {
-	const uint64_t *known = gone_find(d, hash);
+	const uint64_t *known = gone_find(hs_ix_gone_bucket(d, hash), hash);
 
 	return known ? (uint16_t)(*known & WHY_MASK & ~FORGOTTEN) : 0;
 }
@@ -74,11 +77,34 @@ uint16_t hs_ix_was_here(const struct hs_domain *d, uint64_t hi, uint64_t lo)
 	return was_here(d, hs_ix_hash(d, hi, lo));
 }
 
-/* The oldest of a bucket gives way; a kill in between loses no other. */
+/*
+ * The newest mark of a bucket: each moves on by one, the last first, so that a
+ * kill in between loses no other.
+ */
+static inline void gone_push(uint64_t *bucket, uint64_t mark)
+{
+#ifdef __SSE2__
+	pair p[HS_EVICTED_WAYS / 2];
+
+	memcpy(p, bucket, sizeof(p));
+	hs_ledger_set64(&bucket[7], p[3][0]);
+	*(pair *)&bucket[5] = p[2];
+	__asm__ volatile("" ::: "memory");
+	*(pair *)&bucket[3] = p[1];
+	__asm__ volatile("" ::: "memory");
+	*(pair *)&bucket[1] = p[0];
+#else
+	for (uint32_t i = HS_EVICTED_WAYS - 1; i > 0; i--)
+		hs_ledger_set64(&bucket[i], bucket[i - 1]);
+#endif
+	hs_ledger_set64(&bucket[0], mark);
+}
+
 static inline void gone(struct hs_agent_core *c, struct hs_domain *d,
 			uint64_t hash, uint16_t flags)
 {
-	uint64_t *known = gone_find(d, hash), *bucket;
+	uint64_t *bucket = hs_ix_gone_bucket(d, hash);
+	uint64_t *known = gone_find(bucket, hash);
 
 	if (known) {
 		if (*known & FORGOTTEN && flags & WENT)
@@ -86,12 +112,8 @@ static inline void gone(struct hs_agent_core *c, struct hs_domain *d,
 		hs_ledger_set64(known, *known | (flags & WHY_MASK));
 		return;
 	}
-	bucket = hs_ix_gone_bucket(d, hash);
 	c->stats.gone_forgotten += bucket[HS_EVICTED_WAYS - 1] != 0;
-#pragma GCC unroll 8
-	for (uint32_t i = HS_EVICTED_WAYS - 1; i > 0; i--)
-		hs_ledger_set64(&bucket[i], bucket[i - 1]);
-	hs_ledger_set64(&bucket[0], (hash & ~WHY_MASK) | (flags & WHY_MASK));
+	gone_push(bucket, (hash & ~WHY_MASK) | (flags & WHY_MASK));
 }
 
 void hs_ix_gone(struct hs_agent_core *c, struct hs_domain *d, uint64_t hi,
@@ -167,10 +189,26 @@ static inline void entry_fill(struct hs_agent_core *c, struct hs_domain *d,
 		.flags = flags,
 		.fired = HS_NIL,
 	};
+	d->hashes[i] = hash;
 	d->trace_last = i;
 	hs_ix_table_insert(d, hash, i);
 	d->nr_traces_live++;
 	c->stats.traces_seen++;
+}
+
+/*
+ * All entries are in use. Several of the oldest go at once where readers may
+ * have to be waited for, which is the same wait for one and for many.
+ */
+static __attribute__((noinline)) void entries_room(struct hs_agent_core *c,
+						   struct hs_domain *d)
+{
+	uint32_t nr = c->config.grace ? d->nr_traces / ROOM_PART : 0;
+
+	if (nr > ROOM_MAX)
+		nr = ROOM_MAX;
+	while (hs_ix_evict_one(c, d) && nr > 1)
+		nr--;
 }
 
 /* What hs_ix_get_hashed() does for another trace than the last one. */
@@ -178,15 +216,17 @@ uint32_t hs_ix_get_other(struct hs_agent_core *c, struct hs_domain *d,
 			 uint64_t hash, uint64_t hi, uint64_t lo,
 			 uint64_t now_ns)
 {
-	uint32_t i = d->trace_last = hs_ix_find_hashed(d, hash, hi, lo), fired;
+	uint32_t i = d->trace_last = hs_ix_own_find(d, hash, hi, lo), fired;
 
 	if (i != HS_NIL)
 		return i;
 	i = hs_ix_entry_take(c, d);
-	if (i == HS_NIL && hs_ix_evict_one(c, d))
+	if (__builtin_expect(i == HS_NIL, 0)) {
+		entries_room(c, d);
 		i = hs_ix_entry_take(c, d);
-	if (i == HS_NIL)
-		return HS_NIL;
+		if (i == HS_NIL)
+			return HS_NIL;
+	}
 	entry_fill(c, d, i, hash, hi, lo, now_ns, was_here(d, hash));
 	hs_ix_seat_take(d, i);
 	fired = hs_fired_find(c, hi, lo);
@@ -208,7 +248,7 @@ uint32_t hs_ix_adopt(struct hs_agent_core *c, struct hs_domain *d,
 
 	if (hs_ix_is(d, i, hi, lo))
 		return i;
-	i = d->trace_last = hs_ix_find_hashed(d, hash, hi, lo);
+	i = d->trace_last = hs_ix_own_find(d, hash, hi, lo);
 	if (i != HS_NIL)
 		return i;
 	i = hs_ix_entry_take(c, d);
@@ -288,7 +328,7 @@ static void crumbs_free(struct hs_domain *d, uint32_t trace)
  * who is killed among them must know that what it finds is not all: what goes
  * last says so first, and nobody need look for each trace's mark.
  */
-static void leaves_in_parts(struct hs_domain *d, uint32_t trace)
+static inline void leaves_in_parts(struct hs_domain *d, uint32_t trace)
 {
 	const struct hs_ix_trace *t = &d->traces[trace];
 	uint32_t first = hs_ix_crumb_first(d, trace);
@@ -303,21 +343,14 @@ static void leaves_in_parts(struct hs_domain *d, uint32_t trace)
 		d->buffers[t->buf_last].flags |= HS_WIRE_F_EVICTED;
 }
 
+/* From the table, and its entry to those that are free. */
 static inline __attribute__((always_inline)) void
-remove_hashed(struct hs_agent_core *c, struct hs_domain *d, uint64_t hash,
-	      uint32_t trace)
+entry_leave(struct hs_agent_core *c, struct hs_domain *d,
+	    const struct hs_ix_trace *t, uint32_t trace, uint64_t hash)
 {
-	struct hs_ix_trace *t = &d->traces[trace];
-
 	hs_ix_table_remove(d, hash, trace);
 	if (d->trace_last == trace)
 		d->trace_last = HS_NIL;
-	if (t->fired == HS_NIL) {
-		hs_ix_seat_leave(d, trace);
-	} else {
-		d->nr_traces_fired--;
-		d->nr_crumbs_fired -= hs_ix_more(d, trace)->nr_crumbs;
-	}
 	if (t->has_more)
 		crumbs_free(d, trace);
 	d->nr_traces_live--;
@@ -330,7 +363,13 @@ void hs_ix_remove(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace)
 	const struct hs_ix_trace *t = &d->traces[trace];
 
 	leaves_in_parts(d, trace);
-	remove_hashed(c, d, hs_ix_hash(d, t->hi, t->lo), trace);
+	if (t->fired == HS_NIL) {
+		hs_ix_seat_leave(d, trace);
+	} else {
+		d->nr_traces_fired--;
+		d->nr_crumbs_fired -= hs_ix_more(d, trace)->nr_crumbs;
+	}
+	entry_leave(c, d, t, trace, d->hashes[trace]);
 }
 
 static bool crumb_known(const struct hs_domain *d,
@@ -465,49 +504,84 @@ void hs_ix_visit_first(struct hs_agent_core *c, struct hs_domain *d,
 }
 
 /*
- * Ask for the lines of the next to go: the trace, then what it leads to. Inline
- * by force: gcc takes a function that only prefetches for one without effect,
- * and drops calls of it within this file.
+ * Ask for the lines of the next to go: the trace and where it stands, then what
+ * it leads to. Inline by force: gcc takes a function that only prefetches for
+ * one without effect, and drops calls of it within this file.
  */
 static inline __attribute__((always_inline)) void
-prefetch_evict(const struct hs_domain *d)
+prefetch_evict(const struct hs_domain *d, const uint32_t *seats, uint32_t mask,
+	       uint32_t tail)
 {
-	uint32_t i = hs_ix_oldest_ahead(d, EVICT_AHEAD);
-	const struct hs_ix_trace *t;
-	uint64_t hash;
+	const struct hs_ix_trace *t, *traces = d->traces;
+	uint32_t i;
 
-	if (i != HS_NIL)
-		__builtin_prefetch(&d->traces[i], 1);
-	i = hs_ix_oldest_ahead(d, EVICT_AHEAD / 2);
+	/* Of so few all of it is near. */
+	if (d->seat_head - tail <= EVICT_AHEAD)
+		return;
+	i = seats[(tail + EVICT_AHEAD) & mask];
+	if (i != HS_NIL) {
+		uint64_t hash = d->hashes[i];
+
+		__builtin_prefetch(&traces[i], 1);
+		__builtin_prefetch(&d->buckets[hash & d->bucket_mask], 1);
+		__builtin_prefetch(hs_ix_gone_bucket(d, hash), 1);
+	}
+	i = seats[(tail + EVICT_AHEAD / 2) & mask];
+	if (i != HS_NIL && traces[i].buf_first != HS_NIL)
+		hs_buffer_prefetch(d, traces[i].buf_first);
+	i = seats[(tail + EVICT_AHEAD / 4) & mask];
 	if (i == HS_NIL)
 		return;
-	t = &d->traces[i];
-	hash = hs_ix_hash(d, t->hi, t->lo);
-	__builtin_prefetch(&d->buckets[hash & d->bucket_mask], 1);
-	__builtin_prefetch(hs_ix_gone_bucket(d, hash), 1);
-	if (t->buf_first != HS_NIL)
-		hs_buffer_prefetch(d, t->buf_first);
-	i = hs_ix_oldest_ahead(d, EVICT_AHEAD / 4);
-	i = i == HS_NIL ? HS_NIL : d->traces[i].buf_first;
-	if (i != HS_NIL && d->rt[i].next != HS_NIL)
-		hs_buffer_prefetch(d, d->rt[i].next);
+	t = &traces[i];
+	if (t->buf_first != t->buf_last)
+		hs_buffer_prefetch(d, d->rt[t->buf_first].next);
+}
+
+/*
+ * All buffers of a trace that goes as a whole and that no trigger named, from
+ * its first on: no link needs mending, and its entry is nobody's soon.
+ */
+static inline __attribute__((always_inline)) void
+buffers_evict(struct hs_agent_core *c, struct hs_domain *d, uint32_t buffer)
+{
+	while (buffer != HS_NIL) {
+		struct hs_ledger_buffer *b = &d->buffers[buffer];
+		struct hs_buffer_rt *rt = &d->rt[buffer];
+		uint32_t chunk = hs_chunk_of(d, buffer), next = rt->next;
+		struct hs_chunk *k = &d->chunks[chunk];
+
+		if (__builtin_expect(rt->in_flight, 0))
+			hs_flight_end(c, d, buffer);
+		HS_REACHED(HS_MACHINE_BUFFER, hs_ledger_word_state(b->word),
+			   HS_LEDGER_FREE);
+		hs_ledger_set64(&b->word, hs_ledger_word_free(b->word));
+		d->nr_held -= k->units;
+		hs_chunk_give_to(d, k, chunk, buffer);
+		buffer = next;
+	}
 }
 
 /* The least recently seen untriggered trace goes, whole. */
 bool hs_ix_evict_one(struct hs_agent_core *c, struct hs_domain *d)
 {
-	uint32_t i = hs_ix_oldest(d);
+	uint32_t tail = d->seat_tail, mask = d->seat_mask, i;
+	uint32_t *seats = d->seats;
+	struct hs_ix_trace *t;
 	uint64_t hash;
 
-	if (i == HS_NIL)
+	if (tail == d->seat_head)
 		return false;
-	prefetch_evict(d);
-	hash = hs_ix_hash(d, d->traces[i].hi, d->traces[i].lo);
+	i = seats[tail & mask];
+	t = &d->traces[i];
+	hash = d->hashes[i];
+	prefetch_evict(d, seats, mask, tail);
 	if (!HS_PLANTED(6))
 		gone(c, d, hash, HS_WIRE_F_EVICTED | WENT);
-	leaves_in_parts(d, i);
-	hs_buffers_evict(c, d, i);
-	remove_hashed(c, d, hash, i);
+	if (t->has_more || t->buf_first != t->buf_last)
+		leaves_in_parts(d, i);
+	buffers_evict(c, d, t->buf_first);
+	hs_ix_seat_empty(d, tail);
+	entry_leave(c, d, t, i, hash);
 	c->stats.traces_evicted++;
 	return true;
 }

@@ -15,12 +15,13 @@
 #include "agent/ledger.h"
 #include "base/hash.h"
 
-#define HS_NIL		   0xffffffffu
-#define HS_IX_SLOTS	   10u
-#define HS_EVICT_FOR_CRUMB 8u	  /* traces that make room for one, at most */
-#define HS_EVICTED_MIN	   65536u /* evictions remembered, at least */
-#define HS_EVICTED_WAYS	   8u	  /* to a bucket: a cache line */
-#define HS_ANSWERS_BYTES   HS_WIRE_PAYLOAD_MAX_BYTES
+#define HS_NIL		    0xffffffffu
+#define HS_IX_SLOTS	    10u
+#define HS_EVICT_FOR_CRUMB  8u	   /* traces that make room for one, at most */
+#define HS_EVICTED_MIN	    65536u /* evictions remembered, at least */
+#define HS_EVICTED_WAYS	    8u	   /* to a bucket: a cache line */
+#define HS_EVICTED_WAYS_LOG 3u
+#define HS_ANSWERS_BYTES    HS_WIRE_PAYLOAD_MAX_BYTES
 
 /* Crash order of the ledger: bodies before state words. */
 static inline void hs_ledger_set32(uint32_t *word, uint32_t value)
@@ -210,6 +211,7 @@ struct hs_domain {
 	uint64_t *flying; /* which of them are in_flight: core_chunk.h */
 	uint32_t *crumb_next;
 	struct hs_ix_trace *traces;
+	uint64_t *hashes;	 /* hs_ix_hash() of each: eight to a line */
 	struct hs_ix_more *more; /* hs_ix_more() */
 	struct hs_ix_bucket *buckets;
 	uint32_t *traces_free;	/* of those used; in limbo from the end */
@@ -456,8 +458,8 @@ static inline bool hs_ix_is(const struct hs_domain *d, uint32_t trace,
 	return trace != HS_NIL && d->traces[trace].hi == hi &&
 	       d->traces[trace].lo == lo;
 }
-void hs_ix_table_insert(struct hs_domain *d, uint64_t hash, uint32_t trace);
-void hs_ix_table_remove(struct hs_domain *d, uint64_t hash, uint32_t trace);
+void hs_ix_insert_further(struct hs_domain *d, uint64_t hash, uint32_t trace);
+void hs_ix_remove_further(struct hs_domain *d, uint64_t hash, uint32_t trace);
 void hs_ix_limbo_end(struct hs_agent_core *c, struct hs_domain *d);
 bool hs_ix_table_check(const struct hs_domain *d, const char **why);
 
@@ -471,13 +473,23 @@ static inline void hs_ix_seat_take(struct hs_domain *d, uint32_t trace)
 	if (d->seats_move || d->seat_head - d->seat_tail > d->seat_mask / 4 * 3)
 		hs_ix_seats_move(d);
 }
+static inline void hs_ix_seat_empty(struct hs_domain *d, uint32_t at)
+{
+	uint32_t *seats = d->seats, mask = d->seat_mask, next = at + 1;
+
+	seats[at & mask] = HS_NIL;
+	if (at != d->seat_tail)
+		return;
+	/* Nearly always somebody sits next to who was first. */
+	if (!d->seats_move && next != d->seat_head &&
+	    seats[next & mask] != HS_NIL)
+		d->seat_tail = next;
+	else
+		hs_ix_seats_advance(d);
+}
 static inline void hs_ix_seat_leave(struct hs_domain *d, uint32_t trace)
 {
-	uint32_t at = d->traces[trace].seat;
-
-	d->seats[at & d->seat_mask] = HS_NIL;
-	if (at == d->seat_tail)
-		hs_ix_seats_advance(d);
+	hs_ix_seat_empty(d, d->traces[trace].seat);
 }
 /* The least recently seen untriggered trace; HS_NIL: none. */
 static inline uint32_t hs_ix_oldest(const struct hs_domain *d)
@@ -485,14 +497,6 @@ static inline uint32_t hs_ix_oldest(const struct hs_domain *d)
 	return d->seat_tail == d->seat_head
 		       ? HS_NIL
 		       : d->seats[d->seat_tail & d->seat_mask];
-}
-/* The one @ahead behind the oldest; HS_NIL: an empty seat, or none. */
-static inline uint32_t hs_ix_oldest_ahead(const struct hs_domain *d,
-					  uint32_t ahead)
-{
-	if (d->seat_head - d->seat_tail <= ahead)
-		return HS_NIL;
-	return d->seats[(d->seat_tail + ahead) & d->seat_mask];
 }
 /* Seen now: to the end of the row. */
 static inline void hs_ix_seat_renew(struct hs_domain *d, uint32_t trace)
@@ -596,8 +600,6 @@ void hs_buffer_append(struct hs_agent_core *c, struct hs_domain *d,
 		      uint32_t trace, uint32_t buffer);
 void hs_buffer_free(struct hs_agent_core *c, struct hs_domain *d,
 		    uint32_t buffer);
-void hs_buffers_evict(struct hs_agent_core *c, struct hs_domain *d,
-		      uint32_t trace);
 uint32_t hs_buffer_of_word(const struct hs_domain *d, uint64_t stock_word,
 			   uint32_t process);
 uint64_t hs_buffer_ship_key(const struct hs_domain *d, uint32_t buffer);

@@ -46,58 +46,32 @@ uint32_t hs_ix_find_further(const struct hs_domain *d, uint64_t hash,
 	return HS_NIL;
 }
 
-/* There is always room: the table has more slots than the pool entries. */
-void hs_ix_table_insert(struct hs_domain *d, uint64_t hash, uint32_t trace)
+/*
+ * Its own bucket is full. There is always room: the table has more slots than
+ * the pool entries.
+ */
+void hs_ix_insert_further(struct hs_domain *d, uint64_t hash, uint32_t trace)
 {
-	uint64_t tag = hs_ix_tag_of(hash);
-
 	for (uint32_t at = (uint32_t)hash;; at++) {
 		struct hs_ix_bucket *b = &d->buckets[at & d->bucket_mask];
+		uint32_t slots = hs_ix_own_slots(b, 0);
 
-		for (uint32_t w = 0; w < 3; w++) {
-			uint64_t m = hs_ix_word_match(b, w, 0);
-			uint32_t slot;
-
-			if (!m)
-				continue;
-			slot = hs_ix_slot_of(w, m);
-			/* index.W1 release, pairs index.R1: the entry before
-			 * its index. */
-			__atomic_store_n(&b->index[slot], trace,
-					 __ATOMIC_RELEASE);
-			hs_ix_tags_store(b, w,
-					 b->tags[w] | tag << (slot % 4 * 16));
+		if (slots) {
+			hs_ix_own_fill(b, (uint32_t)__builtin_ctz(slots), hash,
+				       trace);
 			return;
 		}
 		hs_ix_tags_store(b, 2, b->tags[2] + HS_IX_SPILL_ONE);
 	}
 }
 
-static inline bool remove_from(struct hs_ix_bucket *b, uint64_t tags,
-			       uint32_t trace)
+/* It does not stand in its own bucket. */
+void hs_ix_remove_further(struct hs_domain *d, uint64_t hash, uint32_t trace)
 {
-	for (uint32_t w = 0; w < 3; w++)
-		for (uint64_t m = hs_ix_word_match(b, w, tags); m; m &= m - 1) {
-			uint32_t slot = hs_ix_slot_of(w, m);
-
-			if (b->index[slot] != trace)
-				continue;
-			hs_ix_tags_store(b, w,
-					 b->tags[w] &
-						 ~(0xffffull << slot % 4 * 16));
-			return true;
-		}
-	return false;
-}
-
-void hs_ix_table_remove(struct hs_domain *d, uint64_t hash, uint32_t trace)
-{
-	uint64_t tags = hs_ix_tags_of(hash);
-
 	for (uint32_t at = (uint32_t)hash;; at++) {
 		struct hs_ix_bucket *b = &d->buckets[at & d->bucket_mask];
 
-		if (remove_from(b, tags, trace))
+		if (hs_ix_own_clear(b, hash, trace))
 			return;
 		hs_ix_tags_store(b, 2, b->tags[2] - HS_IX_SPILL_ONE);
 	}
@@ -109,13 +83,13 @@ void hs_ix_table_remove(struct hs_domain *d, uint64_t hash, uint32_t trace)
 /* What readers may still have seen is free. */
 void hs_ix_limbo_end(struct hs_agent_core *c, struct hs_domain *d)
 {
-	c->config.grace(c->ctx);
-	while (d->nr_traces_limbo) {
-		uint32_t i = d->traces_free[d->nr_traces - d->nr_traces_limbo];
+	uint32_t nr = d->nr_traces_limbo;
 
-		d->nr_traces_limbo--;
-		d->traces_free[d->nr_traces_free++] = i;
-	}
+	c->config.grace(c->ctx);
+	memmove(&d->traces_free[d->nr_traces_free],
+		&d->traces_free[d->nr_traces - nr], nr * sizeof(uint32_t));
+	d->nr_traces_free += nr;
+	d->nr_traces_limbo = 0;
 }
 
 /* ---- readers --------------------------------------------------------------

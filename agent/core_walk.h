@@ -24,9 +24,8 @@ static inline bool hs_sample_kept(const struct hs_agent_core *c, uint64_t hi,
 static inline uint64_t *hs_ix_gone_bucket(const struct hs_domain *d,
 					  uint64_t hash)
 {
-	return &d->evicted[(hash >> 32 &
-			    (d->nr_evicted / HS_EVICTED_WAYS - 1)) *
-			   HS_EVICTED_WAYS];
+	return &d->evicted[(hash >> (32 - HS_EVICTED_WAYS_LOG)) &
+			   (d->nr_evicted - HS_EVICTED_WAYS)];
 }
 
 /*

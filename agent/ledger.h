@@ -56,6 +56,18 @@ static inline uint32_t hs_ledger_word_process(uint64_t word)
 	return (uint32_t)(word >> 32);
 }
 
+/* Nobody's, of the same generation. */
+static inline uint64_t hs_ledger_word_free(uint64_t word)
+{
+	return (word & 0xffffff00u) | HS_LEDGER_FREE;
+}
+/* The same generation and process. */
+static inline uint64_t hs_ledger_word_in(uint64_t word,
+					 enum hs_ledger_state state)
+{
+	return (word & ~0xffull) | state;
+}
+
 /* The line of the first unit of a buffer; those of its others are FREE. */
 struct hs_ledger_buffer {
 	uint64_t word;

@@ -93,6 +93,14 @@ static void batch_id(const struct layer *l, struct batch *b, uint32_t i,
 	__builtin_prefetch(&l->d.buckets[b->hashes[i] & l->d.bucket_mask], 1);
 }
 
+/* The one @ahead behind the oldest; HS_NIL: an empty seat, or none. */
+static uint32_t oldest_ahead(const struct hs_domain *d, uint32_t ahead)
+{
+	if (d->seat_head - d->seat_tail <= ahead)
+		return HS_NIL;
+	return d->seats[(d->seat_tail + ahead) & d->seat_mask];
+}
+
 static void evict(struct layer *l)
 {
 	struct hs_domain *d = &l->d;
@@ -100,12 +108,12 @@ static void evict(struct layer *l)
 	struct batch b;
 
 	for (uint32_t i = 0; i < BATCH; i++) {
-		uint32_t later = hs_ix_oldest_ahead(d, BATCH + i);
+		uint32_t later = oldest_ahead(d, BATCH + i);
 		const struct hs_ix_trace *t;
 
 		if (later != HS_NIL)
 			__builtin_prefetch(&d->traces[later], 1);
-		victims[i] = hs_ix_oldest_ahead(d, i);
+		victims[i] = oldest_ahead(d, i);
 		t = &d->traces[victims[i]];
 		batch_id(l, &b, i, (struct hs_bench_index_id){t->hi, t->lo});
 	}
@@ -150,7 +158,7 @@ static void crumb(struct hs_bench_index *index, struct layer *l,
 	struct hs_domain *d = &l->d;
 	struct hs_ix_more *more;
 
-	at = hs_ix_find_hashed(d, b->hashes[i], b->ids[i].hi, b->ids[i].lo);
+	at = hs_ix_own_find(d, b->hashes[i], b->ids[i].hi, b->ids[i].lo);
 	if (at == HS_NIL) {
 		index->nr_lost++;
 		return;
