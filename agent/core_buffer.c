@@ -200,9 +200,9 @@ static void published_more(struct hs_agent_core *c, struct hs_domain *d,
 }
 
 /* The index has no place for its trace, or the trace may have no more. */
-static void publish_refused(struct hs_agent_core *c, struct hs_domain *d,
-			    uint32_t trace, uint32_t buffer, uint32_t process,
-			    uint64_t now_ns)
+static __attribute__((noinline, cold)) void
+publish_refused(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace,
+		uint32_t buffer, uint32_t process, uint64_t now_ns)
 {
 	if (trace == HS_NIL) {
 		c->stats.lost_index_full++;
@@ -213,28 +213,44 @@ static void publish_refused(struct hs_agent_core *c, struct hs_domain *d,
 	hs_buffer_free(c, d, buffer);
 }
 
+/* All of its line but the word, which says that it is one. */
+static inline void publish_body(struct hs_ledger_buffer *b,
+				const struct hs_ledger_buffer *body,
+				uint64_t now_ns)
+{
+	b->trace_hi = body->trace_hi;
+	b->trace_lo = body->trace_lo;
+	b->handle = body->handle;
+	b->seq = body->seq;
+	b->committed = body->committed;
+	b->seen_ns = now_ns;
+}
+
+/* Of chunk @k, which a process had. */
+static inline void publish_count(struct hs_domain *d, struct hs_chunk *k,
+				 uint32_t committed)
+{
+	d->nr_stocked -= k->units;
+	k->nr_stocked--;
+	d->nr_indexed++;
+	d->units_indexed += k->units;
+	d->bytes_indexed += committed;
+}
+
 /*
- * A stocked buffer becomes a trace's. Lost, with its trace marked where that
- * can be, when the index has no place for it or the trace is over its limit.
+ * It becomes @trace's, which has been visited. Lost where that may have no
+ * more, with the mark of it.
  */
-static inline __attribute__((always_inline)) void
-publish(struct hs_agent_core *c, struct hs_domain *d, uint32_t buffer,
-	const struct hs_ledger_buffer *body, uint64_t hash, uint32_t process,
-	uint64_t now_ns)
+static __attribute__((noinline)) void
+publish_of(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace,
+	   uint32_t buffer, const struct hs_ledger_buffer *body,
+	   uint32_t process, uint64_t now_ns)
 {
 	struct hs_ledger_buffer *b = &d->buffers[buffer];
 	struct hs_buffer_rt *rt = &d->rt[buffer];
 	struct hs_chunk *k = &d->chunks[hs_chunk_of(d, buffer)];
-	uint32_t trace = hs_ix_get_hashed(c, d, hash, body->trace_hi,
-					  body->trace_lo, now_ns);
-	struct hs_ix_trace *t;
+	struct hs_ix_trace *t = &d->traces[trace];
 
-	if (trace == HS_NIL) {
-		publish_refused(c, d, trace, buffer, process, now_ns);
-		return;
-	}
-	t = &d->traces[trace];
-	hs_ix_visit(c, d, trace, process, now_ns);
 	hs_ix_flag(c, d, trace, (uint16_t)body->flags);
 	if (t->nr_buffers >= c->config.trace_buffers_max ||
 	    hs_fired_abandoned(c, t->fired)) {
@@ -247,12 +263,7 @@ publish(struct hs_agent_core *c, struct hs_domain *d, uint32_t buffer,
 					 process);
 	if (rt->in_flight | b->acked)
 		take_back(c, d, buffer, body, t->fired != HS_NIL);
-	b->trace_hi = body->trace_hi;
-	b->trace_lo = body->trace_lo;
-	b->handle = body->handle;
-	b->seq = body->seq;
-	b->committed = body->committed;
-	b->seen_ns = now_ns;
+	publish_body(b, body, now_ns);
 	/* A part may have been refused already. */
 	b->flags |= t->flags;
 	if (b->acked > b->committed) /* it shrank: not what was shipped */
@@ -263,26 +274,62 @@ publish(struct hs_agent_core *c, struct hs_domain *d, uint32_t buffer,
 			hs_ledger_word(HS_LEDGER_HELD,
 				       hs_ledger_word_generation(b->word),
 				       process));
-	d->nr_stocked -= k->units;
-	k->nr_stocked--;
 	if (rt->in_flight)
 		d->nr_sending_open -= k->units;
 	hs_ix_flag(c, d, trace, (uint16_t)b->flags);
-	if (t->fired == HS_NIL)
-		hs_buffer_append_plain(d, trace, buffer, k->units);
-	else
-		hs_buffer_append(c, d, trace, buffer);
-	d->nr_indexed++;
-	d->units_indexed += k->units;
-	d->bytes_indexed += b->committed;
+	publish_count(d, k, b->committed);
+	hs_buffer_append(c, d, trace, buffer);
 	if (c->dry_runs || t->fired != HS_NIL)
 		published_more(c, d, trace, b);
 }
 
+/*
+ * A stocked buffer becomes a trace's. Nearly always that is one that nothing is
+ * known of but its buffers, and nothing of the buffer has been sent.
+ */
+static inline __attribute__((always_inline)) void
+publish(struct hs_agent_core *c, struct hs_domain *d, uint32_t buffer,
+	const struct hs_ledger_buffer *body, uint64_t hash, uint32_t process,
+	uint64_t now_ns)
+{
+	struct hs_ledger_buffer *b = &d->buffers[buffer];
+	struct hs_buffer_rt *rt = &d->rt[buffer];
+	struct hs_chunk *k = &d->chunks[hs_chunk_of(d, buffer)];
+	uint32_t trace = hs_ix_get_hashed(c, d, hash, body->trace_hi,
+					  body->trace_lo, now_ns);
+	struct hs_ix_trace *t = &d->traces[trace];
+
+	if (__builtin_expect(trace == HS_NIL, 0)) {
+		publish_refused(c, d, trace, buffer, process, now_ns);
+		return;
+	}
+	/* It may fire for that. */
+	hs_ix_visit(c, d, trace, process, now_ns);
+	if (__builtin_expect((body->flags | t->flags | b->flags | b->acked |
+			      rt->in_flight | c->dry_runs) ||
+				     t->fired != HS_NIL ||
+				     t->nr_buffers >=
+					     c->config.trace_buffers_max,
+			     0)) {
+		struct hs_ledger_buffer said = *body;
+
+		publish_of(c, d, trace, buffer, &said, process, now_ns);
+		return;
+	}
+	if (HS_PLANTED(106))
+		b->word = hs_ledger_word_in(b->word, HS_LEDGER_HELD);
+	publish_body(b, body, now_ns);
+	HS_REACHED(HS_MACHINE_BUFFER, hs_ledger_word_state(b->word),
+		   HS_LEDGER_HELD);
+	hs_ledger_set64(&b->word, hs_ledger_word_in(b->word, HS_LEDGER_HELD));
+	publish_count(d, k, body->committed);
+	hs_buffer_append_to(d, t, trace, rt, buffer, body->committed, k->units);
+}
+
 /* The end of a handle that has no buffer, now or ever. */
-static void entry_end(struct hs_agent_core *c, struct hs_domain *d,
-		      uint32_t process, const struct hs_shm_entry *e,
-		      uint16_t flags, uint64_t hash, uint64_t now_ns)
+static inline void entry_end(struct hs_agent_core *c, struct hs_domain *d,
+			     uint32_t process, const struct hs_shm_entry *e,
+			     uint16_t flags, uint64_t hash, uint64_t now_ns)
 {
 	uint32_t trace;
 
@@ -297,31 +344,29 @@ static void entry_end(struct hs_agent_core *c, struct hs_domain *d,
 	hs_ix_visit(c, d, trace, process, now_ns);
 }
 
-static void entry_buffer(struct hs_agent_core *c, struct hs_domain *d,
-			 uint32_t process, const struct hs_shm_entry *e,
-			 uint64_t hash, uint64_t now_ns)
+/* @buffer: what the entry names, HS_NIL if there is no such. */
+static inline __attribute__((always_inline)) void
+entry_buffer(struct hs_agent_core *c, struct hs_domain *d, uint32_t process,
+	     const struct hs_shm_entry *e, uint32_t buffer, uint64_t hash,
+	     uint64_t now_ns)
 {
-	uint32_t committed = e->u.buffer.committed & 0x0fffffffu;
-	uint32_t node = e->u.buffer.committed >> 28;
 	struct hs_ledger_buffer body = {
 		.trace_hi = e->trace_hi,
 		.trace_lo = e->trace_lo,
 		.handle = e->handle,
 		.seq = e->seq,
-		.committed = committed,
+		.committed = e->u.buffer.committed & 0x0fffffffu,
 		.flags = e->aux && !HS_PLANTED(13) ? HS_WIRE_F_LOST : 0,
 	};
-	uint32_t buffer;
 
-	if (e->type == HS_SHM_ENTRY_END &&
+	if (buffer == HS_NIL && e->type == HS_SHM_ENTRY_END &&
 	    e->u.buffer.ref == HS_SHM_NO_BUFFER) {
 		entry_end(c, d, process, e, (uint16_t)body.flags, hash, now_ns);
 		return;
 	}
-	buffer = buffer_of_ref(d, node, e->u.buffer.ref);
 	if (buffer == HS_NIL || !stocked_at(d, buffer, process) ||
-	    committed < sizeof(struct hs_shm_buffer) ||
-	    committed > hs_buffer_bytes(d, buffer)) {
+	    body.committed < sizeof(struct hs_shm_buffer) ||
+	    body.committed > hs_buffer_bytes(d, buffer)) {
 		c->stats.entries_bad++;
 		return;
 	}
@@ -392,42 +437,49 @@ static inline bool says_buffer(const struct hs_shm_entry *e)
 	return e->type == HS_SHM_ENTRY_BUFFER || e->type == HS_SHM_ENTRY_END;
 }
 
+/* What is known of the entries of a batch before they are looked at. */
+struct batch {
+	uint64_t hashes[BATCH_ENTRIES];
+	uint32_t buffers[BATCH_ENTRIES]; /* HS_NIL: names none */
+};
+
 /* What the batch will touch: first what is known of each entry alone. */
 static inline __attribute__((always_inline)) void
 batch_prefetch(const struct hs_agent_core *c, const struct hs_domain *d,
 	       const struct hs_shm_entry *entries, uint32_t nr,
-	       uint64_t *hashes)
+	       struct batch *batch)
 {
 	uint32_t guess[BATCH_ENTRIES], nr_guessed = 0;
+	uint64_t hash = 0;
 
 	for (uint32_t i = 0; i < nr; i++) {
 		const struct hs_shm_entry *e = &entries[i];
-		uint32_t buffer;
+		uint32_t buffer = HS_NIL;
 
 		/* What one handle says often stands together. */
-		if (i && e->trace_lo == e[-1].trace_lo &&
-		    e->trace_hi == e[-1].trace_hi) {
-			hashes[i] = hashes[i - 1];
-		} else {
-			hashes[i] = hs_ix_hash(d, e->trace_hi, e->trace_lo);
-			hs_ix_prefetch_trace(d, hashes[i]);
+		if (!i || e->trace_lo != e[-1].trace_lo ||
+		    e->trace_hi != e[-1].trace_hi) {
+			hash = hs_ix_hash(d, e->trace_hi, e->trace_lo);
+			hs_ix_prefetch_trace(d, hash);
 		}
-		if (!says_buffer(e))
-			continue;
-		buffer = buffer_of_ref(d, e->u.buffer.committed >> 28,
-				       e->u.buffer.ref);
+		batch->hashes[i] = hash;
+		if (says_buffer(e))
+			buffer = buffer_of_ref(d, e->u.buffer.committed >> 28,
+					       e->u.buffer.ref);
+		batch->buffers[i] = buffer;
 		if (buffer != HS_NIL)
 			hs_buffer_prefetch(d, buffer);
 	}
 	for (uint32_t i = 0; i < nr; i++) {
 		uint32_t trace;
 
-		if (i && hashes[i] == hashes[i - 1])
+		if (i && batch->hashes[i] == batch->hashes[i - 1])
 			continue;
-		trace = hs_ix_guess(d, hashes[i]);
+		trace = hs_ix_own_guess(d, batch->hashes[i]);
 		if (trace == HS_NIL) {
-			hs_fired_prefetch(c, entries[i].trace_hi,
-					  entries[i].trace_lo);
+			if (c->nr_fired)
+				hs_fired_prefetch(c, entries[i].trace_hi,
+						  entries[i].trace_lo);
 			continue;
 		}
 		__builtin_prefetch(&d->traces[trace], 1);
@@ -492,6 +544,41 @@ entry(struct hs_agent_core *c, struct hs_domain *d, uint32_t process,
 	}
 }
 
+/* Apart from who finds the domain: gcc would find it anew at each use. */
+static __attribute__((noinline)) uint32_t
+entries_of(struct hs_agent_core *c, struct hs_domain *d, uint32_t process,
+	   const struct hs_shm_entry *entries, uint32_t nr_entries,
+	   const struct hs_shm_trigger *names, uint32_t nr_names,
+	   uint64_t now_ns)
+{
+	uint32_t i = 0, first = 0, end = 0, used;
+	struct batch batch;
+
+	while (i < nr_entries) {
+		const struct hs_shm_entry *e = &entries[i];
+
+		if (i >= end) {
+			first = i;
+			end = nr_entries - i < BATCH_ENTRIES
+				      ? nr_entries
+				      : i + BATCH_ENTRIES;
+			batch_prefetch(c, d, e, end - i, &batch);
+		}
+		if (says_buffer(e) && e->trace_hi | e->trace_lo) {
+			entry_buffer(c, d, process, e, batch.buffers[i - first],
+				     batch.hashes[i - first], now_ns);
+			i++;
+			continue;
+		}
+		used = entry(c, d, process, e, nr_entries - i,
+			     batch.hashes[i - first], names, nr_names, now_ns);
+		if (!used)
+			break;
+		i += used;
+	}
+	return i;
+}
+
 uint32_t hs_agent_core_entries(struct hs_agent_core *core, uint32_t domain,
 			       uint32_t process,
 			       const struct hs_shm_entry *entries,
@@ -500,31 +587,10 @@ uint32_t hs_agent_core_entries(struct hs_agent_core *core, uint32_t domain,
 			       uint32_t nr_names, uint64_t now_ns)
 {
 	struct hs_domain *d = hs_domain_get(core, domain);
-	uint64_t hashes[BATCH_ENTRIES];
-	uint32_t i = 0, first = 0, end = 0, used;
 
-	while (d && i < nr_entries) {
-		if (i >= end) {
-			first = i;
-			end = nr_entries - i < BATCH_ENTRIES
-				      ? nr_entries
-				      : i + BATCH_ENTRIES;
-			batch_prefetch(core, d, &entries[i], end - i, hashes);
-		}
-		if (says_buffer(&entries[i]) &&
-		    entries[i].trace_hi | entries[i].trace_lo) {
-			entry_buffer(core, d, process, &entries[i],
-				     hashes[i - first], now_ns);
-			i++;
-			continue;
-		}
-		used = entry(core, d, process, &entries[i], nr_entries - i,
-			     hashes[i - first], names, nr_names, now_ns);
-		if (!used)
-			break;
-		i += used;
-	}
-	return i;
+	return d ? entries_of(core, d, process, entries, nr_entries, names,
+			      nr_names, now_ns)
+		 : 0;
 }
 
 void hs_agent_core_dead_slot(struct hs_agent_core *core, uint32_t domain,

@@ -90,6 +90,7 @@ hs_ix_visit(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace,
 	    uint32_t process, uint64_t now_ns)
 {
 	struct hs_ix_trace *t = &d->traces[trace];
+	bool last = t->seat == d->seat_head - 1;
 
 	if (!t->visited && t->fired == HS_NIL &&
 	    !(c->kept_before_ppm | c->config.head_ppm)) {
@@ -101,27 +102,38 @@ hs_ix_visit(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace,
 		hs_ix_visit_first(c, d, trace, process, now_ns);
 		return;
 	}
-	hs_ix_touch(d, trace, now_ns);
+	/* index.C2 relaxed: readers may see the one time or the other. */
+	__atomic_store_n(&t->last_ns, now_ns, __ATOMIC_RELAXED);
+	if (!last)
+		hs_ix_seat_renew(d, trace);
 }
 
 /* It becomes the last buffer of an untriggered trace, of @units. */
-static inline void hs_buffer_append_plain(struct hs_domain *d, uint32_t trace,
-					  uint32_t buffer, uint32_t units)
+static inline void hs_buffer_append_to(struct hs_domain *d,
+				       struct hs_ix_trace *t, uint32_t trace,
+				       struct hs_buffer_rt *rt, uint32_t buffer,
+				       uint32_t committed, uint32_t units)
 {
-	struct hs_ix_trace *t = &d->traces[trace];
-	struct hs_buffer_rt *rt = &d->rt[buffer];
+	uint32_t last = t->buf_last;
 
 	rt->next = HS_NIL;
-	rt->prev = t->buf_last;
+	rt->prev = last;
 	rt->trace = trace;
-	if (t->buf_last != HS_NIL)
-		d->rt[t->buf_last].next = buffer;
+	if (last != HS_NIL)
+		d->rt[last].next = buffer;
 	else
 		t->buf_first = buffer;
 	t->buf_last = buffer;
 	t->nr_buffers++;
-	hs_ix_bytes_set(t, hs_ix_bytes(t) + d->buffers[buffer].committed);
+	hs_ix_bytes_set(t, hs_ix_bytes(t) + committed);
 	d->nr_held += units;
+}
+
+static inline void hs_buffer_append_plain(struct hs_domain *d, uint32_t trace,
+					  uint32_t buffer, uint32_t units)
+{
+	hs_buffer_append_to(d, &d->traces[trace], trace, &d->rt[buffer], buffer,
+			    d->buffers[buffer].committed, units);
 }
 
 #endif

@@ -32,10 +32,10 @@ BOUNDS = {
         "percentile_p9999_256_values": (11970, None),
     },
     "agent": {
-        "buffer_of_4": (678, None),
-        "trace_of_1": (1210, None),
-        "trace_empty": (880, None),
-        "adopted": (710, None),
+        "buffer_of_4": (494, None),
+        "trace_of_1": (838, None),
+        "trace_empty": (600, None),
+        "adopted": (655, None),
         "collector_up": (0, None),
     },
 }
