@@ -13,7 +13,8 @@
 #include <errno.h>
 #include <string.h>
 
-#define BATCH_ENTRIES 32u /* as many lines as a core fetches at a time */
+#define BATCH_ENTRIES  32u /* as many lines as a core fetches at a time */
+#define COMMITTED_MASK 0x0fffffffu /* of an entry: the rest is the node */
 
 const struct hs_domain *hs_domain_look(const struct hs_agent_core *c,
 				       uint32_t domain)
@@ -213,27 +214,14 @@ publish_refused(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace,
 	hs_buffer_free(c, d, buffer);
 }
 
-/* All of its line but the word, which says that it is one. */
-static inline void publish_body(struct hs_ledger_buffer *b,
-				const struct hs_ledger_buffer *body,
-				uint64_t now_ns)
-{
-	b->trace_hi = body->trace_hi;
-	b->trace_lo = body->trace_lo;
-	b->handle = body->handle;
-	b->seq = body->seq;
-	b->committed = body->committed;
-	b->seen_ns = now_ns;
-}
-
 /* Of chunk @k, which a process had. */
 static inline void publish_count(struct hs_domain *d, struct hs_chunk *k,
-				 uint32_t committed)
+				 uint32_t units, uint32_t committed)
 {
-	d->nr_stocked -= k->units;
+	d->nr_stocked -= units;
 	k->nr_stocked--;
 	d->nr_indexed++;
-	d->units_indexed += k->units;
+	d->units_indexed += units;
 	d->bytes_indexed += committed;
 }
 
@@ -241,10 +229,10 @@ static inline void publish_count(struct hs_domain *d, struct hs_chunk *k,
  * It becomes @trace's, which has been visited. Lost where that may have no
  * more, with the mark of it.
  */
-static __attribute__((noinline)) void
-publish_of(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace,
-	   uint32_t buffer, const struct hs_ledger_buffer *body,
-	   uint32_t process, uint64_t now_ns)
+static void publish(struct hs_agent_core *c, struct hs_domain *d,
+		    uint32_t trace, uint32_t buffer,
+		    const struct hs_ledger_buffer *body, uint32_t process,
+		    uint64_t now_ns)
 {
 	struct hs_ledger_buffer *b = &d->buffers[buffer];
 	struct hs_buffer_rt *rt = &d->rt[buffer];
@@ -263,7 +251,12 @@ publish_of(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace,
 					 process);
 	if (rt->in_flight | b->acked)
 		take_back(c, d, buffer, body, t->fired != HS_NIL);
-	publish_body(b, body, now_ns);
+	b->trace_hi = body->trace_hi;
+	b->trace_lo = body->trace_lo;
+	b->handle = body->handle;
+	b->seq = body->seq;
+	b->committed = body->committed;
+	b->seen_ns = now_ns;
 	/* A part may have been refused already. */
 	b->flags |= t->flags;
 	if (b->acked > b->committed) /* it shrank: not what was shipped */
@@ -277,105 +270,121 @@ publish_of(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace,
 	if (rt->in_flight)
 		d->nr_sending_open -= k->units;
 	hs_ix_flag(c, d, trace, (uint16_t)b->flags);
-	publish_count(d, k, b->committed);
+	publish_count(d, k, k->units, b->committed);
 	hs_buffer_append(c, d, trace, buffer);
 	if (c->dry_runs || t->fired != HS_NIL)
 		published_more(c, d, trace, b);
 }
 
-/*
- * A stocked buffer becomes a trace's. Nearly always that is one that nothing is
- * known of but its buffers, and nothing of the buffer has been sent.
- */
-static inline __attribute__((always_inline)) void
-publish(struct hs_agent_core *c, struct hs_domain *d, uint32_t buffer,
-	const struct hs_ledger_buffer *body, uint64_t hash, uint32_t process,
-	uint64_t now_ns)
-{
-	struct hs_ledger_buffer *b = &d->buffers[buffer];
-	struct hs_buffer_rt *rt = &d->rt[buffer];
-	struct hs_chunk *k = &d->chunks[hs_chunk_of(d, buffer)];
-	uint32_t trace = hs_ix_get_hashed(c, d, hash, body->trace_hi,
-					  body->trace_lo, now_ns);
-	struct hs_ix_trace *t = &d->traces[trace];
-
-	if (__builtin_expect(trace == HS_NIL, 0)) {
-		publish_refused(c, d, trace, buffer, process, now_ns);
-		return;
-	}
-	/* It may fire for that. */
-	hs_ix_visit(c, d, trace, process, now_ns);
-	if (__builtin_expect((body->flags | t->flags | b->flags | b->acked |
-			      rt->in_flight | c->dry_runs) ||
-				     t->fired != HS_NIL ||
-				     t->nr_buffers >=
-					     c->config.trace_buffers_max,
-			     0)) {
-		struct hs_ledger_buffer said = *body;
-
-		publish_of(c, d, trace, buffer, &said, process, now_ns);
-		return;
-	}
-	if (HS_PLANTED(106))
-		b->word = hs_ledger_word_in(b->word, HS_LEDGER_HELD);
-	publish_body(b, body, now_ns);
-	HS_REACHED(HS_MACHINE_BUFFER, hs_ledger_word_state(b->word),
-		   HS_LEDGER_HELD);
-	hs_ledger_set64(&b->word, hs_ledger_word_in(b->word, HS_LEDGER_HELD));
-	publish_count(d, k, body->committed);
-	hs_buffer_append_to(d, t, trace, rt, buffer, body->committed, k->units);
-}
-
-/* The end of a handle that has no buffer, now or ever. */
-static inline void entry_end(struct hs_agent_core *c, struct hs_domain *d,
-			     uint32_t process, const struct hs_shm_entry *e,
-			     uint16_t flags, uint64_t hash, uint64_t now_ns)
-{
-	uint32_t trace;
-
-	if (!hs_sample_kept(c, e->trace_hi, e->trace_lo))
-		return;
-	trace = hs_ix_get_hashed(c, d, hash, e->trace_hi, e->trace_lo, now_ns);
-	if (trace == HS_NIL) {
-		hs_agent_core_loss(c, d->id, process, now_ns, now_ns);
-		return;
-	}
-	hs_ix_flag(c, d, trace, flags);
-	hs_ix_visit(c, d, trace, process, now_ns);
-}
-
-/* @buffer: what the entry names, HS_NIL if there is no such. */
-static inline __attribute__((always_inline)) void
-entry_buffer(struct hs_agent_core *c, struct hs_domain *d, uint32_t process,
-	     const struct hs_shm_entry *e, uint32_t buffer, uint64_t hash,
-	     uint64_t now_ns)
+/* See entry_publish(): something is known of the trace, or of the buffer. */
+static __attribute__((noinline)) void
+entry_publish_more(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace,
+		   uint32_t buffer, const struct hs_shm_entry *e,
+		   uint32_t process, uint64_t now_ns)
 {
 	struct hs_ledger_buffer body = {
 		.trace_hi = e->trace_hi,
 		.trace_lo = e->trace_lo,
 		.handle = e->handle,
 		.seq = e->seq,
-		.committed = e->u.buffer.committed & 0x0fffffffu,
+		.committed = e->u.buffer.committed & COMMITTED_MASK,
 		.flags = e->aux && !HS_PLANTED(13) ? HS_WIRE_F_LOST : 0,
 	};
 
-	if (buffer == HS_NIL && e->type == HS_SHM_ENTRY_END &&
-	    e->u.buffer.ref == HS_SHM_NO_BUFFER) {
-		entry_end(c, d, process, e, (uint16_t)body.flags, hash, now_ns);
+	publish(c, d, trace, buffer, &body, process, now_ns);
+}
+
+/*
+ * A stocked buffer becomes @trace's, which has been visited. Nearly always that
+ * is one that nothing is known of but its buffers, and nothing of the buffer
+ * has been sent, which includes what is under way and what has arrived.
+ */
+static inline __attribute__((always_inline)) void
+entry_publish(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace,
+	      struct hs_ix_trace *t, uint32_t buffer,
+	      const struct hs_shm_entry *e, uint32_t process, uint64_t now_ns)
+{
+	uint32_t committed = e->u.buffer.committed & COMMITTED_MASK;
+	struct hs_chunk *k = &d->chunks[hs_chunk_of(d, buffer)];
+	struct hs_ledger_buffer *b = &d->buffers[buffer];
+	uint32_t units = k->units;
+
+	if (__builtin_expect(t->fired != HS_NIL ||
+				     (t->flags | b->sent | b->flags | e->aux |
+				      c->dry_runs) ||
+				     t->nr_buffers >=
+					     c->config.trace_buffers_max,
+			     0)) {
+		entry_publish_more(c, d, trace, buffer, e, process, now_ns);
 		return;
 	}
-	if (buffer == HS_NIL || !stocked_at(d, buffer, process) ||
-	    body.committed < sizeof(struct hs_shm_buffer) ||
-	    body.committed > hs_buffer_bytes(d, buffer)) {
+	if (HS_PLANTED(106))
+		b->word = hs_ledger_word_in(b->word, HS_LEDGER_HELD);
+	b->trace_hi = e->trace_hi;
+	b->trace_lo = e->trace_lo;
+	b->handle = e->handle;
+	b->seq = e->seq;
+	b->committed = committed;
+	b->seen_ns = now_ns;
+	HS_REACHED(HS_MACHINE_BUFFER, hs_ledger_word_state(b->word),
+		   HS_LEDGER_HELD);
+	hs_ledger_set64(&b->word, hs_ledger_word_in(b->word, HS_LEDGER_HELD));
+	publish_count(d, k, units, committed);
+	hs_buffer_append_to(d, t, trace, &d->rt[buffer], buffer, committed,
+			    units);
+}
+
+/* The index is full of traces that may not go. */
+static __attribute__((noinline, cold)) void
+entry_lost(struct hs_agent_core *c, struct hs_domain *d, uint32_t process,
+	   uint32_t buffer, uint64_t now_ns)
+{
+	if (buffer != HS_NIL)
+		publish_refused(c, d, HS_NIL, buffer, process, now_ns);
+	else
+		hs_agent_core_loss(c, d->id, process, now_ns, now_ns);
+}
+
+/*
+ * A buffer, or the end of a handle that has none, now or ever.
+ * @buffer: what the entry names, HS_NIL if there is no such
+ */
+static inline __attribute__((always_inline)) void
+entry_buffer(struct hs_agent_core *c, struct hs_domain *d, uint32_t process,
+	     const struct hs_shm_entry *e, uint32_t buffer, uint64_t hash,
+	     uint64_t now_ns)
+{
+	uint32_t committed = e->u.buffer.committed & COMMITTED_MASK, trace;
+	struct hs_ix_trace *t;
+
+	if (buffer == HS_NIL
+		    ? e->type != HS_SHM_ENTRY_END ||
+			      e->u.buffer.ref != HS_SHM_NO_BUFFER
+		    : !stocked_at(d, buffer, process) ||
+			      committed < sizeof(struct hs_shm_buffer) ||
+			      committed > hs_buffer_bytes(d, buffer)) {
 		c->stats.entries_bad++;
 		return;
 	}
 	if (!hs_sample_kept(c, e->trace_hi, e->trace_lo)) {
+		if (buffer == HS_NIL)
+			return;
 		c->stats.buffers_unkept++;
 		hs_buffer_free(c, d, buffer);
 		return;
 	}
-	publish(c, d, buffer, &body, hash, process, now_ns);
+	trace = hs_ix_get_hashed(c, d, hash, e->trace_hi, e->trace_lo, now_ns);
+	if (__builtin_expect(trace == HS_NIL, 0)) {
+		entry_lost(c, d, process, buffer, now_ns);
+		return;
+	}
+	t = &d->traces[trace];
+	if (buffer == HS_NIL && e->aux && !HS_PLANTED(13))
+		hs_ix_flag(c, d, trace, HS_WIRE_F_LOST);
+	/* It may fire for that. */
+	hs_ix_visit(c, d, trace, process, now_ns);
+	if (buffer != HS_NIL)
+		entry_publish(c, d, trace, t, buffer, e, process, now_ns);
 }
 
 static void entry_crumb(struct hs_agent_core *c, struct hs_domain *d,
@@ -434,13 +443,18 @@ static uint32_t entry_trigger(struct hs_agent_core *c,
 /* Nearly all do. */
 static inline bool says_buffer(const struct hs_shm_entry *e)
 {
-	return e->type == HS_SHM_ENTRY_BUFFER || e->type == HS_SHM_ENTRY_END;
+	return (e->type == HS_SHM_ENTRY_BUFFER ||
+		e->type == HS_SHM_ENTRY_END) &&
+	       e->trace_hi | e->trace_lo;
 }
+
+/* In the place of a buffer: it is no buffer that this entry is about. */
+#define SAYS_ELSE 0xfffffffeu
 
 /* What is known of the entries of a batch before they are looked at. */
 struct batch {
 	uint64_t hashes[BATCH_ENTRIES];
-	uint32_t buffers[BATCH_ENTRIES]; /* HS_NIL: names none */
+	uint32_t buffers[BATCH_ENTRIES]; /* HS_NIL: none; or SAYS_ELSE */
 };
 
 /* What the batch will touch: first what is known of each entry alone. */
@@ -454,7 +468,7 @@ batch_prefetch(const struct hs_agent_core *c, const struct hs_domain *d,
 
 	for (uint32_t i = 0; i < nr; i++) {
 		const struct hs_shm_entry *e = &entries[i];
-		uint32_t buffer = HS_NIL;
+		uint32_t buffer = SAYS_ELSE;
 
 		/* What one handle says often stands together. */
 		if (!i || e->trace_lo != e[-1].trace_lo ||
@@ -467,7 +481,7 @@ batch_prefetch(const struct hs_agent_core *c, const struct hs_domain *d,
 			buffer = buffer_of_ref(d, e->u.buffer.committed >> 28,
 					       e->u.buffer.ref);
 		batch->buffers[i] = buffer;
-		if (buffer != HS_NIL)
+		if (buffer < SAYS_ELSE)
 			hs_buffer_prefetch(d, buffer);
 	}
 	for (uint32_t i = 0; i < nr; i++) {
@@ -564,7 +578,7 @@ entries_of(struct hs_agent_core *c, struct hs_domain *d, uint32_t process,
 				      : i + BATCH_ENTRIES;
 			batch_prefetch(c, d, e, end - i, &batch);
 		}
-		if (says_buffer(e) && e->trace_hi | e->trace_lo) {
+		if (batch.buffers[i - first] != SAYS_ELSE) {
 			entry_buffer(c, d, process, e, batch.buffers[i - first],
 				     batch.hashes[i - first], now_ns);
 			i++;
@@ -591,6 +605,21 @@ uint32_t hs_agent_core_entries(struct hs_agent_core *core, uint32_t domain,
 	return d ? entries_of(core, d, process, entries, nr_entries, names,
 			      nr_names, now_ns)
 		 : 0;
+}
+
+static void dead_publish(struct hs_agent_core *c, struct hs_domain *d,
+			 uint32_t buffer, const struct hs_ledger_buffer *body,
+			 uint32_t process, uint64_t now_ns)
+{
+	uint32_t trace =
+		hs_ix_get(c, d, body->trace_hi, body->trace_lo, now_ns);
+
+	if (trace == HS_NIL) {
+		publish_refused(c, d, trace, buffer, process, now_ns);
+		return;
+	}
+	hs_ix_visit(c, d, trace, process, now_ns);
+	publish(c, d, trace, buffer, body, process, now_ns);
 }
 
 void hs_agent_core_dead_slot(struct hs_agent_core *core, uint32_t domain,
@@ -621,8 +650,7 @@ void hs_agent_core_dead_slot(struct hs_agent_core *core, uint32_t domain,
 		body.seq = h->seq;
 		body.committed = h->committed;
 		if (hs_sample_kept(core, id.hi, id.lo)) {
-			publish(core, d, buffer, &body,
-				hs_ix_hash(d, id.hi, id.lo), process, now_ns);
+			dead_publish(core, d, buffer, &body, process, now_ns);
 		} else {
 			core->stats.buffers_unkept++;
 			hs_buffer_free(core, d, buffer);

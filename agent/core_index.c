@@ -196,20 +196,7 @@ static inline void entry_fill(struct hs_agent_core *c, struct hs_domain *d,
 	c->stats.traces_seen++;
 }
 
-/*
- * All entries are in use. Several of the oldest go at once where readers may
- * have to be waited for, which is the same wait for one and for many.
- */
-static __attribute__((noinline)) void entries_room(struct hs_agent_core *c,
-						   struct hs_domain *d)
-{
-	uint32_t nr = c->config.grace ? d->nr_traces / ROOM_PART : 0;
-
-	if (nr > ROOM_MAX)
-		nr = ROOM_MAX;
-	while (hs_ix_evict_one(c, d) && nr > 1)
-		nr--;
-}
+static void entries_room(struct hs_agent_core *c, struct hs_domain *d);
 
 /* What hs_ix_get_hashed() does for another trace than the last one. */
 uint32_t hs_ix_get_other(struct hs_agent_core *c, struct hs_domain *d,
@@ -562,7 +549,8 @@ buffers_evict(struct hs_agent_core *c, struct hs_domain *d, uint32_t buffer)
 }
 
 /* The least recently seen untriggered trace goes, whole. */
-bool hs_ix_evict_one(struct hs_agent_core *c, struct hs_domain *d)
+static inline __attribute__((always_inline)) bool
+evict_one(struct hs_agent_core *c, struct hs_domain *d)
 {
 	uint32_t tail = d->seat_tail, mask = d->seat_mask, i;
 	uint32_t *seats = d->seats;
@@ -584,4 +572,36 @@ bool hs_ix_evict_one(struct hs_agent_core *c, struct hs_domain *d)
 	entry_leave(c, d, t, i, hash);
 	c->stats.traces_evicted++;
 	return true;
+}
+
+bool hs_ix_evict_one(struct hs_agent_core *c, struct hs_domain *d)
+{
+	return evict_one(c, d);
+}
+
+uint32_t hs_ix_evict_until(struct hs_agent_core *c, struct hs_domain *d,
+			   uint32_t units, uint32_t most)
+{
+	/* While traces go nothing else of this changes. */
+	int64_t held = (int64_t)hs_domain_nr_free(d) + d->nr_held - units;
+	uint32_t nr = 0;
+
+	while (d->nr_held > held && nr < most && evict_one(c, d))
+		nr++;
+	return nr;
+}
+
+/*
+ * All entries are in use. Several of the oldest go at once where readers may
+ * have to be waited for, which is the same wait for one and for many.
+ */
+static __attribute__((noinline)) void entries_room(struct hs_agent_core *c,
+						   struct hs_domain *d)
+{
+	uint32_t nr = c->config.grace ? d->nr_traces / ROOM_PART : 0;
+
+	if (nr > ROOM_MAX)
+		nr = ROOM_MAX;
+	while (evict_one(c, d) && nr > 1)
+		nr--;
 }

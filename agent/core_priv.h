@@ -552,6 +552,9 @@ void hs_ix_crumb_adopt(struct hs_agent_core *c, struct hs_domain *d,
 void hs_ix_visit_first(struct hs_agent_core *c, struct hs_domain *d,
 		       uint32_t trace, uint32_t process, uint64_t now_ns);
 bool hs_ix_evict_one(struct hs_agent_core *c, struct hs_domain *d);
+/* Until so many units are free, @most traces. Return: how many went. */
+uint32_t hs_ix_evict_until(struct hs_agent_core *c, struct hs_domain *d,
+			   uint32_t units, uint32_t most);
 uint16_t hs_ix_was_here(const struct hs_domain *d, uint64_t hi, uint64_t lo);
 void hs_ix_gone(struct hs_agent_core *c, struct hs_domain *d, uint64_t hi,
 		uint64_t lo, uint16_t flags);

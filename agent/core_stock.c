@@ -46,10 +46,11 @@ static uint32_t make_room(struct hs_agent_core *c, struct hs_domain *d,
 
 	if (goal > crowded + (nr - 1) * units)
 		goal = crowded + (nr - 1) * units;
-	while (gone < nr * EVICT_MAX && hs_domain_nr_free(d) < goal &&
-	       hs_ix_evict_one(
-		       c, HS_PLANTED(28) ? &c->domains[c->domain_order[0]] : d))
+	while (HS_PLANTED(28) && hs_domain_nr_free(d) < goal &&
+	       gone < nr * EVICT_MAX &&
+	       hs_ix_evict_one(c, &c->domains[c->domain_order[0]]))
 		gone++;
+	gone += hs_ix_evict_until(c, d, goal, nr * EVICT_MAX - gone);
 	for (uint32_t i = 0; HS_PLANTED(2) && i < d->nr_buffers &&
 			     hs_domain_nr_free(d) < crowded;
 	     i++)

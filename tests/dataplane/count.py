@@ -32,9 +32,9 @@ BOUNDS = {
         "percentile_p9999_256_values": (11970, None),
     },
     "agent": {
-        "buffer_of_4": (494, None),
-        "trace_of_1": (838, None),
-        "trace_empty": (600, None),
+        "buffer_of_4": (488, None),
+        "trace_of_1": (811, None),
+        "trace_empty": (568, None),
         "adopted": (655, None),
         "collector_up": (0, None),
     },
