@@ -36,6 +36,8 @@ struct hs_guest_ring {
 	uint64_t recall;  /* asked back up to here */
 	uint32_t level;	  /* to fill it up to; 0: not looked at yet */
 	uint64_t busy_ns; /* when demand was last high */
+	uint64_t share;	  /* words that it may have, with so many guests: */
+	uint32_t share_guests;
 };
 
 struct hs_guest {

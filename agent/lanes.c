@@ -150,17 +150,34 @@ static uint32_t at_least_one(uint64_t n)
 	return n < 1 ? 1 : (uint32_t)n;
 }
 
-/* What one ring may have where there is no want, in words. */
-static uint64_t ring_share(const struct hs_guest *g,
-			   const struct hs_guest_ring *r)
+/*
+ * What one ring may have where there is no want, in words. Divided anew when
+ * guests come or go: there are as many rings as cores and classes, and all of
+ * them are looked at in each round.
+ */
+static uint64_t ring_share(const struct hs_guest *g, struct hs_guest_ring *r)
 {
 	const struct hs_tenant *t = g->tenant;
 	uint32_t guests =
 		t->nr_guests < STOCK_GUESTS ? STOCK_GUESTS : t->nr_guests;
 
-	return (uint64_t)t->config.nr_buffers * t->config.buffer_bytes /
-	       STOCK_SHARE / guests / g->layout.nr_rings /
-	       hs_tenant_class_bytes(t, r->size_class);
+	if (r->share_guests == guests)
+		return r->share;
+	r->share_guests = guests;
+	r->share = (uint64_t)t->config.nr_buffers * t->config.buffer_bytes /
+		   STOCK_SHARE / guests / g->layout.nr_rings /
+		   hs_tenant_class_bytes(t, r->size_class);
+	return r->share;
+}
+
+/* What it may have where there is: it keeps its process going. */
+static uint32_t ring_scarce(const struct hs_guest *g,
+			    const struct hs_guest_ring *r)
+{
+	uint32_t scarce = at_least_one(
+		SCARCE_BYTES / hs_tenant_class_bytes(g->tenant, r->size_class));
+
+	return scarce < SCARCE_MAX ? scarce : SCARCE_MAX;
 }
 
 /*
@@ -169,19 +186,15 @@ static uint64_t ring_share(const struct hs_guest *g,
  * that is asked back.
  */
 static uint32_t level_max(const struct hs_worker *w, const struct hs_guest *g,
-			  const struct hs_guest_ring *r)
+			  struct hs_guest_ring *r)
 {
 	const struct hs_tenant *t = g->tenant;
 	uint64_t share = ring_share(g, r);
-	uint32_t scarce;
 
-	scarce = at_least_one(SCARCE_BYTES /
-			      hs_tenant_class_bytes(t, r->size_class));
-	if (scarce > SCARCE_MAX)
-		scarce = SCARCE_MAX;
-	if (share > scarce && hs_agent_core_stocked(w->core, t->index) >=
-				      t->config.nr_buffers / STOCK_SHARE)
-		share = scarce;
+	if (hs_agent_core_stocked(w->core, t->index) >=
+		    t->config.nr_buffers / STOCK_SHARE &&
+	    share > ring_scarce(g, r))
+		share = ring_scarce(g, r);
 	/* One place stays empty: see ring_fill(). */
 	return at_least_one(share > r->mask ? r->mask : share);
 }
@@ -197,15 +210,22 @@ static uint32_t level_idle(const struct hs_guest *g,
 			    hs_tenant_class_bytes(t, r->size_class));
 }
 
+static uint32_t level_first(const struct hs_guest *g,
+			    const struct hs_guest_ring *r, uint32_t max)
+{
+	uint32_t part = r->size_class == g->first_class ? 1 : FIRST_SHARE;
+	uint32_t first = max / part;
+
+	return at_least_one(first < LEVEL_FIRST ? first : LEVEL_FIRST);
+}
+
 static void ring_demand(struct hs_worker *w, const struct hs_guest *g,
 			struct hs_guest_ring *r, uint64_t taken, bool was_empty)
 {
-	uint32_t part = r->size_class == g->first_class ? 1 : FIRST_SHARE;
-	uint32_t max = level_max(w, g, r), first = max / part;
+	uint32_t max = level_max(w, g, r);
 
-	first = at_least_one(first < LEVEL_FIRST ? first : LEVEL_FIRST);
 	if (r->level == 0) {
-		r->level = first;
+		r->level = level_first(g, r, max);
 		r->busy_ns = w->now_ns;
 	} else if (was_empty || taken * 2 >= r->level) {
 		r->level *= was_empty ? GROWTH_EMPTY : 2;
@@ -278,8 +298,11 @@ static void count_nulls(struct hs_worker *w, struct hs_guest *g,
 
 static void crowded(struct hs_worker *w, uint64_t used, uint64_t room)
 {
-	uint32_t crowding = hs_nap_crowding(used, room);
+	uint32_t crowding;
 
+	if (!used)
+		return;
+	crowding = hs_nap_crowding(used, room);
 	if (crowding > w->crowding)
 		w->crowding = crowding;
 }
