@@ -119,7 +119,9 @@ static size_t lay_out(struct hs_coord_core *c, uint8_t *memory)
 		carve(memory, &used, HS_WIRE_CRUMBS_MAX * sizeof(*c->resolved));
 	c->request_table =
 		carve(memory, &used, ((size_t)c->request_mask + 1) * 4);
-	c->heap = carve(memory, &used, ((size_t)f->nr_traces + 1) * 4);
+	c->heap = carve(memory, &used,
+			((size_t)f->nr_traces + 1) * sizeof(*c->heap));
+	c->heap_at = carve(memory, &used, ((size_t)f->nr_traces + 1) * 4);
 	for (uint32_t i = 0; i < HS_COORD_QUESTIONS_MAX; i++)
 		c->questions[i].silent = carve(
 			memory, &used, ((size_t)f->nr_nodes / 64 + 1) * 8);
@@ -181,7 +183,8 @@ static void forget(struct hs_coord_core *c, uint32_t t)
 {
 	struct hs_coord_trace *trace = hs_coord_trace(c, t);
 
-	hs_check(!trace->contents && trace->acked == trace->version);
+	hs_check(!trace->contents && trace->acked == trace->version &&
+		 !trace->is_due);
 	while (trace->triggers) {
 		uint32_t n = trace->triggers;
 
@@ -189,24 +192,21 @@ static void forget(struct hs_coord_core *c, uint32_t t)
 		hs_coord_pool_give(&c->names, n);
 	}
 	hs_coord_visits_free(c, t);
-	hs_coord_deadline_drop(c, t);
 	hs_coord_step(c, t, HS_COORD_FORGOTTEN);
 	hs_coord_trace_free(c, t);
 }
 
 static void run_due(struct hs_coord_core *c)
 {
-	while (c->nr_heap &&
-	       hs_coord_trace(c, c->heap[1])->deadline_ns <= c->now_ns) {
-		uint32_t t = c->heap[1];
-		uint64_t next;
+	uint32_t t;
 
-		hs_coord_deadline_drop(c, t);
-		next = hs_coord_visits_due(c, t);
+	while ((t = hs_coord_deadline_next(c))) {
+		uint64_t next = hs_coord_visits_due(c, t);
+
 		hs_coord_review(c, t);
 		if (hs_coord_tell_ns(c, t) <= c->now_ns)
 			hs_coord_tell(c, t);
-		hs_coord_deadline_drop(c, t);
+		hs_coord_deadline_met(c, t);
 		hs_coord_deadline_by(c, t, next);
 		hs_coord_deadline_by(c, t, hs_coord_tell_ns(c, t));
 	}
@@ -490,7 +490,7 @@ uint64_t hs_coord_core_next_ns(const struct hs_coord_core *c)
 	uint64_t next = UINT64_MAX;
 
 	if (c->nr_heap)
-		next = hs_coord_trace(c, c->heap[1])->deadline_ns;
+		next = c->heap[1].when_ns;
 	if (c->stored.head) {
 		uint64_t at = hs_coord_trace(c, c->stored.head)->stored_ns +
 			      c->config.forget_after_ns;

@@ -90,8 +90,8 @@ struct hs_coord_trace {
 	uint32_t contents;	    /* parts of requests, not acknowledged */
 	struct hs_wire_trigger why; /* what COLLECT names */
 	bool why_is_update;
-	uint64_t deadline_ns;
-	uint32_t heap_at;	  /* 0: in no heap */
+	bool is_due;	   /* in the core's list of those, or looked at */
+	uint32_t next_due; /* of that list */
 	struct hs_coord_link lru; /* STORED, oldest first */
 	uint64_t stored_ns;
 	enum hs_coord_seek seek;
@@ -183,6 +183,14 @@ struct hs_coord_content {
 	uint32_t version; /* that tells it; 0: the next one */
 };
 
+/* Look at a trace then. It may turn out too early: nothing is due yet, or
+ * another trace has its place since. */
+struct hs_coord_deadline {
+	uint64_t when_ns;
+	uint32_t trace;
+	uint32_t reserved;
+};
+
 struct hs_coord_core {
 	struct hs_coord_config config;
 	const struct hs_coord_ops *ops;
@@ -195,8 +203,10 @@ struct hs_coord_core {
 	uint32_t *at_table;		/* members by address */
 	struct hs_wire_crumb *resolved; /* HS_WIRE_CRUMBS_MAX: core_address.c */
 	uint32_t trace_mask, visit_mask, member_mask, request_mask;
-	uint32_t *heap; /* 1..nr_heap, by deadline */
+	struct hs_coord_deadline *heap; /* 1..nr_heap, four below each */
+	uint32_t *heap_at;		/* by trace; 0: in no heap */
 	uint32_t nr_heap;
+	uint32_t due, due_tail;	     /* traces to look at in this event yet */
 	struct hs_coord_list stored; /* traces, by lru */
 	struct hs_coord_list ready;  /* members with asks */
 	struct hs_coord_question questions[HS_COORD_QUESTIONS_MAX];
@@ -281,7 +291,10 @@ void hs_coord_request_free(struct hs_coord_core *c, uint32_t r);
 /* Look at trace @t at @when_ns at the latest. */
 void hs_coord_deadline_by(struct hs_coord_core *c, uint32_t t,
 			  uint64_t when_ns);
-void hs_coord_deadline_drop(struct hs_coord_core *c, uint32_t t);
+/* A trace to look at now; 0: none. Until hs_coord_deadline_met() that it is to
+ * be looked at now says nothing new. */
+uint32_t hs_coord_deadline_next(struct hs_coord_core *c);
+void hs_coord_deadline_met(struct hs_coord_core *c, uint32_t t);
 
 /* core.c */
 void hs_coord_now(struct hs_coord_core *c, uint64_t now_ns);

@@ -232,72 +232,109 @@ void hs_coord_request_free(struct hs_coord_core *c, uint32_t r)
 	hs_coord_pool_give(&c->requests, r);
 }
 
-static bool earlier(const struct hs_coord_core *c, uint32_t a, uint32_t b)
+/* What has to be looked at in this event already is in no heap, but in a list:
+ * most manifests go as soon as the last node has answered. And a deadline stays
+ * where it is when there is none any more, for the trace that has the place
+ * next: to look at a trace too early costs less, and most of them die before
+ * it, than to keep the heap as it should be. */
+static void heap_put(struct hs_coord_core *c, uint32_t at,
+		     struct hs_coord_deadline d)
 {
-	return hs_coord_trace(c, c->heap[a])->deadline_ns <
-	       hs_coord_trace(c, c->heap[b])->deadline_ns;
+	c->heap[at] = d;
+	c->heap_at[d.trace] = at;
 }
 
-static void heap_swap(struct hs_coord_core *c, uint32_t a, uint32_t b)
+static void heap_up(struct hs_coord_core *c, uint32_t at,
+		    struct hs_coord_deadline d)
 {
-	uint32_t was = c->heap[a];
+	for (; at > 1; at = (at + 2) / 4) {
+		uint32_t above = (at + 2) / 4;
 
-	c->heap[a] = c->heap[b];
-	c->heap[b] = was;
-	hs_coord_trace(c, c->heap[a])->heap_at = a;
-	hs_coord_trace(c, c->heap[b])->heap_at = b;
+		if (c->heap[above].when_ns <= d.when_ns)
+			break;
+		heap_put(c, at, c->heap[above]);
+	}
+	heap_put(c, at, d);
 }
 
-static void heap_up(struct hs_coord_core *c, uint32_t at)
-{
-	for (; at > 1 && earlier(c, at, at / 2); at /= 2)
-		heap_swap(c, at, at / 2);
-}
-
-static void heap_down(struct hs_coord_core *c, uint32_t at)
+static void heap_down(struct hs_coord_core *c, uint32_t at,
+		      struct hs_coord_deadline d)
 {
 	for (;;) {
-		uint32_t least = at;
+		uint32_t below = 4 * at - 2, least = 0;
 
-		if (2 * at <= c->nr_heap && earlier(c, 2 * at, least))
-			least = 2 * at;
-		if (2 * at + 1 <= c->nr_heap && earlier(c, 2 * at + 1, least))
-			least = 2 * at + 1;
-		if (least == at)
-			return;
-		heap_swap(c, at, least);
+		for (uint32_t i = below; i < below + 4 && i <= c->nr_heap; i++)
+			if (!least ||
+			    c->heap[i].when_ns < c->heap[least].when_ns)
+				least = i;
+		if (!least || d.when_ns <= c->heap[least].when_ns)
+			break;
+		heap_put(c, at, c->heap[least]);
 		at = least;
 	}
+	heap_put(c, at, d);
+}
+
+static void heap_pop(struct hs_coord_core *c)
+{
+	struct hs_coord_deadline last = c->heap[c->nr_heap];
+
+	c->heap_at[c->heap[1].trace] = 0;
+	c->nr_heap--;
+	if (c->nr_heap)
+		heap_down(c, 1, last);
 }
 
 void hs_coord_deadline_by(struct hs_coord_core *c, uint32_t t, uint64_t when_ns)
 {
-	struct hs_coord_trace *trace = hs_coord_trace(c, t);
+	struct hs_coord_deadline d = {when_ns, t, 0};
+	uint32_t at = c->heap_at[t];
 
-	if (when_ns == UINT64_MAX ||
-	    (trace->heap_at && trace->deadline_ns <= when_ns))
-		return;
-	trace->deadline_ns = when_ns;
-	if (!trace->heap_at) {
-		c->heap[++c->nr_heap] = t;
-		trace->heap_at = c->nr_heap;
+	if (when_ns <= c->now_ns) {
+		struct hs_coord_trace *trace = hs_coord_trace(c, t);
+
+		if (trace->is_due)
+			return;
+		trace->is_due = true;
+		trace->next_due = 0;
+		if (c->due)
+			hs_coord_trace(c, c->due_tail)->next_due = t;
+		else
+			c->due = t;
+		c->due_tail = t;
+	} else if (when_ns != UINT64_MAX && !at) {
+		heap_up(c, ++c->nr_heap, d);
+	} else if (at && when_ns < c->heap[at].when_ns) {
+		heap_up(c, at, d);
 	}
-	heap_up(c, trace->heap_at);
 }
 
-void hs_coord_deadline_drop(struct hs_coord_core *c, uint32_t t)
+static bool is_nobodys(const struct hs_coord_core *c, uint32_t t)
 {
-	struct hs_coord_trace *trace = hs_coord_trace(c, t);
-	uint32_t at = trace->heap_at;
+	return hs_coord_trace(c, t)->state == HS_COORD_FREE;
+}
 
-	if (!at)
-		return;
-	if (at != c->nr_heap)
-		heap_swap(c, at, c->nr_heap);
-	c->nr_heap--;
-	trace->heap_at = 0;
-	if (at <= c->nr_heap) {
-		heap_up(c, at);
-		heap_down(c, at);
+uint32_t hs_coord_deadline_next(struct hs_coord_core *c)
+{
+	uint32_t t = c->due;
+
+	if (t) {
+		c->due = hs_coord_trace(c, t)->next_due;
+		return t;
 	}
+	while (c->nr_heap && (c->heap[1].when_ns <= c->now_ns ||
+			      is_nobodys(c, c->heap[1].trace))) {
+		t = c->heap[1].trace;
+		heap_pop(c);
+		if (is_nobodys(c, t))
+			continue;
+		hs_coord_trace(c, t)->is_due = true;
+		return t;
+	}
+	return 0;
+}
+
+void hs_coord_deadline_met(struct hs_coord_core *c, uint32_t t)
+{
+	hs_coord_trace(c, t)->is_due = false;
 }

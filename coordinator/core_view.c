@@ -90,7 +90,7 @@ static const char *check_trace(const struct hs_coord_core *c, uint32_t t,
 		if (visit->state == HS_COORD_VISIT_HINTED && !visit->hinted)
 			return "a hint that counts, and nobody waits for";
 		if (visit->state == HS_COORD_VISIT_ASKED && !visit->queued &&
-		    !visit->in_flight && !trace->heap_at)
+		    !visit->in_flight && !c->heap_at[t])
 			return "nobody will ask again";
 	}
 	for (uint32_t v = trace->waiting.head; v;
@@ -115,7 +115,7 @@ static const char *check_trace(const struct hs_coord_core *c, uint32_t t,
 	    (trace->changed || trace->acked != trace->version ||
 	     trace->contents))
 		return "stored, and yet something to tell";
-	if (trace->state == HS_COORD_TELLING && !trace->heap_at)
+	if (trace->state == HS_COORD_TELLING && !c->heap_at[t])
 		return "nobody will tell";
 	return NULL;
 }
