@@ -94,8 +94,10 @@ static size_t lay_out(struct hs_coord_core *c, uint8_t *memory)
 		   f->nr_traces);
 	pool_carve(&c->visits, memory, &used, sizeof(struct hs_coord_visit),
 		   f->nr_visits);
+	/* A visit with a block has four crumbs or more, and no two blocks that
+	 * are not full: that many are enough for as many crumbs. */
 	pool_carve(&c->blocks, memory, &used, sizeof(struct hs_coord_block),
-		   f->nr_crumbs / 2);
+		   f->nr_crumbs / 4);
 	pool_carve(&c->members, memory, &used, sizeof(struct hs_coord_member),
 		   f->nr_nodes);
 	pool_carve(&c->names, memory, &used, sizeof(struct hs_coord_name),
@@ -107,7 +109,7 @@ static size_t lay_out(struct hs_coord_core *c, uint8_t *memory)
 	/* Four places for each: what is not there is mostly told by the place
 	 * alone, without a look at somebody else's. */
 	c->trace_mask = slots_for(least(f->nr_traces, 1u << 28) * 4) - 1;
-	c->visit_mask = slots_for(least(f->nr_visits, 1u << 28) * 4) - 1;
+	c->visit_mask = slots_for(f->nr_visits) - 1;
 	c->member_mask = slots_for(f->nr_nodes) - 1;
 	c->request_mask = slots_for(f->nr_requests) - 1;
 	c->trace_table = carve(memory, &used, ((size_t)c->trace_mask + 1) * 4);
@@ -165,6 +167,8 @@ void hs_coord_review(struct hs_coord_core *c, uint32_t t)
 {
 	struct hs_coord_trace *trace = hs_coord_trace(c, t);
 
+	if (!trace->nr_waiting && trace->changed)
+		hs_coord_visits_fetch(c, t);
 	if (!trace->nr_waiting && hs_coord_seek_wanted(c, t))
 		hs_coord_seek_begin(c, t);
 	if (trace->state == HS_COORD_SEEKING && !trace->nr_waiting &&
@@ -179,10 +183,23 @@ void hs_coord_review(struct hs_coord_core *c, uint32_t t)
 	hs_coord_deadline_by(c, t, hs_coord_tell_ns(c, t));
 }
 
+/* Who is forgotten after this one, and the one after that. */
+static void fetch_next(const struct hs_coord_core *c, uint32_t t)
+{
+	const struct hs_coord_trace *next = hs_coord_trace(c, t);
+
+	if (!t)
+		return;
+	hs_coord_visits_fetch(c, t);
+	hs_coord_fetch(hs_coord_name(c, next->triggers), 2);
+	hs_coord_fetch(hs_coord_trace(c, next->lru.next), 4);
+}
+
 static void forget(struct hs_coord_core *c, uint32_t t)
 {
 	struct hs_coord_trace *trace = hs_coord_trace(c, t);
 
+	fetch_next(c, trace->lru.next);
 	hs_check(!trace->contents && trace->acked == trace->version &&
 		 !trace->is_due);
 	while (trace->triggers) {
@@ -201,9 +218,13 @@ static void run_due(struct hs_coord_core *c)
 	uint32_t t;
 
 	while ((t = hs_coord_deadline_next(c))) {
-		uint64_t next = hs_coord_visits_due(c, t);
+		uint64_t next = UINT64_MAX;
 
-		hs_coord_review(c, t);
+		/* Where nobody is waited for no time has passed. */
+		if (hs_coord_trace(c, t)->waiting.head) {
+			next = hs_coord_visits_due(c, t);
+			hs_coord_review(c, t);
+		}
 		if (hs_coord_tell_ns(c, t) <= c->now_ns)
 			hs_coord_tell(c, t);
 		hs_coord_deadline_met(c, t);
@@ -259,7 +280,7 @@ static void make_room(struct hs_coord_core *c, const struct group *g)
 {
 	uint32_t nr = g->head->nr;
 	uint32_t visits = least(nr + g->nr_crumbs, c->visits.nr / 2);
-	uint32_t blocks = least(nr + g->nr_crumbs, c->blocks.nr / 2);
+	uint32_t blocks = least(g->nr_crumbs / 4, c->blocks.nr / 2);
 
 	while (c->stored.head && (hs_coord_pool_left(&c->traces) < nr ||
 				  hs_coord_pool_left(&c->names) < nr ||

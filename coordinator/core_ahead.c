@@ -201,18 +201,18 @@ void hs_coord_ahead_inherit(struct hs_coord_core *c, uint32_t t, uint32_t v)
 {
 	struct hs_coord_visit *visit = hs_coord_visit(c, v);
 	struct hs_coord_trace *trace = hs_coord_trace(c, t);
+	struct hs_coord_same same;
 	bool any = false;
+	uint32_t e;
 
 	if (!v ||
 	    HS_COORD_TRACE_BYTES - trace->bytes < sizeof(struct hs_wire_crumb))
 		return;
-	for (uint32_t e = *hs_coord_visit_chain(c, t, visit->id); e;
-	     e = hs_coord_visit(c, e)->next_hash) {
-		const struct hs_coord_visit *at = hs_coord_visit(c, e);
-
-		if (at->trace != t || at->id >> 32 != visit->id >> 32 || e == v)
+	same = hs_coord_same(c, t, visit->id);
+	while ((e = hs_coord_same_next(c, t, visit->id, &same))) {
+		if (e == v)
 			continue;
-		if (!at->hinted)
+		if (!hs_coord_visit(c, e)->hinted)
 			return;
 		any = true;
 	}

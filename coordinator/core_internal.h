@@ -22,7 +22,10 @@
 #include "coordinator/core.h"
 #include "hs/crumb_format.h"
 
+#define HS_COORD_LINE_BYTES   64u
 #define HS_COORD_BLOCK_CRUMBS 6u
+#define HS_COORD_NEAR_CRUMBS  3u  /* of one visit, in its own record */
+#define HS_COORD_NEAR_VISITS  12u /* of one trace, listed in its own record */
 /* A manifest fits into one message: answers and crumbs into this. */
 #define HS_COORD_TRACE_BYTES                                                   \
 	(HS_WIRE_PAYLOAD_MAX_BYTES - sizeof(struct hs_wire_manifest) -         \
@@ -67,40 +70,52 @@ struct hs_coord_question {
 	uint64_t *silent; /* bit a member: asked, has not answered */
 };
 
+/* What an answer looks at lies in neighbouring lines, and leads to no other
+ * record but that of the node that spoke. */
 struct hs_coord_trace {
 	uint32_t next_hash;
+	uint8_t state; /* enum hs_coord_state; hs_coord_step() alone */
+	uint8_t seek;  /* enum hs_coord_seek */
+	bool changed;  /* since that version */
+	bool failed;   /* the last attempt did not leave */
 	struct hs_wire_trace_id id;
-	enum hs_coord_state state; /* hs_coord_step() alone writes it */
-	uint64_t epoch;		   /* differs from that of a forgotten one */
-	uint32_t version;	   /* told last; 0: never */
-	uint32_t acked;
-	bool changed;	     /* since that version */
-	bool failed;	     /* the last attempt did not leave */
-	bool settled_told;   /* that version said so */
-	uint64_t changed_ns; /* first of the changes since */
-	uint64_t told_ns;    /* last attempt */
-	uint32_t nr_tries;   /* without an ack */
-	uint32_t visits, visits_tail;
-	struct hs_coord_list waiting; /* ASKED and UNREACHABLE */
 	uint32_t nr_visits;
 	uint32_t nr_waiting; /* ASKED */
-	uint32_t bytes;	     /* answers and crumbs in a manifest */
+	uint32_t visits, visits_tail;
+	struct hs_coord_list waiting; /* ASKED and UNREACHABLE */
+	uint32_t bytes;		      /* answers and crumbs in a manifest */
+	uint32_t contents;	      /* parts of requests, not acknowledged */
+	uint32_t version;	      /* told last; 0: never */
+	uint32_t acked;
+
+	uint64_t changed_ns; /* first of the changes since */
+	uint64_t told_ns;    /* last attempt */
+	uint64_t epoch;	     /* differs from that of a forgotten one */
+	uint32_t nr_tries;   /* without an ack */
 	uint32_t triggers, triggers_tail;
 	uint32_t nr_triggers;
-	uint32_t contents;	    /* parts of requests, not acknowledged */
-	struct hs_wire_trigger why; /* what COLLECT names */
-	bool why_is_update;
-	bool is_due;	   /* in the core's list of those, or looked at */
-	uint32_t next_due; /* of that list */
 	struct hs_coord_link lru; /* STORED, oldest first */
-	uint64_t stored_ns;
-	enum hs_coord_seek seek;
-	uint16_t sought; /* as the manifest says */
-	bool elsewhere;	 /* some visit is */
+	uint32_t next_due;	  /* of the core's list of those */
+	uint16_t sought;	  /* as the manifest says */
+	uint16_t plain; /* bit a near visit: it is named, and no hint: a crumb
+			   more that names it says nothing */
+	bool is_due;	/* in the list, or looked at */
+	bool settled_told; /* that version said so */
+	bool why_is_update;
+	bool elsewhere; /* some visit is */
 	bool elsewhere_told;
+
+	/* The first visits, to be found here; further ones by the table. */
+	uint64_t near_nodes[HS_COORD_NEAR_VISITS];
+	uint32_t near[HS_COORD_NEAR_VISITS];
+	struct hs_wire_trigger why; /* what COLLECT names */
+	uint64_t stored_ns;
 	struct hs_coord_link seek_link; /* QUEUED */
 	uint64_t seek_ns;
+	uint64_t reserved; /* whole lines */
 };
+_Static_assert(sizeof(struct hs_coord_trace) == 6 * HS_COORD_LINE_BYTES,
+	       "what is told of its lines");
 
 struct hs_coord_visit {
 	uint32_t next_hash; /* of the same trace and node number */
@@ -108,30 +123,41 @@ struct hs_coord_visit {
 	uint32_t trace;
 	uint32_t member;
 	uint64_t id;
-	enum hs_coord_visit_state state; /* hs_coord_visit_step() alone */
+	struct hs_coord_link of_member;
+	uint32_t blame; /* member whose crumb it waits for; 0: nobody's */
+	uint32_t nr_asks;
+	uint8_t state; /* enum hs_coord_visit_state; hs_coord_visit_step() */
+	uint8_t cut;   /* flags of our own on top of the answer's */
 	bool in_flight;
 	bool queued;
-	uint16_t cut;	/* flags of our own on top of the answer's */
-	uint32_t blame; /* member whose crumb it waits for; 0: nobody's */
 	bool named;	/* by a crumb */
 	bool sought;	/* by a question */
 	bool elsewhere; /* fired what it need not know */
 	bool hinted;	/* by a table alone, as long as it is not named */
-	struct hs_coord_link of_member;
-	struct hs_coord_link wait;
-	struct hs_coord_link ask;
-	uint64_t since_ns; /* of its wait */
-	uint64_t next_ns;
-	uint32_t nr_asks;
-	/* The answer. */
-	uint32_t rev;
-	uint16_t told; /* enum hs_wire_state */
-	uint16_t flags;
-	uint32_t nr_buffers;
-	uint32_t nr_crumbs;
-	uint64_t nr_bytes;
-	uint32_t crumbs; /* blocks */
+	union {
+		/* While it waits: hs_coord_visit_waits(). */
+		struct {
+			struct hs_coord_link wait;
+			struct hs_coord_link ask;
+			uint64_t since_ns; /* of its wait */
+			uint64_t next_ns;
+		};
+		/* The answer, if there is one; zeros before. */
+		struct {
+			uint32_t rev;
+			uint16_t told; /* enum hs_wire_state */
+			uint16_t flags;
+			uint32_t nr_buffers;
+			uint32_t nr_crumbs;
+			uint64_t nr_bytes;
+			uint32_t
+				crumbs; /* blocks, of those that are not near */
+		};
+	};
+	struct hs_wire_crumb near[HS_COORD_NEAR_CRUMBS];
 };
+_Static_assert(sizeof(struct hs_coord_visit) == 2 * HS_COORD_LINE_BYTES,
+	       "what is told of its lines");
 
 struct hs_coord_block {
 	uint32_t next;
@@ -257,6 +283,23 @@ hs_coord_content(const struct hs_coord_core *c, uint32_t i)
 	return (struct hs_coord_content *)c->contents.base + i;
 }
 
+/* Lines that will be looked at soon, fetched side by side. */
+static inline void hs_coord_fetch(const void *record, uint32_t nr_lines)
+{
+	for (uint32_t i = 0; i < nr_lines; i++)
+		__builtin_prefetch((const uint8_t *)record +
+				   i * HS_COORD_LINE_BYTES);
+}
+static inline void hs_coord_visits_fetch(const struct hs_coord_core *c,
+					 uint32_t t)
+{
+	const struct hs_coord_trace *trace = hs_coord_trace(c, t);
+
+	for (uint32_t i = 0; i < trace->nr_visits && i < HS_COORD_NEAR_VISITS;
+	     i++)
+		hs_coord_fetch(hs_coord_visit(c, trace->near[i]), 2);
+}
+
 /* core_table.c */
 uint32_t hs_coord_pool_take(struct hs_coord_pool *p); /* zeroed; 0: none */
 void hs_coord_pool_give(struct hs_coord_pool *p, uint32_t i);
@@ -274,10 +317,30 @@ uint32_t hs_coord_trace_find(const struct hs_coord_core *c,
 uint32_t hs_coord_trace_new(struct hs_coord_core *c,
 			    const struct hs_wire_trace_id *id);
 void hs_coord_trace_free(struct hs_coord_core *c, uint32_t t);
-uint32_t *hs_coord_visit_chain(const struct hs_coord_core *c, uint32_t t,
-			       uint64_t node);
 uint32_t hs_coord_visit_find(const struct hs_coord_core *c, uint32_t t,
 			     uint64_t node);
+/* Its last visit, @v, can be found from now on; and none of them. */
+void hs_coord_visit_listed(struct hs_coord_core *c, uint32_t t, uint32_t v);
+void hs_coord_visits_unlisted(struct hs_coord_core *c, uint32_t t);
+/* Which of the near ones; HS_COORD_NEAR_VISITS: none. */
+static inline uint32_t hs_coord_near(const struct hs_coord_trace *trace,
+				     uint64_t node)
+{
+	for (uint32_t i = 0; i < trace->nr_visits && i < HS_COORD_NEAR_VISITS;
+	     i++)
+		if (trace->near_nodes[i] == node)
+			return i;
+	return HS_COORD_NEAR_VISITS;
+}
+/* A walk through a trace's visits at one node, whatever their incarnation. */
+struct hs_coord_same {
+	uint32_t near;
+	uint32_t far;
+};
+struct hs_coord_same hs_coord_same(const struct hs_coord_core *c, uint32_t t,
+				   uint64_t node);
+uint32_t hs_coord_same_next(const struct hs_coord_core *c, uint32_t t,
+			    uint64_t node, struct hs_coord_same *at);
 uint32_t hs_coord_member_find(const struct hs_coord_core *c, uint64_t node);
 /* Found or made; 0: no room. */
 uint32_t hs_coord_member_get(struct hs_coord_core *c, uint64_t node);

@@ -133,6 +133,11 @@ static void put_answer(struct hs_coord_core *c, struct hs_wire_writer *w,
 		answer.flags = visit->cut;
 	}
 	hs_wire_put(w, &answer, sizeof(answer));
+	hs_wire_put(w, visit->near,
+		    (answer.nr_crumbs < HS_COORD_NEAR_CRUMBS
+			     ? answer.nr_crumbs
+			     : HS_COORD_NEAR_CRUMBS) *
+			    sizeof(struct hs_wire_crumb));
 	for (uint32_t b = answer.nr_crumbs ? visit->crumbs : 0; b;
 	     b = hs_coord_block(c, b)->next)
 		hs_wire_put(w, hs_coord_block(c, b)->crumbs,

@@ -178,6 +178,17 @@ static void stop_waiting(struct hs_coord_core *c, uint32_t v)
 	visit->in_flight = false;
 }
 
+static void answer_begin(struct hs_coord_visit *visit)
+{
+	visit->rev = 0;
+	visit->told = 0;
+	visit->flags = 0;
+	visit->nr_buffers = 0;
+	visit->nr_crumbs = 0;
+	visit->nr_bytes = 0;
+	visit->crumbs = 0;
+}
+
 void hs_coord_visit_step(struct hs_coord_core *c, uint32_t v,
 			 enum hs_coord_visit_event event)
 {
@@ -200,6 +211,8 @@ void hs_coord_visit_step(struct hs_coord_core *c, uint32_t v,
 		hs_coord_unblame(c, v);
 		stop_waiting(c, v);
 	}
+	if (!hs_coord_visit_waits(to))
+		answer_begin(visit);
 	if (!hs_coord_visit_waits(visit->state) && hs_coord_visit_waits(to))
 		hs_coord_list_push(
 			&trace->waiting,

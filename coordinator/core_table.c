@@ -96,6 +96,7 @@ uint32_t hs_coord_trace_find(const struct hs_coord_core *c,
 {
 	uint32_t t = *trace_chain(c, id);
 
+	hs_coord_fetch(hs_coord_trace(c, t), 6);
 	while (t && (hs_coord_trace(c, t)->id.hi != id->hi ||
 		     hs_coord_trace(c, t)->id.lo != id->lo))
 		t = hs_coord_trace(c, t)->next_hash;
@@ -122,8 +123,8 @@ void hs_coord_trace_free(struct hs_coord_core *c, uint32_t t)
 	hs_coord_pool_give(&c->traces, t);
 }
 
-uint32_t *hs_coord_visit_chain(const struct hs_coord_core *c, uint32_t t,
-			       uint64_t node)
+static uint32_t *visit_chain(const struct hs_coord_core *c, uint32_t t,
+			     uint64_t node)
 {
 	/* Without the incarnation: a node's are all in one chain. */
 	return &c->visit_table[hs_hash_trace(c->config.seed, node >> 32, t, 1) &
@@ -133,12 +134,81 @@ uint32_t *hs_coord_visit_chain(const struct hs_coord_core *c, uint32_t t,
 uint32_t hs_coord_visit_find(const struct hs_coord_core *c, uint32_t t,
 			     uint64_t node)
 {
-	uint32_t v = *hs_coord_visit_chain(c, t, node);
+	const struct hs_coord_trace *trace = hs_coord_trace(c, t);
+	uint32_t near = hs_coord_near(trace, node);
+	uint32_t v;
 
+	if (near < HS_COORD_NEAR_VISITS)
+		return trace->near[near];
+	if (trace->nr_visits <= HS_COORD_NEAR_VISITS)
+		return 0;
+	v = *visit_chain(c, t, node);
 	while (v && (hs_coord_visit(c, v)->trace != t ||
 		     hs_coord_visit(c, v)->id != node))
 		v = hs_coord_visit(c, v)->next_hash;
 	return v;
+}
+
+void hs_coord_visit_listed(struct hs_coord_core *c, uint32_t t, uint32_t v)
+{
+	struct hs_coord_trace *trace = hs_coord_trace(c, t);
+	struct hs_coord_visit *visit = hs_coord_visit(c, v);
+	uint32_t at = trace->nr_visits++;
+	uint32_t *chain;
+
+	if (at < HS_COORD_NEAR_VISITS) {
+		trace->near_nodes[at] = visit->id;
+		trace->near[at] = v;
+		return;
+	}
+	chain = visit_chain(c, t, visit->id);
+	visit->next_hash = *chain;
+	*chain = v;
+}
+
+void hs_coord_visits_unlisted(struct hs_coord_core *c, uint32_t t)
+{
+	struct hs_coord_trace *trace = hs_coord_trace(c, t);
+	uint32_t v = trace->visits;
+
+	for (uint32_t i = 0; i < trace->nr_visits; i++) {
+		const struct hs_coord_visit *visit = hs_coord_visit(c, v);
+
+		if (i >= HS_COORD_NEAR_VISITS)
+			chain_drop(&c->visits, visit_chain(c, t, visit->id), v);
+		v = visit->next;
+	}
+	trace->nr_visits = 0;
+}
+
+struct hs_coord_same hs_coord_same(const struct hs_coord_core *c, uint32_t t,
+				   uint64_t node)
+{
+	bool far = hs_coord_trace(c, t)->nr_visits > HS_COORD_NEAR_VISITS;
+
+	return (struct hs_coord_same){0, far ? *visit_chain(c, t, node) : 0};
+}
+
+uint32_t hs_coord_same_next(const struct hs_coord_core *c, uint32_t t,
+			    uint64_t node, struct hs_coord_same *at)
+{
+	const struct hs_coord_trace *trace = hs_coord_trace(c, t);
+
+	while (at->near < trace->nr_visits && at->near < HS_COORD_NEAR_VISITS) {
+		uint32_t i = at->near++;
+
+		if (trace->near_nodes[i] >> 32 == node >> 32)
+			return trace->near[i];
+	}
+	while (at->far) {
+		uint32_t v = at->far;
+
+		at->far = hs_coord_visit(c, v)->next_hash;
+		if (hs_coord_visit(c, v)->trace == t &&
+		    hs_coord_visit(c, v)->id >> 32 == node >> 32)
+			return v;
+	}
+	return 0;
 }
 
 static uint32_t *member_chain(const struct hs_coord_core *c, uint32_t number)

@@ -18,7 +18,6 @@
 #define READY	  HS_COORD_LINK(&c->members, struct hs_coord_member, ready)
 
 #define BACKOFF_MAX 16u
-#define AHEAD	    8u
 
 void hs_coord_changed(struct hs_coord_core *c, uint32_t t)
 {
@@ -58,7 +57,6 @@ void hs_coord_cut(struct hs_coord_core *c, uint32_t t)
 uint32_t hs_coord_visit_new(struct hs_coord_core *c, uint32_t t, uint64_t node)
 {
 	struct hs_coord_trace *trace = hs_coord_trace(c, t);
-	uint32_t *chain = hs_coord_visit_chain(c, t, node);
 	struct hs_coord_visit *visit;
 	uint32_t m;
 	uint32_t v;
@@ -77,15 +75,13 @@ uint32_t hs_coord_visit_new(struct hs_coord_core *c, uint32_t t, uint64_t node)
 	visit->trace = t;
 	visit->member = m;
 	visit->since_ns = c->now_ns;
-	visit->next_hash = *chain;
-	*chain = v;
 	hs_coord_list_push(&hs_coord_member(c, m)->visits, OF_MEMBER, v);
 	if (trace->visits)
 		hs_coord_visit(c, trace->visits_tail)->next = v;
 	else
 		trace->visits = v;
 	trace->visits_tail = v;
-	trace->nr_visits++;
+	hs_coord_visit_listed(c, t, v);
 	trace->bytes += sizeof(struct hs_wire_answer);
 	return v;
 }
@@ -97,6 +93,8 @@ void hs_coord_place(struct hs_coord_core *c, uint32_t t, uint64_t node)
 
 static void crumbs_free(struct hs_coord_core *c, struct hs_coord_visit *visit)
 {
+	if (visit->state != HS_COORD_VISIT_ANSWERED)
+		return;
 	while (visit->crumbs) {
 		uint32_t b = visit->crumbs;
 
@@ -115,11 +113,11 @@ void hs_coord_visits_free(struct hs_coord_core *c, uint32_t t)
 	/* Before any of them lets go of the node that it blames. */
 	for (uint32_t v = trace->visits; v; v = hs_coord_visit(c, v)->next)
 		hs_coord_unblame(c, v);
+	hs_coord_visits_unlisted(c, t);
 	while (trace->visits) {
 		uint32_t v = trace->visits;
 		struct hs_coord_visit *visit = hs_coord_visit(c, v);
 		struct hs_coord_member *m = hs_coord_member(c, visit->member);
-		uint32_t *chain = hs_coord_visit_chain(c, t, visit->id);
 		uint32_t member = visit->member;
 
 		trace->visits = visit->next;
@@ -129,9 +127,6 @@ void hs_coord_visits_free(struct hs_coord_core *c, uint32_t t)
 			m->in_flight--;
 		hs_coord_list_drop(&m->visits, OF_MEMBER, v);
 		crumbs_free(c, visit);
-		while (*chain != v)
-			chain = &hs_coord_visit(c, *chain)->next_hash;
-		*chain = visit->next_hash;
 		hs_coord_pool_give(&c->visits, v);
 		hs_coord_member_put(c, member);
 	}
@@ -193,14 +188,13 @@ void hs_coord_ask(struct hs_coord_core *c, uint32_t v)
 uint32_t hs_coord_visit_later(const struct hs_coord_core *c, uint32_t t,
 			      uint64_t node)
 {
-	uint32_t best = 0;
+	struct hs_coord_same same = hs_coord_same(c, t, node);
+	uint32_t best = 0, v;
 
-	for (uint32_t v = *hs_coord_visit_chain(c, t, node); v;
-	     v = hs_coord_visit(c, v)->next_hash) {
+	while ((v = hs_coord_same_next(c, t, node, &same))) {
 		const struct hs_coord_visit *at = hs_coord_visit(c, v);
 
-		if (at->trace != t || at->id >> 32 != node >> 32 ||
-		    at->id <= node || at->state != HS_COORD_VISIT_ANSWERED)
+		if (at->id <= node || at->state != HS_COORD_VISIT_ANSWERED)
 			continue;
 		if (!best || at->id > hs_coord_visit(c, best)->id)
 			best = v;
@@ -229,20 +223,49 @@ void hs_coord_visit_begin(struct hs_coord_core *c, uint32_t t, uint32_t v,
 	hs_coord_ask(c, v);
 }
 
+/* Crumbs that name it again say nothing new. */
+static void plain(struct hs_coord_core *c, uint32_t t, uint64_t node)
+{
+	struct hs_coord_trace *trace = hs_coord_trace(c, t);
+	uint32_t near = hs_coord_near(trace, node);
+
+	if (near < HS_COORD_NEAR_VISITS)
+		trace->plain |= (uint16_t)(1u << near);
+}
+
+/* Return: whether it has a place already. */
+static bool named(struct hs_coord_core *c, uint32_t t, uint64_t node,
+		  uint32_t named_by)
+{
+	const struct hs_coord_trace *trace = hs_coord_trace(c, t);
+	uint32_t near = hs_coord_near(trace, node);
+	struct hs_coord_visit *visit;
+	uint32_t v;
+
+	if (near < HS_COORD_NEAR_VISITS && trace->plain >> near & 1)
+		return true;
+	v = hs_coord_visit_find(c, t, node);
+	if (!v)
+		return false;
+	visit = hs_coord_visit(c, v);
+	if (!visit->named) {
+		visit->named = true;
+		if (visit->elsewhere)
+			hs_coord_changed(c, t);
+	}
+	if (visit->hinted)
+		hs_coord_ahead_confirm(c, t, v, named_by);
+	if (visit->named && !visit->hinted)
+		plain(c, t, node);
+	return true;
+}
+
 void hs_coord_want(struct hs_coord_core *c, uint32_t t, uint64_t node,
 		   uint32_t named_by)
 {
-	uint32_t v = node ? hs_coord_visit_find(c, t, node) : 0;
-	uint32_t later, blame;
+	uint32_t v, later, blame;
 
-	if (v && !hs_coord_visit(c, v)->named) {
-		hs_coord_visit(c, v)->named = true;
-		if (hs_coord_visit(c, v)->elsewhere)
-			hs_coord_changed(c, t);
-	}
-	if (v && hs_coord_visit(c, v)->hinted)
-		hs_coord_ahead_confirm(c, t, v, named_by);
-	if (!node || v)
+	if (!node || named(c, t, node, named_by))
 		return;
 	later = hs_coord_visit_later(c, t, node);
 	blame = hs_coord_visit(c, named_by)->member;
@@ -258,6 +281,7 @@ void hs_coord_want(struct hs_coord_core *c, uint32_t t, uint64_t node,
 		return;
 	}
 	hs_coord_visit(c, v)->named = true;
+	plain(c, t, node);
 	if (!later)
 		hs_coord_blame(c, v, blame);
 	hs_coord_visit_begin(c, t, v, later);
@@ -286,14 +310,14 @@ void hs_coord_want_found(struct hs_coord_core *c, uint32_t t, uint64_t node)
 static void resolve_earlier(struct hs_coord_core *c, uint32_t t, uint32_t v)
 {
 	const struct hs_coord_visit *visit = hs_coord_visit(c, v);
+	struct hs_coord_same same = hs_coord_same(c, t, visit->id);
+	uint32_t e;
 
-	for (uint32_t e = *hs_coord_visit_chain(c, t, visit->id); e;
-	     e = hs_coord_visit(c, e)->next_hash) {
+	while ((e = hs_coord_same_next(c, t, visit->id, &same))) {
 		struct hs_coord_visit *at = hs_coord_visit(c, e);
-		enum hs_coord_visit_state was = at->state;
+		uint8_t was = at->state;
 
-		if (at->trace != t || at->id >> 32 != visit->id >> 32 ||
-		    at->id >= visit->id || at->state == HS_COORD_VISIT_HINTED)
+		if (at->id >= visit->id || at->state == HS_COORD_VISIT_HINTED)
 			continue;
 		hs_coord_visit_step(c, e, HS_COORD_VISIT_LATER);
 		if (at->state == was)
@@ -301,6 +325,12 @@ static void resolve_earlier(struct hs_coord_core *c, uint32_t t, uint32_t v)
 		c->stats.gone += at->state == HS_COORD_VISIT_GONE;
 		hs_coord_changed(c, t);
 	}
+}
+
+static bool same_crumb(const struct hs_wire_crumb *a,
+		       const struct hs_wire_crumb *b)
+{
+	return a->node == b->node && a->kind == b->kind;
 }
 
 static bool same_content(const struct hs_coord_core *c,
@@ -316,15 +346,39 @@ static bool same_content(const struct hs_coord_core *c,
 	    visit->nr_bytes != answer->nr_bytes ||
 	    visit->nr_crumbs != answer->nr_crumbs)
 		return false;
+	for (; i < visit->nr_crumbs && i < HS_COORD_NEAR_CRUMBS; i++)
+		if (!same_crumb(&visit->near[i], &crumbs[i]))
+			return false;
 	for (uint32_t b = visit->crumbs; b; b = hs_coord_block(c, b)->next) {
 		const struct hs_coord_block *block = hs_coord_block(c, b);
 
 		for (uint32_t k = 0; k < block->nr; k++, i++)
-			if (block->crumbs[k].node != crumbs[i].node ||
-			    block->crumbs[k].kind != crumbs[i].kind)
+			if (!same_crumb(&block->crumbs[k], &crumbs[i]))
 				return false;
 	}
 	return true;
+}
+
+/* Return: how many found a place behind the near ones. */
+static uint32_t put_far(struct hs_coord_core *c, struct hs_coord_visit *visit,
+			const struct hs_wire_crumb *crumbs, uint32_t nr)
+{
+	struct hs_coord_block *block = NULL;
+	uint32_t *at = &visit->crumbs;
+
+	for (uint32_t i = 0; i < nr; i++) {
+		if (!block || block->nr == HS_COORD_BLOCK_CRUMBS) {
+			uint32_t b = hs_coord_pool_take(&c->blocks);
+
+			if (!b)
+				return i;
+			*at = b;
+			block = hs_coord_block(c, b);
+			at = &block->next;
+		}
+		block->crumbs[block->nr++] = crumbs[i];
+	}
+	return nr;
 }
 
 static void put_crumbs(struct hs_coord_core *c, uint32_t v,
@@ -334,30 +388,17 @@ static void put_crumbs(struct hs_coord_core *c, uint32_t v,
 	struct hs_coord_trace *trace = hs_coord_trace(c, visit->trace);
 	uint32_t room = (uint32_t)((HS_COORD_TRACE_BYTES - trace->bytes) /
 				   sizeof(*crumbs));
-	uint32_t *at = &visit->crumbs;
-	struct hs_coord_block *block = NULL;
+	uint32_t fit = nr < room ? nr : room;
+	uint32_t put = 0;
 
-	for (uint32_t i = 0; i < nr; i++) {
-		if (!block || block->nr == HS_COORD_BLOCK_CRUMBS) {
-			uint32_t b =
-				i < room ? hs_coord_pool_take(&c->blocks) : 0;
-
-			if (!b) {
-				cut_visit(c, v);
-				break;
-			}
-			*at = b;
-			block = hs_coord_block(c, b);
-			at = &block->next;
-		}
-		if (i >= room) {
-			cut_visit(c, v);
-			break;
-		}
-		block->crumbs[block->nr++] = crumbs[i];
-		visit->nr_crumbs++;
-	}
-	trace->bytes += visit->nr_crumbs * (uint32_t)sizeof(*crumbs);
+	for (; put < fit && put < HS_COORD_NEAR_CRUMBS; put++)
+		visit->near[put] = crumbs[put];
+	if (put < fit)
+		put += put_far(c, visit, crumbs + put, fit - put);
+	if (put < nr)
+		cut_visit(c, v);
+	visit->nr_crumbs = put;
+	trace->bytes += put * (uint32_t)sizeof(*crumbs);
 }
 
 static bool knows(const struct hs_coord_visit *visit)
@@ -376,13 +417,8 @@ void hs_coord_answer(struct hs_coord_core *c, uint32_t t,
 	uint32_t v;
 
 	crumbs = hs_coord_addresses(c, answer, crumbs, &cut);
-	/* The places of all that it names are fetched side by side. */
-	for (uint32_t i = 0; i < answer->nr_crumbs && i < AHEAD; i++)
-		__builtin_prefetch(hs_coord_visit_chain(c, t, crumbs[i].node));
 	v = hs_coord_visit_find(c, t, answer->node);
-	for (uint32_t i = 0; i < answer->nr_crumbs && i < AHEAD; i++)
-		__builtin_prefetch(hs_coord_visit(
-			c, *hs_coord_visit_chain(c, t, crumbs[i].node)));
+	hs_coord_fetch(hs_coord_visit(c, v), 2);
 	if (!v) {
 		v = hs_coord_visit_new(c, t, answer->node);
 		hs_coord_ahead_inherit(c, t, v);

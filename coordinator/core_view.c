@@ -58,6 +58,11 @@ struct sums {
 	uint32_t nr_contents, nr_in_flight, nr_blamed;
 };
 
+static uint32_t least(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+
 static const char *check_trace(const struct hs_coord_core *c, uint32_t t,
 			       struct sums *all)
 {
@@ -66,19 +71,22 @@ static const char *check_trace(const struct hs_coord_core *c, uint32_t t,
 
 	for (uint32_t v = trace->visits; v; v = hs_coord_visit(c, v)->next) {
 		const struct hs_coord_visit *visit = hs_coord_visit(c, v);
-		uint32_t crumbs = 0;
+		bool answered = visit->state == HS_COORD_VISIT_ANSWERED;
+		uint32_t crumbs =
+			answered ? least(visit->nr_crumbs, HS_COORD_NEAR_CRUMBS)
+				 : 0;
 
 		visits++;
 		waiting += visit->state == HS_COORD_VISIT_ASKED;
 		listed -= hs_coord_visit_waits(visit->state);
 		all->nr_in_flight += visit->in_flight;
 		all->nr_blamed += visit->blame != 0;
-		for (uint32_t b = visit->crumbs; b;
+		for (uint32_t b = answered ? visit->crumbs : 0; b;
 		     b = hs_coord_block(c, b)->next) {
 			crumbs += hs_coord_block(c, b)->nr;
 			all->nr_crumb_blocks++;
 		}
-		if (crumbs != visit->nr_crumbs)
+		if (answered && crumbs != visit->nr_crumbs)
 			return "crumbs of a visit";
 		bytes += sizeof(struct hs_wire_answer) +
 			 (crumbs + visit->sought + visit->hinted) *
