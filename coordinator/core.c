@@ -235,7 +235,8 @@ static void run_due(struct hs_coord_core *c)
 
 void hs_coord_run(struct hs_coord_core *c)
 {
-	hs_coord_seek_run(c);
+	if (!hs_coord_seek_idle(c))
+		hs_coord_seek_run(c);
 	run_due(c);
 	hs_coord_send_asks(c);
 }

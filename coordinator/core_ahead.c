@@ -205,7 +205,7 @@ void hs_coord_ahead_inherit(struct hs_coord_core *c, uint32_t t, uint32_t v)
 	bool any = false;
 	uint32_t e;
 
-	if (!v ||
+	if (!v || !trace->again ||
 	    HS_COORD_TRACE_BYTES - trace->bytes < sizeof(struct hs_wire_crumb))
 		return;
 	same = hs_coord_same(c, t, visit->id);

@@ -104,6 +104,8 @@ struct hs_coord_trace {
 	bool why_is_update;
 	bool elsewhere; /* some visit is */
 	bool elsewhere_told;
+	bool again;	/* a node may be there with several incarnations */
+	bool why_alone; /* it is the only name */
 
 	/* The first visits, to be found here; further ones by the table. */
 	uint64_t near_nodes[HS_COORD_NEAR_VISITS];
@@ -112,7 +114,8 @@ struct hs_coord_trace {
 	uint64_t stored_ns;
 	struct hs_coord_link seek_link; /* QUEUED */
 	uint64_t seek_ns;
-	uint64_t reserved; /* whole lines */
+	/* Bit of a node's number: clear: no visit of it is here. */
+	uint64_t seen;
 };
 _Static_assert(sizeof(struct hs_coord_trace) == 6 * HS_COORD_LINE_BYTES,
 	       "what is told of its lines");
@@ -238,6 +241,7 @@ struct hs_coord_core {
 	struct hs_coord_question questions[HS_COORD_QUESTIONS_MAX];
 	struct hs_coord_list seeks; /* traces, QUEUED */
 	uint64_t next_question;
+	uint32_t nr_questions;	  /* that are not free */
 	uint32_t seek_from;	  /* member that the next question begins at */
 	uint64_t seek_even_ns;	  /* when the budget is even again */
 	bool all_listed;	  /* lists name all agents */
@@ -322,6 +326,10 @@ uint32_t hs_coord_visit_find(const struct hs_coord_core *c, uint32_t t,
 /* Its last visit, @v, can be found from now on; and none of them. */
 void hs_coord_visit_listed(struct hs_coord_core *c, uint32_t t, uint32_t v);
 void hs_coord_visits_unlisted(struct hs_coord_core *c, uint32_t t);
+static inline uint64_t hs_coord_seen_bit(uint64_t node)
+{
+	return 1ull << ((uint32_t)(node >> 32) * 0x9e3779b1u >> 26);
+}
 /* Which of the near ones; HS_COORD_NEAR_VISITS: none. */
 static inline uint32_t hs_coord_near(const struct hs_coord_trace *trace,
 				     uint64_t node)
@@ -441,6 +449,10 @@ void hs_coord_address_down(struct hs_coord_core *c, uint32_t m);
 const struct hs_wire_crumb *
 hs_coord_addresses(struct hs_coord_core *c, struct hs_wire_answer *answer,
 		   const struct hs_wire_crumb *crumbs, bool *cut);
+static inline bool hs_coord_seek_idle(const struct hs_coord_core *c)
+{
+	return !c->nr_questions && !c->seeks.head;
+}
 uint64_t hs_coord_seek_next_ns(const struct hs_coord_core *c);
 int hs_coord_seek_found(struct hs_coord_core *c, uint64_t from,
 			const void *payload, uint32_t payload_bytes);

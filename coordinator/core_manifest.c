@@ -251,6 +251,8 @@ bool hs_coord_name_add(struct hs_coord_core *c, uint32_t t,
 		trace->triggers = n;
 	trace->triggers_tail = n;
 	trace->nr_triggers++;
+	trace->why_alone = trace->nr_triggers == 1 &&
+			   hs_coord_same_hold(trigger, &trace->why);
 	hs_coord_changed(c, t);
 	return other;
 }

@@ -95,6 +95,7 @@ static void question_end(struct hs_coord_core *c, struct hs_coord_question *q)
 	uint32_t nr = q->nr_traces;
 
 	q->id = 0;
+	c->nr_questions--;
 	for (uint32_t i = 0; i < nr; i++)
 		trace_done(c, q->traces[i], q->nr_asked,
 			   (q->part || q->nr_left) && !HS_PLANTED(26));
@@ -197,6 +198,7 @@ static struct hs_coord_question *question_free(struct hs_coord_core *c)
 static void ask(struct hs_coord_core *c, struct hs_coord_question *q)
 {
 	q->id = ++c->next_question;
+	c->nr_questions++;
 	q->deadline_ns = c->now_ns + c->config.seek_after_ns;
 	q->nr_tries = 0;
 	q->nr_traces = 0;

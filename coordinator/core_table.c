@@ -135,9 +135,11 @@ uint32_t hs_coord_visit_find(const struct hs_coord_core *c, uint32_t t,
 			     uint64_t node)
 {
 	const struct hs_coord_trace *trace = hs_coord_trace(c, t);
-	uint32_t near = hs_coord_near(trace, node);
-	uint32_t v;
+	uint32_t near, v;
 
+	if (!(trace->seen & hs_coord_seen_bit(node)))
+		return 0;
+	near = hs_coord_near(trace, node);
 	if (near < HS_COORD_NEAR_VISITS)
 		return trace->near[near];
 	if (trace->nr_visits <= HS_COORD_NEAR_VISITS)
@@ -153,9 +155,12 @@ void hs_coord_visit_listed(struct hs_coord_core *c, uint32_t t, uint32_t v)
 {
 	struct hs_coord_trace *trace = hs_coord_trace(c, t);
 	struct hs_coord_visit *visit = hs_coord_visit(c, v);
+	uint64_t bit = hs_coord_seen_bit(visit->id);
 	uint32_t at = trace->nr_visits++;
 	uint32_t *chain;
 
+	trace->again |= (trace->seen & bit) != 0;
+	trace->seen |= bit;
 	if (at < HS_COORD_NEAR_VISITS) {
 		trace->near_nodes[at] = visit->id;
 		trace->near[at] = v;
@@ -184,9 +189,13 @@ void hs_coord_visits_unlisted(struct hs_coord_core *c, uint32_t t)
 struct hs_coord_same hs_coord_same(const struct hs_coord_core *c, uint32_t t,
 				   uint64_t node)
 {
-	bool far = hs_coord_trace(c, t)->nr_visits > HS_COORD_NEAR_VISITS;
+	const struct hs_coord_trace *trace = hs_coord_trace(c, t);
 
-	return (struct hs_coord_same){0, far ? *visit_chain(c, t, node) : 0};
+	if (!(trace->seen & hs_coord_seen_bit(node)))
+		return (struct hs_coord_same){HS_COORD_NEAR_VISITS, 0};
+	return (struct hs_coord_same){0, trace->nr_visits > HS_COORD_NEAR_VISITS
+						 ? *visit_chain(c, t, node)
+						 : 0};
 }
 
 uint32_t hs_coord_same_next(const struct hs_coord_core *c, uint32_t t,

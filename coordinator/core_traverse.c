@@ -223,28 +223,21 @@ void hs_coord_visit_begin(struct hs_coord_core *c, uint32_t t, uint32_t v,
 	hs_coord_ask(c, v);
 }
 
-/* Crumbs that name it again say nothing new. */
-static void plain(struct hs_coord_core *c, uint32_t t, uint64_t node)
-{
-	struct hs_coord_trace *trace = hs_coord_trace(c, t);
-	uint32_t near = hs_coord_near(trace, node);
-
-	if (near < HS_COORD_NEAR_VISITS)
-		trace->plain |= (uint16_t)(1u << near);
-}
-
 /* Return: whether it has a place already. */
 static bool named(struct hs_coord_core *c, uint32_t t, uint64_t node,
 		  uint32_t named_by)
 {
-	const struct hs_coord_trace *trace = hs_coord_trace(c, t);
-	uint32_t near = hs_coord_near(trace, node);
+	struct hs_coord_trace *trace = hs_coord_trace(c, t);
 	struct hs_coord_visit *visit;
-	uint32_t v;
+	uint32_t near, v;
 
+	if (!(trace->seen & hs_coord_seen_bit(node)))
+		return false;
+	near = hs_coord_near(trace, node);
 	if (near < HS_COORD_NEAR_VISITS && trace->plain >> near & 1)
 		return true;
-	v = hs_coord_visit_find(c, t, node);
+	v = near < HS_COORD_NEAR_VISITS ? trace->near[near]
+					: hs_coord_visit_find(c, t, node);
 	if (!v)
 		return false;
 	visit = hs_coord_visit(c, v);
@@ -255,8 +248,9 @@ static bool named(struct hs_coord_core *c, uint32_t t, uint64_t node,
 	}
 	if (visit->hinted)
 		hs_coord_ahead_confirm(c, t, v, named_by);
-	if (visit->named && !visit->hinted)
-		plain(c, t, node);
+	/* Crumbs that name it again say nothing new. */
+	if (visit->named && !visit->hinted && near < HS_COORD_NEAR_VISITS)
+		trace->plain |= (uint16_t)(1u << near);
 	return true;
 }
 
@@ -281,7 +275,6 @@ void hs_coord_want(struct hs_coord_core *c, uint32_t t, uint64_t node,
 		return;
 	}
 	hs_coord_visit(c, v)->named = true;
-	plain(c, t, node);
 	if (!later)
 		hs_coord_blame(c, v, blame);
 	hs_coord_visit_begin(c, t, v, later);
@@ -313,6 +306,8 @@ static void resolve_earlier(struct hs_coord_core *c, uint32_t t, uint32_t v)
 	struct hs_coord_same same = hs_coord_same(c, t, visit->id);
 	uint32_t e;
 
+	if (!hs_coord_trace(c, t)->again)
+		return;
 	while ((e = hs_coord_same_next(c, t, visit->id, &same))) {
 		struct hs_coord_visit *at = hs_coord_visit(c, e);
 		uint8_t was = at->state;
@@ -544,6 +539,8 @@ static void also_others(struct hs_coord_core *c,
 {
 	const struct hs_coord_trace *trace = hs_coord_trace(c, visit->trace);
 
+	if (trace->why_alone && hs_coord_same_hold(&trace->why, known))
+		return;
 	for (uint32_t n = trace->triggers; n; n = hs_coord_name(c, n)->next) {
 		const struct hs_wire_trigger *name =
 			&hs_coord_name(c, n)->trigger;
@@ -573,37 +570,37 @@ void hs_coord_also(struct hs_coord_core *c, uint32_t t,
  * Return: false when the node takes no more now. */
 static bool send_collect(struct hs_coord_core *c, struct hs_coord_member *m)
 {
-	struct hs_wire_writer w =
-		hs_wire_writer_make(c->out, HS_WIRE_PAYLOAD_MAX_BYTES);
+	struct hs_wire_group *group = (struct hs_wire_group *)c->out;
+	struct hs_wire_trace_id *ids = (struct hs_wire_trace_id *)(group + 1);
 	uint32_t v = m->asks.head;
 	const struct hs_wire_trigger *why =
 		&hs_coord_trace(c, hs_coord_visit(c, v)->trace)->why;
-	struct hs_wire_group group = {.trigger = *why};
 	uint32_t batch[HS_WIRE_TRACES_MAX];
 	uint32_t room = c->config.window - m->in_flight;
+	uint32_t nr = 0;
 
-	hs_wire_put(&w, &group, sizeof(group));
-	while (v && group.nr < HS_WIRE_TRACES_MAX && group.nr < room) {
+	while (v && nr < HS_WIRE_TRACES_MAX && nr < room) {
 		const struct hs_coord_trace *trace =
 			hs_coord_trace(c, hs_coord_visit(c, v)->trace);
 
 		if (trace->why.origin != why->origin ||
 		    trace->why.key != why->key)
 			break;
-		hs_wire_put(&w, &trace->id, sizeof(trace->id));
-		batch[group.nr++] = v;
+		ids[nr] = trace->id;
+		batch[nr++] = v;
 		v = hs_coord_visit(c, v)->ask.next;
 	}
-	memcpy(c->out, &group, sizeof(group));
-	if (!c->ops->send_node(c->ctx, m->up, HS_WIRE_COLLECT, c->out,
-			       (uint32_t)w.used_bytes))
+	group->trigger = *why;
+	group->nr = nr;
+	group->flags = 0;
+	if (!c->ops->send_node(c->ctx, m->up, HS_WIRE_COLLECT, group,
+			       (uint32_t)(sizeof(*group) + nr * sizeof(*ids))))
 		return false;
 	c->stats.collects_sent++;
-	for (uint32_t i = 0; i < group.nr; i++) {
+	for (uint32_t i = 0; i < nr; i++) {
 		asked(c, batch[i]);
 		if (hs_coord_visit(c, batch[i])->nr_asks == 1)
-			also_others(c, hs_coord_visit(c, batch[i]),
-				    &group.trigger);
+			also_others(c, hs_coord_visit(c, batch[i]), why);
 	}
 	return true;
 }
