@@ -10,7 +10,6 @@
 
 #include <string.h>
 
-#include "dataplane/clock.h"
 #include "dataplane/ending.h"
 #include "dataplane/put.h"
 #include "dataplane/write.h"
@@ -150,7 +149,7 @@ static void slot_open(struct hs_trace *trace)
 	/* slot.C4 relaxed: hints. */
 	__atomic_store_n(&s->lost, trace->lost, __ATOMIC_RELAXED);
 	/* slot.C5 relaxed: hints. */
-	__atomic_store_n(&s->begin_ns, hs_clock_coarse_ns(), __ATOMIC_RELAXED);
+	__atomic_store_n(&s->begin_ns, 0, __ATOMIC_RELAXED);
 	trace->slot_use = trace->use;
 	/* slot.W1 release, pairs slot.R1: the other words before an odd use,
 	 * the END entry before an even one. */

@@ -50,6 +50,10 @@ static bool buffer_publish(struct hs_tls *tls, struct hs_trace *trace)
 
 static void slot_buffer(struct hs_trace *trace)
 {
+	if (!trace->seq)
+		/* slot.C10 relaxed: a hint. */
+		__atomic_store_n(&trace->slot->begin_ns, trace->time_base,
+				 __ATOMIC_RELAXED);
 	/* slot.C2 relaxed: a hint; the buffer's own header says it too. */
 	__atomic_store_n(&trace->slot->seq, trace->seq, __ATOMIC_RELAXED);
 	/* slot.W3 release, pairs slot.R3: the buffer's header before its

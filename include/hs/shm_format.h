@@ -185,10 +185,11 @@ struct hs_shm_slot {
 	uint32_t handle;
 	uint64_t trace_hi;
 	uint64_t trace_lo;
-	uint64_t buffer; /* stock word of the present buffer, 0: none */
-	uint32_t seq;	 /* of the present buffer */
-	uint32_t lost;	 /* records that this handle dropped */
-	uint64_t begin_ns;
+	uint64_t buffer;   /* stock word of the present buffer, 0: none */
+	uint32_t seq;	   /* of the present buffer */
+	uint32_t lost;	   /* records that this handle dropped */
+	uint64_t begin_ns; /* what the times of its first buffer count from;
+			      0: it has none yet (ADR 75) */
 	uint64_t reserved[2];
 };
 HS_SHM_ASSERT(sizeof(struct hs_shm_slot) == 64);

@@ -48,9 +48,10 @@ static void test_slot(void **state)
 	assert_int_equal(live.trace_hi, ID.hi);
 	assert_int_equal(live.trace_lo, ID.lo);
 	assert_int_equal(live.buffer, 0);
-	assert_true(live.begin_ns > 0);
+	assert_int_equal(live.begin_ns, 0);
 	hs_tracepoint_at(t, 1, "x", 1);
 	assert_true(hs_peer_slot_read(slot, &live));
+	assert_int_equal(live.begin_ns, 1);
 	assert_int_not_equal(hs_shm_stock_generation(live.buffer), 0);
 	assert_int_equal(
 		hs_peer_buffer_committed(
