@@ -338,10 +338,11 @@ static void stock_ring(struct hs_worker *w, struct hs_guest *g,
 static void scan_guest(struct hs_worker *w, struct hs_guest *g, bool dead)
 {
 	const struct hs_shm_slot *slots = hs_guest_slots(g);
+	uint32_t nr = hs_shm_read_slots_used(g->up.base, g->layout.nr_slots);
 	struct hs_shm_slot slot;
 	struct hs_shm_buffer header;
 
-	for (uint32_t i = 0; i < g->layout.nr_slots; i++) {
+	for (uint32_t i = 0; i < nr; i++) {
 		bool has_header;
 
 		if (!hs_shm_read_slot(&slot, &slots[i]))
@@ -468,9 +469,10 @@ void hs_lanes_bury(struct hs_worker *w, struct hs_guest *g)
 bool hs_lanes_quiet(const struct hs_guest *g)
 {
 	const struct hs_shm_slot *slots = hs_guest_slots(g);
+	uint32_t nr = hs_shm_read_slots_used(g->up.base, g->layout.nr_slots);
 	struct hs_shm_slot slot;
 
-	for (uint32_t i = 0; i < g->layout.nr_slots; i++)
+	for (uint32_t i = 0; i < nr; i++)
 		if (hs_shm_read_slot(&slot, &slots[i]))
 			return false;
 	for (uint32_t i = 0; i < g->layout.nr_lanes; i++)

@@ -116,6 +116,12 @@ static inline uint64_t hs_shm_read_unpinned(const struct hs_shm_up *up)
 	return hs_peer_unpinned_loss(up).lost;
 }
 
+static inline uint32_t hs_shm_read_slots_used(const struct hs_shm_up *up,
+					      uint32_t nr)
+{
+	return hs_peer_slots_used(up, nr);
+}
+
 static inline uint32_t hs_shm_read_nr_triggers(const struct hs_shm_up *up)
 {
 	return hs_peer_up_triggers(up);

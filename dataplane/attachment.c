@@ -19,6 +19,7 @@
 #define LANES_MAX	 65536u
 #define LANE_ENTRIES_MAX (1u << 20)
 #define SLOTS_MAX	 (1u << 24)
+#define SLOTS_STEP	 32u /* said at once; handles go by as many */
 /* An entry has 28 bits for a buffer's committed length. */
 #define CLASS_BYTES_MAX (1u << 27)
 #define CLASS_BYTES_MIN 256u
@@ -254,6 +255,9 @@ int hs_attachment_make(const int *fds, uint32_t nr_fds,
 		return rc;
 	}
 	watch_make(at);
+	at->slots = (void *)(at->up + at->layout.up_slots);
+	/* Lest that none is used is taken for a client that does not say. */
+	(void)hs_attachment_slot_first(at, 0);
 	for (uint32_t i = 0; i < at->layout.nr_classes; i++)
 		at->rings[i] = (struct hs_attachment_ring){
 			hs_shm_ring_offset(at->layout.ring_words, i),
@@ -370,6 +374,37 @@ void hs_attachment_clock_refresh(struct hs_attachment *at)
 	(void)hs_calibration_read(&at->clock, &mine);
 	if (mine.number != now.number)
 		hs_calibration_write(&at->clock, &now);
+}
+
+static void raise_to(uint32_t *used, uint32_t now)
+{
+	/* slot.C10 relaxed: confirmed by the exchange. */
+	uint32_t was = __atomic_load_n(used, __ATOMIC_RELAXED);
+
+	while (was < now) {
+		/* slot.W8 release, pairs slot.R6: what up says before our own
+		 * number, and so before a slot is opened by that. */
+		if (__atomic_compare_exchange_n(used, &was, now, true,
+						__ATOMIC_RELEASE,
+						__ATOMIC_RELAXED))
+			return;
+	}
+}
+
+/* In steps, so that few handles come by here: the lowest are taken first. What
+ * is gone by is our own number, as it bounds what is written. */
+struct hs_shm_slot *hs_attachment_slot_first(struct hs_attachment *at,
+					     uint32_t index)
+{
+	uint32_t nr = at->layout.nr_slots;
+	uint32_t now = index - index % SLOTS_STEP + SLOTS_STEP;
+
+	if (index >= nr)
+		return NULL;
+	now = now < nr ? now : nr;
+	raise_to(&hs_attachment_up(at)->slots_used, now);
+	raise_to(&at->slots_used, now);
+	return at->slots + index;
 }
 
 void hs_attachment_lost_unpinned(struct hs_attachment *at)

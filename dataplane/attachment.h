@@ -50,7 +50,9 @@ struct hs_attachment {
 	struct hs_shm_operation *operations;
 	struct hs_shm_tally *tallies;
 	uint32_t nr_stripes, nr_own_stripes; /* the first ones: a lane's each */
-	uint64_t *lanes_taken;		     /* bitmap */
+	uint32_t slots_used;		     /* up to which up says it */
+	struct hs_shm_slot *slots;
+	uint64_t *lanes_taken; /* bitmap */
 	struct hs_lane *lanes;
 	struct hs_trace *homeless; /* ended without a lane: ending.h */
 };
@@ -128,12 +130,18 @@ static inline void hs_attachment_stripe_use(const struct hs_attachment *at,
 	__atomic_fetch_or(&at->watch->stripes, bit, __ATOMIC_RELAXED);
 }
 
-static inline struct hs_shm_slot *
-hs_attachment_slot(const struct hs_attachment *at, uint32_t index)
+/* Of an index that no handle had yet: say that its slot is in use, before it
+ * is. Return: NULL beyond the slots. */
+struct hs_shm_slot *hs_attachment_slot_first(struct hs_attachment *at,
+					     uint32_t index);
+
+static inline struct hs_shm_slot *hs_attachment_slot(struct hs_attachment *at,
+						     uint32_t index)
 {
-	if (index >= at->layout.nr_slots)
-		return NULL;
-	return (struct hs_shm_slot *)(at->up + at->layout.up_slots) + index;
+	/* slot.R6 acquire, pairs slot.W8: that up says it before the slot. */
+	if (index >= __atomic_load_n(&at->slots_used, __ATOMIC_ACQUIRE))
+		return hs_attachment_slot_first(at, index);
+	return at->slots + index;
 }
 
 #endif

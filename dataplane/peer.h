@@ -116,6 +116,19 @@ static inline void hs_peer_stock_put(struct hs_shm_stock_ring *ring,
 	__atomic_store_n(&ring->head, head, __ATOMIC_RELEASE);
 }
 
+/* Slots that may have been used, of @nr; all where the client does not say. */
+static inline uint32_t hs_peer_slots_used(const struct hs_shm_up *up,
+					  uint32_t nr)
+{
+	uint32_t used;
+
+	HS_SHM_FETCH(&up->slots_used, sizeof(up->slots_used));
+	/* slot.C11 relaxed: those beyond are opened later, as if each of them
+	 * were read now. */
+	used = __atomic_load_n(&up->slots_used, __ATOMIC_RELAXED);
+	return used && used < nr ? used : nr;
+}
+
 /**
  * hs_peer_slot_read() - what a slot holds
  * @out: a copy of one life of the slot, in which buffer, seq and lost may be

@@ -217,9 +217,14 @@ struct hs_shm_up {
 	uint64_t lost_unpinned; /* drops that no lane counted: no lane free */
 	uint64_t lost_first_ns;
 	uint64_t lost_last_ns;
-	uint64_t reserved[3];
+	/* Slots, from the first, that a handle may ever have had: said before
+	 * it has; 0: not said, any of them (ADR 83). */
+	uint32_t slots_used;
+	uint32_t reserved32;
+	uint64_t reserved[2];
 	struct hs_shm_trigger triggers[HS_SHM_NR_TRIGGERS];
 };
+HS_SHM_ASSERT(offsetof(struct hs_shm_up, slots_used) == 40);
 HS_SHM_ASSERT(offsetof(struct hs_shm_up, triggers) == 64);
 
 /* ---- down: written by the agent ------------------------------------------ */

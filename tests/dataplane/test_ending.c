@@ -11,6 +11,7 @@
 #include <cmocka.h>
 #include <pthread.h>
 
+#include "dataplane/peer.h"
 #include "harness.h"
 
 #define LANE_ENTRIES 64u
@@ -224,10 +225,44 @@ static void handles_are_the_limit(void **state)
 	harness_detach(&agent);
 }
 
+/* What is live lies among the slots that are said to be used, which are as few
+ * as were used at once. */
+static void slots_are_said_before_they_are_used(void **state)
+{
+	const struct hs_shm_up *up;
+	uint32_t used;
+
+	(void)state;
+	attach();
+	up = fake_agent_up(&agent);
+	assert_int_equal(up->slots_used, 32);
+	fake_agent_drain(&agent);
+	write_traces(LANE_ENTRIES / 2);
+	fake_agent_drain(&agent);
+	assert_int_equal(up->slots_used, 32);
+	write_traces(NR_TRACES);
+	used = hs_peer_slots_used(up, agent.layout.nr_slots);
+	assert_in_range(used, NR_TRACES - LANE_ENTRIES, NR_TRACES);
+	for (uint32_t i = used; i < agent.layout.nr_slots; i++)
+		assert_int_equal(fake_agent_slot(&agent, i)->use & 1, 0);
+	while (live_slots()) {
+		fake_agent_drain(&agent);
+		hs_client_poll();
+	}
+	assert_int_equal(up->slots_used, used);
+	/* Who does not say may have used any; more than there are there are
+	 * not. */
+	assert_int_equal(hs_peer_slots_used(up, used - 1), used - 1);
+	assert_int_equal(
+		hs_peer_slots_used(&(struct hs_shm_up){.slots_used = 0}, 7), 7);
+	harness_detach(&agent);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(full_lane_keeps_the_rest),
+		cmocka_unit_test(slots_are_said_before_they_are_used),
 		cmocka_unit_test(a_gone_thread_is_finished_by_the_helper),
 		cmocka_unit_test(a_parked_thread_is_finished_by_the_helper),
 		cmocka_unit_test(a_busy_thread_and_the_helper),
