@@ -5,6 +5,9 @@
 #include "base/hex.h"
 
 #include <errno.h>
+#include <string.h>
+
+#include "base/endian.h"
 
 static const char digits[] = "0123456789abcdef";
 
@@ -63,10 +66,26 @@ int hs_hex_decode_lower(void *out, size_t out_bytes, const char *text,
 	return decode(out, out_bytes, text, text_len, digit_lower);
 }
 
+/* Eight digits at once, a byte each, the first in memory of the upper bits. */
+static uint64_t eight_digits(uint32_t v)
+{
+	const uint64_t ones = 0x0101010101010101u;
+	uint64_t x = htobe32(v), letters;
+
+	x = le32toh((uint32_t)x);
+	x = (x & 0xffff) | (x & 0xffff0000) << 16;
+	x = (x | x << 8) & 0x00ff00ff00ff00ff;
+	x = (x >> 4 & 0x000f000f000f000f) | (x & 0x000f000f000f000f) << 8;
+	letters = (x + 6 * ones) >> 4 & ones; /* 1 where it is over 9 */
+	return htole64(x + '0' * ones + letters * ('a' - '0' - 10));
+}
+
 void hs_hex_u64_encode(char out[17], uint64_t v)
 {
-	for (int i = 15; i >= 0; i--, v >>= 4)
-		out[i] = digits[v & 15];
+	const uint64_t halves[2] = {eight_digits((uint32_t)(v >> 32)),
+				    eight_digits((uint32_t)v)};
+
+	memcpy(out, halves, sizeof(halves));
 	out[16] = '\0';
 }
 

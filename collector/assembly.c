@@ -237,12 +237,13 @@ int hs_assembly_flush(struct hs_assembly *a, uint64_t *seq)
 			}
 			trace->union_dirty = false;
 		}
-		hs_asm_mark(a, t);
+		/* Whoever asks for its causes there marks it, too. */
 		if (a->ops.changed) {
 			rc = a->ops.changed(a->ctx, &trace->id);
 			if (rc < 0)
 				return rc;
 		}
+		hs_asm_mark(a, t);
 		a->dirty = trace->next_dirty;
 		trace->dirty = false;
 		trace->next_dirty = 0;

@@ -140,12 +140,12 @@ static void judge_crumbs(struct hs_assembly *a, uint32_t t, uint32_t n,
 	for (uint32_t at = HS_PLANTED(21) ? 0 : a->nodes[n].crumbs; at;
 	     at = a->crumbs[at].next) {
 		uint64_t target = a->crumbs[at].crumb.node;
+		enum hs_assembly_why why;
 
 		/* A node that is in the union is judged by itself, once. */
-		enum hs_assembly_why why = unanswered(a, t, target);
-
 		if (!target || hs_asm_node_find(a, t, target))
 			continue;
+		why = unanswered(a, t, target);
 		for (uint32_t i = 0; i < c->nr && i < c->max; i++)
 			if (c->out[i].node == target && c->out[i].why == why)
 				goto next;
@@ -174,21 +174,27 @@ static void judge(struct hs_assembly *a, uint32_t t, struct causes *c)
 		judge_crumbs(a, t, n, c);
 }
 
-void hs_asm_mark(struct hs_assembly *a, uint32_t t)
+static void mark_by(struct hs_asm_trace *trace, const struct causes *c)
 {
-	struct hs_asm_trace *trace = &a->traces[t];
-	struct causes c = {0};
-	enum hs_assembly_mark mark;
+	enum hs_assembly_mark mark = c->partial ? HS_ASSEMBLY_PARTIAL
+				     : c->open	? HS_ASSEMBLY_OPEN
+						: HS_ASSEMBLY_COMPLETE;
 
 	if (trace->marked)
 		return;
-	judge(a, t, &c);
-	mark = c.partial ? HS_ASSEMBLY_PARTIAL
-	       : c.open	 ? HS_ASSEMBLY_OPEN
-			 : HS_ASSEMBLY_COMPLETE;
 	HS_REACHED(HS_MACHINE_MARK, trace->mark, mark);
 	trace->mark = mark;
 	trace->marked = true;
+}
+
+void hs_asm_mark(struct hs_assembly *a, uint32_t t)
+{
+	struct causes c = {0};
+
+	if (a->traces[t].marked)
+		return;
+	judge(a, t, &c);
+	mark_by(&a->traces[t], &c);
 }
 
 uint32_t hs_assembly_causes(struct hs_assembly *a,
@@ -201,6 +207,7 @@ uint32_t hs_assembly_causes(struct hs_assembly *a,
 	if (hs_asm_trace_get(a, id, false, &t))
 		return 0;
 	judge(a, t, &c);
+	mark_by(&a->traces[t], &c);
 	return c.nr < max ? c.nr : max;
 }
 

@@ -49,15 +49,30 @@ struct text {
 	size_t used;
 };
 
-static void text_add(struct text *t, const char *what)
+static void text_add(struct text *t, const char *what, size_t bytes)
 {
-	size_t bytes = strlen(what);
-
 	/* The limits of causes and nodes keep it short enough. */
 	if (bytes >= sizeof(t->data) - t->used)
 		return;
-	memcpy(t->data + t->used, what, bytes + 1);
+	memcpy(t->data + t->used, what, bytes);
 	t->used += bytes;
+}
+
+#define TEXT_ADD(t, literal) text_add(t, literal, sizeof(literal) - 1)
+
+static void text_add_node(struct text *t, uint64_t node)
+{
+	char hex[17];
+
+	hs_hex_u64_encode(hex, node);
+	text_add(t, hex, 16);
+}
+
+/* Return: as a string, which text_add() has left room for the end of. */
+static const char *text_end(struct text *t)
+{
+	t->data[t->used] = '\0';
+	return t->data;
 }
 
 static void causes_text(struct text *t, struct hs_assembly *assembly,
@@ -67,18 +82,22 @@ static void causes_text(struct text *t, struct hs_assembly *assembly,
 	uint32_t nr = hs_assembly_causes(assembly, trace, causes,
 					 HS_SUMMARY_CAUSES_MAX);
 
-	text_add(t, "[");
+	TEXT_ADD(t, "[");
 	for (uint32_t i = 0; i < nr; i++) {
-		char node[17];
+		const char *why = hs_assembly_why_name(causes[i].why);
 
-		hs_hex_u64_encode(node, causes[i].node);
-		text_add(t, i ? ",{\"node\":\"" : "{\"node\":\"");
-		text_add(t, causes[i].node ? node : "collector");
-		text_add(t, "\",\"cause\":\"");
-		text_add(t, hs_assembly_why_name(causes[i].why));
-		text_add(t, "\"}");
+		if (i)
+			TEXT_ADD(t, ",");
+		TEXT_ADD(t, "{\"node\":\"");
+		if (causes[i].node)
+			text_add_node(t, causes[i].node);
+		else
+			TEXT_ADD(t, "collector");
+		TEXT_ADD(t, "\",\"cause\":\"");
+		text_add(t, why, strlen(why));
+		TEXT_ADD(t, "\"}");
 	}
-	text_add(t, "]");
+	TEXT_ADD(t, "]");
 }
 
 static void nodes_text(struct text *t, struct hs_assembly *assembly,
@@ -88,27 +107,30 @@ static void nodes_text(struct text *t, struct hs_assembly *assembly,
 	uint32_t nr =
 		hs_assembly_nodes(assembly, trace, nodes, HS_SUMMARY_NODES_MAX);
 
-	text_add(t, "[");
+	TEXT_ADD(t, "[");
 	for (uint32_t i = 0; i < nr; i++) {
-		char node[17];
-
-		hs_hex_u64_encode(node, nodes[i].node);
-		text_add(t, i ? ",\"" : "\"");
-		text_add(t, node);
-		text_add(t, "\"");
+		if (i)
+			TEXT_ADD(t, ",");
+		TEXT_ADD(t, "\"");
+		text_add_node(t, nodes[i].node);
+		TEXT_ADD(t, "\"");
 	}
-	text_add(t, "]");
+	TEXT_ADD(t, "]");
 }
 
 int hs_summary_mark(struct hs_store *store, struct hs_assembly *assembly,
 		    const struct hs_wire_trace_id *trace,
 		    struct hs_assembly_view *view)
 {
-	struct text causes = {.used = 0};
-	struct text nodes = {.used = 0};
+	struct text causes, nodes;
 	struct hs_index_mark mark;
-	int rc = hs_assembly_view(assembly, trace, view);
+	int rc;
 
+	causes.used = 0;
+	nodes.used = 0;
+	/* First, since looking for causes is what marks it. */
+	causes_text(&causes, assembly, trace);
+	rc = hs_assembly_view(assembly, trace, view);
 	if (rc == -ENOENT) {
 		/* Only damaged records are left of it. */
 		*view = (struct hs_assembly_view){.id = *trace};
@@ -116,13 +138,12 @@ int hs_summary_mark(struct hs_store *store, struct hs_assembly *assembly,
 	}
 	if (rc)
 		return rc;
-	causes_text(&causes, assembly, trace);
 	nodes_text(&nodes, assembly, trace);
 	mark = (struct hs_index_mark){.mark = (int)view->mark,
 				      .version = view->version,
 				      .nr_bytes = view->nr_bytes,
-				      .causes = causes.data,
-				      .nodes = nodes.data};
+				      .causes = text_end(&causes),
+				      .nodes = text_end(&nodes)};
 	return hs_store_put_mark(store, trace, &mark,
 				 (int64_t)hs_clock_real_ns());
 }
