@@ -193,6 +193,11 @@ int hs_intake_fd(const struct hs_intake *intake)
 	return intake ? hs_ship_inlet_fd(intake->inlet) : -1;
 }
 
+uint64_t hs_intake_bytes(const struct hs_intake *intake)
+{
+	return intake ? hs_ship_inlet_bytes(intake->inlet) : 0;
+}
+
 uint64_t hs_intake_run(struct hs_intake *intake, uint64_t now_ns)
 {
 	uint32_t nr;

@@ -34,6 +34,8 @@ int hs_intake_make(struct hs_intake **out,
 		   struct hs_collector *collector);
 void hs_intake_free(struct hs_intake *intake);
 int hs_intake_fd(const struct hs_intake *intake);
+/** hs_intake_bytes() - of frames that have come so far */
+uint64_t hs_intake_bytes(const struct hs_intake *intake);
 /** hs_intake_run() - Return: ns until it wants to run again */
 uint64_t hs_intake_run(struct hs_intake *intake, uint64_t now_ns);
 /** hs_intake_ack() - a SLICE_ACK for one of its peers. 0; -ENOTCONN: gone */

@@ -26,6 +26,7 @@
 #include "collector/collector.h"
 #include "collector/config.h"
 #include "collector/intake.h"
+#include "collector/nap.h"
 #include "rdma/transport.h"
 #include "rdma/transport_json.h"
 #include "rdma/wire.h"
@@ -120,7 +121,7 @@ static int listen_start(struct daemon *d)
 	struct hs_transport_self self = {.role = HS_WIRE_ROLE_COLLECTOR,
 					 .node = d->api.node};
 	const struct hs_transport_limits limits = {
-		.nr_peers = (uint32_t)d->config.limits.peers};
+		.nr_peers = (uint32_t)d->config.limits.peers, .flushes = true};
 	int port;
 
 	snprintf(self.name, sizeof(self.name), "%s", d->config.node.name);
@@ -191,7 +192,8 @@ static void stop_asked(void *ctx)
 /* ---- running
  * ------------------------------------------------------------------ */
 
-static bool should_stop(struct daemon *d, uint64_t wait_ns)
+/* In a nap only those that end it are looked at. */
+static bool should_stop(struct daemon *d, uint64_t wait_ns, bool naps)
 {
 	struct pollfd fds[] = {
 		{.fd = d->signal_fd, .events = POLLIN},
@@ -203,30 +205,53 @@ static bool should_stop(struct daemon *d, uint64_t wait_ns)
 	struct timespec wait = {(time_t)(wait_ns / HS_NS_PER_SEC),
 				(long)(wait_ns % HS_NS_PER_SEC)};
 
-	if (ppoll(fds, 5, &wait, NULL) < 0 && errno != EINTR) {
+	if (ppoll(fds, naps ? 2 : 5, &wait, NULL) < 0 && errno != EINTR) {
 		hs_log_error(LOG, "poll: %s", strerror(errno));
 		return true;
 	}
 	return fds[0].revents || fds[1].revents;
 }
 
+/* Return: ns until there is something to do, if nothing comes. */
+static uint64_t look(struct daemon *d, uint64_t now_ns)
+{
+	uint64_t wait_ns, ship_ns;
+	int rc = hs_transport_poll(d->transport, 0);
+
+	if (rc < 0)
+		hs_log_limited(HS_LOG_ERROR, LOG, "transport: %s",
+			       strerror(-rc));
+	ship_ns = hs_intake_run(d->intake, now_ns);
+	wait_ns = hs_collector_step(d->collector, hs_clock_mono_ns());
+	hs_transport_flush(d->transport);
+	d->transport->ops->stats(d->transport, &d->transport_stats);
+	return ship_ns < wait_ns ? ship_ns : wait_ns;
+}
+
+static uint64_t bytes_came(const struct daemon *d)
+{
+	return d->transport_stats.bytes_received + hs_intake_bytes(d->intake);
+}
+
 static void run(struct daemon *d)
 {
-	uint64_t wait_ns = 0, ship_ns;
+	uint64_t wait_ns = 0, looked_ns = 0, bytes = 0;
+	bool naps = false;
 
-	while (!should_stop(d, wait_ns)) {
-		int rc;
+	while (!should_stop(d, wait_ns, naps)) {
+		uint64_t now_ns = hs_clock_mono_ns(), nap_ns;
 
 		hs_collector_lock(d->collector);
-		rc = hs_transport_poll(d->transport, 0);
-		if (rc < 0)
-			hs_log_limited(HS_LOG_ERROR, LOG, "transport: %s",
-				       strerror(-rc));
-		ship_ns = hs_intake_run(d->intake, hs_clock_mono_ns());
-		wait_ns = hs_collector_step(d->collector, hs_clock_mono_ns());
-		wait_ns = ship_ns < wait_ns ? ship_ns : wait_ns;
-		d->transport->ops->stats(d->transport, &d->transport_stats);
+		wait_ns = look(d, now_ns);
+		nap_ns = hs_collector_nap(now_ns - looked_ns,
+					  bytes_came(d) - bytes);
+		bytes = bytes_came(d);
 		hs_collector_unlock(d->collector);
+		looked_ns = now_ns;
+		/* What is due within it is more urgent. */
+		naps = nap_ns && nap_ns <= wait_ns;
+		if (naps)
+			wait_ns = nap_ns;
 	}
 	hs_log_info(LOG, "ending");
 }

@@ -15,6 +15,7 @@ struct hs_ship_inlet {
 	const struct hs_ship_inlet_ops *ops;
 	void *ctx;
 	struct hs_ship_receiver *receiver;
+	uint64_t bytes; /* of frames that came */
 };
 
 static void send_frame(void *ctx, const struct hs_ship_address *to,
@@ -108,15 +109,22 @@ uint64_t hs_ship_inlet_run(struct hs_ship_inlet *i, uint32_t upto_frames,
 	*nr_frames = 0;
 	do {
 		nr = i->port->ops->receive(i->port, frames, BURST);
-		for (uint32_t k = 0; k < nr; k++)
+		for (uint32_t k = 0; k < nr; k++) {
+			i->bytes += frames[k].bytes;
 			hs_ship_receiver_frame(i->receiver, &frames[k].from,
 					       frames[k].handle, frames[k].data,
 					       frames[k].bytes, now_ns);
+		}
 		*nr_frames += nr;
 	} while (nr == BURST && *nr_frames < upto_frames);
 	at_ns = hs_ship_receiver_run(i->receiver, now_ns);
 	i->port->ops->flush(i->port);
 	return at_ns;
+}
+
+uint64_t hs_ship_inlet_bytes(const struct hs_ship_inlet *i)
+{
+	return i->bytes;
 }
 
 int hs_ship_inlet_fd(const struct hs_ship_inlet *i)

@@ -40,6 +40,8 @@ void hs_ship_inlet_settle(struct hs_ship_inlet *i, uint32_t connection,
  */
 uint64_t hs_ship_inlet_run(struct hs_ship_inlet *i, uint32_t upto_frames,
 			   uint32_t *nr_frames, uint64_t now_ns);
+/** hs_ship_inlet_bytes() - of frames that have come so far */
+uint64_t hs_ship_inlet_bytes(const struct hs_ship_inlet *i);
 int hs_ship_inlet_fd(const struct hs_ship_inlet *i);
 void hs_ship_inlet_stats(const struct hs_ship_inlet *i,
 			 struct hs_ship_receiver_stats *receiver,
