@@ -25,11 +25,21 @@
 #define IDLE_STEP_NS   (250 * HS_NS_PER_MS)
 #define TALLY_ACKS_MAX 256u
 #define TICKETS_MAX    64u /* power of two */
+/* Slices become durable in the order of their coming, which is that of nobody's
+ * peers: acknowledgements of so many are put together. */
+#define ACK_PEERS_MAX 32u
 
 /* What the store was asked to make durable, and what that stands for. */
 struct ticket {
 	uint64_t store;
 	uint64_t seq;
+};
+
+/* Acknowledgements for one peer that have not been sent. */
+struct acks {
+	uint32_t peer;
+	struct hs_wire_slice_ack head;
+	uint64_t keys[HS_WIRE_ACKS_MAX];
 };
 
 struct hs_collector {
@@ -39,12 +49,8 @@ struct hs_collector {
 	struct hs_store *store;
 	struct hs_assembly *assembly;
 	void *memory;
-	/* Acknowledgements for one peer that have not been sent. */
-	struct {
-		struct hs_wire_slice_ack head;
-		uint64_t keys[HS_WIRE_ACKS_MAX];
-	} acks;
-	uint32_t acks_peer;
+	struct acks acks[ACK_PEERS_MAX];
+	uint32_t nr_acks; /* of these that have any */
 	/* Counts of operations, and what their commit will acknowledge. */
 	struct hs_tally *tally;
 	struct {
@@ -158,32 +164,52 @@ static int sum_up(void *ctx, struct hs_store_view *view, struct hs_index *index)
 	return done;
 }
 
+static void acks_send_one(struct hs_collector *c, struct acks *a)
+{
+	struct iovec iov = {&a->head,
+			    sizeof(a->head) + a->head.nr * sizeof(uint64_t)};
+
+	if (c->options.send(c->options.ctx, a->peer, HS_WIRE_SLICE_ACK, &iov,
+			    1))
+		c->stats.acks_dropped += a->head.nr;
+	else
+		c->stats.acks_sent += a->head.nr;
+	a->head.nr = 0;
+}
+
 static void acks_send(struct hs_collector *c)
 {
-	struct iovec iov = {&c->acks,
-			    sizeof(c->acks.head) +
-				    c->acks.head.nr * sizeof(uint64_t)};
+	for (uint32_t i = 0; i < c->nr_acks; i++)
+		acks_send_one(c, &c->acks[i]);
+	c->nr_acks = 0;
+}
 
-	if (!c->acks.head.nr)
-		return;
-	if (c->options.send(c->options.ctx, c->acks_peer, HS_WIRE_SLICE_ACK,
-			    &iov, 1))
-		c->stats.acks_dropped += c->acks.head.nr;
-	else
-		c->stats.acks_sent += c->acks.head.nr;
-	c->acks.head.nr = 0;
+/* Of one peer and kind, with room for one more. */
+static struct acks *acks_of(struct hs_collector *c, uint32_t peer, bool refused)
+{
+	struct acks *a;
+
+	for (uint32_t i = 0; i < c->nr_acks; i++) {
+		a = &c->acks[i];
+		if (a->peer != peer || a->head.refused != refused)
+			continue;
+		if (a->head.nr == HS_WIRE_ACKS_MAX)
+			acks_send_one(c, a);
+		return a;
+	}
+	if (c->nr_acks == ACK_PEERS_MAX)
+		acks_send(c);
+	a = &c->acks[c->nr_acks++];
+	a->peer = peer;
+	a->head = (struct hs_wire_slice_ack){.refused = refused};
+	return a;
 }
 
 static void slice_ack(void *ctx, uint32_t peer, uint64_t ship_key, bool refused)
 {
-	struct hs_collector *c = ctx;
+	struct acks *a = acks_of(ctx, peer, refused);
 
-	if (c->acks.head.nr == HS_WIRE_ACKS_MAX || c->acks_peer != peer ||
-	    c->acks.head.refused != refused)
-		acks_send(c);
-	c->acks_peer = peer;
-	c->acks.head.refused = refused;
-	c->acks.keys[c->acks.head.nr++] = ship_key;
+	a->keys[a->head.nr++] = ship_key;
 }
 
 static void manifest_ack(void *ctx, uint32_t peer,
