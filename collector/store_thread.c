@@ -35,7 +35,11 @@ static bool idle(struct hs_store *s)
 
 	if (!s->options.idle || s->index_behind || s->result)
 		return false;
-	done = s->options.idle(s->options.idle_ctx, &s->view, s->index);
+	/* A transaction for all that is read. Nobody but this thread writes. */
+	rc = hs_index_hold(s->view.index);
+	done = rc ? rc
+		  : s->options.idle(s->options.idle_ctx, &s->view, s->index);
+	hs_index_release(s->view.index);
 	rc = done < 0 ? done : hs_index_commit(s->index);
 	if (!rc)
 		rc = hs_store_index_checkpoint(s, done == 0);
