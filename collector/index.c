@@ -65,7 +65,8 @@ static const char schema[] =
 
 static const char *const texts[HS_INDEX_NR_STATEMENTS] = {
 	[HS_INDEX_TRACE_KEY] =
-		"SELECT key, mark, stale, nr_bytes FROM traces WHERE id = ?1",
+		"SELECT key, mark, stale, nr_bytes, unmarked, nr_spans FROM"
+		" traces WHERE id = ?1",
 	[HS_INDEX_RECORDS_OF] = "SELECT segment, heads FROM records WHERE"
 				" trace = ?1 ORDER BY segment",
 	[HS_INDEX_UNION_OF] = "SELECT union_segment, union_offset FROM traces"
@@ -129,6 +130,10 @@ static const char *const texts[HS_INDEX_NR_STATEMENTS] = {
 		"UPDATE traces SET mark = ?2, version = ?3, causes = ?4,"
 		" nodes = ?5, nr_bytes = ?6, updated_ns = ?7, unmarked = ?8"
 		" WHERE key = ?1",
+	/* Whoever names a column has each index with it written anew. */
+	[HS_INDEX_MARK_KEEP] =
+		"UPDATE traces SET version = ?3, causes = ?4, nodes = ?5,"
+		" nr_bytes = ?6, updated_ns = ?7 WHERE key = ?1",
 	[HS_INDEX_SUMMARY_SET] =
 		"UPDATE traces SET start_ns = ifnull(?2, start_ns),"
 		" duration_ns = ?3, service = ?4, operation = ?5, error = ?6,"
@@ -455,7 +460,9 @@ int hs_index_row_of(struct hs_index *ix, const struct hs_wire_trace_id *trace,
 			.key = sqlite3_column_int64(st, 0),
 			.mark = sqlite3_column_int(st, 1),
 			.stale = sqlite3_column_int(st, 2) != 0,
-			.nr_bytes = (uint64_t)sqlite3_column_int64(st, 3)};
+			.nr_bytes = (uint64_t)sqlite3_column_int64(st, 3),
+			.unmarked = sqlite3_column_int(st, 4) != 0,
+			.nr_spans = (uint64_t)sqlite3_column_int64(st, 5)};
 	if (rc != SQLITE_ROW && rc != SQLITE_DONE)
 		hs_index_fail(ix, rc);
 	sqlite3_reset(st);

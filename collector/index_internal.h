@@ -39,6 +39,7 @@ enum hs_index_statement {
 	HS_INDEX_TRIGGER_NAMES_TAKE,
 	HS_INDEX_TRIGGER_NAMES_PUT,
 	HS_INDEX_MARK_SET,
+	HS_INDEX_MARK_KEEP,
 	HS_INDEX_SUMMARY_SET,
 	HS_INDEX_SERVICES_CLEAR,
 	HS_INDEX_SERVICE_ADD,
@@ -103,7 +104,9 @@ struct hs_index_row {
 	int64_t key;
 	int mark;
 	bool stale;
+	bool unmarked;
 	uint64_t nr_bytes; /* of slices, as its mark had them */
+	uint64_t nr_spans; /* as it was summed up last */
 };
 /* Return: 1 and the trace's row; 0: no such trace; negative errno. */
 int hs_index_row_of(struct hs_index *ix, const struct hs_wire_trace_id *trace,

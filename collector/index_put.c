@@ -197,17 +197,21 @@ static int row_add(struct hs_index *ix, const struct hs_index_change *c,
 static int mark_set(struct hs_index *ix, const struct hs_index_change *c,
 		    const struct hs_index_row *row)
 {
-	sqlite3_stmt *st = ix->statements[HS_INDEX_MARK_SET];
+	bool keeps = c->mark->mark == row->mark && c->unmarked == row->unmarked;
+	sqlite3_stmt *st =
+		ix->statements[keeps ? HS_INDEX_MARK_KEEP : HS_INDEX_MARK_SET];
 	int rc;
 
 	sqlite3_bind_int64(st, 1, row->key);
-	sqlite3_bind_int(st, 2, c->mark->mark);
 	sqlite3_bind_int64(st, 3, (int64_t)c->mark->version);
 	sqlite3_bind_text(st, 4, c->mark->causes, -1, SQLITE_STATIC);
 	sqlite3_bind_text(st, 5, c->mark->nodes, -1, SQLITE_STATIC);
 	sqlite3_bind_int64(st, 6, (int64_t)c->mark->nr_bytes);
 	sqlite3_bind_int64(st, 7, c->now_ns);
-	sqlite3_bind_int(st, 8, c->unmarked);
+	if (!keeps) {
+		sqlite3_bind_int(st, 2, c->mark->mark);
+		sqlite3_bind_int(st, 8, c->unmarked);
+	}
 	rc = hs_index_run(ix, st);
 	if (!rc) {
 		ix->counts.nr_marks[row->mark]--;
@@ -267,7 +271,7 @@ static int row_change(struct hs_index *ix, const struct hs_index_change *c,
 	}
 	if (!rc && c->mark)
 		rc = mark_set(ix, c, row);
-	else if (!rc && c->unmarked)
+	else if (!rc && c->unmarked && !row->unmarked)
 		rc = unmarked_set(ix, row->key);
 	return rc;
 }
@@ -362,10 +366,11 @@ int hs_index_put_summary(struct hs_index *ix,
 	ix->counts.nr_stale -= row.stale;
 	if (s->nr_spans)
 		rc = run_of(ix, HS_INDEX_TRIGGER_NAMES_PUT, row.key);
-	if (!rc)
+	/* One that had no spans had no services. */
+	if (!rc && row.nr_spans)
 		rc = run_of(ix, HS_INDEX_SERVICES_CLEAR, row.key);
 	st = ix->statements[HS_INDEX_SERVICE_ADD];
-	for (uint32_t i = 0; !rc && i < s->nr_services; i++) {
+	for (uint32_t i = 0; !rc && s->nr_spans && i < s->nr_services; i++) {
 		sqlite3_bind_text(st, 1, s->services[i], -1, SQLITE_TRANSIENT);
 		sqlite3_bind_int64(st, 2, row.key);
 		rc = hs_index_run(ix, st);

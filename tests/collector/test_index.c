@@ -217,6 +217,50 @@ static void test_only_slices_make_stale(void **state)
 	assert_int_equal(counts.nr_stale, 1);
 }
 
+/* A mark that stays changes what stands beside it, and moves nothing. */
+static void test_a_mark_that_stays(void **state)
+{
+	struct rig *r = *state;
+	struct hs_index_mark mark = {
+		.version = 3, .nr_bytes = 10, .causes = "[]", .nodes = "[]"};
+	struct hs_index_change c = {.trace = make_trace(2),
+				    .now_ns = NOW,
+				    .mark = &mark,
+				    .unmarked = true};
+	struct hs_wire_trace_id ids[4];
+	struct hs_index_counts counts;
+
+	assert_int_equal(FILTER(.min_duration_ns = -1, .max_duration_ns = -1,
+				.error = -1, .mark = 0)
+				 .nr,
+			 4);
+	assert_int_equal(hs_index_put(r->ix, &c), 0);
+	assert_int_equal(hs_index_unmarked(r->ix, ids, 4), 1);
+	for (mark.version = 4; mark.version < 6; mark.version++) {
+		c.unmarked = false;
+		assert_int_equal(hs_index_put(r->ix, &c), 0);
+		assert_int_equal(hs_index_version(r->ix, &c.trace),
+				 mark.version);
+		assert_int_equal(hs_index_unmarked(r->ix, ids, 4), 0);
+	}
+	assert_int_equal(FILTER(.min_duration_ns = -1, .max_duration_ns = -1,
+				.error = -1, .mark = 0)
+				 .nr,
+			 4);
+	assert_int_equal(hs_index_count(r->ix, &counts), 0);
+	assert_int_equal(counts.nr_marks[0], 4);
+	mark.mark = 2;
+	assert_int_equal(hs_index_put(r->ix, &c), 0);
+	assert_int_equal(FILTER(.min_duration_ns = -1, .max_duration_ns = -1,
+				.error = -1, .mark = 0)
+				 .nr,
+			 3);
+	assert_int_equal(FILTER(.min_duration_ns = -1, .max_duration_ns = -1,
+				.error = -1, .mark = 2)
+				 .nr,
+			 1);
+}
+
 static void test_rolled_back_and_forgotten(void **state)
 {
 	struct rig *r = *state;
@@ -623,6 +667,7 @@ int main(void)
 		T(test_filters),
 		T(test_counts_and_what_is_stale),
 		T(test_only_slices_make_stale),
+		T(test_a_mark_that_stays),
 		T(test_rolled_back_and_forgotten),
 		T(test_a_change_of_many),
 		T(test_damage),
