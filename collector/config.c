@@ -79,7 +79,9 @@ static const struct hs_config_key keys[] = {
 	 .default_text = "3",
 	 .min = -1,
 	 .max = 19,
-	 .doc = "Compression of stored slices, 1 to 19; 0 takes 3; -1: none."},
+	 .doc = "Compression of stored slices, 1 to 19; 0 takes 3; -1: none. "
+		"Up to 3, what is shorter than 4 KiB is packed in half the "
+		"time, and 2 to 5 % longer."},
 	{.path = "pack_threads",
 	 .type = HS_CONFIG_INT,
 	 .offset = AT(pack_threads),
