@@ -51,7 +51,7 @@ static bool buffer_publish(struct hs_tls *tls, struct hs_trace *trace)
 static void slot_buffer(struct hs_trace *trace)
 {
 	if (!trace->seq)
-		/* slot.C10 relaxed: a hint. */
+		/* slot.C12 relaxed: a hint. */
 		__atomic_store_n(&trace->slot->begin_ns, trace->time_base,
 				 __ATOMIC_RELAXED);
 	/* slot.C2 relaxed: a hint; the buffer's own header says it too. */
