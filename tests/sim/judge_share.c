@@ -150,12 +150,32 @@ void judge_share_died(struct sim *s, struct sim_node *n)
 	note(s, n, true);
 }
 
-/* A successor knows but the first group that named what was given up. */
+/* One of its traces went, and had been named by it first. */
+static bool stands_in_ledger(const struct sim *s, const struct hs_agent_core *c,
+			     const struct ora_let *l)
+{
+	for (uint32_t i = 0; i < c->config.nr_fired; i++) {
+		const struct hs_ledger_fired *f = &c->fired[i];
+
+		if (f->live && f->flags & HS_WIRE_F_ABANDONED &&
+		    !strcmp(f->trigger.name, l->name) &&
+		    ora_trace_find(s, &f->trigger.primary) == l->primary)
+			return true;
+	}
+	return false;
+}
+
+/* A successor knows but the first group that named what was given up, and no
+ * group of which everything was kept for another one. */
 void judge_share_adopted(struct sim *s, struct sim_node *n)
 {
 	const struct hs_agent_core *c = n->core;
 
 	note(s, n, true);
+	for (uint32_t i = 0; i < s->nr_lets; i++)
+		if (s->lets[i].node_id == n->id &&
+		    !stands_in_ledger(s, c, &s->lets[i]))
+			s->lets[i].died = true;
 	for (uint32_t i = 0; i < c->config.nr_fired; i++)
 		if (c->fired[i].live && c->fired[i].flags & HS_WIRE_F_ABANDONED)
 			note_group(s, n, c->fired[i].trigger.name,
@@ -340,7 +360,8 @@ void judge_share_groups(struct sim *s)
 	for (uint32_t k = 0; k < s->nr_lets; k++) {
 		const struct ora_let *l = &s->lets[k];
 
-		if (l->by_successor || s->nodes[l->node].id != l->node_id ||
+		if (l->by_successor || l->died ||
+		    s->nodes[l->node].id != l->node_id ||
 		    s->nodes[l->node].gone)
 			continue;
 		for (uint32_t g = 0; g < s->nr_groups && !s->failed; g++)

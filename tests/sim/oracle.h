@@ -86,6 +86,7 @@ struct ora_let {
 	char name[HS_WIRE_NAME_BYTES];
 	uint64_t order;	   /* event */
 	bool by_successor; /* it may take one for given up that was not */
+	bool died;	   /* with the worker that gave it up (ADR 64) */
 };
 
 /* A trigger that a node acknowledged. */
