@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,10 +38,12 @@ struct ticket {
 
 /* Acknowledgements for one peer that have not been sent. */
 struct acks {
-	uint32_t peer;
+	/* As they go out, one behind the other. */
 	struct hs_wire_slice_ack head;
 	uint64_t keys[HS_WIRE_ACKS_MAX];
+	uint32_t peer;
 };
+HS_WIRE_ASSERT(offsetof(struct acks, keys) == sizeof(struct hs_wire_slice_ack));
 
 struct hs_collector {
 	struct hs_collector_options options;

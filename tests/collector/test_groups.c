@@ -21,10 +21,16 @@
 #define SLICE_BYTES 7000u
 #define FOR_EVER_NS (3600 * HS_NS_PER_SEC)
 
+#define PEERS	  70u /* more than acknowledgements are put together for */
+#define PEER_KEYS 20u
+#define PEER(n)	  (1000u + (n))
+
 struct rig {
 	char dir[256];
 	struct hs_collector *c;
 	uint64_t acked;
+	uint32_t messages;
+	uint32_t told[PEERS][PEER_KEYS]; /* of test_each_is_told_its_own() */
 };
 
 static int on_send(void *ctx, uint32_t peer, uint16_t type,
@@ -33,8 +39,21 @@ static int on_send(void *ctx, uint32_t peer, uint16_t type,
 	struct rig *r = ctx;
 	const struct hs_wire_slice_ack *ack = iov[0].iov_base;
 
-	if (type == HS_WIRE_SLICE_ACK)
-		r->acked += ack->refused ? 0 : ack->nr;
+	if (type != HS_WIRE_SLICE_ACK)
+		return 0;
+	r->acked += ack->refused ? 0 : ack->nr;
+	r->messages++;
+	assert_int_equal(nr_iov, 1);
+	assert_int_equal(iov[0].iov_len,
+			 sizeof(*ack) + ack->nr * sizeof(uint64_t));
+	for (uint32_t i = 0; i < ack->nr && peer >= PEER(0); i++) {
+		uint64_t key;
+
+		memcpy(&key, (const uint8_t *)(ack + 1) + i * sizeof(key),
+		       sizeof(key));
+		assert_int_equal(key / PEER_KEYS, peer - PEER(0));
+		r->told[key / PEER_KEYS][key % PEER_KEYS]++;
+	}
 	return 0;
 }
 
@@ -128,6 +147,44 @@ static void test_a_group_has_its_marks(void **state)
 	assert_true(rows(r, HS_ASSEMBLY_COMPLETE) > 1);
 }
 
+/* A slice of each peer, and so on: they become durable in turns. */
+static void give_in_turns(struct rig *r, uint32_t nr_peers)
+{
+	static struct msg m;
+
+	for (uint32_t i = 0; i < PEER_KEYS * nr_peers; i++) {
+		uint32_t n = i % nr_peers, key = i / nr_peers;
+
+		make_slice(&m,
+			   (struct slice_args){.trace = 1 + key,
+					       .node = NODE(1 + n, 1),
+					       .ship_key = n * PEER_KEYS + key,
+					       .length_bytes = 100,
+					       .final = 1});
+		assert_int_equal(hs_collector_message(r->c, PEER(n), m.type,
+						      m.data, m.bytes,
+						      hs_clock_mono_ns()),
+				 0);
+	}
+	assert_int_equal(hs_collector_sync(r->c), 0);
+	for (uint32_t n = 0; n < nr_peers; n++)
+		for (uint32_t i = 0; i < PEER_KEYS; i++)
+			assert_int_equal(r->told[n][i], 1);
+}
+
+static void test_each_is_told_its_own(void **state)
+{
+	give_in_turns(*state, PEERS);
+}
+
+static void test_a_few_are_told_in_a_message_each(void **state)
+{
+	struct rig *r = *state;
+
+	give_in_turns(r, 10);
+	assert_int_equal(r->messages, 10);
+}
+
 /* However far behind the disk is: all that was refused for want of room comes
  * again, and is in the end what it is without. */
 static void test_a_full_memory_loses_nothing(void **state)
@@ -154,6 +211,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_a_group_has_its_marks),
 		T(test_a_full_memory_loses_nothing),
+		T(test_each_is_told_its_own),
+		T(test_a_few_are_told_in_a_message_each),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
