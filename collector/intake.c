@@ -23,6 +23,7 @@ struct hs_intake {
 	/* A place that another agent has got is another peer. */
 	uint16_t lives[HS_SHIP_CONNECTIONS_MAX];
 	bool up[HS_SHIP_CONNECTIONS_MAX];
+	bool settled; /* something, that nobody was told of */
 	const char *carrier, *why;
 	uint64_t now_ns;
 	struct {
@@ -100,6 +101,7 @@ int hs_intake_ack(struct hs_intake *intake, uint32_t peer,
 		memcpy((uint8_t *)&ack + used, iov[i].iov_base, iov[i].iov_len);
 		used += iov[i].iov_len;
 	}
+	intake->settled = true;
 	for (uint32_t i = 0; i < ack.head.nr; i++)
 		hs_ship_inlet_settle(intake->inlet, connection, ack.keys[i],
 				     ack.head.refused);
@@ -198,6 +200,14 @@ uint64_t hs_intake_bytes(const struct hs_intake *intake)
 	return intake ? hs_ship_inlet_bytes(intake->inlet) : 0;
 }
 
+static uint64_t until(const struct hs_intake *intake, uint64_t at_ns,
+		      uint64_t now_ns)
+{
+	if (hs_intake_fd(intake) < 0) /* a port that has to be polled */
+		return POLL_NS;
+	return at_ns > now_ns ? at_ns - now_ns : 0;
+}
+
 uint64_t hs_intake_run(struct hs_intake *intake, uint64_t now_ns)
 {
 	uint32_t nr;
@@ -206,13 +216,21 @@ uint64_t hs_intake_run(struct hs_intake *intake, uint64_t now_ns)
 	if (!intake)
 		return UINT64_MAX;
 	intake->now_ns = now_ns;
+	intake->settled = false;
 	hs_ship_key_look(intake->key, now_ns);
 	at_ns = hs_ship_inlet_run(intake->inlet, BURST, &nr, now_ns);
-	if (nr >= BURST)
+	if (nr >= BURST || (nr && hs_intake_fd(intake) < 0))
 		return 0;
-	if (hs_intake_fd(intake) < 0) /* a port that has to be polled */
-		return nr ? 0 : POLL_NS;
-	return at_ns > now_ns ? at_ns - now_ns : 0;
+	return until(intake, at_ns, now_ns);
+}
+
+uint64_t hs_intake_answer(struct hs_intake *intake, uint64_t now_ns)
+{
+	if (!intake || !intake->settled)
+		return UINT64_MAX;
+	intake->settled = false;
+	return until(intake, hs_ship_inlet_answer(intake->inlet, now_ns),
+		     now_ns);
 }
 
 json_t *hs_intake_json(const struct hs_intake *intake)

@@ -38,6 +38,10 @@ int hs_intake_fd(const struct hs_intake *intake);
 uint64_t hs_intake_bytes(const struct hs_intake *intake);
 /** hs_intake_run() - Return: ns until it wants to run again */
 uint64_t hs_intake_run(struct hs_intake *intake, uint64_t now_ns);
+/** hs_intake_answer() - say what hs_intake_ack() was told since; returns
+ * likewise
+ */
+uint64_t hs_intake_answer(struct hs_intake *intake, uint64_t now_ns);
 /** hs_intake_ack() - a SLICE_ACK for one of its peers. 0; -ENOTCONN: gone */
 int hs_intake_ack(struct hs_intake *intake, uint32_t peer,
 		  const struct iovec *iov, int nr_iov);

@@ -212,20 +212,30 @@ static bool should_stop(struct daemon *d, uint64_t wait_ns, bool naps)
 	return fds[0].revents || fds[1].revents;
 }
 
-/* Return: ns until there is something to do, if nothing comes. */
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* What a look makes of what came is said at its end: by itself nothing has
+ * another follow. Return: ns until there is something to do, if nothing comes.
+ */
 static uint64_t look(struct daemon *d, uint64_t now_ns)
 {
-	uint64_t wait_ns, ship_ns;
+	uint64_t wait_ns;
 	int rc = hs_transport_poll(d->transport, 0);
 
 	if (rc < 0)
 		hs_log_limited(HS_LOG_ERROR, LOG, "transport: %s",
 			       strerror(-rc));
-	ship_ns = hs_intake_run(d->intake, now_ns);
-	wait_ns = hs_collector_step(d->collector, hs_clock_mono_ns());
+	wait_ns = hs_intake_run(d->intake, now_ns);
+	wait_ns = sooner(wait_ns,
+			 hs_collector_step(d->collector, hs_clock_mono_ns()));
+	wait_ns = sooner(wait_ns,
+			 hs_intake_answer(d->intake, hs_clock_mono_ns()));
 	hs_transport_flush(d->transport);
 	d->transport->ops->stats(d->transport, &d->transport_stats);
-	return ship_ns < wait_ns ? ship_ns : wait_ns;
+	return wait_ns;
 }
 
 static uint64_t bytes_came(const struct daemon *d)

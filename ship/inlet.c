@@ -99,11 +99,18 @@ void hs_ship_inlet_settle(struct hs_ship_inlet *i, uint32_t connection,
 	hs_ship_receiver_settle(i->receiver, connection, ship_key, refused);
 }
 
+uint64_t hs_ship_inlet_answer(struct hs_ship_inlet *i, uint64_t now_ns)
+{
+	uint64_t at_ns = hs_ship_receiver_run(i->receiver, now_ns);
+
+	i->port->ops->flush(i->port);
+	return at_ns;
+}
+
 uint64_t hs_ship_inlet_run(struct hs_ship_inlet *i, uint32_t upto_frames,
 			   uint32_t *nr_frames, uint64_t now_ns)
 {
 	struct hs_ship_port_frame frames[BURST];
-	uint64_t at_ns;
 	uint32_t nr;
 
 	*nr_frames = 0;
@@ -117,9 +124,7 @@ uint64_t hs_ship_inlet_run(struct hs_ship_inlet *i, uint32_t upto_frames,
 		}
 		*nr_frames += nr;
 	} while (nr == BURST && *nr_frames < upto_frames);
-	at_ns = hs_ship_receiver_run(i->receiver, now_ns);
-	i->port->ops->flush(i->port);
-	return at_ns;
+	return hs_ship_inlet_answer(i, now_ns);
 }
 
 uint64_t hs_ship_inlet_bytes(const struct hs_ship_inlet *i)

@@ -40,6 +40,9 @@ void hs_ship_inlet_settle(struct hs_ship_inlet *i, uint32_t connection,
  */
 uint64_t hs_ship_inlet_run(struct hs_ship_inlet *i, uint32_t upto_frames,
 			   uint32_t *nr_frames, uint64_t now_ns);
+/** hs_ship_inlet_answer() - the same, but take nothing: what was settled since
+ * is said */
+uint64_t hs_ship_inlet_answer(struct hs_ship_inlet *i, uint64_t now_ns);
 /** hs_ship_inlet_bytes() - of frames that have come so far */
 uint64_t hs_ship_inlet_bytes(const struct hs_ship_inlet *i);
 int hs_ship_inlet_fd(const struct hs_ship_inlet *i);
