@@ -65,6 +65,13 @@ def call(caller, callees, trace=""):
     return trace
 
 
+def wait_let_go(fabric, agents):
+    """What the collector has acknowledged, no agent keeps."""
+    wait_for("agents let go of what is stored", lambda: not sum(
+        domain["buffers"]["pinned"] for i in range(agents)
+        for domain in fabric.status("agent-%d" % i)["domains"]))
+
+
 def names(row):
     return sorted(t if isinstance(t, str) else t["name"]
                   for t in row["triggers"])
@@ -78,6 +85,7 @@ def late_trigger():
         fabric.wait_mark(trace, "complete", 3)
         check(fabric.spans(trace) == [("svc-%d" % i, "op-%d" % i)
                                       for i in range(3)], "three spans")
+        wait_let_go(fabric, 3)
 
 
 def fan_out():
@@ -88,6 +96,7 @@ def fan_out():
         apps[0].say("trigger wide " + trace)
         row = fabric.wait_mark(trace, "complete", 16)
         check(len(row["nodes"]) == 16, "sixteen nodes")
+        wait_let_go(fabric, 16)
 
 
 def many_processes():
@@ -556,6 +565,7 @@ def copies():
         app.say("trigger large " + trace)
         ids = [trace] + fire_many(fabric, app, 20)
         wait_for("all delivered", lambda: all_there(fabric, ids))
+        wait_let_go(fabric, 1)
         ship = fabric.status("agent-0")["ship"]
         if ship["carrier"] == "transport":
             raise Skipped("slices are no datagrams here")
