@@ -88,6 +88,8 @@ static inline void gone_push(uint64_t *bucket, uint64_t mark)
 
 	memcpy(p, bucket, sizeof(p));
 	hs_ledger_set64(&bucket[7], p[3][0]);
+	/* That is a release: it holds back nothing that follows. */
+	__asm__ volatile("" ::: "memory");
 	*(pair *)&bucket[5] = p[2];
 	__asm__ volatile("" ::: "memory");
 	*(pair *)&bucket[3] = p[1];
