@@ -82,13 +82,11 @@ static void copy_ahead(uint8_t *to, const uint8_t *from, size_t n,
 		  from - (LINE_BYTES - (stop - to)));
 }
 
-typedef long long line __attribute__((vector_size(LINE_BYTES), may_alias));
-typedef long long any_line
-	__attribute__((vector_size(LINE_BYTES), may_alias, aligned(1)));
+/* One line of @to, which begins there. */
+typedef void (*line_copy)(uint8_t *to, const uint8_t *from);
 
-/* A line that is written by one store need not be read first. */
-__attribute__((target("avx512f"))) static void
-copy_lines(uint8_t *to, const uint8_t *from, size_t n)
+static inline __attribute__((always_inline)) void
+copy_by(line_copy one, uint8_t *to, const uint8_t *from, size_t n)
 {
 	size_t head = -(uintptr_t)to & (LINE_BYTES - 1);
 	const uint8_t *stop = to + n;
@@ -98,36 +96,47 @@ copy_lines(uint8_t *to, const uint8_t *from, size_t n)
 	from += head;
 	for (; stop - to >= (ptrdiff_t)LINE_BYTES;
 	     to += LINE_BYTES, from += LINE_BYTES)
-		*(line *)to = *(const any_line *)from;
+		one(to, from);
 	/* What was copied already, a second time. */
 	some_line(to - (LINE_BYTES - (stop - to)),
 		  from - (LINE_BYTES - (stop - to)));
+}
+
+typedef long long line __attribute__((vector_size(LINE_BYTES), may_alias));
+typedef long long any_line
+	__attribute__((vector_size(LINE_BYTES), may_alias, aligned(1)));
+
+__attribute__((target("avx512f"))) static inline void
+by_one(uint8_t *to, const uint8_t *from)
+{
+	*(line *)to = *(const any_line *)from;
+}
+
+/* A line that is written by one store need not be read first. */
+__attribute__((target("avx512f"))) static void
+copy_lines(uint8_t *to, const uint8_t *from, size_t n)
+{
+	copy_by(by_one, to, from, n);
 }
 
 typedef long long half __attribute__((vector_size(32), may_alias));
 typedef long long any_half
 	__attribute__((vector_size(32), may_alias, aligned(1)));
 
+__attribute__((target("avx2"))) static inline void
+by_halves(uint8_t *to, const uint8_t *from)
+{
+	half a = *(const any_half *)from;
+	half b = *(const any_half *)(from + sizeof(half));
+
+	*(half *)to = a;
+	*(half *)(to + sizeof(half)) = b;
+}
+
 __attribute__((target("avx2"))) static void
 copy_halves(uint8_t *to, const uint8_t *from, size_t n)
 {
-	size_t head = -(uintptr_t)to & (LINE_BYTES - 1);
-	const uint8_t *stop = to + n;
-
-	some_line(to, from);
-	to += head;
-	from += head;
-	for (; stop - to >= (ptrdiff_t)LINE_BYTES;
-	     to += LINE_BYTES, from += LINE_BYTES) {
-		half a = *(const any_half *)from;
-		half b = *(const any_half *)(from + sizeof(half));
-
-		*(half *)to = a;
-		*(half *)(to + sizeof(half)) = b;
-	}
-	/* What was copied already, a second time. */
-	some_line(to - (LINE_BYTES - (stop - to)),
-		  from - (LINE_BYTES - (stop - to)));
+	copy_by(by_halves, to, from, n);
 }
 
 /* From here on a fence is worth what it waits for. */

@@ -127,9 +127,15 @@ static inline void hs_handle_shut(struct hs_trace *trace)
 	__atomic_signal_fence(__ATOMIC_ACQ_REL);
 }
 
+/* @epoch: hs_client_epoch(), by a caller who has asked for it already */
+static inline bool hs_handle_live_in(const struct hs_trace *trace,
+				     uint64_t epoch)
+{
+	return (trace->use & 1) && trace->epoch == epoch;
+}
 static inline bool hs_handle_live(const struct hs_trace *trace)
 {
-	return (trace->use & 1) && trace->epoch == hs_client_epoch();
+	return hs_handle_live_in(trace, hs_client_epoch());
 }
 
 /*

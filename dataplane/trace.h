@@ -27,7 +27,7 @@ static inline struct hs_tls *hs_trace_enter(struct hs_trace **trace)
 		return NULL;
 	if (!*trace)
 		*trace = tls->current;
-	if (*trace && ((*trace)->use & 1) && (*trace)->epoch == epoch)
+	if (*trace && hs_handle_live_in(*trace, epoch))
 		return tls;
 	hs_client_leave(tls);
 	return NULL;
