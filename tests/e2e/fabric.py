@@ -324,6 +324,12 @@ class Fabric:
             raise Failure("%s: status %d: %r" % (name, code, answer))
         return answer
 
+    def wait_let_go(self, agents):
+        """Until no agent keeps what the collector has acknowledged."""
+        wait_for("agents let go of what is stored", lambda: not sum(
+            domain["buffers"]["pinned"] for i in range(agents)
+            for domain in self.status("agent-%d" % i)["domains"]))
+
     def hs(self, *words):
         """Run hs; return (exit code, its JSON answer or text)."""
         done = subprocess.run(

@@ -14,10 +14,10 @@ import subprocess
 import sys
 import tempfile
 import time
-import traceback
 
 from fabric import (CARRIER, COORDINATOR, SHIP, Failure, Fabric, ask,
                     free_ports, program, wait_for)
+from runner import Skipped, main
 
 
 RULES = """rules:
@@ -65,13 +65,6 @@ def call(caller, callees, trace=""):
     return trace
 
 
-def wait_let_go(fabric, agents):
-    """What the collector has acknowledged, no agent keeps."""
-    wait_for("agents let go of what is stored", lambda: not sum(
-        domain["buffers"]["pinned"] for i in range(agents)
-        for domain in fabric.status("agent-%d" % i)["domains"]))
-
-
 def names(row):
     return sorted(t if isinstance(t, str) else t["name"]
                   for t in row["triggers"])
@@ -85,7 +78,7 @@ def late_trigger():
         fabric.wait_mark(trace, "complete", 3)
         check(fabric.spans(trace) == [("svc-%d" % i, "op-%d" % i)
                                       for i in range(3)], "three spans")
-        wait_let_go(fabric, 3)
+        fabric.wait_let_go(3)
 
 
 def fan_out():
@@ -96,7 +89,7 @@ def fan_out():
         apps[0].say("trigger wide " + trace)
         row = fabric.wait_mark(trace, "complete", 16)
         check(len(row["nodes"]) == 16, "sixteen nodes")
-        wait_let_go(fabric, 16)
+        fabric.wait_let_go(16)
 
 
 def many_processes():
@@ -565,7 +558,7 @@ def copies():
         app.say("trigger large " + trace)
         ids = [trace] + fire_many(fabric, app, 20)
         wait_for("all delivered", lambda: all_there(fabric, ids))
-        wait_let_go(fabric, 1)
+        fabric.wait_let_go(1)
         ship = fabric.status("agent-0")["ship"]
         if ship["carrier"] == "transport":
             raise Skipped("slices are no datagrams here")
@@ -865,45 +858,6 @@ SCENARIOS = [late_trigger, fan_out, many_processes, trigger_before_data,
              trigger_by_id, last_seconds, purge, linger,
              command_line, replay_interrupted, replay_exit_codes,
              replay_sees_loss]
-
-
-class Skipped(Exception):
-    """What this scenario needs is not here."""
-
-
-def run(scenario):
-    began = time.monotonic()
-    try:
-        scenario()
-    except Skipped as why:
-        print("skip %s: %s" % (scenario.__name__, why), flush=True)
-        return None
-    except (Failure, OSError, ValueError, KeyError, TypeError,
-            subprocess.SubprocessError) as error:
-        print("FAIL %s: %s" % (scenario.__name__, error), flush=True)
-        if not isinstance(error, Failure):
-            traceback.print_exc()
-        return False
-    print("ok   %s (%.1f s)" % (scenario.__name__,
-                                time.monotonic() - began), flush=True)
-    return True
-
-
-def main(argv, scenarios):
-    known = {s.__name__: s for s in scenarios}
-    if argv == ["--list"]:
-        print("\n".join(known))
-        return 0
-    unknown = [name for name in argv if name not in known]
-    if unknown:
-        print("no scenario %s" % ", ".join(unknown), file=sys.stderr)
-        return 2
-    results = [run(known[name]) for name in argv or known]
-    print("%d passed, %d failed, %d skipped" % (
-        results.count(True), results.count(False), results.count(None)))
-    if True not in results and False not in results:
-        return 77
-    return 1 if False in results else 0
 
 
 if __name__ == "__main__":
