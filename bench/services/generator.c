@@ -11,25 +11,24 @@
 #include "bench/bench.h"
 #include "bench/services/over.h"
 
-#define ENTRIES 65536u
-#define BATCH	64u
+#define BATCH 64u
 
-/* A table to draw an interface from by 16 bits. */
-static void fill_entries(struct hs_svc_generator *g)
+/* By whom a request begins; false: no memory. */
+static bool fill_entries(struct hs_svc_generator *g)
 {
 	const struct hs_svc_topology *t = &g->world->topology;
-	double sum = 0;
-	uint32_t at = 0;
+	double *shares = calloc(t->nr_apis, sizeof(*shares));
+	uint32_t *scratch = calloc(t->nr_apis, sizeof(*scratch));
 
-	for (uint32_t i = 0; i < t->nr_apis; i++) {
-		sum += t->apis[i].entry;
-		while (at < ENTRIES && (double)at + 0.5 < sum * ENTRIES)
-			g->entries[at++] = (uint16_t)i;
+	g->entries = calloc(t->nr_apis, sizeof(*g->entries));
+	if (shares && scratch && g->entries) {
+		for (uint32_t i = 0; i < t->nr_apis; i++)
+			shares[i] = t->apis[i].entry;
+		hs_svc_draw_fill(g->entries, shares, t->nr_apis, scratch);
 	}
-	while (at && at < ENTRIES) {
-		g->entries[at] = g->entries[at - 1];
-		at++;
-	}
+	free(scratch);
+	free(shares);
+	return shares && scratch && g->entries;
 }
 
 int hs_svc_generator_open(struct hs_svc_generator *g, struct hs_svc_world *w)
@@ -47,11 +46,10 @@ int hs_svc_generator_open(struct hs_svc_generator *g, struct hs_svc_world *w)
 		.loops = calloc(p->nr_loops, sizeof(*g->loops)),
 		.requests = calloc(nr, sizeof(*g->requests)),
 		.free = calloc(nr, sizeof(*g->free)),
-		.entries = calloc(ENTRIES, sizeof(*g->entries)),
 		.ns_per_tick = hs_bench_ns_per_tick(),
 	};
 	if (!g->calls || !g->replies || !g->loops || !g->requests || !g->free ||
-	    !g->entries)
+	    !fill_entries(g))
 		return -ENOMEM;
 	for (uint32_t i = 0; i < nr; i++)
 		g->free[i] = nr - 1 - i;
@@ -72,7 +70,6 @@ int hs_svc_generator_open(struct hs_svc_generator *g, struct hs_svc_world *w)
 	if (rc)
 		return rc;
 	hs_random_seed(&g->random, w->settings.seed);
-	fill_entries(g);
 	hs_histogram_init(&g->stats->latency);
 	return 0;
 }
@@ -158,8 +155,9 @@ static void write_context(struct hs_svc_generator *g, struct hs_svc_message *m,
 static bool request(struct hs_svc_generator *g, uint64_t now)
 {
 	const struct hs_svc_settings *s = &g->world->settings;
-	uint64_t draw = hs_random_u64(&g->random);
-	uint16_t api = g->entries[draw % ENTRIES];
+	uint16_t api =
+		(uint16_t)hs_svc_draw(g->entries, g->world->topology.nr_apis,
+				      hs_random_u64(&g->random));
 	uint16_t loop =
 		g->world->plan
 			.loop_of_service[g->world->topology.apis[api].service];

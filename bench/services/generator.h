@@ -10,6 +10,7 @@
 #define HS_BENCH_SERVICES_GENERATOR_H
 
 #include "base/random.h"
+#include "bench/services/draw.h"
 #include "bench/services/world.h"
 
 struct hs_svc_request {
@@ -30,8 +31,8 @@ struct hs_svc_generator {
 	struct hs_svc_request *requests;
 	uint32_t *free;
 	uint32_t nr_free;
-	uint16_t *entries; /* apis, as often as 1 / 65536 of requests */
-	double next, gap;  /* ticks */
+	struct hs_svc_draw *entries; /* by api */
+	double next, gap;	     /* ticks */
 	double ns_per_tick;
 	uint64_t start, begin, end, drain; /* ticks */
 	enum hs_svc_phase phase;

@@ -10,10 +10,12 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/random.h"
+#include "bench/services/draw.h"
 #include "bench/services/plan.h"
 
 #define APIS  16u
@@ -154,6 +156,67 @@ static void test_random_graphs(void **state)
 	}
 }
 
+/* What each is drawn by, summed up over the table's places: its share, to what
+ * a word can say of each place. */
+static void check_draw(const double *wanted, uint32_t nr)
+{
+	struct hs_svc_draw table[64];
+	uint32_t scratch[64];
+	double shares[64], drawn[64] = {0};
+
+	memcpy(shares, wanted, nr * sizeof(*shares));
+	hs_svc_draw_fill(table, shares, nr, scratch);
+	for (uint32_t i = 0; i < nr; i++) {
+		double keep = table[i].keep * 0x1p-32;
+
+		assert_in_range(table[i].other, 0, nr - 1);
+		drawn[i] += keep / nr;
+		drawn[table[i].other] += (1 - keep) / nr;
+	}
+	for (uint32_t i = 0; i < nr; i++) {
+		assert_true(fabs(drawn[i] - wanted[i]) < 1e-9);
+		if (wanted[i] == 0)
+			assert_true(drawn[i] == 0);
+	}
+}
+
+static void test_draw(void **state)
+{
+	static const double rare[] = {0, 1e-6, 0.5, 0.5 - 1e-6, 0};
+	static const double one[] = {1}, last[] = {0, 0, 1},
+			    even[] = {0.25, 0.25, 0.25, 0.25};
+	struct hs_svc_draw table[3];
+	double shares[3] = {0.5, 0.25, 0.25};
+	uint32_t scratch[3], nr[3] = {0};
+	struct hs_random r;
+
+	check_draw(rare, 5);
+	check_draw(one, 1);
+	check_draw(last, 3);
+	check_draw(even, 4);
+	hs_random_seed(&r, 11);
+	for (uint32_t round = 0; round < 2000; round++) {
+		uint32_t n = 1 + (uint32_t)hs_random_below(&r, 64);
+		double wanted[64], sum = 0;
+
+		for (uint32_t i = 0; i < n; i++) {
+			wanted[i] = hs_random_below(&r, 3)
+					    ? pow(hs_random_f64(&r), 8)
+					    : 0;
+			sum += wanted[i];
+		}
+		for (uint32_t i = 0; i < n; i++)
+			wanted[i] = sum > 0 ? wanted[i] / sum : 1.0 / n;
+		check_draw(wanted, n);
+	}
+	/* And by random words, within five standard errors. */
+	hs_svc_draw_fill(table, shares, 3, scratch);
+	for (uint32_t i = 0; i < 1000000; i++)
+		nr[hs_svc_draw(table, 3, hs_random_u64(&r))]++;
+	assert_in_range(nr[0], 500000 - 2500, 500000 + 2500);
+	assert_in_range(nr[1], 250000 - 2200, 250000 + 2200);
+}
+
 static void check_plan(const struct hs_svc_plan *p,
 		       const struct hs_svc_topology *t)
 {
@@ -214,6 +277,7 @@ int main(void)
 		cmocka_unit_test(test_circles),
 		cmocka_unit_test(test_weights),
 		cmocka_unit_test(test_random_graphs),
+		cmocka_unit_test(test_draw),
 		cmocka_unit_test(test_plans),
 	};
 
