@@ -293,31 +293,34 @@ static int measure(struct launch *l, struct hs_svc_outcome *out)
  * --------------------------------------------------------------
  */
 
+/* Called so often, and so evenly, that 1 % is told from chance: two standard
+ * errors at least. */
+#define COMPARED_CALLS 10000
+#define COMPARED_ERROR 0.005
+
 /* Of the services that are called often enough to tell: who is furthest off
  * what was to be expected, in counts and in standard errors. */
 static void calls_off(struct hs_svc_world *w, struct hs_svc_outcome *out)
 {
 	const struct hs_svc_topology *t = &w->topology;
-	double visits[HS_SVC_SERVICES_MAX] = {0};
+	double received = (double)w->generator.received;
 
-	for (uint32_t i = 0; i < t->nr_apis; i++)
-		visits[t->apis[i].service] += t->apis[i].visits;
 	for (uint32_t s = 0; s < t->nr_services; s++) {
-		double wanted = visits[s] * (double)w->generator.received;
-		double off, sigma;
+		double wanted = t->services[s].calls * received;
+		/* Half a call, where each request has the same number. */
+		double error =
+			fmax(sqrt(t->services[s].variance * received), 0.5);
+		double off = fabs((double)w->calls_of_service[s] - wanted);
 
-		if (wanted < 10000)
+		if (wanted < COMPARED_CALLS || error > COMPARED_ERROR * wanted)
 			continue;
 		out->calls_compared++;
-		off = fabs((double)w->calls_of_service[s] - wanted);
-		/* Calls of one request come in bunches: at least Poisson's. */
-		sigma = off / sqrt(wanted);
 		if (off / wanted >= out->calls_off) {
 			out->calls_off = off / wanted;
 			out->calls_wanted = wanted;
+			out->calls_error = error / wanted;
 		}
-		if (sigma > out->calls_sigma)
-			out->calls_sigma = sigma;
+		out->calls_sigma = fmax(out->calls_sigma, off / error);
 	}
 }
 
@@ -454,6 +457,7 @@ static void details_fill(struct launch *l, const struct hs_svc_outcome *o,
 	NUMBER(d, o, calls_compared);
 	NUMBER(d, o, calls_off);
 	NUMBER(d, o, calls_wanted);
+	NUMBER(d, o, calls_error);
 	NUMBER(d, o, calls_sigma);
 	json_object_set_new(d, "fired", json_integer((json_int_t)fired));
 	json_object_set_new(d, "spans_sent",

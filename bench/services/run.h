@@ -49,7 +49,8 @@ struct hs_svc_outcome {
 	uint64_t calls_compared; /* services called often enough to tell */
 	double calls_off;	 /* relative, of the service furthest off */
 	double calls_wanted;	 /* that it was expected to have */
-	double calls_sigma;	 /* the same in standard errors */
+	double calls_error;	 /* relative, the standard error of that */
+	double calls_sigma;	 /* of any of them, in its standard errors */
 };
 
 /**

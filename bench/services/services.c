@@ -225,20 +225,21 @@ static void report_run(const struct hs_svc_options *o, struct figures *f,
 		return;
 	if (!out->calls_compared) {
 		fputs("hs-perf services: services_calls_off: nothing was "
-		      "compared: no service is expected to be called 10,000 "
-		      "times; a longer --span or a higher --rate would do\n",
+		      "compared: no service is called so often that 1 % is "
+		      "two standard errors; a longer --span or a higher "
+		      "--rate would do\n",
 		      stderr);
 		return;
 	}
 	r = single(f, "services_calls_off", "share", out->calls_off,
 		   (uint64_t)out->calls_wanted, 0);
-	/* Poisson's, of one service: the furthest of many is further. */
-	error = 1.96 / sqrt(out->calls_wanted);
+	/* Of that one service: the furthest of many is further. */
+	error = 1.96 * out->calls_error;
 	r->low = out->calls_off > error ? out->calls_off - error : 0;
 	r->high = out->calls_off + error;
 	snprintf(r->note, sizeof(r->note),
-		 "of the service furthest off its expectation, n, of %llu; "
-		 "%.2g standard errors; of %llu requests",
+		 "of the service furthest off its expectation, n, of %llu; at "
+		 "most %.2g standard errors of any; of %llu requests",
 		 (unsigned long long)out->calls_compared, out->calls_sigma,
 		 (unsigned long long)out->measured);
 }

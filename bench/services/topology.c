@@ -50,43 +50,40 @@ static void sort(struct hs_svc_topology *t, struct hs_svc_edge *scratch)
 
 /*
  * Depth first, with a stack of its own: a call of what is still being walked
- * closes a circle, and is marked by a probability below 0. @order receives
- * the apis so that each comes before those who call it.
+ * closes a circle, and is marked by a probability below 0. The order has each
+ * api before those who call it.
  */
-static void walk(struct hs_svc_topology *t, uint32_t *order, uint32_t *stack)
+static void walk(struct hs_svc_topology *t, struct hs_svc_walk *w)
 {
 	enum { NEW, OPEN, DONE };
-	static uint8_t state[HS_SVC_APIS_MAX];
-	static uint32_t next[HS_SVC_APIS_MAX];
 	uint32_t nr = 0;
 
-	memset(state, NEW, sizeof(state));
-	memset(next, 0, sizeof(next));
+	memset(w, 0, t->nr_apis * sizeof(*w));
 	for (uint32_t root = 0; root < t->nr_apis; root++) {
 		uint32_t depth = 0;
 
-		if (state[root] != NEW)
+		if (w[root].state != NEW)
 			continue;
-		stack[depth++] = root;
-		state[root] = OPEN;
+		w[depth++].stack = root;
+		w[root].state = OPEN;
 		while (depth) {
-			uint32_t at = stack[depth - 1];
+			uint32_t at = w[depth - 1].stack;
 			struct hs_svc_api *a = &t->apis[at];
 			struct hs_svc_edge *e;
 
-			if (next[at] == a->nr_edges) {
-				state[at] = DONE;
-				order[nr++] = at;
+			if (w[at].next == a->nr_edges) {
+				w[at].state = DONE;
+				w[nr++].order = at;
 				depth--;
 				continue;
 			}
-			e = &t->edges[a->first_edge + next[at]++];
-			if (state[e->api] == OPEN) {
+			e = &t->edges[a->first_edge + w[at].next++];
+			if (w[e->api].state == OPEN) {
 				e->probability = -1;
 				t->nr_back++;
-			} else if (state[e->api] == NEW) {
-				state[e->api] = OPEN;
-				stack[depth++] = e->api;
+			} else if (w[e->api].state == NEW) {
+				w[e->api].state = OPEN;
+				w[depth++].stack = e->api;
 			}
 		}
 	}
@@ -129,15 +126,48 @@ static int entries(struct hs_svc_topology *t, enum hs_svc_entry entry,
 	return 0;
 }
 
+/*
+ * How often a request calls service @s: whoever is called calls others, each by
+ * a throw of its own, so that means and variances of independent numbers are
+ * added up from those who call nobody to those who begin.
+ */
+static void expect_service(struct hs_svc_topology *t, uint32_t s,
+			   struct hs_svc_walk *w)
+{
+	double mean = 0, square = 0;
+
+	for (uint32_t i = 0; i < t->nr_apis; i++) {
+		const struct hs_svc_api *a = &t->apis[w[i].order];
+		struct hs_svc_walk *of = &w[w[i].order];
+
+		of->calls = a->service == s;
+		of->variance = 0;
+		for (uint32_t e = 0; e < a->nr_edges; e++) {
+			const struct hs_svc_edge *x =
+				&t->edges[a->first_edge + e];
+			double p = (double)x->probability;
+			const struct hs_svc_walk *to = &w[x->api];
+
+			of->calls += p * to->calls;
+			of->variance += p * to->variance +
+					p * (1 - p) * to->calls * to->calls;
+		}
+		mean += a->entry * of->calls;
+		square += a->entry * (of->variance + of->calls * of->calls);
+	}
+	t->services[s].calls = mean;
+	t->services[s].variance =
+		square > mean * mean ? square - mean * mean : 0;
+}
+
 int hs_svc_topology_finish(struct hs_svc_topology *t, enum hs_svc_entry entry,
 			   uint32_t only, struct hs_svc_edge *edges,
-			   uint32_t *words)
+			   struct hs_svc_walk *w)
 {
-	uint32_t *order = words, *stack = words + t->nr_apis;
 	int rc;
 
 	sort(t, edges);
-	walk(t, order, stack);
+	walk(t, w);
 	drop_marked(t);
 	sort(t, edges);
 	rc = entries(t, entry, only);
@@ -147,7 +177,7 @@ int hs_svc_topology_finish(struct hs_svc_topology *t, enum hs_svc_entry entry,
 	for (uint32_t i = 0; i < t->nr_apis; i++)
 		t->apis[i].visits = t->apis[i].entry;
 	for (uint32_t i = t->nr_apis; i-- > 0;) {
-		const struct hs_svc_api *a = &t->apis[order[i]];
+		const struct hs_svc_api *a = &t->apis[w[i].order];
 
 		for (uint32_t e = 0; e < a->nr_edges; e++) {
 			const struct hs_svc_edge *x =
@@ -159,5 +189,7 @@ int hs_svc_topology_finish(struct hs_svc_topology *t, enum hs_svc_entry entry,
 		t->visits += a->visits;
 		t->exec_ms += a->visits * a->exec_ms;
 	}
+	for (uint32_t s = 0; s < t->nr_services; s++)
+		expect_service(t, s, w);
 	return 0;
 }

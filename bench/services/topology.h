@@ -39,6 +39,15 @@ struct hs_svc_api {
 
 struct hs_svc_service {
 	char name[HS_SVC_NAME_BYTES];
+	double calls;	 /* of it for each request, expected */
+	double variance; /* of that number from request to request */
+};
+
+/* What hs_svc_topology_finish() works with, one for each api. */
+struct hs_svc_walk {
+	uint32_t order, stack, next;
+	uint32_t state;
+	double calls, variance;
 };
 
 struct hs_svc_topology {
@@ -68,14 +77,14 @@ uint32_t hs_svc_topology_service(const struct hs_svc_topology *t,
 /**
  * hs_svc_topology_finish() - sort edges by caller, take out circles, work out
  *	what is to be expected
- * @scratch: nr_edges edges and 2 * nr_apis words of it: the caller's
+ * @edges, @walk: nr_edges of the one and nr_apis of the other to work with
  * @only: the one api that begins requests; HS_SVC_APIS_MAX: see @entry
  *
  * Return: 0; -EINVAL when nobody begins requests.
  */
 int hs_svc_topology_finish(struct hs_svc_topology *t, enum hs_svc_entry entry,
 			   uint32_t only, struct hs_svc_edge *edges,
-			   uint32_t *words);
+			   struct hs_svc_walk *walk);
 
 /**
  * hs_svc_topology_load() - MicroBricks' JSON, or a folder of call graphs

@@ -273,13 +273,13 @@ static int finish(struct hs_svc_topology *t, enum hs_svc_entry entry,
 		  uint32_t only)
 {
 	struct hs_svc_edge *edges = calloc(t->nr_edges + 1, sizeof(*edges));
-	uint32_t *words = calloc((size_t)t->nr_apis * 2, sizeof(*words));
-	int rc = edges && words
-			 ? hs_svc_topology_finish(t, entry, only, edges, words)
+	struct hs_svc_walk *walk = calloc(t->nr_apis + 1, sizeof(*walk));
+	int rc = edges && walk
+			 ? hs_svc_topology_finish(t, entry, only, edges, walk)
 			 : -ENOMEM;
 
 	free(edges);
-	free(words);
+	free(walk);
 	return rc;
 }
 

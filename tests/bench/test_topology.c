@@ -25,7 +25,7 @@ struct world {
 	struct hs_svc_service services[APIS];
 	struct hs_svc_api apis[APIS];
 	struct hs_svc_edge edges[EDGES], scratch[EDGES];
-	uint32_t words[2 * APIS];
+	struct hs_svc_walk walk[APIS];
 	struct hs_svc_topology t;
 };
 
@@ -54,7 +54,7 @@ static void edge(struct world *w, uint32_t from, uint32_t to, float p)
 static int finish(struct world *w, uint32_t only)
 {
 	return hs_svc_topology_finish(&w->t, HS_SVC_ENTRY_ROOTS, only,
-				      w->scratch, w->words);
+				      w->scratch, w->walk);
 }
 
 static void test_expectations(void **state)
@@ -77,6 +77,49 @@ static void test_expectations(void **state)
 	/* From the middle on. */
 	assert_int_equal(finish(&w, 2), 0);
 	assert_true(w.t.visits == 2 && w.apis[0].visits == 0);
+}
+
+/* A service that is called in bunches: by hand, and by throws. */
+static void test_variance(void **state)
+{
+	static struct world w;
+	double mean = 0, square = 0;
+	struct hs_random r;
+
+	/* Half of all requests begin at 0, which calls 2 with a half, which
+	 * calls 3 four times; the others begin at 1, which calls nobody. */
+	make(&w, 4);
+	edge(&w, 0, 2, 0.5f);
+	for (uint32_t i = 0; i < 4; i++)
+		edge(&w, 2, 3, 1);
+	assert_int_equal(finish(&w, HS_SVC_APIS_MAX), 0);
+	assert_true(w.services[2].calls == 0.25);
+	assert_true(w.services[2].variance == 0.25 - 0.25 * 0.25);
+	assert_true(w.services[3].calls == 1);
+	assert_true(w.services[3].variance == 0.25 * 16 - 1);
+	/* Always the same number. */
+	assert_int_equal(finish(&w, 2), 0);
+	assert_true(w.services[3].calls == 4 && w.services[3].variance == 0);
+	/* Two apis of one service, thrown. */
+	make(&w, 3);
+	w.apis[2].service = 1;
+	edge(&w, 0, 1, 0.25f);
+	edge(&w, 0, 2, 0.75f);
+	edge(&w, 1, 2, 0.5f);
+	assert_int_equal(finish(&w, HS_SVC_APIS_MAX), 0);
+	hs_random_seed(&r, 13);
+	for (uint32_t i = 0; i < 1000000; i++) {
+		double calls = 0;
+
+		if (hs_random_f64(&r) < 0.25)
+			calls += 1 + (hs_random_f64(&r) < 0.5);
+		calls += hs_random_f64(&r) < 0.75;
+		mean += calls / 1e6;
+		square += calls * calls / 1e6;
+	}
+	assert_true(fabs(w.services[1].calls - mean) < 0.004);
+	assert_true(fabs(w.services[1].variance - (square - mean * mean)) <
+		    0.006);
 }
 
 static void test_circles(void **state)
@@ -108,14 +151,14 @@ static void test_weights(void **state)
 	/* Only such as call others. */
 	assert_int_equal(hs_svc_topology_finish(&w.t, HS_SVC_ENTRY_CALLERS,
 						HS_SVC_APIS_MAX, w.scratch,
-						w.words),
+						w.walk),
 			 0);
 	assert_true(w.apis[0].entry == 1 && w.apis[1].entry == 0);
 	/* Nobody begins. */
 	make(&w, 2);
 	assert_int_equal(hs_svc_topology_finish(&w.t, HS_SVC_ENTRY_CALLERS,
 						HS_SVC_APIS_MAX, w.scratch,
-						w.words),
+						w.walk),
 			 -EINVAL);
 }
 
@@ -274,6 +317,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_expectations),
+		cmocka_unit_test(test_variance),
 		cmocka_unit_test(test_circles),
 		cmocka_unit_test(test_weights),
 		cmocka_unit_test(test_random_graphs),
