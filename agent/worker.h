@@ -86,6 +86,7 @@ struct hs_worker {
 	int epoll;
 	struct hs_agent_core *core;
 	void *core_memory;
+	size_t core_memory_bytes;
 	struct hs_memfd node_ledger;
 	uint64_t node_id;
 	struct hs_tenant *tenants[HS_AGENT_DOMAINS_MAX];
