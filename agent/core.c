@@ -143,6 +143,8 @@ static void core_layout(struct hs_agent_core *c, struct arena *a,
 	c->nr_holds = 2 * config->nr_fired;
 	c->holds = carve(a, c->nr_holds, sizeof(*c->holds));
 	c->young = carve(a, c->nr_holds, sizeof(*c->young));
+	c->order_pages = carve(a, hs_order_nr_pages(c->nr_holds),
+			       sizeof(*c->order_pages));
 	c->hold_hash = carve(a, c->nr_fired_hash, sizeof(uint32_t));
 	c->pending = carve(a, config->nr_pending, sizeof(*c->pending));
 	c->out = config->scratch ? config->scratch
@@ -219,6 +221,7 @@ struct hs_agent_core *hs_agent_core_create(void *memory, void *ledger,
 		return NULL;
 	hs_fired_init(c);
 	hs_hold_init(c);
+	hs_order_init(c);
 	hs_policy_begin(c);
 	if (old)
 		hs_fired_adopt(c, now_ns);

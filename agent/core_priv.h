@@ -147,6 +147,20 @@ struct hs_young {
 	uint64_t since_ns;
 };
 
+/* Of holds whose priorities begin alike, by the bits that follow; a slot has
+ * HS_NIL, a treap's root or HS_ORDER_PAGE and the number of another page. */
+#define HS_ORDER_SLOTS 64u
+#define HS_ORDER_PAGE  0x80000000u
+struct hs_order_page {
+	uint64_t used; /* slots with anything below them */
+	uint32_t next; /* of the free ones */
+	uint32_t at[HS_ORDER_SLOTS];
+};
+static inline uint32_t hs_order_nr_pages(uint32_t nr_holds)
+{
+	return nr_holds / HS_ORDER_SLOTS + 1;
+}
+
 /*
  * What a trigger waits for in one domain (core_queue.c). Its holds stand in
  * four orders of priority: settled or young, and those whose collector is not
@@ -156,7 +170,7 @@ struct hs_young {
 #define HS_ORDER_AWAY  2u
 #define HS_ORDERS      4u
 struct hs_queue {
-	uint32_t root[HS_ORDERS];
+	uint32_t root[HS_ORDERS]; /* as a slot of a page */
 	uint32_t nr;
 	uint32_t nr_away;   /* of them: nobody's turn */
 	uint32_t nr_pinned; /* units that count for it */
@@ -401,7 +415,9 @@ struct hs_agent_core {
 	struct hs_pending *pending;
 	uint32_t pending_head, pending_tail;
 	struct hs_hold *holds;
-	uint32_t *hold_hash;	/* nr_fired_hash of them */
+	uint32_t *hold_hash; /* nr_fired_hash of them */
+	struct hs_order_page *order_pages;
+	uint32_t order_page_free, order_pages_used;
 	struct hs_young *young; /* named of late, the oldest first */
 	uint32_t young_first, nr_young;
 	uint32_t nr_holds, hold_free, nr_holds_free;
@@ -698,6 +714,7 @@ bool hs_answer_is_news(const struct hs_wire_answer *told,
 		       const struct hs_wire_answer *now);
 
 /* core_order.c */
+void hs_order_init(struct hs_agent_core *c);
 bool hs_order_before(const struct hs_agent_core *c, uint32_t a, uint32_t b);
 void hs_order_insert(struct hs_agent_core *c, uint32_t *root, uint32_t hold);
 void hs_order_remove(struct hs_agent_core *c, uint32_t *root, uint32_t hold);
