@@ -162,6 +162,7 @@ int hs_carrier_make(struct hs_worker *w)
 	struct hs_transport_limits limits = {
 		.nr_peers = HS_AGENT_PEERS_MAX,
 		.flushes = true,
+		.epoll_fd = w->epoll,
 	};
 	/* Twice: those that are gone are remembered for a while. */
 	struct hs_members_config members = {.nr = 2 * HS_AGENT_PEERS_MAX};
@@ -186,7 +187,9 @@ int hs_carrier_make(struct hs_worker *w)
 	rc = sources_start(w);
 	if (rc)
 		return rc;
-	return hs_worker_watch(w, w->transport->ops->fd(w->transport),
+	if (hs_transport_fd(w->transport) == w->epoll)
+		return 0;
+	return hs_worker_watch(w, hs_transport_fd(w->transport),
 			       HS_WORKER_TRANSPORT, 0);
 }
 
@@ -220,6 +223,13 @@ void hs_carrier_poll(struct hs_worker *w)
 	if (rc < 0 && rc != -EINTR)
 		hs_log_error("agent", "transport failed error=%s",
 			     strerror(-rc));
+}
+
+void hs_carrier_turn(struct hs_worker *w, const struct epoll_event *events,
+		     int nr_events)
+{
+	hs_transport_turn(w->transport, events, nr_events);
+	w->sent = false;
 }
 
 void hs_carrier_flush(struct hs_worker *w)

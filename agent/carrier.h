@@ -8,6 +8,8 @@
 
 #include "agent/worker.h"
 
+struct epoll_event;
+
 extern const struct hs_agent_ops hs_carrier_ops; /* ctx: struct hs_worker */
 
 /** hs_carrier_make() - begin to dial everybody. Return: 0 or -errno */
@@ -19,6 +21,9 @@ void hs_carrier_leave(struct hs_worker *w);
 void hs_carrier_relist(struct hs_worker *w);
 /** hs_carrier_poll() - take in and send what can be */
 void hs_carrier_poll(struct hs_worker *w);
+/** hs_carrier_turn() - the same, with what the worker's epoll had of it */
+void hs_carrier_turn(struct hs_worker *w, const struct epoll_event *events,
+		     int nr_events);
 /** hs_carrier_listen() - tell others what quiet coordinators owe, and
  * collectors that are there again what waited for them */
 void hs_carrier_listen(struct hs_worker *w);

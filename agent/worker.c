@@ -386,12 +386,16 @@ static int wait_ns(struct hs_worker *w, struct epoll_event *events, uint64_t ns)
 static bool wait_events(struct hs_worker *w)
 {
 	struct epoll_event events[EVENTS_MAX];
-	int n = wait_ns(w, events, sleep_ns(w));
+	int n = wait_ns(w, events, sleep_ns(w)), nr_transport = 0;
 
 	w->now_ns = hs_clock_mono_ns();
 	for (int i = 0; i < n; i++)
-		if (!dispatch(w, events[i].data.u64))
+		if (events[i].data.u64 & HS_TRANSPORT_EVENT)
+			events[nr_transport++] = events[i];
+		else if (!dispatch(w, events[i].data.u64))
 			return false;
+	if (nr_transport)
+		hs_carrier_turn(w, events, nr_transport);
 	return true;
 }
 

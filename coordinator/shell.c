@@ -6,10 +6,10 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -20,6 +20,10 @@
 #include "rdma/hostlist.h"
 
 #define MEMBERS_GONE 1024u
+#define EVENTS_MAX   64
+
+/* What else the loop waits for than the transport. */
+enum { EVENT_END, EVENT_SOURCES, EVENT_TRANSPORT };
 
 static bool send_to(struct hs_coordinator *c, uint32_t member, uint16_t type,
 		    const void *payload, uint32_t payload_bytes)
@@ -315,6 +319,7 @@ static int open_transport(struct hs_coordinator *c)
 		.send_queue_bytes = (uint32_t)s->send_queue_bytes,
 		.idle_timeout_ns = s->idle_ns,
 		.flushes = true,
+		.epoll_fd = c->epoll_fd,
 	};
 	struct hs_transport_self self = {.role = HS_WIRE_ROLE_COORDINATOR,
 					 .node = c->node};
@@ -352,7 +357,8 @@ int hs_coordinator_open(struct hs_coordinator *c,
 	*c = (struct hs_coordinator){.settings = settings};
 	pthread_mutex_init(&c->lock, NULL);
 	c->stop_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	rc = c->stop_fd < 0 ? -errno : open_core(c);
+	c->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	rc = c->stop_fd < 0 || c->epoll_fd < 0 ? -errno : open_core(c);
 	if (!rc)
 		rc = open_transport(c);
 	if (!rc)
@@ -377,30 +383,69 @@ static int wait_ms(const struct hs_coordinator *c)
 	return (int)((next - now) / HS_NS_PER_MS) + 1;
 }
 
+static int watch(struct hs_coordinator *c, int fd, uint64_t event)
+{
+	struct epoll_event e = {.events = EPOLLIN, .data.u64 = event};
+
+	return epoll_ctl(c->epoll_fd, EPOLL_CTL_ADD, fd, &e) ? -errno : 0;
+}
+
+static int watch_all(struct hs_coordinator *c, int signal_fd)
+{
+	int fd = hs_transport_fd(c->transport);
+	int rc = watch(c, signal_fd, EVENT_END);
+
+	if (!rc)
+		rc = watch(c, c->stop_fd, EVENT_END);
+	if (!rc)
+		rc = watch(c, hs_sources_fd(c->sources), EVENT_SOURCES);
+	return rc || fd == c->epoll_fd ? rc : watch(c, fd, EVENT_TRANSPORT);
+}
+
+/* The transport's of @events, or what it waited for itself. */
+static int transport_turn(struct hs_coordinator *c,
+			  const struct epoll_event *events, int nr_events)
+{
+	if (hs_transport_fd(c->transport) != c->epoll_fd)
+		return hs_transport_poll(c->transport, 0);
+	hs_transport_turn(c->transport, events, nr_events);
+	return 0;
+}
+
+/* Those of the transport come first. Return: how many; -1: it is to end. */
+static int sort_events(struct epoll_event *events, int nr_events)
+{
+	int nr = 0;
+
+	for (int i = 0; i < nr_events; i++)
+		if (events[i].data.u64 & HS_TRANSPORT_EVENT)
+			events[nr++] = events[i];
+		else if (events[i].data.u64 == EVENT_END)
+			return -1;
+	return nr;
+}
+
 int hs_coordinator_run(struct hs_coordinator *c, int signal_fd)
 {
-	struct pollfd fds[4] = {
-		{hs_transport_fd(c->transport), POLLIN, 0},
-		{signal_fd, POLLIN, 0},
-		{c->stop_fd, POLLIN, 0},
-		{hs_sources_fd(c->sources), POLLIN, 0},
-	};
-	int rc = 0;
+	struct epoll_event events[EVENTS_MAX];
+	int rc = watch_all(c, signal_fd), nr;
 
 	pthread_mutex_lock(&c->lock);
 	while (!rc) {
 		int wait = wait_ms(c);
 
 		pthread_mutex_unlock(&c->lock);
-		if (poll(fds, 4, wait) < 0 && errno != EINTR)
+		nr = epoll_wait(c->epoll_fd, events, EVENTS_MAX, wait);
+		if (nr < 0 && errno != EINTR)
 			rc = -errno;
 		pthread_mutex_lock(&c->lock);
 		c->waits++;
-		if (fds[1].revents || fds[2].revents)
+		nr = sort_events(events, nr);
+		if (nr < 0)
 			break;
 		apply_lists(c);
 		if (!rc)
-			rc = hs_transport_poll(c->transport, 0);
+			rc = transport_turn(c, events, nr);
 		hs_coord_core_tick(c->core, hs_clock_mono_ns());
 		hs_transport_flush(c->transport);
 	}
@@ -420,5 +465,7 @@ void hs_coordinator_close(struct hs_coordinator *c)
 		munmap(c->memory, c->memory_bytes);
 	if (c->stop_fd >= 0)
 		close(c->stop_fd);
+	if (c->epoll_fd >= 0)
+		close(c->epoll_fd);
 	pthread_mutex_destroy(&c->lock);
 }

@@ -34,7 +34,8 @@ struct hs_coordinator {
 	uint64_t waits; /* system calls of the loop that waits for events */
 	uint64_t messages_misplaced; /* of a role that does not say that */
 	int port;
-	int stop_fd; /* an eventfd: the door asks for the end */
+	int epoll_fd; /* the loop's, and the transport's where it can */
+	int stop_fd;  /* an eventfd: the door asks for the end */
 };
 
 /** hs_coordinator_open() - listen, dial, open the door; logs what fails.

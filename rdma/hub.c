@@ -2,9 +2,10 @@
 /*
  * hub.c - dials, timers and the event loop of one transport: see link.h
  *
- * One epoll for everything, which nests in the owner's loop: the carrier's
- * descriptors, a timer for dials and silence, and an edge-triggered eventfd by
- * which a send() from outside poll() asks for the next one.
+ * One epoll for everything, which nests in the owner's loop or is the owner's:
+ * the carrier's descriptors, a timer for dials and silence, and an
+ * edge-triggered eventfd by which a send() from outside poll() asks for the
+ * next one.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -422,7 +423,9 @@ static int open_fds(struct hs_hub *h)
 {
 	int rc;
 
-	h->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	h->borrowed = h->limits.epoll_fd > 0 && h->base.ops->turn;
+	h->epoll_fd =
+		h->borrowed ? h->limits.epoll_fd : epoll_create1(EPOLL_CLOEXEC);
 	h->timer_fd =
 		timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
 	h->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -481,7 +484,7 @@ void hs_hub_close(struct hs_hub *h)
 		close(h->wake_fd);
 	if (h->timer_fd >= 0)
 		close(h->timer_fd);
-	if (h->epoll_fd >= 0)
+	if (h->epoll_fd >= 0 && !h->borrowed)
 		close(h->epoll_fd);
 	hs_mac_destroy(h->mac);
 	explicit_bzero(&h->keys, sizeof(h->keys));

@@ -129,6 +129,7 @@ struct hs_hub {
 	uint8_t windows_about[HS_WIRE_WINDOW_ABOUT_MAX];
 	void *ctx;
 	int epoll_fd;
+	bool borrowed; /* epoll_fd is the owner's, who waits */
 	int timer_fd;
 	int wake_fd;
 	uint64_t now_ns;   /* monotonic, read once a poll */
@@ -157,7 +158,12 @@ enum hs_hub_tag {
 
 static inline uint64_t hs_hub_tag_make(uint32_t tag, uint32_t id)
 {
-	return (uint64_t)tag << 32 | id;
+	return HS_TRANSPORT_EVENT | (uint64_t)tag << 32 | id;
+}
+
+static inline uint32_t hs_hub_tag_of(const struct epoll_event *event)
+{
+	return (uint32_t)((event->data.u64 & ~HS_TRANSPORT_EVENT) >> 32);
 }
 
 static inline struct hs_hub *hs_hub_of(struct hs_transport *t)

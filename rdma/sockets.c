@@ -82,7 +82,7 @@ uint64_t hs_sockets_tick(struct hs_hub *h)
 static void on_event(struct hs_sockets *s, const struct epoll_event *ev)
 {
 	uint32_t id = (uint32_t)ev->data.u64;
-	uint32_t tag = (uint32_t)(ev->data.u64 >> 32);
+	uint32_t tag = hs_hub_tag_of(ev);
 	struct hs_link *l;
 
 	if (tag == HS_SOCKETS_TAG_LISTENER) {
@@ -95,15 +95,30 @@ static void on_event(struct hs_sockets *s, const struct epoll_event *ev)
 	/* The timer is looked at after the sockets, each time. */
 }
 
+static void turn_begin(struct hs_hub *h)
+{
+	h->in_poll = true;
+	h->now_ns = hs_clock_mono_ns();
+	hs_hub_flush(h);
+}
+
+void hs_sockets_turn_with(struct hs_sockets *s,
+			  const struct epoll_event *events, int nr_events)
+{
+	turn_begin(&s->hub);
+	for (int i = 0; i < nr_events; i++)
+		on_event(s, &events[i]);
+}
+
 int hs_sockets_turn(struct hs_sockets *s, int timeout_ms)
 {
 	struct hs_hub *h = &s->hub;
 	struct epoll_event events[EVENTS_A_TURN];
 	int nr;
 
-	h->in_poll = true;
-	h->now_ns = hs_clock_mono_ns();
-	hs_hub_flush(h);
+	turn_begin(h);
+	if (h->borrowed)
+		return 0;
 	nr = hs_hub_wait(h, events, EVENTS_A_TURN, timeout_ms);
 	if (nr < 0)
 		return nr;

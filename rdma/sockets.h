@@ -51,6 +51,9 @@ uint64_t hs_sockets_tick(struct hs_hub *h);
 /** hs_sockets_turn() - flush, wait at most @timeout_ms, hand events out;
  * hs_sockets_turn_end() follows where the Return is 0. Return: 0 or -errno */
 int hs_sockets_turn(struct hs_sockets *s, int timeout_ms);
+/** hs_sockets_turn_with() - the same, with what the owner waited for */
+void hs_sockets_turn_with(struct hs_sockets *s,
+			  const struct epoll_event *events, int nr_events);
 void hs_sockets_turn_end(struct hs_sockets *s);
 /** hs_sockets_close() - the listeners */
 void hs_sockets_close(struct hs_sockets *s);

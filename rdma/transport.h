@@ -21,6 +21,7 @@
 
 #include "hs/wire_format.h"
 
+struct epoll_event;
 struct hs_memfd;
 struct hs_transport;
 
@@ -105,7 +106,15 @@ struct hs_transport_limits {
 	/* The caller flushes, or polls, after it has sent: a send() outside
 	 * poll() does not make the descriptor readable. */
 	bool flushes;
+	/* The caller's, above 0: what the transport waits for is added to it,
+	 * so that one call waits for all that the caller does. Not every
+	 * carrier has turn(); fd() says whether it is this one. */
+	int epoll_fd;
 };
+
+/* Of an event in the caller's epoll that is the transport's; no other has it.
+ */
+#define HS_TRANSPORT_EVENT (1ull << 63)
 
 /* Why a peer was cut off; each is counted. */
 enum hs_transport_cause {
@@ -177,7 +186,8 @@ struct hs_transport_ops {
 		    const struct iovec *iov, int nr_iov);
 	/** do what can be done, waiting at most @timeout_ms (0: not at all) */
 	int (*poll)(struct hs_transport *t, int timeout_ms);
-	/** a descriptor that is readable when poll() has something to do */
+	/** a descriptor that is readable when poll() has something to do; an
+	 * epoll of the caller's: wait there, and call turn() */
 	int (*fd)(struct hs_transport *t);
 	void (*stats)(struct hs_transport *t, struct hs_transport_stats *out);
 	void (*destroy)(struct hs_transport *t);
@@ -194,6 +204,13 @@ struct hs_transport_ops {
 	/** flush() - send what was queued, as poll() would, and no more of it;
 	 * calls back likewise */
 	void (*flush)(struct hs_transport *t);
+	/**
+	 * turn() - what poll() does, with what the caller waited for; NULL
+	 * where the carrier has an epoll of its own
+	 * @events: those with HS_TRANSPORT_EVENT in data.u64
+	 */
+	void (*turn)(struct hs_transport *t, const struct epoll_event *events,
+		     int nr_events);
 	/** windows() - before listen() and dial(), once; NULL where the carrier
 	 * has none. Return: 0; -EINVAL */
 	int (*windows)(struct hs_transport *t,
@@ -248,6 +265,12 @@ static inline int hs_transport_send(struct hs_transport *t, uint32_t peer,
 static inline int hs_transport_poll(struct hs_transport *t, int timeout_ms)
 {
 	return t->ops->poll(t, timeout_ms);
+}
+static inline void hs_transport_turn(struct hs_transport *t,
+				     const struct epoll_event *events,
+				     int nr_events)
+{
+	t->ops->turn(t, events, nr_events);
 }
 static inline int hs_transport_fd(struct hs_transport *t)
 {

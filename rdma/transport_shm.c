@@ -255,15 +255,11 @@ static int shm_listen(struct hs_transport *transport, const char *address)
 	return rc;
 }
 
-static int shm_poll(struct hs_transport *transport, int timeout_ms)
+/* After what has come, those who had more to say before. */
+static void finish_turn(struct hs_shm *t)
 {
-	struct hs_shm *t = (struct hs_shm *)transport;
-	struct hs_shm_conn *late;
-	int rc = hs_sockets_turn(&t->sockets, t->late ? 0 : timeout_ms);
+	struct hs_shm_conn *late = t->late;
 
-	if (rc)
-		return rc;
-	late = t->late;
 	t->late = NULL;
 	while (late) {
 		struct hs_shm_conn *c = late;
@@ -275,7 +271,25 @@ static int shm_poll(struct hs_transport *transport, int timeout_ms)
 	if (t->late)
 		hs_hub_wake(&t->sockets.hub);
 	hs_sockets_turn_end(&t->sockets);
-	return 0;
+}
+
+static int shm_poll(struct hs_transport *transport, int timeout_ms)
+{
+	struct hs_shm *t = (struct hs_shm *)transport;
+	int rc = hs_sockets_turn(&t->sockets, t->late ? 0 : timeout_ms);
+
+	if (!rc)
+		finish_turn(t);
+	return rc;
+}
+
+static void shm_turn(struct hs_transport *transport,
+		     const struct epoll_event *events, int nr_events)
+{
+	struct hs_shm *t = (struct hs_shm *)transport;
+
+	hs_sockets_turn_with(&t->sockets, events, nr_events);
+	finish_turn(t);
 }
 
 static void shm_destroy(struct hs_transport *transport)
@@ -310,6 +324,7 @@ static const struct hs_transport_ops shm_ops = {
 	.cut = hs_hub_cut,
 	.clock = hs_hub_clock,
 	.flush = hs_hub_flush_now,
+	.turn = shm_turn,
 	.windows = hs_shm_windows,
 	.read = hs_hub_read,
 };

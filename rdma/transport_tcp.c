@@ -92,6 +92,15 @@ static int tcp_poll(struct hs_transport *transport, int timeout_ms)
 	return rc;
 }
 
+static void tcp_turn(struct hs_transport *transport,
+		     const struct epoll_event *events, int nr_events)
+{
+	struct hs_sockets *s = &tcp_of(transport)->sockets;
+
+	hs_sockets_turn_with(s, events, nr_events);
+	hs_sockets_turn_end(s);
+}
+
 static int tcp_listen(struct hs_transport *transport, const char *address)
 {
 	struct hs_tcp *t = tcp_of(transport);
@@ -182,6 +191,7 @@ static const struct hs_transport_ops tcp_ops = {
 	.cut = hs_hub_cut,
 	.clock = hs_hub_clock,
 	.flush = hs_hub_flush_now,
+	.turn = tcp_turn,
 };
 
 static const struct hs_carrier tcp_carrier = {

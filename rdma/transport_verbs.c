@@ -133,7 +133,7 @@ static uint64_t verbs_tick(struct hs_hub *h)
 static void on_event(struct hs_verbs *v, const struct epoll_event *ev)
 {
 	uint32_t index = (uint32_t)ev->data.u64 % HS_VERBS_DEVICES_MAX;
-	uint32_t tag = (uint32_t)(ev->data.u64 >> 32);
+	uint32_t tag = hs_hub_tag_of(ev);
 	struct hs_verbs_device *d = v->devices[index];
 
 	if (tag == HS_VERBS_TAG_CM)
