@@ -251,6 +251,8 @@ static void report_run(const struct hs_svc_options *o, struct figures *f,
 struct side {
 	double rate[TURNS_MAX], ratio[TURNS_MAX], p99[TURNS_MAX];
 	double cpu[TURNS_MAX], system_calls[TURNS_MAX], lost;
+	/* A request's: of loops, agents, the coordinator, the collector. */
+	double part[4][TURNS_MAX];
 	uint64_t n;
 };
 
@@ -268,6 +270,10 @@ static int turn(struct hs_svc_options *o, struct figures *f, const char *tracer,
 		return rc;
 	s->rate[k] = out.achieved;
 	s->cpu[k] = per_request(&out);
+	for (uint32_t i = 0; i < 4 && out.measured; i++)
+		s->part[i][k] = (double)(i ? out.daemon_cpu_of[i - 1]
+					   : out.client_busy_ns) /
+				(double)out.measured;
 	s->p99[k] = latency(
 		json_array_get(f->details, json_array_size(f->details) - 1),
 		"p99_ns");
@@ -395,13 +401,36 @@ static int works(struct hs_svc_options *o, struct figures *f)
 	return rc;
 }
 
+/* Of the same turns; medians, so that they need not add up. */
+static void report_cost(const struct hs_svc_options *o, struct figures *f,
+			struct side *calm, const struct side *off)
+{
+	struct hs_bench_result *r =
+		hs_bench_add(&f->report, "cpu_ns_per_request", "ns");
+	double cost[TURNS_MAX], loops[TURNS_MAX];
+	uint64_t turns = o->turns;
+
+	for (uint64_t k = 0; k < turns; k++) {
+		cost[k] = calm->cpu[k] - off->cpu[k];
+		loops[k] = calm->part[0][k] - off->part[0][k];
+	}
+	hs_bench_summarize(r, cost, turns);
+	r->n = calm->n;
+	r->lost_share = calm->lost;
+	snprintf(r->note, sizeof(r->note),
+		 "of tracing at %.4g/s: loops (traced less off) %.4g, agents "
+		 "%.4g, coordinator %.3g, collector %.3g",
+		 o->rate[0], hs_bench_median(loops, turns),
+		 hs_bench_median(calm->part[1], turns),
+		 hs_bench_median(calm->part[2], turns),
+		 hs_bench_median(calm->part[3], turns));
+}
+
 /* All at more than they can; then off and traced at what was asked for, which
  * is where the cost of a request is taken. */
 static int two(struct hs_svc_options *o, struct figures *f)
 {
 	static struct side bare, off, traced, calm_off, calm;
-	double cost[TURNS_MAX];
-	struct hs_bench_result *r;
 	int rc = 0;
 
 	for (uint64_t k = 0; k < o->turns && !rc; k++) {
@@ -417,7 +446,6 @@ static int two(struct hs_svc_options *o, struct figures *f)
 		off.ratio[k] = off.rate[k] / bare.rate[k];
 		traced.ratio[k] = traced.rate[k] / off.rate[k];
 		calm.ratio[k] = calm.rate[k] / calm_off.rate[k];
-		cost[k] = calm.cpu[k] - calm_off.cpu[k];
 	}
 	if (rc)
 		return rc;
@@ -428,14 +456,7 @@ static int two(struct hs_svc_options *o, struct figures *f)
 		    "every request traced, offered more than it takes");
 	report_side(o, f, "services_two_calm", &calm, "off",
 		    "every request traced, at the rate asked for");
-	r = hs_bench_add(&f->report, "cpu_ns_per_request", "ns");
-	hs_bench_summarize(r, cost, o->turns);
-	r->n = calm.n;
-	r->lost_share = calm.lost;
-	snprintf(r->note, sizeof(r->note),
-		 "of tracing at %.4g/s: loops (traced less off), agents, "
-		 "coordinator, collector",
-		 o->rate[0]);
+	report_cost(o, f, &calm, &calm_off);
 	report_p99(o, f, &calm, &calm_off);
 	return works(o, f);
 }
