@@ -88,6 +88,8 @@ static void on_message(void *ctx, uint32_t peer, uint16_t type,
 	}
 	if (from == HS_WIRE_ROLE_COORDINATOR)
 		hs_silence_heard(&w->silence, at->number, w->now_ns);
+	if (type == HS_WIRE_COLLECT)
+		w->asked_ns = w->now_ns;
 	hs_agent_core_message(w->core, at->id, type, payload, payload_bytes,
 			      w->now_ns);
 }

@@ -18,6 +18,8 @@ _Static_assert(BATCH_ENTRIES > 2 * HS_WIRE_TRACES_MAX, "a group must fit");
 #define LEVEL_FIRST  512u
 #define FIRST_SHARE  4u
 #define GROWTH_EMPTY 16u
+/* As many as make naps worth while, where that is a small part of its share. */
+#define NAP_SHARE 4u
 /* Handed out at a time; what a kill may leave to nobody. */
 #define FILL_WORDS   16u
 #define SCARCE_BYTES (4u << 10)
@@ -227,7 +229,9 @@ static void ring_demand(struct hs_worker *w, const struct hs_guest *g,
 	if (r->level == 0) {
 		r->level = level_first(g, r, max);
 		r->busy_ns = w->now_ns;
-	} else if (was_empty || taken * 2 >= r->level) {
+	} else if (was_empty || taken * 2 >= r->level ||
+		   (r->level < max / NAP_SHARE &&
+		    taken * HS_NAP_WHOLE >= (uint64_t)r->level * HS_NAP_ROOM)) {
 		r->level *= was_empty ? GROWTH_EMPTY : 2;
 		r->busy_ns = w->now_ns;
 	} else if (w->now_ns - r->busy_ns > CALM_NS) {
@@ -326,6 +330,8 @@ static void stock_ring(struct hs_worker *w, struct hs_guest *g,
 		taken = tail > r->recall ? tail - r->recall : 0;
 	ring_demand(w, g, r, taken, empties != r->empties || nulls != r->nulls);
 	crowded(w, taken, r->level);
+	if (taken && (!w->least_taken || r->level < w->least_taken))
+		w->least_taken = r->level;
 	if (empties != r->empties)
 		w->crowding = HS_NAP_WHOLE;
 	count_nulls(w, g, r, nulls, empties);
@@ -431,6 +437,7 @@ static void look_around(struct hs_worker *w, struct hs_guest *g)
 void hs_lanes_round(struct hs_worker *w)
 {
 	w->crowding = 0;
+	w->least_taken = 0;
 	for (uint32_t i = 0; i < w->nr_guests; i++) {
 		struct hs_guest *g = w->guests[i];
 

@@ -399,6 +399,23 @@ static bool wait_events(struct hs_worker *w)
 	return true;
 }
 
+/* Nobody waits for what we would see in our guests' memory. */
+static bool calm(const struct hs_worker *w)
+{
+	return w->now_ns - w->trigger_ns > HS_NAP_CALM_NS &&
+	       w->now_ns - w->asked_ns > HS_NAP_CALM_NS &&
+	       !hs_agent_core_busy(w->core) && !w->finishing;
+}
+
+static uint64_t next_nap(const struct hs_worker *w)
+{
+	uint64_t nap_ns =
+		hs_nap_next(w->nap_ns, w->now_ns - w->looked_ns, w->crowding,
+			    hs_nap_bound(calm(w), w->least_taken));
+
+	return hs_nap_expect(nap_ns, w->now_ns - w->trigger_ns);
+}
+
 /* Return: false when it is time to end. */
 static bool one_round(struct hs_worker *w)
 {
@@ -413,9 +430,7 @@ static bool one_round(struct hs_worker *w)
 	hs_left_round(w);
 	hs_figures_round(w);
 	hs_lanes_round(w);
-	w->nap_ns =
-		hs_nap_next(w->nap_ns, w->now_ns - w->looked_ns, w->crowding);
-	w->nap_ns = hs_nap_expect(w->nap_ns, w->now_ns - w->trigger_ns);
+	w->nap_ns = next_nap(w);
 	w->looked_ns = w->now_ns;
 	hs_tally_dead_round(w);
 	hs_carrier_listen(w);

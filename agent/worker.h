@@ -127,9 +127,12 @@ struct hs_worker {
 	uint64_t nap_ns;     /* before the next round: see nap.h */
 	uint64_t looked_ns;  /* when lanes were looked at last */
 	uint64_t trigger_ns; /* when an application's trigger came last */
+	uint64_t asked_ns;   /* when another node's trigger came last */
 	uint32_t crowding;   /* of this round */
-	uint64_t routes;     /* hs_members_routes() as it was last */
-	pid_t standby;	     /* its successor, 0: none is prepared */
+	/* Words of the least stock that was taken from; 0: none was. */
+	uint32_t least_taken;
+	uint64_t routes; /* hs_members_routes() as it was last */
+	pid_t standby;	 /* its successor, 0: none is prepared */
 	uint32_t standby_deaths;
 	bool stood_by;
 	bool sent;	/* something, since the transport was polled last */

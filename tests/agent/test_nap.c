@@ -31,7 +31,7 @@ static uint64_t look(struct lane *l, uint64_t nap_ns, uint64_t per_s)
 		l->most = (uint64_t)l->left;
 	crowding = hs_nap_crowding((uint64_t)l->left, LANE);
 	l->left -= (double)(uint64_t)l->left;
-	return hs_nap_next(nap_ns, since_ns, crowding);
+	return hs_nap_next(nap_ns, since_ns, crowding, HS_NAP_MAX_NS);
 }
 
 static void test_steady_loads_leave_room(void **state)
@@ -78,9 +78,12 @@ static void test_full_is_looked_after_at_once(void **state)
 	assert_int_equal(hs_nap_crowding(LANE, LANE), HS_NAP_WHOLE);
 	assert_int_equal(hs_nap_crowding(5, 0), HS_NAP_WHOLE);
 	/* However long ago it was looked at. */
-	assert_int_equal(hs_nap_next(HS_NAP_MAX_NS, UINT64_MAX, HS_NAP_WHOLE),
+	assert_int_equal(hs_nap_next(HS_NAP_MAX_NS, UINT64_MAX, HS_NAP_WHOLE,
+				     HS_NAP_CALM_MAX_NS),
 			 0);
-	assert_int_equal(hs_nap_next(0, HS_NS_PER_SEC, HS_NAP_FULL + 1), 0);
+	assert_int_equal(
+		hs_nap_next(0, HS_NS_PER_SEC, HS_NAP_FULL + 1, HS_NAP_MAX_NS),
+		0);
 }
 
 static void test_nothing_to_do(void **state)
@@ -88,12 +91,13 @@ static void test_nothing_to_do(void **state)
 	uint64_t nap_ns = 0, before = 0;
 
 	for (int i = 0; i < 10; i++, before = nap_ns) {
-		nap_ns = hs_nap_next(nap_ns, nap_ns, 0);
+		nap_ns = hs_nap_next(nap_ns, nap_ns, 0, HS_NAP_MAX_NS);
 		assert_true(nap_ns >= before);
 		assert_true(!before || nap_ns <= 2 * before);
 	}
 	assert_int_equal(nap_ns, HS_NAP_MAX_NS);
-	assert_int_equal(hs_nap_next(nap_ns, UINT64_MAX, 1), HS_NAP_MAX_NS);
+	assert_int_equal(hs_nap_next(nap_ns, UINT64_MAX, 1, HS_NAP_MAX_NS),
+			 HS_NAP_MAX_NS);
 }
 
 static void test_short_ones_follow_a_trigger(void **state)
@@ -103,7 +107,7 @@ static void test_short_ones_follow_a_trigger(void **state)
 	nap_ns = hs_nap_expect(nap_ns, 0);
 	assert_int_equal(nap_ns, HS_NAP_TRIGGER_NS);
 	/* Whatever they grew to meanwhile, until it is long ago. */
-	nap_ns = hs_nap_next(nap_ns, nap_ns, 0);
+	nap_ns = hs_nap_next(nap_ns, nap_ns, 0, HS_NAP_MAX_NS);
 	assert_true(nap_ns > HS_NAP_TRIGGER_NS);
 	assert_int_equal(hs_nap_expect(nap_ns, HS_NAP_EXPECT_NS - 1),
 			 HS_NAP_TRIGGER_NS);
@@ -111,6 +115,32 @@ static void test_short_ones_follow_a_trigger(void **state)
 	/* It makes none longer. */
 	assert_int_equal(hs_nap_expect(HS_NAP_MIN_NS, 0), HS_NAP_MIN_NS);
 	assert_int_equal(hs_nap_expect(0, 0), 0);
+}
+
+/* As long as a stock lasts, however fast it is taken all at once. */
+static void test_calm_ones_are_longer_where_stock_lasts(void **state)
+{
+	uint32_t whole = (uint32_t)(HS_NAP_CALM_MAX_NS / HS_NAP_BURST_NS);
+
+	assert_int_equal(hs_nap_bound(false, whole), HS_NAP_MAX_NS);
+	assert_int_equal(hs_nap_bound(true, 0), HS_NAP_MAX_NS);
+	assert_int_equal(hs_nap_bound(true, 1), HS_NAP_MAX_NS);
+	for (uint32_t words = 1; words <= whole; words++) {
+		uint64_t ns = hs_nap_bound(true, words);
+
+		assert_true(ns >= HS_NAP_MAX_NS);
+		assert_true(ns == HS_NAP_MAX_NS ||
+			    ns <= words * HS_NAP_BURST_NS);
+	}
+	assert_int_equal(hs_nap_bound(true, whole), HS_NAP_CALM_MAX_NS);
+	assert_int_equal(hs_nap_bound(true, UINT32_MAX), HS_NAP_CALM_MAX_NS);
+	assert_int_equal(hs_nap_next(HS_NAP_CALM_MAX_NS, HS_NAP_CALM_MAX_NS, 1,
+				     HS_NAP_CALM_MAX_NS),
+			 HS_NAP_CALM_MAX_NS);
+	/* What has become less calm is looked at sooner from then on. */
+	assert_int_equal(hs_nap_next(HS_NAP_CALM_MAX_NS, HS_NAP_CALM_MAX_NS, 1,
+				     HS_NAP_MAX_NS),
+			 HS_NAP_MAX_NS);
 }
 
 int main(void)
@@ -121,6 +151,7 @@ int main(void)
 		cmocka_unit_test(test_full_is_looked_after_at_once),
 		cmocka_unit_test(test_nothing_to_do),
 		cmocka_unit_test(test_short_ones_follow_a_trigger),
+		cmocka_unit_test(test_calm_ones_are_longer_where_stock_lasts),
 	};
 
 	return cmocka_run_group_tests_name("nap", tests, NULL, NULL);
