@@ -128,6 +128,20 @@ static void tell_costs(struct command *c, const struct hs_traverse_point *p)
 		 (double)p->collector.cpu_ns / 1000 / nr);
 }
 
+static void tell_chain(struct command *c, const struct hs_traverse_point *p)
+{
+	struct hs_bench_result *r = add(c, "control_chain", p, "us", 0);
+
+	r->n = p->chain.n;
+	r->median = r->low = r->high = p->chain.p50_us;
+	r->p99 = p->chain.p99_us;
+	r->max = p->chain.max_us;
+	snprintf(r->note, sizeof(r->note),
+		 "from one sleeper to the next, %u in a row, by pipes: what "
+		 "of a traversal's time this machine takes",
+		 hs_traverse_wakes(&c->options.plan));
+}
+
 static void tell(struct command *c, const struct hs_traverse_point *p)
 {
 	struct hs_bench_result *r = add(c, "traverse", p, "us", 0);
@@ -138,6 +152,8 @@ static void tell(struct command *c, const struct hs_traverse_point *p)
 	r->lost_share = (double)(p->nr - p->nr_settled) / (double)p->nr;
 	if (k->p99_us > 0)
 		hs_bench_ratio_add(r, "control_p99", r->p99 / k->p99_us);
+	if (p->chain.p99_us > 0)
+		hs_bench_ratio_add(r, "chain_p99", r->p99 / p->chain.p99_us);
 	if (p->per_s == PROTOTYPE_RATE && c->options.plan.nr_visits == 2 &&
 	    r->p99 > 0)
 		hs_bench_ratio_add(r, "prototype_p99", r->p99 / PROTOTYPE_US);
@@ -148,6 +164,7 @@ static void tell(struct command *c, const struct hs_traverse_point *p)
 		 (double)p->nr_settled * 1e9 /
 			 (double)(p->spread_ns ? p->spread_ns : 1),
 		 (unsigned long long)p->nr_refused);
+	tell_chain(c, p);
 	tell_costs(c, p);
 }
 

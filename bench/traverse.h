@@ -171,6 +171,26 @@ struct hs_traverse_control {
 	uint64_t n;
 };
 
+/* ---- what waking up in turn takes: traverse_chain.c -----------------------
+ */
+
+#define HS_TRAVERSE_CHAIN_MAX (2 * HS_TRAVERSE_NODES_MAX + 2)
+
+struct hs_traverse_chain;
+
+/**
+ * hs_traverse_chain_begin() - a message through sleepers, a hundred times a
+ * second
+ * @nr_wakes: how many are woken up one after the other
+ *
+ * NULL: no memory, threads or descriptors. Own: hs_traverse_chain_end().
+ */
+struct hs_traverse_chain *hs_traverse_chain_begin(uint32_t nr_wakes);
+void hs_traverse_chain_end(struct hs_traverse_chain *c,
+			   struct hs_traverse_control *out);
+/** hs_traverse_wakes() - messages of a trigger of @plan, one after the other */
+uint32_t hs_traverse_wakes(const struct hs_traverse_plan *plan);
+
 struct hs_traverse_point {
 	double per_s;
 	uint64_t first, nr; /* traces */
@@ -178,7 +198,7 @@ struct hs_traverse_point {
 	uint64_t nr_refused, nr_settled;
 	uint64_t spread_ns; /* from the first due to the last settled */
 	double *us;	    /* of each that was settled, ascending */
-	struct hs_traverse_control control;
+	struct hs_traverse_control control, chain;
 	struct hs_traverse_cost coordinators, agents, collector;
 	double agents_cpu_max_us; /* a trigger, of the busiest agent */
 };

@@ -154,6 +154,17 @@ uint64_t *hs_traverse_point_due(const struct hs_traverse_point *p)
 	return due;
 }
 
+/* Two a hop, and the first and the last; all of a fan-out but the one that
+ * calls are asked at the same time. */
+uint32_t hs_traverse_wakes(const struct hs_traverse_plan *plan)
+{
+	uint32_t nr_hops = plan->shape == HS_TRAVERSE_FAN && plan->nr_visits > 2
+				   ? 2
+				   : plan->nr_visits;
+
+	return 2 * nr_hops + 2;
+}
+
 static uint64_t settled(const struct hs_traverse_fabric *f,
 			const struct hs_traverse_point *p)
 {
@@ -250,16 +261,23 @@ int hs_traverse_point_run(struct hs_traverse_fabric *f,
 			  void (*during)(struct hs_traverse_fabric *f))
 {
 	uint64_t agents_ns[HS_TRAVERSE_NODES_MAX] = {0}, most = 0;
+	struct hs_traverse_chain *chain;
 	struct control *control;
 	int rc;
 
 	if (!costs(f, p, -1, agents_ns))
 		return -EPROTO;
-	control = control_begin();
-	if (!control)
+	chain = hs_traverse_chain_begin(hs_traverse_wakes(&f->options->plan));
+	if (!chain)
 		return -ENOMEM;
+	control = control_begin();
+	if (!control) {
+		hs_traverse_chain_end(chain, &p->chain);
+		return -ENOMEM;
+	}
 	rc = fire(f, p, during);
 	control_end(control, &p->control);
+	hs_traverse_chain_end(chain, &p->chain);
 	if (rc)
 		return rc;
 	drain(f, p);
