@@ -25,8 +25,10 @@
 #define PAYLOAD_BYTES	   2048u
 #define PAYLOAD_LONG_BYTES HS_CLIENT_DATA_BYTES
 #define PAYLOAD_TURN_BYTES (4u * MIB)
+#define WARM_TURN_BYTES	   PAYLOAD_TURN_BYTES
 #define RULES_WAIT_US	   500000u
 #define WARM_REST_US	   1000u
+#define WARM_LAST_TURNS	   16u
 /* Larger than the last-level cache of today's servers' single dies. */
 #define PAYLOAD_POOL_BYTES (512u * MIB)
 #define POINT_POOL_BYTES   (64u * MIB)
@@ -174,6 +176,26 @@ static int measure_points(struct client *c)
 	return rc;
 }
 
+/*
+ * Until each buffer has been written once, and the stocks are as large as what
+ * comes asks for: before that it is the kernel, and the agent's first rounds,
+ * that are measured. The last turns come without a rest: an agent that has
+ * seen a load with rests naps for longer than a stock lasts where there are
+ * none.
+ * @bytes: of a record
+ */
+static void warm(struct client *c, void (*run)(void *context, uint32_t n),
+		 uint32_t bytes)
+{
+	uint32_t turns = PAYLOAD_POOL_BYTES / WARM_TURN_BYTES * 3 / 2;
+
+	for (uint32_t i = 0; i < turns + WARM_LAST_TURNS; i++) {
+		run(&c->data, WARM_TURN_BYTES / bytes);
+		if (i < turns)
+			usleep(WARM_REST_US);
+	}
+}
+
 /* By size: what of it is the record, and what its bytes. */
 static int measure_sizes(struct client *c)
 {
@@ -196,9 +218,10 @@ static int measure_sizes(struct client *c)
 		if (!wanted(c, sizes[i].name))
 			continue;
 		c->data.bytes = sizes[i].bytes;
-		rc = node(c, &n, 4 * POINT_POOL_BYTES, 0);
+		rc = node(c, &n, PAYLOAD_POOL_BYTES, 0);
 		if (rc)
 			break;
+		warm(c, hs_client_points_sized, sizes[i].bytes);
 		hs_bench_turns(hs_bench_add(&c->report, sizes[i].name, "ns"),
 			       &op, 1, 10 * HS_CLIENT_POINTS_OF_TRACE,
 			       (uint32_t)c->options.rounds * 2);
@@ -291,22 +314,6 @@ static void as_bytes(struct hs_bench_result *r, double bytes)
 		r->ratios[i].value = 1 / r->ratios[i].value;
 }
 
-/*
- * Until each buffer has been written once, and the stocks are as large as what
- * comes asks for: before that it is the kernel, and the agent's first rounds,
- * that are measured.
- */
-static void payloads_warm(struct client *c)
-{
-	uint32_t turns = PAYLOAD_POOL_BYTES / PAYLOAD_TURN_BYTES;
-
-	for (uint32_t i = 0; i < turns * 3 / 2; i++) {
-		hs_client_payloads(&c->data,
-				   PAYLOAD_TURN_BYTES / c->data.bytes);
-		usleep(WARM_REST_US);
-	}
-}
-
 /* Beside plain memory, and the ways to copy that the library does not take. */
 static int measure_payloads(struct client *c, const char *name,
 			    uint32_t payload_bytes, const char *sustained)
@@ -337,7 +344,7 @@ static int measure_payloads(struct client *c, const char *name,
 	c->data.bytes = payload_bytes;
 	rc = node(c, &n, PAYLOAD_POOL_BYTES, 0);
 	if (!rc) {
-		payloads_warm(c);
+		warm(c, hs_client_payloads, payload_bytes);
 		r = hs_bench_add(&c->report, name, "GB/s");
 		hs_bench_turns(r, ops, sizeof(ops) / sizeof(*ops),
 			       PAYLOAD_TURN_BYTES / payload_bytes,
