@@ -139,6 +139,9 @@ copy_halves(uint8_t *to, const uint8_t *from, size_t n)
 	copy_by(by_halves, to, from, n);
 }
 
+/* From here on memcpy()'s string move is worth what it takes to begin. */
+#define STRING_BYTES 16384u
+
 /* From here on a fence is worth what it waits for. */
 #define STREAM_BYTES 4096u
 
@@ -169,14 +172,15 @@ copy_streamed(uint8_t *to, const uint8_t *from, size_t n)
 	_mm_sfence();
 }
 
-void hs_copy_long(uint8_t *to, const uint8_t *from, size_t n,
+void hs_copy_long(uint8_t *to, const uint8_t *from, size_t n, size_t whole,
 		  const uint8_t *begin, const uint8_t *end)
 {
 	if (__builtin_cpu_is("intel"))
 		copy_ahead(to, from, n, begin, end);
-	else if (__builtin_cpu_supports("avx512f"))
+	else if (__builtin_cpu_supports("avx512f") && whole < STRING_BYTES)
 		copy_lines(to, from, n);
-	else if (!__builtin_cpu_supports("avx2"))
+	else if (__builtin_cpu_supports("avx512f") ||
+		 !__builtin_cpu_supports("avx2"))
 		memcpy(to, from, n);
 	else if (n < STREAM_BYTES)
 		copy_halves(to, from, n);
@@ -186,7 +190,7 @@ void hs_copy_long(uint8_t *to, const uint8_t *from, size_t n,
 
 #else
 
-void hs_copy_long(uint8_t *to, const uint8_t *from, size_t n,
+void hs_copy_long(uint8_t *to, const uint8_t *from, size_t n, size_t whole,
 		  const uint8_t *begin, const uint8_t *end)
 {
 	memcpy(to, from, n);

@@ -68,13 +68,15 @@ static inline void hs_store_pair(void *to, uint64_t a, uint64_t b)
 /**
  * hs_copy_long() - into a buffer that was last written a pool's length ago
  * @n: HS_COPY_LONG_BYTES and more
+ * @whole: bytes of what this is a part of, which may run on into other buffers:
+ * all of its parts are copied one way
  * @begin: of the buffer; NULL: asked for long before
  * @end: of the buffer: what lies behind it is somebody else's, and not asked
  * for
  *
  * Context: wait-free.
  */
-void hs_copy_long(uint8_t *to, const uint8_t *from, size_t n,
+void hs_copy_long(uint8_t *to, const uint8_t *from, size_t n, size_t whole,
 		  const uint8_t *begin, const uint8_t *end);
 
 static inline bool hs_same_8(const char *a, const char *b)

@@ -173,7 +173,7 @@ hs_put_point_at(struct hs_trace *trace, const void *data, size_t n,
 	else if (n < HS_COPY_LONG_BYTES)
 		memcpy(p, data, n);
 	else
-		hs_copy_long(p, data, n, trace->w.base,
+		hs_copy_long(p, data, n, n, trace->w.base,
 			     trace->w.base + trace->w.size);
 	hs_put_end(trace,
 		   stamped ? HS_RECORD_TRACEPOINT | HS_RECORD_F_TICKS

@@ -224,17 +224,21 @@ static void sink_run_on(struct hs_sink *s)
 	s->end = trace->w.base + trace->w.size;
 }
 
-static void sink_take(struct hs_sink *s, const uint8_t *data, size_t n)
+/* @whole: bytes of what these are of */
+static void sink_take(struct hs_sink *s, const uint8_t *data, size_t n,
+		      size_t whole)
 {
 	if (n < HS_COPY_LONG_BYTES)
 		memcpy(s->p, data, n);
 	else
-		hs_copy_long(s->p, data, n, s->trace ? s->trace->w.base : NULL,
-			     s->end);
+		hs_copy_long(s->p, data, n, whole,
+			     s->trace ? s->trace->w.base : NULL, s->end);
 }
 
 static void sink_copy(struct hs_sink *s, const uint8_t *data, size_t n)
 {
+	size_t whole = n;
+
 	while (n && !s->failed) {
 		size_t room = (size_t)(s->end - s->p);
 		size_t take = n < room ? n : room;
@@ -244,7 +248,7 @@ static void sink_copy(struct hs_sink *s, const uint8_t *data, size_t n)
 			continue;
 		}
 		if (data) {
-			sink_take(s, data, take);
+			sink_take(s, data, take, whole);
 			data += take;
 		} else {
 			memset(s->p, 0, take);

@@ -29,12 +29,12 @@ static uint8_t *fenced(void)
 }
 
 static void one(uint8_t *room, uint8_t *to, const uint8_t *from, size_t n,
-		const uint8_t *begin)
+		size_t whole, const uint8_t *begin)
 {
 	const uint8_t *end = room + ROOM_BYTES;
 
 	memset(room, GUARD, ROOM_BYTES);
-	hs_copy_long(to, from, n, begin, end);
+	hs_copy_long(to, from, n, whole, begin, end);
 	assert_memory_equal(to, from, n);
 	for (const uint8_t *p = room; p < to; p++)
 		assert_int_equal(*p, GUARD);
@@ -63,11 +63,13 @@ static void test_all(void **state)
 			size_t n = sizes[s];
 			const uint8_t *from = source + ROOM_BYTES - n - k % 5;
 
-			one(room, room + k, from, n, room);
-			one(room, room + 9000 + k, from, n, room);
-			one(room, room + 9000 + k, from, n, NULL);
+			one(room, room + k, from, n, n, room);
+			one(room, room + 9000 + k, from, n, n, room);
+			one(room, room + 9000 + k, from, n, n, NULL);
+			/* A part of something long. */
+			one(room, room + k, from, n, 65536, room);
 			/* To the last byte of the buffer. */
-			one(room, room + ROOM_BYTES - n - k, from, n, room);
+			one(room, room + ROOM_BYTES - n - k, from, n, n, room);
 		}
 }
 
