@@ -13,6 +13,10 @@
 #define ROW_BYTES 4096u
 /* All rows of a process are one part in so many of a pool, at most. */
 #define ROWS_SHARE 400u
+/* Of each buffer of a row, asked for when the row is taken: no more than a
+ * short trace fills. None is shorter than half of it. */
+#define ASK_BYTES 512u
+_Static_assert(ASK_BYTES / 2 <= HS_SHM_REF_UNIT_BYTES, "within the buffer");
 
 static struct hs_shm_stock_tail *tail_of(const struct hs_attachment *at,
 					 uint32_t core, uint32_t size_class)
@@ -103,6 +107,36 @@ enum hs_stock_result hs_stock_take_ring(struct hs_attachment *at, uint32_t core,
 	return hs_stock_check(at, word, out) ? HS_STOCK_GOT : HS_STOCK_BAD;
 }
 
+static inline __attribute__((always_inline)) void lines_ask(uintptr_t from,
+							    size_t n)
+{
+#pragma GCC unroll 8
+	for (size_t i = 0; i < n; i += HS_SHM_LINE_BYTES)
+		__builtin_prefetch((const void *)(from + i), 1);
+}
+
+/*
+ * The lines were last written a pool's length ago, and a short trace's stores
+ * would wait for each that no cache has. So all that it may fill is asked for
+ * some traces ahead. Rows are of the only node there is; a word that names no
+ * buffer is found out when it is used: to ask for its lines does nothing.
+ */
+static inline __attribute__((always_inline)) void
+row_ask(const struct hs_attachment *at, const struct hs_lane *lane)
+{
+	bool more = at->layout.class_bytes[0] >= ASK_BYTES;
+
+	for (uint32_t i = 0; i < lane->stock_end; i++) {
+		uintptr_t from = (uintptr_t)at->pools[0] +
+				 (uint64_t)hs_shm_stock_ref(lane->stock[i]) *
+					 HS_SHM_REF_UNIT_BYTES;
+
+		lines_ask(from, ASK_BYTES / 2);
+		if (more)
+			lines_ask(from + ASK_BYTES / 2, ASK_BYTES / 2);
+	}
+}
+
 static enum hs_stock_result row_take(struct hs_attachment *at,
 				     struct hs_lane *lane, uint32_t core)
 {
@@ -117,6 +151,7 @@ static enum hs_stock_result row_take(struct hs_attachment *at,
 	got = take_words(at, core, 0, lane->stock, max, &lane->stock_end);
 	if (got != HS_STOCK_GOT)
 		lane->stock_end = 0;
+	row_ask(at, lane);
 	return got;
 }
 
