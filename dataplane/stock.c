@@ -13,10 +13,11 @@
 #define ROW_BYTES 4096u
 /* All rows of a process are one part in so many of a pool, at most. */
 #define ROWS_SHARE 400u
-/* Of each buffer of a row, asked for when the row is taken: no more than a
- * short trace fills. None is shorter than half of it. */
-#define ASK_BYTES 512u
-_Static_assert(ASK_BYTES / 2 <= HS_SHM_REF_UNIT_BYTES, "within the buffer");
+/* Of a larger buffer, asked for before it is used: what is waited for at its
+ * start. Of one of a row it is two units, no more than a short trace fills. */
+#define ASK_BYTES 2048u
+/* Where buffers are larger, what fills them is foreseen by the processor. */
+#define ASK_UP_TO_BYTES 8192u
 
 static struct hs_shm_stock_tail *tail_of(const struct hs_attachment *at,
 					 uint32_t core, uint32_t size_class)
@@ -41,6 +42,54 @@ static inline uint32_t row_of(uint64_t there, uint32_t max)
 	if (some > max)
 		return max;
 	return some ? (uint32_t)some : 1;
+}
+
+/*
+ * A buffer's lines were last written a pool's length ago, and stores would wait
+ * for each that no cache has, in their order. So they are asked for some traces
+ * ahead. A word that names no buffer is found out when it is used: to ask for
+ * its lines does nothing.
+ */
+static inline __attribute__((always_inline)) void unit_ask(uintptr_t from)
+{
+#pragma GCC unroll 4
+	for (uint32_t i = 0; i < HS_SHM_REF_UNIT_BYTES; i += HS_SHM_LINE_BYTES)
+		__builtin_prefetch((const void *)(from + i), 1);
+}
+
+static inline uintptr_t place_of(const uint8_t *pool, uint64_t word)
+{
+	return (uintptr_t)pool +
+	       (uint64_t)hs_shm_stock_ref(word) * HS_SHM_REF_UNIT_BYTES;
+}
+
+/* Of a row, which are of the smallest size and of the only node there is. */
+static inline __attribute__((always_inline)) void
+row_ask(const struct hs_attachment *at, const struct hs_lane *lane)
+{
+	bool more = at->layout.class_bytes[0] > HS_SHM_REF_UNIT_BYTES;
+
+	for (uint32_t i = 0; i < lane->stock_end; i++) {
+		uintptr_t from = place_of(at->pools[0], lane->stock[i]);
+
+		unit_ask(from);
+		if (more)
+			unit_ask(from + HS_SHM_REF_UNIT_BYTES);
+	}
+}
+
+/* Of what the next thread on this core will take. */
+static __attribute__((noinline)) void
+next_ask(const struct hs_attachment *at, uint32_t size_class, uint64_t word)
+{
+	uint32_t size = at->layout.class_bytes[size_class];
+	uintptr_t from = place_of(at->pools[hs_shm_stock_node(word)], word);
+	uintptr_t end = from + (size < ASK_BYTES ? size : ASK_BYTES);
+
+	if (size > ASK_UP_TO_BYTES)
+		return;
+	for (; from < end; from += HS_SHM_REF_UNIT_BYTES)
+		unit_ask(from);
 }
 
 /* Up to @max words in one exchange. */
@@ -84,6 +133,11 @@ take_words(struct hs_attachment *at, uint32_t core, uint32_t size_class,
 			 */
 			out[i] = __atomic_load_n(&words[(tail + i) & mask],
 						 __ATOMIC_RELAXED);
+		if (max == 1 && head - tail > 1)
+			/* stock.C18 relaxed: a hint; as stock.C5. */
+			next_ask(at, size_class,
+				 __atomic_load_n(&words[(tail + 1) & mask],
+						 __ATOMIC_RELAXED));
 		/* stock.W2 release, pairs stock.R2: the words are read before
 		 * their places are given back to the agent. */
 		if (__atomic_compare_exchange_n(&mine->tail, &tail, tail + *nr,
@@ -105,36 +159,6 @@ enum hs_stock_result hs_stock_take_ring(struct hs_attachment *at, uint32_t core,
 	if (got != HS_STOCK_GOT)
 		return got;
 	return hs_stock_check(at, word, out) ? HS_STOCK_GOT : HS_STOCK_BAD;
-}
-
-static inline __attribute__((always_inline)) void lines_ask(uintptr_t from,
-							    size_t n)
-{
-#pragma GCC unroll 8
-	for (size_t i = 0; i < n; i += HS_SHM_LINE_BYTES)
-		__builtin_prefetch((const void *)(from + i), 1);
-}
-
-/*
- * The lines were last written a pool's length ago, and a short trace's stores
- * would wait for each that no cache has. So all that it may fill is asked for
- * some traces ahead. Rows are of the only node there is; a word that names no
- * buffer is found out when it is used: to ask for its lines does nothing.
- */
-static inline __attribute__((always_inline)) void
-row_ask(const struct hs_attachment *at, const struct hs_lane *lane)
-{
-	bool more = at->layout.class_bytes[0] >= ASK_BYTES;
-
-	for (uint32_t i = 0; i < lane->stock_end; i++) {
-		uintptr_t from = (uintptr_t)at->pools[0] +
-				 (uint64_t)hs_shm_stock_ref(lane->stock[i]) *
-					 HS_SHM_REF_UNIT_BYTES;
-
-		lines_ask(from, ASK_BYTES / 2);
-		if (more)
-			lines_ask(from + ASK_BYTES / 2, ASK_BYTES / 2);
-	}
 }
 
 static enum hs_stock_result row_take(struct hs_attachment *at,
