@@ -139,6 +139,9 @@ copy_halves(uint8_t *to, const uint8_t *from, size_t n)
 	copy_by(by_halves, to, from, n);
 }
 
+/* Shorter ones are worth it where a line is one store, and nowhere else. */
+#define OTHERS_BYTES 512u
+
 /* From here on memcpy()'s string move is worth what it takes to begin. */
 #define STRING_BYTES 16384u
 
@@ -175,12 +178,16 @@ copy_streamed(uint8_t *to, const uint8_t *from, size_t n)
 void hs_copy_long(uint8_t *to, const uint8_t *from, size_t n, size_t whole,
 		  const uint8_t *begin, const uint8_t *end)
 {
-	if (__builtin_cpu_is("intel"))
-		copy_ahead(to, from, n, begin, end);
-	else if (__builtin_cpu_supports("avx512f") && whole < STRING_BYTES)
+	bool intel = __builtin_cpu_is("intel");
+	bool lines = !intel && __builtin_cpu_supports("avx512f");
+
+	if (lines && whole < STRING_BYTES)
 		copy_lines(to, from, n);
-	else if (__builtin_cpu_supports("avx512f") ||
-		 !__builtin_cpu_supports("avx2"))
+	else if (lines || n < OTHERS_BYTES)
+		memcpy(to, from, n);
+	else if (intel)
+		copy_ahead(to, from, n, begin, end);
+	else if (!__builtin_cpu_supports("avx2"))
 		memcpy(to, from, n);
 	else if (n < STREAM_BYTES)
 		copy_halves(to, from, n);

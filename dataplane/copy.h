@@ -62,8 +62,8 @@ static inline void hs_store_pair(void *to, uint64_t a, uint64_t b)
 	memcpy(to, &both, sizeof(both));
 }
 
-/* From here on a copy is long. */
-#define HS_COPY_LONG_BYTES 512u
+/* From here on a copy is long, to some processors. */
+#define HS_COPY_LONG_BYTES 256u
 
 /**
  * hs_copy_long() - into a buffer that was last written a pool's length ago

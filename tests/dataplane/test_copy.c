@@ -46,6 +46,9 @@ static void test_all(void **state)
 {
 	static const size_t sizes[] = {HS_COPY_LONG_BYTES,
 				       HS_COPY_LONG_BYTES + 1,
+				       320,
+				       511,
+				       512,
 				       575,
 				       576,
 				       577,
