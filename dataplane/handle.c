@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 
 #define NO_INDEX      0xffffffffu
+#define ROOM_HANDLES  16u /* that a lane gets room for at a time */
 #define BLOCK_HANDLES 32u /* no more than slots where there are few */
 
 struct hs_trace hs_trace_null;
@@ -18,7 +19,8 @@ struct hs_trace hs_trace_null;
 static struct {
 	struct hs_trace *handles;
 	uint32_t nr;
-	uint64_t top; /* tag << 32 | index */
+	uint64_t top;  /* tag << 32 | index */
+	uint32_t kept; /* room that lanes have for free ones */
 } pool = {.top = NO_INDEX};
 
 static void stack_push(struct hs_trace *trace)
@@ -41,11 +43,13 @@ static void stack_push(struct hs_trace *trace)
 	}
 }
 
-struct hs_trace *hs_handle_take_any(void)
+struct hs_trace *hs_handle_take_any(struct hs_lane *lane)
 {
 	uint64_t top, next;
 	struct hs_trace *trace;
 
+	if (lane)
+		lane->free_missed = true;
 	/* client.R7 acquire, pairs client.W7: the handle as its last user
 	 * left it. */
 	top = __atomic_load_n(&pool.top, __ATOMIC_ACQUIRE);
@@ -96,6 +100,7 @@ int hs_handle_pool_make(uint32_t nr, uint32_t use)
 		pool.nr = nr;
 	}
 	pool.top = NO_INDEX;
+	pool.kept = 0;
 	/* Low indices on top: they have slots even where slots are few. */
 	for (uint32_t turn = pool.nr; turn-- > 0;) {
 		uint32_t i = index_of_turn(turn);
@@ -111,14 +116,40 @@ int hs_handle_pool_make(uint32_t nr, uint32_t use)
 	return 0;
 }
 
+/*
+ * A lane that has as many as it may keep gets room for some more, if its thread
+ * would have begun with them: one that ends what others begin has no use for
+ * many. All lanes, those of parked threads among them, keep half of all handles
+ * at most.
+ */
+static __attribute__((noinline)) bool room_more(struct hs_lane *lane)
+{
+	uint32_t most = pool.nr / 2;
+
+	if (lane->free_room == HS_LANE_HANDLES_MAX ||
+	    (lane->free_room && !lane->free_missed))
+		return false;
+	/* client.C17 relaxed: a count; confirmed below. */
+	if (__atomic_load_n(&pool.kept, __ATOMIC_RELAXED) + ROOM_HANDLES > most)
+		return false;
+	/* client.C18 relaxed: a count. */
+	if (__atomic_add_fetch(&pool.kept, ROOM_HANDLES, __ATOMIC_RELAXED) >
+	    most) {
+		/* client.C19 relaxed: a count. */
+		__atomic_sub_fetch(&pool.kept, ROOM_HANDLES, __ATOMIC_RELAXED);
+		return false;
+	}
+	lane->free_room += ROOM_HANDLES;
+	lane->free_missed = false;
+	return true;
+}
+
 void hs_handle_give(struct hs_lane *lane, struct hs_trace *trace)
 {
 	/* A handle of a smaller pool of before is out of use for good. */
 	if (trace != pool.handles + trace->index)
 		return;
-	/* Lanes of parked threads keep half of all handles, at most. */
-	if (lane && lane->nr_free < HS_LANE_HANDLES_MAX &&
-	    lane->index < pool.nr / (2 * HS_LANE_HANDLES_MAX))
+	if (lane && (lane->nr_free < lane->free_room || room_more(lane)))
 		lane->free[lane->nr_free++] = trace;
 	else
 		stack_push(trace);
@@ -128,6 +159,12 @@ void hs_handle_flush(struct hs_lane *lane)
 {
 	while (lane->nr_free)
 		stack_push(lane->free[--lane->nr_free]);
+	if (!lane->free_room)
+		return;
+	/* client.C20 relaxed: a count. */
+	__atomic_sub_fetch(&pool.kept, lane->free_room, __ATOMIC_RELAXED);
+	lane->free_room = 0;
+	lane->free_missed = false;
 }
 
 void hs_handle_close_all(void)

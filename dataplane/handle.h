@@ -98,11 +98,11 @@ extern struct hs_trace hs_trace_null __attribute__((visibility("hidden")));
 int hs_handle_pool_make(uint32_t nr, uint32_t use);
 
 /* Context: write path. @lane: the calling thread's, or NULL. */
-struct hs_trace *hs_handle_take_any(void);
+struct hs_trace *hs_handle_take_any(struct hs_lane *lane);
 static inline struct hs_trace *hs_handle_take(struct hs_lane *lane)
 {
 	return lane && lane->nr_free ? lane->free[--lane->nr_free]
-				     : hs_handle_take_any();
+				     : hs_handle_take_any(lane);
 }
 void hs_handle_give(struct hs_lane *lane, struct hs_trace *trace);
 

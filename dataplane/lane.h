@@ -22,8 +22,9 @@
 /* A trigger with all its laterals, and one to spare. */
 #define HS_LANE_PUSH_MAX (HS_LATERAL_MAX + 2)
 
-/* Free handles that a lane keeps for its thread. */
-#define HS_LANE_HANDLES_MAX 16u
+/* Free handles that a lane keeps for its thread, at most: as many as a loop
+ * begins and ends in one round. */
+#define HS_LANE_HANDLES_MAX 64u
 
 /* Buffers of the smallest size that a lane keeps for its thread: stock.h. */
 #define HS_LANE_STOCK_MAX 8u
@@ -47,7 +48,9 @@ struct hs_lane {
 	uint32_t index;
 	uint32_t number_next; /* handle numbers handed to this lane */
 	uint32_t number_end;
-	uint32_t nr_free; /* handles kept here, so that begin is local */
+	uint32_t nr_free;   /* handles kept here, so that begin is local */
+	uint32_t free_room; /* that it may keep: handle.c */
+	bool free_missed;   /* its thread began with none here since */
 	struct hs_trace *free[HS_LANE_HANDLES_MAX];
 	bool keeps_row;		      /* one of attachment.nr_rows */
 	uint32_t stock_at, stock_end; /* stock words kept here */

@@ -142,8 +142,11 @@ take_words(struct hs_attachment *at, uint32_t core, uint32_t size_class,
 		 * their places are given back to the agent. */
 		if (__atomic_compare_exchange_n(&mine->tail, &tail, tail + *nr,
 						false, __ATOMIC_RELEASE,
-						__ATOMIC_RELAXED))
+						__ATOMIC_RELAXED)) {
+			/* The next words: the agent wrote them elsewhere. */
+			__builtin_prefetch(&words[(tail + *nr) & mask]);
 			return HS_STOCK_GOT;
+		}
 	}
 }
 

@@ -474,6 +474,56 @@ static void test_more_traces_than_slots(void **state)
 	assert_int_equal(fake_agent_up(&agent)->lost_unpinned, 0);
 }
 
+#define BURST 60u
+static void begin_some(struct hs_trace **t)
+{
+	for (uint32_t i = 0; i < BURST; i++)
+		t[i] = hs_trace_begin(&ID, NULL);
+}
+
+static void end_some(struct hs_trace **t)
+{
+	for (uint32_t i = 0; i < BURST; i++) {
+		hs_trace_end(t[i]);
+		fake_agent_drain(&agent);
+	}
+}
+
+static void *end_of_another(void *t)
+{
+	uint32_t *room = malloc(sizeof(*room));
+	struct hs_lane *lane;
+
+	end_some(t);
+	lane = hs_client_lane_held(&hs_tls);
+	*room = lane ? lane->free_room : 0;
+	return room;
+}
+
+/* As many as it begins at once; and few where it ends what others began. */
+static void test_a_lane_keeps_what_its_thread_begins_with(void **state)
+{
+	struct hs_trace *t[BURST];
+	struct hs_lane *lane;
+	pthread_t thread;
+	void *room;
+
+	for (int i = 0; i < 4; i++) {
+		begin_some(t);
+		end_some(t);
+	}
+	lane = hs_client_lane_held(&hs_tls);
+	assert_non_null(lane);
+	assert_int_equal(lane->free_room, HS_LANE_HANDLES_MAX);
+	assert_int_equal(lane->nr_free, BURST);
+	begin_some(t);
+	assert_int_equal(lane->nr_free, 0);
+	assert_int_equal(pthread_create(&thread, NULL, end_of_another, t), 0);
+	pthread_join(thread, &room);
+	assert_int_equal(*(uint32_t *)room, HS_LANE_HANDLES_MAX / 4);
+	free(room);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -494,6 +544,7 @@ int main(void)
 		T(test_more_threads_than_lanes),
 		T(test_nested_call_is_dropped),
 		T(test_more_traces_than_slots),
+		T(test_a_lane_keeps_what_its_thread_begins_with),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
