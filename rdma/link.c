@@ -250,6 +250,8 @@ void hs_link_connected(struct hs_link *l)
 
 	if (l->hub->windows.readable)
 		hello.flags |= HS_WIRE_HELLO_F_READS;
+	if (l->hub->carrier->hello_flags)
+		hello.flags |= l->hub->carrier->hello_flags(l);
 	memcpy(hello.name, l->hub->self.name, sizeof(hello.name));
 	if (keys->nr_keys && hs_random_secure(nonce, sizeof(nonce))) {
 		hs_link_doom(l);
@@ -349,6 +351,7 @@ static void take_hello(struct hs_link *l, const struct hs_wire_header *head,
 	l->peer.peer = l->id;
 	l->peer.role = hello->role;
 	l->peer_reads = hello->flags & HS_WIRE_HELLO_F_READS;
+	l->peer_bells = hello->flags & HS_WIRE_HELLO_F_BELLS;
 	l->peer_knows = hello->type_last ? hello->type_last : HS_WIRE_WINDOW;
 	l->peer.node = hello->node;
 	memcpy(l->peer.name, hello->name, sizeof(l->peer.name));

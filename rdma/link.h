@@ -83,7 +83,8 @@ struct hs_link {
 	bool accepted;	     /* not dialled, whatever becomes of the dial */
 	bool dirty;	     /* is in the hub's dirty list */
 	bool wants_writable; /* EAGAIN was said */
-	bool peer_reads;     /* its HELLO says so */
+	bool peer_reads;     /* its HELLO says so, and */
+	bool peer_bells;     /* of F_BELLS likewise */
 	uint32_t peer_knows; /* no type beyond */
 };
 
@@ -102,6 +103,8 @@ struct hs_carrier {
 				  const struct hs_wire_hello *hello);
 	/** base/node_at.h of the other end's address; the entry may be NULL */
 	uint64_t (*at)(struct hs_link *l);
+	/** HS_WIRE_HELLO_F_* that the carrier says. The entry may be NULL */
+	uint16_t (*hello_flags)(struct hs_link *l);
 	/** the peer is up, its role known. The entry may be NULL */
 	void (*came_up)(struct hs_link *l);
 	/** it lets us read; Return: why that cannot be, or NULL. NULL entry:

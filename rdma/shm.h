@@ -3,7 +3,8 @@
  * shm.h - the inside of the shared-memory carrier
  *
  * transport_shm.c dials, listens and gives turns; shm_conn.c moves the bytes of
- * one connection through shm_ring.h; shm_window.c has peers read, and reads.
+ * one connection through shm_ring.h; shm_bell.c wakes the other side up;
+ * shm_window.c has peers read, and reads.
  * All else is link.h's and sockets.h's.
  */
 #ifndef HS_RDMA_SHM_H
@@ -36,6 +37,9 @@ struct hs_shm_conn {
 	uint32_t nr_idle;	       /* rings for nothing, since idle_ns */
 	uint64_t idle_ns;
 	uint64_t progress; /* of the ring, at the last of those */
+	bool kin;	   /* the other side is root's or our own user's */
+	int bell_in;	   /* it rings by it; -1: by the socket */
+	int bell_out;	   /* likewise, that we ring by */
 	int handed;	   /* a memory that WINDOW has to tell of; -1: none */
 	bool shows;	   /* we handed one over */
 	struct hs_memfd shown;
@@ -69,6 +73,23 @@ void hs_shm_conn_flush(struct hs_link *l);
 void hs_shm_conn_read(struct hs_shm_conn *c);
 /** hs_shm_conn_hear() - all that its socket has: rings, a memory */
 void hs_shm_conn_hear(struct hs_shm_conn *c);
+
+/* shm_bell.c */
+/** hs_shm_bell_kin() - whether who is at the other end of @fd could stop us
+ * anyway */
+bool hs_shm_bell_kin(int fd);
+/** hs_shm_bell_flags() - what HELLO says of it */
+uint16_t hs_shm_bell_flags(struct hs_link *l);
+/** hs_shm_bell_open() - the peer is up: from now on it is rung by an eventfd,
+ * where both sides like */
+void hs_shm_bell_open(struct hs_link *l);
+/** hs_shm_bell_take() - it handed @fd over, which is the connection's now.
+ * Return: what is wrong with that, or NULL */
+const char *hs_shm_bell_take(struct hs_shm_conn *c, int fd);
+/** hs_shm_bell_awaited() - its socket has to be read until it has come */
+bool hs_shm_bell_awaited(const struct hs_shm_conn *c);
+void hs_shm_bell_ring(struct hs_shm_conn *c);
+void hs_shm_bell_close(struct hs_shm_conn *c);
 
 /* shm_window.c */
 int hs_shm_windows(struct hs_transport *t,

@@ -2,12 +2,11 @@
 /*
  * shm_conn.c - the bytes of one connection through shared memory
  *
- * The socket says who is there, hands the memories over, rings, and ends with
- * the other process, however that ends. It rings and not an eventfd, since a
- * write to one waits for as long as whoever shares it likes; a send by
- * MSG_DONTWAIT never does. One byte is sent for a sleep of the other side, so
- * who has that many unread does not read: rings are read when many came, and
- * not each time, since the socket is watched for edges.
+ * The socket says who is there, hands the memories over, rings where there is
+ * no other bell (shm_bell.c), and ends with the other process, however that
+ * ends. One byte is sent for a sleep of the other side, so who has that many
+ * unread does not read: rings are read when many came, and not each time, since
+ * the socket is watched for edges.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -53,8 +52,9 @@ struct hs_shm_conn *hs_shm_conn_create(struct hs_shm *t, int fd,
 		return NULL;
 	c->fd = fd;
 	c->ours.fd = c->theirs.fd = c->shown.fd = -1;
-	c->handed = -1;
-	t->sockets.hub.stats.system_calls += 2;
+	c->handed = c->bell_in = c->bell_out = -1;
+	c->kin = hs_shm_bell_kin(fd);
+	t->sockets.hub.stats.system_calls += 3;
 	rc = hs_link_init(&c->link, &t->sockets.hub, dial);
 	if (!rc) {
 		rc = say_hello(c);
@@ -88,6 +88,7 @@ void hs_shm_conn_release(struct hs_link *l)
 
 	forget_late(c);
 	hs_shm_window_close(c);
+	hs_shm_bell_close(c);
 	hs_link_fini(l);
 	hs_memfd_close(&c->ours);
 	hs_memfd_close(&c->theirs);
@@ -98,18 +99,6 @@ void hs_shm_conn_release(struct hs_link *l)
 static void cut(struct hs_shm_conn *c, const char *reason)
 {
 	hs_link_cut(&c->link, HS_TRANSPORT_CUT_GARBAGE, reason);
-}
-
-static void ring(struct hs_shm_conn *c)
-{
-	const uint8_t bell = HS_RING_BELL;
-
-	c->link.hub->stats.system_calls++;
-	if (send(c->fd, &bell, 1, MSG_NOSIGNAL | MSG_DONTWAIT) == 1)
-		return;
-	if (errno == EAGAIN || errno == ENOBUFS)
-		cut(c, "it asks to be rung, and does not hear it");
-	/* It hung up: what it wrote before is read when epoll says so. */
 }
 
 /* No fault of its own, and it may come again. */
@@ -197,7 +186,7 @@ void hs_shm_conn_flush(struct hs_link *l)
 	if (put) {
 		hs_link_took(l, put);
 		if (hs_shm_ring_publish(&c->ring))
-			ring(c);
+			hs_shm_bell_ring(c);
 	}
 	if (c->ring.wrong)
 		cut(c, c->ring.wrong);
@@ -208,16 +197,19 @@ void hs_shm_conn_flush(struct hs_link *l)
 static const char *take_words(struct hs_shm_conn *c, const uint8_t *words,
 			      ssize_t nr, size_t nr_fds, int fd)
 {
-	size_t nr_memories = 0;
+	size_t nr_memories = 0, nr_bells = 0;
 	const char *wrong = NULL;
 
 	for (ssize_t i = 0; i < nr; i++) {
-		if (words[i] != HS_RING_BELL && words[i] != HS_RING_MEMORY)
-			wrong = "it says what is no ring";
 		nr_memories += words[i] == HS_RING_MEMORY;
+		nr_bells += words[i] == HS_RING_EVENTFD;
+		if (words[i] < HS_RING_BELL || words[i] > HS_RING_EVENTFD)
+			wrong = "it says what is no ring";
 	}
-	if (!wrong && nr_memories != nr_fds)
+	if (!wrong && nr_memories + nr_bells != nr_fds)
 		wrong = "it says a memory, and hands over none, or otherwise";
+	if (!wrong && nr_bells)
+		return hs_shm_bell_take(c, fd);
 	if (!wrong && nr_fds &&
 	    (!c->link.hub->windows.readable || c->handed >= 0 ||
 	     c->shown_bytes))
@@ -293,7 +285,7 @@ void hs_shm_conn_read(struct hs_shm_conn *c)
 
 		if (n) {
 			if (hs_shm_ring_taken(&c->ring))
-				ring(c);
+				hs_shm_bell_ring(c);
 			hs_link_came(l, n);
 			left -= n;
 		} else if (hs_shm_ring_sleep(&c->ring)) {
@@ -342,6 +334,10 @@ void hs_shm_conn_event(struct hs_link *l, uint32_t events)
 	hear_rings(c, ended);
 	tail = c->ring.tail;
 	hs_shm_conn_read(c);
+	if (hs_shm_bell_awaited(c)) {
+		hs_shm_conn_hear(c);
+		hs_shm_conn_read(c);
+	}
 	if (l->out.used_bytes)
 		hs_shm_conn_flush(l);
 	if (tail == c->ring.tail)

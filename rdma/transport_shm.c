@@ -292,6 +292,12 @@ static void shm_turn(struct hs_transport *transport,
 	finish_turn(t);
 }
 
+static void shm_came_up(struct hs_link *l)
+{
+	hs_shm_bell_open(l);
+	hs_shm_window_open(l);
+}
+
 static void shm_destroy(struct hs_transport *transport)
 {
 	struct hs_shm *t = (struct hs_shm *)transport;
@@ -333,7 +339,8 @@ static const struct hs_carrier shm_carrier = {
 	.dial = shm_dial,
 	.flush = hs_shm_conn_flush,
 	.release = hs_shm_conn_release,
-	.came_up = hs_shm_window_open,
+	.hello_flags = hs_shm_bell_flags,
+	.came_up = shm_came_up,
 	.window = hs_shm_window_told,
 	.read = hs_shm_read,
 	.reads_do = hs_shm_reads_do,

@@ -20,6 +20,10 @@
  * by a WINDOW behind it what it is: sealed, of that size, without holes, and to
  * be read alone.
  *
+ * Where each side's HELLO says that it hears bells, each hands over an eventfd,
+ * with a byte through the socket once the other is up, and rings by that from
+ * then on: it is written to, and never read.
+ *
  * All in the machine's order. Each side takes what the other wrote as input.
  */
 #ifndef HS_RING_FORMAT_H
@@ -40,8 +44,9 @@
 #define HS_RING_BYTES	     (64u << 10) /* a power of two */
 #define HS_RING_MEMORY_BYTES (HS_RING_WORDS_BYTES + HS_RING_BYTES)
 /* Through the socket, a byte each: */
-#define HS_RING_BELL   0x01 /* what rings */
-#define HS_RING_MEMORY 0x02 /* with the descriptor that WINDOW tells of */
+#define HS_RING_BELL	0x01 /* what rings */
+#define HS_RING_MEMORY	0x02 /* with the descriptor that WINDOW tells of */
+#define HS_RING_EVENTFD 0x03 /* with the one that rings from now on */
 
 struct hs_ring_hello {
 	uint32_t magic;

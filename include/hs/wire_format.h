@@ -130,6 +130,11 @@ HS_WIRE_ASSERT(sizeof(struct hs_wire_hello_key) == 48);
  * 38).
  */
 #define HS_WIRE_HELLO_F_READS 0x02u
+/*
+ * Over shared memory, and the speaker takes the other side for its own user's
+ * or root's: it hears a bell that it is handed (ADR 84, ring_format.h).
+ */
+#define HS_WIRE_HELLO_F_BELLS 0x04u
 
 /* What can be read while the connection lasts. about_bytes bytes follow: what
  * it is, for the owners of both ends (of a table: hs/crumb_format.h). */
