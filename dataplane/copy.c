@@ -183,12 +183,11 @@ void hs_copy_long(uint8_t *to, const uint8_t *from, size_t n, size_t whole,
 
 	if (lines && whole < STRING_BYTES)
 		copy_lines(to, from, n);
-	else if (lines || n < OTHERS_BYTES)
+	else if (lines || n < OTHERS_BYTES ||
+		 !(intel || __builtin_cpu_supports("avx2")))
 		memcpy(to, from, n);
 	else if (intel)
 		copy_ahead(to, from, n, begin, end);
-	else if (!__builtin_cpu_supports("avx2"))
-		memcpy(to, from, n);
 	else if (n < STREAM_BYTES)
 		copy_halves(to, from, n);
 	else
