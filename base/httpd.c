@@ -529,16 +529,17 @@ int hs_httpd_start(struct hs_httpd **httpd,
 				     : HS_HTTPD_REQUEST_TIME_NS;
 	h->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	rc = h->stop_fd < 0 ? -errno : open_doors(h, options);
+	/* Before the thread: what it is asked first may ask for this. */
+	*httpd = h;
 	if (rc == 0) {
 		rc = -pthread_create(&h->thread, NULL, serve, h);
 		h->has_thread = rc == 0;
 	}
 	if (rc != 0) {
+		*httpd = NULL;
 		hs_httpd_stop(h);
-		return rc;
 	}
-	*httpd = h;
-	return 0;
+	return rc;
 }
 
 void hs_httpd_stop(struct hs_httpd *h)

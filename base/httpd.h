@@ -73,7 +73,7 @@ struct hs_httpd_options {
 
 /**
  * hs_httpd_start() - listen and serve
- * @httpd: the server, on success
+ * @httpd: the server, on success; there before the first request is served
  * @options: where and what; strings are copied, routes are not
  *
  * A stale socket is taken over, one that is served is not. With tcp_port 0
