@@ -104,6 +104,7 @@ static uint32_t add(struct hs_agent_core *c, uint32_t fired, uint32_t trigger,
 		.hash_next = *head,
 		.domain = HS_HOLD_NOWHERE,
 		.trigger = (uint8_t)trigger,
+		.trace = HS_NIL,
 		.priority = priority,
 		.since_ns = since_ns,
 		.primary = *primary,
@@ -138,6 +139,8 @@ static void charge_to(struct hs_agent_core *c, struct hs_domain *d,
 
 	charge(c, d, more->hold, 0u - more->nr_units);
 	more->hold = hold;
+	if (hold != HS_NIL)
+		c->holds[hold].trace = trace;
 	charge(c, d, hold, more->nr_units);
 }
 
@@ -152,23 +155,33 @@ void hs_hold_pinned(struct hs_agent_core *c, struct hs_domain *d,
 /* It has settled: so have the buffers that count for it. */
 void hs_hold_grown(struct hs_agent_core *c, uint32_t hold)
 {
-	const struct hs_hold *h = &c->holds[hold];
-	const struct hs_wire_trace_id *id = &c->fired[h->fired].trace;
+	struct hs_hold *h = &c->holds[hold];
+	uint32_t trace = h->trace;
 	struct hs_domain *d;
-	uint32_t trace;
 
-	if (h->domain == HS_HOLD_NOWHERE) {
-		c->holds[hold].young = false;
+	if (trace != HS_NIL) {
+		d = &c->domains[h->domain];
+		/* Else that place is another trace's by now. */
+		if (d->traces[trace].fired == h->fired &&
+		    d->traces[trace].has_more && d->more[trace].hold == hold) {
+			charge_to(c, d, trace, HS_NIL);
+			h->young = false;
+			charge_to(c, d, trace, hold);
+		}
+	}
+	h->young = false;
+}
+
+void hs_hold_grown_prefetch(const struct hs_agent_core *c, uint32_t hold)
+{
+	const struct hs_hold *h = &c->holds[hold];
+	const struct hs_domain *d;
+
+	if (!h->in_use || h->trace == HS_NIL)
 		return;
-	}
 	d = &c->domains[h->domain];
-	trace = hs_ix_find(d, id->hi, id->lo);
-	if (trace != HS_NIL && d->more[trace].hold == hold) {
-		charge_to(c, d, trace, HS_NIL);
-		c->holds[hold].young = false;
-		charge_to(c, d, trace, hold);
-	}
-	c->holds[hold].young = false;
+	__builtin_prefetch(&d->traces[h->trace]);
+	__builtin_prefetch(&d->more[h->trace], 1);
 }
 
 static void drop(struct hs_agent_core *c, uint32_t hold)

@@ -126,13 +126,18 @@ struct hs_hold {
 	uint32_t hash_next;	      /* its lateral group is found by these */
 	uint32_t left, right, parent; /* in its queue (core_order.c) */
 	uint8_t domain, trigger;
-	bool in_use, young, in_young;
-	bool queued; /* there is something to send */
-	bool away;   /* and nobody there to send it to */
+	bool in_use : 1, young : 1, in_young : 1;
+	bool queued : 1; /* there is something to send */
+	bool away : 1;	 /* and nobody there to send it to */
+	/* Whose buffers count for it, if it still is: hs_ix_more.hold says so;
+	 * HS_NIL: none ever did. */
+	uint32_t trace;
 	uint64_t priority;
 	uint64_t since_ns; /* its trace was named by it */
 	struct hs_wire_trace_id primary;
 };
+
+_Static_assert(sizeof(struct hs_hold) == 64, "a line a hold");
 
 /* A lateral group that was given up (core_let.c). */
 #define HS_LETS 1024u
@@ -738,6 +743,8 @@ void hs_hold_place(struct hs_agent_core *c, struct hs_domain *d,
 void hs_hold_pinned(struct hs_agent_core *c, struct hs_domain *d,
 		    uint32_t trace, int change);
 void hs_hold_grown(struct hs_agent_core *c, uint32_t hold);
+/* Ask for the lines that hs_hold_grown() will look at. */
+void hs_hold_grown_prefetch(const struct hs_agent_core *c, uint32_t hold);
 void hs_hold_drop_all(struct hs_agent_core *c, uint32_t fired);
 void hs_hold_abandon_group(struct hs_agent_core *c, uint32_t hold);
 bool hs_hold_check(const struct hs_agent_core *c, const char **why);

@@ -407,8 +407,7 @@ static void fetch_places(const struct hs_agent_core *c, uint64_t now_ns)
 	for (uint32_t n = 0; n < nr_settling; n++) {
 		const struct hs_hold *h = &c->holds[holds[n]];
 
-		if (h->in_use)
-			__builtin_prefetch(&c->fired[h->fired].trace);
+		hs_hold_grown_prefetch(c, holds[n]);
 		if (!h->queued || h->away)
 			continue;
 		holds[nr] = holds[n];
