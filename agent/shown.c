@@ -20,9 +20,13 @@ void hs_shown_make(struct hs_worker *w, struct hs_agent_config *config)
 	w->crumb_table =
 		hs_crumbs_table_make(0, (uint64_t)s->nr_crumb_entries, key);
 	/* Filled now: devices know its pages by where they are, and who maps it
-	 * must find none missing. */
+	 * must find none missing. Large ones, since whoever reads a line of it
+	 * has not been near for long, and would walk the table of pages first.
+	 */
 	if (hs_memfd_create(&w->crumb_memory, "hs-crumbs",
-			    hs_crumbs_bytes(&w->crumb_table), HS_MEMFD_OURS)) {
+			    hs_crumbs_bytes(&w->crumb_table),
+			    HS_MEMFD_OURS |
+				    (s->huge_pages ? HS_MEMFD_ADVISE : 0))) {
 		hs_log_warn("agent", "no memory for crumbs that coordinators "
 				     "could read: limits.crumb_entries");
 		return;
