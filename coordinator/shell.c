@@ -52,9 +52,8 @@ static bool send_collector(void *ctx, const struct hs_wire_trace_id *trace,
 {
 	struct hs_coordinator *c = ctx;
 
-	return send_to(
-		c, hs_members_collector(c->members, trace, hs_clock_mono_ns()),
-		type, payload, payload_bytes);
+	return send_to(c, hs_members_collector(c->members, trace, c->now_ns),
+		       type, payload, payload_bytes);
 }
 
 static bool read_node(void *ctx, uint64_t node, uint64_t offset_bytes,
@@ -83,7 +82,7 @@ static void node_up(struct hs_coordinator *c,
 static void on_peer_up(void *ctx, const struct hs_transport_peer *peer)
 {
 	struct hs_coordinator *c = ctx;
-	uint64_t now_ns = hs_clock_mono_ns();
+	uint64_t now_ns = c->now_ns;
 	uint32_t superseded;
 
 	hs_log_info("coordinator", "peer up role=%d name=%s node=%016llx",
@@ -106,7 +105,7 @@ static void on_peer_up(void *ctx, const struct hs_transport_peer *peer)
 static void on_peer_down(void *ctx, uint32_t peer)
 {
 	struct hs_coordinator *c = ctx;
-	uint64_t now_ns = hs_clock_mono_ns();
+	uint64_t now_ns = c->now_ns;
 	const struct hs_member *at = hs_member(
 		c->members, hs_members_went(c->members, peer, now_ns));
 
@@ -143,7 +142,7 @@ static void on_leave(struct hs_coordinator *c, const struct hs_member *at,
 	if (payload_bytes != sizeof(*leave) || leave->node != at->id)
 		hs_transport_cut(c->transport, at->peer);
 	else
-		hs_members_leaves(c->members, at->peer, hs_clock_mono_ns());
+		hs_members_leaves(c->members, at->peer, c->now_ns);
 }
 
 static void on_message(void *ctx, uint32_t peer, uint16_t type,
@@ -164,8 +163,8 @@ static void on_message(void *ctx, uint32_t peer, uint16_t type,
 		on_leave(c, at, payload, payload_bytes);
 		return;
 	}
-	if (hs_coord_core_message(c->core, hs_clock_mono_ns(), at->id, type,
-				  payload, payload_bytes) != 0)
+	if (hs_coord_core_message(c->core, c->now_ns, at->id, type, payload,
+				  payload_bytes) != 0)
 		hs_transport_cut(c->transport, peer);
 }
 
@@ -179,7 +178,7 @@ static int on_readable(void *ctx, uint32_t peer, const void *about,
 
 	if (!at || at->role != HS_WIRE_ROLE_AGENT)
 		return -EBADMSG;
-	return hs_coord_core_table(c->core, hs_clock_mono_ns(), at->id, about,
+	return hs_coord_core_table(c->core, c->now_ns, at->id, about,
 				   about_bytes, size_bytes);
 }
 
@@ -191,7 +190,7 @@ static void on_read(void *ctx, uint32_t peer, uint64_t offset_bytes,
 		hs_member(c->members, hs_members_peer(c->members, peer));
 
 	if (at)
-		hs_coord_core_read(c->core, hs_clock_mono_ns(), at->id, data,
+		hs_coord_core_read(c->core, c->now_ns, at->id, data,
 				   size_bytes);
 }
 
@@ -200,7 +199,7 @@ static void on_writable(void *ctx, uint32_t peer)
 	struct hs_coordinator *c = ctx;
 
 	(void)peer;
-	hs_coord_core_tick(c->core, hs_clock_mono_ns());
+	hs_coord_core_tick(c->core, c->now_ns);
 }
 
 static int open_core(struct hs_coordinator *c)
@@ -217,7 +216,7 @@ static int open_core(struct hs_coordinator *c)
 	if (rc)
 		return rc;
 	c->epoch = hs_clock_real_ns();
-	c->started_ns = hs_clock_mono_ns();
+	c->started_ns = c->now_ns = hs_clock_mono_ns();
 	/* Of seconds: a restart within one is the same node to its peers, who
 	 * keep nothing by it. */
 	c->node = (uint64_t)c->settings->node << 32 |
@@ -266,7 +265,7 @@ static void tell_core(struct hs_coordinator *c, uint64_t now_ns)
 
 static void apply_lists(struct hs_coordinator *c)
 {
-	uint64_t now_ns = hs_clock_mono_ns();
+	uint64_t now_ns = c->now_ns;
 
 	if (hs_sources_apply(c->sources, c->members, c->transport, now_ns))
 		hs_coord_core_collector_up(c->core, now_ns);
@@ -440,13 +439,15 @@ int hs_coordinator_run(struct hs_coordinator *c, int signal_fd)
 			rc = -errno;
 		pthread_mutex_lock(&c->lock);
 		c->waits++;
+		c->now_ns = hs_clock_mono_ns();
 		nr = sort_events(events, nr);
 		if (nr < 0)
 			break;
 		apply_lists(c);
 		if (!rc)
 			rc = transport_turn(c, events, nr);
-		hs_coord_core_tick(c->core, hs_clock_mono_ns());
+		c->now_ns = hs_clock_mono_ns();
+		hs_coord_core_tick(c->core, c->now_ns);
 		hs_transport_flush(c->transport);
 	}
 	pthread_mutex_unlock(&c->lock);

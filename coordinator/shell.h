@@ -31,7 +31,8 @@ struct hs_coordinator {
 	uint64_t node;
 	uint64_t epoch;
 	uint64_t started_ns;
-	uint64_t waits; /* system calls of the loop that waits for events */
+	uint64_t now_ns; /* of this turn */
+	uint64_t waits;	 /* system calls of the loop that waits for events */
 	uint64_t messages_misplaced; /* of a role that does not say that */
 	int port;
 	int epoll_fd; /* the loop's, and the transport's where it can */
