@@ -13,7 +13,14 @@
 #include <errno.h>
 #include <string.h>
 
-#define BATCH_ENTRIES  32u /* as many lines as a core fetches at a time */
+/* How far ahead what is asked for: lines that an entry names, lines that these
+ * lead to, and so on; by and by, so many entries' at a time. */
+#define AHEAD_LINES   32u /* as many as a core fetches at a time */
+#define AHEAD_TRACES  16u
+#define AHEAD_LASTS   8u
+#define GROUP_ENTRIES 16u
+#define AHEAD_ENTRIES 64u /* a power of two: all of these, and one before */
+_Static_assert(AHEAD_LINES + GROUP_ENTRIES < AHEAD_ENTRIES, "each its place");
 #define COMMITTED_MASK 0x0fffffffu /* of an entry: the rest is the node */
 
 const struct hs_domain *hs_domain_look(const struct hs_agent_core *c,
@@ -387,9 +394,9 @@ entry_buffer(struct hs_agent_core *c, struct hs_domain *d, uint32_t process,
 		entry_publish(c, d, trace, t, buffer, e, process, now_ns);
 }
 
-static void entry_crumb(struct hs_agent_core *c, struct hs_domain *d,
-			uint32_t process, const struct hs_shm_entry *e,
-			uint64_t hash, uint64_t now_ns)
+static __attribute__((noinline)) void
+entry_crumb(struct hs_agent_core *c, struct hs_domain *d, uint32_t process,
+	    const struct hs_shm_entry *e, uint64_t hash, uint64_t now_ns)
 {
 	uint32_t trace;
 
@@ -448,25 +455,43 @@ static inline bool says_buffer(const struct hs_shm_entry *e)
 	       e->trace_hi | e->trace_lo;
 }
 
+/* Most others do. */
+static inline bool says_crumb(const struct hs_shm_entry *e)
+{
+	return e->type == HS_SHM_ENTRY_CRUMB && e->trace_hi | e->trace_lo;
+}
+
 /* In the place of a buffer: it is no buffer that this entry is about. */
 #define SAYS_ELSE 0xfffffffeu
 
-/* What is known of the entries of a batch before they are looked at. */
-struct batch {
-	uint64_t hashes[BATCH_ENTRIES];
-	uint32_t buffers[BATCH_ENTRIES]; /* HS_NIL: none; or SAYS_ELSE */
+/*
+ * What is known of entries before they are looked at: of as many as memory is
+ * asked for ahead of. It is asked for by and by, a few entries' with each few
+ * that are looked at, since where a table's page is not at hand, to ask waits
+ * for that, and there are not many such waits that a core can have at once.
+ */
+struct ahead {
+	uint64_t hashes[AHEAD_ENTRIES];
+	uint32_t buffers[AHEAD_ENTRIES]; /* HS_NIL: none; or SAYS_ELSE */
+	uint32_t guess[AHEAD_ENTRIES];	 /* the trace's entry, or HS_NIL */
+	uint32_t lines, traces, lasts;	 /* entries that have been asked for */
 };
 
-/* What the batch will touch: first what is known of each entry alone. */
-static inline __attribute__((always_inline)) void
-batch_prefetch(const struct hs_agent_core *c, const struct hs_domain *d,
-	       const struct hs_shm_entry *entries, uint32_t nr,
-	       struct batch *batch)
+static inline uint32_t ahead_to(uint32_t at, uint32_t nr, uint32_t distance)
 {
-	uint32_t guess[BATCH_ENTRIES], nr_guessed = 0;
-	uint64_t hash = 0;
+	return nr - at < distance ? nr : at + distance;
+}
 
-	for (uint32_t i = 0; i < nr; i++) {
+/* First what is known of each entry alone. */
+static inline __attribute__((always_inline)) void
+ahead_lines(const struct hs_domain *d, const struct hs_shm_entry *entries,
+	    uint32_t to, struct ahead *ahead)
+{
+	uint64_t hash =
+		ahead->lines ? ahead->hashes[(ahead->lines - 1) % AHEAD_ENTRIES]
+			     : 0;
+
+	for (uint32_t i = ahead->lines; i < to; i++) {
 		const struct hs_shm_entry *e = &entries[i];
 		uint32_t buffer = SAYS_ELSE;
 
@@ -476,36 +501,54 @@ batch_prefetch(const struct hs_agent_core *c, const struct hs_domain *d,
 			hash = hs_ix_hash(d, e->trace_hi, e->trace_lo);
 			hs_ix_prefetch_trace(d, hash);
 		}
-		batch->hashes[i] = hash;
+		ahead->hashes[i % AHEAD_ENTRIES] = hash;
 		if (says_buffer(e))
 			buffer = buffer_of_ref(d, e->u.buffer.committed >> 28,
 					       e->u.buffer.ref);
-		batch->buffers[i] = buffer;
+		ahead->buffers[i % AHEAD_ENTRIES] = buffer;
 		if (buffer < SAYS_ELSE)
 			hs_buffer_prefetch(d, buffer);
 	}
-	for (uint32_t i = 0; i < nr; i++) {
-		uint32_t trace;
+	ahead->lines = to;
+}
 
-		if (i && batch->hashes[i] == batch->hashes[i - 1])
-			continue;
-		trace = hs_ix_own_guess(d, batch->hashes[i]);
-		if (trace == HS_NIL) {
-			if (c->nr_fired)
+/* Then the trace that a bucket leads to. */
+static inline __attribute__((always_inline)) void
+ahead_traces(const struct hs_agent_core *c, const struct hs_domain *d,
+	     const struct hs_shm_entry *entries, uint32_t to,
+	     struct ahead *ahead)
+{
+	for (uint32_t i = ahead->traces; i < to; i++) {
+		uint64_t hash = ahead->hashes[i % AHEAD_ENTRIES];
+		uint32_t trace = HS_NIL;
+
+		if (!i || hash != ahead->hashes[(i - 1) % AHEAD_ENTRIES]) {
+			trace = hs_ix_own_guess(d, hash);
+			if (trace != HS_NIL)
+				__builtin_prefetch(&d->traces[trace], 1);
+			else if (c->nr_fired)
 				hs_fired_prefetch(c, entries[i].trace_hi,
 						  entries[i].trace_lo);
-			continue;
 		}
-		__builtin_prefetch(&d->traces[trace], 1);
-		guess[nr_guessed++] = trace;
+		ahead->guess[i % AHEAD_ENTRIES] = trace;
 	}
-	/* A trace that goes on: the buffer that this one comes behind. */
-	for (uint32_t i = 0; i < nr_guessed; i++) {
-		uint32_t last = d->traces[guess[i]].buf_last;
+	ahead->traces = to;
+}
 
+/* Of a trace that goes on: the buffer that this one comes behind. */
+static inline __attribute__((always_inline)) void
+ahead_lasts(const struct hs_domain *d, uint32_t to, struct ahead *ahead)
+{
+	for (uint32_t i = ahead->lasts; i < to; i++) {
+		uint32_t trace = ahead->guess[i % AHEAD_ENTRIES], last;
+
+		if (trace == HS_NIL)
+			continue;
+		last = d->traces[trace].buf_last;
 		if (last != HS_NIL)
 			__builtin_prefetch(&d->rt[last], 1);
 	}
+	ahead->lasts = to;
 }
 
 /* A buffer that was in stock and asked for: free again. */
@@ -543,9 +586,6 @@ entry(struct hs_agent_core *c, struct hs_domain *d, uint32_t process,
 		return 1;
 	}
 	switch (e->type) {
-	case HS_SHM_ENTRY_CRUMB:
-		entry_crumb(c, d, process, e, hash, now_ns);
-		return 1;
 	case HS_SHM_ENTRY_TRIGGER:
 		return entry_trigger(c, e, left, names, nr_names, now_ns);
 	case HS_SHM_ENTRY_CONTEXT_TRIGGER:
@@ -565,30 +605,39 @@ entries_of(struct hs_agent_core *c, struct hs_domain *d, uint32_t process,
 	   const struct hs_shm_trigger *names, uint32_t nr_names,
 	   uint64_t now_ns)
 {
-	uint32_t i = 0, first = 0, end = 0, used;
-	struct batch batch;
+	struct ahead ahead;
+	uint32_t i = 0, end, used;
 
+	ahead.lines = ahead.traces = ahead.lasts = 0;
 	while (i < nr_entries) {
-		const struct hs_shm_entry *e = &entries[i];
+		end = ahead_to(i, nr_entries, GROUP_ENTRIES);
+		ahead_lines(d, entries, ahead_to(end, nr_entries, AHEAD_LINES),
+			    &ahead);
+		ahead_traces(c, d, entries,
+			     ahead_to(end, nr_entries, AHEAD_TRACES), &ahead);
+		ahead_lasts(d, ahead_to(end, nr_entries, AHEAD_LASTS), &ahead);
+		while (i < end) {
+			const struct hs_shm_entry *e = &entries[i];
+			uint32_t buffer = ahead.buffers[i % AHEAD_ENTRIES];
+			uint64_t hash = ahead.hashes[i % AHEAD_ENTRIES];
 
-		if (i >= end) {
-			first = i;
-			end = nr_entries - i < BATCH_ENTRIES
-				      ? nr_entries
-				      : i + BATCH_ENTRIES;
-			batch_prefetch(c, d, e, end - i, &batch);
+			if (buffer != SAYS_ELSE) {
+				entry_buffer(c, d, process, e, buffer, hash,
+					     now_ns);
+				i++;
+				continue;
+			}
+			if (says_crumb(e)) {
+				entry_crumb(c, d, process, e, hash, now_ns);
+				i++;
+				continue;
+			}
+			used = entry(c, d, process, e, nr_entries - i, hash,
+				     names, nr_names, now_ns);
+			if (!used)
+				return i;
+			i += used;
 		}
-		if (batch.buffers[i - first] != SAYS_ELSE) {
-			entry_buffer(c, d, process, e, batch.buffers[i - first],
-				     batch.hashes[i - first], now_ns);
-			i++;
-			continue;
-		}
-		used = entry(c, d, process, e, nr_entries - i,
-			     batch.hashes[i - first], names, nr_names, now_ns);
-		if (!used)
-			break;
-		i += used;
 	}
 	return i;
 }

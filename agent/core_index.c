@@ -426,6 +426,9 @@ void hs_ix_crumb(struct hs_agent_core *c, struct hs_domain *d, uint32_t trace,
 		return;
 	}
 	d->crumb_free = d->crumb_next[k];
+	/* That of the next crumb, whoever's it will be. */
+	if (d->crumb_free != HS_NIL)
+		__builtin_prefetch(&d->crumbs[d->crumb_free], 1);
 	d->nr_crumbs_free--;
 	d->crumbs[k].trace_hi = t->hi;
 	d->crumbs[k].trace_lo = t->lo;

@@ -136,15 +136,47 @@ static void batch(uint32_t of_trace)
 	hs_agent_core_tick(core, now_ns);
 }
 
-static void count(const char *name, uint32_t of_trace)
+/* Traces of one buffer, whose request came from another node: as much again. */
+static void batch_called(uint32_t unused)
+{
+	struct hs_shm_entry entries[2 * BATCH];
+	uint64_t words[BATCH];
+
+	now_ns += 100000;
+	if (hs_agent_core_stock_some(core, 0, 1, 0, 0, words, BATCH) != BATCH)
+		abort();
+	for (uint32_t i = 0; i < BATCH; i++, next_id++) {
+		struct hs_shm_entry *e = &entries[2 * i];
+
+		e[0] = (struct hs_shm_entry){
+			.trace_hi = hs_hash_mix64(next_id),
+			.trace_lo = next_id,
+			.handle = (uint32_t)next_id,
+			.type = HS_SHM_ENTRY_CRUMB,
+			.aux = HS_SHM_CRUMB_BACK,
+			.u.arg = 1ull << 32 | 5,
+		};
+		e[1] = e[0];
+		e[1].type = HS_SHM_ENTRY_END;
+		e[1].aux = 0;
+		e[1].u.buffer.ref = hs_shm_stock_ref(words[i]);
+		e[1].u.buffer.committed = BUFFER_BYTES;
+	}
+	if (hs_agent_core_entries(core, 0, 1, entries, 2 * BATCH, NULL, 0,
+				  now_ns) != 2 * BATCH)
+		abort();
+	hs_agent_core_tick(core, now_ns);
+}
+
+static void count(const char *name, void (*round)(uint32_t), uint32_t of_trace)
 {
 	/* Until all of the pool, and of the index, has been used twice. */
 	for (uint32_t i = 0; i < 4 * NR_BUFFERS / BATCH; i++)
-		batch(of_trace);
+		round(of_trace);
 	CALLGRIND_ZERO_STATS;
 	CALLGRIND_TOGGLE_COLLECT;
 	for (uint32_t i = 0; i < PIECES / BATCH; i++)
-		batch(of_trace);
+		round(of_trace);
 	CALLGRIND_TOGGLE_COLLECT;
 	CALLGRIND_DUMP_STATS_AT(name);
 }
@@ -210,9 +242,10 @@ int main(void)
 	CALLGRIND_DUMP_STATS_AT("empty");
 	ledgers_make();
 	core_make(core_memory(), domain_memory());
-	count("buffer_of_4", 4);
-	count("trace_of_1", 1);
-	count("trace_empty", 0);
+	count("buffer_of_4", batch, 4);
+	count("trace_of_1", batch, 1);
+	count("trace_called", batch_called, 0);
+	count("trace_empty", batch, 0);
 	count_collector_up();
 	count_adoption();
 	return 0;

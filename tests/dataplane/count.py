@@ -33,8 +33,9 @@ BOUNDS = {
     },
     "agent": {
         "buffer_of_4": (488, None),
-        "trace_of_1": (811, None),
-        "trace_empty": (568, None),
+        "trace_of_1": (808, None),
+        "trace_called": (1108, None),
+        "trace_empty": (566, None),
         "adopted": (655, None),
         "collector_up": (0, None),
     },
