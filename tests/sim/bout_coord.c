@@ -201,8 +201,21 @@ static void collector_says(struct bco *g)
 	bco_sync(g);
 }
 
+/* Whether there is anybody to speak of: who was asked anew is not, until he
+ * answers, nor who is left out while others are asked. */
+static bool has_words(const struct bco *g, uint32_t trace)
+{
+	uint32_t v = hs_coord_trace(g->core, trace)->visits;
+
+	for (; v; v = hs_coord_visit(g->core, v)->next)
+		if (hs_coord_visit(g->core, v)->state != HS_COORD_VISIT_ASKED &&
+		    !hs_coord_left_out(g->core, hs_coord_visit(g->core, v)))
+			return true;
+	return false;
+}
+
 /* What it has not said to be durable, it is told at once, unless the next
- * version is on its way. */
+ * version is on its way, or there is nothing to say for now. */
 static void collector_is_back(struct bco *g)
 {
 	uint32_t unsaid = 0;
@@ -213,7 +226,8 @@ static void collector_is_back(struct bco *g)
 
 		x->again = true;
 		unsaid |= (uint32_t)(x->live && x->acked < x->version &&
-				     !hs_coord_trace(g->core, i)->changed)
+				     !hs_coord_trace(g->core, i)->changed &&
+				     has_words(g, i))
 			  << t;
 	}
 	hs_coord_core_collector_up(g->core, g->now_ns);
