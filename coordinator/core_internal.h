@@ -133,10 +133,11 @@ struct hs_coord_visit {
 	uint8_t cut;   /* flags of our own on top of the answer's */
 	bool in_flight;
 	bool queued;
-	bool named;	/* by a crumb */
-	bool sought;	/* by a question */
-	bool elsewhere; /* fired what it need not know */
-	bool hinted;	/* by a table alone, as long as it is not named */
+	bool named;	    /* by a crumb */
+	bool sought;	    /* by a question */
+	bool elsewhere : 1; /* fired what it need not know */
+	bool written : 1;   /* its answer, in a manifest: it stays in them */
+	bool hinted;	    /* by a table alone, as long as it is not named */
 	union {
 		/* While it waits: hs_coord_visit_waits(). */
 		struct {

@@ -48,8 +48,9 @@ bool hs_coord_left_out(const struct hs_coord_core *c,
 
 	if (hs_coord_ahead_idle(visit) && !HS_PLANTED(35))
 		return true;
-	return visit->elsewhere && !visit->named && !visit->flags &&
-	       !visit->cut && visit->state == HS_COORD_VISIT_ANSWERED &&
+	return visit->elsewhere && !visit->written && !visit->named &&
+	       !visit->flags && !visit->cut &&
+	       visit->state == HS_COORD_VISIT_ANSWERED &&
 	       visit->told == HS_WIRE_STATE_UNKNOWN && !trace->elsewhere_told &&
 	       (trace->state == HS_COORD_SEEKING ||
 		anybody_knows(c, visit->trace));
@@ -169,12 +170,13 @@ static uint32_t write_manifest(struct hs_coord_core *c, uint32_t t)
 		hs_wire_put(&w, &hs_coord_name(c, n)->trigger,
 			    sizeof(struct hs_wire_trigger));
 	for (uint32_t v = trace->visits; v; v = hs_coord_visit(c, v)->next) {
-		const struct hs_coord_visit *visit = hs_coord_visit(c, v);
+		struct hs_coord_visit *visit = hs_coord_visit(c, v);
 
 		if (visit->state == HS_COORD_VISIT_ASKED ||
 		    hs_coord_left_out(c, visit))
 			continue;
 		put_answer(c, &w, visit, head.nr_answers == 0);
+		visit->written |= visit->state == HS_COORD_VISIT_ANSWERED;
 		head.nr_answers++;
 	}
 	memcpy(c->out, &head, sizeof(head));

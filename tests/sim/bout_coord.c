@@ -54,6 +54,8 @@ void bco_sync(struct bco *g)
 
 			v = i ? hs_coord_visit_find(g->core, i, bco_node_id(n))
 			      : 0;
+			if (!v)
+				x->written &= ~(1u << n);
 			if (!x->nodes[n].answered ||
 			    (v && hs_coord_visit(g->core, v)->state ==
 					  HS_COORD_VISIT_ANSWERED))

@@ -45,6 +45,7 @@ struct bco_trace {
 	uint32_t found;	    /* bits of nodes that it found */
 	uint32_t elsewhere; /* bits of nodes that fired what they need not know
 			     */
+	uint32_t written;   /* bits of nodes whose answers were in a manifest */
 	bool elsewhere_told;
 	bool twice; /* named twice in the message under way */
 };

@@ -312,7 +312,7 @@ static bool left_out(const struct bco *g, const struct bco_trace *x, uint32_t n,
 	for (uint32_t k = 0; k < BCO_NODES; k++)
 		anybody |= x->nodes[k].answered &&
 			   x->nodes[k].said.state != HS_WIRE_STATE_UNKNOWN;
-	return x->elsewhere >> n & 1 && node->answered && v &&
+	return (x->elsewhere & ~x->written) >> n & 1 && node->answered && v &&
 	       !hs_coord_visit(g->core, v)->named &&
 	       !hs_coord_visit(g->core, v)->cut && !node->said.flags &&
 	       node->said.state == HS_WIRE_STATE_UNKNOWN &&
@@ -398,6 +398,8 @@ static bool op_collector(void *ctx, const struct hs_wire_trace_id *id,
 	if (p != (const uint8_t *)payload + bytes)
 		sim_fail(g->s, BCO "a manifest of another length");
 	whole(g, x, seen, m->settled, cut);
+	for (uint32_t n = 0; n < BCO_NODES; n++)
+		x->written |= (uint32_t)x->nodes[n].answered << n & seen;
 	x->told_ns = g->now_ns;
 	x->tries = m->version == x->version ? x->tries + 1 : 1;
 	x->again = false;
