@@ -18,8 +18,12 @@ _Static_assert(BATCH_ENTRIES > 2 * HS_WIRE_TRACES_MAX, "a group must fit");
 #define LEVEL_FIRST  512u
 #define FIRST_SHARE  4u
 #define GROWTH_EMPTY 16u
-/* As many as make naps worth while, where that is a small part of its share. */
+/* As many as make naps worth while, where that is a small part of its share:
+ * a level is so many times what one nap takes. */
 #define NAP_SHARE 4u
+#define NAP_TIMES 16u
+/* Of a short trace: its end, and who called it or answered it. */
+#define BUFFER_ENTRIES 3u
 /* Handed out at a time; what a kill may leave to nobody. */
 #define FILL_WORDS   16u
 #define SCARCE_BYTES (4u << 10)
@@ -231,7 +235,7 @@ static void ring_demand(struct hs_worker *w, const struct hs_guest *g,
 		r->busy_ns = w->now_ns;
 	} else if (was_empty || taken * 2 >= r->level ||
 		   (r->level < max / NAP_SHARE &&
-		    taken * HS_NAP_WHOLE >= (uint64_t)r->level * HS_NAP_ROOM)) {
+		    taken * NAP_TIMES >= r->level)) {
 		r->level *= was_empty ? GROWTH_EMPTY : 2;
 		r->busy_ns = w->now_ns;
 	} else if (w->now_ns - r->busy_ns > CALM_NS) {
@@ -311,6 +315,12 @@ static void crowded(struct hs_worker *w, uint64_t used, uint64_t room)
 		w->crowding = crowding;
 }
 
+static void least_room(struct hs_worker *w, uint32_t buffers)
+{
+	if (!w->least_room || buffers < w->least_room)
+		w->least_room = buffers;
+}
+
 static void stock_ring(struct hs_worker *w, struct hs_guest *g,
 		       struct hs_guest_ring *r)
 {
@@ -330,8 +340,8 @@ static void stock_ring(struct hs_worker *w, struct hs_guest *g,
 		taken = tail > r->recall ? tail - r->recall : 0;
 	ring_demand(w, g, r, taken, empties != r->empties || nulls != r->nulls);
 	crowded(w, taken, r->level);
-	if (taken && (!w->least_taken || r->level < w->least_taken))
-		w->least_taken = r->level;
+	if (taken)
+		least_room(w, r->level);
 	if (empties != r->empties)
 		w->crowding = HS_NAP_WHOLE;
 	count_nulls(w, g, r, nulls, empties);
@@ -403,6 +413,7 @@ static void drain(struct hs_worker *w, struct hs_guest *g)
 			break;
 		}
 		crowded(w, left, g->layout.lane_entries);
+		least_room(w, g->layout.lane_entries / BUFFER_ENTRIES);
 		do {
 			used = drain_lane(w, g, i);
 			left -= used < left ? used : left;
@@ -437,7 +448,7 @@ static void look_around(struct hs_worker *w, struct hs_guest *g)
 void hs_lanes_round(struct hs_worker *w)
 {
 	w->crowding = 0;
-	w->least_taken = 0;
+	w->least_room = 0;
 	for (uint32_t i = 0; i < w->nr_guests; i++) {
 		struct hs_guest *g = w->guests[i];
 

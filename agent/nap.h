@@ -39,7 +39,7 @@
 #define HS_NAP_CALM_NS	   HS_NS_PER_SEC
 #define HS_NAP_CALM_MAX_NS (4 * HS_NS_PER_MS)
 /* As fast as a process may begin to take what it was not seen taking. */
-#define HS_NAP_BURST_NS (2 * HS_NS_PER_US)
+#define HS_NAP_BURST_NS HS_NS_PER_US
 /* While a trigger has come within the last so many. */
 #define HS_NAP_EXPECT_NS  (10 * HS_NS_PER_MS)
 #define HS_NAP_TRIGGER_NS (200 * HS_NS_PER_US)
@@ -54,7 +54,8 @@ static inline uint32_t hs_nap_crowding(uint64_t used, uint64_t room)
 /**
  * hs_nap_bound() - how long a nap may be, whatever room there is
  * @calm: the last trigger, of any node, is HS_NAP_CALM_NS ago, and nobody waits
- * @words: of the least stock that was taken from since the last look, 0: none
+ * @words: of the least stock that was taken from since the last look, 0: none;
+ *or as many buffers as a lane that was used has room to say
  */
 static inline uint64_t hs_nap_bound(bool calm, uint32_t words)
 {

@@ -411,7 +411,7 @@ static uint64_t next_nap(const struct hs_worker *w)
 {
 	uint64_t nap_ns =
 		hs_nap_next(w->nap_ns, w->now_ns - w->looked_ns, w->crowding,
-			    hs_nap_bound(calm(w), w->least_taken));
+			    hs_nap_bound(calm(w), w->least_room));
 
 	return hs_nap_expect(nap_ns, w->now_ns - w->trigger_ns);
 }

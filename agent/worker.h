@@ -129,8 +129,9 @@ struct hs_worker {
 	uint64_t trigger_ns; /* when an application's trigger came last */
 	uint64_t asked_ns;   /* when another node's trigger came last */
 	uint32_t crowding;   /* of this round */
-	/* Words of the least stock that was taken from; 0: none was. */
-	uint32_t least_taken;
+	/* Buffers that the least stock or lane that was used has room for; 0:
+	 * none was. */
+	uint32_t least_room;
 	uint64_t routes; /* hs_members_routes() as it was last */
 	pid_t standby;	 /* its successor, 0: none is prepared */
 	uint32_t standby_deaths;
