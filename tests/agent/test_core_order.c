@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -208,6 +209,91 @@ static void test_fetch(void **state)
 	drop(w);
 }
 
+/*
+ * Several orders share a few pages: who finds none goes on without, and has one
+ * when another order has given it back. What comes out, from either end as it
+ * is reported or given up, is what a list that was sorted has.
+ */
+#define NR_ROOTS 3u
+#define NR_PAGES 5u
+
+static const struct hs_agent_core *sorted_core;
+
+static int compare(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	if (x == y)
+		return 0;
+	return hs_order_before(sorted_core, x, y) ? -1 : 1;
+}
+
+/* Every third of them by random choice, the rest from both ends. */
+static void empty_sorted(struct world *w, uint32_t *root, uint32_t *in,
+			 uint32_t nr)
+{
+	const struct hs_agent_core *c = &w->core;
+	uint32_t from = 0, to = nr;
+
+	sorted_core = c;
+	qsort(in, nr, sizeof(*in), compare);
+	for (uint32_t n = 0; from < to; n++) {
+		uint32_t k =
+			from + (uint32_t)hs_random_below(&w->random, to - from);
+
+		assert_int_equal(hs_order_first(c, *root), in[from]);
+		assert_int_equal(hs_order_last(c, *root), in[to - 1]);
+		if (n % 3 == 0)
+			k = from;
+		else if (n % 3 == 1)
+			k = to - 1;
+		hs_order_remove(&w->core, root, in[k]);
+		memmove(&in[k], &in[k + 1], (to - k - 1) * sizeof(*in));
+		to--;
+		if (n % 256 == 0)
+			assert_int_equal(hs_order_check(c, *root), to - from);
+	}
+	assert_int_equal(*root, HS_NIL);
+}
+
+static void test_orders_share_few_pages(void **state)
+{
+	static const struct {
+		uint32_t bits;
+		bool low;
+	} kinds[] = {{64, false}, {7, false}, {0, false}, {16, true}};
+	static uint32_t in[NR_ROOTS][NR];
+
+	(void)state;
+	for (uint32_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		struct world *w = make(20 + i, kinds[i].bits, kinds[i].low);
+		uint32_t roots[NR_ROOTS] = {HS_NIL, HS_NIL, HS_NIL};
+		uint32_t nr[NR_ROOTS] = {0}, pages = hs_order_nr_pages(NR);
+
+		w->core.order_pages_used = pages - NR_PAGES;
+		/* The first has them all, then the others have them. */
+		for (uint32_t n = 0; n < NR; n++) {
+			uint32_t r = n < NR / 2 ? 0 : 1 + n % (NR_ROOTS - 1);
+
+			in[r][nr[r]++] = n;
+			hs_order_insert(&w->core, &roots[r], n);
+			if (n == NR / 4 * 3) {
+				assert_int_equal(w->core.order_pages_used,
+						 pages);
+				empty_sorted(w, &roots[0], in[0], nr[0]);
+				nr[0] = 0;
+			}
+		}
+		for (uint32_t r = 0; r < NR_ROOTS; r++) {
+			assert_int_equal(hs_order_check(&w->core, roots[r]),
+					 nr[r]);
+			empty_sorted(w, &roots[r], in[r], nr[r]);
+		}
+		assert_int_equal(pages_out(&w->core), pages - NR_PAGES);
+		drop(w);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -215,6 +301,7 @@ int main(void)
 		cmocka_unit_test(test_alike),
 		cmocka_unit_test(test_no_page),
 		cmocka_unit_test(test_fetch),
+		cmocka_unit_test(test_orders_share_few_pages),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
