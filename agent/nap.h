@@ -7,14 +7,16 @@
  * lanes and the stocks have room for many times what came since it looked last,
  * and for HS_NAP_MAX_NS at most, which is how long a trigger waits to be seen.
  * Where none has come for HS_NAP_CALM_NS, and nothing else is owed to anybody,
- * a process that takes many buffers is looked at every HS_NAP_CALM_MAX_NS: to
- * wake up is most of what a request costs an agent otherwise (ADR 86).
+ * a process that takes many buffers, by lanes that are long, is looked at every
+ * HS_NAP_CALM_MAX_NS: to wake up is most of what a request costs an agent
+ * otherwise (ADR 86).
  *
  * Guarantees: at a steady load no lane is fuller, and no stock emptier, than
  * about HS_NAP_ROOM of HS_NAP_WHOLE when it is looked at; a load that grows
- * sevenfold from one nap to the next is not lost, and a stock that is taken
- * from lasts for a nap at HS_NAP_BURST_NS a buffer. Over HS_NAP_FULL there is
- * no nap: how much more would have come is not known.
+ * sevenfold from one nap to the next is not lost, and over HS_NAP_MAX_NS a
+ * stock that is taken from, and a lane that is used, last for a nap at
+ * HS_NAP_BURST_NS a buffer. Over HS_NAP_FULL there is no nap: how much more
+ * would have come is not known.
  *
  * Triggers seldom come alone, and a traversal waits for the one who hears of
  * them: for a while after one has come, naps are short.
@@ -54,8 +56,8 @@ static inline uint32_t hs_nap_crowding(uint64_t used, uint64_t room)
 /**
  * hs_nap_bound() - how long a nap may be, whatever room there is
  * @calm: the last trigger, of any node, is HS_NAP_CALM_NS ago, and nobody waits
- * @words: of the least stock that was taken from since the last look, 0: none;
- *or as many buffers as a lane that was used has room to say
+ * @words: of the least stock that was taken from since the last look, or as
+ *	many buffers as the shortest lane that was used has room to say; 0: none
  */
 static inline uint64_t hs_nap_bound(bool calm, uint32_t words)
 {
