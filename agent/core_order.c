@@ -11,15 +11,16 @@
  * But each step waits for a line of memory, twenty of them where ten thousands
  * wait. Priorities are hashes; so a treap that has become deep is split by
  * their next six bits, into up to 64 below a page of them, as in a burst trie
- * (Heinz, Zobel, Williams 2002), and a way down is a line of each of two pages
- * and a few steps. Pages are few: where there are none left, or priorities are
- * not what they should be, treaps grow deep, and all is as said above.
+ * (Heinz, Zobel, Williams 2002), and a way down is a line of each of two
+ * or three pages and a few steps. Pages are few: where there are none left, or
+ * priorities are not what they should be, treaps grow deep, and all is as said
+ * above.
  */
 #include "agent/core_priv.h"
 #include "base/planted.h"
 
-/* Steps down; a treap of 32 has one way in ten that is longer. */
-#define DEEP	   10u
+/* Steps down, as treaps of a dozen have them. */
+#define DEEP	   6u
 #define LEVELS	   3u
 #define LEVEL_BITS 6u
 _Static_assert(1u << LEVEL_BITS == HS_ORDER_SLOTS, "a slot for all they say");

@@ -155,6 +155,7 @@ struct hs_young {
 /* Of holds whose priorities begin alike, by the bits that follow; a slot has
  * HS_NIL, a treap's root or HS_ORDER_PAGE and the number of another page. */
 #define HS_ORDER_SLOTS 64u
+#define HS_ORDER_FEW   16u /* holds, that there is a page for */
 #define HS_ORDER_PAGE  0x80000000u
 struct hs_order_page {
 	uint64_t used; /* slots with anything below them */
@@ -163,7 +164,7 @@ struct hs_order_page {
 };
 static inline uint32_t hs_order_nr_pages(uint32_t nr_holds)
 {
-	return nr_holds / HS_ORDER_SLOTS + 1;
+	return nr_holds / HS_ORDER_FEW + 1;
 }
 
 /*
