@@ -18,7 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -231,138 +230,6 @@ static void says_no_ring(void **state)
 		turn();
 	}
 	cut_for_garbage(&o);
-}
-
-static void hand_over_bell(struct other *o, const int *fd, size_t nr)
-{
-	const uint8_t word = HS_RING_EVENTFD;
-
-	assert_int_equal(hs_fdpass_send(o->fd, &word, 1, fd, nr), 0);
-}
-
-/* The one that it hands over, once it is up. */
-static int bell_of(struct other *o)
-{
-	uint8_t words[64];
-	size_t nr = 0;
-	int fd = -1;
-
-	while (nr == 0)
-		assert_true(hs_fdpass_recv(o->fd, words, sizeof(words), &fd, 1,
-					   &nr) > 0);
-	assert_true(memchr(words, HS_RING_EVENTFD, sizeof(words)));
-	return fd;
-}
-
-static void is_told(struct other *o)
-{
-	uint8_t all[4096];
-	struct iovec iov = {all, 8};
-
-	while (hs_shm_ring_get(&o->ring, all, sizeof(all)))
-		;
-	assert_true(hs_shm_ring_sleep(&o->ring));
-	assert_int_equal(hs_transport_send(t, last_up, HS_WIRE_SLICE, &iov, 1),
-			 0);
-	turn();
-}
-
-/* Neither side says a byte through the socket from then on. */
-static void rung_by_an_eventfd(void **state)
-{
-	int ours = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), theirs;
-	const uint64_t one = 1;
-	struct other o;
-	uint64_t nr;
-
-	(void)state;
-	connect_with(&o, HS_WIRE_ROLE_AGENT, HS_WIRE_HELLO_F_BELLS);
-	theirs = bell_of(&o);
-	hand_over_bell(&o, &ours, 1);
-	for (uint32_t i = 1; i <= 200; i++) {
-		struct hs_wire_header h =
-			hs_stream_header(HS_WIRE_LEAVE, 5, ++o.seq, 8,
-					 hs_crc32c(0, "12345678", 8));
-		struct iovec iov[2] = {{&h, sizeof(h)},
-				       {(void *)(uintptr_t) "12345678", 8}};
-
-		assert_int_equal(hs_shm_ring_put(&o.ring, iov, 2),
-				 sizeof(h) + 8);
-		if (hs_shm_ring_publish(&o.ring))
-			assert_int_equal(write(ours, &one, sizeof(one)),
-					 sizeof(one));
-		until(nr_messages == i);
-		is_told(&o);
-		assert_int_equal(read(theirs, &nr, sizeof(nr)), sizeof(nr));
-	}
-	assert_int_equal(recv(o.fd, &nr, sizeof(nr), MSG_DONTWAIT), -1);
-	hang_up(&o);
-	until(nr_down == 1);
-	/* It may still be rung, and nobody hears. */
-	assert_int_equal(write(ours, &one, sizeof(one)), sizeof(one));
-	turn();
-	close(ours);
-	close(theirs);
-	assert_int_equal(cut(HS_TRANSPORT_CUT_GARBAGE), 0);
-}
-
-/* Who sleeps before it is up hears nothing but the socket. */
-static void rung_before_it_is_up(void **state)
-{
-	const struct hs_wire_hello hello = {.role = HS_WIRE_ROLE_AGENT,
-					    .version_min = HS_WIRE_VERSION,
-					    .version_max = HS_WIRE_VERSION,
-					    .flags = HS_WIRE_HELLO_F_BELLS,
-					    .node = 5,
-					    .name = "other"};
-	struct hs_ring_hello h = good_hello();
-	uint8_t words[2] = {0};
-	struct other o;
-	size_t nr;
-	int fd;
-
-	(void)state;
-	dial(&o);
-	assert_int_equal(
-		hs_memfd_create(&o.ours, "test", HS_RING_MEMORY_BYTES, 0), 0);
-	hear_hello(&o);
-	assert_true(hs_shm_ring_sleep(&o.ring));
-	say_hello(&o, &h, o.ours.fd);
-	say(&o, HS_WIRE_HELLO, &hello, sizeof(hello));
-	until(nr_up == 1);
-	assert_int_equal(hs_fdpass_recv(o.fd, words, 2, &fd, 1, &nr), 2);
-	assert_int_equal(nr, 1);
-	assert_int_equal(words[0], HS_RING_BELL);
-	assert_int_equal(words[1], HS_RING_EVENTFD);
-	close(fd);
-	hang_up(&o);
-	until(nr_down == 1);
-}
-
-/* No bell with its word, one that cannot be watched, and two. */
-static void strange_bells(void **state)
-{
-	int bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	int file = memory(4096, 0);
-	struct other o;
-
-	(void)state;
-	connect_with(&o, HS_WIRE_ROLE_AGENT, HS_WIRE_HELLO_F_BELLS);
-	hand_over_bell(&o, NULL, 0);
-	until(nr_down == 1);
-	hang_up(&o);
-	connect_with(&o, HS_WIRE_ROLE_AGENT, HS_WIRE_HELLO_F_BELLS);
-	hand_over_bell(&o, &file, 1);
-	until(nr_down == 2);
-	hang_up(&o);
-	connect_with(&o, HS_WIRE_ROLE_AGENT, HS_WIRE_HELLO_F_BELLS);
-	hand_over_bell(&o, &bell, 1);
-	hand_over_bell(&o, &bell, 1);
-	until(nr_down == 3);
-	hang_up(&o);
-	assert_int_equal(cut(HS_TRANSPORT_CUT_GARBAGE), 3);
-	close(bell);
-	close(file);
 }
 
 static struct other *late;
@@ -621,9 +488,6 @@ int main(void)
 		each(holes),
 		each(writes_into_ours),
 		each(says_no_ring),
-		each(rung_by_an_eventfd),
-		each(rung_before_it_is_up),
-		each(strange_bells),
 		each(rung_while_it_listens),
 		each(rings_without_end),
 		each(rings_and_reads_nothing),
