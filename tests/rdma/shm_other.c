@@ -63,19 +63,24 @@ void say_hello(struct other *o, const struct hs_ring_hello *h, int fd)
 		hs_fdpass_send(o->fd, h, sizeof(*h), &fd, fd >= 0 ? 1 : 0), 0);
 }
 
-void hear_hello(struct other *o)
+void take_hello(struct other *o)
 {
 	struct hs_ring_hello h;
 	size_t nr;
 	int fd;
 
-	turn(); /* accepts, and says hello */
 	assert_int_equal(hs_fdpass_recv(o->fd, &h, sizeof(h), &fd, 1, &nr),
 			 (ssize_t)sizeof(h));
 	assert_int_equal(nr, 1);
 	assert_int_equal(
 		hs_memfd_attach(&o->theirs, fd, HS_RING_MEMORY_BYTES, 0), 0);
 	hs_shm_ring_make(&o->ring, o->ours.base, o->theirs.base);
+}
+
+void hear_hello(struct other *o)
+{
+	turn(); /* accepts, and says hello */
+	take_hello(o);
 }
 
 void ring(struct other *o)

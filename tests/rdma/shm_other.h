@@ -30,6 +30,9 @@ void hang_up(struct other *o);
 struct hs_ring_hello good_hello(void);
 void say_hello(struct other *o, const struct hs_ring_hello *h, int fd);
 void hear_hello(struct other *o);
+/** take_hello() - the same in a process of its own: the transport is another's
+ */
+void take_hello(struct other *o);
 void ring(struct other *o);
 void say(struct other *o, uint16_t type, const void *payload, uint32_t size);
 /** connect_with() - until it is up; its HELLO has these */

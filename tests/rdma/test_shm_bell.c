@@ -221,8 +221,9 @@ static void a_strangers_bell(void **state)
 		.node = 77,
 		.name = "victim",
 		.trust = {.users = &stranger, .nr_users = 1}};
-	int status;
+	int status, go[2];
 	pid_t pid;
+	char word = 0;
 
 	(void)state;
 	if (geteuid() != 0)
@@ -231,6 +232,7 @@ static void a_strangers_bell(void **state)
 	t = hs_transport_shm_create(&self, NULL, &events, NULL);
 	assert_non_null(t);
 	port = hs_transport_listen(t, "127.0.0.1:0");
+	assert_int_equal(pipe(go), 0);
 	pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0) {
@@ -250,14 +252,21 @@ static void a_strangers_bell(void **state)
 		dial(&o);
 		if (hs_memfd_create(&o.ours, "test", HS_RING_MEMORY_BYTES, 0))
 			_exit(1);
-		hear_hello(&o);
+		take_hello(&o);
 		say_hello(&o, &h, o.ours.fd);
 		say(&o, HS_WIRE_HELLO, &hello, sizeof(hello));
+		/* Once it is up: what a side that ends has said is heard
+		 * first. */
+		if (read(go[0], &word, 1) != 1)
+			_exit(1);
 		hand_over_bell(&o, &bell, 1);
 		_exit(0);
 	}
+	until(nr_up == 1);
+	assert_int_equal(write(go[1], &word, 1), 1);
 	until(nr_down == 1);
-	assert_int_equal(nr_up, 1);
+	close(go[0]);
+	close(go[1]);
 	assert_int_equal(cut(HS_TRANSPORT_CUT_GARBAGE), 1);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
