@@ -65,7 +65,7 @@ static bool refused_something(const struct hs_agent_stats *st)
 	       st->lost_index_full;
 }
 
-static bool lost_its_memory(const struct sim *s, uint64_t node)
+bool judge_memory_lost(const struct sim *s, uint64_t node)
 {
 	uint32_t i = (uint32_t)(node >> 32) - 1;
 
@@ -73,7 +73,7 @@ static bool lost_its_memory(const struct sim *s, uint64_t node)
 	       (s->nodes[i].lost_memory || s->nodes[i].gone);
 }
 
-static bool coordinator_died(const struct sim *s)
+bool judge_coordinator_died(const struct sim *s)
 {
 	for (uint32_t i = 0; i < s->p.nr_coords; i++)
 		if (s->coords[i].restarts)
@@ -126,14 +126,14 @@ static bool trail_broken(const struct sim *s, uint32_t t, uint16_t sought,
 {
 	if (found_by_a_dead_one(s, t) || hinted_by_a_dead_one(s, t))
 		return true;
-	if (sought && coordinator_died(s) && somebody_forgot(s, t))
+	if (sought && judge_coordinator_died(s) && somebody_forgot(s, t))
 		return true;
-	if (coordinator_died(s))
+	if (judge_coordinator_died(s))
 		for (uint32_t i = 0; i < s->p.nr_nodes; i++)
 			if (s->nodes[i].lost_memory)
 				return true;
 	for (uint32_t i = 0; i < nr; i++)
-		if (lost_its_memory(s, causes[i].node) ||
+		if (judge_memory_lost(s, causes[i].node) ||
 		    causes[i].why == HS_ASSEMBLY_WHY_UNREACHABLE ||
 		    causes[i].why == HS_ASSEMBLY_WHY_EVICTED)
 			return true;
@@ -222,7 +222,7 @@ static bool justified(struct sim *s, uint32_t t,
 	if (i >= s->p.nr_nodes)
 		return false;
 	n = &s->nodes[i];
-	if (lost_its_memory(s, c->node))
+	if (judge_memory_lost(s, c->node))
 		return true;
 	st = sim_node_stats(n);
 	switch (c->why) {
@@ -251,9 +251,9 @@ static bool justified(struct sim *s, uint32_t t,
 	case HS_ASSEMBLY_WHY_UNREACHABLE:
 		/* Nobody asks on for a coordinator that has said so and died.
 		 */
-		return coordinator_died(s) || refused_something(&st);
+		return judge_coordinator_died(s) || refused_something(&st);
 	case HS_ASSEMBLY_WHY_GONE:
-		return n->told_left && coordinator_died(s);
+		return n->told_left && judge_coordinator_died(s);
 	case HS_ASSEMBLY_WHY_MISSING:
 		return st.slices_refused > 0;
 	case HS_ASSEMBLY_WHY_MODIFIED:
@@ -274,15 +274,16 @@ static bool blamed(const struct hs_assembly_cause *causes, uint32_t nr,
 
 /*
  * Up to which event a node has heard of a trace: one that is short of room for
- * what has fired may forget it once it has said "closed". What comes then fires
- * nothing, and its crumbs lead nobody on.
+ * what has fired may forget it once it has said "closed", or that it knows
+ * nothing of what was fired there from outside (seed 1796090258). What comes
+ * then fires nothing, and its crumbs lead nobody on.
  */
 static uint64_t heard_upto(const struct sim_node *n, const struct ora_visit *v)
 {
 	const struct ora_rev *last =
 		v->nr_revs ? &v->revs[v->nr_revs - 1] : NULL;
 
-	return last && last->state == HS_WIRE_STATE_CLOSED &&
+	return last && last->state != HS_WIRE_STATE_OPEN &&
 			       sim_node_stats(n).fired_forgotten_early
 		       ? last->scan_order
 		       : UINT64_MAX;
@@ -339,7 +340,7 @@ static bool findable(const struct sim *s, uint32_t t, const struct ora_visit *v)
 	uint64_t sought = s->traces[t].sought;
 
 	return v->named && v->named < sought && n->heard && n->heard < sought &&
-	       !lost_its_memory(s, v->node) && !judge_forgettable(n, v);
+	       !judge_memory_lost(s, v->node) && !judge_forgettable(n, v);
 }
 
 /* With one coordinator, that never died, there was one question. */
@@ -411,7 +412,7 @@ static void end_trace(struct sim *s, uint32_t t, uint64_t origin)
 			return;
 		}
 	if (nr < 64)
-		judge_share_said(s, t, causes, nr);
+		judge_share_said(s, t, k, causes, nr);
 	if (nr < 64)
 		closure(s, t, origin, st, causes, nr);
 }

@@ -157,12 +157,15 @@ void judge_share_end(struct sim *s, struct sim_node *n, bool tick);
 void judge_share_died(struct sim *s, struct sim_node *n);
 void judge_share_adopted(struct sim *s, struct sim_node *n);
 void judge_share_groups(struct sim *s);
-void judge_share_said(struct sim *s, uint32_t t,
+void judge_share_said(struct sim *s, uint32_t t, const struct sim_coll *k,
 		      const struct hs_assembly_cause *causes, uint32_t nr);
 
 /* judge_end.c */
 void judge_end(struct sim *s);
 bool judge_quiet(struct sim *s);
+/* Ever, of any; ever, or it is gone for good. */
+bool judge_coordinator_died(const struct sim *s);
+bool judge_memory_lost(const struct sim *s, uint64_t node);
 bool judge_forgotten(struct sim *s);
 
 #endif
