@@ -12,6 +12,11 @@
  * it: that a grace period comes after readers that were there before is said to
  * it here.
  */
+#ifdef __clang__
+#if __has_feature(thread_sanitizer)
+#define __SANITIZE_THREAD__ 1
+#endif
+#endif
 #ifdef __SANITIZE_THREAD__
 #include <sanitizer/tsan_interface.h>
 static char readers_done;

@@ -283,7 +283,9 @@ static uint64_t heard_upto(const struct sim_node *n, const struct ora_visit *v)
 	const struct ora_rev *last =
 		v->nr_revs ? &v->revs[v->nr_revs - 1] : NULL;
 
-	return last && last->state != HS_WIRE_STATE_OPEN &&
+	return last &&
+			       (last->state == HS_WIRE_STATE_CLOSED ||
+				last->state == HS_WIRE_STATE_UNKNOWN) &&
 			       sim_node_stats(n).fired_forgotten_early
 		       ? last->scan_order
 		       : UINT64_MAX;
