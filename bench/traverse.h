@@ -62,6 +62,9 @@ struct hs_traverse_clock {
 void hs_traverse_clock_begin(struct hs_traverse_clock *c, uint64_t seed,
 			     double per_s);
 uint64_t hs_traverse_clock_next(struct hs_traverse_clock *c);
+/** hs_traverse_wait_until() - sleep; not at all where it is past. On the
+ * monotonic clock */
+void hs_traverse_wait_until(uint64_t due_ns);
 
 /* ---- processes: traverse_proc.c ------------------------------------------ */
 

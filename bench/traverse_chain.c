@@ -13,7 +13,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -60,12 +59,8 @@ static void *send_due(void *arg)
 	/* traverse.C5 relaxed: a flag, polled; it publishes nothing. */
 	while (!__atomic_load_n(&c->over, __ATOMIC_RELAXED)) {
 		uint64_t due = at_ns + hs_traverse_clock_next(&clock);
-		struct timespec ts = {.tv_sec = (time_t)(due / HS_NS_PER_SEC),
-				      .tv_nsec = (long)(due % HS_NS_PER_SEC)};
 
-		while (hs_clock_mono_ns() < due)
-			clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts,
-					NULL);
+		hs_traverse_wait_until(due);
 		if (write(c->first.out, &due, sizeof(due)) != sizeof(due))
 			break;
 	}

@@ -16,7 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/args.h"
@@ -101,15 +100,6 @@ static bool take_write(struct node *n, const char *words)
 	return true;
 }
 
-static void wait_until(uint64_t due_ns)
-{
-	struct timespec at = {.tv_sec = (time_t)(due_ns / HS_NS_PER_SEC),
-			      .tv_nsec = (long)(due_ns % HS_NS_PER_SEC)};
-
-	while (hs_clock_mono_ns() < due_ns)
-		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL);
-}
-
 /* Whatever is late goes at once: the load does not wait for the fabric. */
 static bool take_fire(struct node *n, const char *words)
 {
@@ -129,7 +119,7 @@ static bool take_fire(struct node *n, const char *words)
 		if (i % n->plan.nr_origins != n->number)
 			continue;
 		hs_traverse_plan_trace(&n->plan, i, &t);
-		wait_until(due_ns);
+		hs_traverse_wait_until(due_ns);
 		nr++;
 		refused += !hs_trigger_fire(n->trigger, &t.id, NULL, 0);
 	}

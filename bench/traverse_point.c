@@ -28,6 +28,15 @@ struct control {
 	pthread_t thread;
 };
 
+void hs_traverse_wait_until(uint64_t due_ns)
+{
+	struct timespec at = {.tv_sec = (time_t)(due_ns / HS_NS_PER_SEC),
+			      .tv_nsec = (long)(due_ns % HS_NS_PER_SEC)};
+
+	while (hs_clock_mono_ns() < due_ns)
+		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL);
+}
+
 static void *control_run(void *arg)
 {
 	struct control *c = arg;
@@ -40,12 +49,8 @@ static void *control_run(void *arg)
 	while (!__atomic_load_n(&c->over, __ATOMIC_RELAXED) &&
 	       c->n < CONTROL_MAX) {
 		uint64_t due = at_ns + hs_traverse_clock_next(&clock);
-		struct timespec ts = {.tv_sec = (time_t)(due / HS_NS_PER_SEC),
-				      .tv_nsec = (long)(due % HS_NS_PER_SEC)};
 
-		while (hs_clock_mono_ns() < due)
-			clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts,
-					NULL);
+		hs_traverse_wait_until(due);
 		c->us[c->n++] = (double)(hs_clock_mono_ns() - due) / 1000;
 	}
 	return NULL;

@@ -21,6 +21,15 @@
 #include "rdma/stream.h"
 #include "tests/rdma/shm_other.h"
 
+static const struct hs_wire_hello hears_bells = {
+	.role = HS_WIRE_ROLE_AGENT,
+	.version_min = HS_WIRE_VERSION,
+	.version_max = HS_WIRE_VERSION,
+	.flags = HS_WIRE_HELLO_F_BELLS,
+	.node = 5,
+	.name = "other",
+};
+
 static void hand_over_bell(struct other *o, const int *fd, size_t nr)
 {
 	const uint8_t word = HS_RING_EVENTFD;
@@ -97,12 +106,6 @@ static void rung_by_an_eventfd(void **state)
 /* Who sleeps before it is up hears nothing but the socket. */
 static void rung_before_it_is_up(void **state)
 {
-	const struct hs_wire_hello hello = {.role = HS_WIRE_ROLE_AGENT,
-					    .version_min = HS_WIRE_VERSION,
-					    .version_max = HS_WIRE_VERSION,
-					    .flags = HS_WIRE_HELLO_F_BELLS,
-					    .node = 5,
-					    .name = "other"};
 	struct hs_ring_hello h = good_hello();
 	uint8_t words[2] = {0};
 	struct other o;
@@ -116,7 +119,7 @@ static void rung_before_it_is_up(void **state)
 	hear_hello(&o);
 	assert_true(hs_shm_ring_sleep(&o.ring));
 	say_hello(&o, &h, o.ours.fd);
-	say(&o, HS_WIRE_HELLO, &hello, sizeof(hello));
+	say(&o, HS_WIRE_HELLO, &hears_bells, sizeof(hears_bells));
 	until(nr_up == 1);
 	assert_int_equal(hs_fdpass_recv(o.fd, words, 2, &fd, 1, &nr), 2);
 	assert_int_equal(nr, 1);
@@ -236,13 +239,6 @@ static void a_strangers_bell(void **state)
 	pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0) {
-		const struct hs_wire_hello hello = {
-			.role = HS_WIRE_ROLE_AGENT,
-			.version_min = HS_WIRE_VERSION,
-			.version_max = HS_WIRE_VERSION,
-			.flags = HS_WIRE_HELLO_F_BELLS,
-			.node = 5,
-			.name = "other"};
 		struct hs_ring_hello h = good_hello();
 		int bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 		struct other o;
@@ -254,7 +250,7 @@ static void a_strangers_bell(void **state)
 			_exit(1);
 		take_hello(&o);
 		say_hello(&o, &h, o.ours.fd);
-		say(&o, HS_WIRE_HELLO, &hello, sizeof(hello));
+		say(&o, HS_WIRE_HELLO, &hears_bells, sizeof(hears_bells));
 		/* Once it is up: what a side that ends has said is heard
 		 * first. */
 		if (read(go[0], &word, 1) != 1)
