@@ -105,7 +105,7 @@ struct hs_agent_config {
 	uint64_t index_seed; /* private, random */
 	/* A copy of all crumbs for coordinators to read, empty; NULL: none. */
 	struct hs_crumb_table crumb_table;
-	struct hs_crumb_entry *crumb_entries;
+	struct hs_crumb_bucket *crumb_buckets;
 	uint8_t cluster_key[16]; /* priorities; the same on every node */
 	void *scratch;	    /* HS_WIRE_PAYLOAD_MAX_BYTES for messages under way;
 			       cores of one thread may share it; NULL: its own */

@@ -372,18 +372,18 @@ static bool crumb_known(const struct hs_domain *d,
 
 void hs_agent_core_hide_crumbs(struct hs_agent_core *c)
 {
-	c->config.crumb_entries = NULL;
+	c->config.crumb_buckets = NULL;
 }
 
 /* Where coordinators look before we answer; what we answer counts. */
 static void show(struct hs_agent_core *c, uint64_t hi, uint64_t lo,
 		 uint64_t node)
 {
-	if (!c->config.crumb_entries || hs_node_is_at(node))
+	if (!c->config.crumb_buckets || hs_node_is_at(node))
 		return;
 	c->stats.crumbs_shown++;
 	c->stats.crumbs_covered += hs_crumbs_add(
-		&c->config.crumb_table, c->config.crumb_entries, hi, lo, node);
+		&c->config.crumb_table, c->config.crumb_buckets, hi, lo, node);
 }
 
 /*

@@ -34,15 +34,15 @@ void hs_shown_make(struct hs_worker *w, struct hs_agent_config *config)
 	/* A child must not keep them: devices have them registered. */
 	madvise(w->crumb_memory.base, w->crumb_memory.size_bytes,
 		MADV_DONTFORK);
-	w->crumb_entries = w->crumb_memory.base;
+	w->crumb_buckets = w->crumb_memory.base;
 	config->crumb_table = w->crumb_table;
-	config->crumb_entries = w->crumb_entries;
+	config->crumb_buckets = w->crumb_buckets;
 }
 
 void hs_shown_tell(struct hs_worker *w)
 {
 	const struct hs_transport_windows windows = {
-		.data = w->crumb_entries,
+		.data = w->crumb_buckets,
 		.memory = &w->crumb_memory,
 		.size_bytes = hs_crumbs_bytes(&w->crumb_table),
 		.reader = HS_WIRE_ROLE_COORDINATOR,
@@ -50,7 +50,7 @@ void hs_shown_tell(struct hs_worker *w)
 		.about_bytes = sizeof(w->crumb_table),
 	};
 
-	if (!w->crumb_entries)
+	if (!w->crumb_buckets)
 		return;
 	w->crumb_table.node = w->node_id;
 	if (hs_transport_windows(w->transport, &windows) == 0)
@@ -62,7 +62,7 @@ void hs_shown_tell(struct hs_worker *w)
 
 void hs_shown_free(struct hs_worker *w)
 {
-	if (w->crumb_entries)
+	if (w->crumb_buckets)
 		hs_memfd_close(&w->crumb_memory);
-	w->crumb_entries = NULL;
+	w->crumb_buckets = NULL;
 }

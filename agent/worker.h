@@ -103,8 +103,8 @@ struct hs_worker {
 	struct hs_shipper *shipper; /* NULL: slices go by transport */
 	struct hs_redact *redact;
 	struct hs_crumb_table crumb_table;
-	struct hs_crumb_entry *crumb_entries; /* NULL: nobody reads them */
-	struct hs_memfd crumb_memory;	      /* where they lie */
+	struct hs_crumb_bucket *crumb_buckets; /* NULL: nobody reads them */
+	struct hs_memfd crumb_memory;	       /* where they lie */
 	struct hs_worker_counters counters;
 	struct hs_calibrate calibrate;
 	struct hs_agent_rules rules;

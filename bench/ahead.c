@@ -29,6 +29,7 @@ struct event {
 	uint64_t at_ns;
 	uint32_t node;
 	bool is_read;
+	uint64_t cookie; /* of a read */
 };
 
 struct shape {
@@ -43,7 +44,7 @@ struct rig {
 	struct hs_coord_core *core;
 	void *memory;
 	struct hs_crumb_table table;
-	struct hs_crumb_entry *entries[NODES_MAX];
+	struct hs_crumb_bucket *buckets[NODES_MAX];
 	struct hs_random random;
 	uint64_t link_ns, answer_ns, read_ns;
 	double stale; /* share of entries that are not there */
@@ -85,7 +86,8 @@ static uint64_t id_of(uint32_t node)
 	return (uint64_t)(node + 1) << 32 | 1;
 }
 
-static void push(struct rig *r, uint64_t at_ns, uint32_t node, bool is_read)
+static void push(struct rig *r, uint64_t at_ns, uint32_t node, bool is_read,
+		 uint64_t cookie)
 {
 	uint32_t at = r->nr_events++;
 
@@ -95,7 +97,7 @@ static void push(struct rig *r, uint64_t at_ns, uint32_t node, bool is_read)
 		r->events[at] = r->events[(at - 1) / 2];
 		at = (at - 1) / 2;
 	}
-	r->events[at] = (struct event){at_ns, node, is_read};
+	r->events[at] = (struct event){at_ns, node, is_read, cookie};
 }
 
 static struct event pop(struct rig *r)
@@ -127,7 +129,7 @@ static bool send_node(void *ctx, uint64_t node, uint16_t type,
 	(void)payload_bytes;
 	if (type == HS_WIRE_COLLECT)
 		push(r, r->now_ns + 2 * r->link_ns + (uint64_t)wait,
-		     (uint32_t)(node >> 32) - 1, false);
+		     (uint32_t)(node >> 32) - 1, false, 0);
 	return true;
 }
 
@@ -148,14 +150,14 @@ static bool send_collector(void *ctx, const struct hs_wire_trace_id *trace,
 }
 
 static bool read_node(void *ctx, uint64_t node, uint64_t offset_bytes,
-		      uint32_t size_bytes)
+		      uint32_t size_bytes, uint64_t cookie)
 {
 	struct rig *r = ctx;
 
 	(void)offset_bytes;
 	(void)size_bytes;
 	push(r, r->now_ns + 2 * r->link_ns + r->read_ns,
-	     (uint32_t)(node >> 32) - 1, true);
+	     (uint32_t)(node >> 32) - 1, true, cookie);
 	return true;
 }
 
@@ -206,11 +208,11 @@ static void fill_tables(struct rig *r)
 	for (uint32_t n = 0; n < r->shape->nr_nodes; n++) {
 		uint32_t nr = crumbs_of(r->shape, n, crumbs);
 
-		memset(r->entries[n], 0, hs_crumbs_bytes(&r->table));
+		memset(r->buckets[n], 0, hs_crumbs_bytes(&r->table));
 		if (hs_random_chance(&r->random, r->stale))
 			continue;
 		for (uint32_t i = 0; i < nr; i++)
-			hs_crumbs_add(&r->table, r->entries[n], id->hi, id->lo,
+			hs_crumbs_add(&r->table, r->buckets[n], id->hi, id->lo,
 				      crumbs[i]);
 	}
 }
@@ -222,9 +224,10 @@ static void take(struct rig *r, const struct event *e)
 	r->now_ns = e->at_ns;
 	if (e->is_read)
 		hs_coord_core_read(r->core, r->now_ns, id_of(e->node),
-				   &r->entries[e->node][hs_crumbs_slot(
+				   e->cookie,
+				   &r->buckets[e->node][hs_crumbs_bucket(
 					   &r->table, id->hi, id->lo)],
-				   sizeof(struct hs_crumb_entry));
+				   sizeof(struct hs_crumb_bucket));
 	else
 		say(r, HS_WIRE_CRUMBS, e->node);
 }
@@ -327,8 +330,8 @@ static void run(struct hs_bench_report *report, struct rig *r, uint32_t nr)
 
 	r->table = hs_crumbs_table_make(0, 64, key);
 	for (uint32_t n = 0; n < NODES_MAX; n++) {
-		r->entries[n] = calloc(1, hs_crumbs_bytes(&r->table));
-		if (!r->entries[n])
+		r->buckets[n] = calloc(1, hs_crumbs_bytes(&r->table));
+		if (!r->buckets[n])
 			abort();
 	}
 	for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
@@ -336,7 +339,7 @@ static void run(struct hs_bench_report *report, struct rig *r, uint32_t nr)
 		compare(report, r, nr);
 	}
 	for (uint32_t n = 0; n < NODES_MAX; n++)
-		free(r->entries[n]);
+		free(r->buckets[n]);
 }
 
 int hs_perf_ahead(int argc, char **argv)

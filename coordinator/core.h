@@ -83,12 +83,13 @@ struct hs_coord_ops {
 			       uint16_t type, const void *payload,
 			       uint32_t payload_bytes);
 	/**
-	 * read_node() - an entry of the table that hs_coord_core_table() told;
-	 * hs_coord_core_read() follows. NULL: there are no such tables.
+	 * read_node() - a bucket of the table that hs_coord_core_table() told;
+	 * hs_coord_core_read() follows, with the same @cookie, which nobody
+	 * else may choose. NULL: there are no such tables.
 	 * Return: false: it cannot be read, or not now.
 	 */
 	bool (*read_node)(void *ctx, uint64_t node, uint64_t offset_bytes,
-			  uint32_t size_bytes);
+			  uint32_t size_bytes, uint64_t cookie);
 };
 
 struct hs_coord_stats {
@@ -263,7 +264,8 @@ int hs_coord_core_table(struct hs_coord_core *core, uint64_t now_ns,
  * @bytes: as they came, any alignment; NULL: they did not
  */
 void hs_coord_core_read(struct hs_coord_core *core, uint64_t now_ns,
-			uint64_t node, const void *bytes, uint32_t size_bytes);
+			uint64_t node, uint64_t cookie, const void *bytes,
+			uint32_t size_bytes);
 /** hs_coord_core_listing() - whether lists name all agents there are: then a
  * node that was never up nor listed is "unknown", and not "unreachable" */
 void hs_coord_core_listing(struct hs_coord_core *core, bool all);

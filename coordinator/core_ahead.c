@@ -32,6 +32,11 @@ int hs_coord_core_table(struct hs_coord_core *c, uint64_t now_ns, uint64_t node,
 	/* Without a place in the table of nodes it is heard, and not read. */
 	if (!m || member->up != node)
 		return 0;
+	/* Nor where it has learned to write another kind of table. */
+	if (hs_crumbs_version_other(about, about_bytes)) {
+		member->has_table = false;
+		return 0;
+	}
 	if (hs_crumbs_told(about, about_bytes, node, size_bytes,
 			   &member->table)) {
 		c->stats.messages_bad++;
@@ -48,13 +53,13 @@ void hs_coord_ahead_read(struct hs_coord_core *c, uint32_t v)
 	const struct hs_coord_member *m = hs_coord_member(c, visit->member);
 	const struct hs_wire_trace_id *id =
 		&hs_coord_trace(c, visit->trace)->id;
+	const uint32_t size = sizeof(struct hs_crumb_bucket);
 	uint64_t at;
 
 	if (!m->has_table || !c->ops->read_node)
 		return;
-	at = hs_crumbs_slot(&m->table, id->hi, id->lo);
-	if (c->ops->read_node(c->ctx, m->up, at * sizeof(struct hs_crumb_entry),
-			      sizeof(struct hs_crumb_entry)))
+	at = hs_crumbs_bucket(&m->table, id->hi, id->lo);
+	if (c->ops->read_node(c->ctx, m->up, at * size, size, visit->trace))
 		c->stats.reads_sent++;
 	else
 		c->stats.reads_refused++;
@@ -100,33 +105,36 @@ static void hint(struct hs_coord_core *c, uint32_t t, uint64_t node,
 }
 
 void hs_coord_core_read(struct hs_coord_core *c, uint64_t now_ns, uint64_t node,
-			const void *bytes, uint32_t size_bytes)
+			uint64_t cookie, const void *bytes, uint32_t size_bytes)
 {
 	uint32_t m = hs_coord_member_find(c, node);
 	const struct hs_coord_member *member = hs_coord_member(c, m);
+	uint32_t t = (uint32_t)cookie;
+	const struct hs_coord_trace *trace = hs_coord_trace(c, t);
 	struct hs_crumb_entry entry;
 	enum hs_crumbs_found found;
-	uint32_t t;
 
 	hs_coord_now(c, now_ns);
-	if (!bytes || size_bytes != sizeof(entry) || !m || member->up != node ||
-	    !member->has_table) {
+	if (!bytes || size_bytes != sizeof(struct hs_crumb_bucket) || !m ||
+	    member->up != node || !member->has_table) {
 		c->stats.reads_failed++;
 		return;
 	}
-	found = hs_crumbs_look(&member->table, bytes, &entry);
-	if (found == HS_CRUMBS_TORN) {
-		c->stats.reads_torn++;
-		return;
-	}
-	t = found == HS_CRUMBS_EMPTY
-		    ? 0
-		    : hs_coord_trace_find(c, &(struct hs_wire_trace_id){
-						     entry.hi, entry.lo});
-	/* Of no use unless that node is asked, and somebody is waited for. */
-	if (!t || hs_coord_trace(c, t)->state != HS_COORD_SEEKING ||
+	/*
+	 * Of no use unless that node is asked, and somebody is waited for. In
+	 * the place of the trace that it was read for there may be another by
+	 * now, of which this bucket may even know.
+	 */
+	if (trace->state != HS_COORD_SEEKING ||
 	    !hs_coord_visit_find(c, t, node)) {
 		c->stats.reads_other++;
+		return;
+	}
+	found = hs_crumbs_look(&member->table, bytes, trace->id.hi,
+			       trace->id.lo, &entry);
+	if (found != HS_CRUMBS_HERE) {
+		c->stats.reads_torn += found == HS_CRUMBS_TORN;
+		c->stats.reads_other += found == HS_CRUMBS_OTHER;
 		return;
 	}
 	c->stats.reads_hit++;

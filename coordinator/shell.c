@@ -57,7 +57,7 @@ static bool send_collector(void *ctx, const struct hs_wire_trace_id *trace,
 }
 
 static bool read_node(void *ctx, uint64_t node, uint64_t offset_bytes,
-		      uint32_t size_bytes)
+		      uint32_t size_bytes, uint64_t cookie)
 {
 	struct hs_coordinator *c = ctx;
 	const struct hs_member *at = hs_member(
@@ -66,7 +66,7 @@ static bool read_node(void *ctx, uint64_t node, uint64_t offset_bytes,
 
 	return at && at->peer && at->id == node &&
 	       hs_transport_read(c->transport, at->peer, offset_bytes,
-				 size_bytes) == 0;
+				 size_bytes, cookie) == 0;
 }
 
 static const struct hs_coord_ops core_ops = {send_node, send_collector,
@@ -182,15 +182,15 @@ static int on_readable(void *ctx, uint32_t peer, const void *about,
 				   about_bytes, size_bytes);
 }
 
-static void on_read(void *ctx, uint32_t peer, uint64_t offset_bytes,
-		    const void *data, uint32_t size_bytes)
+static void on_read(void *ctx, uint32_t peer, uint64_t cookie, const void *data,
+		    uint32_t size_bytes)
 {
 	struct hs_coordinator *c = ctx;
 	const struct hs_member *at =
 		hs_member(c->members, hs_members_peer(c->members, peer));
 
 	if (at)
-		hs_coord_core_read(c->core, c->now_ns, at->id, data,
+		hs_coord_core_read(c->core, c->now_ns, at->id, cookie, data,
 				   size_bytes);
 }
 

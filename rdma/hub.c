@@ -323,14 +323,14 @@ int hs_hub_clock(struct hs_transport *t, uint32_t peer,
 }
 
 int hs_hub_read(struct hs_transport *t, uint32_t peer, uint64_t offset_bytes,
-		uint32_t size_bytes)
+		uint32_t size_bytes, uint64_t cookie)
 {
 	struct hs_link *l = link_up(t, peer);
 	int rc;
 
 	if (!l)
 		return -ENOTCONN;
-	rc = l->hub->carrier->read(l, offset_bytes, size_bytes);
+	rc = l->hub->carrier->read(l, offset_bytes, size_bytes, cookie);
 	l->hub->stats.reads_refused += rc != 0;
 	return rc;
 }

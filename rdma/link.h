@@ -114,7 +114,7 @@ struct hs_carrier {
 			      const void *about);
 	/** transport.h's read(), of a peer that is up. The entry may be NULL */
 	int (*read)(struct hs_link *l, uint64_t offset_bytes,
-		    uint32_t size_bytes);
+		    uint32_t size_bytes, uint64_t cookie);
 	/** what was asked for by read(), where no device does it: before
 	 * anything is sent. The entry may be NULL */
 	void (*reads_do)(struct hs_hub *h);
@@ -225,7 +225,7 @@ int hs_hub_cut(struct hs_transport *t, uint32_t peer);
 void hs_hub_flush_now(struct hs_transport *t);
 /** hs_hub_read() - where the carrier has that entry */
 int hs_hub_read(struct hs_transport *t, uint32_t peer, uint64_t offset_bytes,
-		uint32_t size_bytes);
+		uint32_t size_bytes, uint64_t cookie);
 int hs_hub_windows(struct hs_transport *t,
 		   const struct hs_transport_windows *w);
 int hs_hub_clock(struct hs_transport *t, uint32_t peer,

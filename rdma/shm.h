@@ -22,7 +22,7 @@
 #define HS_SHM_SHOWN_MAX_BYTES (2ull << 30)
 
 struct hs_shm_read {
-	uint64_t offset_bytes;
+	uint64_t offset_bytes, cookie;
 	uint32_t size_bytes;
 };
 
@@ -100,7 +100,8 @@ const char *hs_shm_window_told(struct hs_link *l,
 			       const struct hs_wire_window *window,
 			       const void *about);
 void hs_shm_window_close(struct hs_shm_conn *c);
-int hs_shm_read(struct hs_link *l, uint64_t offset_bytes, uint32_t size_bytes);
+int hs_shm_read(struct hs_link *l, uint64_t offset_bytes, uint32_t size_bytes,
+		uint64_t cookie);
 /** hs_shm_reads_do() - those that were asked for, and those that follow */
 void hs_shm_reads_do(struct hs_hub *h);
 

@@ -24,6 +24,8 @@
 #include "base/log.h"
 #include "rdma/shm.h"
 
+#define LINE_BYTES 64u /* of a cache */
+
 int hs_shm_windows(struct hs_transport *t, const struct hs_transport_windows *w)
 {
 	if (w->data && (!w->memory || w->memory->base != w->data ||
@@ -163,7 +165,8 @@ void hs_shm_window_close(struct hs_shm_conn *c)
 	c->handed = -1;
 }
 
-int hs_shm_read(struct hs_link *l, uint64_t offset_bytes, uint32_t size_bytes)
+int hs_shm_read(struct hs_link *l, uint64_t offset_bytes, uint32_t size_bytes,
+		uint64_t cookie)
 {
 	struct hs_shm_conn *c = (struct hs_shm_conn *)l;
 	struct hs_shm *t = (struct hs_shm *)l->hub;
@@ -176,10 +179,12 @@ int hs_shm_read(struct hs_link *l, uint64_t offset_bytes, uint32_t size_bytes)
 		return -EINVAL;
 	if (c->nr_reads == HS_SHM_READS)
 		return -EAGAIN;
-	/* The line is on its way when its turn comes. */
-	__builtin_prefetch((const uint8_t *)c->shown.base + offset_bytes);
+	/* The lines are on their way when its turn comes. */
+	for (uint32_t at = 0; at < size_bytes; at += LINE_BYTES)
+		__builtin_prefetch((const uint8_t *)c->shown.base +
+				   offset_bytes + at);
 	c->reads[c->nr_reads++] =
-		(struct hs_shm_read){offset_bytes, size_bytes};
+		(struct hs_shm_read){offset_bytes, cookie, size_bytes};
 	if (!c->reads_listed) {
 		c->reads_listed = true;
 		c->reads_next = t->readers;
@@ -206,7 +211,7 @@ static void reads_of(struct hs_shm_conn *c)
 		memcpy(copy, (const uint8_t *)c->shown.base + r->offset_bytes,
 		       r->size_bytes);
 		h->stats.reads++;
-		h->windows.read_done(h->ctx, c->link.id, r->offset_bytes, copy,
+		h->windows.read_done(h->ctx, c->link.id, r->cookie, copy,
 				     r->size_bytes);
 	}
 }

@@ -91,11 +91,12 @@ struct hs_transport_windows {
 	 * negative: that is nothing of ours, cut it off. NULL: we read none. */
 	int (*readable)(void *ctx, uint32_t peer, const void *about,
 			uint32_t about_bytes, uint64_t size_bytes);
-	/* What read() asked for, until peer_down; @data NULL: it failed. */
-	void (*read_done)(void *ctx, uint32_t peer, uint64_t offset_bytes,
+	/* What read() asked for by @cookie, until peer_down; @data NULL: it
+	 * failed. */
+	void (*read_done)(void *ctx, uint32_t peer, uint64_t cookie,
 			  const void *data, uint32_t size_bytes);
 };
-#define HS_TRANSPORT_READ_MAX_BYTES 256u
+#define HS_TRANSPORT_READ_MAX_BYTES 512u
 
 struct hs_transport_limits {
 	uint32_t nr_peers;	   /* 0: 1024 */
@@ -216,13 +217,15 @@ struct hs_transport_ops {
 	int (*windows)(struct hs_transport *t,
 		       const struct hs_transport_windows *w);
 	/**
-	 * read() - of what that peer lets us read; read_done() follows
+	 * read() - of what that peer lets us read; read_done() follows, with
+	 * the same @cookie, which nobody else sees
 	 * Return: 0; -EAGAIN: too many under way; -EINVAL: not within it;
 	 *	-ENOTCONN: no such peer now; -EOPNOTSUPP: it lets us read
 	 *nothing or reading failed of late.
 	 */
 	int (*read)(struct hs_transport *t, uint32_t peer,
-		    uint64_t offset_bytes, uint32_t size_bytes);
+		    uint64_t offset_bytes, uint32_t size_bytes,
+		    uint64_t cookie);
 };
 
 /* Carriers embed it first. */
@@ -300,10 +303,12 @@ static inline int hs_transport_windows(struct hs_transport *t,
 	return t->ops->windows ? t->ops->windows(t, w) : -EOPNOTSUPP;
 }
 static inline int hs_transport_read(struct hs_transport *t, uint32_t peer,
-				    uint64_t offset_bytes, uint32_t size_bytes)
+				    uint64_t offset_bytes, uint32_t size_bytes,
+				    uint64_t cookie)
 {
-	return t->ops->read ? t->ops->read(t, peer, offset_bytes, size_bytes)
-			    : -EOPNOTSUPP;
+	return t->ops->read
+		       ? t->ops->read(t, peer, offset_bytes, size_bytes, cookie)
+		       : -EOPNOTSUPP;
 }
 static inline void hs_transport_destroy(struct hs_transport *t)
 {

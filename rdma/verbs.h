@@ -100,7 +100,7 @@ enum hs_verbs_read_state {
 };
 
 struct hs_verbs_read {
-	uint64_t offset_bytes;
+	uint64_t offset_bytes, cookie;
 	uint32_t size_bytes;
 	uint16_t slot;
 	enum hs_verbs_read_state state;
@@ -265,8 +265,8 @@ void hs_verbs_window_close(struct hs_verbs_chan *c);
 /** hs_verbs_reads_close() - the queue pair is gone, and so are our reads */
 void hs_verbs_reads_close(struct hs_verbs_chan *c, struct hs_verbs_device *d);
 void hs_verbs_window_device_free(struct hs_verbs_device *d);
-int hs_verbs_read(struct hs_link *l, uint64_t offset_bytes,
-		  uint32_t size_bytes);
+int hs_verbs_read(struct hs_link *l, uint64_t offset_bytes, uint32_t size_bytes,
+		  uint64_t cookie);
 void hs_verbs_reads_post(struct hs_verbs_chan *c);
 void hs_verbs_read_came(struct hs_verbs_chan *c, uint32_t read);
 void hs_verbs_read_failed(struct hs_verbs_chan *c, uint32_t read,

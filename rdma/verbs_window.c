@@ -230,7 +230,8 @@ static struct hs_verbs_read *read_free(struct hs_verbs_chan *c)
 	return NULL;
 }
 
-int hs_verbs_read(struct hs_link *l, uint64_t offset_bytes, uint32_t size_bytes)
+int hs_verbs_read(struct hs_link *l, uint64_t offset_bytes, uint32_t size_bytes,
+		  uint64_t cookie)
 {
 	struct hs_verbs_chan *c = ((struct hs_verbs_conn *)l)->chan;
 	struct hs_verbs_device *d = c->device;
@@ -250,6 +251,7 @@ int hs_verbs_read(struct hs_link *l, uint64_t offset_bytes, uint32_t size_bytes)
 	if (!r || !d->nr_read_slots)
 		return -EAGAIN;
 	*r = (struct hs_verbs_read){.offset_bytes = offset_bytes,
+				    .cookie = cookie,
 				    .size_bytes = size_bytes,
 				    .slot = d->read_slots[--d->nr_read_slots],
 				    .state = HS_VERBS_READ_WAITS};
@@ -303,7 +305,7 @@ void hs_verbs_read_came(struct hs_verbs_chan *c, uint32_t read)
 		return;
 	if (c->link && c->link->state == HS_LINK_UP) {
 		h->stats.reads++;
-		h->windows.read_done(h->ctx, c->link->id, r->offset_bytes,
+		h->windows.read_done(h->ctx, c->link->id, r->cookie,
 				     slot_data(c->device, r), r->size_bytes);
 	}
 	slot_give(c->device, r);
@@ -320,6 +322,6 @@ void hs_verbs_read_failed(struct hs_verbs_chan *c, uint32_t read,
 	if (status != IBV_WC_RETRY_EXC_ERR)
 		shun(c->v, c->link->peer.node);
 	if (c->link->state == HS_LINK_UP)
-		h->windows.read_done(h->ctx, c->link->id, r->offset_bytes, NULL,
+		h->windows.read_done(h->ctx, c->link->id, r->cookie, NULL,
 				     r->size_bytes);
 }

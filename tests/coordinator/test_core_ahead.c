@@ -292,6 +292,13 @@ static void tables_are_of_a_connection(void **state)
 					     &t, sizeof(t),
 					     hs_crumbs_bytes(&t)),
 			 -EBADMSG);
+	/* As another version has them: it stays, and is read no more. */
+	t = w->nodes[1].table;
+	t.version++;
+	assert_int_equal(hs_coord_core_table(w->core, w->now_ns, node_id(1, 1),
+					     &t, sizeof(t),
+					     hs_crumbs_bytes(&t)),
+			 0);
 	/* Of a life that is over, or one that never was: not heard. */
 	t = w->nodes[3].table;
 	world_down(w, 3);

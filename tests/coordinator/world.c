@@ -75,17 +75,18 @@ static bool send_collector(void *ctx, const struct hs_wire_trace_id *trace,
 	return true;
 }
 
-static bool read_node(void *ctx, uint64_t node, uint64_t offset, uint32_t size)
+static bool read_node(void *ctx, uint64_t node, uint64_t offset, uint32_t size,
+		      uint64_t cookie)
 {
 	struct world *w = ctx;
 	struct node *n = &w->nodes[(node >> 32) % WORLD_NODES];
 
-	assert_int_equal(size, sizeof(struct hs_crumb_entry));
-	assert_non_null(n->entries);
+	assert_int_equal(size, sizeof(struct hs_crumb_bucket));
+	assert_non_null(n->buckets);
 	assert_true(offset + size <= hs_crumbs_bytes(&n->table));
 	if (w->reads_stall || w->nr_reads == 64)
 		return false;
-	w->reads[w->nr_reads++] = (struct world_read){node, offset};
+	w->reads[w->nr_reads++] = (struct world_read){node, offset, cookie};
 	return true;
 }
 
@@ -96,9 +97,9 @@ static void reads_deliver(struct world *w)
 		struct node *n = &w->nodes[(r.node >> 32) % WORLD_NODES];
 
 		hs_coord_core_read(
-			w->core, w->now_ns, r.node,
-			w->reads_fail ? NULL : (uint8_t *)n->entries + r.offset,
-			sizeof(struct hs_crumb_entry));
+			w->core, w->now_ns, r.node, r.cookie,
+			w->reads_fail ? NULL : (uint8_t *)n->buckets + r.offset,
+			sizeof(struct hs_crumb_bucket));
 	}
 }
 
@@ -142,7 +143,7 @@ void world_free(struct world *w)
 {
 	letters_free(w);
 	for (uint32_t i = 0; i < WORLD_NODES; i++)
-		free(w->nodes[i].entries);
+		free(w->nodes[i].buckets);
 	for (uint32_t i = 0; i < WORLD_NODES; i++)
 		while (w->nodes[i].facts) {
 			struct fact *f = w->nodes[i].facts;
@@ -220,7 +221,7 @@ void world_hint(struct world *w, uint32_t number, uint64_t lo, uint64_t node)
 	struct node *n = &w->nodes[number];
 	struct hs_wire_trace_id id = trace_id(lo);
 
-	hs_crumbs_add(&n->table, n->entries, id.hi, id.lo, node);
+	hs_crumbs_add(&n->table, n->buckets, id.hi, id.lo, node);
 }
 
 struct hs_crumb_entry *world_entry(struct world *w, uint32_t number,
@@ -229,7 +230,14 @@ struct hs_crumb_entry *world_entry(struct world *w, uint32_t number,
 	struct node *n = &w->nodes[number];
 	struct hs_wire_trace_id id = trace_id(lo);
 
-	return &n->entries[hs_crumbs_slot(&n->table, id.hi, id.lo)];
+	struct hs_crumb_bucket *b =
+		&n->buckets[hs_crumbs_bucket(&n->table, id.hi, id.lo)];
+
+	for (uint32_t i = 0; i < HS_CRUMB_WAYS; i++)
+		if (b->ways[i].hi == id.hi && b->ways[i].lo == id.lo)
+			return &b->ways[i];
+	fail_msg("node %u's table has no entry of trace %lu", number, lo);
+	return NULL;
 }
 
 void world_table(struct world *w, uint32_t number)
@@ -239,8 +247,8 @@ void world_table(struct world *w, uint32_t number)
 
 	hs_random_fill(&w->random, key, sizeof(key));
 	n->table = hs_crumbs_table_make(n->id, 64, key);
-	free(n->entries);
-	n->entries = calloc(1, hs_crumbs_bytes(&n->table));
+	free(n->buckets);
+	n->buckets = calloc(1, hs_crumbs_bytes(&n->table));
 	for (struct fact *f = n->facts; f; f = f->next)
 		for (uint32_t i = 0; i < f->answer.nr_crumbs; i++)
 			world_hint(w, number, f->answer.trace.lo,

@@ -40,11 +40,11 @@ struct node {
 	struct hs_wire_refused refused; /* the last one */
 	uint32_t nr_refused;
 	struct hs_crumb_table table;
-	struct hs_crumb_entry *entries; /* NULL: it lets nobody read */
+	struct hs_crumb_bucket *buckets; /* NULL: it lets nobody read */
 };
 
 struct world_read {
-	uint64_t node, offset;
+	uint64_t node, offset, cookie;
 };
 
 /* What the collector has of the one trace that a test looks at. */

@@ -60,14 +60,14 @@ static int readable(void *ctx, uint32_t peer, const void *about,
 	return 0;
 }
 
-static void read_done(void *ctx, uint32_t peer, uint64_t offset,
+static void read_done(void *ctx, uint32_t peer, uint64_t cookie,
 		      const void *bytes, uint32_t size_bytes)
 {
 	memcpy(got, bytes, size_bytes);
 	nr_done++;
 	if (nr_follow && nr_follow--)
-		assert_int_equal(hs_transport_read(t, peer, 8ull * nr_done, 8),
-				 0);
+		assert_int_equal(
+			hs_transport_read(t, peer, 8ull * nr_done, 8, 0), 0);
 }
 
 /* Ours reads. */
@@ -218,7 +218,7 @@ static void may_have_holes(void **state)
 		assert_int_equal(nr_told, 0);
 		assert_int_equal(stats().nr_windows, 0);
 		assert_int_equal(((struct hs_shm *)t)->shown_bytes, 0);
-		assert_int_equal(hs_transport_read(t, last_up, 0, 8),
+		assert_int_equal(hs_transport_read(t, last_up, 0, 8, 0),
 				 -EOPNOTSUPP);
 		assert_int_equal(nr_down, down);
 		hang_up(&o);
@@ -319,7 +319,7 @@ static void more_than_is_mapped(void **state)
 	assert_int_equal(kept(), before);
 	say(&o, HS_WIRE_LEAVE, "12345678", 8);
 	until(nr_messages == 1);
-	assert_int_equal(hs_transport_read(t, last_up, 0, 8), -EOPNOTSUPP);
+	assert_int_equal(hs_transport_read(t, last_up, 0, 8, 0), -EOPNOTSUPP);
 	assert_int_equal(nr_told + nr_down, 0);
 	hang_up(&o);
 	until(nr_down == 1);
@@ -364,6 +364,8 @@ static void no_descriptors(void **state)
 	close(fd);
 }
 
+#define BUCKET_BYTES ((uint32_t)sizeof(struct hs_crumb_bucket))
+
 static enum hs_crumbs_found look(const struct hs_crumb_table *table,
 				 struct hs_crumb_entry *out)
 {
@@ -371,14 +373,14 @@ static enum hs_crumbs_found look(const struct hs_crumb_table *table,
 
 	assert_int_equal(
 		hs_transport_read(t, last_up,
-				  hs_crumbs_slot(table, 1, 2) * sizeof(*out),
-				  sizeof(*out)),
+				  hs_crumbs_bucket(table, 1, 2) * BUCKET_BYTES,
+				  BUCKET_BYTES, 0),
 		0);
 	/* Not from within read(). */
 	assert_int_equal(nr_done, before);
 	hs_transport_flush(t);
 	assert_int_equal(nr_done, before + 1);
-	return hs_crumbs_look(table, got, out);
+	return hs_crumbs_look(table, got, 1, 2, out);
 }
 
 /* An entry that is half another is said to be so, and read on; holes cannot be
@@ -387,27 +389,28 @@ static void torn_and_gone(void **state)
 {
 	const struct hs_crumb_table table =
 		hs_crumbs_table_make(5, 1, (const uint8_t *)"a key of its own");
-	struct hs_crumb_entry *entries, *at, e;
+	struct hs_crumb_bucket *buckets;
+	struct hs_crumb_entry *at, e;
 	struct hs_memfd m;
 	struct other o;
 
 	assert_int_equal(hs_crumbs_bytes(&table), SHOWN_BYTES);
 	assert_int_equal(
 		hs_memfd_create(&m, "shown", SHOWN_BYTES, HS_MEMFD_OURS), 0);
-	entries = m.base;
-	at = &entries[hs_crumbs_slot(&table, 1, 2)];
+	buckets = m.base;
+	at = &buckets[hs_crumbs_bucket(&table, 1, 2)].ways[0];
 	connect_as_peer(&o);
 	hand_over(&o, HS_RING_MEMORY, &m.fd, 1);
 	tell(&o, SHOWN_BYTES);
 	until(nr_told == 1);
-	assert_int_equal(look(&table, &e), HS_CRUMBS_EMPTY);
-	hs_crumbs_add(&table, entries, 1, 2, 100);
+	assert_int_equal(look(&table, &e), HS_CRUMBS_OTHER);
+	hs_crumbs_add(&table, buckets, 1, 2, 100);
 	assert_int_equal(look(&table, &e), HS_CRUMBS_HERE);
 	assert_int_equal(e.nodes[0], 100);
 	at->nodes[0] = 200;
 	assert_int_equal(look(&table, &e), HS_CRUMBS_TORN);
 	at->nodes[0] = 100;
-	at->nr = UINT32_MAX;
+	at->nr = UINT16_MAX;
 	assert_int_equal(look(&table, &e), HS_CRUMBS_TORN);
 	assert_int_equal(fallocate(m.fd,
 				   FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
@@ -417,11 +420,11 @@ static void torn_and_gone(void **state)
 	assert_int_equal(look(&table, &e), HS_CRUMBS_TORN);
 	assert_int_equal(nr_down, 0);
 	/* It dies; what is mapped lasts until we hear of it. */
-	assert_int_equal(hs_transport_read(t, last_up, 0, 8), 0);
+	assert_int_equal(hs_transport_read(t, last_up, 0, 8, 0), 0);
 	hang_up(&o);
 	hs_memfd_close(&m);
 	until(nr_down == 1);
-	assert_int_equal(hs_transport_read(t, last_up, 0, 8), -ENOTCONN);
+	assert_int_equal(hs_transport_read(t, last_up, 0, 8, 0), -ENOTCONN);
 }
 
 /* A chain of reads is one turn's, and a message waits until it is through; one
@@ -437,13 +440,13 @@ static void one_leads_to_another(void **state)
 	tell(&o, SHOWN_BYTES);
 	until(nr_told == 1);
 	nr_follow = HS_SHM_READ_ROUNDS - 1;
-	assert_int_equal(hs_transport_read(t, last_up, 0, 8), 0);
+	assert_int_equal(hs_transport_read(t, last_up, 0, 8, 0), 0);
 	hs_transport_flush(t);
 	assert_int_equal(nr_done, HS_SHM_READ_ROUNDS);
 	nr_done = 0;
 	nr_follow = 10 * HS_SHM_READ_ROUNDS;
 	head = stats().bytes_sent;
-	assert_int_equal(hs_transport_read(t, last_up, 0, 8), 0);
+	assert_int_equal(hs_transport_read(t, last_up, 0, 8, 0), 0);
 	assert_int_equal(hs_transport_send(t, last_up, HS_WIRE_STORED, NULL, 0),
 			 0);
 	hs_transport_flush(t);
@@ -463,7 +466,7 @@ static void ends_with_one_under_way(void **state)
 	hand_over(&o, HS_RING_MEMORY, &fd, 1);
 	tell(&o, SHOWN_BYTES);
 	until(nr_told == 1);
-	assert_int_equal(hs_transport_read(t, last_up, 0, 8), 0);
+	assert_int_equal(hs_transport_read(t, last_up, 0, 8, 0), 0);
 	hang_up(&o);
 	close(fd);
 }

@@ -34,7 +34,7 @@ struct side {
 	uint64_t size_bytes;
 	char about[HS_WIRE_WINDOW_ABOUT_MAX];
 	uint8_t got[HS_TRANSPORT_READ_MAX_BYTES];
-	uint64_t got_at;
+	uint64_t cookie;
 	uint32_t got_bytes;
 	int verdict;
 };
@@ -80,12 +80,12 @@ static int readable(void *ctx, uint32_t peer, const void *about,
 	return s->verdict;
 }
 
-static void read_done(void *ctx, uint32_t peer, uint64_t offset,
+static void read_done(void *ctx, uint32_t peer, uint64_t cookie,
 		      const void *bytes, uint32_t size_bytes)
 {
 	struct side *s = ctx;
 
-	s->got_at = offset;
+	s->cookie = cookie;
 	s->got_bytes = size_bytes;
 	if (bytes)
 		memcpy(s->got, bytes, size_bytes);
@@ -201,11 +201,12 @@ static void read_at(uint64_t offset, uint32_t size)
 {
 	uint32_t before = reader.nr_done;
 
-	assert_int_equal(hs_transport_read(reader.t, reader.peer, offset, size),
-			 0);
+	assert_int_equal(
+		hs_transport_read(reader.t, reader.peer, offset, size, ~offset),
+		0);
 	until(reader.nr_done == before + 1);
 	assert_int_equal(reader.nr_failed, 0);
-	assert_int_equal(reader.got_at, offset);
+	assert_int_equal(reader.cookie, ~offset);
 	assert_int_equal(reader.got_bytes, size);
 	assert_memory_equal(reader.got, data + offset, size);
 }
@@ -220,8 +221,9 @@ static void they_talk(void **state)
 	say(&reader);
 	until(agent.nr_messages && reader.nr_messages);
 	if (!has_windows)
-		assert_int_equal(hs_transport_read(reader.t, reader.peer, 0, 8),
-				 -EOPNOTSUPP);
+		assert_int_equal(
+			hs_transport_read(reader.t, reader.peer, 0, 8, 0),
+			-EOPNOTSUPP);
 }
 
 static void what_is_there_is_read(void **state)
@@ -256,19 +258,19 @@ static void beyond_is_refused(void **state)
 		skip();
 	connect_to(&agent, &reader, 1);
 	until(reader.nr_told);
-#define READ(at, n) hs_transport_read(reader.t, reader.peer, at, n)
+#define READ(at, n) hs_transport_read(reader.t, reader.peer, at, n, 0)
 	assert_int_equal(READ(DATA_BYTES, 8), -EINVAL);
 	assert_int_equal(READ(DATA_BYTES - 7, 8), -EINVAL);
 	assert_int_equal(READ(UINT64_MAX, 8), -EINVAL);
 	assert_int_equal(READ(0, 0), -EINVAL);
 	assert_int_equal(READ(0, HS_TRANSPORT_READ_MAX_BYTES + 1), -EINVAL);
 #undef READ
-	assert_int_equal(hs_transport_read(reader.t, reader.peer + 77, 0, 8),
+	assert_int_equal(hs_transport_read(reader.t, reader.peer + 77, 0, 8, 0),
 			 -ENOTCONN);
 	hs_transport_stats(reader.t, &st);
 	assert_int_equal(st.reads_refused, 5); /* the sixth was nobody's */
 	/* Whoever lets itself be read reads nobody. */
-	assert_int_equal(hs_transport_read(agent.t, agent.peer, 0, 8),
+	assert_int_equal(hs_transport_read(agent.t, agent.peer, 0, 8, 0),
 			 -EOPNOTSUPP);
 	hs_transport_stats(agent.t, &st);
 	assert_int_equal(st.reads_refused, 1);
@@ -288,7 +290,7 @@ static void many_at_a_time(void **state)
 	for (uint32_t round = 0; round < 200; round++) {
 		for (uint32_t i = 0; i < 40; i++) {
 			int rc = hs_transport_read(reader.t, reader.peer,
-						   i * 128ull, 128);
+						   i * 128ull, 128, 0);
 
 			assert_true(rc == 0 || rc == -EAGAIN);
 			asked += rc == 0;
@@ -316,10 +318,11 @@ static void a_new_connection_has_a_new_window(void **state)
 		uint32_t peer = reader.peer;
 
 		/* With one under way. */
-		assert_int_equal(hs_transport_read(reader.t, peer, 0, 128), 0);
+		assert_int_equal(hs_transport_read(reader.t, peer, 0, 128, 0),
+				 0);
 		assert_int_equal(hs_transport_cut(agent.t, agent.peer), 0);
 		until(reader.nr_down == i);
-		assert_int_equal(hs_transport_read(reader.t, peer, 0, 128),
+		assert_int_equal(hs_transport_read(reader.t, peer, 0, 128, 0),
 				 -ENOTCONN);
 		until(reader.nr_told == i + 1);
 		reader.nr_failed = 0; /* the one under way may have */

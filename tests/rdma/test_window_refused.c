@@ -62,7 +62,7 @@ static int readable(void *ctx, uint32_t peer, const void *about,
 	return 0;
 }
 
-static void read_done(void *ctx, uint32_t peer, uint64_t offset,
+static void read_done(void *ctx, uint32_t peer, uint64_t cookie,
 		      const void *bytes, uint32_t size_bytes)
 {
 	struct side *s = ctx;
@@ -185,7 +185,7 @@ static void none_then(void)
 	they_talk();
 	they_talk();
 	assert_int_equal(reader.nr_told, 0);
-	assert_int_equal(hs_transport_read(reader.t, reader.peer, 0, 8),
+	assert_int_equal(hs_transport_read(reader.t, reader.peer, 0, 8, 0),
 			 -EOPNOTSUPP);
 	assert_int_equal(stats_of(&agent).windows_refused, 1);
 	assert_int_equal(stats_of(&agent).nr_windows, 0);
@@ -222,7 +222,7 @@ static void a_window_is_not_bound(void **state)
 	assert_int_equal(agent.nr_down, 1);
 	until(stats_of(&agent).nr_windows == 0);
 	/* Told of before it was known to have failed: gone with it. */
-	assert_int_equal(hs_transport_read(reader.t, reader.peer, 0, 8),
+	assert_int_equal(hs_transport_read(reader.t, reader.peer, 0, 8, 0),
 			 -EOPNOTSUPP);
 }
 
@@ -231,16 +231,16 @@ static void a_read_fails(void **state)
 {
 	assert_int_equal(connect_both(), 0);
 	until(reader.nr_told == 1);
-	assert_int_equal(hs_transport_read(reader.t, reader.peer, 0, 8), 0);
+	assert_int_equal(hs_transport_read(reader.t, reader.peer, 0, 8, 0), 0);
 	until(reader.nr_done == 1);
 	assert_int_equal(reader.nr_failed, 0);
 	fake.status = IBV_WC_REM_ACCESS_ERR;
-	assert_int_equal(hs_transport_read(reader.t, reader.peer, 0, 8), 0);
+	assert_int_equal(hs_transport_read(reader.t, reader.peer, 0, 8, 0), 0);
 	until(reader.nr_done == 2);
 	assert_int_equal(reader.nr_failed, 1);
 	until(reader.nr_down == 1);
 	until(reader.nr_told == 2);
-	assert_int_equal(hs_transport_read(reader.t, reader.peer, 0, 8),
+	assert_int_equal(hs_transport_read(reader.t, reader.peer, 0, 8, 0),
 			 -EOPNOTSUPP);
 	they_talk();
 	assert_int_equal(reader.nr_down, 1);
@@ -260,7 +260,7 @@ static void a_key_that_is_none(void **state)
 		if (v->hub.links[i])
 			((struct hs_verbs_conn *)v->hub.links[i])
 				->chan->window.rkey ^= 0x100;
-	assert_int_equal(hs_transport_read(reader.t, reader.peer, 0, 8), 0);
+	assert_int_equal(hs_transport_read(reader.t, reader.peer, 0, 8, 0), 0);
 	until(reader.nr_done == 1);
 	assert_int_equal(reader.nr_failed, 1);
 	until(reader.nr_told == 2);
@@ -277,7 +277,7 @@ static void every_call_fails_once(void **state)
 	until(agent.peer);
 	first = fake.nr_calls - CALLS_AROUND;
 	until(reader.nr_told == 1);
-	assert_int_equal(hs_transport_read(reader.t, reader.peer, 0, 8), 0);
+	assert_int_equal(hs_transport_read(reader.t, reader.peer, 0, 8, 0), 0);
 	until(reader.nr_done == 1);
 	nr = fake.nr_calls;
 	close_both();
@@ -286,7 +286,8 @@ static void every_call_fails_once(void **state)
 		fake.fail_at = at;
 		if (connect_both() == 0) {
 			they_talk();
-			if (hs_transport_read(reader.t, reader.peer, 0, 8) == 0)
+			if (hs_transport_read(reader.t, reader.peer, 0, 8, 0) ==
+			    0)
 				until(reader.nr_done || reader.nr_down);
 			they_talk();
 		}
@@ -301,13 +302,13 @@ static void the_device_goes(void **state)
 	assert_int_equal(connect_both(), 0);
 	until(reader.nr_told == 1);
 	fake.hold_sends = true;
-	assert_int_equal(hs_transport_read(reader.t, reader.peer, 0, 8), 0);
+	assert_int_equal(hs_transport_read(reader.t, reader.peer, 0, 8, 0), 0);
 	turn();
 	fake_remove_device();
 	until(reader.nr_down && agent.nr_down);
 	fake.hold_sends = false;
 	until(reader.nr_told == 2);
-	assert_int_equal(hs_transport_read(reader.t, reader.peer, 0, 8), 0);
+	assert_int_equal(hs_transport_read(reader.t, reader.peer, 0, 8, 0), 0);
 	until(reader.nr_done);
 	assert_int_equal(reader.nr_failed, 0);
 	they_talk();
@@ -348,8 +349,8 @@ static void completions_are_late(void **state)
 	until(reader.nr_told == 1);
 	fake.hold_sends = true;
 	for (uint32_t i = 0; i < 8; i++) {
-		asked +=
-			hs_transport_read(reader.t, reader.peer, 8 * i, 8) == 0;
+		asked += hs_transport_read(reader.t, reader.peer, 8 * i, 8,
+					   0) == 0;
 		turn();
 	}
 	assert_int_equal(asked, 4); /* as many as the device takes */

@@ -15,13 +15,14 @@
 #include "rdma/crumbs.h"
 #include "tests/sim/sim.h"
 
-#define SLOTS 256u /* few: traces fall on each other */
+#define ENTRIES 64u /* few: traces push each other out */
+#define BUCKETS (ENTRIES / HS_CRUMB_WAYS)
 
 struct sim_read {
 	uint32_t coord, coord_gen, node, node_gen;
 	uint64_t id; /* of the node that it was asked of */
-	uint64_t offset;
-	struct hs_crumb_entry then; /* when it was asked for */
+	uint64_t offset, cookie;
+	struct hs_crumb_bucket then; /* when it was asked for */
 };
 
 void sim_ahead_draw(struct sim_params *p, uint64_t seed)
@@ -39,16 +40,16 @@ void sim_ahead_table(struct sim *s, struct sim_node *n)
 {
 	uint8_t key[16];
 
-	n->config.crumb_entries = NULL;
+	n->config.crumb_buckets = NULL;
 	free(n->crumbs);
 	n->crumbs = NULL;
 	/* A device here and there has no windows. */
 	if (!s->p.ahead || hs_random_chance(&s->ahead, 0.1))
 		return;
 	hs_random_fill(&s->ahead, key, sizeof(key));
-	n->config.crumb_table = hs_crumbs_table_make(n->id, SLOTS, key);
+	n->config.crumb_table = hs_crumbs_table_make(n->id, ENTRIES, key);
 	n->crumbs = sim_zalloc(1, hs_crumbs_bytes(&n->config.crumb_table));
-	n->config.crumb_entries = n->crumbs;
+	n->config.crumb_buckets = n->crumbs;
 }
 
 void sim_ahead_told(struct sim *s, uint32_t i, uint32_t node)
@@ -65,7 +66,7 @@ void sim_ahead_told(struct sim *s, uint32_t i, uint32_t node)
 }
 
 bool sim_ahead_read(struct sim *s, uint32_t i, uint64_t node, uint64_t offset,
-		    uint32_t size)
+		    uint32_t size, uint64_t cookie)
 {
 	uint32_t at = (uint32_t)(node >> 32) - 1;
 	const struct sim_node *n = &s->nodes[at];
@@ -80,8 +81,8 @@ bool sim_ahead_read(struct sim *s, uint32_t i, uint64_t node, uint64_t offset,
 		return false;
 	r = sim_zalloc(1, sizeof(*r));
 	*r = (struct sim_read){
-		i,	s->coords[i].gen,	 at, n->gen, node,
-		offset, n->crumbs[offset / size]};
+		i,    s->coords[i].gen, at,	n->gen,
+		node, offset,		cookie, n->crumbs[offset / size]};
 	s->t.reads++;
 	sim_push(s,
 		 s->now_ns + 2 * s->p.delay_min_ns +
@@ -121,9 +122,11 @@ void sim_ahead_dies(struct sim *s, uint32_t i)
 
 /* What the table says if whoever fills it likes to mislead. */
 static void lie(struct sim *s, const struct sim_node *n,
-		struct hs_crumb_entry *e)
+		struct hs_crumb_bucket *b)
 {
-	struct hs_crumb_entry *all = sim_zalloc(SLOTS, sizeof(*all));
+	struct hs_crumb_bucket *all = sim_zalloc(BUCKETS, sizeof(*all));
+	const struct hs_crumb_entry *e =
+		&b->ways[hs_random_below(&s->ahead, HS_CRUMB_WAYS)];
 	uint64_t hi = e->hi, lo = e->lo;
 	uint32_t nr = 1 + (uint32_t)hs_random_below(&s->ahead, 14);
 
@@ -144,32 +147,32 @@ static void lie(struct sim *s, const struct sim_node *n,
 		id -= hs_random_chance(&s->ahead, 0.2);
 		hs_crumbs_add(&n->config.crumb_table, all, hi, lo, id);
 	}
-	*e = all[hs_crumbs_slot(&n->config.crumb_table, hi, lo)];
+	*b = all[hs_crumbs_bucket(&n->config.crumb_table, hi, lo)];
 	free(all);
 }
 
 /* Return: false: it comes to nothing. */
 static bool bring(struct sim *s, const struct sim_read *r,
-		  struct hs_crumb_entry *e)
+		  struct hs_crumb_bucket *b)
 {
 	const struct sim_node *n = &s->nodes[r->node];
 	bool there = n->up && n->gen == r->node_gen;
-	size_t at = hs_random_below(&s->ahead, sizeof(*e));
+	size_t at = hs_random_below(&s->ahead, sizeof(*b));
 
-	*e = there ? n->crumbs[r->offset / sizeof(*e)] : r->then;
+	*b = there ? n->crumbs[r->offset / sizeof(*b)] : r->then;
 	if (there && hs_random_chance(&s->ahead, s->p.read_lies))
-		lie(s, n, e);
+		lie(s, n, b);
 	if (!hs_random_chance(&s->ahead, s->p.read_bad))
 		return there;
 	switch (hs_random_below(&s->ahead, 4)) {
 	case 0:
-		*e = r->then;
+		*b = r->then;
 		return true;
 	case 1:
-		memcpy(e, &r->then, at);
+		memcpy(b, &r->then, at);
 		return true;
 	case 2:
-		((uint8_t *)e)[at] ^= (uint8_t)(1u << at % 8);
+		((uint8_t *)b)[at] ^= (uint8_t)(1u << at % 8);
 		return true;
 	default:
 		return false;
@@ -179,15 +182,19 @@ static bool bring(struct sim *s, const struct sim_read *r,
 void sim_ahead_deliver(struct sim *s, struct sim_read *r)
 {
 	struct sim_coord *c = &s->coords[r->coord];
-	struct hs_crumb_entry e;
+	struct hs_crumb_bucket b;
+	uint64_t sum = 0;
 	bool came;
 
 	if (!c->up || c->gen != r->coord_gen) {
 		free(r);
 		return;
 	}
-	came = bring(s, r, &e);
-	sim_mix(s, came ? e.check : 0);
-	sim_coord_read(s, r->coord, r->id, came ? &e : NULL, sizeof(e));
+	came = bring(s, r, &b);
+	for (uint32_t i = 0; came && i < HS_CRUMB_WAYS; i++)
+		sum ^= b.ways[i].check;
+	sim_mix(s, sum);
+	sim_coord_read(s, r->coord, r->id, r->cookie, came ? &b : NULL,
+		       sizeof(b));
 	free(r);
 }

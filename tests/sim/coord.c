@@ -57,11 +57,12 @@ static bool op_collector(void *ctx, const struct hs_wire_trace_id *trace,
 			    bytes);
 }
 
-static bool op_read(void *ctx, uint64_t node, uint64_t offset, uint32_t bytes)
+static bool op_read(void *ctx, uint64_t node, uint64_t offset, uint32_t bytes,
+		    uint64_t cookie)
 {
 	struct op_ctx *o = ctx;
 
-	return sim_ahead_read(o->s, o->coord, node, offset, bytes);
+	return sim_ahead_read(o->s, o->coord, node, offset, bytes, cookie);
 }
 
 static const struct hs_coord_ops ops = {op_node, op_collector, op_read};
@@ -192,12 +193,12 @@ void sim_coord_message(struct sim *s, uint32_t i, const struct sim_message *m)
 	schedule(s, i);
 }
 
-void sim_coord_read(struct sim *s, uint32_t i, uint64_t node, const void *bytes,
-		    uint32_t size)
+void sim_coord_read(struct sim *s, uint32_t i, uint64_t node, uint64_t cookie,
+		    const void *bytes, uint32_t size)
 {
 	struct sim_coord *c = &s->coords[i];
 
-	hs_coord_core_read(c->core, now_of(s, c), node, bytes, size);
+	hs_coord_core_read(c->core, now_of(s, c), node, cookie, bytes, size);
 	check(s, i);
 	schedule(s, i);
 }

@@ -113,7 +113,7 @@ struct sim_node {
 	uint32_t policy; /* its version */
 	struct hs_agent_domain_config domains[SIM_DOMAINS_MAX];
 	struct hs_agent_core *core;
-	struct hs_crumb_entry *crumbs; /* NULL: nobody can read them */
+	struct hs_crumb_bucket *crumbs; /* NULL: nobody can read them */
 	void *memory, *ledger;
 	void *domain_memory[SIM_DOMAINS_MAX];
 	void *domain_ledgers[SIM_DOMAINS_MAX];

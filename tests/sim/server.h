@@ -73,8 +73,8 @@ void sim_coord_left(struct sim *s, uint32_t c, uint32_t number);
 void sim_coord_tick(struct sim *s, uint32_t c);
 void sim_coord_link(struct sim *s, uint32_t c, uint32_t peer, bool up);
 void sim_coord_count(struct sim *s, uint32_t c);
-void sim_coord_read(struct sim *s, uint32_t c, uint64_t node, const void *bytes,
-		    uint32_t size);
+void sim_coord_read(struct sim *s, uint32_t c, uint64_t node, uint64_t cookie,
+		    const void *bytes, uint32_t size);
 uint32_t sim_coll_owner(const struct sim *s, const struct hs_wire_trace_id *id);
 
 /* ahead.c */
@@ -84,7 +84,7 @@ void sim_ahead_draw(struct sim_params *p, uint64_t seed);
 void sim_ahead_table(struct sim *s, struct sim_node *n);
 void sim_ahead_told(struct sim *s, uint32_t c, uint32_t node);
 bool sim_ahead_read(struct sim *s, uint32_t c, uint64_t node, uint64_t offset,
-		    uint32_t size);
+		    uint32_t size, uint64_t cookie);
 /* What it knew by tables alone, nobody knows now. */
 void sim_ahead_dies(struct sim *s, uint32_t c);
 void sim_ahead_deliver(struct sim *s, struct sim_read *r);
