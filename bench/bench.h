@@ -136,9 +136,11 @@ struct hs_bench_node_config {
 	uint64_t byte_rate;    /* of slices, a second; 0: no limit */
 	uint32_t trigger_rate; /* of each trigger, a second; 0: the default */
 	uint64_t pool_bytes;
-	uint64_t buffer_bytes; /* of all buffers; 0: sizes as by default */
+	uint64_t buffer_bytes;	   /* of all buffers; 0: sizes as by default */
+	uint64_t nr_crumb_entries; /* that coordinators read; 0: the default */
 	uint32_t ring_words, lane_entries, nr_slots; /* 0: the default */
 	int cpu;				     /* of the agent; -1: any */
+	bool realtime;	   /* the agent runs by SCHED_RR */
 	const char *rules; /* YAML at the file's end; NULL: none */
 };
 
@@ -157,6 +159,13 @@ int hs_bench_node_start(struct hs_bench_node *node,
 			const struct hs_bench_node_config *config);
 void hs_bench_node_stop(struct hs_bench_node *node);
 
+/**
+ * hs_bench_realtime() - what is spawned from now on runs by SCHED_RR, as by
+ * chrt -r 1, or by this thread's first policy again
+ *
+ * Return: 0 or -errno, with a line on stderr.
+ */
+int hs_bench_realtime(bool on);
 /**
  * hs_bench_spawn() - a daemon of this build, with --config
  * @folder: of the build that it lies in

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <limits.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,12 +70,29 @@ static int write_config(const struct hs_bench_node *node,
 		c->ring_words ? c->ring_words : 4096,
 		c->lane_entries ? c->lane_entries : 16384,
 		c->nr_slots ? c->nr_slots : 4096);
+	if (c->nr_crumb_entries)
+		fprintf(f, "  crumb_entries: %llu\n",
+			(unsigned long long)c->nr_crumb_entries);
 	if (c->byte_rate)
 		fprintf(f, "  byte_rate: %llu\n",
 			(unsigned long long)c->byte_rate);
 	if (c->rules)
 		fputs(c->rules, f);
 	return fclose(f) ? -EIO : 0;
+}
+
+/* By inheritance, so that not one thread begins by another policy. */
+int hs_bench_realtime(bool on)
+{
+	const struct sched_param param = {.sched_priority = on};
+
+	if (!sched_setscheduler(0, on ? SCHED_RR : SCHED_OTHER, &param))
+		return 0;
+	fprintf(stderr,
+		"hs-perf: cannot run daemons by SCHED_RR: %s; should be root, "
+		"or have CAP_SYS_NICE\n",
+		strerror(errno));
+	return -errno;
 }
 
 int hs_bench_spawn(const char *folder, const char *name, const char *config,
@@ -97,12 +115,18 @@ int hs_bench_spawn(const char *folder, const char *name, const char *config,
 	return pid;
 }
 
-static int spawn(struct hs_bench_node *node, int cpu)
+static int spawn(struct hs_bench_node *node,
+		 const struct hs_bench_node_config *c)
 {
 	char config[128];
+	int rc = c->realtime ? hs_bench_realtime(true) : 0;
 
+	if (rc)
+		return rc;
 	snprintf(config, sizeof(config), "%s/agent.yaml", node->dir);
-	node->pid = hs_bench_spawn("agent", "hs-agent", config, cpu);
+	node->pid = hs_bench_spawn("agent", "hs-agent", config, c->cpu);
+	if (c->realtime)
+		hs_bench_realtime(false);
 	return node->pid < 0 ? node->pid : 0;
 }
 
@@ -142,7 +166,7 @@ int hs_bench_node_start(struct hs_bench_node *node,
 	}
 	rc = write_config(node, config);
 	if (!rc)
-		rc = spawn(node, config->cpu);
+		rc = spawn(node, config);
 	if (!rc)
 		rc = attach(node, config->trigger_rate);
 	if (rc) {

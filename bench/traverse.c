@@ -75,8 +75,8 @@ static void name_of(const struct command *c, const char *what, double per_s,
 		snprintf(rate, sizeof(rate), "%.0fk", per_s / 1000);
 	else
 		snprintf(rate, sizeof(rate), "%.0f", per_s);
-	snprintf(out, out_bytes, "%.19s_%.12s_%.8s_%.5s", what, shape, rate,
-		 o->carrier);
+	snprintf(out, out_bytes, "%.16s_%.12s_%.8s_%.5s%s", what, shape, rate,
+		 o->carrier, o->realtime ? "_rr" : "");
 }
 
 static struct hs_bench_result *add(struct command *c, const char *what,
@@ -120,6 +120,14 @@ static void tell_costs(struct command *c, const struct hs_traverse_point *p)
 		 "agents send %.2f messages a trigger, slices too",
 		 (double)k->waits / (double)(k->system_calls + k->waits + 1),
 		 (double)a->messages_sent / nr);
+	if (k->reads) {
+		r = add(c, "read_ahead", p, "share",
+			(double)k->reads_hit / (double)k->reads);
+		snprintf(r->note, sizeof(r->note),
+			 "of %.1f entries of crumbs that were read a trigger, "
+			 "those that were the trace's and in time",
+			 (double)k->reads / nr);
+	}
 	r = add(c, "coordinator_cpu", p, "us", (double)k->cpu_ns / 1000 / nr);
 	snprintf(r->note, sizeof(r->note),
 		 "a trigger; all agents %.1f us, the busiest %.1f, collector "
@@ -403,6 +411,10 @@ int hs_perf_traverse(int argc, char **argv)
 		{"hosts", 0, HS_ARGS_STRING, &c.options.hosts, "FILE",
 		 "how a command runs on each node's machine, a line each", 0,
 		 0},
+		{"realtime", 0, HS_ARGS_FLAG, &c.options.realtime, NULL,
+		 "agents and coordinators run by SCHED_RR, as by chrt -r 1; "
+		 "names end in _rr",
+		 0, 0},
 		{"listen", 0, HS_ARGS_STRING, &c.options.listen, "ADDRESS",
 		 "this machine's, as those can reach it", 0, 0},
 		{"failover", 0, HS_ARGS_FLAG, &c.failover, NULL,

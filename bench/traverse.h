@@ -75,6 +75,7 @@ struct hs_traverse_cost {
 	uint64_t system_calls; /* of the transport */
 	uint64_t waits;	       /* of the loop around it */
 	uint64_t bytes_sent;
+	uint64_t reads, reads_hit; /* of crumbs ahead of answers */
 };
 
 /** hs_traverse_cost() - of the daemon @pid that answers at @door; false: it
@@ -127,6 +128,7 @@ struct hs_traverse_options {
 	uint64_t nr_traces;  /* all that there will be */
 	uint64_t slice_rate; /* of an agent; 0: no limit */
 	uint64_t pool_bytes;
+	bool realtime; /* agents and coordinators run by SCHED_RR */
 	struct hs_traverse_plan plan;
 };
 

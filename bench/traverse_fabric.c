@@ -110,8 +110,12 @@ static bool coordinator_start(struct hs_traverse_fabric *f, uint32_t i)
 		 "origin:\n  rate: 1000000\n  waiting: 1000000\nlog: warn\n",
 		 1001 + i, f->addresses[i], hs_traverse_tap_address(f->tap),
 		 f->doors[i], f->options->carrier);
+	if (f->options->realtime && hs_bench_realtime(true))
+		return false;
 	f->coordinators[i] =
 		daemon_of(f, "coordinator", "hs-coordinator", name, yaml);
+	if (f->options->realtime)
+		hs_bench_realtime(false);
 	return f->coordinators[i] > 0;
 }
 
@@ -159,11 +163,13 @@ static bool node_start(struct hs_traverse_fabric *f, uint32_t i)
 		 "exec %s '%s' traverse-node --number %u --nodes %u "
 		 "--visits %u --origins %u --seed %" PRIu64 " --shape '%s' "
 		 "--coordinators '%s' --collector '%s' --carrier %s "
-		 "--slice-rate %" PRIu64 " --pool %" PRIu64,
+		 "--slice-rate %" PRIu64 " --pool %" PRIu64 " --crumbs %" PRIu64
+		 "%s",
 		 f->nodes[i].prefix, self, i, o->plan.nr_nodes,
 		 o->plan.nr_visits, o->plan.nr_origins, o->plan.seed, o->shape,
 		 list, f->collector_address, o->carrier, o->slice_rate,
-		 o->pool_bytes);
+		 o->pool_bytes, 2 * o->nr_traces,
+		 o->realtime ? " --realtime" : "");
 	return command(&f->nodes[i], text);
 }
 

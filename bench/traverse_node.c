@@ -172,31 +172,19 @@ static int serve(struct node *n)
 	return 0;
 }
 
-static int begin(struct node *n, const char *yaml, uint64_t pool_bytes,
-		 uint64_t byte_rate)
-{
-	struct hs_bench_node_config config = {
-		.number = n->number + 1,
-		.byte_rate = byte_rate,
-		.trigger_rate = 1000000,
-		.pool_bytes = pool_bytes,
-		.ring_words = 4096,
-		.nr_slots = 512,
-		.lane_entries = 4096,
-		.cpu = -1,
-		.rules = yaml,
-	};
-
-	prctl(PR_SET_TIMERSLACK, 1);
-	return hs_bench_node_start(&n->agent, &config);
-}
-
 int hs_perf_traverse_node(int argc, char **argv)
 {
 	const char *coordinators = "", *collector = "", *shape = "chain";
 	const char *carrier = "tcp";
+	struct hs_bench_node_config config = {
+		.trigger_rate = 1000000,
+		.pool_bytes = 256u << 20,
+		.ring_words = 4096,
+		.nr_slots = 512,
+		.lane_entries = 4096,
+		.cpu = -1,
+	};
 	uint64_t number = 0, nodes = 10, visits = 10, origins = 1, seed = 1;
-	uint64_t pool = 256u << 20, byte_rate = 0;
 	const struct hs_args_option options[] = {
 		{"number", 'n', HS_ARGS_U64, &number, "N", "of this node", 0,
 		 HS_TRAVERSE_NODES_MAX - 1},
@@ -215,9 +203,15 @@ int hs_perf_traverse_node(int argc, char **argv)
 		 "where slices go", 0, 0},
 		{"carrier", 0, HS_ARGS_STRING, &carrier, "NAME",
 		 "transport.carrier of the agent", 0, 0},
-		{"pool", 0, HS_ARGS_SIZE, &pool, "BYTES", "of the agent", 0, 0},
-		{"slice-rate", 0, HS_ARGS_SIZE, &byte_rate, "BYTES",
+		{"pool", 0, HS_ARGS_SIZE, &config.pool_bytes, "BYTES",
+		 "of the agent", 0, 0},
+		{"crumbs", 0, HS_ARGS_U64, &config.nr_crumb_entries, "N",
+		 "traces whose crumbs coordinators can read; 0: the default", 0,
+		 1u << 24},
+		{"slice-rate", 0, HS_ARGS_SIZE, &config.byte_rate, "BYTES",
 		 "of slices a second; 0B: no limit", 0, 0},
+		{"realtime", 0, HS_ARGS_FLAG, &config.realtime, NULL,
+		 "the agent runs by SCHED_RR", 0, 0},
 	};
 	const struct hs_args_program program = {
 		.name = "hs-perf traverse-node",
@@ -244,9 +238,12 @@ int hs_perf_traverse_node(int argc, char **argv)
 		 "coordinators: [%s]\ncollectors: [%s]\n"
 		 "transport:\n  carrier: %s\n",
 		 coordinators, collector, carrier);
+	config.number = n.number + 1;
+	config.rules = yaml;
+	prctl(PR_SET_TIMERSLACK, 1);
 	rc = hs_traverse_plan_make(&n.plan, shape);
 	if (!rc)
-		rc = begin(&n, yaml, pool, byte_rate);
+		rc = hs_bench_node_start(&n.agent, &config);
 	rc = rc ? 1 : serve(&n);
 	hs_bench_node_stop(&n.agent);
 	hs_traverse_plan_free(&n.plan);

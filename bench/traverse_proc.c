@@ -102,6 +102,7 @@ bool hs_traverse_cost(pid_t pid, const char *door, const char *key,
 {
 	json_t *root = status(door);
 	const json_t *t = json_object_get(root, key);
+	const json_t *s = json_object_get(root, "stats");
 	bool good = json_is_object(t);
 
 	*out = (struct hs_traverse_cost){
@@ -111,6 +112,8 @@ bool hs_traverse_cost(pid_t pid, const char *door, const char *key,
 		.system_calls = member(t, "system_calls"),
 		.waits = member(t, "waits"),
 		.bytes_sent = member(t, "bytes_sent"),
+		.reads = member(s, "reads_sent"),
+		.reads_hit = member(s, "reads_hit"),
 	};
 	json_decref(root);
 	return good;
@@ -127,4 +130,6 @@ void hs_traverse_cost_add(struct hs_traverse_cost *to,
 	to->system_calls += s * more->system_calls;
 	to->waits += s * more->waits;
 	to->bytes_sent += s * more->bytes_sent;
+	to->reads += s * more->reads;
+	to->reads_hit += s * more->reads_hit;
 }
