@@ -257,6 +257,22 @@ void hs_coord_seek_run(struct hs_coord_core *c)
 	give_up(c);
 }
 
+/* When the oldest that waits can go: behind the budget when that is even, and
+ * behind other questions when one of them ends, which is an event of its own.
+ * At the latest it is given up. */
+static uint64_t queued_next_ns(const struct hs_coord_core *c)
+{
+	uint64_t since_ns = hs_coord_trace(c, c->seeks.head)->seek_ns;
+	uint64_t goes_ns = since_ns + c->config.seek_batch_ns;
+	uint64_t ends_ns = since_ns + c->config.seek_after_ns;
+
+	if (c->nr_questions == HS_COORD_QUESTIONS_MAX)
+		return ends_ns;
+	if (goes_ns < c->seek_even_ns)
+		goes_ns = c->seek_even_ns;
+	return goes_ns < ends_ns ? goes_ns : ends_ns;
+}
+
 uint64_t hs_coord_seek_next_ns(const struct hs_coord_core *c)
 {
 	uint64_t next = UINT64_MAX;
@@ -270,12 +286,8 @@ uint64_t hs_coord_seek_next_ns(const struct hs_coord_core *c)
 			next = q->next_ns;
 	}
 	if (c->seeks.head) {
-		uint64_t at = hs_coord_trace(c, c->seeks.head)->seek_ns +
-			      c->config.seek_batch_ns;
+		uint64_t at = queued_next_ns(c);
 
-		/* Behind the budget, or behind other questions. */
-		if (at <= c->now_ns)
-			at = c->now_ns + c->config.seek_batch_ns;
 		next = at < next ? at : next;
 	}
 	return next;

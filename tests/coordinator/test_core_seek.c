@@ -245,6 +245,56 @@ static void bounded(void **state)
 	teardown(NULL);
 }
 
+/* What waits for the budget goes when that allows it, and is not looked at
+ * again and again until then; what may not go in time is given up in time. */
+static void put_off(uint32_t per_s)
+{
+	const struct hs_coord_config config = {
+		.seed = 42, .seek_nodes = 3, .seek_per_s = per_s};
+
+	setup_with(&config);
+	world_up_to(w, 1, 3);
+	w->elsewhere = true;
+	world_run(w, SECOND);
+	/* The first finds all that was saved, the second goes on credit. */
+	for (uint64_t lo = 5; lo < 8; lo++) {
+		world_trigger(w, 1, "operator", 1, &lo);
+		world_run(w, 12 * WORLD_MS);
+	}
+	assert_int_equal(world_stats(w).questions, 2);
+	assert_int_equal(world_stats(w).seeks_sent, 6);
+}
+
+static void goes_when_the_budget_is_even(void **state)
+{
+	/* The first one went after 11 ms of 36. */
+	const uint64_t wait_ns = SECOND / 64 * 3 - 25 * WORLD_MS;
+
+	(void)state;
+	put_off(64);
+	assert_int_equal(hs_coord_core_next_ns(w->core), w->now_ns + wait_ns);
+	world_run(w, wait_ns - 1);
+	assert_int_equal(world_stats(w).questions, 2);
+	assert_int_equal(world_stats(w).seeks_deferred, 0);
+	world_run(w, 1);
+	assert_int_equal(world_stats(w).questions, 3);
+	teardown(NULL);
+}
+
+static void is_given_up_in_time(void **state)
+{
+	(void)state;
+	put_off(1);
+	world_run(w, SECOND - 11 * WORLD_MS - 1);
+	assert_int_equal(world_stats(w).seeks_refused, 0);
+	assert_int_equal(world_stats(w).nr_seeks, 1);
+	world_run(w, 1);
+	assert_int_equal(world_stats(w).seeks_refused, 1);
+	assert_int_equal(world_stats(w).nr_seeks, 0);
+	assert_int_equal(world_stats(w).questions, 2);
+	teardown(NULL);
+}
+
 static void malformed(void **state)
 {
 	struct {
@@ -317,6 +367,8 @@ int main(void)
 		each(one_is_silent),
 		each(lossy),
 		cmocka_unit_test(bounded),
+		cmocka_unit_test(goes_when_the_budget_is_even),
+		cmocka_unit_test(is_given_up_in_time),
 		each(malformed),
 		each(gone_and_unknown),
 	};
