@@ -131,7 +131,7 @@ static const char *check_trace(const struct hs_coord_core *c, uint32_t t,
 bool hs_coord_core_check(const struct hs_coord_core *c, const char **why)
 {
 	struct sums all = {0};
-	uint32_t in_flight = 0, blamed = 0;
+	uint32_t in_flight = 0, blamed = 0, questions = 0;
 
 	*why = NULL;
 	for (uint32_t s = 0; s <= c->trace_mask && !*why; s++)
@@ -158,6 +158,10 @@ bool hs_coord_core_check(const struct hs_coord_core *c, const char **why)
 		*why = "questions in flight";
 	if (blamed != all.nr_blamed)
 		*why = "visits that wait for a node's crumbs";
+	for (uint32_t i = 0; i < HS_COORD_QUESTIONS_MAX; i++)
+		questions += c->questions[i].id != 0;
+	if (questions != c->nr_questions)
+		*why = "questions to many";
 	if (all.nr_traces != c->traces.used ||
 	    all.nr_visits != c->visits.used ||
 	    all.nr_crumb_blocks != c->blocks.used ||

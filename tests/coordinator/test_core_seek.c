@@ -295,6 +295,28 @@ static void is_given_up_in_time(void **state)
 	teardown(NULL);
 }
 
+/* There are eight at a time; the ninth goes when the first one ends. */
+static void goes_when_a_place_is_free(void **state)
+{
+	(void)state;
+	world_up_to(w, 1, 2);
+	w->nodes[1].mute = w->nodes[2].mute = true;
+	w->elsewhere = true;
+	for (uint64_t lo = 100; lo < 109; lo++) {
+		world_trigger(w, 1, "operator", 1, &lo);
+		world_run(w, 12 * WORLD_MS);
+	}
+	assert_int_equal(world_stats(w).questions, 8);
+	/* The first one went after 11 ms of 108, and has a second. */
+	world_run(w, SECOND - 97 * WORLD_MS - 1);
+	assert_int_equal(world_stats(w).questions, 8);
+	/* While the silent are asked again, and at no other time. */
+	assert_true(world_stats(w).seeks_deferred < 40);
+	world_run(w, 1);
+	assert_int_equal(world_stats(w).questions, 9);
+	assert_int_equal(world_stats(w).seeks_refused, 0);
+}
+
 static void malformed(void **state)
 {
 	struct {
@@ -369,6 +391,7 @@ int main(void)
 		cmocka_unit_test(bounded),
 		cmocka_unit_test(goes_when_the_budget_is_even),
 		cmocka_unit_test(is_given_up_in_time),
+		each(goes_when_a_place_is_free),
 		each(malformed),
 		each(gone_and_unknown),
 	};
