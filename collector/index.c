@@ -63,6 +63,28 @@ static const char schema[] =
 	" (name, start_ns, trace) IN (SELECT g.name, t.start_ns, t.key FROM"   \
 	" traces AS t JOIN triggers AS g ON g.trace = t.key"
 
+/* Rows that are added: one to a statement, or HS_INDEX_NR_ROWS. What is there
+ * already ends it without a journal of its own: the transaction goes with it.
+ */
+#define FOUR(row)    row ", " row ", " row ", " row
+#define SIXTEEN(row) FOUR(FOUR(row))
+HS_WIRE_ASSERT(HS_INDEX_NR_ROWS == 16);
+
+#define TRACE_ADD                                                              \
+	"INSERT OR FAIL INTO traces(key, id, start_ns, updated_ns, stale_ns,"  \
+	" mark, version, nr_bytes, causes, nodes, union_segment,"              \
+	" union_offset, unmarked, stale) VALUES"
+#define TRACE_ROW   "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+#define RECORDS_ADD "INSERT OR FAIL INTO records(trace, segment, heads) VALUES"
+#define RECORDS_ROW "(?, ?, ?)"
+#define TRIGGER_ADD                                                            \
+	"INSERT OR IGNORE INTO triggers(trace, origin, trigger_key, name,"     \
+	" fired_ns) VALUES"
+#define TRIGGER_ROW "(?, ?, ?, ?, ?)"
+#define NAME_ADD                                                               \
+	"INSERT OR IGNORE INTO trigger_names(name, start_ns, trace) VALUES"
+#define NAME_ROW "(?, ?, ?)"
+
 static const char *const texts[HS_INDEX_NR_STATEMENTS] = {
 	[HS_INDEX_TRACE_KEY] =
 		"SELECT key, mark, stale, nr_bytes, unmarked, nr_spans FROM"
@@ -95,17 +117,17 @@ static const char *const texts[HS_INDEX_NR_STATEMENTS] = {
 	[HS_INDEX_BEGIN] = "BEGIN",
 	[HS_INDEX_COMMIT] = "COMMIT",
 	[HS_INDEX_ROLLBACK] = "ROLLBACK",
-	[HS_INDEX_TRACE_ADD] =
-		"INSERT INTO traces(id, start_ns, updated_ns, stale_ns, mark,"
-		" version, nr_bytes, causes, nodes, union_segment,"
-		" union_offset, unmarked, stale) VALUES(?1, ?2, ?2, ?3, ?4,"
-		" ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+	[HS_INDEX_LAST_KEY] = "SELECT ifnull(max(key), 0) FROM traces",
+	[HS_INDEX_TRACE_ADD] = TRACE_ADD TRACE_ROW,
+	[HS_INDEX_TRACES_ADD] = TRACE_ADD SIXTEEN(TRACE_ROW),
+	[HS_INDEX_ALL_RECORDS_ADD] = RECORDS_ADD SIXTEEN(RECORDS_ROW),
+	[HS_INDEX_TRIGGERS_ADD] = TRIGGER_ADD SIXTEEN(TRIGGER_ROW),
+	[HS_INDEX_TRIGGER_NAMES_ADD] = NAME_ADD SIXTEEN(NAME_ROW),
 	[HS_INDEX_TRACE_STALE] = "UPDATE traces SET stale = 1, stale_ns = ?2"
 				 " WHERE key = ?1",
 	[HS_INDEX_UNMARKED_SET] =
 		"UPDATE traces SET unmarked = ?2 WHERE key = ?1",
-	[HS_INDEX_RECORDS_ADD] = "INSERT INTO records(trace, segment, heads)"
-				 " VALUES(?1, ?2, ?3)",
+	[HS_INDEX_RECORDS_ADD] = RECORDS_ADD RECORDS_ROW,
 	[HS_INDEX_RECORDS_GET] =
 		"SELECT heads FROM records WHERE trace = ?1 AND segment = ?2",
 	[HS_INDEX_RECORDS_SET] =
@@ -114,12 +136,8 @@ static const char *const texts[HS_INDEX_NR_STATEMENTS] = {
 	[HS_INDEX_UNION_SET] =
 		"UPDATE traces SET union_segment = ?2, union_offset = ?3 WHERE"
 		" key = ?1 AND (union_segment, union_offset) < (?2, ?3)",
-	[HS_INDEX_TRIGGER_ADD] =
-		"INSERT OR IGNORE INTO triggers(trace, origin, trigger_key,"
-		" name, fired_ns) VALUES(?1, ?2, ?3, ?4, ?5)",
-	[HS_INDEX_TRIGGER_NAME_ADD] =
-		"INSERT OR IGNORE INTO trigger_names(name, start_ns, trace)"
-		" VALUES(?1, ?2, ?3)",
+	[HS_INDEX_TRIGGER_ADD] = TRIGGER_ADD TRIGGER_ROW,
+	[HS_INDEX_TRIGGER_NAME_ADD] = NAME_ADD NAME_ROW,
 	[HS_INDEX_TRIGGER_NAMES_TAKE] =
 		"DELETE FROM trigger_names WHERE" NAMES_OF " WHERE t.key = ?1)",
 	[HS_INDEX_TRIGGER_NAMES_PUT] =

@@ -142,6 +142,10 @@ void hs_index_release(struct hs_index *ix);
 
 /** hs_index_put() - a record that is known already changes nothing */
 int hs_index_put(struct hs_index *ix, const struct hs_index_change *change);
+/** hs_index_put_all() - of many traces, each named once; those that are new
+ * have their rows in the order in which they are given, and cost less by it */
+int hs_index_put_all(struct hs_index *ix, const struct hs_index_change *changes,
+		     uint32_t nr);
 int hs_index_put_summary(struct hs_index *ix,
 			 const struct hs_wire_trace_id *trace,
 			 const struct hs_index_summary *summary);

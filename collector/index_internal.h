@@ -27,7 +27,12 @@ enum hs_index_statement {
 	HS_INDEX_COMMIT,
 	HS_INDEX_NR_READER,
 	HS_INDEX_ROLLBACK = HS_INDEX_NR_READER,
+	HS_INDEX_LAST_KEY,
 	HS_INDEX_TRACE_ADD,
+	HS_INDEX_TRACES_ADD, /* of HS_INDEX_NR_ROWS at once, as those below */
+	HS_INDEX_ALL_RECORDS_ADD,
+	HS_INDEX_TRIGGERS_ADD,
+	HS_INDEX_TRIGGER_NAMES_ADD,
 	HS_INDEX_TRACE_STALE,
 	HS_INDEX_UNMARKED_SET,
 	HS_INDEX_RECORDS_ADD,
@@ -60,6 +65,12 @@ enum hs_index_statement {
 	HS_INDEX_NR_STATEMENTS
 };
 
+/*
+ * So many traces that are new go in by one statement for each table: to begin
+ * and to end one takes about as long as two rows of it.
+ */
+#define HS_INDEX_NR_ROWS 16
+
 /* A slice as it stands in a row of `records`: little-endian, packed. */
 struct hs_index_head {
 	uint64_t at; /* in the segment */
@@ -81,6 +92,7 @@ struct hs_index {
 	sqlite3 *db;
 	sqlite3_stmt *statements[HS_INDEX_NR_STATEMENTS];
 	struct hs_index_counts counts; /* a writer's, this transaction's too */
+	int64_t last_key;	       /* of a trace; a writer's */
 	uint8_t *heads;		       /* a row put together */
 	size_t heads_bytes;
 	uint32_t log_pages;  /* in the log */
@@ -111,12 +123,40 @@ struct hs_index_row {
 /* Return: 1 and the trace's row; 0: no such trace; negative errno. */
 int hs_index_row_of(struct hs_index *ix, const struct hs_wire_trace_id *trace,
 		    struct hs_index_row *row);
-/* Count everything anew, by reading it. */
+/* Count everything anew, by reading it; and the last key, too. */
 int hs_index_recount(struct hs_index *ix);
 
 /* index_put.c */
 int hs_index_heads_append(struct hs_index *ix, int64_t key, bool known,
 			  const struct hs_index_change *change);
+struct hs_index_head hs_index_head_of(const struct hs_index_slice *s);
+/* Room for @bytes in ix->heads. */
+int hs_index_heads_room(struct hs_index *ix, size_t bytes);
+/* Of a trace that is known, or not. */
+int hs_index_put_known(struct hs_index *ix, const struct hs_index_change *c,
+		       const struct hs_index_row *row);
+int hs_index_put_new(struct hs_index *ix, const struct hs_index_change *c);
+int hs_index_triggers_add(struct hs_index *ix, const struct hs_index_change *c,
+			  int64_t key, bool known);
+
+/* Of what it has, nothing lies in another segment. */
+static inline bool hs_index_one_segment(const struct hs_index_change *c)
+{
+	return !c->nr_slices || !c->union_place.segment ||
+	       c->union_place.segment == c->slices[0].place.segment;
+}
+
+/* One that turned is summed up first; what still grows waits a while. */
+static inline int64_t hs_index_due_ns(const struct hs_index_change *c)
+{
+	return c->mark && c->mark->mark ? 0 : c->now_ns;
+}
+
+/* index_rows.c */
+/* The @at-th row that HS_INDEX_TRACE(S)_ADD will add. */
+void hs_index_bind_trace(sqlite3_stmt *st, uint32_t at, int64_t key,
+			 const struct hs_index_change *c);
+void hs_index_count_trace(struct hs_index *ix, const struct hs_index_change *c);
 
 /* index_list.c */
 #define HS_INDEX_LIST_TEXT_BYTES 3072

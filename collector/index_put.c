@@ -20,7 +20,7 @@ static int run_of(struct hs_index *ix, enum hs_index_statement which,
 	return run(ix, which);
 }
 
-static struct hs_index_head head_of(const struct hs_index_slice *s)
+struct hs_index_head hs_index_head_of(const struct hs_index_slice *s)
 {
 	return (struct hs_index_head){
 		.at = s->place.offset,
@@ -36,8 +36,7 @@ static struct hs_index_head head_of(const struct hs_index_slice *s)
 	};
 }
 
-/* Room for @bytes in ix->heads. */
-static int heads_room(struct hs_index *ix, size_t bytes)
+int hs_index_heads_room(struct hs_index *ix, size_t bytes)
 {
 	size_t want = ix->heads_bytes ? ix->heads_bytes : 4096;
 	uint8_t *more;
@@ -69,7 +68,7 @@ static int64_t heads_get(struct hs_index *ix, int64_t key, uint32_t segment,
 		bytes = (size_t)sqlite3_column_bytes(st, 0);
 	if (rc != SQLITE_ROW && rc != SQLITE_DONE) {
 		rc = hs_index_fail(ix, rc);
-	} else if (heads_room(ix, bytes + more)) {
+	} else if (hs_index_heads_room(ix, bytes + more)) {
 		rc = -ENOMEM;
 	} else {
 		if (bytes)
@@ -135,10 +134,10 @@ int hs_index_heads_append(struct hs_index *ix, int64_t key, bool known,
 	if (bytes < 0 && bytes != -ENOENT)
 		return (int)bytes;
 	used = bytes > 0 ? (size_t)bytes : 0;
-	if (heads_room(ix, used + more))
+	if (hs_index_heads_room(ix, used + more))
 		return -ENOMEM;
 	for (uint32_t i = 0; i < c->nr_slices; i++) {
-		struct hs_index_head head = head_of(&c->slices[i]);
+		struct hs_index_head head = hs_index_head_of(&c->slices[i]);
 
 		if (bytes > 0 && heads_have(ix, (size_t)bytes, head.at))
 			continue;
@@ -157,40 +156,16 @@ int hs_index_heads_append(struct hs_index *ix, int64_t key, bool known,
 	return rc;
 }
 
-/* One that turned is summed up first; what still grows waits a while. */
-static int64_t due_ns(const struct hs_index_change *c)
-{
-	return c->mark && c->mark->mark ? 0 : c->now_ns;
-}
-
 static int row_add(struct hs_index *ix, const struct hs_index_change *c,
-		   int64_t *key)
+		   int64_t key)
 {
-	static const struct hs_index_mark none = {.causes = "[]",
-						  .nodes = "[]"};
-	const struct hs_index_mark *m = c->mark ? c->mark : &none;
 	sqlite3_stmt *st = ix->statements[HS_INDEX_TRACE_ADD];
 	int rc;
 
-	hs_index_bind_id(st, 1, &c->trace);
-	sqlite3_bind_int64(st, 2, c->now_ns);
-	sqlite3_bind_int64(st, 3, due_ns(c));
-	sqlite3_bind_int(st, 4, m->mark);
-	sqlite3_bind_int64(st, 5, (int64_t)m->version);
-	sqlite3_bind_int64(st, 6, (int64_t)m->nr_bytes);
-	sqlite3_bind_text(st, 7, m->causes, -1, SQLITE_STATIC);
-	sqlite3_bind_text(st, 8, m->nodes, -1, SQLITE_STATIC);
-	sqlite3_bind_int64(st, 9, c->union_place.segment);
-	sqlite3_bind_int64(st, 10, (int64_t)c->union_place.offset);
-	sqlite3_bind_int(st, 11, c->unmarked);
-	/* Manifests alone add up to what a fresh row says already. */
-	sqlite3_bind_int(st, 12, c->nr_slices > 0);
+	hs_index_bind_trace(st, 0, key, c);
 	rc = hs_index_run(ix, st);
-	*key = sqlite3_last_insert_rowid(ix->db);
-	if (!rc) {
-		ix->counts.nr_marks[m->mark]++;
-		ix->counts.nr_stale += c->nr_slices > 0;
-	}
+	if (!rc)
+		hs_index_count_trace(ix, c);
 	return rc;
 }
 
@@ -262,7 +237,7 @@ static int row_change(struct hs_index *ix, const struct hs_index_change *c,
 
 	/* What waits already keeps its place, unless it turned. */
 	if (turned || (c->nr_slices && !row->stale))
-		rc = stale_set(ix, row, turned ? 0 : due_ns(c));
+		rc = stale_set(ix, row, turned ? 0 : hs_index_due_ns(c));
 	if (!rc && c->union_place.segment) {
 		sqlite3_bind_int64(st, 1, row->key);
 		sqlite3_bind_int64(st, 2, c->union_place.segment);
@@ -288,8 +263,8 @@ static int name_add(struct hs_index *ix, const struct hs_index_change *c,
 	return hs_index_run(ix, st);
 }
 
-static int triggers_add(struct hs_index *ix, const struct hs_index_change *c,
-			int64_t key, bool known)
+int hs_index_triggers_add(struct hs_index *ix, const struct hs_index_change *c,
+			  int64_t key, bool known)
 {
 	sqlite3_stmt *st = ix->statements[HS_INDEX_TRIGGER_ADD];
 	int rc = 0;
@@ -311,29 +286,41 @@ static int triggers_add(struct hs_index *ix, const struct hs_index_change *c,
 	return rc;
 }
 
-int hs_index_put(struct hs_index *ix, const struct hs_index_change *c)
+static int records_and_triggers(struct hs_index *ix,
+				const struct hs_index_change *c, int64_t key,
+				bool known)
 {
-	struct hs_index_row row = {0};
-	int known = hs_index_row_of(ix, &c->trace, &row);
-	int rc;
+	int rc = hs_index_heads_append(ix, key, known, c);
 
-	if (known < 0)
-		return known;
-	/* A mark of what is stored nowhere (any more) is no trace's. */
-	if (!known && !c->nr_slices && !c->union_place.segment)
-		return 0;
-	rc = known ? row_change(ix, c, &row) : row_add(ix, c, &row.key);
-	if (!rc)
-		rc = hs_index_heads_append(ix, row.key, known, c);
 	/* The union may lie in a later segment than the slices. */
-	if (!rc && c->nr_slices && c->union_place.segment &&
-	    c->union_place.segment != c->slices[0].place.segment) {
+	if (!rc && !hs_index_one_segment(c)) {
 		struct hs_index_change alone = *c;
 
 		alone.nr_slices = 0;
-		rc = hs_index_heads_append(ix, row.key, true, &alone);
+		rc = hs_index_heads_append(ix, key, true, &alone);
 	}
-	return rc ? rc : triggers_add(ix, c, row.key, known);
+	return rc ? rc : hs_index_triggers_add(ix, c, key, known);
+}
+
+int hs_index_put_known(struct hs_index *ix, const struct hs_index_change *c,
+		       const struct hs_index_row *row)
+{
+	int rc = row_change(ix, c, row);
+
+	return rc ? rc : records_and_triggers(ix, c, row->key, true);
+}
+
+int hs_index_put_new(struct hs_index *ix, const struct hs_index_change *c)
+{
+	int64_t key = ++ix->last_key;
+	int rc = row_add(ix, c, key);
+
+	return rc ? rc : records_and_triggers(ix, c, key, false);
+}
+
+int hs_index_put(struct hs_index *ix, const struct hs_index_change *c)
+{
+	return hs_index_put_all(ix, c, 1);
 }
 
 int hs_index_put_summary(struct hs_index *ix,

@@ -266,6 +266,12 @@ static int rest_row(void *ctx, sqlite3_stmt *st)
 	return 0;
 }
 
+static int key_row(void *ctx, sqlite3_stmt *st)
+{
+	*(int64_t *)ctx = sqlite3_column_int64(st, 0);
+	return 0;
+}
+
 int hs_index_recount(struct hs_index *ix)
 {
 	int rc;
@@ -273,9 +279,12 @@ int hs_index_recount(struct hs_index *ix)
 	ix->counts = (struct hs_index_counts){0};
 	rc = hs_index_each_row(ix, ix->statements[HS_INDEX_COUNT_MARKS],
 			       marks_row, &ix->counts);
+	if (!rc)
+		rc = hs_index_each_row(ix, ix->statements[HS_INDEX_COUNT_REST],
+				       rest_row, &ix->counts);
 	return rc ? rc
-		  : hs_index_each_row(ix, ix->statements[HS_INDEX_COUNT_REST],
-				      rest_row, &ix->counts);
+		  : hs_index_each_row(ix, ix->statements[HS_INDEX_LAST_KEY],
+				      key_row, &ix->last_key);
 }
 
 int hs_index_count(struct hs_index *ix, struct hs_index_counts *out)

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/hash.h"
 #include "collector/assembly.h"
 #include "collector/store_internal.h"
 
@@ -19,6 +20,8 @@
  */
 #define LOG_PAGES_MAX  16384u
 #define LOG_PAGES_IDLE 1024u
+/* Traces whose changes are told to the index together. */
+#define PUT_AT_ONCE 256u
 
 int hs_store_index_failed(struct hs_store *s, int error)
 {
@@ -31,62 +34,6 @@ int hs_store_index_failed(struct hs_store *s, int error)
 	return error;
 }
 
-static int by_trace(const void *a, const void *b)
-{
-	const struct hs_store_item *x = a;
-	const struct hs_store_item *y = b;
-
-	if (x->entry->trace.hi != y->entry->trace.hi)
-		return x->entry->trace.hi < y->entry->trace.hi ? -1 : 1;
-	if (x->entry->trace.lo != y->entry->trace.lo)
-		return x->entry->trace.lo < y->entry->trace.lo ? -1 : 1;
-	return (x->order > y->order) - (x->order < y->order);
-}
-
-/* Items of one trace, in the order in which they were put. */
-static int trace_put(struct hs_store *s, const struct hs_store_item *items,
-		     uint32_t nr)
-{
-	struct hs_index_change change = {.trace = items[0].entry->trace,
-					 .now_ns = items[0].entry->now_ns,
-					 .slices = s->slices};
-	struct hs_index_mark mark;
-
-	for (uint32_t i = 0; i < nr; i++) {
-		const struct hs_ring_entry *e = items[i].entry;
-		const uint8_t *payload = hs_ring_payload(e);
-		const struct hs_ring_mark *m = (const void *)payload;
-
-		/* Its mark goes in a later group, which a power cut may take
-		 * away; the one before it knew nothing of it. */
-		change.unmarked = e->type != HS_RING_MARK;
-		if (e->type == HS_RING_SLICE) {
-			s->slices[change.nr_slices++] = (struct hs_index_slice){
-				(const void *)payload, items[i].place,
-				items[i].stored_bytes};
-		} else if (e->type == HS_RING_UNION) {
-			int rc = hs_assembly_union_triggers(
-				payload, e->part_bytes[0], &change.triggers,
-				&change.nr_triggers);
-
-			if (rc)
-				return rc;
-			change.union_place = items[i].place;
-		} else if (e->type == HS_RING_MARK) {
-			mark = (struct hs_index_mark){
-				.mark = (int)m->mark,
-				.version = m->version,
-				.nr_bytes = m->nr_bytes,
-				.causes = (const char *)(m + 1),
-				.nodes = (const char *)(m + 1) +
-					 m->causes_bytes};
-			change.mark = &mark;
-			change.now_ns = e->now_ns;
-		}
-	}
-	return hs_index_put(s->index, &change);
-}
-
 static bool same_trace(const struct hs_store_item *x,
 		       const struct hs_store_item *y)
 {
@@ -94,18 +41,113 @@ static bool same_trace(const struct hs_store_item *x,
 	       x->entry->trace.lo == y->entry->trace.lo;
 }
 
-int hs_store_index_items(struct hs_store *s, uint64_t end)
+/*
+ * Behind each item the next one of its trace. In a table, for which there is
+ * room twice: the first of each trace, which names the last one, too.
+ */
+static void items_chain(struct hs_store *s)
 {
-	uint32_t next;
+	uint32_t size = 1;
+
+	while (size < 2 * s->nr_items)
+		size *= 2;
+	memset(s->firsts, 0, size * sizeof(*s->firsts));
+	for (uint32_t i = 0; i < s->nr_items; i++) {
+		struct hs_store_item *item = &s->items[i];
+		const struct hs_wire_trace_id *id = &item->entry->trace;
+		uint32_t at = (uint32_t)hs_hash_trace(s->ring.seed, id->hi,
+						      id->lo, 0);
+		struct hs_store_item *first;
+
+		for (at &= size - 1; s->firsts[at]; at = (at + 1) & (size - 1))
+			if (same_trace(&s->items[s->firsts[at] - 1], item))
+				break;
+		item->next = 0;
+		item->last = i;
+		item->is_first = !s->firsts[at];
+		if (item->is_first) {
+			s->firsts[at] = i + 1;
+			continue;
+		}
+		first = &s->items[s->firsts[at] - 1];
+		s->items[first->last].next = i;
+		first->last = i;
+	}
+}
+
+/* What the items of one trace come to, in the order in which they were put. */
+static int trace_change(struct hs_store *s, const struct hs_store_item *item,
+			struct hs_index_slice *slices,
+			struct hs_index_change *change,
+			struct hs_index_mark *mark)
+{
+	*change = (struct hs_index_change){.trace = item->entry->trace,
+					   .now_ns = item->entry->now_ns,
+					   .slices = slices};
+	for (;; item = &s->items[item->next]) {
+		const struct hs_ring_entry *e = item->entry;
+		const uint8_t *payload = hs_ring_payload(e);
+		const struct hs_ring_mark *m = (const void *)payload;
+
+		/* Its mark goes in a later group, which a power cut may take
+		 * away; the one before it knew nothing of it. */
+		change->unmarked = e->type != HS_RING_MARK;
+		if (e->type == HS_RING_SLICE) {
+			slices[change->nr_slices++] = (struct hs_index_slice){
+				(const void *)payload, item->place,
+				item->stored_bytes};
+		} else if (e->type == HS_RING_UNION) {
+			int rc = hs_assembly_union_triggers(
+				payload, e->part_bytes[0], &change->triggers,
+				&change->nr_triggers);
+
+			if (rc)
+				return rc;
+			change->union_place = item->place;
+		} else if (e->type == HS_RING_MARK) {
+			*mark = (struct hs_index_mark){
+				.mark = (int)m->mark,
+				.version = m->version,
+				.nr_bytes = m->nr_bytes,
+				.causes = (const char *)(m + 1),
+				.nodes = (const char *)(m + 1) +
+					 m->causes_bytes};
+			change->mark = mark;
+			change->now_ns = e->now_ns;
+		}
+		if (!item->next)
+			return 0;
+	}
+}
+
+static int traces_put(struct hs_store *s)
+{
+	struct hs_index_change changes[PUT_AT_ONCE];
+	struct hs_index_mark marks[PUT_AT_ONCE];
+	uint32_t nr = 0, nr_slices = 0;
 	int rc = 0;
 
-	qsort(s->items, s->nr_items, sizeof(*s->items), by_trace);
-	for (uint32_t i = 0; !rc && i < s->nr_items; i = next) {
-		for (next = i + 1; next < s->nr_items; next++)
-			if (!same_trace(&s->items[i], &s->items[next]))
-				break;
-		rc = trace_put(s, &s->items[i], next - i);
+	for (uint32_t i = 0; !rc && i < s->nr_items; i++) {
+		if (!s->items[i].is_first)
+			continue;
+		rc = trace_change(s, &s->items[i], s->slices + nr_slices,
+				  &changes[nr], &marks[nr]);
+		nr_slices += changes[nr++].nr_slices;
+		if (rc || nr < PUT_AT_ONCE)
+			continue;
+		rc = hs_index_put_all(s->index, changes, nr);
+		nr = 0;
+		nr_slices = 0;
 	}
+	return rc ? rc : hs_index_put_all(s->index, changes, nr);
+}
+
+int hs_store_index_items(struct hs_store *s, uint64_t end)
+{
+	int rc;
+
+	items_chain(s);
+	rc = traces_put(s);
 	if (!rc && s->nr_segments && s->fd >= 0)
 		rc = hs_index_segment_set(
 			s->index, s->segments[s->nr_segments - 1].number, end);

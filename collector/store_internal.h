@@ -53,7 +53,9 @@ struct hs_store_item {
 	const struct hs_ring_entry *entry;
 	struct hs_index_place place;
 	uint32_t stored_bytes;
-	uint32_t order;
+	uint32_t next; /* item of its trace; 0: none */
+	uint32_t last; /* of a trace's first one: the last one */
+	bool is_first;
 };
 
 /* A group that the disk syncs. */
@@ -89,6 +91,7 @@ struct hs_store {
 	uint64_t position; /* of the ring: durable up to here */
 	struct hs_store_item *items;
 	struct hs_index_slice *slices;
+	uint32_t *firsts; /* items + 1 by their traces' hashes */
 	uint32_t nr_items;
 	uint32_t effort;  /* of packing; 0 is what was configured */
 	uint64_t pack_ns; /* waited for that, since a group was settled */

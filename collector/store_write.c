@@ -50,8 +50,10 @@ int hs_store_writer_init(struct hs_store *s)
 	s->out = malloc(OUT_BYTES + HS_SEGMENT_RECORD_MAX_BYTES);
 	s->items = calloc(ITEMS_MAX, sizeof(*s->items));
 	s->slices = calloc(ITEMS_MAX, sizeof(*s->slices));
+	s->firsts = calloc(2 * ITEMS_MAX, sizeof(*s->firsts));
 	s->pack = hs_pack_new();
-	if (!s->codec || !s->out || !s->items || !s->slices || !s->pack)
+	if (!s->codec || !s->out || !s->items || !s->slices || !s->firsts ||
+	    !s->pack)
 		return -ENOMEM;
 	hs_pack_level(s->pack, level > 0 ? level : 0);
 	return 0;
@@ -68,6 +70,7 @@ void hs_store_writer_destroy(struct hs_store *s)
 	free(s->out);
 	free(s->items);
 	free(s->slices);
+	free(s->firsts);
 }
 
 /* ---- segments --------------------------------------------------------------
@@ -377,8 +380,9 @@ static int record_add(struct hs_store *s, const struct hs_pack_record *r,
 		return hs_store_failed(s, -EMSGSIZE, "a record");
 	s->out_used += n;
 	item = &s->items[s->nr_items];
-	*item = (struct hs_store_item){
-		entry, {last(s)->number, at}, (uint32_t)n, s->nr_items};
+	*item = (struct hs_store_item){.entry = entry,
+				       .place = {last(s)->number, at},
+				       .stored_bytes = (uint32_t)n};
 	s->nr_items++;
 	return 0;
 }
@@ -449,8 +453,7 @@ static int entry_add(struct hs_store *s, const struct hs_pack_record *r,
 		return expire(s, r->entry, g);
 	if (r->entry->type != HS_RING_MARK)
 		return record_add(s, r, g);
-	s->items[s->nr_items] =
-		(struct hs_store_item){.entry = r->entry, .order = s->nr_items};
+	s->items[s->nr_items] = (struct hs_store_item){.entry = r->entry};
 	s->nr_items++;
 	return 0;
 }

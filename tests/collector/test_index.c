@@ -344,6 +344,115 @@ static void test_a_change_of_many(void **state)
 	assert_int_equal(h.at[4], 3ull << 32 | 128);
 }
 
+#define NR_ALL 45u /* twice the rows of a statement, and more */
+
+/*
+ * Trace 100 + i: every third has two slices, every fifth a mark, every seventh
+ * a second trigger; the third is known, the fourth has its union in a later
+ * segment than its slices, and of the fifth there is nothing but a mark.
+ */
+static void all_make(struct hs_index_change c[NR_ALL],
+		     struct hs_wire_slice heads[NR_ALL],
+		     struct hs_index_slice slices[NR_ALL][2],
+		     struct hs_wire_trigger triggers[NR_ALL][2])
+{
+	static const struct hs_index_mark mark = {
+		.mark = 2, .version = 9, .causes = "[]", .nodes = "[\"n\"]"};
+
+	for (uint32_t i = 0; i < NR_ALL; i++) {
+		bool has_slices = i % 3 == 0;
+
+		heads[i] = (struct hs_wire_slice){.trace = make_trace(100 + i),
+						  .node = 5};
+		for (uint32_t k = 0; k < 2; k++) {
+			slices[i][k] = (struct hs_index_slice){
+				&heads[i], {7, 1000 * i + 64 * k}, 100};
+			triggers[i][k] = (struct hs_wire_trigger){
+				.origin = 1, .key = 2 * i + k, .name = "many"};
+		}
+		c[i] = (struct hs_index_change){
+			.trace = heads[i].trace,
+			.now_ns = NOW + 1000000 + i,
+			.slices = slices[i],
+			.nr_slices = has_slices ? 2 : 0,
+			.union_place = {i == 3 ? 8 : 7, 1000 * i + 128},
+			.triggers = triggers[i],
+			.nr_triggers = i % 7 == 6 ? 2 : 1,
+			.mark = i % 5 == 0 ? &mark : NULL};
+	}
+	c[2].trace = make_trace(1);
+	c[4] = (struct hs_index_change){
+		.trace = c[4].trace, .now_ns = NOW, .mark = &mark};
+}
+
+static void all_are_there(struct rig *r)
+{
+	struct hs_index_counts counts;
+	struct hs_index_filter f = {ANY};
+	struct listed l;
+	uint64_t last = 100 + NR_ALL - 1;
+
+	assert_int_equal(hs_index_count(r->ix, &counts), 0);
+	/* With the five that were there; a mark alone makes no trace. */
+	assert_int_equal(counts.nr_marks[0] + counts.nr_marks[1] +
+				 counts.nr_marks[2],
+			 5 + NR_ALL - 2);
+	assert_int_equal(counts.nr_marks[2], 9);
+	assert_int_equal(counts.nr_slices, 5 + 2 * 15);
+	assert_int_equal(counts.nr_stale, 15);
+	/* By their starts, which are those of their coming. */
+	l = FILTER(ANY, .trigger = "many", .limit = 3);
+	assert_int_equal(l.nr, 3);
+	assert_int_equal(l.ids[0], last);
+	assert_int_equal(l.ids[2], last - 2);
+	f.mark = 2;
+	l = list(r, f);
+	assert_int_equal(l.ids[0], 140);
+	assert_int_equal(l.ids[1], 135);
+	l = FILTER(ANY, .since_ns = NOW + 1000000, .until_ns = NOW + 1000004);
+	assert_int_equal(l.nr, 3);
+	for (uint64_t i = 0; i < NR_ALL; i++) {
+		struct heads h = heads_of(r->ix, 100 + i);
+
+		if (i == 2 || i == 4) {
+			assert_int_equal(h.nr, 0);
+			continue;
+		}
+		assert_int_equal(h.nr, i % 3 ? 1 : 3);
+		assert_int_equal(h.at[0],
+				 7ull << 32 | (1000 * i + (i % 3 ? 128 : 0)));
+	}
+	assert_int_equal(heads_of(r->ix, 103).at[2], 8ull << 32 | 3128);
+	assert_int_equal(heads_of(r->ix, 1).nr, 2);
+}
+
+/* Many at once are what they are one by one, again after a rollback, and when
+ * they are said again. */
+static void test_many_at_once(void **state)
+{
+	static struct hs_index_change c[NR_ALL];
+	static struct hs_wire_slice heads[NR_ALL];
+	static struct hs_index_slice slices[NR_ALL][2];
+	static struct hs_wire_trigger triggers[NR_ALL][2];
+	struct rig *r = *state;
+
+	assert_int_equal(hs_index_commit(r->ix), 0);
+	all_make(c, heads, slices, triggers);
+	for (uint32_t i = 0; i < NR_ALL; i++)
+		assert_int_equal(hs_index_put(r->ix, &c[i]), 0);
+	all_are_there(r);
+	assert_int_equal(hs_index_rollback(r->ix), 0);
+	for (uint32_t turn = 0; turn < 2; turn++) {
+		assert_int_equal(hs_index_put_all(r->ix, c, NR_ALL), 0);
+		all_are_there(r);
+	}
+	assert_int_equal(hs_index_commit(r->ix), 0);
+	assert_int_equal(hs_index_recount(r->ix), 0);
+	all_are_there(r);
+	assert_int_equal(hs_index_expire(r->ix, 7), 0);
+	assert_int_equal(FILTER(ANY, .trigger = "many").nr, 0);
+}
+
 /* What cannot be read is said of that slice alone, and makes work. */
 static void test_damage(void **state)
 {
@@ -670,6 +779,7 @@ int main(void)
 		T(test_a_mark_that_stays),
 		T(test_rolled_back_and_forgotten),
 		T(test_a_change_of_many),
+		T(test_many_at_once),
 		T(test_damage),
 		T(test_a_reader),
 		T(test_the_log),

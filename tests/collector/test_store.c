@@ -206,6 +206,23 @@ static void test_round_trip(void **state)
 	assert_int_equal(stats.error, 0);
 }
 
+/* More traces in one group than are told to the index together, and of each
+ * several slices with those of others between them. */
+static void test_many_traces_in_a_group(void **state)
+{
+	enum { TRACES = 700, EACH = 3 };
+	struct rig *r = *state;
+
+	for (uint32_t seq = 0; seq < EACH; seq++)
+		for (uint64_t t = 1; t <= TRACES; t++)
+			assert_int_equal(put(r, t, seq, 20, false), 0);
+	assert_int_equal(hs_store_sync(r->store), 0);
+	for (uint64_t t = 1; t <= TRACES; t++) {
+		assert_int_equal(look(r, t, true).nr_slices, EACH);
+		assert_int_equal(look(r, t, true).seqs, (1u << EACH) - 1);
+	}
+}
+
 static void test_compressed_where_it_helps(void **state)
 {
 	struct rig *r = *state;
@@ -617,6 +634,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_round_trip),
+		T(test_many_traces_in_a_group),
 		T(test_compressed_where_it_helps),
 		T(test_one_process_only),
 		T(test_segments_roll),
