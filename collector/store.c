@@ -184,10 +184,12 @@ int hs_store_poll(struct hs_store *s, uint64_t *done)
 	pthread_mutex_lock(&s->lock);
 	*done = s->done;
 	rc = s->asked == s->answered ? s->result : 0;
-	pthread_mutex_unlock(&s->lock);
 	/* What it counts does not matter; empty is fine, too. */
-	if (read(s->event_fd, &drained, sizeof(drained)) < 0 && errno != EAGAIN)
+	if (s->woken && read(s->event_fd, &drained, sizeof(drained)) < 0 &&
+	    errno != EAGAIN)
 		rc = rc ? rc : -errno;
+	s->woken = false;
+	pthread_mutex_unlock(&s->lock);
 	/* What became durable is seen from here on. */
 	hs_index_release(s->own.index);
 	hs_ring_let_go(&s->ring, *done);

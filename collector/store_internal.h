@@ -108,6 +108,7 @@ struct hs_store {
 	bool has_thread;
 	bool stop;
 	int event_fd;  /* readable when something was answered */
+	bool woken;    /* by it; until the owner looks */
 	uint64_t from; /* the oldest entry at the last question */
 	uint64_t target;
 	uint64_t done; /* durable and in the index */

@@ -14,7 +14,10 @@ void hs_store_wake(struct hs_store *s)
 {
 	const uint64_t one = 1;
 
-	/* It cannot be full: the owner reads it whenever it looks. */
+	/* It has not looked since it was woken last. */
+	if (s->woken)
+		return;
+	s->woken = true;
 	if (write(s->event_fd, &one, sizeof(one)) != sizeof(one))
 		s->stats.wake_errors++;
 }

@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <semaphore.h>
 #include <signal.h>
@@ -221,6 +222,37 @@ static void test_many_traces_in_a_group(void **state)
 		assert_int_equal(look(r, t, true).nr_slices, EACH);
 		assert_int_equal(look(r, t, true).seqs, (1u << EACH) - 1);
 	}
+}
+
+static bool readable(int fd, int timeout_ms)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+
+	return poll(&p, 1, timeout_ms) == 1;
+}
+
+/* Whoever waits for the descriptor hears of each that became durable, however
+ * often it looked in between, and of nothing once it has looked. */
+static void test_news_wake_the_owner(void **state)
+{
+	struct rig *r = *state;
+	int fd = hs_store_fd(r->store);
+	uint64_t done;
+
+	for (uint32_t i = 0; i < 50; i++) {
+		uint64_t ticket;
+
+		assert_int_equal(put(r, 1, i, 20, false), 0);
+		ticket = hs_store_submit(r->store);
+		if (i % 2)
+			assert_int_equal(hs_store_poll(r->store, &done), 0);
+		do {
+			assert_true(readable(fd, 60000));
+			assert_int_equal(hs_store_poll(r->store, &done), 0);
+		} while (done < ticket);
+	}
+	assert_int_equal(hs_store_sync(r->store), 0);
+	assert_false(readable(fd, 0));
 }
 
 static void test_compressed_where_it_helps(void **state)
@@ -635,6 +667,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_round_trip),
 		T(test_many_traces_in_a_group),
+		T(test_news_wake_the_owner),
 		T(test_compressed_where_it_helps),
 		T(test_one_process_only),
 		T(test_segments_roll),
