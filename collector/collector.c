@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/aligned.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/random.h"
@@ -51,7 +52,8 @@ struct hs_collector {
 	pthread_mutex_t lock;
 	struct hs_store *store;
 	struct hs_assembly *assembly;
-	void *memory;
+	void *memory; /* the assembly's */
+	size_t memory_bytes;
 	struct acks acks[ACK_PEERS_MAX];
 	uint32_t nr_acks; /* of these that have any */
 	/* Counts of operations, and what their commit will acknowledge. */
@@ -544,6 +546,29 @@ uint64_t hs_collector_step(struct hs_collector *c, uint64_t now_ns)
 /* ---- opening and closing --------------------------------------------------
  */
 
+/* Its tables are walked at random: each step is a walk of the table of pages,
+ * too, unless those are large. */
+static int memory_map(struct hs_collector *c, size_t size)
+{
+	void *p = hs_aligned_map(size, PROT_READ | PROT_WRITE,
+				 MAP_PRIVATE | MAP_ANONYMOUS, -1);
+
+	if (p == MAP_FAILED)
+		return -ENOMEM;
+	(void)madvise(p, size, MADV_HUGEPAGE);
+	/* All of it now, and not in the middle of a load. */
+	memset(p, 0, size);
+	c->memory = p;
+	c->memory_bytes = size;
+	return 0;
+}
+
+static void memory_unmap(struct hs_collector *c)
+{
+	if (c->memory)
+		munmap(c->memory, c->memory_bytes);
+}
+
 static int open_all(struct hs_collector *c, char *error, size_t error_bytes)
 {
 	struct hs_assembly_limits *limits = &c->options.limits;
@@ -557,12 +582,10 @@ static int open_all(struct hs_collector *c, char *error, size_t error_bytes)
 			 "must be at least twice those of one");
 		return -EINVAL;
 	}
-	c->memory = aligned_alloc(64, (size + 63) / 64 * 64);
-	if (rc || !c->memory) {
+	if (rc || memory_map(c, size)) {
 		snprintf(error, error_bytes, "no %zu bytes of memory", size);
 		return rc ? rc : -ENOMEM;
 	}
-	memset(c->memory, 0, size);
 	c->assembly = hs_assembly_create(c->memory, limits, &assembly_ops, c);
 	c->options.store.idle = sum_up;
 	c->options.store.idle_ctx = c;
@@ -591,7 +614,7 @@ int hs_collector_open(struct hs_collector **out,
 	if (rc) {
 		hs_tally_close(c->tally);
 		hs_store_close(c->store);
-		free(c->memory);
+		memory_unmap(c);
 		free(c);
 		return rc;
 	}
@@ -608,7 +631,7 @@ void hs_collector_close(struct hs_collector *c)
 	hs_store_close(c->store);
 	pthread_mutex_destroy(&c->lock);
 	pthread_mutex_destroy(&c->next);
-	free(c->memory);
+	memory_unmap(c);
 	free(c);
 }
 
