@@ -63,17 +63,18 @@ static const char schema[] =
 	" (name, start_ns, trace) IN (SELECT g.name, t.start_ns, t.key FROM"   \
 	" traces AS t JOIN triggers AS g ON g.trace = t.key"
 
-/* Rows that are added: one to a statement, or HS_INDEX_NR_ROWS. What is there
- * already ends it without a journal of its own: the transaction goes with it.
- */
+/* Rows that are added: one to a statement, or HS_INDEX_NR_ROWS. One that is
+ * there already ends it or is left out, neither of which takes a journal of the
+ * statement's own. */
 #define FOUR(row)    row ", " row ", " row ", " row
 #define SIXTEEN(row) FOUR(FOUR(row))
 HS_WIRE_ASSERT(HS_INDEX_NR_ROWS == 16);
 
-#define TRACE_ADD                                                              \
-	"INSERT OR FAIL INTO traces(key, id, start_ns, updated_ns, stale_ns,"  \
-	" mark, version, nr_bytes, causes, nodes, union_segment,"              \
-	" union_offset, unmarked, stale) VALUES"
+#define TRACE_ADD(or)                                                          \
+	"INSERT OR " or                                                        \
+		" INTO traces(key, id, start_ns, updated_ns, stale_ns,"        \
+		" mark, version, nr_bytes, causes, nodes, union_segment,"      \
+		" union_offset, unmarked, stale) VALUES"
 #define TRACE_ROW   "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 #define RECORDS_ADD "INSERT OR FAIL INTO records(trace, segment, heads) VALUES"
 #define RECORDS_ROW "(?, ?, ?)"
@@ -118,8 +119,8 @@ static const char *const texts[HS_INDEX_NR_STATEMENTS] = {
 	[HS_INDEX_COMMIT] = "COMMIT",
 	[HS_INDEX_ROLLBACK] = "ROLLBACK",
 	[HS_INDEX_LAST_KEY] = "SELECT ifnull(max(key), 0) FROM traces",
-	[HS_INDEX_TRACE_ADD] = TRACE_ADD TRACE_ROW,
-	[HS_INDEX_TRACES_ADD] = TRACE_ADD SIXTEEN(TRACE_ROW),
+	[HS_INDEX_TRACE_ADD] = TRACE_ADD("FAIL") TRACE_ROW,
+	[HS_INDEX_TRACES_ADD] = TRACE_ADD("IGNORE") SIXTEEN(TRACE_ROW),
 	[HS_INDEX_ALL_RECORDS_ADD] = RECORDS_ADD SIXTEEN(RECORDS_ROW),
 	[HS_INDEX_TRIGGERS_ADD] = TRIGGER_ADD SIXTEEN(TRIGGER_ROW),
 	[HS_INDEX_TRIGGER_NAMES_ADD] = NAME_ADD SIXTEEN(NAME_ROW),

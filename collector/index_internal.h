@@ -132,10 +132,11 @@ int hs_index_heads_append(struct hs_index *ix, int64_t key, bool known,
 struct hs_index_head hs_index_head_of(const struct hs_index_slice *s);
 /* Room for @bytes in ix->heads. */
 int hs_index_heads_room(struct hs_index *ix, size_t bytes);
-/* Of a trace that is known, or not. */
 int hs_index_put_known(struct hs_index *ix, const struct hs_index_change *c,
 		       const struct hs_index_row *row);
-int hs_index_put_new(struct hs_index *ix, const struct hs_index_change *c);
+/* All but the trace's own row; that it is @known: so it may have some. */
+int hs_index_put_rest(struct hs_index *ix, const struct hs_index_change *c,
+		      int64_t key, bool known);
 int hs_index_triggers_add(struct hs_index *ix, const struct hs_index_change *c,
 			  int64_t key, bool known);
 

@@ -286,9 +286,8 @@ int hs_index_triggers_add(struct hs_index *ix, const struct hs_index_change *c,
 	return rc;
 }
 
-static int records_and_triggers(struct hs_index *ix,
-				const struct hs_index_change *c, int64_t key,
-				bool known)
+int hs_index_put_rest(struct hs_index *ix, const struct hs_index_change *c,
+		      int64_t key, bool known)
 {
 	int rc = hs_index_heads_append(ix, key, known, c);
 
@@ -307,20 +306,28 @@ int hs_index_put_known(struct hs_index *ix, const struct hs_index_change *c,
 {
 	int rc = row_change(ix, c, row);
 
-	return rc ? rc : records_and_triggers(ix, c, row->key, true);
+	return rc ? rc : hs_index_put_rest(ix, c, row->key, true);
 }
 
-int hs_index_put_new(struct hs_index *ix, const struct hs_index_change *c)
+static int put_new(struct hs_index *ix, const struct hs_index_change *c)
 {
 	int64_t key = ++ix->last_key;
 	int rc = row_add(ix, c, key);
 
-	return rc ? rc : records_and_triggers(ix, c, key, false);
+	return rc ? rc : hs_index_put_rest(ix, c, key, false);
 }
 
 int hs_index_put(struct hs_index *ix, const struct hs_index_change *c)
 {
-	return hs_index_put_all(ix, c, 1);
+	struct hs_index_row row = {0};
+	int known = hs_index_row_of(ix, &c->trace, &row);
+
+	if (known)
+		return known < 0 ? known : hs_index_put_known(ix, c, &row);
+	/* A mark of what is stored nowhere (any more) is no trace's. */
+	if (!c->nr_slices && !c->union_place.segment)
+		return 0;
+	return put_new(ix, c);
 }
 
 int hs_index_put_summary(struct hs_index *ix,

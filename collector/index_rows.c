@@ -7,6 +7,10 @@
  * index does not have wait until there are HS_INDEX_NR_ROWS of them. They keep
  * their order, which is that of their starts: so all but what goes by the id is
  * added at an end.
+ *
+ * Most need not be looked for first: all that ever changed a trace is in what
+ * comes now, by its version. Where one is there all the same its row is left
+ * out, and it is looked for then.
  */
 #include "collector/index_internal.h"
 
@@ -59,6 +63,7 @@ void hs_index_count_trace(struct hs_index *ix, const struct hs_index_change *c)
 	ix->counts.nr_stale += c->nr_slices > 0;
 }
 
+/* Return: how many were added, negative errno. */
 static int traces_add(struct rows *r)
 {
 	sqlite3_stmt *st = r->ix->statements[HS_INDEX_TRACES_ADD];
@@ -67,9 +72,7 @@ static int traces_add(struct rows *r)
 	for (uint32_t i = 0; i < r->nr; i++)
 		hs_index_bind_trace(st, i, r->first_key + i, r->changes[i]);
 	rc = hs_index_run(r->ix, st);
-	for (uint32_t i = 0; !rc && i < r->nr; i++)
-		hs_index_count_trace(r->ix, r->changes[i]);
-	return rc;
+	return rc ? rc : sqlite3_changes(r->ix->db);
 }
 
 /* A union has a row too, without heads, as in hs_index_heads_append(). */
@@ -147,6 +150,28 @@ static int triggers_add(struct rows *r)
 	return rc ? rc : hs_index_run(r->ix, names);
 }
 
+/* Some were there: whose key is not the one that it was to get. */
+static int sort_out(struct rows *r)
+{
+	int rc = 0;
+
+	for (uint32_t i = 0; !rc && i < r->nr; i++) {
+		const struct hs_index_change *c = r->changes[i];
+		struct hs_index_row row = {0};
+		int known = hs_index_row_of(r->ix, &c->trace, &row);
+
+		if (known <= 0) {
+			rc = known ? known : -EBADMSG;
+		} else if (row.key == r->first_key + i) {
+			hs_index_count_trace(r->ix, c);
+			rc = hs_index_put_rest(r->ix, c, row.key, false);
+		} else {
+			rc = hs_index_put_known(r->ix, c, &row);
+		}
+	}
+	return rc;
+}
+
 static int rows_add(struct rows *r)
 {
 	int rc;
@@ -154,26 +179,37 @@ static int rows_add(struct rows *r)
 	r->first_key = r->ix->last_key + 1;
 	r->ix->last_key += r->nr;
 	rc = traces_add(r);
-	if (!rc)
+	if (rc >= 0 && rc < (int)r->nr) {
+		rc = sort_out(r);
+	} else if (rc >= 0) {
+		for (uint32_t i = 0; i < r->nr; i++)
+			hs_index_count_trace(r->ix, r->changes[i]);
 		rc = records_add(r);
-	if (!rc)
-		rc = triggers_add(r);
+		if (!rc)
+			rc = triggers_add(r);
+	}
 	r->nr = 0;
 	return rc;
+}
+
+static bool is_new_by_version(const struct hs_index_change *c)
+{
+	return c->mark &&
+	       c->mark->version <= c->nr_slices + (c->union_place.segment > 0);
 }
 
 static int row_next(struct rows *r, const struct hs_index_change *c)
 {
 	struct hs_index_row row = {0};
-	int known = hs_index_row_of(r->ix, &c->trace, &row);
+	int known = 0;
 
+	if (!is_new_by_version(c))
+		known = hs_index_row_of(r->ix, &c->trace, &row);
 	if (known)
 		return known < 0 ? known : hs_index_put_known(r->ix, c, &row);
-	/* A mark of what is stored nowhere (any more) is no trace's. */
-	if (!c->nr_slices && !c->union_place.segment)
-		return 0;
-	if (!hs_index_one_segment(c))
-		return hs_index_put_new(r->ix, c);
+	if (!hs_index_one_segment(c) ||
+	    (!c->nr_slices && !c->union_place.segment))
+		return hs_index_put(r->ix, c);
 	r->changes[r->nr++] = c;
 	return r->nr == HS_INDEX_NR_ROWS ? rows_add(r) : 0;
 }
@@ -187,6 +223,6 @@ int hs_index_put_all(struct hs_index *ix, const struct hs_index_change *changes,
 	for (uint32_t i = 0; !rc && i < nr; i++)
 		rc = row_next(&r, &changes[i]);
 	for (uint32_t i = 0; !rc && i < r.nr; i++)
-		rc = hs_index_put_new(ix, r.changes[i]);
+		rc = hs_index_put(ix, r.changes[i]);
 	return rc;
 }

@@ -453,6 +453,47 @@ static void test_many_at_once(void **state)
 	assert_int_equal(FILTER(ANY, .trigger = "many").nr, 0);
 }
 
+/* One whose version says that it is new, and which is there, is changed. */
+static void test_new_by_version_alone(void **state)
+{
+	static struct hs_index_change c[NR_ALL];
+	static struct hs_wire_slice heads[NR_ALL];
+	static struct hs_index_slice slices[NR_ALL][2];
+	static struct hs_wire_trigger triggers[NR_ALL][2];
+	const struct hs_index_mark mark = {
+		.mark = 1, .version = 1, .causes = "[]", .nodes = "[]"};
+	struct rig *r = *state;
+	struct hs_index_counts before, counts;
+
+	all_make(c, heads, slices, triggers);
+	for (uint32_t i = 0; i < NR_ALL; i++)
+		assert_int_equal(hs_index_put(r->ix, &c[i]), 0);
+	assert_int_equal(hs_index_count(r->ix, &before), 0);
+	/* Every second one of forty is there, whole or in part. */
+	for (uint32_t i = 0; i < 40; i++) {
+		if (i % 2)
+			c[i].trace = heads[i].trace = make_trace(200 + i);
+		c[i].mark = &mark;
+	}
+	assert_int_equal(hs_index_put_all(r->ix, c, 40), 0);
+	for (uint64_t i = 0; i < 40; i++) {
+		struct heads h = heads_of(r->ix, (i % 2 ? 200 : 100) + i);
+
+		if (i != 2 && i != 4)
+			assert_int_equal(h.nr, i % 3 ? 1 : 3);
+	}
+	assert_int_equal(hs_index_count(r->ix, &counts), 0);
+	assert_int_equal(counts.nr_slices, before.nr_slices + 2 * 7);
+	assert_int_equal(counts.nr_marks[0] + counts.nr_marks[1] +
+				 counts.nr_marks[2],
+			 before.nr_marks[0] + before.nr_marks[1] +
+				 before.nr_marks[2] + 20);
+	assert_int_equal(hs_index_recount(r->ix), 0);
+	assert_int_equal(counts.nr_marks[1], r->ix->counts.nr_marks[1]);
+	assert_int_equal(counts.nr_slices, r->ix->counts.nr_slices);
+	assert_int_equal(counts.nr_stale, r->ix->counts.nr_stale);
+}
+
 /* What cannot be read is said of that slice alone, and makes work. */
 static void test_damage(void **state)
 {
@@ -780,6 +821,7 @@ int main(void)
 		T(test_rolled_back_and_forgotten),
 		T(test_a_change_of_many),
 		T(test_many_at_once),
+		T(test_new_by_version_alone),
 		T(test_damage),
 		T(test_a_reader),
 		T(test_the_log),
