@@ -255,6 +255,10 @@ bool hs_assembly_check(struct hs_assembly *a, const char **why);
 int hs_assembly_union_triggers(const void *blob, uint32_t blob_bytes,
 			       const struct hs_wire_trigger **triggers,
 			       uint32_t *nr_triggers);
+/* The same of one that never left this process: answers are not looked at. */
+int hs_assembly_union_glance(const void *blob, uint32_t blob_bytes,
+			     const struct hs_wire_trigger **triggers,
+			     uint32_t *nr_triggers);
 
 const char *hs_assembly_mark_name(enum hs_assembly_mark mark);
 const char *hs_assembly_why_name(enum hs_assembly_why why);

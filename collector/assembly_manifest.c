@@ -335,18 +335,23 @@ uint32_t hs_asm_union_write(struct hs_assembly *a, uint32_t t)
 	return (uint32_t)w.used_bytes;
 }
 
-static bool union_parse(const void *blob, uint32_t blob_bytes,
-			struct hs_asm_union *head, struct manifest *m)
+static bool union_head(const void *blob, uint32_t blob_bytes,
+		       struct hs_asm_union *head)
 {
 	if (blob_bytes < sizeof(*head))
 		return false;
 	memcpy(head, blob, sizeof(*head));
-	if (head->format != 1 ||
-	    head->manifest_bytes != blob_bytes - sizeof(*head))
-		return false;
-	return !head->manifest_bytes ||
-	       parse((const uint8_t *)blob + sizeof(*head),
-		     head->manifest_bytes, m);
+	return head->format == 1 &&
+	       head->manifest_bytes == blob_bytes - sizeof(*head);
+}
+
+static bool union_parse(const void *blob, uint32_t blob_bytes,
+			struct hs_asm_union *head, struct manifest *m)
+{
+	return union_head(blob, blob_bytes, head) &&
+	       (!head->manifest_bytes ||
+		parse((const uint8_t *)blob + sizeof(*head),
+		      head->manifest_bytes, m));
 }
 
 int hs_assembly_replay_union(struct hs_assembly *a,
@@ -376,6 +381,29 @@ int hs_assembly_replay_union(struct hs_assembly *a,
 	return 0;
 }
 
+int hs_assembly_union_glance(const void *blob, uint32_t blob_bytes,
+			     const struct hs_wire_trigger **triggers,
+			     uint32_t *nr_triggers)
+{
+	const struct hs_wire_manifest *m;
+	struct hs_asm_union head;
+	struct hs_wire_reader r;
+
+	*triggers = NULL;
+	*nr_triggers = 0;
+	if (!union_head(blob, blob_bytes, &head))
+		return -EINVAL;
+	if (!head.manifest_bytes)
+		return 0;
+	r = hs_wire_reader_make((const uint8_t *)blob + sizeof(head),
+				head.manifest_bytes);
+	m = hs_wire_take_manifest(&r, triggers);
+	if (!m)
+		return -EINVAL;
+	*nr_triggers = m->nr_triggers;
+	return 0;
+}
+
 int hs_assembly_union_triggers(const void *blob, uint32_t blob_bytes,
 			       const struct hs_wire_trigger **triggers,
 			       uint32_t *nr_triggers)
@@ -387,9 +415,6 @@ int hs_assembly_union_triggers(const void *blob, uint32_t blob_bytes,
 	*nr_triggers = 0;
 	if (!union_parse(blob, blob_bytes, &head, &m))
 		return -EINVAL;
-	if (head.manifest_bytes) {
-		*triggers = m.triggers;
-		*nr_triggers = m.head->nr_triggers;
-	}
-	return 0;
+	return hs_assembly_union_glance(blob, blob_bytes, triggers,
+					nr_triggers);
 }

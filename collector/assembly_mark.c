@@ -48,6 +48,9 @@ static void add_flags(struct causes *c, uint64_t node, uint16_t flags)
 		{HS_WIRE_F_WITHHELD, HS_ASSEMBLY_WHY_WITHHELD},
 	};
 
+	/* Nearly always. */
+	if (!flags)
+		return;
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		if (flags & names[i].flag)
 			add(c, node, names[i].why);

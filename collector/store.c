@@ -99,8 +99,8 @@ int hs_store_put_union(struct hs_store *s, const struct hs_wire_trace_id *trace,
 					   .part_bytes = {blob_bytes, 0}};
 	const struct hs_wire_trigger *triggers;
 	uint32_t nr_triggers;
-	int rc = hs_assembly_union_triggers(blob, blob_bytes, &triggers,
-					    &nr_triggers);
+	int rc = hs_assembly_union_glance(blob, blob_bytes, &triggers,
+					  &nr_triggers);
 
 	return rc ? rc : put_record(s, &like, parts);
 }

@@ -97,7 +97,7 @@ static int trace_change(struct hs_store *s, const struct hs_store_item *item,
 				(const void *)payload, item->place,
 				item->stored_bytes};
 		} else if (e->type == HS_RING_UNION) {
-			int rc = hs_assembly_union_triggers(
+			int rc = hs_assembly_union_glance(
 				payload, e->part_bytes[0], &change->triggers,
 				&change->nr_triggers);
 

@@ -56,9 +56,9 @@ static int op_store_slice(void *ctx, const struct hs_wire_slice *slice,
 static int op_store_union(void *ctx, const struct hs_wire_trace_id *id,
 			  const void *blob, uint32_t bytes)
 {
-	const struct hs_wire_trigger *triggers;
+	const struct hs_wire_trigger *triggers, *glanced;
 	struct bout_rig *g = ctx;
-	uint32_t t = bout_trace_of(g, id), nr;
+	uint32_t t = bout_trace_of(g, id), nr, nr_glanced;
 
 	if (t == NR_TRACES || !bytes) {
 		sim_fail(g->s, BOUT "a union of no trace is stored");
@@ -69,6 +69,9 @@ static int op_store_union(void *ctx, const struct hs_wire_trace_id *id,
 	    (nr &&
 	     memcmp(triggers, g->traces[t].triggers, nr * sizeof(*triggers))))
 		sim_fail(g->s, BOUT "a stored union has other triggers");
+	if (hs_assembly_union_glance(blob, bytes, &glanced, &nr_glanced) ||
+	    glanced != triggers || nr_glanced != nr)
+		sim_fail(g->s, BOUT "a glance sees other triggers");
 	return append(g, t, true, blob, bytes);
 }
 
