@@ -22,6 +22,7 @@
 #include "base/hex.h"
 #include "base/httpd.h"
 #include "base/log.h"
+#include "base/turns.h"
 #include "collector/api.h"
 #include "collector/collector.h"
 #include "collector/config.h"
@@ -314,6 +315,9 @@ static int serve(struct daemon *d)
 {
 	int rc = signals_take(d);
 
+	/* All threads: agents and coordinators may be on these cores, too.
+	 * Refused, they wait for as long as they did. */
+	(void)hs_turns_short();
 	d->api = (struct hs_api){.node = (uint64_t)d->config.node.id << 32,
 				 .name = d->config.node.name,
 				 .started_ns = hs_clock_mono_ns(),
