@@ -30,6 +30,18 @@ static const struct hs_wire_hello hears_bells = {
 	.name = "other",
 };
 
+static int nr_open_fds(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	int nr = 0;
+
+	assert_non_null(d);
+	while (readdir(d))
+		nr++;
+	closedir(d);
+	return nr;
+}
+
 static void hand_over_bell(struct other *o, const int *fd, size_t nr)
 {
 	const uint8_t word = HS_RING_EVENTFD;
@@ -49,6 +61,20 @@ static int bell_of(struct other *o)
 					   &nr) > 0);
 	assert_true(memchr(words, HS_RING_EVENTFD, sizeof(words)));
 	return fd;
+}
+
+/* Through the ring, and rung by that bell alone. */
+static void says_by_bell(struct other *o, int bell)
+{
+	struct hs_wire_header h = hs_stream_header(
+		HS_WIRE_LEAVE, 5, ++o->seq, 8, hs_crc32c(0, "12345678", 8));
+	struct iovec iov[2] = {{&h, sizeof(h)},
+			       {(void *)(uintptr_t) "12345678", 8}};
+	const uint64_t one = 1;
+
+	assert_int_equal(hs_shm_ring_put(&o->ring, iov, 2), sizeof(h) + 8);
+	if (hs_shm_ring_publish(&o->ring))
+		assert_int_equal(write(bell, &one, sizeof(one)), sizeof(one));
 }
 
 static void is_told(struct other *o)
@@ -77,17 +103,7 @@ static void rung_by_an_eventfd(void **state)
 	theirs = bell_of(&o);
 	hand_over_bell(&o, &ours, 1);
 	for (uint32_t i = 1; i <= 200; i++) {
-		struct hs_wire_header h =
-			hs_stream_header(HS_WIRE_LEAVE, 5, ++o.seq, 8,
-					 hs_crc32c(0, "12345678", 8));
-		struct iovec iov[2] = {{&h, sizeof(h)},
-				       {(void *)(uintptr_t) "12345678", 8}};
-
-		assert_int_equal(hs_shm_ring_put(&o.ring, iov, 2),
-				 sizeof(h) + 8);
-		if (hs_shm_ring_publish(&o.ring))
-			assert_int_equal(write(ours, &one, sizeof(one)),
-					 sizeof(one));
+		says_by_bell(&o, ours);
 		until(nr_messages == i);
 		is_told(&o);
 		assert_int_equal(read(theirs, &nr, sizeof(nr)), sizeof(nr));
@@ -130,6 +146,45 @@ static void rung_before_it_is_up(void **state)
 	until(nr_down == 1);
 }
 
+/* Handed over, and heard, before either side is up: it rings from then on. */
+static void a_bell_before_it_is_up(void **state)
+{
+	int bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	const uint8_t ring = HS_RING_BELL;
+	struct hs_ring_hello h = good_hello();
+	int nr_fds = nr_open_fds();
+	struct other o;
+
+	(void)state;
+	dial(&o);
+	assert_int_equal(
+		hs_memfd_create(&o.ours, "test", HS_RING_MEMORY_BYTES, 0), 0);
+	hear_hello(&o);
+	say_hello(&o, &h, o.ours.fd);
+	turn();
+	hand_over_bell(&o, &bell, 1);
+	/* The socket is read when so many rings may have come. */
+	for (int i = 0; i < 40; i++) {
+		assert_int_equal(send(o.fd, &ring, 1, 0), 1);
+		turn();
+	}
+	assert_int_equal(nr_up, 0);
+	assert_int_equal(recv(o.fd, &(uint8_t){0}, 1, MSG_DONTWAIT), -1);
+	say(&o, HS_WIRE_HELLO, &hears_bells, sizeof(hears_bells));
+	until(nr_up == 1);
+	close(bell_of(&o));
+	for (uint32_t i = 1; i <= 10; i++) {
+		says_by_bell(&o, bell);
+		until(nr_messages == i);
+	}
+	hang_up(&o);
+	until(nr_down == 1);
+	turn();
+	assert_int_equal(nr_open_fds(), nr_fds);
+	close(bell);
+	assert_int_equal(cut(HS_TRANSPORT_CUT_GARBAGE), 0);
+}
+
 /* No bell with its word, one that cannot be watched, and two. */
 static void strange_bells(void **state)
 {
@@ -154,18 +209,6 @@ static void strange_bells(void **state)
 	assert_int_equal(cut(HS_TRANSPORT_CUT_GARBAGE), 3);
 	close(bell);
 	close(file);
-}
-
-static int nr_open_fds(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	int nr = 0;
-
-	assert_non_null(d);
-	while (readdir(d))
-		nr++;
-	closedir(d);
-	return nr;
 }
 
 /* Bells, memories and nonsense at once: whatever was handed over is closed. */
@@ -273,9 +316,9 @@ static void a_strangers_bell(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		each(rung_by_an_eventfd), each(rung_before_it_is_up),
-		each(strange_bells),	  each(words_beside_bells),
-		each(a_strangers_bell),
+		each(rung_by_an_eventfd),     each(rung_before_it_is_up),
+		each(a_bell_before_it_is_up), each(strange_bells),
+		each(words_beside_bells),     each(a_strangers_bell),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
