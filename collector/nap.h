@@ -5,10 +5,10 @@
  * What it takes waits for the disk anyway, some milliseconds, so nobody is
  * served by its waking up for each message; and waking up costs more than a
  * message does. While they come one after the other it looks at all that came
- * since, up to a millisecond later.
+ * since, a few hundred microseconds later.
  *
- * Guarantees: whoever comes alone finds it awake: without one message in two
- * milliseconds there is no nap. Nor is there one where as much comes as would
+ * Guarantees: whoever comes alone finds it awake: without one message a
+ * millisecond there is no nap. Nor is there one where as much comes as would
  * fill a connection through shared memory, or datagrams' credit, meanwhile.
  */
 #ifndef HS_COLLECTOR_NAP_H
@@ -19,7 +19,7 @@
 #include "base/clock.h"
 
 #define HS_COLLECTOR_NAP_MIN_NS (100 * HS_NS_PER_US)
-#define HS_COLLECTOR_NAP_MAX_NS HS_NS_PER_MS
+#define HS_COLLECTOR_NAP_MAX_NS (500 * HS_NS_PER_US)
 /* May come in a nap, of all together: an eighth of one ring (ring_format.h). */
 #define HS_COLLECTOR_NAP_BYTES 8192u
 
