@@ -27,7 +27,6 @@ int hs_turns_short(void)
 	if (attr.policy != SCHED_OTHER && attr.policy != SCHED_BATCH)
 		return 0;
 	attr.size = sizeof(attr);
-	attr.flags = 0;
 	attr.runtime_ns = HS_TURNS_SHORT_NS;
 	return syscall(SYS_sched_setattr, 0, &attr, 0) ? -errno : 0;
 }

@@ -19,9 +19,12 @@
 /**
  * hs_turns_short() - the calling thread has slices of HS_TURNS_SHORT_NS
  *
- * So have those that it starts from then on. Nothing where it has a real-time
- * policy already, or the kernel has no such slices (it takes the wish and
- * forgets it). Context: any thread. Return: 0; -errno: all is as it was.
+ * So have those that it starts from then on. Nothing where its policy has no
+ * slices of this kind (real-time, idle), or the kernel has none (it takes the
+ * wish and forgets it).
+ *
+ * Context: any thread.
+ * Return: 0; -errno: all is as it was.
  */
 int hs_turns_short(void);
 

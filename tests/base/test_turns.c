@@ -28,12 +28,64 @@ struct attr {
 	uint64_t runtime_ns, deadline_ns, period_ns;
 };
 
+/* A thread with a policy, that asks for short turns; what it was told, what
+ * it is then, and what one is that it starts. It asserts nothing itself: that
+ * is for the thread that runs the tests. */
+struct thread {
+	int policy, nice;
+	int rc;
+	struct attr before, after, childs;
+};
+
+static void *child(void *thread)
+{
+	struct thread *t = thread;
+
+	t->rc |= (int)syscall(SYS_sched_getattr, 0, &t->childs,
+			      sizeof(t->childs), 0);
+	return NULL;
+}
+
+static void *ask(void *thread)
+{
+	const struct sched_param param = {0};
+	struct thread *t = thread;
+	pthread_t id;
+
+	t->rc = sched_setscheduler(0, t->policy, &param) ||
+		setpriority(PRIO_PROCESS, (id_t)gettid(), t->nice) ||
+		syscall(SYS_sched_getattr, 0, &t->before, sizeof(t->before),
+			0) ||
+		hs_turns_short() ||
+		syscall(SYS_sched_getattr, 0, &t->after, sizeof(t->after), 0) ||
+		pthread_create(&id, NULL, child, t) || pthread_join(id, NULL);
+	return NULL;
+}
+
 static struct attr mine(void)
 {
 	struct attr a = {0};
 
 	assert_int_equal(syscall(SYS_sched_getattr, 0, &a, sizeof(a), 0), 0);
 	return a;
+}
+
+static struct thread asked(int policy, int nice)
+{
+	struct thread t = {.policy = policy, .nice = nice};
+	struct attr before = mine(), after;
+	pthread_t id;
+
+	assert_int_equal(pthread_create(&id, NULL, ask, &t), 0);
+	assert_int_equal(pthread_join(id, NULL), 0);
+	assert_int_equal(t.rc, 0);
+	/* Nothing else is taken from it, and nothing from us. */
+	assert_int_equal(t.after.policy, t.before.policy);
+	assert_int_equal(t.after.flags, t.before.flags);
+	assert_int_equal(t.after.nice, nice);
+	after = mine();
+	assert_memory_equal(&after, &before, sizeof(after));
+	return t;
 }
 
 static bool has_slices(void)
@@ -46,81 +98,39 @@ static bool has_slices(void)
 	return major > 6 || (major == 6 && minor >= 12);
 }
 
-static void *slice_of(void *out)
+static void one_thread_and_its_children(void **state)
 {
-	*(uint64_t *)out = mine().runtime_ns;
-	return NULL;
-}
+	struct thread t = asked(SCHED_OTHER, mine().nice < 19 ? 19 : 0);
 
-/* On a thread of its own: nobody else's slices change, nor its nice value. */
-static void *a_polite_thread(void *nice)
-{
-	struct attr a;
-
-	assert_int_equal(
-		setpriority(PRIO_PROCESS, (id_t)gettid(), *(int *)nice), 0);
-	assert_int_equal(hs_turns_short(), 0);
-	a = mine();
-	assert_int_equal(a.policy, SCHED_OTHER);
-	assert_int_equal(a.nice, *(int *)nice);
+	(void)state;
 	if (has_slices()) {
-		uint64_t childs = 0;
-		pthread_t child;
-
-		assert_int_equal(a.runtime_ns, HS_TURNS_SHORT_NS);
-		assert_int_equal(
-			pthread_create(&child, NULL, slice_of, &childs), 0);
-		assert_int_equal(pthread_join(child, NULL), 0);
-		assert_int_equal(childs, HS_TURNS_SHORT_NS);
+		assert_int_equal(t.after.runtime_ns, HS_TURNS_SHORT_NS);
+		assert_int_equal(t.childs.runtime_ns, HS_TURNS_SHORT_NS);
 	}
-	return NULL;
+	t = asked(SCHED_BATCH, 19);
+	if (has_slices())
+		assert_int_equal(t.after.runtime_ns, HS_TURNS_SHORT_NS);
 }
 
-static void one_thread_alone(void **state)
+/* One that is idle has no slices to speak of; one whose children are to begin
+ * anew goes on so. */
+static void other_policies_stay(void **state)
 {
-	struct attr before = mine(), after;
-	int nice = before.nice < 19 ? before.nice + 1 : 19;
-	pthread_t thread;
+	struct thread t = asked(SCHED_IDLE, 19);
 
 	(void)state;
-	assert_int_equal(pthread_create(&thread, NULL, a_polite_thread, &nice),
-			 0);
-	assert_int_equal(pthread_join(thread, NULL), 0);
-	after = mine();
-	assert_int_equal(after.runtime_ns, before.runtime_ns);
-	assert_int_equal(after.nice, before.nice);
-}
-
-static void *a_thread_by_another_policy(void *policy)
-{
-	const struct sched_param param = {0};
-
-	assert_int_equal(sched_setscheduler(0, *(int *)policy, &param), 0);
-	assert_int_equal(hs_turns_short(), 0);
-	assert_int_equal(mine().policy, *(int *)policy);
-	return NULL;
-}
-
-static void policies_stay(void **state)
-{
-	int policies[] = {SCHED_BATCH, SCHED_IDLE};
-	pthread_t thread;
-
-	(void)state;
-	for (int i = 0; i < 2; i++) {
-		assert_int_equal(pthread_create(&thread, NULL,
-						a_thread_by_another_policy,
-						&policies[i]),
-				 0);
-		assert_int_equal(pthread_join(thread, NULL), 0);
-	}
+	assert_int_equal(t.after.runtime_ns, t.before.runtime_ns);
+	t = asked(SCHED_OTHER | SCHED_RESET_ON_FORK, 19);
+	assert_int_equal(t.after.flags & 1, 1);
+	if (has_slices())
+		assert_int_not_equal(t.childs.runtime_ns, HS_TURNS_SHORT_NS);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(one_thread_alone),
-		cmocka_unit_test(policies_stay),
+		cmocka_unit_test(one_thread_and_its_children),
+		cmocka_unit_test(other_policies_stay),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
