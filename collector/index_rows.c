@@ -15,6 +15,7 @@
 #include "collector/index_internal.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 /* Columns of the statements that add rows. */
@@ -160,8 +161,13 @@ static int sort_out(struct rows *r)
 		struct hs_index_row row = {0};
 		int known = hs_index_row_of(r->ix, &c->trace, &row);
 
-		if (known <= 0) {
-			rc = known ? known : -EBADMSG;
+		if (known < 0) {
+			rc = known;
+		} else if (!known) {
+			snprintf(r->ix->error, sizeof(r->ix->error),
+				 "index: a row did not go in, its key is "
+				 "another's");
+			rc = -EBADMSG;
 		} else if (row.key == r->first_key + i) {
 			hs_index_count_trace(r->ix, c);
 			rc = hs_index_put_rest(r->ix, c, row.key, false);

@@ -17,9 +17,8 @@ void hs_store_wake(struct hs_store *s)
 	/* It has not looked since it was woken last. */
 	if (s->woken)
 		return;
-	s->woken = true;
-	if (write(s->event_fd, &one, sizeof(one)) != sizeof(one))
-		s->stats.wake_errors++;
+	s->woken = write(s->event_fd, &one, sizeof(one)) == sizeof(one);
+	s->stats.wake_errors += !s->woken;
 }
 
 static void answer(struct hs_store *s, uint64_t asked, int result)
