@@ -261,6 +261,7 @@ int hs_coord_core_table(struct hs_coord_core *core, uint64_t now_ns,
 /**
  * hs_coord_core_read() - what read_node() asked for
  * @node: whose table
+ * @cookie: read_node()'s
  * @bytes: as they came, any alignment; NULL: they did not
  */
 void hs_coord_core_read(struct hs_coord_core *core, uint64_t now_ns,

@@ -283,22 +283,22 @@ static void tables_are_of_a_connection(void **state)
 	struct hs_crumb_table t;
 
 	(void)state;
-	world_up_to(w, 1, 3);
-	world_chain(w, 7, 3);
-	tables(1, 3);
+	world_up_to(w, 1, 4);
+	world_chain(w, 7, 4);
+	tables(1, 4);
+	/* As another version has them: it stays, and is read no more. */
+	t = w->nodes[4].table;
+	t.version++;
+	assert_int_equal(hs_coord_core_table(w->core, w->now_ns, node_id(4, 1),
+					     &t, sizeof(t),
+					     hs_crumbs_bytes(&t)),
+			 0);
 	t = w->nodes[2].table;
 	t.node = node_id(3, 1);
 	assert_int_equal(hs_coord_core_table(w->core, w->now_ns, node_id(2, 1),
 					     &t, sizeof(t),
 					     hs_crumbs_bytes(&t)),
 			 -EBADMSG);
-	/* As another version has them: it stays, and is read no more. */
-	t = w->nodes[1].table;
-	t.version++;
-	assert_int_equal(hs_coord_core_table(w->core, w->now_ns, node_id(1, 1),
-					     &t, sizeof(t),
-					     hs_crumbs_bytes(&t)),
-			 0);
 	/* Of a life that is over, or one that never was: not heard. */
 	t = w->nodes[3].table;
 	world_down(w, 3);
@@ -308,8 +308,56 @@ static void tables_are_of_a_connection(void **state)
 					     hs_crumbs_bytes(&t)),
 			 0);
 	settle_ns(7);
-	world_expect_closed(w, 7, 1, 3);
+	world_expect_closed(w, 7, 1, 4);
 	assert_int_equal(world_stats(w).reads_sent, 0);
+}
+
+/* What was read of a trace comes when that is forgotten, and when another has
+ * its place: it says nothing then. */
+static void what_comes_too_late(void **state)
+{
+	const struct hs_coord_config config = {
+		.seed = 42, .seek_never = true, .forget_after_ns = SECOND};
+	uint64_t reads;
+
+	(void)state;
+	world_free(w);
+	w = world_new(&config);
+	world_up_to(w, 1, 4);
+	world_chain(w, 7, 3);
+	world_chain(w, 6, 3);
+	world_chain(w, 5, 3);
+	tables(1, 3);
+	/* Who is named there would be asked. */
+	for (uint64_t lo = 5; lo < 8; lo++)
+		world_hint(w, 3, lo, node_id(4, 1));
+	w->reads_wait = true;
+	settle_ns(7);
+	settle_ns(5);
+	reads = world_stats(w).reads_sent;
+	assert_int_equal(reads, 4);
+	world_run(w, 3 * SECOND);
+	assert_int_equal(world_stats(w).nr_traces, 0);
+	w->reads_wait = false;
+	world_run(w, 0);
+	assert_int_equal(world_stats(w).reads_other, 4);
+	assert_int_equal(world_stats(w).hints, 0);
+	assert_int_equal(w->nodes[4].nr_asked, 0);
+	/* And again, with trace 6 in the place of what was read for 7. */
+	w->reads_wait = true;
+	settle_ns(7);
+	world_run(w, 3 * SECOND);
+	assert_int_equal(world_stats(w).nr_traces, 0);
+	world_trigger(w, 1, "slow", 1, IDS(6));
+	while (!world_stats(w).nr_traces)
+		world_run(w, WORLD_MS / 10);
+	w->reads_wait = false;
+	world_run(w, SECOND / 2);
+	world_expect_closed(w, 6, 1, 3);
+	assert_int_equal(world_stats(w).reads_other, 6);
+	assert_int_equal(world_stats(w).reads_hit,
+			 world_stats(w).reads_sent - 6);
+	assert_int_equal(w->nodes[4].nr_asked, 1);
 }
 
 /* It names more than may wait for its answers: hints stop, crumbs are cut. */
@@ -377,6 +425,7 @@ int main(void)
 		T(a_later_life_answers),
 		T(tables_are_of_a_connection),
 		T(hints_are_bounded),
+		T(what_comes_too_late),
 		T(the_hinted_one_fires),
 	};
 #undef T

@@ -92,7 +92,7 @@ static bool read_node(void *ctx, uint64_t node, uint64_t offset, uint32_t size,
 
 static void reads_deliver(struct world *w)
 {
-	while (w->nr_reads) {
+	while (w->nr_reads && !w->reads_wait) {
 		struct world_read r = w->reads[--w->nr_reads];
 		struct node *n = &w->nodes[(r.node >> 32) % WORLD_NODES];
 

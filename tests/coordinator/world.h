@@ -83,6 +83,7 @@ struct world {
 	uint32_t nr_reads;
 	bool reads_fail;  /* they do not come back with anything */
 	bool reads_stall; /* read_node says: not now */
+	bool reads_wait;  /* they do not come until this is false */
 	uint64_t next_key;
 };
 

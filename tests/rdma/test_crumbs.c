@@ -73,6 +73,10 @@ static void more_than_fit_are_counted(void **state)
 	assert_int_equal(look(1, 2, &e), HS_CRUMBS_HERE);
 	assert_int_equal(e.nr, HS_CRUMB_NODES_MAX);
 	assert_int_equal(e.nr_more, 3);
+	first()->nr_more = UINT16_MAX;
+	hs_crumbs_add(&table, buckets, 1, 2, 1000);
+	assert_int_equal(look(1, 2, &e), HS_CRUMBS_HERE);
+	assert_int_equal(e.nr_more, UINT16_MAX);
 }
 
 /* The @nr-th trace of the bucket that trace 1, 2 is in. */
@@ -114,6 +118,22 @@ static void the_oldest_gives_way(void **state)
 			assert_int_equal(e.nodes[k == 0], 200 + k);
 		}
 	}
+}
+
+/* All of them are used, and none behind them. */
+static void every_bucket(void **state)
+{
+	const uint32_t nr = sizeof(buckets) / sizeof(buckets[0]);
+	uint32_t seen = 0;
+
+	(void)state;
+	for (uint64_t lo = 0; lo < 1000; lo++) {
+		uint32_t at = hs_crumbs_bucket(&table, 1, lo);
+
+		assert_true(at < nr);
+		seen |= 1u << at;
+	}
+	assert_int_equal(seen, (1u << nr) - 1);
 }
 
 /* Turns go round, and what is before their end is older than what is behind. */
@@ -255,6 +275,7 @@ int main(void)
 		cmocka_unit_test_setup(what_is_put_in_is_found, setup),
 		cmocka_unit_test_setup(more_than_fit_are_counted, setup),
 		cmocka_unit_test_setup(the_oldest_gives_way, setup),
+		cmocka_unit_test_setup(every_bucket, setup),
 		cmocka_unit_test_setup(turns_go_round, setup),
 		cmocka_unit_test_setup(torn_is_told, setup),
 		cmocka_unit_test_setup(another_key_is_garbage, setup),

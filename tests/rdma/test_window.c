@@ -35,6 +35,7 @@ struct side {
 	char about[HS_WIRE_WINDOW_ABOUT_MAX];
 	uint8_t got[HS_TRANSPORT_READ_MAX_BYTES];
 	uint64_t cookie;
+	bool cookies_are_offsets;
 	uint32_t got_bytes;
 	int verdict;
 };
@@ -89,6 +90,8 @@ static void read_done(void *ctx, uint32_t peer, uint64_t cookie,
 	s->got_bytes = size_bytes;
 	if (bytes)
 		memcpy(s->got, bytes, size_bytes);
+	if (bytes && s->cookies_are_offsets)
+		assert_memory_equal(bytes, data + cookie, size_bytes);
 	s->nr_failed += !bytes;
 	s->nr_done++;
 }
@@ -287,10 +290,11 @@ static void many_at_a_time(void **state)
 		skip();
 	connect_to(&agent, &reader, 1);
 	until(reader.nr_told);
+	reader.cookies_are_offsets = true;
 	for (uint32_t round = 0; round < 200; round++) {
 		for (uint32_t i = 0; i < 40; i++) {
 			int rc = hs_transport_read(reader.t, reader.peer,
-						   i * 128ull, 128, 0);
+						   i * 128ull, 128, i * 128ull);
 
 			assert_true(rc == 0 || rc == -EAGAIN);
 			asked += rc == 0;
@@ -301,6 +305,7 @@ static void many_at_a_time(void **state)
 	assert_true(asked > 200 && refused > 0);
 	until(reader.nr_done == asked);
 	assert_int_equal(reader.nr_failed, 0);
+	reader.cookies_are_offsets = false;
 	read_at(0, 128);
 }
 
