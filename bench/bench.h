@@ -161,7 +161,7 @@ void hs_bench_node_stop(struct hs_bench_node *node);
 
 /**
  * hs_bench_realtime() - what is spawned from now on runs by SCHED_RR, as by
- * chrt -r 1, or by this thread's first policy again
+ * chrt -r 1, or by SCHED_OTHER again
  *
  * Return: 0 or -errno, with a line on stderr.
  */

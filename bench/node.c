@@ -126,8 +126,8 @@ static int spawn(struct hs_bench_node *node,
 	snprintf(config, sizeof(config), "%s/agent.yaml", node->dir);
 	node->pid = hs_bench_spawn("agent", "hs-agent", config, c->cpu);
 	if (c->realtime)
-		hs_bench_realtime(false);
-	return node->pid < 0 ? node->pid : 0;
+		rc = hs_bench_realtime(false);
+	return node->pid < 0 ? node->pid : rc;
 }
 
 static int attach(struct hs_bench_node *node, uint32_t trigger_rate)

@@ -124,7 +124,7 @@ static void tell_costs(struct command *c, const struct hs_traverse_point *p)
 		r = add(c, "read_ahead", p, "share",
 			(double)k->reads_hit / (double)k->reads);
 		snprintf(r->note, sizeof(r->note),
-			 "of %.1f entries of crumbs that were read a trigger, "
+			 "of %.1f buckets of crumbs that were read a trigger, "
 			 "those that were the trace's and in time",
 			 (double)k->reads / nr);
 	}

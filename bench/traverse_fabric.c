@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "hs/crumb_format.h"
 
 #define FILE_BYTES 4096u
 #define READY_NS   (20 * HS_NS_PER_SEC)
@@ -114,8 +115,8 @@ static bool coordinator_start(struct hs_traverse_fabric *f, uint32_t i)
 		return false;
 	f->coordinators[i] =
 		daemon_of(f, "coordinator", "hs-coordinator", name, yaml);
-	if (f->options->realtime)
-		hs_bench_realtime(false);
+	if (f->options->realtime && hs_bench_realtime(false))
+		return false;
 	return f->coordinators[i] > 0;
 }
 
@@ -151,8 +152,11 @@ static bool node_start(struct hs_traverse_fabric *f, uint32_t i)
 	const struct hs_traverse_options *o = f->options;
 	char text[3 * FILE_BYTES], list[1024] = "", self[PATH_MAX];
 	ssize_t size = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	uint64_t crumbs = 2 * o->nr_traces;
 	size_t used = 0;
 
+	if (crumbs > 1u << HS_CRUMB_BITS_MAX)
+		crumbs = 1u << HS_CRUMB_BITS_MAX;
 	if (size <= 0)
 		return false;
 	self[size] = '\0';
@@ -168,8 +172,7 @@ static bool node_start(struct hs_traverse_fabric *f, uint32_t i)
 		 f->nodes[i].prefix, self, i, o->plan.nr_nodes,
 		 o->plan.nr_visits, o->plan.nr_origins, o->plan.seed, o->shape,
 		 list, f->collector_address, o->carrier, o->slice_rate,
-		 o->pool_bytes, 2 * o->nr_traces,
-		 o->realtime ? " --realtime" : "");
+		 o->pool_bytes, crumbs, o->realtime ? " --realtime" : "");
 	return command(&f->nodes[i], text);
 }
 

@@ -21,6 +21,7 @@
 #include "base/args.h"
 #include "base/clock.h"
 #include "bench/traverse.h"
+#include "hs/crumb_format.h"
 
 #define LINE_BYTES    4096u
 #define BATCH_FIRST   16u
@@ -207,7 +208,7 @@ int hs_perf_traverse_node(int argc, char **argv)
 		 "of the agent", 0, 0},
 		{"crumbs", 0, HS_ARGS_U64, &config.nr_crumb_entries, "N",
 		 "traces whose crumbs coordinators can read; 0: the default", 0,
-		 1u << 24},
+		 1u << HS_CRUMB_BITS_MAX},
 		{"slice-rate", 0, HS_ARGS_SIZE, &config.byte_rate, "BYTES",
 		 "of slices a second; 0B: no limit", 0, 0},
 		{"realtime", 0, HS_ARGS_FLAG, &config.realtime, NULL,
