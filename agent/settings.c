@@ -190,8 +190,8 @@ static const struct hs_config_key keys[] = {
 	 .doc = "verbs, shm: traces whose crumbs coordinators can read before "
 		"this node answers, 128 bytes each, rounded up to a power of "
 		"two; 0 "
-		"for none. As many as are seen here in the time within which "
-		"triggers fire."},
+		"for none. Best two to four times as many as are seen here "
+		"in the time within which triggers fire."},
 	{KEY("limits.rings", INT, nr_rings), .default_text = "0", .max = 4096,
 	 .doc = "Stocks of free buffers of a process; 0 for one a core."},
 	{KEY("limits.ring_words", INT, ring_words), .default_text = "4096",
