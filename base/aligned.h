@@ -12,6 +12,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #define HS_ALIGNED_BYTES ((size_t)2 << 20)
@@ -48,6 +49,30 @@ static inline void *hs_aligned_map(size_t size_bytes, int prot, int flags,
 	if (room > before + size_bytes)
 		munmap(base + size_bytes, room - before - size_bytes);
 	return mapped;
+}
+
+/**
+ * hs_aligned_pages() - memory whose every place is looked into at random
+ *
+ * Zeros, in large pages where the machine likes, since each step is otherwise a
+ * walk of the table of pages, too; and all of it now, as the first touch of a
+ * page takes longer than what waits for it.
+ *
+ * Own:    munmap() with @size_bytes.
+ * Return: NULL: there is none.
+ */
+static inline void *hs_aligned_pages(size_t size_bytes)
+{
+	void *p = hs_aligned_map(size_bytes, PROT_READ | PROT_WRITE,
+				 MAP_PRIVATE | MAP_ANONYMOUS, -1);
+
+	if (p == MAP_FAILED)
+		return NULL;
+	(void)madvise(p, size_bytes, MADV_HUGEPAGE);
+	/* Linux 5.14 */
+	if (madvise(p, size_bytes, MADV_POPULATE_WRITE))
+		memset(p, 0, size_bytes);
+	return p;
 }
 
 #endif

@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
+#include "base/aligned.h"
 #include "base/args.h"
 #include "base/clock.h"
 #include "base/hash.h"
@@ -167,14 +168,10 @@ static void wave(struct rig *r)
 
 static void *pages(size_t size_bytes)
 {
-	void *p = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *p = hs_aligned_pages(size_bytes); /* as the daemon does */
 
-	if (p == MAP_FAILED)
+	if (!p)
 		abort();
-	/* As the daemon does; populated once it is known. */
-	madvise(p, size_bytes, MADV_HUGEPAGE);
-	memset(p, 0, size_bytes);
 	return p;
 }
 

@@ -546,23 +546,6 @@ uint64_t hs_collector_step(struct hs_collector *c, uint64_t now_ns)
 /* ---- opening and closing --------------------------------------------------
  */
 
-/* Its tables are walked at random: each step is a walk of the table of pages,
- * too, unless those are large. */
-static int memory_map(struct hs_collector *c, size_t size)
-{
-	void *p = hs_aligned_map(size, PROT_READ | PROT_WRITE,
-				 MAP_PRIVATE | MAP_ANONYMOUS, -1);
-
-	if (p == MAP_FAILED)
-		return -ENOMEM;
-	(void)madvise(p, size, MADV_HUGEPAGE);
-	/* All of it now, and not in the middle of a load. */
-	memset(p, 0, size);
-	c->memory = p;
-	c->memory_bytes = size;
-	return 0;
-}
-
 static void memory_unmap(struct hs_collector *c)
 {
 	if (c->memory)
@@ -582,7 +565,9 @@ static int open_all(struct hs_collector *c, char *error, size_t error_bytes)
 			 "must be at least twice those of one");
 		return -EINVAL;
 	}
-	if (rc || memory_map(c, size)) {
+	c->memory_bytes = size;
+	c->memory = rc ? NULL : hs_aligned_pages(size);
+	if (!c->memory) {
 		snprintf(error, error_bytes, "no %zu bytes of memory", size);
 		return rc ? rc : -ENOMEM;
 	}

@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/aligned.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/random.h"
@@ -224,17 +225,9 @@ static int open_core(struct hs_coordinator *c)
 	config.node = c->node;
 	config.epoch = c->epoch;
 	c->memory_bytes = hs_coord_core_size_bytes(&config);
-	c->memory = mmap(NULL, c->memory_bytes, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (c->memory == MAP_FAILED) {
-		c->memory = NULL;
+	c->memory = hs_aligned_pages(c->memory_bytes);
+	if (!c->memory)
 		return -ENOMEM;
-	}
-	/* Looked into at random: large pages, where the machine likes. */
-	(void)madvise(c->memory, c->memory_bytes, MADV_HUGEPAGE);
-	/* Now, and not while traces wait: the first touch of a page takes
-	 * longer than a hop. Kernels before 5.14 do not know how. */
-	(void)madvise(c->memory, c->memory_bytes, MADV_POPULATE_WRITE);
 	c->core = hs_coord_core_create(c->memory, &config, &core_ops, c,
 				       c->started_ns);
 	c->members = calloc(1, hs_members_size_bytes(&members));
