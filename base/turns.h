@@ -3,10 +3,10 @@
  * turns.h - how long a thread keeps its core while others wait for one
  *
  * A thread that has work for milliseconds keeps everybody on its core waiting
- * for the scheduler's slice, 1.4 ms and more, and what it is in the middle of
- * may be shorter than that for all who wait. Linux from 6.12 on lets a thread
- * have shorter slices (sched_attr's sched_runtime): its share of the core stays
- * what it was, in more pieces.
+ * for the scheduler's slice, 1.4 ms and more, where what they would do takes
+ * some 10 us. Linux from 6.12 on lets a thread have shorter slices
+ * (sched_attr's sched_runtime): its share of the core stays what it was, in
+ * more pieces.
  */
 #ifndef HS_BASE_TURNS_H
 #define HS_BASE_TURNS_H

@@ -10,23 +10,11 @@
 #include <cmocka.h>
 #include <pthread.h>
 #include <sched.h>
-#include <stdbool.h>
-#include <stdio.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "base/turns.h"
-
-/* sched_attr, as sched_getattr(2) has it. */
-struct attr {
-	uint32_t size, policy;
-	uint64_t flags;
-	int32_t nice;
-	uint32_t priority;
-	uint64_t runtime_ns, deadline_ns, period_ns;
-};
+#include "tests/base/sched_attr.h"
 
 /* A thread with a policy, that asks for short turns; what it was told, what
  * it is then, and what one is that it starts. It asserts nothing itself: that
@@ -41,8 +29,7 @@ static void *child(void *thread)
 {
 	struct thread *t = thread;
 
-	t->rc |= (int)syscall(SYS_sched_getattr, 0, &t->childs,
-			      sizeof(t->childs), 0);
+	t->rc |= attr_of(0, &t->childs);
 	return NULL;
 }
 
@@ -54,19 +41,17 @@ static void *ask(void *thread)
 
 	t->rc = sched_setscheduler(0, t->policy, &param) ||
 		setpriority(PRIO_PROCESS, (id_t)gettid(), t->nice) ||
-		syscall(SYS_sched_getattr, 0, &t->before, sizeof(t->before),
-			0) ||
-		hs_turns_short() ||
-		syscall(SYS_sched_getattr, 0, &t->after, sizeof(t->after), 0) ||
-		pthread_create(&id, NULL, child, t) || pthread_join(id, NULL);
+		attr_of(0, &t->before) || hs_turns_short() ||
+		attr_of(0, &t->after) || pthread_create(&id, NULL, child, t) ||
+		pthread_join(id, NULL);
 	return NULL;
 }
 
 static struct attr mine(void)
 {
-	struct attr a = {0};
+	struct attr a;
 
-	assert_int_equal(syscall(SYS_sched_getattr, 0, &a, sizeof(a), 0), 0);
+	assert_int_equal(attr_of(0, &a), 0);
 	return a;
 }
 
@@ -86,16 +71,6 @@ static struct thread asked(int policy, int nice)
 	after = mine();
 	assert_memory_equal(&after, &before, sizeof(after));
 	return t;
-}
-
-static bool has_slices(void)
-{
-	struct utsname name;
-	int major = 0, minor = 0;
-
-	assert_int_equal(uname(&name), 0);
-	assert_int_equal(sscanf(name.release, "%d.%d", &major, &minor), 2);
-	return major > 6 || (major == 6 && minor >= 12);
 }
 
 static void one_thread_and_its_children(void **state)

@@ -3,6 +3,10 @@
  * Purpose: what comes over the network is found over HTTP; wrong questions and
  * malformed messages. argv[1] is the program.
  */
+#include <dirent.h>
+
+#include "base/turns.h"
+#include "tests/base/sched_attr.h"
 #include "tests/collector/daemon_rig.h"
 
 const char *daemon_program;
@@ -40,6 +44,33 @@ static void test_a_trace_comes_and_is_found(void **state)
 	json = trace_json(r, 1, "perfetto");
 	assert_true(json_array_size(json_object_get(json, "traceEvents")) > 2);
 	json_decref(json);
+}
+
+/* Whoever shares its cores waits for none of its threads for long. */
+static void test_its_threads_have_short_turns(void **state)
+{
+	const struct rig *r = *state;
+	int nr = 0;
+	char path[64];
+	struct dirent *e;
+	DIR *d;
+
+	if (!has_slices())
+		skip();
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)r->pid);
+	d = opendir(path);
+	assert_non_null(d);
+	while ((e = readdir(d))) {
+		struct attr t;
+
+		if (e->d_name[0] == '.')
+			continue;
+		assert_int_equal(attr_of(atoi(e->d_name), &t), 0);
+		assert_int_equal(t.runtime_ns, HS_TURNS_SHORT_NS);
+		nr++;
+	}
+	closedir(d);
+	assert_true(nr >= 3); /* the disk's, and who packs, among them */
 }
 
 static void refused(struct rig *r, const char *path, int status,
@@ -129,6 +160,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		T(test_a_trace_comes_and_is_found),
 		T(test_causes_name_the_node),
+		T(test_its_threads_have_short_turns),
 		T(test_wrong_questions),
 		T(test_malformed),
 	};
